@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measure scruple against its peers and limits, all in one run, and print one table.
+
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile; none: all
+
+BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
+The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
+another commit: it takes turns with ours and gets a column of its own.
+
+Times are the fastest of N runs of whole programs, from fork to exit.  Nothing is judged: the goal
+stands beside the ratio, the reader compares.
+"""
+import csv
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.dirname(HERE)
+BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else sys.exit(__doc__)
+DATA = os.path.join(BUILD, "bench-data")
+SCRUPLE = os.path.join(BUILD, "scruple")
+BASE = os.environ.get("SCRUPLE_BASE")
+PYTHON = sys.executable
+MB = 1e6
+
+
+class Run:
+    """What bench/run says of one program."""
+    def __init__(self, line):
+        fields = line.split("\t")
+        self.best, self.median = float(fields[0]), float(fields[1])
+        self.rss, self.status = int(fields[2]), int(fields[3])
+
+
+def run(*programs, n=10, warmups=2):
+    command = [os.path.join(BUILD, "bench", "run"), "-n", str(n), "-w", str(warmups)]
+    for program in programs:
+        command += ["--", *program]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [Run(line) for line in said.splitlines()]
+
+
+def ours(*arguments):
+    """The program of this build and, if there is one, that of the other commit."""
+    return [[program, *arguments] for program in (SCRUPLE, BASE) if program]
+
+
+def made(name, *maker):
+    """The path of sample data NAME, made by `maker` unless it is there already."""
+    path = os.path.join(DATA, name)
+    done = path + ".made"
+    if not os.path.exists(done):
+        print(f"bench: making {name}", file=sys.stderr)
+        os.makedirs(path, exist_ok=True)
+        subprocess.run([PYTHON, "-B", *maker, path], check=True, stderr=subprocess.DEVNULL)
+        open(done, "w").close()
+    return path
+
+
+def headers(kind):
+    return made(kind, os.path.join(HERE, "make_headers.py"), kind)
+
+
+def wide(kind):
+    return os.path.join(made(kind, os.path.join(SOURCE, "tools", "mkmodel"), kind), kind)
+
+
+def header_bytes(path):
+    with open(path, "rb") as file:
+        return 8 + int.from_bytes(file.read(8), "little")
+
+
+# ---------------------------------------------------------------------------------- the table
+
+ROWS = []
+
+
+def row(what, unit, value, limit, limit_name, goal, base=None, median=None):
+    """One line: value and limit in the same unit; the ratio is value / limit."""
+    ROWS.append({"what": what, "unit": unit, "ours": value, "median": median, "base": base,
+                 "against": limit, "peer or limit": limit_name, "ratio": value / limit,
+                 "goal": goal})
+
+
+def timed(what, model, arguments, limit, limit_name, goal, n=10, factor=1.0, unit="s", peer=None):
+    """Wall time of one command against a peer (a command, run in turns) or a number."""
+    runs = run(*ours(*arguments, model), *([peer] if peer else []), n=n)
+    first = runs[0]
+    against = runs[-1].best * factor if peer else limit
+    base = runs[1].best * factor if BASE else None
+    if first.status > 1:
+        print(f"bench: {what}: exit status {first.status}", file=sys.stderr)
+    row(what, unit, first.best * factor, against, limit_name, goal, base, first.median * factor)
+    return runs
+
+
+def deepseek():
+    folder = headers("deepseek-v3")
+    peer = [PYTHON, os.path.join(HERE, "list_peer.py"), folder]
+    what = "91,991 tensors in 163 files: "
+    runs = timed(what + "tree", folder, ["tree"], None, "python3 json, same run", "<= 0.30", n=20,
+                 factor=1e3, unit="ms", peer=peer)
+    row(what + "tree, peak memory", "MB", runs[0].rss / MB, 24, "limit", "<= 1",
+        runs[1].rss / MB if BASE else None)
+    timed(what + "tree --flat", folder, ["tree", "--flat"], None, "python3 json, same run", "-",
+          factor=1e3, unit="ms", peer=peer)
+
+
+def small():
+    folder = headers("dense-300")
+    runs = run(*ours("tree", folder), ["/bin/true"], n=50, warmups=5)
+    extra = [(r.best - runs[-1].best) * 1e3 for r in runs]
+    row("300 tensors: tree, more than /bin/true", "ms", extra[0], 5, "limit", "<= 1",
+        extra[1] if BASE else None, (runs[0].median - runs[-1].median) * 1e3)
+
+
+def big_header():
+    folder = wide("wide-safetensors")
+    size = header_bytes(os.path.join(folder, "model.safetensors"))
+    said = subprocess.run([os.path.join(BUILD, "bench", "open"), folder, "5"], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    best, median, reading = [float(word) for word in said.split()[2:]]
+    peer = subprocess.run([PYTHON, "-c", "import json, sys, time\n"
+                           "f = open(sys.argv[1], 'rb'); n = int.from_bytes(f.read(8), 'little')\n"
+                           "b = f.read(n); t = time.perf_counter(); json.loads(b)\n"
+                           "print(time.perf_counter() - t)",
+                           os.path.join(folder, "model.safetensors")],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    what = f"{size / MB:.0f} MB header, 720,000 tensors: "
+    row(what + "scan and validate", "GB/s", size / best / 1e9, 1, "limit", ">= 1",
+        None, size / median / 1e9)
+    row(what + "scan and validate", "GB/s", size / best / 1e9, size / float(peer) / 1e9,
+        "python3 json.loads, same run", "-")
+    row(what + "scan and validate", "GB/s", size / best / 1e9, size / reading / 1e9,
+        "adding up the bytes, same run", "-")
+    runs = timed(what + "tree", folder, ["tree"], 2, "limit", "<= 1", n=5)
+    row(what + "tree, peak memory", "MB", runs[0].rss / MB, size / MB, "size of the header",
+        "<= 3", runs[1].rss / MB if BASE else None)
+
+
+def big_gguf():
+    timed("60,000 tensors in a GGUF: tree", wide("wide-gguf"), ["tree"], 0.2, "limit", "<= 1")
+
+
+def hostile():
+    root = made("hostile", os.path.join(HERE, "make_hostile.py"))
+    empty = os.path.join(made("empty", os.path.join(SOURCE, "tools", "mkmodel"), "empty"), "empty")
+    (nothing,) = run([SCRUPLE, "check", empty], n=3)
+    worst = {"memory": (0, ""), "time": (0.0, "")}
+    crashed = []
+    for name in sorted(os.listdir(root)):
+        for command in ("tree", "info", "check"):
+            (r,) = run([SCRUPLE, command, os.path.join(root, name)], n=1, warmups=0)
+            label = f"{command} {name}"
+            worst["memory"] = max(worst["memory"], (r.rss - nothing.rss, label))
+            worst["time"] = max(worst["time"], (r.best, label))
+            if r.status > 5:
+                crashed.append(f"{label} ({r.status})")
+    row(f"hostile files, worst ({worst['memory'][1]}): more memory than an empty file", "MB",
+        worst["memory"][0] / MB, 48, "limit", "<= 1")
+    row(f"hostile files, worst ({worst['time'][1]}): time", "s", worst["time"][0], 2, "limit",
+        "<= 1")
+    if crashed:
+        print("bench: did not end cleanly: " + ", ".join(crashed), file=sys.stderr)
+
+
+GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
+          "hostile": hostile}
+
+
+def number(value, unit=""):
+    if value is None:
+        return ""
+    digits = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 1 else 3
+    return f"{value:,.{digits}f}" + (f" {unit}" if unit else "")
+
+
+def show():
+    table = [["what", "ours"] + (["base"] if BASE else []) + ["against", "", "ratio", "goal"]]
+    for r in ROWS:
+        table.append([r["what"], number(r["ours"], r["unit"])] +
+                     ([number(r["base"], r["unit"])] if BASE else []) +
+                     [number(r["against"], r["unit"]), r["peer or limit"], number(r["ratio"]),
+                      r["goal"]])
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    text = {0, len(table[0]) - 3}  # the other columns are numbers
+    for line in table:
+        print("  ".join(cell.ljust(w) if i in text else cell.rjust(w)
+                        for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
+
+
+def main():
+    words = sys.argv[2:]
+    unknown = [word for word in words if word not in GROUPS]
+    if unknown:
+        sys.exit(f"bench: no group \"{unknown[0]}\"; there are {', '.join(GROUPS)}")
+    os.makedirs(DATA, exist_ok=True)
+    for name in words or GROUPS:
+        GROUPS[name]()
+    show()
+    with open(os.path.join(DATA, "last.csv"), "w", newline="") as file:
+        out = csv.DictWriter(file, ROWS[0].keys())
+        out.writeheader()
+        for r in ROWS:
+            out.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in r.items()})
+
+
+if __name__ == "__main__":
+    main()

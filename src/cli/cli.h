@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli: the program around the library.
+ *
+ * Owns: commands and their options (one table: parsing, --help, man page and completions all come
+ * from it), standard output and the pager, messages on standard error, signals, exit codes.
+ *
+ * Does not own: what is computed or how a table looks. This is the only layer that prints, forks
+ * or exits.
+ *
+ *   main.c      argv -> command -> exit code          opt.c         the option parser
+ *   commands.c  the tables: commands, common options  cmd_*.c       one command each
+ *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
+ *   help.c, man.c, completions.c                      the tables as text
+ */
+#ifndef SC_CLI_H
+#define SC_CLI_H
+
+#include "analyze/analyze.h"
+#include "report/report.h"
+
+/* Exit codes; the table with their meaning is in commands.c. */
+enum {
+    SC_EXIT_OK = 0,
+    SC_EXIT_FINDINGS = 1,
+    SC_EXIT_USAGE = 2,
+    SC_EXIT_INPUT = 3,
+    SC_EXIT_NOT_FOUND = 4,
+    SC_EXIT_RESOURCE = 5,
+    SC_EXIT_INTERRUPTED = 130,
+    SC_EXIT_PIPE = 141,
+};
+struct sc_exit {
+    int status;
+    const char *meaning;
+};
+extern const struct sc_exit sc_exits[];
+extern const size_t sc_n_exits;
+int sc_exit_of(int code); /* of a negative SCRUPLE_E... code */
+
+/* ------------------------------------------------------------------------------- options --- */
+/* Words that borrow from argv. NULL-terminated once anything was added. */
+struct sc_words {
+    const char **p;
+    size_t n, cap;
+};
+int sc_words_add(struct sc_words *w, const char *word, struct sc_error *e);
+void sc_words_clear(struct sc_words *w);
+
+/* What options set. One struct for all commands: an option means the same everywhere. */
+struct sc_settings {
+    bool help, version;
+    bool json, csv, ascii, no_pager, quiet;
+    bool lenient, flat, no_totals, no_data, man;
+    uint64_t verbose; /* how often -v was given */
+    uint64_t color;   /* enum sc_when */
+    uint64_t sort;    /* enum sc_sort */
+    uint64_t depth;
+    const char *output;
+    struct sc_words models, include, exclude;
+};
+enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
+void sc_settings_clear(struct sc_settings *s);
+
+enum sc_option_kind {
+    SC_OPTION_FLAG,  /* bool: true when given */
+    SC_OPTION_COUNT, /* uint64_t: how often it was given */
+    SC_OPTION_TEXT,  /* const char *: the last one counts */
+    SC_OPTION_UINT,  /* uint64_t */
+    SC_OPTION_SIZE,  /* uint64_t: 64M, 1.5G, 2GiB */
+    SC_OPTION_ENUM,  /* uint64_t: index into values */
+    SC_OPTION_LIST,  /* struct sc_words: every one counts */
+};
+enum sc_complete { SC_COMPLETE_NOTHING, SC_COMPLETE_PATH, SC_COMPLETE_COMMAND, SC_COMPLETE_SHELL };
+struct sc_option {
+    const char *name;          /* "depth"; never NULL */
+    char letter;               /* 'd', or 0 */
+    uint8_t kind;              /* enum sc_option_kind */
+    uint8_t complete;          /* enum sc_complete: what the argument is */
+    uint16_t field;            /* offsetof(struct sc_settings, ...) */
+    const char *arg;           /* "N"; NULL for flags and counts */
+    const char *const *values; /* words of an ENUM, NULL-terminated */
+    const char *help;          /* what it does, in the imperative, no period */
+};
+
+/* Options that several commands share, declared once. */
+enum sc_option_group {
+    SC_GROUP_INPUT = 1,  /* --include, --exclude */
+    SC_GROUP_OUTPUT = 2, /* --json, --output, --color, ... */
+    SC_GROUP_CSV = 4,
+    SC_GROUP_COMMON = 8, /* --quiet, --verbose, --help, --version */
+};
+
+struct sc_cli;
+struct sc_example {
+    const char *line, *what;
+};
+struct sc_command {
+    const char *name, *alias;       /* alias may be NULL */
+    const char *summary;            /* one line */
+    const char *usage;              /* operands: "MODEL... [FILTER...]" */
+    const char *description;        /* paragraphs, separated by blank lines */
+    const struct sc_option *options; /* its own; the groups follow */
+    size_t n_options;
+    unsigned groups;                /* enum sc_option_group */
+    unsigned operands;              /* most words it takes; UINT_MAX: any number */
+    uint8_t complete;               /* enum sc_complete: what the operands are */
+    const struct sc_example *examples; /* ends with line == NULL */
+    int (*run)(struct sc_cli *c);   /* exit code */
+};
+extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
+extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_formats, sc_cmd_env,
+    sc_cmd_completions, sc_cmd_help;
+
+/* NULL: no such command. */
+const struct sc_command *sc_command_find(const char *name);
+/* A command whose name looks like `word`, for "did you mean", or NULL. */
+const struct sc_command *sc_command_guess(const char *word);
+/* The i-th option of a command, its own first; NULL after the last. */
+const struct sc_option *sc_command_option(const struct sc_command *c, size_t i);
+
+/* What was on the command line besides options. */
+struct sc_operands {
+    struct sc_words words;
+    size_t n_before_dashes; /* words in front of "--" */
+};
+/* args[0] is the first word after the command. Options may stand anywhere; "--" ends them.
+ * SCRUPLE_EUSAGE with a sentence in e. */
+int sc_options_parse(const struct sc_command *c, const char *const *args, size_t n,
+                     struct sc_settings *set, struct sc_operands *operands, struct sc_error *e);
+
+/* ---------------------------------------------------------------------------------- sink --- */
+/* Where results go. Output to a terminal is held back until it is longer than the screen, then a
+ * pager takes it; output to a file grows under another name and takes its place when complete. */
+struct sc_sink {
+    int fd;
+    bool may_page;
+    size_t rows;           /* of the screen */
+    size_t lines;          /* seen so far, while holding back */
+    struct sc_buf held;
+    long pager;            /* process, 0: none */
+    const char *path;      /* --output; NULL: standard output */
+    char *target;          /* where the file will stand; NULL: written in place */
+    char *temporary;
+    const char *what;      /* for messages: "standard output" */
+    bool closed;           /* the reader went away: no message */
+    int status;
+    int error;             /* errno of the first failure */
+};
+int sc_sink_open(struct sc_sink *s, const char *path, bool may_page, size_t rows,
+                 struct sc_error *e);
+int sc_sink_write(void *sink, const char *p, size_t n); /* as sc_out wants it */
+/* Wait for the pager, or put the file in place (only if `keep`: else it is as it was). When the
+ * reader went away the status is SCRUPLE_EWRITE, `closed` is set and e is not filled. */
+int sc_sink_close(struct sc_sink *s, bool keep, struct sc_error *e);
+
+/* ----------------------------------------------------------------------------------- cli --- */
+struct sc_cli {
+    const struct sc_command *command;
+    struct sc_settings set;
+    struct sc_operands operands;
+    struct sc_term term;   /* of the results */
+    struct sc_term err;    /* of standard error */
+    struct sc_sink sink;
+    struct sc_out out;
+};
+/* Non-zero once SIGINT or SIGTERM came: its number. */
+extern _Atomic int sc_cancel;
+/* A temporary file that a signal which ends the program must remove, or NULL. */
+extern const char *volatile sc_unfinished;
+
+/* "scruple: ..." on standard error, made safe. */
+void sc_say(const struct sc_cli *c, const char *kind, const char *fmt, ...) SC_PRINTF(3, 4);
+/* Print the error and give its exit code. */
+int sc_fail_exit(const struct sc_cli *c, const struct sc_error *e);
+/* A mistake on the command line: the sentence, and where to read on. */
+int sc_usage_exit(const struct sc_cli *c, const struct sc_error *e);
+int sc_wrong_use(const struct sc_cli *c, const char *fmt, ...) SC_PRINTF(2, 3);
+
+/* The outside of the program, asked once. */
+struct sc_screen {
+    bool out_tty, err_tty, utf8;
+    size_t rows, columns; /* 0: unknown */
+};
+void sc_screen_look(struct sc_screen *s);
+bool sc_colour_wanted(enum sc_when when, bool tty);
+
+/* A MODEL opened as the settings say: 0, or the exit code after the error was printed. Notes about
+ * what was chosen go to standard error. */
+int sc_cli_open(struct sc_cli *c, const char *path, struct sc_model **out);
+struct sc_open_options sc_cli_open_options(struct sc_cli *c);
+int sc_cli_open_with(struct sc_cli *c, const char *path, const struct sc_open_options *o,
+                     struct sc_model **out);
+bool sc_path_exists(const char *path); /* "-" counts */
+/* What opening found, on standard error: each finding of warning or worse with --lenient, else how
+ * many there are. */
+void sc_cli_findings(const struct sc_cli *c, const struct sc_model *m);
+
+/* What a command prints that is text already. Always SC_EXIT_OK: failures wait in c->out. */
+int sc_put_text(struct sc_cli *c, const struct sc_buf *b);
+
+/* The tables as text. */
+void sc_help_overview(struct sc_buf *b);
+void sc_help_command(struct sc_buf *b, const struct sc_command *c);
+void sc_help_usage(struct sc_buf *b); /* one line */
+void sc_help_version(struct sc_buf *b);
+void sc_help_version_verbose(struct sc_buf *b); /* and what it was built with */
+void sc_man_page(struct sc_buf *b);
+extern const char *const sc_shells[]; /* "bash", "zsh", "fish", NULL */
+bool sc_completions(struct sc_buf *b, const char *shell); /* false: no such shell */
+
+struct sc_variable {
+    const char *name, *meaning;
+};
+extern const struct sc_variable sc_variables[]; /* environment; ends with name == NULL */
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands: the tables that the parser, --help, the manual page and the completions are made of.
+ *
+ * To add a command: write cmd_x.c with its `const struct sc_command`, and one line below. To add an
+ * option: a field in struct sc_settings and a row in the command's table, or here if it is shared.
+ */
+#include <stddef.h>
+
+#include "cli/cli.h"
+
+const struct sc_command *const sc_commands[] = {
+    &sc_cmd_tree, &sc_cmd_info,        &sc_cmd_check, &sc_cmd_formats,
+    &sc_cmd_env,  &sc_cmd_completions, &sc_cmd_help,  NULL,
+};
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+static const char *const when_words[] = {"auto", "always", "never", NULL};
+
+static const struct sc_option input_options[] = {
+    {"include", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(include), "GLOB", NULL,
+     "of a folder, read only weight files whose path matches (may be repeated)"},
+    {"exclude", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(exclude), "GLOB", NULL,
+     "of a folder, leave out weight files whose path matches (may be repeated)"},
+};
+static const struct sc_option output_options[] = {
+    {"json", 0, SC_OPTION_FLAG, 0, FIELD(json), NULL, NULL, "print one JSON document"},
+    {"output", 'o', SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(output), "FILE", NULL,
+     "write to FILE, which is replaced once everything is written"},
+    {"color", 0, SC_OPTION_ENUM, 0, FIELD(color), "WHEN", when_words,
+     "use colours: auto (on a terminal), always or never"},
+    {"ascii", 0, SC_OPTION_FLAG, 0, FIELD(ascii), NULL, NULL,
+     "print no characters outside ASCII; those in names become \\u{..}"},
+    {"no-pager", 0, SC_OPTION_FLAG, 0, FIELD(no_pager), NULL, NULL,
+     "do not start a pager when the output is longer than the screen"},
+};
+static const struct sc_option csv_options[] = {
+    {"csv", 0, SC_OPTION_FLAG, 0, FIELD(csv), NULL, NULL, "print the table as CSV"},
+};
+static const struct sc_option common_options[] = {
+    {"quiet", 'q', SC_OPTION_FLAG, 0, FIELD(quiet), NULL, NULL,
+     "print no notes and warnings on standard error"},
+    {"verbose", 'v', SC_OPTION_COUNT, 0, FIELD(verbose), NULL, NULL,
+     "tell how much was read; info shows long values in full"},
+    {"help", 'h', SC_OPTION_FLAG, 0, FIELD(help), NULL, NULL, "print help and exit"},
+    {"version", 0, SC_OPTION_FLAG, 0, FIELD(version), NULL, NULL, "print the version and exit"},
+};
+
+static const struct {
+    unsigned group;
+    const struct sc_option *options;
+    size_t n;
+} groups[] = {
+    {SC_GROUP_INPUT, input_options, SC_COUNT(input_options)},
+    {SC_GROUP_CSV, csv_options, SC_COUNT(csv_options)},
+    {SC_GROUP_OUTPUT, output_options, SC_COUNT(output_options)},
+    {SC_GROUP_COMMON, common_options, SC_COUNT(common_options)},
+};
+
+const struct sc_option *sc_command_option(const struct sc_command *c, size_t i)
+{
+    if (i < c->n_options)
+        return &c->options[i];
+    i -= c->n_options;
+    for (size_t g = 0; g < SC_COUNT(groups); g++) {
+        if (!(c->groups & groups[g].group))
+            continue;
+        if (i < groups[g].n)
+            return &groups[g].options[i];
+        i -= groups[g].n;
+    }
+    return NULL;
+}
+
+const struct sc_exit sc_exits[] = {
+    {SC_EXIT_OK, "Everything is fine."},
+    {SC_EXIT_FINDINGS, "check found errors or warnings, or no tensor matched the filter."},
+    {SC_EXIT_USAGE, "The command line is wrong."},
+    {SC_EXIT_INPUT, "The input cannot be read or is not valid."},
+    {SC_EXIT_NOT_FOUND, "The model was not found."},
+    {SC_EXIT_RESOURCE, "Out of memory or disk space, or a limit was exceeded."},
+    {SC_EXIT_INTERRUPTED, "Interrupted (143 when by SIGTERM)."},
+    {SC_EXIT_PIPE, "The program that read the output went away."},
+};
+const size_t sc_n_exits = SC_COUNT(sc_exits);
+
+int sc_exit_of(int code)
+{
+    static const struct {
+        int code, status;
+    } map[] = {
+        {SCRUPLE_EUSAGE, SC_EXIT_USAGE},          {SCRUPLE_EMEMORY, SC_EXIT_RESOURCE},
+        {SCRUPLE_EIO, SC_EXIT_INPUT},             {SCRUPLE_EFORMAT, SC_EXIT_INPUT},
+        {SCRUPLE_EUNSUPPORTED, SC_EXIT_INPUT},    {SCRUPLE_ENOTFOUND, SC_EXIT_NOT_FOUND},
+        {SCRUPLE_ENETWORK, SC_EXIT_NOT_FOUND},    {SCRUPLE_ELIMIT, SC_EXIT_RESOURCE},
+        {SCRUPLE_EINTERRUPTED, SC_EXIT_INTERRUPTED}, {SCRUPLE_EWRITE, SC_EXIT_RESOURCE},
+    };
+
+    for (size_t i = 0; i < SC_COUNT(map); i++)
+        if (map[i].code == code)
+            return map[i].status;
+    return code < 0 ? SC_EXIT_INPUT : SC_EXIT_OK;
+}
+
+const struct sc_variable sc_variables[] = {
+    {"NO_COLOR", "When set, even to nothing, no colours are used."},
+    {"FORCE_COLOR", "When set and not 0, colours are used without a terminal."},
+    {"CLICOLOR_FORCE", "The same."},
+    {"TERM", "When empty or \"dumb\", no colours are used."},
+    {"COLUMNS", "The width of the terminal, where the terminal does not tell."},
+    {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none."},
+    {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX."},
+    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp)."},
+    {NULL, NULL},
+};

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* open: from a repository to a finished catalog.
+ *
+ *   plan (weights.c) -> each file: probe, parse -> names unique? -> index promises -> sums */
+#include "format/gguf.h"
+#include "format/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct opener {
+    struct sc_catalog *c;
+    struct sc_repo *repo;
+    struct sc_names names;
+    bool keep_hashes;
+};
+
+/* Put "component." in front of the names of a file's entries. */
+static int prefix_names(struct sc_catalog *c, size_t first, const char *component,
+                        struct sc_error *e)
+{
+    const size_t skip = strlen(component) + 1;
+    for (size_t i = first; i < c->n_entries; i++) {
+        struct sc_entry *en = &c->entries[i];
+        char *name = sc_arena_alloc(&c->arena, skip + en->name_len + 1, 1);
+        if (!name)
+            return sc_fail_memory(e);
+        memcpy(name, component, skip - 1);
+        name[skip - 1] = '.';
+        memcpy(name + skip, en->name, en->name_len + 1);
+        en->name = name;
+        en->name_len += (uint32_t)skip;
+    }
+    return 0;
+}
+
+/* The name must be new in the model. */
+static int check_name(struct opener *o, uint32_t i, uint64_t hash, struct sc_error *e)
+{
+    struct sc_catalog *c = o->c;
+    const struct sc_entry *en = &c->entries[i];
+    const struct sc_str name = sc_entry_name(en);
+    size_t probe = 0;
+    for (uint32_t id; (id = sc_index_next(&o->names.index, hash, &probe)) != UINT32_MAX;) {
+        const struct sc_entry *other = &c->entries[id];
+        if (!sc_str_eq(sc_entry_name(other), name))
+            continue;
+        struct sc_quoted q;
+        if (other->file == en->file)
+            return sc_problem(c, SC_ERROR, "tensor.duplicate", en->file, name, SC_NO_OFFSET, e,
+                              "the tensor name \"%s\" stands there twice", sc_quote(&q, name));
+        return sc_problem(c, SC_ERROR, "tensor.duplicate", en->file, name, SC_NO_OFFSET, e,
+                          "tensor \"%s\" is also in \"%s\"", sc_quote(&q, name),
+                          c->files[other->file].path);
+    }
+    return sc_index_put(&o->names.index, hash, i, e);
+}
+
+/* In batches, so that the table's memory arrives while the next names are hashed. The hashes are
+ * kept only when an index file will ask for them. */
+static int check_names(struct opener *o, uint32_t file, size_t first, struct sc_error *e)
+{
+    enum { BATCH = 64 };
+    struct sc_catalog *c = o->c;
+    uint64_t hash[BATCH];
+    if (first == c->n_entries)
+        return 0;
+    TRY(sc_index_reserve(&o->names.index, c->n_entries, e));
+    if (o->keep_hashes)
+        TRY(sc_grow(&o->names.hash, &o->names.hash_cap, c->n_entries, sizeof hash[0], e));
+    for (size_t i = first; i < c->n_entries;) {
+        const size_t n = SC_MIN((size_t)BATCH, c->n_entries - i);
+        for (size_t k = 0; k < n; k++) {
+            hash[k] = sc_name_hash(c->files[file].component,
+                                   sc_entry_raw_name(c, &c->entries[i + k]));
+            sc_index_prefetch(&o->names.index, hash[k]);
+        }
+        if (o->keep_hashes)
+            memcpy(o->names.hash + i, hash, n * sizeof hash[0]);
+        for (size_t k = 0; k < n; k++)
+            TRY(check_name(o, (uint32_t)(i + k), hash[k], e));
+        i += n;
+    }
+    return 0;
+}
+
+/* What the file's rows add up to, and what is left. */
+static int sum_file(struct opener *o, uint32_t file, size_t first, struct sc_error *e)
+{
+    struct sc_file *f = &o->c->files[file];
+    for (size_t i = first; i < o->c->n_entries; i++)
+        if (!sc_add(f->tensor_bytes, o->c->entries[i].bytes, &f->tensor_bytes))
+            f->tensor_bytes = UINT64_MAX;
+    uint64_t known;
+    if (!sc_add(f->tensor_bytes, f->header_bytes, &known) || known > f->bytes) {
+        f->other_bytes = 0;
+        return sc_problem(o->c, SC_ERROR, "file.sum", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
+                          "header and tensors need %llu bytes, but the file has %llu",
+                          (unsigned long long)known, (unsigned long long)f->bytes);
+    }
+    f->other_bytes = f->bytes - known;
+    return 0;
+}
+
+static int parse_file(struct opener *o, uint32_t file, struct sc_source *s, struct sc_error *e)
+{
+    struct sc_catalog *c = o->c;
+    const size_t first = c->n_entries;
+    const char *stranger;
+    struct sc_quoted q;
+    TRY(sc_format_probe(s, &c->files[file].format, &stranger, e));
+    if (!c->files[file].format)
+        return sc_problem(c, SC_ERROR, "file.stranger", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
+                          "not a weight file, but %s",
+                          stranger ? stranger : "of a kind that is not known here");
+    const int status = c->files[file].format->open(c, file, s, e);
+    if (status < 0) {
+        /* Parsers name the file in what they refuse; a failing read names its source. */
+        if (e && status == SCRUPLE_EMEMORY)
+            sc_error_prefix(e, "%s", sc_quote(&q, sc_strz(c->files[file].path)));
+        return status;
+    }
+    if (c->files[file].component[0])
+        TRY(prefix_names(c, first, c->files[file].component, e));
+    TRY(check_names(o, file, first, e));
+    return sum_file(o, file, first, e);
+}
+
+static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_weight_map *map,
+                    struct sc_error *e)
+{
+    struct sc_catalog *c = o->c;
+    struct sc_source *s = NULL;
+    uint32_t file;
+    if (sc_cancelled(c))
+        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    struct sc_error why;
+    int status = sc_repo_open_file(o->repo, pf->path, &s, &why);
+    TRY(sc_catalog_add_file(c, pf->path, s ? s->size : 0, &file, e));
+    c->files[file].component = pf->component;
+    if (map)
+        map->shard_file[pf->shard] = file;
+    if (status < 0) {
+        if (e)
+            *e = why;
+        if (status == SCRUPLE_EMEMORY || !c->options || !c->options->lenient)
+            return status;
+        return sc_problem(c, SC_ERROR, "file.unreadable", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
+                          "%s", why.text);
+    }
+    status = parse_file(o, file, s, e);
+    sc_source_close(s);
+    if (status == SCRUPLE_EIO && c->options && c->options->lenient && e) {
+        why = *e;
+        status = sc_problem(c, SC_ERROR, "file.unreadable", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
+                            "%s", why.text);
+    }
+    return status;
+}
+
+static int open_all(struct opener *o, struct sc_plan *plan, struct sc_error *e)
+{
+    bool split = false;
+    size_t promised = 0;
+    for (size_t i = 0; i < plan->n_maps; i++)
+        promised += plan->maps[i].n_items;
+    TRY(sc_index_reserve(&o->names.index, promised, e));
+    o->keep_hashes = plan->n_maps > 0;
+    for (size_t i = 0; i < plan->n_files; i++) {
+        const struct sc_plan_file *pf = &plan->files[i];
+        TRY(open_one(o, pf, pf->map == UINT32_MAX ? NULL : &plan->maps[pf->map], e));
+        split |= o->c->files[o->c->n_files - 1].format == &sc_format_gguf;
+    }
+    if (split)
+        TRY(sc_gguf_check_split(o->c, e));
+    for (size_t i = 0; i < plan->n_maps; i++)
+        TRY(sc_weight_map_check(o->c, o->repo, &plan->maps[i], &o->names, e));
+    if (!plan->weight_set && plan->n_files > 0 && o->c->files[0].format)
+        plan->weight_set = o->c->files[0].format->name;
+    o->c->weight_set = plan->weight_set;
+    return 0;
+}
+
+int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *options,
+                    struct sc_catalog **out, struct sc_error *e)
+{
+    struct sc_plan plan = {0};
+    *out = NULL;
+    struct opener o = {.repo = repo, .c = sc_calloc(1, sizeof(struct sc_catalog))};
+    if (!o.c)
+        return sc_fail_memory(e);
+    o.c->options = options;
+    int status = sc_plan_make(o.c, repo, &plan, e);
+    if (status == 0)
+        status = open_all(&o, &plan, e);
+    sc_plan_clear(&plan);
+    sc_index_clear(&o.names.index);
+    free(o.names.hash);
+    if (status < 0) {
+        sc_catalog_close(o.c);
+        return status;
+    }
+    *out = o.c;
+    return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model: opening, totals, closing. The steps stand in files of their own:
+ *
+ *   catalog (format) -> config.c -> fold.c -> names.c -> tree.c, and facts.c when asked for */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int copy_file_list(struct sc_model *m, const struct sc_repo *repo, struct sc_error *e)
+{
+    m->files = sc_calloc(repo->n_files + 1, sizeof m->files[0]);
+    if (!m->files)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < repo->n_files; i++) {
+        m->files[i] = repo->files[i];
+        m->files[i].path = sc_arena_copy(&m->arena, repo->files[i].path,
+                                         strlen(repo->files[i].path));
+        if (!m->files[i].path)
+            return sc_fail_memory(e);
+        m->n_files++;
+    }
+    return 0;
+}
+
+static void add_up(struct sc_model *m)
+{
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        if (!sc_add(m->bytes, m->tensors[i].bytes, &m->bytes))
+            m->bytes = UINT64_MAX;
+        if (!sc_add(m->parameters, m->tensors[i].parameters, &m->parameters))
+            m->parameters = UINT64_MAX;
+    }
+}
+
+static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_open_options *o,
+                      struct sc_error *e)
+{
+    m->label = sc_arena_copy(&m->arena, repo->label, strlen(repo->label));
+    if (!m->label)
+        return sc_fail_memory(e);
+    repo->io = &m->io;
+    m->repo = repo;
+    TRY(copy_file_list(m, repo, e));
+    TRY(sc_catalog_open(repo, o, &m->catalog, e));
+    TRY(sc_model_read_config(m, repo, e));
+    TRY(sc_model_fold(m, e));
+    if (!o || !o->names_only)
+        sc_model_classify(m);
+    TRY(sc_model_build_tree(m, e));
+    add_up(m);
+    if (o && o->facts)
+        TRY(sc_model_read_facts(m, repo, e));
+    return 0;
+}
+
+int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o,
+                       struct sc_model **out, struct sc_error *e)
+{
+    *out = NULL;
+    struct sc_model *m = sc_calloc(1, sizeof *m);
+    const int status = m ? open_steps(m, repo, o, e) : sc_fail_memory(e);
+    sc_repo_close(repo);
+    if (status < 0) {
+        sc_model_close(m);
+        return status;
+    }
+    m->repo = NULL;
+    m->catalog->options = NULL;
+    *out = m;
+    return 0;
+}
+
+int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_model **out,
+                  struct sc_error *e)
+{
+    struct sc_repo *repo = NULL;
+    *out = NULL;
+    TRY(sc_repo_open_local(path, &repo, e));
+    return sc_model_open_repo(repo, o, out, e);
+}
+
+void sc_model_close(struct sc_model *m)
+{
+    if (!m)
+        return;
+    sc_catalog_close(m->catalog);
+    free(m->tensors);
+    free(m->parts);
+    free(m->nodes);
+    free(m->files);
+    sc_arena_clear(&m->arena);
+    free(m);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model: what the catalog means.
+ *
+ * Owns: canonical names, roles, layers, experts and towers; logical tensors (a weight together
+ * with its scales); config.json, card and tokenizer facts; the module tree in natural order, its
+ * collapsed rows, and filters.
+ *
+ * Does not own: bytes. Nothing here reads tensor data, but for two kinds of metadata that are
+ * stored as tensors: shapes (16 bytes) and the JSON of bitsandbytes (below 4 KiB).
+ *
+ * Immutable after sc_model_open(); may be read from many threads.
+ */
+#ifndef SC_MODEL_H
+#define SC_MODEL_H
+
+#include "format/format.h"
+
+/* --------------------------------------------------------------------- logical tensors --- */
+enum sc_layout {
+    SC_LAYOUT_PLAIN,
+    SC_LAYOUT_GGML,        /* the block type carries its scales */
+    SC_LAYOUT_FP8,         /* weight * scale: per tensor, channel or block */
+    SC_LAYOUT_CT_PACK,     /* compressed-tensors pack-quantized */
+    SC_LAYOUT_CT_INT,      /* compressed-tensors int-quantized */
+    SC_LAYOUT_NVFP4,       /* ModelOpt and compressed-tensors */
+    SC_LAYOUT_MXFP4,       /* gpt-oss blocks/scales, compressed-tensors, DeepSeek-V4 experts */
+    SC_LAYOUT_GPTQ,
+    SC_LAYOUT_AWQ,
+    SC_LAYOUT_BNB_INT8,
+    SC_LAYOUT_BNB_4BIT,    /* nf4 and fp4, single or double quantised */
+    SC_LAYOUT_MLX,
+    SC_LAYOUT_BITNET,
+    SC_LAYOUT_HQQ,         /* from here on: recognised, cannot be decoded */
+    SC_LAYOUT_AQLM,
+    SC_LAYOUT_QUIP,
+    SC_LAYOUT_EXL2,
+    SC_LAYOUT_EXL3,
+    SC_LAYOUT_VPTQ,
+    SC_LAYOUT_SPQR,
+    SC_LAYOUT_TORCHAO,
+    SC_LAYOUT_COUNT
+};
+/* "fp8", "gptq", ...; whether values can be computed; a sentence. */
+struct sc_layout_info {
+    const char *name;
+    bool decodable;
+    const char *summary;
+};
+extern const struct sc_layout_info sc_layouts[SC_LAYOUT_COUNT];
+
+/* What a stored tensor does inside its logical one. */
+enum sc_part {
+    SC_PART_WEIGHT, /* the codes; always the first part */
+    SC_PART_SCALE,
+    SC_PART_SCALE_2, /* NVFP4 tensor scale, bnb nested_absmax */
+    SC_PART_ZERO,
+    SC_PART_BIAS,    /* MLX biases */
+    SC_PART_ORDER,   /* g_idx, q_invperm */
+    SC_PART_SHAPE,   /* weight_shape */
+    SC_PART_MAP,     /* quant_map, codebooks */
+    SC_PART_STATE,   /* bnb quant_state and other descriptions */
+    SC_PART_OTHER,
+};
+
+enum sc_role {
+    SC_ROLE_OTHER,
+    SC_ROLE_EMBEDDING,
+    SC_ROLE_POSITION,
+    SC_ROLE_OUTPUT,      /* lm_head */
+    SC_ROLE_NORM,
+    SC_ROLE_Q, SC_ROLE_K, SC_ROLE_V, SC_ROLE_O,
+    SC_ROLE_QKV, SC_ROLE_KV, SC_ROLE_Q_A, SC_ROLE_Q_B, SC_ROLE_KV_A, SC_ROLE_KV_B,
+    SC_ROLE_GATE, SC_ROLE_UP, SC_ROLE_DOWN, SC_ROLE_GATE_UP,
+    SC_ROLE_ROUTER,
+    SC_ROLE_CONV,
+    SC_ROLE_SSM,
+    SC_ROLE_BIAS,
+    SC_ROLE_COUNT
+};
+extern const char *const sc_role_names[SC_ROLE_COUNT]; /* "q_proj", "router", ... */
+
+enum sc_tower {
+    SC_TOWER_MAIN, /* decoder-only text model, or a model with one tower */
+    SC_TOWER_VISION, SC_TOWER_AUDIO, SC_TOWER_TEXT, SC_TOWER_ENCODER, SC_TOWER_DECODER,
+    SC_TOWER_PROJECTOR, SC_TOWER_MTP, SC_TOWER_UNET, SC_TOWER_VAE,
+    SC_TOWER_COUNT
+};
+extern const char *const sc_tower_names[SC_TOWER_COUNT];
+
+struct sc_tensor {
+    const char *name;      /* NUL-terminated; logical name: "...q_proj.weight" */
+    const uint64_t *shape; /* (rank) logical */
+    const char *dtype;     /* "BF16", "F8_E4M3", "Q4_K", "INT4", "NF4", "NVFP4", ... */
+    uint64_t parameters;
+    uint64_t bytes;        /* stored bytes of all parts */
+    uint32_t name_len;
+    uint32_t main;         /* entry that holds the codes */
+    uint32_t first_part;   /* into model->parts; parts[first_part] is main */
+    uint16_t n_parts;      /* 1: plain */
+    uint16_t group;        /* elements per scale along K; 0: unknown or one a tensor, 65535: row */
+    uint8_t rank;
+    uint8_t layout;        /* enum sc_layout */
+    uint8_t bits;          /* of one code; 0: not one number, or not folded */
+    uint8_t role;          /* enum sc_role */
+    uint8_t tower;         /* enum sc_tower */
+    int32_t layer;         /* -1: none */
+    int32_t expert;        /* -1: none (or all of them stacked) */
+};
+struct sc_tensor_part {
+    uint32_t entry;
+    uint8_t part; /* enum sc_part */
+};
+
+/* ------------------------------------------------------------------------------ config --- */
+/* MLX: a module with other parameters than the rest; bits, group 0: not said. */
+struct sc_quant_module {
+    const char *name; /* "model.layers.0.mlp.gate" */
+    uint32_t bits, group;
+};
+/* Facts of config.json or of GGUF keys; 0 or NULL: the file does not say. Every number was range
+ * checked; `problems` in the catalog's findings say what was ignored. */
+struct sc_config {
+    const char *source;       /* file the facts are from: "config.json"; NULL: there is none */
+    const char *architecture; /* "Qwen3ForCausalLM", "llama" */
+    const char *model_type;
+    const char *dtype;        /* torch_dtype */
+    uint64_t layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context, experts,
+        experts_per_token, shared_experts, moe_intermediate, mtp_layers;
+    double rope_theta, norm_eps;
+    bool tied_embeddings, has_tied_embeddings;
+    const char *quant_method; /* "gptq", "fp8", ... */
+    const char *quant_format; /* compressed-tensors format, gptq checkpoint_format, MLX mode, ... */
+    int64_t quant_bits, quant_group; /* 0: not said; group -1: one per row */
+    uint64_t quant_block[2];         /* fp8 weight_block_size */
+    bool quant_modelopt_awq;
+    const struct sc_quant_module *quant_modules; /* in byte order of their names */
+    size_t n_quant_modules;
+};
+/* tokenizer.json / tokenizer_config.json / GGUF tokenizer keys */
+struct sc_tokenizer_facts {
+    const char *type; /* "BPE", "Unigram", "WordPiece", "gpt2", "llama" */
+    uint64_t vocabulary, merges, added, special;
+    const char *bos, *eos, *pad, *unk;
+    bool chat_template;
+};
+/* Front matter of README.md */
+struct sc_card_facts {
+    const char *license, *license_name, *base_model[8], *base_model_relation, *pipeline, *library;
+    size_t n_base_models;
+    const char *languages; /* joined by ", " */
+    const char *tags;
+};
+
+/* --------------------------------------------------------------------------- module tree ---
+ * Names split at dots. Children are in natural order. A node can be a module and a tensor. */
+#define SC_NO_NODE UINT32_MAX
+struct sc_node {
+    const char *label; /* segment; borrowed from a tensor name, not NUL-terminated */
+    uint32_t label_len;
+    uint32_t parent;
+    uint32_t first_child, next; /* SC_NO_NODE: none */
+    uint32_t n_children;
+    uint32_t tensor;    /* index into model->tensors, or SC_NO_NODE */
+};
+
+struct sc_model {
+    struct sc_catalog *catalog;
+    char *label;               /* what the user opened */
+    struct sc_tensor *tensors; /* logical, in natural order */
+    struct sc_tensor_part *parts;
+    struct sc_node *nodes;     /* nodes[0] is the root */
+    size_t n_tensors, n_parts, n_nodes;
+    uint64_t bytes, parameters; /* totals over tensors */
+    struct sc_config config;
+    struct sc_tokenizer_facts tokenizer;
+    struct sc_card_facts card;
+    struct sc_repo_file *files; /* every file of the repository, for `info` */
+    size_t n_files;
+    struct sc_arena arena;
+    struct sc_io io;
+    struct sc_repo *repo; /* while opening; NULL afterwards, and when there is none */
+};
+
+/* Takes over the repository and closes it. */
+int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o,
+                       struct sc_model **out, struct sc_error *e);
+/* MODEL as design says: a local path, or "-". */
+int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_model **out,
+                  struct sc_error *e);
+void sc_model_close(struct sc_model *m);
+
+/* Steps of opening, each in its own file. `repo` is open during the call. */
+int sc_model_read_config(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
+int sc_model_read_facts(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
+/* Fills tensors and parts from catalog->entries, about in the order of the entries: every entry is
+ * part of exactly one tensor, so the bytes of the rows add up. What does not fit a layout in names,
+ * types and shapes stays as it is. Call after sc_model_read_config. When m->repo is there, shapes
+ * that are stored as tiny tensors are read (at most 4 KiB each); where that fails, the shape
+ * follows from the packed dimensions and a warning is recorded. A layout that cannot be decoded
+ * and does not tell its logical shape keeps the shape of its codes. */
+int sc_model_fold(struct sc_model *m, struct sc_error *e);
+/* role, tower, layer, expert of every tensor, from its name. */
+void sc_model_classify(struct sc_model *m);
+/* Build nodes and put tensors into natural order. */
+int sc_model_build_tree(struct sc_model *m, struct sc_error *e);
+/* Config against tensors: findings for `check`. */
+int sc_model_check(struct sc_model *m, struct sc_error *e);
+
+/* One name for the same weight in every container: GGUF "blk.3.ffn_down.weight" and HF
+ * "model.layers.3.mlp.down_proj.weight" give "layers.3.mlp.down_proj.weight". Appends to out.
+ * The table is in names_canonical.c. */
+void sc_canonical_name(struct sc_str name, struct sc_buf *out);
+struct sc_name_facts {
+    enum sc_role role;
+    enum sc_tower tower;
+    int32_t layer, expert;
+};
+struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers);
+
+/* ------------------------------------------------------------------------------- filters ---
+ * dotted: exact module path from the root with all below; no dot: substring; `*?[]`: glob over
+ * the whole path or any leading part; `a-b` inside a segment: number range; `re:`: POSIX extended
+ * regular expression searched in the name. All ignore ASCII case. Several filters: union. */
+struct sc_filter;
+int sc_filter_new(const char *const *words, size_t n, struct sc_filter **out, struct sc_error *e);
+bool sc_filter_match(const struct sc_filter *f, struct sc_str name); /* NULL filter: all */
+void sc_filter_free(struct sc_filter *f);
+
+/* -------------------------------------------------------------------------- collapsed rows --- */
+struct sc_row {
+    const char *label;  /* outline arena; sanitising is the renderer's business */
+    uint32_t label_len;
+    uint32_t depth;
+    uint32_t tensor;    /* a member of the row, or SC_NO_NODE: module row */
+    uint64_t count;     /* members the row stands for */
+    uint64_t bytes;     /* of one member: its tensor, or everything below a module row */
+    uint64_t parameters; /* of one member, likewise */
+    bool closed;        /* module row whose content --depth hides */
+};
+struct sc_outline {
+    struct sc_row *rows;
+    size_t n_rows, rows_cap;
+    size_t n_matched;         /* logical tensors that passed the filter */
+    uint64_t matched_bytes, matched_parameters;
+    struct sc_arena arena;
+};
+enum sc_sort { SC_SORT_NAME, SC_SORT_SIZE };
+struct sc_outline_options {
+    const struct sc_filter *filter;
+    uint32_t depth;    /* 0: all */
+    enum sc_sort sort;
+    bool flat;         /* every tensor a row with its full name, nothing collapsed */
+};
+int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o,
+                    struct sc_outline *out, struct sc_error *e);
+void sc_outline_clear(struct sc_outline *o);
+
+#endif

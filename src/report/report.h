@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report: documents and tables as words.
+ *
+ * Owns: rendering to the terminal (colours, columns, widths), JSON and CSV. Every foreign text
+ * passes sc_put_safe (terminal), JSON escaping or CSV quoting here; nothing else emits ESC.
+ *
+ * Does not own: what is said (result), where it goes (cli).
+ */
+#ifndef SC_REPORT_H
+#define SC_REPORT_H
+
+#include "result/result.h"
+
+/* Where text goes: called with pieces; non-zero stops the rendering and is returned. */
+struct sc_out {
+    int (*write)(void *ctx, const char *p, size_t n);
+    void *ctx;
+    struct sc_buf buf; /* pieces gather here and leave in 64 KiB blocks */
+    int status;
+};
+/* Append. After a failure nothing more is written; look at the status once, at the end. Renderers
+ * may also append to `buf` themselves, a little at a time, and call sc_out_settle() after it. */
+void sc_out_put(struct sc_out *o, const char *p, size_t n);
+void sc_out_puts(struct sc_out *o, const char *s);
+void sc_out_putc(struct sc_out *o, char c);
+void sc_out_repeat(struct sc_out *o, char c, size_t n);
+void sc_out_u64(struct sc_out *o, uint64_t v);
+void sc_out_settle(struct sc_out *o); /* hand the gathered bytes on if they make a block */
+void sc_out_flush(struct sc_out *o);
+int sc_out_finish(struct sc_out *o); /* flush, free; status */
+
+struct sc_term {
+    bool colour;
+    bool ascii;      /* no characters outside ASCII: foreign ones become \u{..} */
+    size_t width;    /* columns; values of fields are cut there, tables never; 0: unlimited */
+};
+/* Colours by meaning, as in `we`: 256-colour codes. */
+enum sc_colour {
+    SC_COLOUR_NONE, SC_COLOUR_MODULE, SC_COLOUR_TENSOR, SC_COLOUR_SHAPE, SC_COLOUR_SHAPE_X,
+    SC_COLOUR_DTYPE, SC_COLOUR_SIZE, SC_COLOUR_PERCENT, SC_COLOUR_UNIT, SC_COLOUR_REPO,
+    SC_COLOUR_GOOD, SC_COLOUR_WARNING, SC_COLOUR_ERROR, SC_COLOUR_KEY, SC_COLOUR_COUNT
+};
+void sc_colour_on(struct sc_buf *b, const struct sc_term *t, enum sc_colour c);
+void sc_colour_off(struct sc_buf *b, const struct sc_term *t);
+/* Foreign text, made safe, in a colour. */
+void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, struct sc_str text);
+/* Our own text in a colour. */
+void sc_out_colour(struct sc_out *o, const struct sc_term *t, enum sc_colour c, const char *s);
+/* A size, as "1.5 MB", number and unit in their colours. */
+void sc_out_bytes(struct sc_out *o, const struct sc_term *t, enum sc_colour c, uint64_t bytes);
+
+/* "336.5 KB" after quant.md A7: below 1000 "N B", else one decimal and KB MB GB TB PB EB. */
+void sc_format_bytes(uint64_t bytes, char out[32]);
+void sc_format_percent(double percent, char out[32]);     /* "12.3" */
+void sc_format_parameters(uint64_t n, char out[32]);      /* "684.5B", "7.2M", "12K", "7" */
+void sc_format_count(uint64_t n, char out[32]);           /* "91,991" */
+void sc_format_fixed(double v, unsigned digits, char out[64]); /* "4.25"; "-" if not finite */
+size_t sc_format_u64(uint64_t n, char out[24]);           /* "91991"; its length */
+void sc_format_double(double v, char out[40]); /* 17 digits, shortest that round-trips; NaN etc. */
+/* For people: as short as the precision allows that v seems to come from. A value that fits single
+ * precision is shown as one: 1e-05, not 9.999999747378752e-06. */
+void sc_format_real(double v, char out[40]);
+
+/* One strict JSON document: valid UTF-8, no duplicate keys of ours, NaN and infinities as strings,
+ * every number round-trips. Table rows and small objects in lists take one line each. */
+void sc_report_json(struct sc_out *o, const struct sc_document *d);
+/* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
+ * formula gets a leading apostrophe; control characters are escaped as on the terminal. */
+void sc_report_csv(struct sc_out *o, const struct sc_table *t);
+/* Aligned columns, two blanks between them; a line of titles when a column has one. */
+void sc_report_table(struct sc_out *o, const struct sc_table *t, const struct sc_term *term);
+/* Fields of an object as aligned "key  value" lines, indented by two blanks; nested objects by two
+ * more. Nulls and tables are left out. */
+void sc_report_fields(struct sc_out *o, const struct sc_field *object, const struct sc_term *term);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* count: a layer that adds up what is read through it. A read that fails counts as a request
+ * without bytes; what is mapped is not read by us and counts as neither. */
+#include "source/internal.h"
+
+struct count {
+    struct sc_source base;
+    struct sc_source *inner;
+    struct sc_io *io;
+};
+
+static int count_read(struct sc_source *s, uint64_t off, void *dst, size_t len, struct sc_error *e)
+{
+    struct count *c = (struct count *)s;
+    if (c->io->log)
+        c->io->log(c->io->log_ctx, s->name, off, len);
+    atomic_fetch_add(&c->io->requests, 1);
+    TRY(sc_source_read(c->inner, off, dst, len, e));
+    atomic_fetch_add(&c->io->bytes_read, len);
+    return 0;
+}
+
+static const uint8_t *count_map(struct sc_source *s, uint64_t off, size_t len)
+{
+    return sc_source_map(((struct count *)s)->inner, off, len);
+}
+
+static int count_check(struct sc_source *s, struct sc_error *e)
+{
+    return sc_source_check(((struct count *)s)->inner, e);
+}
+
+static void count_close(struct sc_source *s)
+{
+    sc_source_close(((struct count *)s)->inner);
+}
+
+static const struct sc_source_ops count_ops = {
+    .scheme = "count",
+    .read_at = count_read,
+    .map = count_map,
+    .check = count_check,
+    .close = count_close,
+};
+
+int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source **out,
+                    struct sc_error *e)
+{
+    *out = NULL;
+    struct count *c = sc_source_new(sizeof *c, &count_ops, inner->name, inner->size, e);
+    if (!c) {
+        sc_source_close(inner);
+        return SCRUPLE_EMEMORY;
+    }
+    c->inner = inner;
+    c->io = io;
+    *out = &c->base;
+    return 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* source: bytes at an offset, wherever they live.
+ *
+ * Owns: the `sc_source` interface (file, memory, standard input; HTTP joins it later), the layers
+ * that stack on one (counting, fault injection), the sequential reader that parsers use, and
+ * `sc_repo`, the named set of files that makes up a model folder or, later, a Hub repository.
+ *
+ * Does not own: what the bytes mean (format).
+ *
+ * Threads: read_at may be called from many threads at once. Opening and closing belong to one.
+ */
+#ifndef SC_SOURCE_H
+#define SC_SOURCE_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+struct sc_source;
+
+struct sc_source_ops {
+    const char *scheme; /* "file", "memory", "stdin", "count", "fault" */
+    /* Read exactly len bytes at off; the caller has checked that they lie inside `size`. */
+    int (*read_at)(struct sc_source *s, uint64_t off, void *dst, size_t len, struct sc_error *e);
+    /* Optional: the bytes in memory, or NULL when they cannot be mapped. Valid until close. After
+     * using them call sc_source_check(): a mapped file that shrank reads as zeros, not SIGBUS. */
+    const uint8_t *(*map)(struct sc_source *s, uint64_t off, size_t len);
+    /* Optional: has the object changed underneath (shrunk, replaced)? */
+    int (*check)(struct sc_source *s, struct sc_error *e);
+    /* Optional: release what is private; sc_source_close() then frees name and object. */
+    void (*close)(struct sc_source *s);
+};
+
+struct sc_source {
+    const struct sc_source_ops *ops;
+    char *name;    /* path or URL for messages; owned */
+    uint64_t size; /* bytes */
+};
+
+/* All of off..off+len or an error that names file, position and size. */
+int sc_source_read(struct sc_source *s, uint64_t off, void *dst, size_t len, struct sc_error *e);
+/* NULL when this source cannot map (network file systems, sockets, faults): read instead. */
+const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len);
+int sc_source_check(struct sc_source *s, struct sc_error *e);
+void sc_source_close(struct sc_source *s); /* NULL is allowed */
+
+/* Regular files only: FIFOs, devices and folders are refused by name. Maps on local file systems
+ * unless no_map. */
+struct sc_file_options {
+    bool no_map;
+};
+int sc_file_open(const char *path, const struct sc_file_options *o, struct sc_source **out,
+                 struct sc_error *e);
+/* The same for an open descriptor, which the source then owns; it is closed on failure too. */
+int sc_file_open_fd(int fd, const char *name, const struct sc_file_options *o,
+                    struct sc_source **out, struct sc_error *e);
+/* Borrows the bytes; they must outlive the source. */
+int sc_memory_open(const void *p, size_t n, const char *name, struct sc_source **out,
+                   struct sc_error *e);
+/* Standard input: a redirected file is read in place; a pipe is kept in memory up to 64 MiB and
+ * beyond that in an unlinked file under $TMPDIR. */
+int sc_stdin_open(struct sc_source **out, struct sc_error *e);
+
+/* What went through a source. One may be shared by all files of a model. */
+struct sc_io {
+    _Atomic uint64_t bytes_read;
+    _Atomic uint64_t requests;
+    /* Optional: called for every read, e.g. to assert the exact ranges in a test. */
+    void (*log)(void *ctx, const char *name, uint64_t off, size_t len);
+    void *log_ctx;
+};
+/* Layers take over `inner` (and close it, on failure too). */
+int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source **out,
+                    struct sc_error *e);
+
+/* Faults for tests. Read number `fail_at` (from 0, over all sources sharing the plan) fails. */
+struct sc_fault {
+    _Atomic uint64_t reads;
+    uint64_t fail_at;
+    bool sticky;      /* every later read fails too */
+    _Atomic bool fired;
+};
+int sc_source_fault(struct sc_source *inner, struct sc_fault *plan, struct sc_source **out,
+                    struct sc_error *e);
+
+/* ----------------------------------------------------------------------- sequential reader ---
+ * A window that moves forward over a source. Parsers ask for n bytes; pointers stay valid until
+ * the next call. The window grows only when one item needs it, so memory follows the largest
+ * item, never a declared count. */
+struct sc_reader {
+    struct sc_source *source;
+    uint64_t pos;      /* file position of the next byte */
+    uint64_t end;      /* reading stops here (size of the source unless narrowed) */
+    uint8_t *window;
+    size_t window_cap;
+    uint64_t window_off;
+    size_t window_len;
+    size_t chunk;      /* bytes to fetch at once; doubles while reading on */
+    bool big_endian;
+};
+void sc_reader_start(struct sc_reader *r, struct sc_source *s, uint64_t pos, size_t first_chunk);
+void sc_reader_clear(struct sc_reader *r);
+static inline uint64_t sc_reader_left(const struct sc_reader *r)
+{
+    return r->pos < r->end ? r->end - r->pos : 0;
+}
+/* Each fails with SCRUPLE_EFORMAT ("ends inside ...": truncated) when the source is too short;
+ * `what` names the thing being read. An item above 1 GiB is SCRUPLE_ELIMIT. skip never reads. */
+int sc_reader_take(struct sc_reader *r, uint64_t n, const uint8_t **out, const char *what,
+                   struct sc_error *e);
+int sc_reader_skip(struct sc_reader *r, uint64_t n, const char *what, struct sc_error *e);
+int sc_reader_u8(struct sc_reader *r, uint8_t *out, const char *what, struct sc_error *e);
+int sc_reader_u16(struct sc_reader *r, uint16_t *out, const char *what, struct sc_error *e);
+int sc_reader_u32(struct sc_reader *r, uint32_t *out, const char *what, struct sc_error *e);
+int sc_reader_u64(struct sc_reader *r, uint64_t *out, const char *what, struct sc_error *e);
+
+/* ------------------------------------------------------------------------------- repository ---
+ * A set of files under one root, by relative path with `/`. */
+struct sc_repo_file {
+    const char *path; /* relative to the root; borrowed from the repository */
+    uint64_t bytes;   /* UINT64_MAX: not known yet */
+};
+struct sc_repo;
+struct sc_repo_ops {
+    const char *scheme;
+    int (*open)(struct sc_repo *r, const char *path, struct sc_source **out, struct sc_error *e);
+    void (*close)(struct sc_repo *r);
+};
+struct sc_repo {
+    const struct sc_repo_ops *ops;
+    char *label;        /* what to call it: absolute path, or org/name */
+    char *selected;     /* relative path when the user named one file; else NULL */
+    struct sc_repo_file *files; /* in natural order */
+    size_t n_files, files_cap;
+    struct sc_arena arena;
+    struct sc_io *io;         /* optional; counts every source that is opened */
+    struct sc_fault *fault;   /* optional, tests */
+    void *private_data;
+};
+/* A local path: a folder (searched with limits, hidden entries skipped, links to files followed),
+ * a file (its folder becomes the root and it is `selected`), or "-". */
+int sc_repo_open_local(const char *path, struct sc_repo **out, struct sc_error *e);
+/* `bytes` of memory as a repository with one file; for tests and fuzzing. */
+int sc_repo_open_memory(const void *p, size_t n, const char *name, struct sc_repo **out,
+                        struct sc_error *e);
+/* NULL: no such file. */
+const struct sc_repo_file *sc_repo_find(const struct sc_repo *r, const char *path);
+/* Opens with the counting and fault layers of the repository on top. Close it before the
+ * repository. A path that leaves the folder is refused, so names from index files may be passed. */
+int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **out,
+                      struct sc_error *e);
+/* A small text file whole, NUL-terminated, at most max bytes; caller frees *out. SCRUPLE_ENOTFOUND
+ * when it is not there (e is not filled then). */
+int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,
+                      struct sc_error *e);
+void sc_repo_close(struct sc_repo *r);
+
+#endif

@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# deps.sh: is there what the build needs? Nothing to do: silent and instant. Else it says what it
+# installs and does so with apt-get, as root or through sudo; where that is not possible it says
+# what to install and exits with 1.
+set -eu
+
+missing=
+need_tool()
+{
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need_library()
+{
+    pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
+}
+
+look()
+{
+    missing=
+    need_tool cmake cmake
+    command -v ninja >/dev/null 2>&1 || need_tool make ninja-build
+    command -v "${CC:-cc}" >/dev/null 2>&1 || need_tool gcc gcc
+    need_tool pkg-config pkg-config
+    need_tool python3 python3
+    need_library jansson libjansson-dev
+    need_library libdeflate libdeflate-dev
+    need_library yaml-0.1 libyaml-dev
+    need_library zlib zlib1g-dev
+    echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
+}
+
+look
+[ -n "$missing" ] || exit 0
+
+fail()
+{
+    echo "deps: $1; please install:$missing" >&2
+    exit 1
+}
+
+root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null 2>&1 || fail "not root, and there is no sudo"
+    root=sudo
+fi
+command -v apt-get >/dev/null 2>&1 || fail "this is no Debian system (no apt-get)"
+
+echo "deps: installing$missing (apt-get)" >&2
+# An outdated list of packages is no reason to stop if the packages themselves can be had.
+$root apt-get -qq update >&2 || echo "deps: apt-get update failed, trying to install anyway" >&2
+# shellcheck disable=SC2086 # a list of words
+$root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install -y --no-install-recommends $missing >&2 || fail "apt-get install failed"
+
+look
+[ -z "$missing" ] || fail "still missing after apt-get install"
