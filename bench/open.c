@@ -46,7 +46,7 @@ static int sum_headers(struct sc_repo *repo, const struct sc_catalog *c, uint64_
 int main(int argc, char **argv)
 {
     static double seconds[MAX_RUNS];
-    const int runs = argc > 2 ? atoi(argv[2]) : 5;
+    const long runs = argc > 2 ? strtol(argv[2], NULL, 10) : 5;
     struct sc_error e = {0};
     struct sc_repo *repo = NULL;
     struct sc_catalog *c = NULL;
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     }
     if (sc_repo_open_local(argv[1], &repo, &e) < 0)
         goto done;
-    for (int i = 0; i < runs; i++) {
+    for (long i = 0; i < runs; i++) {
         double start = now();
         if (sc_catalog_open(repo, NULL, &c, &e) < 0)
             goto done;

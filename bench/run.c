@@ -10,7 +10,7 @@
  *
  * A child's peak RSS starts at the size its parent had when it forked, so this program stays as
  * small as it can: no buffers, and no results but one array. Does not judge anything. */
-#define _DEFAULT_SOURCE /* wait4 is older than POSIX and still the only way to one child's usage */
+#define _DEFAULT_SOURCE 1 /* NOLINT: for wait4(), the only way to the usage of one child */
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -50,7 +50,8 @@ static void become(char **argv)
     const int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
         _exit(126);
-    execvp(argv[0], argv);
+    if (argv[0])
+        execvp(argv[0], argv);
     _exit(127);
 }
 

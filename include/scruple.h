@@ -91,8 +91,8 @@ SCRUPLE_API int scruple_tensor_at(const scruple_model *model, size_t i,
                                   struct scruple_tensor *out);
 
 /* The same documents as `scruple tree --json`, `scruple info --json`, `scruple check --json`.
- * `command` is one of those names. *json is a NUL-terminated string; free it with
- * scruple_free(). */
+ * `command` is one of those names. "check" opens the path again and reads all tensor data that has
+ * checksums. *json is a NUL-terminated string; free it with scruple_free(). */
 SCRUPLE_API int scruple_report_json(const scruple_model *model, const char *command, char **json,
                                     struct scruple_message *message);
 SCRUPLE_API void scruple_free(void *p);

@@ -56,8 +56,9 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
     sc_add_table(d, model, "files",
                  &(struct sc_table){weight_file_columns, SC_COUNT(weight_file_columns), c->n_files,
                                     weight_file_cell, c});
-    for (size_t i = 0; i < c->n_files; i++)
-        bytes = sc_add_up(bytes, c->files[i].bytes);
+    /* Of everything that may have been read: index, config and card as well as weights. */
+    for (size_t i = 0; i < m->n_files; i++)
+        bytes = sc_add_up(bytes, m->files[i].bytes);
     struct sc_field *io = sc_add_object(d, into, "io");
     sc_add_uint(d, io, "bytes_read", m->io.bytes_read, SC_COL_BYTES);
     sc_add_uint(d, io, "bytes_total", bytes, SC_COL_BYTES);
@@ -340,7 +341,7 @@ struct share_view {
 };
 enum share_column {
     SHARE_NAME, SHARE_TENSORS, SHARE_PARAMETERS, SHARE_BYTES, SHARE_PERCENT, SHARE_BITS,
-    SHARE_DECODABLE, SHARE_SUMMARY,
+    SHARE_VALUES, SHARE_SUMMARY,
 };
 static const struct sc_column layout_columns[] = {
     [SHARE_NAME] = {"layout", "layout", NULL, SC_COL_TEXT, 0, 0},
@@ -349,7 +350,7 @@ static const struct sc_column layout_columns[] = {
     [SHARE_BYTES] = {"bytes", "size", "bytes", SC_COL_BYTES, 0, 0},
     [SHARE_PERCENT] = {"percent", "share", NULL, SC_COL_PERCENT, 0, 0},
     [SHARE_BITS] = {"bits_per_weight", "bits", NULL, SC_COL_NUMBER, 0, 2},
-    [SHARE_DECODABLE] = {"decodable", "values", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
+    [SHARE_VALUES] = {"values", "values", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
     [SHARE_SUMMARY] = {"summary", "what it is", NULL, SC_COL_TEXT, 0, 0},
 };
 /* A tower has no layout of its own: the first columns are the same, the last ones are not there. */
@@ -386,8 +387,8 @@ static void share_cell(const void *ctx, size_t row, size_t column, struct sc_cel
         out->null = !r->parameters;
         out->f = sc_bits_per_weight(r->bytes, r->parameters);
         break;
-    case SHARE_DECODABLE:
-        out->text = sc_strz(r->decodable ? "known" : "not decodable");
+    case SHARE_VALUES:
+        out->text = sc_strz(r->decodable ? "known" : "listed only");
         break;
     case SHARE_SUMMARY:
         out->text = sc_strz(r->summary);
@@ -395,10 +396,10 @@ static void share_cell(const void *ctx, size_t row, size_t column, struct sc_cel
     }
 }
 
-static void count_share(struct share *s, const struct sc_tensor *t)
+static void count_share(struct share *s, const struct sc_model *m, const struct sc_tensor *t)
 {
     s->tensors++;
-    s->parameters = sc_add_up(s->parameters, t->parameters);
+    s->parameters = sc_add_up(s->parameters, sc_tensor_counted(m, t));
     s->bytes = sc_add_up(s->bytes, t->bytes);
 }
 
@@ -436,8 +437,8 @@ static void add_layouts_and_towers(struct sc_document *d, struct sc_field *into,
     for (size_t i = 0; i < SC_TOWER_COUNT; i++)
         towers[i].name = sc_tower_names[i];
     for (size_t i = 0; i < m->n_tensors; i++) {
-        count_share(&layouts[m->tensors[i].layout], &m->tensors[i]);
-        count_share(&towers[m->tensors[i].tower], &m->tensors[i]);
+        count_share(&layouts[m->tensors[i].layout], m, &m->tensors[i]);
+        count_share(&towers[m->tensors[i].tower], m, &m->tensors[i]);
     }
     add_shares(d, into, "layouts", layout_columns, SC_COUNT(layout_columns), layouts,
                SC_COUNT(layouts), m->bytes);

@@ -93,7 +93,7 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
         out->text = sc_strz(sc_layouts[t->layout].name);
         break;
     case TENSOR_BITS:
-        out->null = !t->parameters;
+        out->null = !sc_tensor_counted(m, t);
         out->f = sc_bits_per_weight(t->bytes, t->parameters);
         break;
     case TENSOR_ROLE:
@@ -222,6 +222,8 @@ static void row_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     case ROW_SHOWN_BYTES:
         out->null = !has_size(r);
         out->u = r->bytes;
+        if (t && main_entry(v->model, t)->flags & SC_ENTRY_TIED)
+            out->text = SC_STR("tied"); /* its bytes are in an earlier row */
         break;
     case ROW_BYTES:
         out->u = r->bytes;
@@ -313,69 +315,74 @@ static int by_size(const void *a, const void *b)
     return strcmp(x->dtype, y->dtype);
 }
 
-/* Rows of `list` for every dtype of the model. A file can make up as many type names as it has
- * tensors, hence the index. */
-static int count_dtypes(const struct sc_model *m, struct dtype_row **list, size_t *n,
-                        struct sc_error *e)
+/* Rows while they are counted. A file can make up as many type names as it has tensors, hence the
+ * index. */
+struct dtype_list {
+    struct dtype_row *rows;
+    size_t n, cap;
+    struct sc_index index;
+};
+
+/* The row of a dtype, made if it is new; NULL: no memory. */
+static struct dtype_row *dtype_row(struct dtype_list *l, const char *dtype, struct sc_error *e)
 {
-    struct sc_index index = {0};
-    size_t cap = 0;
-    uint32_t row = UINT32_MAX;
-    int code = 0;
+    uint64_t hash = sc_hash(dtype, strlen(dtype));
+    size_t probe = 0;
+    uint32_t row;
+
+    while (l->rows && (row = sc_index_next(&l->index, hash, &probe)) != UINT32_MAX)
+        if (!strcmp(l->rows[row].dtype, dtype))
+            return &l->rows[row];
+    if (sc_grow(&l->rows, &l->cap, l->n + 1, sizeof *l->rows, e) < 0 ||
+        sc_index_put(&l->index, hash, (uint32_t)l->n, e) < 0)
+        return NULL;
+    l->rows[l->n] = (struct dtype_row){.dtype = dtype};
+    return &l->rows[l->n++];
+}
+
+static int count_dtypes(const struct sc_model *m, struct dtype_list *l, struct sc_error *e)
+{
+    struct dtype_row *r = NULL;
 
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct sc_tensor *t = &m->tensors[i];
-        if (row == UINT32_MAX || (*list)[row].dtype != t->dtype) {
-            uint64_t hash = sc_hash(t->dtype, strlen(t->dtype));
-            size_t probe = 0;
-            do
-                row = sc_index_next(&index, hash, &probe);
-            while (row != UINT32_MAX && strcmp((*list)[row].dtype, t->dtype) != 0);
-            if (row == UINT32_MAX) {
-                if ((code = sc_grow(list, &cap, *n + 1, sizeof **list, e)) < 0 ||
-                    (code = sc_index_put(&index, hash, (uint32_t)*n, e)) < 0)
-                    goto done;
-                row = (uint32_t)*n;
-                (*list)[(*n)++] = (struct dtype_row){.dtype = t->dtype};
-            }
-        }
-        struct dtype_row *r = &(*list)[row];
+        /* Neighbours mostly agree, and then even by pointer. */
+        if (!r || r->dtype != t->dtype)
+            r = dtype_row(l, t->dtype, e);
+        if (!r)
+            return SCRUPLE_EMEMORY;
         r->tensors++;
-        r->parameters = sc_add_up(r->parameters, t->parameters);
+        r->parameters = sc_add_up(r->parameters, sc_tensor_counted(m, t));
         r->bytes = sc_add_up(r->bytes, t->bytes);
     }
-done:
-    sc_index_clear(&index);
-    return code;
+    return 0;
 }
 
 int sc_analyze_dtypes(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                       struct sc_error *e)
 {
-    struct dtype_row *list = NULL;
-    size_t n = 0;
+    struct dtype_list list = {.n = 0};
     struct dtype_view *v = sc_analyze_alloc(d, sizeof *v, e);
+    int code = v ? count_dtypes(m, &list, e) : SCRUPLE_EMEMORY;
 
-    if (!v)
-        return SCRUPLE_EMEMORY;
-    int code = count_dtypes(m, &list, &n, e);
     if (code < 0)
         goto done;
     v->whole = m->bytes;
-    v->rows = sc_analyze_alloc(d, n * sizeof *v->rows, e);
+    v->rows = sc_analyze_alloc(d, list.n * sizeof *v->rows, e);
     if (!v->rows) {
         code = SCRUPLE_EMEMORY;
         goto done;
     }
-    if (n) {
-        qsort(list, n, sizeof *list, by_size);
-        memcpy(v->rows, list, n * sizeof *list);
+    if (list.n) {
+        qsort(list.rows, list.n, sizeof *list.rows, by_size);
+        memcpy(v->rows, list.rows, list.n * sizeof *list.rows);
     }
-    sc_add_table(d, into, "dtypes",
-                 &(struct sc_table){dtype_columns, SC_COUNT(dtype_columns), n, dtype_cell, v});
+    sc_add_table(d, into, "dtypes", &(struct sc_table){dtype_columns, SC_COUNT(dtype_columns),
+                                                       list.n, dtype_cell, v});
     code = sc_analyze_done(d, e);
 done:
-    free(list);
+    sc_index_clear(&list.index);
+    free(list.rows);
     return code;
 }
 

@@ -162,6 +162,7 @@ struct sc_cli {
     struct sc_term err;    /* of standard error */
     struct sc_sink sink;
     struct sc_out out;
+    bool several; /* models were given: errors say which */
 };
 /* Non-zero once SIGINT or SIGTERM came: its number. */
 extern _Atomic int sc_cancel;
@@ -186,7 +187,6 @@ bool sc_colour_wanted(enum sc_when when, bool tty);
 
 /* A MODEL opened as the settings say: 0, or the exit code after the error was printed. Notes about
  * what was chosen go to standard error. */
-int sc_cli_open(struct sc_cli *c, const char *path, struct sc_model **out);
 struct sc_open_options sc_cli_open_options(struct sc_cli *c);
 int sc_cli_open_with(struct sc_cli *c, const char *path, const struct sc_open_options *o,
                      struct sc_model **out);

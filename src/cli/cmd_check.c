@@ -109,7 +109,7 @@ static void put_findings(struct sc_cli *c, const struct checked *k, const struct
     struct sc_out *o = &c->out;
 
     for (size_t row = 0; row < t->n_rows && !o->status; row++) {
-        struct sc_cell cell[CELLS] = {{0}};
+        struct sc_cell cell[CELLS] = {{.u = 0}};
         for (size_t i = 0; i < CELLS; i++)
             t->cell(t->ctx, row, column_of(t, keys[i]), &cell[i]);
         uint64_t severity = SC_MIN(cell[SEVERITY].u, 2);
@@ -163,6 +163,7 @@ static int check_path(struct sc_cli *c, struct checked *k, struct sc_document *d
     k->folder = stat(k->path, &st) == 0 && S_ISDIR(st.st_mode);
     o.lenient = true;
     o.facts = true;
+    o.check = true;
     o.verify = !c->set.no_data;
     code = sc_model_open(k->path, &o, &k->model, &why);
     if (code == SCRUPLE_EFORMAT || code == SCRUPLE_EUNSUPPORTED || code == SCRUPLE_ELIMIT) {

@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <yaml.h>
+#include <zlib.h>
 
 #include "cli/cli.h"
 
@@ -35,6 +36,7 @@ static const struct library {
     {"jansson", jansson_version_str},
     {"libdeflate", deflate_version},
     {"libyaml", yaml_get_version_string},
+    {"zlib", zlibVersion},
 };
 
 void sc_help_version(struct sc_buf *b)

@@ -214,7 +214,7 @@ static int remember_entry(struct meta_seen *seen, const struct sc_field *entry, 
 {
     struct sc_str key = sc_find_text(entry, "key");
 
-    TRY(sc_grow(&seen->entry, &seen->cap, seen->n + 1, sizeof *seen->entry, e));
+    TRY(sc_grow(&seen->entry, &seen->cap, seen->n + 1, sizeof(void *), e));
     TRY(sc_index_put(&seen->index, sc_hash(key.p, key.n), (uint32_t)seen->n, e));
     seen->entry[seen->n++] = entry;
     return 0;
@@ -227,7 +227,7 @@ static bool was_seen(const struct meta_seen *seen, const struct sc_field *entry)
     size_t probe = 0;
     uint32_t id;
 
-    while ((id = sc_index_next(&seen->index, hash, &probe)) != UINT32_MAX)
+    while (seen->entry && (id = sc_index_next(&seen->index, hash, &probe)) != UINT32_MAX)
         if (sc_str_eq(sc_find_text(seen->entry[id], "key"), key) &&
             same_scalar(seen->entry[id], entry))
             return true;
@@ -282,7 +282,7 @@ static int put_metadata(struct sc_cli *c, const struct sc_field *list, size_t n_
         else if (was_seen(&seen, f))
             continue;
         if (!code)
-            code = sc_grow(&rows.entry, &rows.cap, rows.n + 1, sizeof *rows.entry, e);
+            code = sc_grow(&rows.entry, &rows.cap, rows.n + 1, sizeof(void *), e);
         if (!code)
             rows.entry[rows.n++] = f;
     }

@@ -282,7 +282,9 @@ static int open_listing(struct sc_cli *c, const char *path, const struct sc_outl
                         struct listing *l)
 {
     struct sc_error e = {0};
-    int status = sc_cli_open(c, path, &l->model);
+    struct sc_open_options o = sc_cli_open_options(c);
+    o.names_only = !c->set.json && !c->set.csv; /* the text shows no roles */
+    int status = sc_cli_open_with(c, path, &o, &l->model);
 
     if (status)
         return status;
@@ -392,6 +394,7 @@ static int run_tree(struct sc_cli *c)
     for (size_t i = n; i < c->operands.words.n && !status; i++)
         status = sc_words_add(&filters, c->operands.words.p[i], &e);
     n = n ? n : c->set.models.n;
+    c->several = n > 1;
     if (status < 0)
         status = sc_fail_exit(c, &e);
     else if (!n)

@@ -117,7 +117,7 @@ static int with_output(struct sc_cli *c, const struct sc_screen *screen, bool na
                                .width = c->set.output ? 0 : screen->columns};
     bool page = screen->out_tty && !c->set.no_pager && !c->set.json && !c->set.csv;
     if (sc_sink_open(&c->sink, c->set.output, page, screen->rows, &e) < 0)
-        return sc_usage_exit(c, &e);
+        return sc_fail_exit(c, &e);
     c->out = (struct sc_out){.write = sc_sink_write, .ctx = &c->sink};
     if (c->set.version || c->set.help)
         status = print_text(c, !named && !c->operands.words.n);

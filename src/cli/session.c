@@ -185,6 +185,10 @@ void sc_cli_findings(const struct sc_cli *c, const struct sc_model *m)
 
     if (c->set.quiet || !all)
         return;
+    for (size_t i = 0; i < cat->n_findings && !c->set.lenient; i++)
+        if (strcmp(cat->findings[i].id, "pickle.danger") == 0) /* nobody may miss that */
+            sc_say(c, "warning", "%s: %s", cat->files[cat->findings[i].file].path,
+                   cat->findings[i].message);
     if (!c->set.lenient) {
         sc_say(c, "note", "%zu warning%s; scruple check lists %s", all, all == 1 ? "" : "s",
                all == 1 ? "it" : "them");
@@ -203,20 +207,17 @@ void sc_cli_findings(const struct sc_cli *c, const struct sc_model *m)
         sc_say(c, "note", "%zu more errors and warnings; scruple check lists them", all - shown);
 }
 
-int sc_cli_open(struct sc_cli *c, const char *path, struct sc_model **out)
-{
-    struct sc_open_options o = sc_cli_open_options(c);
-
-    return sc_cli_open_with(c, path, &o, out);
-}
-
 int sc_cli_open_with(struct sc_cli *c, const char *path, const struct sc_open_options *o,
                      struct sc_model **out)
 {
     struct sc_error e = {0};
 
-    if (sc_model_open(path, o, out, &e) < 0)
+    if (sc_model_open(path, o, out, &e) < 0) {
+        struct sc_quoted q;
+        if (c->several && strncmp(e.text, path, strlen(path)) != 0)
+            sc_error_prefix(&e, "%s", sc_quote(&q, sc_strz(path)));
         return sc_fail_exit(c, &e);
+    }
     sc_cli_findings(c, *out);
     if (c->set.verbose) {
         char size[32];

@@ -10,9 +10,6 @@
  * checked. A reader that goes away (EPIPE) is the end of the work, not an error. The pager is
  * started by fork and exec, never by a shell.
  */
-#ifndef _XOPEN_SOURCE
-#define _XOPEN_SOURCE 700 /* realpath */
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -59,7 +56,7 @@ static int refuse_weights(const char *path, struct sc_error *e)
     sc_source_close(s);
     if (code < 0 || !format)
         return 0;
-    return sc_fail(e, SCRUPLE_EUSAGE, "--output %s: this is a %s file, which is not overwritten",
+    return sc_fail(e, SCRUPLE_EUSAGE, "%s: holds weights (%s) and is not overwritten",
                    sc_quote(&q, sc_strz(path)), format->name);
 }
 
@@ -69,6 +66,26 @@ static int fail_path(struct sc_error *e, const char *path, int error)
 
     return sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be written: %s", sc_quote(&q, sc_strz(path)),
                    strerror(error));
+}
+
+/* The file that a link names, so that the link stays one. NULL: no memory. */
+static char *behind_links(const char *path)
+{
+    enum { HOPS = 40 }; /* stat() has been through, so there are fewer */
+    char to[4096];
+    char *at = join(path, strlen(path), "");
+
+    for (int i = 0; at && i < HOPS; i++) {
+        ssize_t n = readlink(at, to, sizeof to - 1);
+        if (n < 0)
+            break;
+        to[n] = '\0';
+        const char *slash = to[0] == '/' ? NULL : strrchr(at, '/');
+        char *next = join(at, slash ? (size_t)(slash + 1 - at) : 0, to);
+        free(at);
+        at = next;
+    }
+    return at;
 }
 
 static int open_temporary(struct sc_sink *s, const struct stat *old, struct sc_error *e)
@@ -112,11 +129,8 @@ static int open_file(struct sc_sink *s, struct sc_error *e)
     if (access(s->path, W_OK) < 0)
         return fail_path(e, s->path, errno);
     TRY(refuse_weights(s->path, e));
-    /* Through a link, so that the link stays one. */
-    s->target = realpath(s->path, NULL);
-    if (!s->target)
-        return errno == ENOMEM ? sc_fail_memory(e) : fail_path(e, s->path, errno);
-    return open_temporary(s, &st, e);
+    s->target = behind_links(s->path);
+    return s->target ? open_temporary(s, &st, e) : sc_fail_memory(e);
 }
 
 int sc_sink_open(struct sc_sink *s, const char *path, bool may_page, size_t rows,

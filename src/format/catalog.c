@@ -256,7 +256,10 @@ static int record(struct sc_catalog *c, enum sc_severity severity, const char *i
     }
     TRY(sc_grow(&c->findings, &c->findings_cap, c->n_findings + 1, sizeof c->findings[0], e));
     struct sc_finding f = {.id = id, .offset = offset, .file = file, .severity = (uint8_t)severity};
-    f.message = sc_arena_copy(&c->arena, message, strlen(message));
+    struct sc_buf safe = {0}; /* paths stand in messages as they are */
+    sc_put_safe(&safe, sc_strz(message), 0);
+    f.message = safe.failed ? NULL : sc_arena_copy(&c->arena, safe.n ? safe.p : "", safe.n);
+    sc_buf_clear(&safe);
     if (!f.message)
         return sc_fail_memory(e);
     if (tensor.p) {

@@ -141,6 +141,7 @@ struct sc_open_options {
     bool lenient;               /* list what is sound, record what is not */
     bool verify;                /* also read tensor data to verify checksums (zip CRC) */
     bool facts;                 /* also read what only `info` and `check` tell: tokenizer, card */
+    bool check;                 /* also hold config, names and pickles against the tensors */
     bool names_only;            /* leave roles, towers, layers and experts of names unread */
     uint64_t max_extra_memory;  /* 0: the built-in ceilings */
     const _Atomic int *cancel;  /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */

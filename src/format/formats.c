@@ -20,9 +20,9 @@ static const struct {
     const char *is;
 } strangers[] = {
 #define MAGIC(offset, literal, is) {offset, literal, sizeof(literal) - 1, is}
-    MAGIC(0, "version https://git-lfs", "a Git LFS pointer, not the file it stands for "
-                                        "(run `git lfs pull`, or download the file itself)"),
-    MAGIC(0, "version https://hawser", "a Git LFS pointer, not the file it stands for"),
+    MAGIC(0, "version https://git-lfs", "a Git LFS pointer (run `git lfs pull`, or download the file it "
+                                        "stands for)"),
+    MAGIC(0, "version https://hawser", "a Git LFS pointer (download the file it stands for)"),
     MAGIC(0, "\x1f\x8b", "a gzip file (unpack it first)"),
     MAGIC(0, "PK\3\4", "a zip archive without tensors that we know (a source archive, or a Keras "
                        "or ONNX package?)"),
@@ -95,11 +95,11 @@ static const char *name_stranger(const struct sc_probe *p)
     const struct sc_str start = sc_str(text.p, SC_MIN(left, 15));
     if (sc_str_has_nocase(start, SC_STR("<!doctype html")) ||
         sc_str_eq_nocase(sc_str(start.p, SC_MIN(start.n, 5)), SC_STR("<html")))
-        return "an HTML page, not a model (a login or error page saved by a download?)";
+        return "an HTML page (a login or error page saved by a download?)";
     if (sc_str_starts(start, "<?xml"))
         return "an XML document (an error message of a storage service?)";
     if (sc_str_starts(start, "{") || sc_str_starts(start, "["))
-        return "a JSON document, not a weight file (an error message saved by a download?)";
+        return "a JSON document (an error message saved by a download?)";
     if (all_zero(p))
         return "all zeros where it should begin (a download that was preallocated and never "
                "finished?)";

@@ -136,7 +136,11 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
         return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
     struct sc_error why;
     int status = sc_repo_open_file(o->repo, pf->path, &s, &why);
-    TRY(sc_catalog_add_file(c, pf->path, s ? s->size : 0, &file, e));
+    const int added = sc_catalog_add_file(c, pf->path, s ? s->size : 0, &file, e);
+    if (added < 0) {
+        sc_source_close(s);
+        return added;
+    }
     c->files[file].component = pf->component;
     if (map)
         map->shard_file[pf->shard] = file;

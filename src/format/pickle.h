@@ -6,8 +6,8 @@
  * function is a name, and calling it makes an object that remembers what was called with what.
  * Every name is counted in the catalog with a verdict, also one whose result is thrown away.
  *
- * Owns: all opcodes of protocols 0 to 5 (pickle.c), values and their limits (pickle_value.c), the
- * table of names (pickle_globals.c). Does not own: what a tensor is (torch_tensor.c).
+ * Owns: all opcodes of protocols 0 to 5 (pickle.c lists the files), values and their limits, the
+ * table of names. Does not own: what a tensor is (torch_tensor.c).
  *
  * The bytes are read once, front to back, in a window of some KiB; text longer than a tensor name
  * may be is skipped, so a pickle that carries megabytes of arrays costs nothing. Values form a
@@ -21,14 +21,14 @@
 enum sc_pk_kind {
     SC_PK_NONE,
     SC_PK_BOOL,
-    SC_PK_INT,        /* fits in 64 bits */
-    SC_PK_BIGINT,     /* as text: decimal, or "0x..." when the file has it in binary */
+    SC_PK_INT,    /* fits in 64 bits */
+    SC_PK_BIGINT, /* as text: decimal, or "0x..." when the file has it in binary */
     SC_PK_FLOAT,
-    SC_PK_BYTES,      /* also the str of Python 2 */
-    SC_PK_STR,        /* UTF-8, not validated */
+    SC_PK_BYTES, /* also the str of Python 2 */
+    SC_PK_STR,   /* UTF-8, not validated */
     SC_PK_TUPLE,
     SC_PK_LIST,
-    SC_PK_DICT,       /* items are key, value, key, value; a key may be there twice */
+    SC_PK_DICT, /* items are key, value, key, value; a key may be there twice */
     SC_PK_SET,
     SC_PK_GLOBAL,     /* a class or function, by name */
     SC_PK_OBJECT,     /* the result of calling something */
@@ -43,21 +43,21 @@ enum sc_pk_role {
     SC_PK_ROLE_NEWOBJ,        /* copyreg.__newobj__(class, ...) */
     SC_PK_ROLE_RECONSTRUCTOR, /* copyreg._reconstructor(class, base, state) */
     SC_PK_ROLE_SIZE,
-    SC_PK_ROLE_STORAGE,       /* torch.FloatStorage ... */
-    SC_PK_ROLE_DTYPE,         /* torch.float32 ... */
-    SC_PK_ROLE_THROUGH,       /* stands for its first argument */
-    SC_PK_ROLE_BUILDER,       /* from here on: calling it makes a tensor */
+    SC_PK_ROLE_STORAGE,                     /* torch.FloatStorage ... */
+    SC_PK_ROLE_DTYPE,                       /* torch.float32 ... */
+    SC_PK_ROLE_THROUGH,                     /* stands for its first argument */
+    SC_PK_ROLE_BUILDER,                     /* from here on: calling it makes a tensor */
     SC_PK_ROLE_TENSOR = SC_PK_ROLE_BUILDER, /* (storage, offset, size, stride, ...) */
-    SC_PK_ROLE_TENSOR_V3,     /* the same with a dtype as argument 6 */
-    SC_PK_ROLE_QTENSOR,       /* the same with quantizer parameters as argument 4 */
-    SC_PK_ROLE_PARAMETER,     /* (tensor, ...) */
-    SC_PK_ROLE_COPY,          /* (tensor, ...), moved to a device */
-    SC_PK_ROLE_TENSOR_CLASS,  /* Parameter or Variable, called as a class: (tensor) */
-    SC_PK_ROLE_FROM_TYPE,     /* (builder, type, arguments, state) */
-    SC_PK_ROLE_SPARSE,        /* (layout, (indices, ..., values, size)) */
-    SC_PK_ROLE_NESTED,        /* (buffer, sizes, strides, offsets) */
-    SC_PK_ROLE_META,          /* (dtype, size, stride, requires_grad): no bytes */
-    SC_PK_ROLE_WRAPPER,       /* (class, dtype, size, stride, ...): bytes are in its state */
+    SC_PK_ROLE_TENSOR_V3,                   /* the same with a dtype as argument 6 */
+    SC_PK_ROLE_QTENSOR,                     /* the same with quantizer parameters as argument 4 */
+    SC_PK_ROLE_PARAMETER,                   /* (tensor, ...) */
+    SC_PK_ROLE_COPY,                        /* (tensor, ...), moved to a device */
+    SC_PK_ROLE_TENSOR_CLASS,                /* Parameter or Variable, called as a class: (tensor) */
+    SC_PK_ROLE_FROM_TYPE,                   /* (builder, type, arguments, state) */
+    SC_PK_ROLE_SPARSE,                      /* (layout, (indices, ..., values, size)) */
+    SC_PK_ROLE_NESTED,                      /* (buffer, sizes, strides, offsets) */
+    SC_PK_ROLE_META,                        /* (dtype, size, stride, requires_grad): no bytes */
+    SC_PK_ROLE_WRAPPER, /* (class, dtype, size, stride, ...): bytes are in its state */
 };
 
 struct sc_pk_global {
@@ -89,11 +89,11 @@ struct sc_pk {
 };
 
 struct sc_pk_object {
-    const struct sc_pk *func;  /* SC_PK_GLOBAL or SC_PK_OBJECT */
-    struct sc_pk *args;        /* SC_PK_TUPLE */
-    struct sc_pk *state;       /* what BUILD gave it, or NULL; after several, a tuple of two */
-    struct sc_pk *dict;        /* what SETITEM(S) put into it, or NULL */
-    struct sc_pk *list;        /* what APPEND(S) and ADDITEMS put into it, or NULL */
+    const struct sc_pk *func; /* SC_PK_GLOBAL or SC_PK_OBJECT */
+    struct sc_pk *args;       /* SC_PK_TUPLE */
+    struct sc_pk *state;      /* what BUILD gave it, or NULL; after several, a tuple of two */
+    struct sc_pk *dict;       /* what SETITEM(S) put into it, or NULL */
+    struct sc_pk *list;       /* what APPEND(S) and ADDITEMS put into it, or NULL */
 };
 
 /* Which persistent ids a pickle may use. */
@@ -112,8 +112,8 @@ struct sc_pickle;
 int sc_pickle_new(struct sc_catalog *c, uint32_t file, uint64_t memory, struct sc_pickle **out,
                   struct sc_error *e);
 void sc_pickle_free(struct sc_pickle *p);
-/* The bound that a pickle of so many bytes in the file deserves: real ones need some 20 bytes a byte,
- * so a small file that unpacks to a large pickle is not given half a gigabyte. */
+/* The bound that a pickle of so many bytes in the file deserves: real ones need some 20 bytes a
+ * byte, so a small file that unpacks to a large pickle is not given half a gigabyte. */
 uint64_t sc_pickle_memory(uint64_t stored_bytes);
 
 /* Where the bytes of a pickle come from. */
@@ -121,8 +121,8 @@ struct sc_pickle_input {
     /* *got is less than want only at the end; dst NULL: the bytes are skipped. */
     int (*read)(void *ctx, void *dst, size_t want, size_t *got, struct sc_error *e);
     void *ctx;
-    uint64_t size;   /* bytes up to the end of the data; the pickle may end before */
-    uint64_t offset; /* file position of the first byte, or SC_NO_OFFSET (packed) */
+    uint64_t size;    /* bytes up to the end of the data; the pickle may end before */
+    uint64_t offset;  /* file position of the first byte, or SC_NO_OFFSET (packed) */
     const char *what; /* for messages: "data.pkl" */
     enum sc_pk_ids ids;
 };
@@ -136,8 +136,7 @@ struct sc_pickle_stretch {
     struct sc_source *source;
     uint64_t pos, end;
 };
-int sc_pickle_read_stretch(void *stretch, void *dst, size_t want, size_t *got,
-                           struct sc_error *e);
+int sc_pickle_read_stretch(void *stretch, void *dst, size_t want, size_t *got, struct sc_error *e);
 
 /* Every persistent reference made so far, in order, also those that the result does not reach. */
 struct sc_pk *const *sc_pickle_persistent(const struct sc_pickle *p, size_t *n);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* A name that is not yet known costs a row here and one in the catalog. */
-#define GLOBAL_COST 512
+#define GLOBAL_COST  512
 #define NAME_COLUMNS 200
 
 uint64_t sc_pickle_memory(uint64_t stored_bytes)
@@ -164,8 +164,7 @@ static int reserve_items(struct sc_pickle *p, struct sc_pk *v, size_t n)
     if (need <= v->as.seq.cap)
         return 0;
     const size_t cap = v->n == 0 ? need : SC_MAX(need, v->as.seq.cap * 2);
-    struct sc_pk **item =
-        sc_pk_alloc(p, cap * sizeof item[0], _Alignof(struct sc_pk *), &code);
+    struct sc_pk **item = sc_pk_alloc(p, cap * sizeof item[0], _Alignof(struct sc_pk *), &code);
     if (!item)
         return code;
     if (v->n)
@@ -214,8 +213,7 @@ int sc_pk_new_persistent(struct sc_pickle *p, struct sc_pk *id, struct sc_pk **o
 {
     TRY(sc_pk_new(p, SC_PK_PERSISTENT, out));
     (*out)->as.id = id;
-    TRY(grow(p, &p->persistent, &p->persistent_cap, p->n_persistent + 1,
-             sizeof p->persistent[0]));
+    TRY(grow(p, &p->persistent, &p->persistent_cap, p->n_persistent + 1, sizeof p->persistent[0]));
     p->persistent[p->n_persistent++] = *out;
     return 0;
 }

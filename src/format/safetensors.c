@@ -23,6 +23,7 @@ struct parser {
     uint64_t data;      /* file position where data starts */
     uint64_t data_size; /* bytes of data that are in the file */
     size_t first;       /* index of the first entry of this file */
+    size_t n_cut; /* tensors that end beyond the file */
     bool has_metadata;
 };
 
@@ -207,6 +208,8 @@ static int check_range(struct parser *p, struct sc_str name, const struct fields
                           sc_quote(&q, name), (unsigned long long)f->begin,
                           (unsigned long long)f->end);
     if (f->end > p->data_size) {
+        if (p->n_cut++ > 0)
+            return 0; /* one sentence for all of them: check_tiling() counts the rest */
         uint64_t end = f->end;
         if (!sc_add(end, p->data, &end))
             end = f->end;
@@ -484,7 +487,8 @@ static int gap(struct parser *p, const struct sc_entry *before, const struct sc_
     return sc_problem(p->c, SC_ERROR, "safetensors.overlap", p->file, sc_entry_name(after),
                       after->offset, e, "tensors \"%s\" and \"%s\" overlap by %llu bytes", a.s,
                       sc_quote(&b, sc_entry_name(after)),
-                      (unsigned long long)SC_MIN(at - after->offset, SC_MAX(after->bytes, 1)));
+                      (unsigned long long)SC_MIN(at - after->offset,
+                                                 SC_MAX(after->bytes, UINT64_C(1))));
 }
 
 /* Walk sound tensors in file order; each must begin where the one before ended. An overlapping
@@ -525,8 +529,12 @@ static int check_tiling(struct parser *p, struct sc_error *e)
         at = SC_MAX(at, end);
         before = en;
     }
+    if (p->n_cut > 1)
+        status = sc_problem(p->c, SC_ERROR, "safetensors.truncated", p->file, SC_NO_TENSOR,
+                            p->data + p->data_size, e, "%zu more tensors end beyond the file",
+                            p->n_cut - 1);
     const uint64_t rest = p->data + p->data_size - at;
-    if (rest && broken == 0)
+    if (rest && broken == 0 && status == 0)
         status = sc_problem(p->c, SC_WARNING, "safetensors.trailing", p->file, SC_NO_TENSOR, at, e,
                             "%llu bytes after the last tensor belong to no tensor",
                             (unsigned long long)rest);

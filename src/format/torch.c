@@ -153,8 +153,9 @@ static int run_pickle(struct archive *a, const struct sc_zip_member *m, const ch
     uint64_t used;
     *root = NULL;
     if (m->bytes > SC_MAX_PICKLE_BYTES)
-        return sc_fail(t->e, SCRUPLE_ELIMIT, "member \"%s\" unpacks to %llu bytes; at most %llu "
-                                             "are read",
+        return sc_fail(t->e, SCRUPLE_ELIMIT,
+                       "member \"%s\" unpacks to %llu bytes; at most %llu "
+                       "are read",
                        sc_quote(&q, m->name), (unsigned long long)m->bytes,
                        (unsigned long long)SC_MAX_PICKLE_BYTES);
     const struct sc_pickle_input in = {
@@ -247,8 +248,8 @@ static void count_header(struct archive *a)
     for (size_t i = 0; i < a->zip.n; i++) {
         const struct sc_zip_member *m = &a->zip.members[i];
         struct sc_str rest;
-        const bool storage = inside(a, m->name, &rest) && (sc_str_starts(rest, "data/") ||
-                                                           sc_str_starts(rest, "constants/"));
+        const bool storage = inside(a, m->name, &rest) &&
+                             (sc_str_starts(rest, "data/") || sc_str_starts(rest, "constants/"));
         if (m->usable && !storage)
             f->header_bytes += m->stored;
     }
@@ -284,8 +285,8 @@ static int open_zip(struct sc_torch *t)
     if (!a.top.p)
         return 0;
     count_header(&a);
-    TRY(sc_torch_note(t, "torch.container", has_code(&a) ? SC_STR("zip, TorchScript")
-                                                         : SC_STR("zip")));
+    TRY(sc_torch_note(t, "torch.container",
+                      has_code(&a) ? SC_STR("zip, TorchScript") : SC_STR("zip")));
     TRY(read_text(&a, "version", &version));
     if (version.p)
         TRY(sc_torch_note(t, "torch.version", version));

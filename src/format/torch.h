@@ -23,16 +23,16 @@ enum {
 /* A storage as the pickle refers to it, and where it lies. */
 struct sc_torch_storage {
     struct sc_str key;
-    uint32_t space;      /* names of one file may come from two places: data/ and constants/ */
-    uint32_t index;      /* into catalog->storages, or SC_NO_STORAGE: not in the file */
-    uint32_t dtype;      /* as in sc_entry */
-    sc_codec_id codec;   /* SC_OPAQUE: a class that we do not know */
-    bool untyped;        /* numel counts bytes, the type comes with the tensor */
-    bool conflict;       /* referred to in contradicting ways; reported */
-    uint64_t numel;      /* as the reference has it */
-    uint64_t need;       /* bytes that this takes; 0 where that is not known */
-    uint64_t bytes;      /* bytes that the file has for it, unpacked */
-    uint64_t offset;     /* file position of its stored bytes */
+    uint32_t space;    /* names of one file may come from two places: data/ and constants/ */
+    uint32_t index;    /* into catalog->storages, or SC_NO_STORAGE: not in the file */
+    uint32_t dtype;    /* as in sc_entry */
+    sc_codec_id codec; /* SC_OPAQUE: a class that we do not know */
+    bool untyped;      /* numel counts bytes, the type comes with the tensor */
+    bool conflict;     /* referred to in contradicting ways; reported */
+    uint64_t numel;    /* as the reference has it */
+    uint64_t need;     /* bytes that this takes; 0 where that is not known */
+    uint64_t bytes;    /* bytes that the file has for it, unpacked */
+    uint64_t offset;   /* file position of its stored bytes */
     uint64_t stored;
     uint8_t method;
 };
@@ -43,7 +43,7 @@ struct sc_torch_tensor {
     uint16_t block;   /* elements in ... */
     uint16_t unit;    /* ... so many bytes; 0: not known */
     bool parameter;
-    bool broken;      /* a problem was reported, it is listed all the same (lenient) */
+    bool broken; /* a problem was reported, it is listed all the same (lenient) */
     size_t rank;
     uint64_t first;    /* in elements */
     uint64_t capacity; /* elements of the storage, or of the part that this tensor may see */
@@ -81,11 +81,11 @@ struct sc_torch {
     struct sc_torch_record *records;
     size_t n_records, records_cap;
     struct sc_index record_index;
-    bool tar;             /* persistent references are records */
+    bool tar; /* persistent references are records */
     bool big_endian;
     struct sc_index names; /* entries of this file */
     size_t first_entry, n_names, n_twins, n_metas;
-    uint64_t name_bytes;  /* left for names */
+    uint64_t name_bytes; /* left for names */
 };
 
 /* How many bytes of names a file deserves whose pickles take so much: real ones about as many. */
@@ -121,14 +121,14 @@ int sc_torch_classify(struct sc_torch *t, const struct sc_pk_global *class,
 
 /* Lists every tensor under `root`; prefix is put in front of the names ("" or "constants"). */
 int sc_torch_walk(struct sc_torch *t, struct sc_pk *root, const char *prefix);
-/* After all walks: gives every entry the bytes that are its own. */
+/* After all walks: gives every entry the bytes that are its own, and frees the pickle. */
 int sc_torch_share(struct sc_torch *t);
 
 /* What stands behind builders that only wrap another one. */
 struct sc_torch_peeled {
     enum sc_pk_role role; /* TENSOR, TENSOR_V3, QTENSOR, SPARSE, NESTED, META or WRAPPER */
     struct sc_pk *args;
-    struct sc_pk *state;  /* attributes that travelled along, or NULL */
+    struct sc_pk *state; /* attributes that travelled along, or NULL */
     bool parameter;
 };
 /* false: not a tensor after all. */

@@ -136,6 +136,8 @@ int sc_torch_share(struct sc_torch *t)
     size_t owners_cap = 0, heap_cap = 0;
     const size_t n = t->n_spans;
     int code = 0;
+    sc_pickle_free(t->pickle); /* the values have done their work; make room */
+    t->pickle = NULL;
     if (n == 0)
         return 0;
     code = sc_grow(&owners, &owners_cap, n, sizeof owners[0], t->e);

@@ -111,8 +111,8 @@ static int read_storages(struct sc_torch *t, const struct sc_pk *keys, uint64_t 
     for (uint32_t i = 0; i < keys->n && code == 0; i++) {
         struct sc_str key;
         if (!sc_pk_text(keys->as.seq.item[i], &key))
-            return SC_TORCH_BAD(t, "torch.keys", SC_NO_TENSOR,
-                                "key %u of its storages is no text", (unsigned)i);
+            return SC_TORCH_BAD(t, "torch.keys", SC_NO_TENSOR, "key %u of its storages is no text",
+                                (unsigned)i);
         const uint32_t storage = sc_torch_find_storage(t, key, 0);
         if (storage == SC_NO_STORAGE || t->storages[storage].index != SC_NO_STORAGE)
             return SC_TORCH_BAD(t, "torch.keys", SC_NO_TENSOR,

@@ -117,7 +117,8 @@ static int find_parts(struct tar *tar)
         }
         pos += SC_MIN(sc_align_up(size, BLOCK), t->s->size - pos);
     }
-    return 0;
+    return SC_TORCH_WARN(t, "tar.end", SC_NO_TENSOR,
+                         "the tar archive ends without its closing blocks (a truncated download?)");
 }
 
 /* --------------------------------------------------------------------------------- reading --- */
@@ -401,8 +402,7 @@ static int read_parts(struct tar *tar)
     t->c->files[t->file].header_bytes = t->s->size - tar->foreign;
     if (tar->part[SYS_INFO].end) {
         uint64_t pos = tar->part[SYS_INFO].begin;
-        TRY(sc_torch_run(t, &pos, tar->part[SYS_INFO].end, SC_PK_IDS_NONE, "sys_info",
-                         &sys_info));
+        TRY(sc_torch_run(t, &pos, tar->part[SYS_INFO].end, SC_PK_IDS_NONE, "sys_info", &sys_info));
         if (sys_info)
             TRY(sc_torch_read_sys_info(t, sys_info));
     }

@@ -88,8 +88,8 @@ static int enter_reference(struct sc_torch *t, struct sc_pk *v, uint32_t space)
 
     struct sc_torch_storage *old = &t->storages[known];
     v->n = known;
-    if (old->conflict || (old->dtype == s.dtype && old->untyped == s.untyped &&
-                          old->numel == s.numel))
+    if (old->conflict ||
+        (old->dtype == s.dtype && old->untyped == s.untyped && old->numel == s.numel))
         return 0;
     struct sc_quoted q;
     old->conflict = true;
@@ -221,8 +221,7 @@ static bool narrow(const struct sc_pk *reference, struct sc_torch_tensor *x, uin
     if (!view || view->kind == SC_PK_NONE)
         return true;
     if (!sc_pk_is_sequence(view) || view->n != 3 || !get_count(view->as.seq.item[1], shift) ||
-        !get_count(view->as.seq.item[2], &size) || !sc_add(*shift, size, &end) ||
-        end > x->capacity)
+        !get_count(view->as.seq.item[2], &size) || !sc_add(*shift, size, &end) || end > x->capacity)
         return false;
     x->capacity = end;
     return true;
@@ -283,8 +282,8 @@ static bool packed_bytes(const struct sc_torch_tensor *x, uint64_t *bytes)
 }
 
 /* First byte and end of what x touches in its storage. Empty for an empty tensor; all of it when
- * the size of an element is not known. `need` are the bytes of the storage. false: the numbers leave
- * 64 bits. */
+ * the size of an element is not known. `need` are the bytes of the storage. false: the numbers
+ * leave 64 bits. */
 static bool touched(const struct sc_torch_tensor *x, uint64_t need, uint64_t *last, uint64_t *low,
                     uint64_t *high)
 {
@@ -305,8 +304,7 @@ static bool touched(const struct sc_torch_tensor *x, uint64_t need, uint64_t *la
     /* Torch makes them so; without the gaps between rows is what others write. */
     if (x->block > 1 && x->first == 0 && packed_bytes(x, high) && *high <= need)
         return true;
-    return sc_mul(x->first / x->block, x->unit, low) &&
-           sc_mul(sum / x->block + 1, x->unit, high);
+    return sc_mul(x->first / x->block, x->unit, low) && sc_mul(sum / x->block + 1, x->unit, high);
 }
 
 /* The storage as a whole: there, of one type, and long enough. */
@@ -328,8 +326,8 @@ static int check_storage(struct sc_torch *t, struct sc_str name, struct sc_torch
         return SC_TORCH_BAD(t, "torch.storage-short", name,
                             "tensor \"%s\" stands on storage \"%s\" of %llu bytes, but the file "
                             "has %llu of them",
-                            sc_quote(&q, name), sc_quote(&k, s->key),
-                            (unsigned long long)s->need, (unsigned long long)s->bytes);
+                            sc_quote(&q, name), sc_quote(&k, s->key), (unsigned long long)s->need,
+                            (unsigned long long)s->bytes);
     x->broken = false;
     return 0;
 }
@@ -410,12 +408,11 @@ static int add_entry(struct sc_torch *t, struct sc_str name, const struct sc_tor
         x->storage == SC_NO_STORAGE ? NULL : &t->storages[x->storage];
     const bool placed = s && s->index != SC_NO_STORAGE;
     uint32_t index;
-    proto.flags = (uint8_t)((x->broken ? SC_ENTRY_BROKEN : 0) |
-                            (x->parameter ? SC_ENTRY_PARAMETER : 0) |
-                            (t->big_endian ? SC_ENTRY_BIG_ENDIAN : 0));
+    proto.flags =
+        (uint8_t)((x->broken ? SC_ENTRY_BROKEN : 0) | (x->parameter ? SC_ENTRY_PARAMETER : 0) |
+                  (t->big_endian ? SC_ENTRY_BIG_ENDIAN : 0));
     if (placed) {
-        const struct sc_view view = {
-            .storage = s->index, .first = x->first, .strides = x->strides};
+        const struct sc_view view = {.storage = s->index, .first = x->first, .strides = x->strides};
         TRY(sc_catalog_add_view(t->c, &view, x->rank, &proto.view, t->e));
         t->c->storages[s->index].referenced = true;
         proto.offset = s->offset + (s->method == 0 ? SC_MIN(low, s->bytes) : 0);
@@ -423,8 +420,7 @@ static int add_entry(struct sc_torch *t, struct sc_str name, const struct sc_tor
     TRY(sc_catalog_add(t->c, name, x->sizes, x->rank, &proto, &index, t->e));
     if (index == UINT32_MAX)
         return 0; /* its shape was refused */
-    TRY(sc_index_put(&t->names, sc_hash(name.p, name.n), (uint32_t)(index - t->first_entry),
-                     t->e));
+    TRY(sc_index_put(&t->names, sc_hash(name.p, name.n), (uint32_t)(index - t->first_entry), t->e));
     t->n_names++;
     return placed ? add_span(t, index, x, low, high) : 0;
 }
@@ -438,8 +434,9 @@ static int list(struct sc_torch *t, struct sc_str name, struct sc_torch_tensor *
                        SC_MAX_PICKLE_NAMES);
     /* Names are copied, and a deep pickle can make long ones of few bytes. */
     if (name.n > t->name_bytes)
-        return sc_fail(t->e, SCRUPLE_ELIMIT, "the names of its tensors take more memory than a "
-                                             "file of this size is given");
+        return sc_fail(t->e, SCRUPLE_ELIMIT,
+                       "the names of its tensors take more memory than a "
+                       "file of this size is given");
     t->name_bytes -= name.n;
     if (x->storage != SC_NO_STORAGE) {
         TRY(check_storage(t, name, x));
@@ -468,9 +465,8 @@ static int note_quantizer(struct sc_torch *t, const struct sc_torch_peeled *peel
         sc_buf_printf(&text, " scale=%.9g", scale->as.f);
     if (zero && zero->kind == SC_PK_INT)
         sc_buf_printf(&text, " zero_point=%lld", (long long)zero->as.i);
-    const int code = key.failed || text.failed
-                         ? sc_fail_memory(t->e)
-                         : sc_torch_note(t, key.p, sc_str(text.p, text.n));
+    const int code = key.failed || text.failed ? sc_fail_memory(t->e)
+                                               : sc_torch_note(t, key.p, sc_str(text.p, text.n));
     sc_buf_clear(&key);
     sc_buf_clear(&text);
     return code;
@@ -484,14 +480,12 @@ int sc_torch_list(struct sc_torch *t, const struct sc_torch_peeled *peeled, stru
     x.storage = SC_NO_STORAGE;
     x.parameter = peeled->parameter;
     const bool meta = peeled->role == SC_PK_ROLE_META || peeled->role == SC_PK_ROLE_WRAPPER;
-    const char *wrong =
-        meta ? read_meta(t, peeled, &x, &code) : read_dense(t, peeled, &x, &code);
+    const char *wrong = meta ? read_meta(t, peeled, &x, &code) : read_dense(t, peeled, &x, &code);
     if (code < 0)
         return code;
     if (wrong) {
         struct sc_quoted q;
-        return SC_TORCH_BAD(t, "torch.tensor", name, "tensor \"%s\" %s", sc_quote(&q, name),
-                            wrong);
+        return SC_TORCH_BAD(t, "torch.tensor", name, "tensor \"%s\" %s", sc_quote(&q, name), wrong);
     }
     if (peeled->role == SC_PK_ROLE_QTENSOR)
         TRY(note_quantizer(t, peeled, name));
@@ -506,8 +500,7 @@ int sc_torch_list_reference(struct sc_torch *t, const struct sc_pk *v, struct sc
         if (v->n == UINT32_MAX) {
             struct sc_quoted q;
             return SC_TORCH_BAD(t, "torch.tensor", name,
-                                "tensor \"%s\" is not in the table of tensors",
-                                sc_quote(&q, name));
+                                "tensor \"%s\" is not in the table of tensors", sc_quote(&q, name));
         }
         const struct sc_torch_record *r = &t->records[v->n];
         set_storage(t, r->storage, &x);

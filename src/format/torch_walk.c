@@ -34,15 +34,15 @@ struct component {
 };
 
 struct frame {
-    struct sc_pk *v;           /* the container */
-    const char *const *words;  /* names of its first items, in place of numbers, or NULL */
-    struct component at;       /* what it adds to the name */
-    uint32_t next;             /* child to look at next */
-    uint32_t name_len;         /* of the name up to here */
-    bool state;                /* attributes of an object */
-    bool plain;                /* reached through dict keys alone: values are worth a note */
-    bool bare;                 /* its children add nothing to the name */
-    bool parts;                /* of a tensor, not items */
+    struct sc_pk *v;          /* the container */
+    const char *const *words; /* names of its first items, in place of numbers, or NULL */
+    struct component at;      /* what it adds to the name */
+    uint32_t next;            /* child to look at next */
+    uint32_t name_len;        /* of the name up to here */
+    bool state;               /* attributes of an object */
+    bool plain;               /* reached through dict keys alone: values are worth a note */
+    bool bare;                /* its children add nothing to the name */
+    bool parts;               /* of a tensor, not items */
 };
 
 struct walk {
@@ -148,8 +148,8 @@ static int make_name(struct walk *w, const struct component *at, struct sc_str *
 
 static int name_too_long(struct walk *w)
 {
-    return SC_TORCH_BAD(w->t, "torch.name", SC_NO_TENSOR,
-                        "a name would have more than %d bytes", SC_MAX_NAME);
+    return SC_TORCH_BAD(w->t, "torch.name", SC_NO_TENSOR, "a name would have more than %d bytes",
+                        SC_MAX_NAME);
 }
 
 /* ------------------------------------------------------------------------------------ notes --- */
@@ -309,14 +309,17 @@ static int visit(struct walk *w, struct sc_pk *v, const struct way *way)
 static bool is_module_part(const struct sc_pk *key)
 {
     struct sc_str s;
-    return sc_pk_text(key, &s) && (sc_str_is(s, "_parameters") || sc_str_is(s, "_buffers") ||
-                                   sc_str_is(s, "_modules"));
+    return sc_pk_text(key, &s) &&
+           (sc_str_is(s, "_parameters") || sc_str_is(s, "_buffers") || sc_str_is(s, "_modules"));
 }
 
 static int visit_pair(struct walk *w, const struct frame *f, uint32_t i)
 {
     const struct sc_pk *key = f->v->as.seq.item[2 * (size_t)i];
-    struct way way = {.at = {.kind = KEY, .as.key = key}, .plain = f->plain};
+    struct way way = {
+        .at = {.kind = KEY, .as.key = key},
+          .plain = f->plain
+    };
     if (f->state && is_module_part(key))
         way.at.kind = NOTHING;
     if (key->cut)
@@ -326,7 +329,9 @@ static int visit_pair(struct walk *w, const struct frame *f, uint32_t i)
 
 static int visit_item(struct walk *w, const struct frame *f, uint32_t i)
 {
-    struct way way = {.at = {.kind = INDEX, .as.index = i}};
+    struct way way = {
+        .at = {.kind = INDEX, .as.index = i}
+    };
     uint32_t n_words = 0;
     for (size_t k = 0; k < SC_COUNT(word_lists); k++)
         if (word_lists[k].list == f->words)
@@ -370,8 +375,8 @@ static int visit_tensor_part(struct walk *w, const struct frame *f, uint32_t i)
     if (i == 0 && peeled.role == SC_PK_ROLE_SPARSE && peeled.args->n > 1) {
         part = peeled.args->as.seq.item[1];
         /* COO has its size, compressed layouts have their values as item 2. */
-        way.words = sc_pk_made_by(sc_pk_item(part, 2)) >= SC_PK_ROLE_BUILDER ? words_csr
-                                                                             : words_coo;
+        way.words =
+            sc_pk_made_by(sc_pk_item(part, 2)) >= SC_PK_ROLE_BUILDER ? words_csr : words_coo;
     }
     if (i == 0 && peeled.role == SC_PK_ROLE_NESTED) {
         part = peeled.args;

@@ -241,10 +241,9 @@ static int plan_index(struct planner *p, const char *path, const char *component
     return 0;
 }
 
-/* Parts 1..count of one numbered group; `found` are those that are there. */
+/* Are parts 1..count of one numbered group there? */
 static int check_parts(struct planner *p, const struct candidate *group, struct sc_error *e)
 {
-    size_t found = 0;
     uint32_t missing = 0, count = 0;
     for (uint32_t part = 1; part <= group->parts && count <= 3; part++) {
         bool there = false;
@@ -253,7 +252,6 @@ static int check_parts(struct planner *p, const struct candidate *group, struct 
             there = k->parts == group->parts && k->part == part &&
                     sc_str_eq(k->stem, group->stem) && sc_str_eq(k->folder, group->folder);
         }
-        found += there;
         if (!there && count++ == 0)
             missing = part;
     }
@@ -600,9 +598,9 @@ int sc_plan_make(struct sc_catalog *c, struct sc_repo *repo, struct sc_plan *pla
     free(p.all);
     if (status == 0 && plan->n_files == 0 && c->n_errors == 0)
         return sc_fail(e, SCRUPLE_ENOTFOUND,
-                       "%s: no weights among %zu files (looked for safetensors, GGUF, PyTorch, NPZ "
+                       "%s: no weights among %zu file%s (looked for safetensors, GGUF, PyTorch, NPZ "
                        "and NPY%s)",
-                       repo->label, repo->n_files,
+                       repo->label, repo->n_files, repo->n_files == 1 ? "" : "s",
                        c->options && (c->options->include || c->options->exclude)
                            ? ", as --include and --exclude allow"
                            : "");

@@ -35,8 +35,8 @@ enum {
     RECORD_BYTES = 46,
     LOCAL_BYTES = 30,
     FLAG_ENCRYPTED = 1,
-    FLAG_DESCRIPTOR = 8,     /* sizes and CRC follow the data */
-    MAX_DESCRIPTOR = 24,     /* signature, CRC, two sizes of 64 bits */
+    FLAG_DESCRIPTOR = 8, /* sizes and CRC follow the data */
+    MAX_DESCRIPTOR = 24, /* signature, CRC, two sizes of 64 bits */
     PEEK_DIRECTORY = 4 << 20,
 };
 
@@ -338,8 +338,7 @@ static int read_local(struct opening *o, struct sc_zip_member *m, uint64_t limit
     if (m->header > limit || need > limit - m->header)
         return BAD(o, "zip.range", m->header,
                    "member \"%s\" begins at byte %llu, but members end at byte %llu",
-                   sc_quote(&q, m->name), (unsigned long long)m->header,
-                   (unsigned long long)limit);
+                   sc_quote(&q, m->name), (unsigned long long)m->header, (unsigned long long)limit);
     TRY(sc_grow(&o->local, &o->local_cap, (size_t)need, 1, o->e));
     uint8_t *p = o->local;
     TRY(sc_source_read(o->s, m->header, p, (size_t)need, o->e));
@@ -446,8 +445,7 @@ static int judge_ranges(struct opening *o, uint64_t limit, uint64_t *overhead)
         if (ranges[i].begin < end) {
             code = BAD(o, "zip.overlap", ranges[i].begin,
                        "member \"%s\" overlaps member \"%s\", which ends at byte %llu",
-                       sc_quote(&q, m->name), sc_quote(&r, before->name),
-                       (unsigned long long)end);
+                       sc_quote(&q, m->name), sc_quote(&r, before->name), (unsigned long long)end);
             m->usable = false;
             continue;
         }

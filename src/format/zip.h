@@ -22,14 +22,14 @@ struct sc_zip_member {
     uint32_t crc32;
     uint16_t method;
     uint16_t flags;
-    bool usable;        /* false: a problem was reported for it (lenient mode) */
+    bool usable; /* false: a problem was reported for it (lenient mode) */
 };
 struct sc_zip {
     struct sc_zip_member *members; /* in directory order; arena */
     size_t n;
     const uint32_t *by_name; /* (n) members in byte order of their names; arena */
     uint64_t directory_offset, directory_bytes; /* incl. the end records: up to the file's end */
-    uint64_t overhead;       /* local headers, data descriptors, directory, end records */
+    uint64_t overhead; /* local headers, data descriptors, directory, end records */
 };
 /* Reads and validates the directory and every local header: ranges inside the file and disjoint,
  * names equal, methods known; problems go to sc_problem(). */

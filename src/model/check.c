@@ -407,16 +407,34 @@ static int check_twins(struct checker *k)
     return 0;
 }
 
+/* The parser warned of what can run code, with its place in the file; here it is the verdict. */
+static bool raise_warning(struct checker *k, uint32_t file, size_t n_findings)
+{
+    bool found = false;
+    for (size_t i = 0; i < n_findings; i++) {
+        struct sc_finding *f = &k->c->findings[i];
+        if (f->file != file || strcmp(f->id, "pickle.danger") != 0)
+            continue;
+        found = true;
+        if (f->severity == SC_WARNING) {
+            f->severity = SC_ERROR;
+            k->c->n_warnings--;
+            k->c->n_errors++;
+        }
+    }
+    return found;
+}
+
 static int check_pickles(struct checker *k)
 {
+    const size_t n_findings = k->c->n_findings; /* of the parsers and of the checks before */
     for (size_t i = 0; i < k->c->n_imports; i++) {
         const struct sc_import *im = &k->c->imports[i];
         struct sc_quoted q;
         sc_quote(&q, sc_strz(im->name));
-        if (im->verdict == SC_VERDICT_DANGER)
+        if (im->verdict == SC_VERDICT_DANGER && !raise_warning(k, im->file, n_findings))
             TRY(sc_problem(k->c, SC_ERROR, "pickle.danger", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
-                           k->e, "loading this with pickle would %s \"%s\", which can run code",
-                           im->called ? "call" : "import", q.s));
+                           k->e, "would run code if loaded with pickle: %s", q.s));
         else if (im->verdict == SC_VERDICT_UNKNOWN)
             TRY(sc_problem(k->c, SC_INFO, "pickle.unknown", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
                            k->e, "the pickle names \"%s\", which is not loaded", q.s));

@@ -43,6 +43,52 @@ static void blank_non_numbers(char *p, const char *end)
     }
 }
 
+/* An object or a list, as jansson takes it. */
+static bool valid_json(const char *text, size_t n)
+{
+    struct sc_arena scratch = {.head = NULL};
+    struct sc_json j;
+    sc_json_start(&j, text, n, &scratch);
+    char c;
+    const bool ok = sc_json_peek(&j, &c) && (c == '{' || c == '[') && sc_json_skip(&j) &&
+                    sc_json_end(&j);
+    sc_arena_clear(&scratch);
+    return ok;
+}
+
+int sc_config_parse(const char *text, size_t n, json_t **out, json_error_t *at)
+{
+    *at = (json_error_t){.line = 0}; /* jansson leaves the code alone when it knows none */
+    *out = json_loadb(text, n, 0, at);
+    if (*out)
+        return 1;
+    switch (json_error_code(at)) {
+    case json_error_out_of_memory:
+    case json_error_unknown:
+        return SCRUPLE_EMEMORY;
+    case json_error_invalid_syntax:
+    case json_error_premature_end_of_input:
+        /* An allocation that fails within a string is called a syntax error. */
+        return valid_json(text, n) ? SCRUPLE_EMEMORY : 0;
+    case json_error_stack_overflow:
+    case json_error_cannot_open_file:
+    case json_error_invalid_argument:
+    case json_error_invalid_utf8:
+    case json_error_end_of_input_expected:
+    case json_error_invalid_format:
+    case json_error_wrong_type:
+    case json_error_null_character:
+    case json_error_null_value:
+    case json_error_null_byte_in_key:
+    case json_error_duplicate_key:
+    case json_error_numeric_overflow:
+    case json_error_item_not_found:
+    case json_error_index_out_of_range:
+        break;
+    }
+    return 0;
+}
+
 static int ignored(struct sc_model *m, const char *why, struct sc_error *e)
 {
     struct sc_quoted q;
@@ -60,19 +106,18 @@ static int parse(struct sc_model *m, const char *path, char *text, size_t n, jso
         n -= 3;
     }
     blank_non_numbers(text, text + n);
-    *out = json_loadb(text, n, 0, &at);
+    const int code = sc_config_parse(text, n, out, &at);
+    if (code < 0)
+        return sc_fail_memory(e);
     if (json_is_object(*out))
         return 1;
-    if (*out) {
-        json_decref(*out);
-        *out = NULL;
+    if (*out)
         sc_fail(&why, SCRUPLE_EFORMAT, "%s: the JSON is no object", path);
-    } else if (json_error_code(&at) == json_error_out_of_memory) {
-        return sc_fail_memory(e);
-    } else {
+    else
         sc_fail(&why, SCRUPLE_EFORMAT, "%s: %s (line %d, column %d)", path, at.text, at.line,
                 at.column);
-    }
+    json_decref(*out);
+    *out = NULL;
     return ignored(m, why.text, e);
 }
 

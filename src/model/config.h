@@ -23,6 +23,9 @@ struct sc_reading {
 int sc_config_load(struct sc_model *m, struct sc_repo *repo, const char *path, uint64_t max,
                    json_t **out, struct sc_error *e);
 
+/* 1: *out is the document. 0: it is not valid, *at tells why. SCRUPLE_EMEMORY: no memory. */
+int sc_config_parse(const char *text, size_t n, json_t **out, json_error_t *at);
+
 /* `keys`: names of one thing, separated by spaces; the first that has a value counts. true: *out
  * was set. */
 bool sc_config_uint(struct sc_reading *r, const json_t *object, const char *keys, uint64_t min,

@@ -6,9 +6,7 @@
  * What cannot be read costs only the exact shape: a warning is recorded and folding goes on. */
 #include "model/fold.h"
 
-#include <inttypes.h>
-#include <jansson.h>
-#include <string.h>
+#include "model/config.h"
 
 void sc_fold_read_end(struct sc_fold *f)
 {
@@ -134,8 +132,8 @@ int sc_fold_read_state(struct sc_fold *f, uint32_t entry, struct sc_bnb_state *s
     const int code = sc_fold_read(f, entry, bytes, &n, e);
     if (code <= 0)
         return code;
-    json_t *doc = json_loadb((const char *)bytes, n, 0, &at);
-    if (!doc && json_error_code(&at) == json_error_out_of_memory)
+    json_t *doc;
+    if (sc_config_parse((const char *)bytes, n, &doc, &at) < 0)
         return sc_fail_memory(e);
     const json_int_t block = json_integer_value(json_object_get(doc, "blocksize"));
     if (block > 0)

@@ -23,12 +23,28 @@ static int copy_file_list(struct sc_model *m, const struct sc_repo *repo, struct
     return 0;
 }
 
+uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t)
+{
+    const struct sc_entry *en = &m->catalog->entries[t->main];
+    if (en->flags & SC_ENTRY_TIED)
+        return 0;
+    if (t->n_parts != 1 || en->view == SC_NO_STORAGE || en->dtype & SC_FOREIGN_TYPE)
+        return t->parameters;
+    const struct sc_storage *s = &m->catalog->storages[m->catalog->views[en->view].storage];
+    const double bits = sc_codec_bits((sc_codec_id)en->dtype);
+    if (s->method != 0 || bits < 1)
+        return t->parameters;
+    /* A stride of 0 repeats elements: no more count than lie in the bytes. */
+    const double held = (double)en->bytes * 8 / bits;
+    return held < (double)t->parameters ? (uint64_t)held : t->parameters;
+}
+
 static void add_up(struct sc_model *m)
 {
     for (size_t i = 0; i < m->n_tensors; i++) {
         if (!sc_add(m->bytes, m->tensors[i].bytes, &m->bytes))
             m->bytes = UINT64_MAX;
-        if (!sc_add(m->parameters, m->tensors[i].parameters, &m->parameters))
+        if (!sc_add(m->parameters, sc_tensor_counted(m, &m->tensors[i]), &m->parameters))
             m->parameters = UINT64_MAX;
     }
 }
@@ -51,7 +67,7 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
     add_up(m);
     if (o && o->facts)
         TRY(sc_model_read_facts(m, repo, e));
-    return 0;
+    return o && o->check ? sc_model_check(m, e) : 0;
 }
 
 int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o,

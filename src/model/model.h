@@ -189,6 +189,10 @@ int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_m
                   struct sc_error *e);
 void sc_model_close(struct sc_model *m);
 
+/* What a tensor adds to the number of parameters: the product of its shape, but weights that share
+ * a storage (tied embeddings, expanded views of PyTorch) count once. */
+uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t);
+
 /* Steps of opening, each in its own file. `repo` is open during the call. */
 int sc_model_read_config(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
 int sc_model_read_facts(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);

@@ -211,23 +211,51 @@ static struct sc_str next_word(struct sc_str s, const char *end)
     return sc_str(p, (size_t)(dot - p));
 }
 
-struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers)
+/* Neighbours share most of their path: what was known behind each dot of the name before is kept,
+ * and reading goes on where the names part. */
+enum { KEPT = 12 };
+struct reader {
+    struct sc_str before;
+    size_t n;
+    size_t at[KEPT];           /* bytes up to and with the dot */
+    struct reading past[KEPT]; /* what they say */
+};
+
+static struct reading resume(struct reader *k, struct sc_str name, const char **p)
 {
-    struct reading r = {.facts = {.layer = -1, .expert = -1}};
-    const char *end = name.p + name.n;
-    struct sc_str s = {name.p, 0};
-    for (const char *p = name.p;; p = s.p + s.n + 1) {
+    const size_t most = SC_MIN(name.n, k->before.n);
+    size_t same = 0;
+    while (same < most && name.p[same] == k->before.p[same])
+        same++;
+    while (k->n > 0 && k->at[k->n - 1] > same)
+        k->n--;
+    k->before = name;
+    *p = name.p + (k->n ? k->at[k->n - 1] : 0);
+    return k->n ? k->past[k->n - 1] : (struct reading){.facts = {.layer = -1, .expert = -1}};
+}
+
+static struct sc_name_facts read_name(struct reader *k, struct sc_str name, uint64_t config_layers)
+{
+    const char *p, *end = name.p + name.n;
+    struct reading r = resume(k, name, &p);
+    struct sc_str s;
+    for (;; p = s.p + s.n + 1) {
         const char *dot = p;
         while (dot < end && *dot != '.')
             dot++;
         s = sc_str(p, (size_t)(dot - p));
-        const bool last = dot == end;
+        const bool first = p == name.p, last = dot == end;
         if (is_number(s))
             read_number(&r, s);
         else if (s.n > 0 && !(last && sc_str_is(s, "weight")))
-            read_word(&r, s, p == name.p && !last && sc_gguf_tower(s, next_word(s, end)), last);
+            read_word(&r, s, first && !last && sc_gguf_tower(s, next_word(s, end)), last);
         if (last)
             break;
+        /* What a short first word means depends on the one behind it. */
+        if (k->n < KEPT && !(first && s.n <= 3)) {
+            k->at[k->n] = (size_t)(dot + 1 - name.p);
+            k->past[k->n++] = r;
+        }
     }
     /* "dt_bias" is a parameter of its own right. */
     if (sc_str_is(s, "bias") || (sc_str_ends(s, "_bias") && r.facts.role != SC_ROLE_SSM))
@@ -236,6 +264,14 @@ struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers)
         (uint64_t)r.facts.layer >= config_layers)
         r.facts.tower = SC_TOWER_MTP;
     return r.facts;
+}
+
+struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers)
+{
+    struct reader k;
+    k.before = sc_str("", 0);
+    k.n = 0;
+    return read_name(&k, name, config_layers);
 }
 
 /* What the folder of a component says; MAIN: nothing. */
@@ -266,6 +302,9 @@ static enum sc_tower component_tower(const char *component)
 void sc_model_classify(struct sc_model *m)
 {
     size_t towers[SC_TOWER_COUNT] = {0};
+    struct reader k;
+    k.before = sc_str("", 0);
+    k.n = 0;
     /* Layers beyond the configured ones are predictors only where it speaks of predictors. */
     const uint64_t layers = m->config.mtp_layers ? m->config.layers : 0;
     const struct sc_file *files = m->catalog->files;
@@ -274,7 +313,7 @@ void sc_model_classify(struct sc_model *m)
         const char *component = files[m->catalog->entries[t->main].file].component;
         const bool inside = component && component[0];
         const struct sc_name_facts facts =
-            sc_name_facts(sc_str(t->name, t->name_len), inside ? 0 : layers);
+            read_name(&k, sc_str(t->name, t->name_len), inside ? 0 : layers);
         enum sc_tower tower = inside ? component_tower(component) : SC_TOWER_MAIN;
         if (tower == SC_TOWER_MAIN)
             tower = facts.tower;

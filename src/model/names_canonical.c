@@ -25,6 +25,7 @@ struct rename {
     const char *from, *to;
 };
 
+/* clang-format off */
 /* Within a layer. GGUF first, then Meta and Mistral, GPT-2, GPT-NeoX, BLOOM and Falcon, MPT, OPT,
  * Phi, OLMo, Mixtral, DeepSeek, T5, BERT, vision towers. */
 static const struct rename in_layer[] = {
@@ -226,6 +227,7 @@ static const struct rename at_top[] = {
     {"rope_freqs",                     "rotary_emb.inv_freq"            },
 };
 
+/* clang-format on */
 static const char *const wrappers[] = {
     "state_dict", "model_state_dict", "model",     "module", "transformer", "base_model",
     "_orig_mod",  "backbone",         "gpt_neox",  "bert",   "roberta",     "language_model",

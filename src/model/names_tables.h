@@ -28,6 +28,7 @@ struct word {
     bool gguf; /* the tower counts only where sc_gguf_tower() agrees */
 };
 
+/* clang-format off */
 static const struct word words_1[] = {
     {"D", .in_ssm = SC_ROLE_SSM},
     {"a", .gguf = true, .tower = SC_TOWER_AUDIO},
@@ -394,5 +395,6 @@ static const struct {
     [22] = LIST(22), [23] = LIST(23), [25] = LIST(25), [28] = LIST(28),
 };
 #undef LIST
+/* clang-format on */
 
 #endif

@@ -5,7 +5,7 @@
  * group, written (3-60), and a row below it stands for all of them. Equality is a 64-bit keyed
  * hash of everything below a node, computed bottom-up once:
  *
- *     signature(node) = hash(own tensor's shape, type, layout, bytes;
+ *     signature(node) = hash(own tensor's shape, type, layout, bytes, counted parameters;
  *                            label and signature of each child, in order)
  *
  * Groups are formed when all children of a node are whole numbers written alike (0, 1, 10 or 00,
@@ -70,12 +70,20 @@ static uint32_t own_tensor(const struct maker *k, uint32_t node)
 
 /* ------------------------------------------------------------------------------- signatures --- */
 
-static uint64_t tensor_signature(const struct sc_tensor *t)
+static uint64_t tensor_signature(const struct sc_model *m, const struct sc_tensor *t)
 {
     uint64_t h = sc_hash(t->shape, t->rank * sizeof t->shape[0]);
     h = sc_hash_mix(h, sc_hash(t->dtype, strlen(t->dtype)));
     h = sc_hash_mix(h, t->bytes);
+    h = sc_hash_mix(h, sc_tensor_counted(m, t));
     return sc_hash_mix(h, (uint64_t)t->rank << 32 | (uint64_t)t->layout << 16 | t->bits);
+}
+
+/* Totals stop at the largest number: only a broken file, listed leniently, can claim more. */
+static void add(uint64_t *total, uint64_t more)
+{
+    if (!sc_add(*total, more, total))
+        *total = UINT64_MAX;
 }
 
 /* Children have higher numbers than their parents, so one pass from the end sees every child
@@ -94,9 +102,9 @@ static int measure(struct maker *k, struct sc_error *e)
         uint64_t h = 1;
         if (node->tensor != SC_NO_NODE && passes(k, node->tensor)) {
             const struct sc_tensor *t = &k->m->tensors[node->tensor];
-            h = tensor_signature(t);
-            k->bytes[i] += t->bytes;
-            k->parameters[i] += t->parameters;
+            h = tensor_signature(k->m, t);
+            k->bytes[i] = t->bytes;
+            k->parameters[i] = sc_tensor_counted(k->m, t);
             k->tensors[i]++;
         }
         for (uint32_t c = node->first_child; c != SC_NO_NODE; c = k->m->nodes[c].next) {
@@ -105,8 +113,8 @@ static int measure(struct maker *k, struct sc_error *e)
             const struct sc_str label = label_of(k, c);
             h = sc_hash_mix(h, sc_hash(label.p, label.n));
             h = sc_hash_mix(h, k->signature[c]);
-            k->bytes[i] += k->bytes[c];
-            k->parameters[i] += k->parameters[c];
+            add(&k->bytes[i], k->bytes[c]);
+            add(&k->parameters[i], k->parameters[c]);
             k->tensors[i] += k->tensors[c];
         }
         k->signature[i] = h;
@@ -258,8 +266,9 @@ static int make_items(struct maker *k, uint32_t node, struct item **out, size_t 
             free(items);
             return SCRUPLE_EMEMORY;
         }
-        items[count++] =
+        items[count] =
             (struct item){.first = c, .count = 1, .bytes = k->bytes[c], .label = label_of(k, c)};
+        count++;
     }
     int status = 0;
     for (size_t i = 0; i < count && *grouped && status == 0; i++) {
@@ -287,7 +296,8 @@ static int add_row(struct maker *k, struct sc_str label, uint32_t indent, uint32
                          .tensor = tensor, .count = count, .closed = closed};
     row.bytes = tensor == SC_NO_NODE ? k->bytes[node] : k->m->tensors[tensor].bytes;
     row.parameters =
-        tensor == SC_NO_NODE ? k->parameters[node] : k->m->tensors[tensor].parameters;
+        tensor == SC_NO_NODE ? k->parameters[node]
+                             : sc_tensor_counted(k->m, &k->m->tensors[tensor]);
     o->rows[o->n_rows++] = row;
     return 0;
 }
@@ -385,7 +395,8 @@ static int print_item(struct maker *k, const struct item *item, uint32_t indent,
         if (status < 0 || closed) {
             if (status == 0 && own != SC_NO_NODE) { /* that row stands above already */
                 k->out->rows[k->out->n_rows - 1].bytes -= k->m->tensors[own].bytes;
-                k->out->rows[k->out->n_rows - 1].parameters -= k->m->tensors[own].parameters;
+                k->out->rows[k->out->n_rows - 1].parameters -=
+                    sc_tensor_counted(k->m, &k->m->tensors[own]);
             }
             free(items);
             return status;

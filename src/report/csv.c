@@ -15,7 +15,7 @@
 
 static bool is_formula(struct sc_str s)
 {
-    return s.n && memchr("=+-@\t\r", s.p[0], 6);
+    return s.n && s.p[0] && strchr("=+-@\t\r", s.p[0]);
 }
 
 static void put_text(struct sc_out *o, struct sc_str text, struct sc_buf *scratch)

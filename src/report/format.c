@@ -58,6 +58,45 @@ static void plain_point(char *s)
     *to = '\0';
 }
 
+/* What printf would print, for numbers of everyday size that do not lie near the middle between two
+ * results: a tree has a million of them, and printf is exact at any price. */
+static bool fixed_by_integers(double v, unsigned digits, char out[64])
+{
+    static const double scales[] = {1, 10, 100, 1000, 10000};
+    static const unsigned units[] = {1, 10, 100, 1000, 10000};
+
+    if (digits >= SC_COUNT(scales) || !(fabs(v) < 1e5))
+        return false;
+    double scaled = fabs(v) * scales[digits], whole = floor(scaled), part = scaled - whole;
+    if (fabs(part - 0.5) < 1e-5)
+        return false;
+    uint64_t n = (uint64_t)whole + (part > 0.5);
+    char *to = out;
+    if (v < 0 && n)
+        *to++ = '-';
+    to += sc_format_u64(n / units[digits], to);
+    if (digits) {
+        *to++ = '.';
+        for (unsigned unit = units[digits] / 10; unit; unit /= 10)
+            *to++ = (char)('0' + n / unit % 10);
+    }
+    *to = '\0';
+    return true;
+}
+
+void sc_format_fixed(double v, unsigned digits, char out[64])
+{
+    if (!isfinite(v)) {
+        memcpy(out, "-", 2);
+        return;
+    }
+    if (fixed_by_integers(v, digits, out))
+        return;
+    /* Beyond this the fixed form is longer than it is useful, and than the buffer. */
+    snprintf(out, 64, fabs(v) < 1e30 ? "%.*f" : "%.*e", (int)SC_MIN(digits, 17), v);
+    plain_point(out);
+}
+
 /* The unit is chosen before rounding, as `we` does: 999,950 is "1000.0 KB". */
 void sc_format_bytes(uint64_t bytes, char out[32])
 {
@@ -72,22 +111,12 @@ void sc_format_bytes(uint64_t bytes, char out[32])
     double v = (double)bytes / 1000;
     for (; v >= 1000 && unit + 1 < SC_COUNT(units); unit++)
         v /= 1000;
-    snprintf(out, 28, "%.1f", v);
-    plain_point(out);
-    size_t n = strlen(out);
+    char number[64];
+    sc_format_fixed(v, 1, number);
+    size_t n = strlen(number);
+    memcpy(out, number, n + 1);
     out[n] = ' ';
     memcpy(out + n + 1, units[unit], 3);
-}
-
-void sc_format_fixed(double v, unsigned digits, char out[64])
-{
-    if (!isfinite(v)) {
-        memcpy(out, "-", 2);
-        return;
-    }
-    /* Beyond this the fixed form is longer than it is useful, and than the buffer. */
-    snprintf(out, 64, fabs(v) < 1e30 ? "%.*f" : "%.*e", (int)SC_MIN(digits, 17), v);
-    plain_point(out);
 }
 
 void sc_format_percent(double percent, char out[32])

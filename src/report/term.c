@@ -23,14 +23,13 @@ static const unsigned char palette[SC_COLOUR_COUNT] = {
 
 void sc_colour_on(struct sc_buf *b, const struct sc_term *t, enum sc_colour c)
 {
-    char code[32];
+    char digits[24];
 
     if (!t->colour || c == SC_COLOUR_NONE)
         return;
-    memcpy(code, "\033[38;5;", 7);
-    size_t n = 7 + sc_format_u64(palette[c], code + 7);
-    code[n++] = 'm';
-    sc_buf_put(b, code, n);
+    sc_buf_put(b, "\033[38;5;", 7);
+    sc_buf_put(b, digits, sc_format_u64(palette[c], digits));
+    sc_buf_putc(b, 'm');
 }
 
 void sc_colour_off(struct sc_buf *b, const struct sc_term *t)
@@ -131,23 +130,24 @@ struct shown {
 
 static void show_number(struct shown *s, enum sc_colour colour, const char *unit)
 {
+    size_t n = 0;
+
+    for (; unit[n] && n + 1 < sizeof s->unit; n++)
+        s->unit[n] = unit[n];
+    s->unit[n] = '\0';
     s->text = sc_strz(s->own);
     s->colour = colour;
-    size_t n = SC_MIN(strlen(unit), sizeof s->unit - 1);
-    memcpy(s->unit, unit, n);
-    s->unit[n] = '\0';
     s->width = s->text.n + n;
 }
 
 static void show_bytes(struct shown *s, uint64_t bytes)
 {
     sc_format_bytes(bytes, s->own);
-    char *blank = strchr(s->own, ' ');
-    char unit[8] = "";
-    size_t n = SC_MIN(strlen(blank), sizeof unit - 1);
-    memcpy(unit, blank, n);
-    *blank = '\0';
-    show_number(s, SC_COLOUR_SIZE, unit);
+    /* The unit starts at the blank; the number ends there. */
+    size_t n = strcspn(s->own, " ");
+    show_number(s, SC_COLOUR_SIZE, s->own + n);
+    s->text.n = n;
+    s->width = n + strlen(s->unit);
 }
 
 void sc_out_bytes(struct sc_out *o, const struct sc_term *t, enum sc_colour c, uint64_t bytes)
@@ -241,7 +241,9 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         show_text(s, scratch, t, SC_COLOUR_KEY, cell->text);
         break;
     case SC_COL_LABEL:
-        show_text(s, scratch, t, cell->strong ? SC_COLOUR_MODULE : SC_COLOUR_TENSOR, cell->text);
+        /* A name may be empty; its row may not look it. */
+        show_text(s, scratch, t, cell->strong ? SC_COLOUR_MODULE : SC_COLOUR_TENSOR,
+                  cell->text.n ? cell->text : SC_STR("\"\""));
         s->indent = (size_t)cell->depth * 2;
         s->width += s->indent;
         break;
@@ -257,7 +259,10 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         show_number(s, SC_COLOUR_NONE, "");
         break;
     case SC_COL_BYTES:
-        show_bytes(s, cell->u);
+        if (cell->text.p) /* what stands in for a size: "tied" */
+            show_text(s, scratch, t, SC_COLOUR_UNIT, cell->text);
+        else
+            show_bytes(s, cell->u);
         break;
     case SC_COL_PERCENT:
         sc_format_percent(cell->f, s->own);
@@ -310,6 +315,10 @@ static bool aligns_right(const struct sc_column *column)
 }
 
 /* -------------------------------------------------------------------------------- tables --- */
+/* One name of a thousand columns must not push every other row off the screen: what is wider than
+ * this moves its own row only. */
+#define ALIGN_MAX ((size_t)120)
+
 struct layout {
     size_t width[SC_MAX_COLUMNS];
     bool hidden[SC_MAX_COLUMNS];
@@ -331,7 +340,8 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
             struct sc_cell cell = {0};
             t->cell(t->ctx, row, i, &cell);
             show(&shown, scratch, term, &t->columns[i], &cell);
-            l->width[i] = SC_MAX(l->width[i], shown.width);
+            size_t width = SC_MIN(shown.width, ALIGN_MAX);
+            l->width[i] = SC_MAX(l->width[i], width);
         }
     }
     for (size_t i = 0; i < t->n_columns; i++) {
@@ -393,7 +403,6 @@ static void put_row(struct sc_out *o, const struct sc_table *t, size_t row,
         struct sc_cell cell = {0};
         t->cell(t->ctx, row, i, &cell);
         show(&shown, scratch, term, &t->columns[i], &cell);
-        /* Out of memory can make a text narrower than it was measured, never wider. */
         size_t pad = l->width[i] - SC_MIN(shown.width, l->width[i]);
         if (line.begun)
             line.blanks += 2;
@@ -505,8 +514,11 @@ static void put_key(struct sc_out *o, const struct sc_term *term, struct sc_str 
     char words[64];
     size_t n = SC_MIN(key.n, sizeof words);
 
-    for (size_t i = 0; i < n; i++)
-        words[i] = key.p[i] == '_' ? ' ' : key.p[i];
+    for (size_t i = 0; i < n; i++) {
+        words[i] = key.p[i];
+        if (words[i] == '_')
+            words[i] = ' ';
+    }
     put_coloured(o, term, SC_COLOUR_KEY, words, n);
 }
 

@@ -43,16 +43,16 @@ struct sc_column {
     uint8_t digits;    /* SC_COL_NUMBER: decimals in the terminal */
 };
 struct sc_cell {
-    bool null;   /* prints as null / empty */
-    struct sc_str text;
-    const uint64_t *dims; /* SC_COL_SHAPE */
-    size_t n_dims;
+    struct sc_str text;        /* valid until the next cell is asked for, as is the list */
     uint64_t u;
     double f;
-    uint32_t depth; /* SC_COL_LABEL */
-    bool strong;    /* SC_COL_LABEL: a module, not a tensor */
-    const struct sc_str *list; /* SC_COL_LIST; valid until the next cell is asked for */
+    const uint64_t *dims;      /* SC_COL_SHAPE */
+    size_t n_dims;
+    const struct sc_str *list; /* SC_COL_LIST */
     size_t n_list;
+    uint32_t depth;            /* SC_COL_LABEL */
+    bool strong;               /* SC_COL_LABEL: a module, not a tensor */
+    bool null;                 /* prints as null, or as nothing */
 };
 #define SC_MAX_COLUMNS 32
 struct sc_table {

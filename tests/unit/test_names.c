@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* names: roles, towers, layers and experts by name, and canonical names. The names are those of
  * published models. */
-#include "model/model.h"
+#include "model/names_tables.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -31,6 +31,7 @@ static void check_facts(const struct fact *facts, size_t n, uint64_t layers)
     }
 }
 
+/* clang-format off */
 TEST(names_of_decoders)
 {
     static const struct fact facts[] = {
@@ -244,6 +245,7 @@ TEST(names_of_towers)
     check_facts(facts, SC_COUNT(facts), 0);
 }
 
+/* clang-format on */
 TEST(name_tables_are_complete)
 {
     for (int i = 0; i < SC_ROLE_COUNT; i++)
@@ -253,6 +255,17 @@ TEST(name_tables_are_complete)
     for (int i = 0; i < SC_LAYOUT_COUNT; i++)
         CHECK(sc_layouts[i].name && sc_layouts[i].summary);
     CHECK(sc_layouts[SC_LAYOUT_GPTQ].decodable && !sc_layouts[SC_LAYOUT_HQQ].decodable);
+}
+
+TEST(name_words_stand_under_their_length)
+{
+    for (size_t n = 0; n < SC_COUNT(words_by_length); n++)
+        for (size_t i = 0; i < words_by_length[n].n; i++) {
+            const struct word *w = &words_by_length[n].words[i];
+            CHECK_U64(strlen(w->text), n);
+            /* In order, so that none stands there twice. */
+            CHECK(i == 0 || strcmp(w[-1].text, w->text) < 0);
+        }
 }
 
 TEST(names_of_any_bytes_are_safe)
@@ -278,6 +291,45 @@ TEST(names_of_any_bytes_are_safe)
     }
 }
 
+/* Classifying a model resumes where neighbouring names part; it must not matter. */
+TEST(names_in_any_order_give_the_same)
+{
+    static const char *const names[] = {
+        "v.blk.0.attn_q.weight", "v.weight", "v.blk.0.attn_k.weight", "v", "v.blk",
+        "model.layers.3.mlp.experts.1.down_proj.weight",
+        "model.layers.3.mlp.experts.1.up_proj.bias",
+        "model.layers.3.mlp.experts.11.up_proj.weight", "model.layers.3.mlp.gate.weight",
+        "model.layers.3", "model.layers.30.mlp.gate.weight", "model.layer", "mode", "",
+        "encoder.a.b.c.d.e.f.g.h.i.j.k.l.m.n.layers.3.q_proj",
+        "encoder.a.b.c.d.e.f.g.h.i.j.k.l.m.x",
+        "backbone.layers.0.mixer.D", "backbone.layers.0.mixer.dt_bias", "a.blk.1.ffn_up.weight",
+    };
+    struct sc_model m = {.catalog = sc_calloc(1, sizeof *m.catalog)};
+    struct sc_error e;
+    uint32_t file;
+    sc_catalog_add_file(m.catalog, "x", 1, &file, &e);
+    const uint64_t one = 1;
+    const struct sc_entry proto = {.view = SC_NO_STORAGE};
+    for (size_t i = 0; i < SC_COUNT(names) * SC_COUNT(names); i++)
+        CHECK_ERR(0, sc_catalog_add(m.catalog, sc_strz(names[i * 7 % SC_COUNT(names)]), &one, 1,
+                                    &proto, NULL, &e) ||
+                         sc_catalog_add(m.catalog, sc_strz(names[i / SC_COUNT(names)]), &one, 1,
+                                        &proto, NULL, &e));
+    CHECK_ERR(0, sc_model_fold(&m, &e));
+    sc_model_classify(&m);
+    for (size_t i = 0; i < m.n_tensors; i++) {
+        const struct sc_tensor *t = &m.tensors[i];
+        const struct sc_name_facts f = sc_name_facts(sc_str(t->name, t->name_len), 0);
+        CHECK_STR(sc_role_names[t->role], sc_role_names[f.role]);
+        CHECK(t->layer == f.layer && t->expert == f.expert);
+        CHECK(t->tower == f.tower || f.tower == SC_TOWER_ENCODER); /* without decoder: main */
+    }
+    sc_catalog_close(m.catalog);
+    free(m.tensors);
+    free(m.parts);
+    sc_arena_clear(&m.arena);
+}
+
 /* ------------------------------------------------------------------------------- canonical --- */
 static void check_canonical(const char *const (*pairs)[2], size_t n)
 {
@@ -289,6 +341,7 @@ static void check_canonical(const char *const (*pairs)[2], size_t n)
     }
 }
 
+/* clang-format off */
 TEST(canonical_names_join_gguf_and_hf)
 {
     static const char *const pairs[][2] = {
@@ -355,3 +408,4 @@ TEST(canonical_names_leave_strangers_alone)
     };
     check_canonical(pairs, SC_COUNT(pairs));
 }
+/* clang-format on */

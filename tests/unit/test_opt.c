@@ -3,7 +3,6 @@
  *
  * The program's files are no part of the library, so they are compiled into this test.
  */
-#define _XOPEN_SOURCE 700 /* as sink.c wants it */
 #include "cli/cmd_check.c"
 #include "cli/cmd_completions.c"
 #include "cli/cmd_env.c"

@@ -87,6 +87,27 @@ TEST(sizes_are_those_of_we)
     CHECK_STR(bytes_text(UINT64_MAX), "18.4 EB");
 }
 
+TEST(fixed_numbers_are_those_of_printf)
+{
+    char ours[64], theirs[64];
+    uint64_t seed = 1;
+
+    for (int i = 0; i < 200000; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        unsigned digits = (unsigned)(seed >> 60) % 5;
+        /* Half of them on or next to the middle between two results. */
+        double v = (double)(seed >> 20 & 0xfffff) / (i % 2 ? 20000.0 : 10485.76);
+        sc_format_fixed(v, digits, ours);
+        snprintf(theirs, sizeof theirs, "%.*f", (int)digits, v);
+        if (strcmp(ours, theirs) != 0)
+            CHECK_STR(ours, theirs);
+    }
+    sc_format_fixed(-0.04, 1, ours);
+    CHECK_STR(ours, "0.0");
+    sc_format_fixed(-1.26, 1, ours);
+    CHECK_STR(ours, "-1.3");
+}
+
 TEST(parameters_are_short)
 {
     CHECK_STR(parameters_text(0), "0");
