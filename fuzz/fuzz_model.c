@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_words(&archive, &words);
     for (int lenient = 0; lenient < 2; lenient++) {
         const struct sc_open_options o = {.lenient = lenient, .facts = choice & 256,
-                                          .check = choice & 512};
+                                          .check = lenient && choice & 512};
         struct sc_model *m;
         struct sc_error e = {0};
         const int code = sc_model_open_repo(fuzz_repo(&archive), &o, &m, &e);

@@ -69,7 +69,12 @@ int sc_fail(struct sc_error *e, int code, const char *fmt, ...) SC_PRINTF(3, 4);
 int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, ...)
     SC_PRINTF(4, 5);
 int sc_fail_v(struct sc_error *e, int code, const char *fmt, va_list ap) SC_PRINTF(3, 0);
-int sc_fail_memory(struct sc_error *e);
+void sc_say_memory(struct sc_error *e);
+static inline int sc_fail_memory(struct sc_error *e)
+{
+    sc_say_memory(e);
+    return SCRUPLE_EMEMORY; /* in sight of the compiler and the analysers */
+}
 /* Put "fmt: " in front of the message that is there. */
 void sc_error_prefix(struct sc_error *e, const char *fmt, ...) SC_PRINTF(2, 3);
 const char *sc_code_text(int code);

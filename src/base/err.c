@@ -52,9 +52,9 @@ int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, .
     return code;
 }
 
-int sc_fail_memory(struct sc_error *e)
+void sc_say_memory(struct sc_error *e)
 {
-    return sc_fail(e, SCRUPLE_EMEMORY, "out of memory");
+    sc_fail(e, SCRUPLE_EMEMORY, "out of memory");
 }
 
 void sc_error_prefix(struct sc_error *e, const char *fmt, ...)

@@ -83,7 +83,7 @@ static bool read_version(struct sc_gguf *g)
                                           g->e, "GGUF version %" PRIu32 ", known are 1 to 3",
                                           version));
     return !g->r.big_endian ||
-           sc_gguf_ok(g, sc_problem(g->c, SC_INFO, "gguf.big_endian", g->file, SC_NO_TENSOR, 4,
+           sc_gguf_ok(g, sc_problem(g->c, SC_INFO, "gguf.big-endian", g->file, SC_NO_TENSOR, 4,
                                     g->e, "the file is big-endian"));
 }
 

@@ -14,7 +14,7 @@
 
 int sc_pk_op_global(struct sc_pickle *p, struct sc_str module, struct sc_str name)
 {
-    struct sc_pk *v;
+    struct sc_pk *v = NULL;
     TRY(sc_pk_new_global(p, module, name, &v));
     return sc_pk_push(p, v);
 }
@@ -116,7 +116,7 @@ static int make_call(struct sc_pickle *p, const struct sc_pk *func, struct sc_pk
 /* REDUCE and NEWOBJ: function and argument tuple are the two topmost values. */
 int sc_pk_op_call(struct sc_pickle *p)
 {
-    struct sc_pk *v;
+    struct sc_pk *v = NULL;
     SC_PK_NEED(p, 2);
     const int code = make_call(p, p->stack[p->n - 2], p->stack[p->n - 1], &v);
     if (code != SC_PK_GO)
@@ -146,7 +146,7 @@ int sc_pk_op_call_keywords(struct sc_pickle *p)
 /* INST (the class is named by the opcode) and OBJ (it is the first value after the MARK). */
 static int call_marked(struct sc_pickle *p, struct sc_pk *func, size_t base, size_t first)
 {
-    struct sc_pk *args, *v;
+    struct sc_pk *args, *v = NULL;
     TRY(sc_pk_new_sequence(p, SC_PK_TUPLE, p->stack + first, p->n - first, &args));
     const int code = make_call(p, func, args, &v);
     if (code != SC_PK_GO)

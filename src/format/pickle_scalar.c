@@ -165,7 +165,7 @@ static void unescape_unicode(struct sc_buf *b, struct sc_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         uint32_t value = (uint8_t)s.p[i];
-        const char kind = s.p[i] == '\\' && i + 1 < s.n ? s.p[i + 1] : '\0';
+        const int kind = s.p[i] == '\\' && i + 1 < s.n ? s.p[i + 1] : 0;
         if (kind == 'u' && hex_value(s, i + 2, 4, &value) == 0)
             i += 5;
         else if (kind == 'U' && hex_value(s, i + 2, 8, &value) == 0)

@@ -545,13 +545,16 @@ done:
 
 static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct sc_error *e)
 {
-    uint8_t head[8];
+    uint8_t head[8] = {0};
     if (s->size < 8)
         return sc_problem(c, SC_ERROR, "safetensors.truncated", file, SC_NO_TENSOR, s->size, e,
                           "the file has %llu bytes; a safetensors file has 8 at least",
                           (unsigned long long)s->size);
     TRY(sc_source_read(s, 0, head, 8, e));
     const uint64_t n = sc_le64(head);
+    uint64_t end; /* of the header */
+    if (!sc_add(n, 8, &end))
+        end = n;
     if (n > SC_MAX_SAFETENSORS_HEADER)
         return sc_problem(c, SC_ERROR, "safetensors.header-length", file, SC_NO_TENSOR, 0, e,
                           "the header claims %llu bytes; %llu are allowed", (unsigned long long)n,
@@ -560,7 +563,7 @@ static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, s
         return sc_problem(c, SC_ERROR, "safetensors.truncated", file, SC_NO_TENSOR, s->size, e,
                           "the header ends at byte %llu, but the file has %llu (truncated "
                           "download?)",
-                          (unsigned long long)(n + 8), (unsigned long long)s->size);
+                          (unsigned long long)end, (unsigned long long)s->size);
     struct parser p = {.c = c, .file = file, .data = 8 + n, .data_size = s->size - 8 - n,
                        .first = c->n_entries};
     c->files[file].header_bytes = 8 + n;

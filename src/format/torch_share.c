@@ -88,7 +88,7 @@ static void divide(struct sc_catalog *c, struct sweep *s)
     size_t next = 0;
     qsort(s->owners, s->n, sizeof s->owners[0], by_low);
     s->heap_n = 0;
-    while (next < s->n || s->heap_n > 0) {
+    while (s->heap && (next < s->n || s->heap_n > 0)) {
         while (s->heap_n > 0 && s->owners[s->heap[0]].span.high <= at)
             heap_pop(s);
         if (s->heap_n == 0) {

@@ -442,7 +442,7 @@ static int judge_ranges(struct opening *o, uint64_t limit, uint64_t *overhead)
     for (size_t i = 0; i < n && code >= 0; i++) {
         struct sc_zip_member *m = &o->members[ranges[i].member];
         struct sc_quoted q, r;
-        if (ranges[i].begin < end) {
+        if (before && ranges[i].begin < end) {
             code = BAD(o, "zip.overlap", ranges[i].begin,
                        "member \"%s\" overlaps member \"%s\", which ends at byte %llu",
                        sc_quote(&q, m->name), sc_quote(&r, before->name), (unsigned long long)end);

@@ -194,7 +194,7 @@ static bool scan_added(struct tokenizer_scan *s)
 static bool scan_root(struct tokenizer_scan *s)
 {
     struct walk w;
-    struct sc_str key;
+    struct sc_str key = {NULL, 0};
     if (!walk_into(&s->j, &w))
         return false;
     while (walk_on(&s->j, &w, &key)) {

@@ -10,7 +10,6 @@
  *   re:EXPR        POSIX extended regular expression, found anywhere
  *
  * ASCII case is ignored. Several filters: a tensor that any of them matches. */
-#define _POSIX_C_SOURCE 200809L
 #include "model/model.h"
 
 #include <regex.h>

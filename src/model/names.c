@@ -69,7 +69,9 @@ static const struct word *find_word(struct sc_str s)
 
 static inline char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        c |= 0x20;
+    return c;
 }
 
 /* "norm" anywhere, in any case. */

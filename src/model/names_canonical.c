@@ -310,7 +310,7 @@ static bool matches(const char *from, const struct sc_str *w, size_t n, struct s
             found[numbers++] = w[i];
             from++;
         } else {
-            if (strlen(from) < w[i].n || memcmp(from, w[i].p, w[i].n) != 0)
+            if (strlen(from) < w[i].n || !sc_str_eq(sc_str(from, w[i].n), w[i]))
                 return false;
             from += w[i].n;
         }
@@ -372,7 +372,7 @@ static size_t put_tower(struct sc_buf *out, const struct words *w, size_t i)
 
 void sc_canonical_name(struct sc_str name, struct sc_buf *out)
 {
-    struct words w;
+    struct words w = {.n = 0};
     if (!split(name, &w)) {
         sc_buf_put(out, name.p, name.n);
         return;

@@ -250,7 +250,7 @@ static void check_small(unsigned version, bool big)
     CHECK_U64(o.c->files[0].data_offset, data);
     CHECK_U64(o.c->n_findings, big);
     if (big)
-        CHECK_STR(o.c->findings[0].id, "gguf.big_endian");
+        CHECK_STR(o.c->findings[0].id, "gguf.big-endian");
     REQUIRE(o.c->n_metas == 1);
     CHECK(sc_str_is(o.c->metas[0].key, "general.architecture"));
     CHECK(sc_str_is(o.c->metas[0].value.as.s, "llama"));
