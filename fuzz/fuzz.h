@@ -115,8 +115,7 @@ static inline int fuzz_source_read(struct sc_source *s, uint64_t off, void *dst,
     return 0;
 }
 
-static const struct sc_source_ops fuzz_source_ops = {.scheme = "fuzz",
-                                                     .read_at = fuzz_source_read};
+static const struct sc_source_ops fuzz_source_ops = {.scheme = "fuzz", .read_at = fuzz_source_read};
 
 #define FUZZ_MAX_FILES 24
 #define FUZZ_MAX_ZEROS (UINT64_C(64) << 20)
@@ -201,8 +200,7 @@ static inline int fuzz_repo_file(struct sc_repo *r, const char *path, struct sc_
         return 0;
     }
     *out = NULL;
-    return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: no such file or folder",
-                   sc_quote(&q, sc_strz(path)));
+    return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: no such file or folder", sc_quote(&q, sc_strz(path)));
 }
 
 static inline void fuzz_repo_close(struct sc_repo *r)

@@ -29,7 +29,8 @@ static void compare(const struct sc_weight_map *map, const uint8_t *data, size_t
         return;
     FUZZ_CHECK(json_object_size(want) == map->n_items);
     /* jansson keeps the order of the file. */
-    json_object_foreach((json_t *)(uintptr_t)want, name, file) {
+    json_object_foreach((json_t *)(uintptr_t)want, name, file)
+    {
         const struct sc_map_item *item = &map->items[i++];
         FUZZ_CHECK(item->name_hash == sc_name_hash("", sc_strz(name)));
         FUZZ_CHECK(json_is_string(file) && item->shard < map->n_shards);

@@ -43,7 +43,8 @@ static void check_listing(const struct sc_model *m, const struct sc_outline *o,
     FUZZ_CHECK(json_array_size(tensors) == o->n_matched);
     FUZZ_CHECK(json_array_size(json_object_get(json, "rows")) == o->n_rows);
     FUZZ_CHECK(json_array_size(json_object_get(json, "findings")) == m->catalog->n_findings);
-    json_array_foreach(tensors, i, t) {
+    json_array_foreach(tensors, i, t)
+    {
         bytes += json_integer_value(json_object_get(t, "bytes"));
     }
     FUZZ_CHECK((uint64_t)bytes == o->matched_bytes);
@@ -114,8 +115,8 @@ static void print_refusal(const struct sc_error *why, const struct sc_term *term
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint32_t choice = fuzz_choice(data, size);
-    const struct sc_term term = {.colour = choice & 32, .ascii = choice & 64,
-                                 .width = choice & 128 ? 60 : 0};
+    const struct sc_term term = {
+        .colour = choice & 32, .ascii = choice & 64, .width = choice & 128 ? 60 : 0};
     static struct fuzz_archive archive;
     struct words words;
     bool opened = false;
@@ -123,8 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_archive_read(&archive, data, size);
     read_words(&archive, &words);
     for (int lenient = 0; lenient < 2; lenient++) {
-        const struct sc_open_options o = {.lenient = lenient, .facts = choice & 256,
-                                          .check = lenient && choice & 512};
+        const struct sc_open_options o = {
+            .lenient = lenient, .facts = choice & 256, .check = lenient && choice & 512};
         struct sc_model *m;
         struct sc_error e = {0};
         const int code = sc_model_open_repo(fuzz_repo(&archive), &o, &m, &e);

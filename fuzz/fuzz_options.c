@@ -95,7 +95,7 @@ static void parse(const struct sc_command *c, const char *const *args, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = fuzz_alloc(size + 1);
-    const char *args[WORDS_MAX];
+    const char *args[WORDS_MAX] = {NULL};
     size_t n = 0;
 
     memcpy(text, data, size);

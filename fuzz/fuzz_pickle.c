@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pickle: the machine on its own. The first byte chooses which persistent ids are allowed and
- * whether reading is lenient; the rest are pickles, one after the other, in one machine. Every value
- * that can be reached is touched. */
+ * whether reading is lenient; the rest are pickles, one after the other, in one machine. Every
+ * value that can be reached is touched. */
 #include "fuzz.h"
 
 #include "format/pickle.h"

@@ -44,8 +44,8 @@ static void check_places(const struct sc_zip *zip, uint64_t size)
     FUZZ_CHECK(zip->directory_offset <= size && zip->directory_bytes <= size);
 }
 
-static void stream_member(struct sc_catalog *c, struct sc_source *s,
-                          const struct sc_zip_member *m, const uint8_t *whole, size_t n)
+static void stream_member(struct sc_catalog *c, struct sc_source *s, const struct sc_zip_member *m,
+                          const uint8_t *whole, size_t n)
 {
     struct sc_zip_stream st = {0};
     struct sc_error e = {0};

@@ -26,11 +26,10 @@ static inline void fuzz_check_tree(const struct sc_model *m)
         uint32_t n = 0;
         for (uint32_t c = node->first_child; c != SC_NO_NODE; c = m->nodes[c].next) {
             FUZZ_CHECK(c > i && c < m->n_nodes && m->nodes[c].parent == i);
-            const uint32_t next = m->nodes[c].next;
-            if (next != SC_NO_NODE)
-                FUZZ_CHECK(sc_natural_cmp(sc_str(m->nodes[c].label, m->nodes[c].label_len),
-                                          sc_str(m->nodes[next].label,
-                                                 m->nodes[next].label_len)) <= 0);
+            const struct sc_node *x = &m->nodes[c];
+            const struct sc_node *y = x->next == SC_NO_NODE ? x : &m->nodes[x->next];
+            FUZZ_CHECK(sc_natural_cmp(sc_str(x->label, x->label_len),
+                                      sc_str(y->label, y->label_len)) <= 0);
             n++;
         }
         FUZZ_CHECK(n == node->n_children);

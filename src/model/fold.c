@@ -483,9 +483,24 @@ static void put_part(struct finder *f, struct sc_tensor *t, uint32_t entry, uint
     f->slot[entry] = TAKEN;
 }
 
-static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc_fold_group *g,
-                      const struct sc_fold_pick *p, struct sc_error *e)
+/* The members of a group, lowest slot first: no slot is filled twice. */
+static size_t members_by_slot(const struct finder *f, uint32_t first, uint32_t out[SC_SLOT_COUNT])
 {
+    size_t n = 0;
+    for (uint32_t k = first; k; k = f->next[k - 1]) {
+        size_t at = n++;
+        for (; at > 0 && f->slot[out[at - 1]] > f->slot[k - 1]; at--)
+            out[at] = out[at - 1];
+        out[at] = k - 1;
+    }
+    return n;
+}
+
+static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc_fold_group *g,
+                      uint32_t first, const struct sc_fold_pick *p, struct sc_error *e)
+{
+    uint32_t members[SC_SLOT_COUNT];
+    const size_t n = members_by_slot(f, first, members);
     struct sc_model *m = f->fold.m;
     const struct sc_entry *main = sc_part_of(&f->fold, g, (enum sc_fold_slot)p->main);
     struct sc_tensor t = {
@@ -508,9 +523,11 @@ static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc
     if (!t.shape)
         return sc_fail_memory(e);
     put_part(f, &t, t.main, SC_PART_WEIGHT);
-    for (size_t s = 0; s < SC_SLOT_COUNT; s++)
-        if (p->take[s] && s != p->main && g->slot[s] != SC_NO_ENTRY)
-            put_part(f, &t, g->slot[s], slot_part[s]);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t slot = f->slot[members[i]];
+        if (slot != p->main && slot < SC_SLOT_COUNT && p->take[slot])
+            put_part(f, &t, members[i], slot_part[slot]);
+    }
     m->tensors[m->n_tensors++] = t;
     return 0;
 }
@@ -545,7 +562,7 @@ static int decide(struct finder *f, struct shape_memo *memo, struct group *group
             return fits;
         /* A weight of its own already has the name that the folded one would get. */
         if (fits && (p.main == SC_SLOT_WEIGHT || !sc_has(&g, SC_SLOT_WEIGHT)))
-            return put_folded(f, memo, &g, &p, e);
+            return put_folded(f, memo, &g, group->first, &p, e);
     }
     return 0;
 }

@@ -240,17 +240,50 @@ static size_t sweep_folders(const char *folder, char first, char last, bool leni
     return n;
 }
 
-TEST(fixtures_a_to_c) { CHECK(sweep_folders(SC_FIXTURES, 'a', 'c', false) > 10); }
-TEST(fixtures_d_to_f) { CHECK(sweep_folders(SC_FIXTURES, 'd', 'f', false) > 10); }
-TEST(fixtures_g_to_h) { CHECK(sweep_folders(SC_FIXTURES, 'g', 'h', false) > 10); }
-TEST(fixtures_i_to_r) { CHECK(sweep_folders(SC_FIXTURES, 'i', 'r', false) > 10); }
-TEST(fixtures_s_to_z) { CHECK(sweep_folders(SC_FIXTURES, 's', 'z', false) > 10); }
-TEST(strangers) { CHECK(sweep_folders(SC_FIXTURES "/strangers", 'a', 'z', false) > 10); }
-TEST(strangers_leniently) { CHECK(sweep_folders(SC_FIXTURES "/strangers", 'a', 'z', true) > 10); }
-TEST(broken_index_leniently) { sweep_all(SC_FIXTURES "/index-broken", true); }
-TEST(dangerous_pickle_leniently) { sweep_all(SC_FIXTURES "/torch-evil", true); }
-TEST(file_by_name) { sweep_all(SC_FIXTURES "/llama-sharded/model-00002-of-00003.safetensors", false); }
-TEST(index_by_name) { sweep_all(SC_FIXTURES "/llama-sharded/model.safetensors.index.json", false); }
+TEST(fixtures_a_to_c)
+{
+    CHECK(sweep_folders(SC_FIXTURES, 'a', 'c', false) > 10);
+}
+TEST(fixtures_d_to_f)
+{
+    CHECK(sweep_folders(SC_FIXTURES, 'd', 'f', false) > 10);
+}
+TEST(fixtures_g_to_h)
+{
+    CHECK(sweep_folders(SC_FIXTURES, 'g', 'h', false) > 10);
+}
+TEST(fixtures_i_to_r)
+{
+    CHECK(sweep_folders(SC_FIXTURES, 'i', 'r', false) > 10);
+}
+TEST(fixtures_s_to_z)
+{
+    CHECK(sweep_folders(SC_FIXTURES, 's', 'z', false) > 10);
+}
+TEST(strangers)
+{
+    CHECK(sweep_folders(SC_FIXTURES "/strangers", 'a', 'z', false) > 10);
+}
+TEST(strangers_leniently)
+{
+    CHECK(sweep_folders(SC_FIXTURES "/strangers", 'a', 'z', true) > 10);
+}
+TEST(broken_index_leniently)
+{
+    sweep_all(SC_FIXTURES "/index-broken", true);
+}
+TEST(dangerous_pickle_leniently)
+{
+    sweep_all(SC_FIXTURES "/torch-evil", true);
+}
+TEST(file_by_name)
+{
+    sweep_all(SC_FIXTURES "/llama-sharded/model-00002-of-00003.safetensors", false);
+}
+TEST(index_by_name)
+{
+    sweep_all(SC_FIXTURES "/llama-sharded/model.safetensors.index.json", false);
+}
 TEST(files_of_other_programs)
 {
     sweep_all(SC_TESTDATA "/torch/zip.pt", false);
@@ -258,7 +291,10 @@ TEST(files_of_other_programs)
     sweep_all(SC_TESTDATA "/torch/exotic-legacy.pt", false);
     sweep_all(SC_TESTDATA "/torch/numpy-compressed.npz", false);
 }
-TEST(path_that_is_not_there) { sweep_all(SC_FIXTURES "/no-such-model", false); }
+TEST(path_that_is_not_there)
+{
+    sweep_all(SC_FIXTURES "/no-such-model", false);
+}
 
 TEST(public_interface)
 {
