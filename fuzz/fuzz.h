@@ -210,15 +210,17 @@ static inline void fuzz_repo_close(struct sc_repo *r)
 
 static const struct sc_repo_ops fuzz_repo_ops = {"fuzz", fuzz_repo_file, fuzz_repo_close};
 
-/* A repository of the archive's files, as a folder would be. The archive outlives it. */
-static inline struct sc_repo *fuzz_repo(struct fuzz_archive *a)
+/* A repository of the archive's files, as a folder would be; `selected` as if the user had named
+ * that file, or NULL. The archive outlives it. */
+static inline struct sc_repo *fuzz_repo(struct fuzz_archive *a, const char *selected)
 {
     struct sc_repo *r = sc_calloc(1, sizeof *r);
     FUZZ_CHECK(r);
     r->ops = &fuzz_repo_ops;
     r->private_data = a;
     r->label = strdup("fuzz");
-    FUZZ_CHECK(r->label);
+    r->selected = selected ? strdup(selected) : NULL;
+    FUZZ_CHECK(r->label && (!selected || r->selected));
     for (size_t i = 0; i < a->n; i++) {
         bool twin = a->files[i].path[0] == '\0';
         for (size_t k = 0; k < i; k++)
@@ -245,7 +247,7 @@ static inline void fuzz_check_entry(const struct sc_catalog *c, const struct sc_
     FUZZ_CHECK(!sound || !(en->flags & SC_ENTRY_BROKEN));
     if (en->view != SC_NO_STORAGE) {
         const struct sc_view *v = &c->views[en->view];
-        FUZZ_CHECK(v->storage == SC_NO_STORAGE || v->storage < c->n_storages);
+        FUZZ_CHECK(v->storage < c->n_storages);
     }
     if (en->bytes) {
         FUZZ_CHECK(sc_add(en->offset, en->bytes, &end));

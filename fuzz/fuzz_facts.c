@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_archive_read(&archive, data, size);
     add_weights(&archive, weights, sizeof weights);
-    const int code = sc_model_open_repo(fuzz_repo(&archive), &o, &m, &e);
+    const int code = sc_model_open_repo(fuzz_repo(&archive, NULL), &o, &m, &e);
     if (code < 0) {
         fuzz_check_refusal(code, &e, true);
         return 0;

@@ -43,7 +43,7 @@ static void read_map(const uint8_t *data, size_t size, bool lenient)
 {
     const struct sc_open_options o = {.lenient = lenient};
     struct fuzz_archive a = {.n = 1, .files = {{.path = INDEX, .p = data, .size = size}}};
-    struct sc_repo *repo = fuzz_repo(&a);
+    struct sc_repo *repo = fuzz_repo(&a, NULL);
     struct sc_catalog *c = fuzz_catalog(INDEX, size, &o);
     struct sc_weight_map map = {0};
     struct sc_names names = {0};

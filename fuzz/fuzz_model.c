@@ -1,31 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model: files in, text out. The input is an archive (fuzz.h); a member "filter" holds words, one a
- * line. It is opened strictly and leniently, and all three documents are made of it and printed in
- * every way there is. */
+/* model: files in, text out. The input is an archive (fuzz.h) that is opened strictly and
+ * leniently; all three documents are made of it and printed in every way there is. Members that are
+ * no files of the model, but what the user says, one word a line:
+ *
+ *   filter              which tensors to list
+ *   include, exclude    globs for files
+ *   selected            the file that was named, where it was not the folder */
 #include "render.h"
 
-#define FILTER_MAX 8
+#define WORDS_MAX 8
 
 struct words {
     char text[512];
-    const char *word[FILTER_MAX];
+    const char *word[WORDS_MAX + 1]; /* NULL-terminated */
     size_t n;
 };
+struct request {
+    struct words filter, include, exclude, selected;
+};
 
-static void read_words(const struct fuzz_archive *a, struct words *w)
+static void read_words(const struct fuzz_archive *a, const char *member, struct words *w)
 {
-    w->n = 0;
+    memset(w, 0, sizeof *w);
     for (size_t i = 0; i < a->n; i++) {
-        if (strcmp(a->files[i].path, "filter") != 0)
+        if (strcmp(a->files[i].path, member) != 0)
             continue;
         const size_t n = SC_MIN(a->files[i].size, sizeof w->text - 1);
         memcpy(w->text, a->files[i].p, n);
-        w->text[n] = '\0';
-        for (char *p = strtok(w->text, "\n"); p && w->n < FILTER_MAX; p = strtok(NULL, "\n"))
+        for (char *p = strtok(w->text, "\n"); p && w->n < WORDS_MAX; p = strtok(NULL, "\n"))
             if (strncmp(p, "re:", 3) != 0) /* libc's business, and slow */
                 w->word[w->n++] = p;
         return;
     }
+}
+
+static void check_note(void *ctx, const char *sentence)
+{
+    (void)ctx;
+    FUZZ_CHECK(sentence && sentence[0]);
 }
 
 /* The listing as JSON says what the model says. */
@@ -112,37 +124,46 @@ static void print_refusal(const struct sc_error *why, const struct sc_term *term
     sc_document_clear(&d);
 }
 
+static void open_model(struct fuzz_archive *a, const struct request *r, uint32_t choice,
+                       bool lenient)
+{
+    const struct sc_term term = {
+        .colour = choice & 32, .ascii = choice & 64, .width = choice & 128 ? 60 : 0};
+    const struct sc_open_options o = {.include = r->include.word,
+                                      .exclude = r->exclude.word,
+                                      .lenient = lenient,
+                                      .facts = choice & 256,
+                                      .check = lenient && choice & 512,
+                                      .note = check_note};
+    struct sc_model *m;
+    struct sc_error e = {0};
+    const int code = sc_model_open_repo(fuzz_repo(a, r->selected.word[0]), &o, &m, &e);
+
+    FUZZ_CHECK(!m == (code < 0));
+    if (code < 0) {
+        fuzz_check_refusal(code, &e, true);
+        print_refusal(&e, &term);
+        return;
+    }
+    FUZZ_CHECK(lenient || m->catalog->n_errors == 0);
+    fuzz_check_model(m);
+    print_tree(m, &r->filter, choice, &term);
+    print_rest(m, &term);
+    sc_model_close(m);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint32_t choice = fuzz_choice(data, size);
-    const struct sc_term term = {
-        .colour = choice & 32, .ascii = choice & 64, .width = choice & 128 ? 60 : 0};
     static struct fuzz_archive archive;
-    struct words words;
-    bool opened = false;
+    static struct request request;
 
     fuzz_archive_read(&archive, data, size);
-    read_words(&archive, &words);
-    for (int lenient = 0; lenient < 2; lenient++) {
-        const struct sc_open_options o = {
-            .lenient = lenient, .facts = choice & 256, .check = lenient && choice & 512};
-        struct sc_model *m;
-        struct sc_error e = {0};
-        const int code = sc_model_open_repo(fuzz_repo(&archive), &o, &m, &e);
-        FUZZ_CHECK(!m == (code < 0));
-        if (code < 0) {
-            fuzz_check_refusal(code, &e, true);
-            print_refusal(&e, &term);
-            /* Leniently, the only errors are: too much, and nothing there to be read. */
-            FUZZ_CHECK(!opened);
-            continue;
-        }
-        opened = true;
-        FUZZ_CHECK(lenient || m->catalog->n_errors == 0);
-        fuzz_check_model(m);
-        print_tree(m, &words, choice, &term);
-        print_rest(m, &term);
-        sc_model_close(m);
-    }
+    read_words(&archive, "filter", &request.filter);
+    read_words(&archive, "include", &request.include);
+    read_words(&archive, "exclude", &request.exclude);
+    read_words(&archive, "selected", &request.selected);
+    open_model(&archive, &request, choice, false);
+    open_model(&archive, &request, choice, true);
     return 0;
 }

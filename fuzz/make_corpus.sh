@@ -62,6 +62,7 @@ for name, doc, data in (
         ("metadata", {"__metadata__": {"format": "pt", "\u202e": "\x1b[31m"},
                       "a": tensor("I64", [1], 0, 8, extra=[1.5e3, None, {"k": [True]}])}, 8),
         ("metadata-null", '{"__metadata__":null,"a":{"shape":[],"dtype":"U8","data_offsets":[0,1]}}', 1),
+        ("metadata-twice", '{"__metadata__":{"k":"1","k":"2"},"a":{"shape":[],"dtype":"U8","data_offsets":[0,1]}}', 1),
         ("twin", '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
                  '"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}', 2),
         ("escapes", '{"\\u00e9\\ud83d\\ude00\\n\\/":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', 1),
@@ -128,6 +129,37 @@ strides = {"far": torchfile.Tensor(torchfile.Storage("FloatStorage", bytes(16)),
                                    stride=[2**62, 2**62])}
 seed("torch", "huge-strides", torchfile.save_legacy(strides))
 
+
+class Call:
+    """An object that pickles as a call of module.name(*args)."""
+
+    def __init__(self, module, name, *args):
+        self.made = torchfile.stub(module, name), args
+
+    def __reduce__(self):
+        return self.made
+
+
+def rebuilt(n=4, cls="FloatStorage"):
+    return torchfile.Tensor(torchfile.Storage(cls, bytes(n * torchfile.STORAGES[cls][1])), [n])
+
+
+half, size = torchfile.named("torch", "float16"), torchfile.stub("torch", "Size")
+builders = {
+    "meta": Call("torch._utils", "_rebuild_meta_tensor_no_storage", half, (2, 3), (3, 1), False),
+    "wrapper": Call("torch._utils", "_rebuild_wrapper_subclass", size, half, (2,), (1,), 0, None, None, False),
+    "nested": Call("torch._utils", "_rebuild_nested_tensor", rebuilt(), rebuilt(2, "LongStorage"),
+                   rebuilt(2, "LongStorage"), rebuilt(2, "LongStorage")),
+    "sparse": Call("torch._utils", "_rebuild_sparse_tensor", 0, (rebuilt(2, "LongStorage"), rebuilt(2), (2, 2), True)),
+    "from_type": Call("torch._tensor", "_rebuild_from_type_v2", torchfile.stub("torch._utils", "_rebuild_tensor_v2"),
+                      torchfile.stub("torch.nn.parameter", "Parameter"),
+                      (torchfile.Storage("FloatStorage", bytes(8)), 0, (2,), (1,), False, {}), {"note": 1}),
+    "device": Call("torch._utils", "_rebuild_device_tensor_from_numpy", rebuilt(), half, "cpu", False),
+    True: rebuilt(1), None: rebuilt(1), 7: [rebuilt(1)], ("k", 1): rebuilt(1)}
+for name in list(builders)[:6]:
+    seed("torch", f"builder-{name}", torchfile.save_zip({name: builders.pop(name)}, align=0))
+seed("torch", "odd-keys", torchfile.save_zip(builders, align=0))
+
 # ------------------------------------------------------------------------------------ pickle
 # The first byte: 0 no persistent ids, 1 of zip files, 2 of the stream, 3 of the tar; +4 lenient.
 storages = torchfile.Storages()
@@ -153,6 +185,11 @@ for name, code in (
         ("text-strings", b"(S'a\\x00\\n'\nV\\u00e9\nU\x03abcX\x02\0\0\0hiT\x01\0\0\0zt."),
         ("build", b"ccollections\nOrderedDict\n)R(dS'k'\nNsb."), ("dict-update", b"}(K\x01K\x02K\x03u."),
         ("setitems", b"}(K\x01K\x02K\x01K\x03u."), ("persid", b"P123\n."), ("binpersid", b"K\x01Q."),
+        ("newobj-ex", b"\x80\x04\x8c\x01a\x8c\x01b\x93)}\x8c\x01kK\x01s\x92."),
+        ("reconstructor", b"ccopyreg\n_reconstructor\n(cm\nC\nc__builtin__\nobject\n}tR."),
+        ("newobj-named", b"ccopyreg\n__newobj__\n(cm\nC\nK\x01tR}b."),
+        ("encode", b"c_codecs\nencode\n(X\x02\0\0\0\xc3\xbfX\x06\0\0\0latin1tR."),
+        ("ordered-dict", b"ccollections\nOrderedDict\n((K\x01K\x02l(K\x03K\x04lltR."),
         ("many-dups", b"(" + b"2" * 40 + b"t."), ("list-into-itself", b"]q\0h\0a.")):
     seed("pickle", name, bytes([4 if name in ("no-stop", "memo-missing") else 1]) + code)
 
@@ -208,6 +245,9 @@ for name, text in (
         ("unclosed", "{'descr': '<f4', 'shape': ("), ("twin", "{'descr':'<f4','descr':'<f8'}")):
     body = text.encode() + b"\n"
     seed("npy", name, b"\x93NUMPY\1\0" + struct.pack("<H", len(body)) + body + bytes(48))
+seed("npy", "long-header", b"\x93NUMPY\2\0" + struct.pack("<I", 2000) +
+     ("{'descr': [" + ", ".join(f"('f{i}', '<i4')" for i in range(99)) + "], 'fortran_order': False, 'shape': (1,)}")
+     .encode().ljust(2000) + bytes(400))
 seed("npy", "version-3", b"\x93NUMPY\3\0" + struct.pack("<I", 70) +
      "{'descr': [('\u00e9', '<f4')], 'fortran_order': False, 'shape': (1,), }".encode().ljust(70) + bytes(4))
 
@@ -319,6 +359,35 @@ unet = safetensors({"conv.weight": tensor("F16", [2, 2], 0, 8)}, bytes(8))
 seed("model", "diffusers", files(("model_index.json", '{"_class_name":"StableDiffusionPipeline","unet":["diffusers","UNet"]}', 0),
      ("unet/diffusion_pytorch_model.safetensors", unet, 0), ("vae/diffusion_pytorch_model.safetensors", unet, 0)))
 seed("model", "gguf", files(("model.gguf", small_gguf(), 0), ("filter", "blk.*.ffn", 0)))
+for part in (0, 1):
+    f = gguf.File()
+    for key, kind, value in (("split.no", "u16", part), ("split.count", "u16", 2), ("split.tensors.count", "i32", 2)):
+        f.add_kv(key, kind, value)
+    f.add(f"blk.{part}.attn_q.weight", "F32", [2], bytes(8))
+    (FIXTURES / f"split-{part}").write_bytes(f.pack())
+split = [(f"m-{i + 1:05d}-of-00002.gguf", (FIXTURES / f"split-{i}").read_bytes(), 0) for i in (0, 1)]
+seed("model", "gguf-split", files(*split))
+seed("model", "gguf-split-selected", files(("selected", "m-00002-of-00002.gguf", 0), *split))
+seed("model", "gguf-split-twice", files(split[0], (split[1][0], *split[0][1:])))
+seed("model", "index-selected", files(("selected", "x.index.json", 0), ("x.index.json", '{"weight_map":{"conv.weight":"y"}}', 0), ("y", unet, 0)))
+seed("model", "excluded", files(("exclude", "*.bin", 0), ("include", "model*\n*.npz", 0), ("model.safetensors", unet, 0), ("pytorch_model.bin", b"N.", 0)))
+scaled = gguf.File()
+scaled.add("blk.0.ffn_down.weight", "Q8_0", [2, 32], bytes(68))
+scaled.add("blk.0.ffn_down.scale", "F32", [1], bytes(4))
+seed("model", "gguf-scaled", files(("model.gguf", scaled.pack(), 0)))
+for kind, parts in (("vptq", {"indices": ("I32", [4, 4]), "centroids.weight": ("F16", [4, 8])}),
+                    ("spqr", {"dense_weights": ("I64", [4]), "row_offsets": ("I32", [5]), "col_vals": ("I32", [3])}),
+                    ("mxfp8", {"weight": ("F8_E4M3", [2, 64]), "weight_scale": ("U8", [2, 2])}),
+                    ("f4", {"weight": ("F4", [2, 64]), "weight_scale": ("F8_E4M3", [2, 4]), "weight_scale_2": ("F32", [])})):
+    doc, at, width = {}, 0, {"F4": .5, "I32": 4, "F32": 4, "I64": 8, "F16": 2}
+    for part, (dtype, shape) in parts.items():
+        count = 1
+        for dim in shape:
+            count *= dim
+        n = int(count * width.get(dtype, 1))
+        doc["layers.0.up_proj." + part] = tensor(dtype, shape, at, at + n)
+        at += n
+    seed("model", kind, files(("model.safetensors", safetensors(doc), at)))
 seed("model", "torch", files(("pytorch_model.bin", torchfile.save_zip(state, align=0), 0)))
 seed("model", "evil", files(("pytorch_model.bin", (FIXTURES / "torch-evil-bare/torch-evil-bare.bin").read_bytes(), 0)))
 seed("model", "npz", files(("weights.npz", archive(arrays), 0)))
@@ -336,6 +405,11 @@ seed("facts", "modelopt", files(("hf_quant_config.json", config("modelopt-nvfp4"
 seed("facts", "autogptq", files(("quantize_config.json", config("gptq", "quantize_config.json"), 0)))
 seed("facts", "numbers", files(("config.json", '{"num_hidden_layers": -1, "hidden_size": 1e400, "vocab_size": "12", '
      '"rope_theta": NaN, "num_attention_heads": 99999999999999999999, "head_dim": 1.5, "tie_word_embeddings": 1}', 0)))
+seed("facts", "types", files(("config.json", '\ufeff{"num_hidden_layers": [], "hidden_size": {}, "vocab_size": true, "head_dim": 1.5, '
+     '"model_type": 3, "architectures": "x", "quantization_config": {"bits": 4.25, "group_size": -1, "weight_block_size": [0]}}', 0)))
+seed("facts", "list", files(("config.json", "[1]", 0), ("params.json", "7", 0)))
+seed("facts", "mlx-modules", files(("config.json", '{"quantization": {"bits": 4, "group_size": 64, "layers.0.mlp.gate": {"bits": 8, "group_size": 32}, '
+     '"embed_tokens": {"bits": 6}, "lm_head": false}}', 0)))
 tokenizer = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b", ["c", "d"]], "unk_token": "<u>"},
              "added_tokens": [{"id": 2, "content": "<s>", "special": True}, {"id": 3, "content": "x", "special": False}]}
 settings = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": None, "chat_template": "{{ x }}"}

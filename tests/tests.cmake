@@ -102,6 +102,8 @@ add_test(NAME project.layers COMMAND sh ${CMAKE_SOURCE_DIR}/tools/lint-layers.sh
          ${CMAKE_SOURCE_DIR})
 add_test(NAME project.exports COMMAND sh ${CMAKE_SOURCE_DIR}/tools/lint-exports.sh
          $<TARGET_FILE:scruple_shared> ${CMAKE_SOURCE_DIR}/include/scruple.h)
+add_test(NAME project.demo WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+         COMMAND sh tools/demo.sh $<TARGET_FILE:scruple> ${CMAKE_BINARY_DIR}/demo)
 if(SCRUPLE_SANITIZE STREQUAL "none" AND NOT SCRUPLE_FUZZ)
   add_test(NAME project.one_line_build COMMAND sh ${CMAKE_SOURCE_DIR}/tests/one_line_build.sh
            ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/one_line ${CMAKE_C_COMPILER} ${libraries})

@@ -24,4 +24,4 @@ cd "$folder"
 show tree demo
 show tree demo-gguf/*.gguf
 show tree demo-torch/*.pt
-show tree demo layers.0.self_attn --json
+show tree demo model.layers.0.self_attn --json
