@@ -18,7 +18,7 @@
 enum tensor_column {
     TENSOR_NAME, TENSOR_FILE, TENSOR_DTYPE, TENSOR_SHAPE, TENSOR_PARAMETERS, TENSOR_BYTES,
     TENSOR_OFFSET, TENSOR_STORED, TENSOR_LAYOUT, TENSOR_BITS, TENSOR_ROLE, TENSOR_LAYER,
-    TENSOR_EXPERT, TENSOR_TOWER,
+    TENSOR_EXPERT, TENSOR_TOWER, TENSOR_FLAGS,
 };
 static const struct sc_column tensor_columns[] = {
     [TENSOR_NAME] = {"name", NULL, NULL, SC_COL_TEXT, 0, 0},
@@ -35,12 +35,15 @@ static const struct sc_column tensor_columns[] = {
     [TENSOR_LAYER] = {"layer", NULL, NULL, SC_COL_COUNT, 0, 0},
     [TENSOR_EXPERT] = {"expert", NULL, NULL, SC_COL_COUNT, 0, 0},
     [TENSOR_TOWER] = {"tower", NULL, NULL, SC_COL_TEXT, 0, 0},
+    [TENSOR_FLAGS] = {"flags", NULL, NULL, SC_COL_LIST, 0, 0},
 };
 
+enum { TENSOR_FLAGS_MAX = 4 };
 struct tensor_view {
     const struct sc_model *model;
     const uint32_t *matched; /* NULL: all */
     struct sc_str *parts;    /* names of the tensor that was asked for last */
+    struct sc_str *flags;    /* (TENSOR_FLAGS_MAX) and its flags */
 };
 
 static const struct sc_entry *main_entry(const struct sc_model *m, const struct sc_tensor *t)
@@ -51,6 +54,25 @@ static const struct sc_entry *main_entry(const struct sc_model *m, const struct 
 static struct sc_str main_file(const struct sc_model *m, const struct sc_tensor *t)
 {
     return sc_strz(m->catalog->files[main_entry(m, t)->file].path);
+}
+
+/* What is special about its bytes: "broken": not (all) there; "tied": in an earlier tensor;
+ * "big-endian"; "fortran": column-major. */
+static void list_flags(unsigned flags, struct sc_str *room, struct sc_cell *out)
+{
+    static const struct {
+        unsigned flag;
+        struct sc_str name;
+    } known[TENSOR_FLAGS_MAX] = {
+        {SC_ENTRY_BROKEN, {"broken", 6}},
+        {SC_ENTRY_TIED, {"tied", 4}},
+        {SC_ENTRY_BIG_ENDIAN, {"big-endian", 10}},
+        {SC_ENTRY_FORTRAN, {"fortran", 7}},
+    };
+    out->list = room;
+    for (size_t i = 0; i < TENSOR_FLAGS_MAX; i++)
+        if (flags & known[i].flag)
+            room[out->n_list++] = known[i].name;
 }
 
 static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_cell *out)
@@ -110,6 +132,9 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
     case TENSOR_TOWER:
         out->text = sc_strz(sc_tower_names[t->tower]);
         break;
+    case TENSOR_FLAGS:
+        list_flags(sc_tensor_flags(m, t), v->flags, out);
+        break;
     }
 }
 
@@ -126,7 +151,8 @@ static int add_tensors(struct sc_document *d, struct sc_field *into, const struc
     for (size_t i = 0; i < m->n_tensors; i++)
         most_parts = SC_MAX(most_parts, m->tensors[i].n_parts);
     v->parts = sc_analyze_alloc(d, most_parts * sizeof *v->parts, e);
-    if (!v->parts)
+    v->flags = sc_analyze_alloc(d, TENSOR_FLAGS_MAX * sizeof *v->flags, e);
+    if (!v->parts || !v->flags)
         return SCRUPLE_EMEMORY;
     if (filter) {
         uint32_t *matched = sc_analyze_alloc(d, outline->n_matched * sizeof *matched, e);
@@ -222,7 +248,9 @@ static void row_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     case ROW_SHOWN_BYTES:
         out->null = !has_size(r);
         out->u = r->bytes;
-        if (t && main_entry(v->model, t)->flags & SC_ENTRY_TIED)
+        if (t && sc_tensor_flags(v->model, t) & SC_ENTRY_BROKEN)
+            out->text = SC_STR("broken");
+        else if (t && sc_tensor_flags(v->model, t) & SC_ENTRY_TIED)
             out->text = SC_STR("tied"); /* its bytes are in an earlier row */
         break;
     case ROW_BYTES:

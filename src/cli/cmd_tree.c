@@ -320,6 +320,8 @@ static int run_each(struct sc_cli *c, const char *const *paths, size_t n,
             put_text(c, &l, &d.root, oo->filter);
         }
         *matched += l.outline.n_matched;
+        if (!status && l.model->catalog->n_errors && !l.model->bytes)
+            status = SC_EXIT_INPUT; /* --lenient, and nothing of it is sound */
         if (!status && oo->filter && !l.outline.n_matched)
             say_no_match(c, l.model, filters->p, filters->n);
         sc_document_clear(&d);

@@ -38,6 +38,7 @@ static void set_signals(void)
     sigemptyset(&stop.sa_mask);
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGPIPE, &ignore, NULL); /* a write then fails with EPIPE */
+    sigaction(SIGXFSZ, &ignore, NULL); /* and beyond `ulimit -f` with EFBIG */
     sigaction(SIGALRM, &stop, NULL);
     /* Whoever started us with a signal ignored (nohup, a shell's &) meant it. */
     if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)

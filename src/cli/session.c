@@ -214,7 +214,10 @@ int sc_cli_open_with(struct sc_cli *c, const char *path, const struct sc_open_op
 
     if (sc_model_open(path, o, out, &e) < 0) {
         struct sc_quoted q;
-        if (c->several && strncmp(e.text, path, strlen(path)) != 0)
+        const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+        /* "dir/model.gguf: model.gguf: ..." would say it twice. */
+        if (c->several && strncmp(e.text, path, strlen(path)) != 0 &&
+            strncmp(e.text, base, strlen(base)) != 0)
             sc_error_prefix(&e, "%s", sc_quote(&q, sc_strz(path)));
         return sc_fail_exit(c, &e);
     }

@@ -45,11 +45,14 @@ static int bid(const struct sc_probe *p)
         return 0;
     const uint64_t n = sc_le64(h);
     const bool fits = n >= 2 && n <= SC_MAX_SAFETENSORS_HEADER && n <= p->size - 8;
+    size_t text = 0;
+    for (size_t i = 0; i < 8; i++)
+        text += h[i] >= 0x20 && h[i] < 0x7F;
     const bool opens = h[8] == '{' && (h[9] == '"' || h[9] == '}' || h[9] == ' ' || h[9] == '\n');
     if (fits)
         return 40 + 8 * opens;
     /* A length that cannot be, in front of what is plainly our JSON: ours, and broken. */
-    return opens && h[9] == '"' && memchr(h, '\0', 8) ? 24 : 0;
+    return opens && h[9] == '"' && text < 8 ? 24 : 0;
 }
 
 static bool wrong(struct sc_json *j, const char *problem)
@@ -480,15 +483,22 @@ static int gap(struct parser *p, const struct sc_entry *before, const struct sc_
     sc_quote(&a, before ? sc_entry_name(before) : SC_STR("the start of the data"));
     if (after->offset > at)
         return sc_problem(p->c, SC_ERROR, "safetensors.hole", p->file, sc_entry_name(after), at, e,
-                          "%llu bytes before tensor \"%s\" belong to no tensor (after %s%s%s)",
+                          "%llu byte%s before tensor \"%s\" belong%s to no tensor (after %s%s%s)",
                           (unsigned long long)(after->offset - at),
-                          sc_quote(&b, sc_entry_name(after)), before ? "\"" : "", a.s,
+                          after->offset - at == 1 ? "" : "s",
+                          sc_quote(&b, sc_entry_name(after)),
+                          after->offset - at == 1 ? "s" : "", before ? "\"" : "", a.s,
                           before ? "\"" : "");
+    if (before && sc_str_eq(sc_entry_name(before), sc_entry_name(after)))
+        return 0; /* one name twice: said as such when all names are known */
+    if (after->bytes == 0)
+        return sc_problem(p->c, SC_ERROR, "safetensors.overlap", p->file, sc_entry_name(after),
+                          after->offset, e, "tensor \"%s\" is empty and lies inside \"%s\"",
+                          sc_quote(&b, sc_entry_name(after)), a.s);
     return sc_problem(p->c, SC_ERROR, "safetensors.overlap", p->file, sc_entry_name(after),
                       after->offset, e, "tensors \"%s\" and \"%s\" overlap by %llu bytes", a.s,
                       sc_quote(&b, sc_entry_name(after)),
-                      (unsigned long long)SC_MIN(at - after->offset,
-                                                 SC_MAX(after->bytes, UINT64_C(1))));
+                      (unsigned long long)SC_MIN(at - after->offset, after->bytes));
 }
 
 /* Walk sound tensors in file order; each must begin where the one before ended. An overlapping
@@ -536,8 +546,8 @@ static int check_tiling(struct parser *p, struct sc_error *e)
     const uint64_t rest = p->data + p->data_size - at;
     if (rest && broken == 0 && status == 0)
         status = sc_problem(p->c, SC_WARNING, "safetensors.trailing", p->file, SC_NO_TENSOR, at, e,
-                            "%llu bytes after the last tensor belong to no tensor",
-                            (unsigned long long)rest);
+                            "%llu byte%s after the last tensor belong%s to no tensor",
+                            (unsigned long long)rest, rest == 1 ? "" : "s", rest == 1 ? "s" : "");
 done:
     free(sorted);
     return status;

@@ -12,7 +12,8 @@
  *     config.dtype         no matrix has the configured type
  *     config.quantization  a method is configured that no tensor shows, or the reverse
  *     tensor.twice         two tensors would have one logical name
- *     pickle.danger        a pickle names something that can run code; pickle.unknown: a stranger
+ *     pickle.danger        a pickle names something that can run code
+ *     pickle.unknown-call  a pickle calls a stranger; pickle.unknown: it only names one
  *
  * Configurations differ from family to family, so what contradicts one is a warning, one of each
  * kind, and nothing is said where the shape or the number is not known for sure. Of a single shard
@@ -435,6 +436,11 @@ static int check_pickles(struct checker *k)
         if (im->verdict == SC_VERDICT_DANGER && !raise_warning(k, im->file, n_findings))
             TRY(sc_problem(k->c, SC_ERROR, "pickle.danger", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
                            k->e, "would run code if loaded with pickle: %s", q.s));
+        else if (im->verdict == SC_VERDICT_UNKNOWN && im->called > 0)
+            TRY(sc_problem(k->c, SC_WARNING, "pickle.unknown-call", im->file, SC_NO_TENSOR,
+                           SC_NO_OFFSET, k->e,
+                           "would call \"%s\", which is not known here, if loaded with pickle",
+                           q.s));
         else if (im->verdict == SC_VERDICT_UNKNOWN)
             TRY(sc_problem(k->c, SC_INFO, "pickle.unknown", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
                            k->e, "the pickle names \"%s\", which is not loaded", q.s));

@@ -7,7 +7,8 @@
  *                  cross dots
  *   layers.3-7     numbers in a range, segment by segment; starts at any depth, because what is
  *                  above the layers differs between models
- *   re:EXPR        POSIX extended regular expression, found anywhere
+ *   re:EXPR        POSIX extended regular expression, found anywhere; without back-references and
+ *                  within limits, because libc's matcher can be made to hang
  *
  * ASCII case is ignored. Several filters: a tensor that any of them matches. */
 #include "model/model.h"
@@ -93,6 +94,18 @@ static bool match_path(struct sc_str path, struct sc_str name)
            (name.n == path.n || name.p[path.n] == '.');
 }
 
+/* The first KiB of a name is searched: libc's time grows with the square of the length. */
+static bool match_regex(const struct condition *c, struct sc_str name)
+{
+    enum { SEARCHED = 1024 };
+    char start[SEARCHED + 1];
+    if (name.n <= SEARCHED)
+        return regexec(&c->regex, name.p, 0, NULL, 0) == 0;
+    memcpy(start, name.p, SEARCHED);
+    start[SEARCHED] = '\0';
+    return regexec(&c->regex, start, 0, NULL, 0) == 0;
+}
+
 static bool matches(const struct condition *c, struct sc_str name)
 {
     switch (c->rule) {
@@ -105,7 +118,7 @@ static bool matches(const struct condition *c, struct sc_str name)
     case RULE_SEGMENTS:
         return match_segments(c->text, name);
     case RULE_REGEX:
-        return regexec(&c->regex, name.p, 0, NULL, 0) == 0;
+        return match_regex(c, name);
     }
     return false;
 }
@@ -142,20 +155,63 @@ static bool has_range(struct sc_str s)
     return false;
 }
 
-static int compile(struct sc_filter *f, struct condition *c, const char *word, struct sc_error *e)
+/* What libc's matcher can be made to hang or overflow its stack with. NULL: sound. */
+static const char *too_heavy(const char *p)
+{
+    enum { LONGEST = 1024, DEEPEST = 32, MOST_COPIES = 1000 };
+    uint64_t copies = 1; /* product of all {m,n}: what the expression expands to, at most */
+    unsigned depth = 0;
+    if (strlen(p) > LONGEST)
+        return "it is longer than 1024 bytes";
+    for (; *p; p++) {
+        if (*p == '\\' && p[1]) {
+            p++;
+            if (*p >= '1' && *p <= '9')
+                return "back-references are not allowed";
+        } else if (*p == '(' && ++depth > DEEPEST) {
+            return "parentheses are nested more than 32 deep";
+        } else if (*p == ')' && depth) {
+            depth--;
+        } else if (*p == '{') {
+            uint64_t most = 1, number = 0;
+            for (p++; *p && *p != '}'; p++) {
+                number = *p >= '0' && *p <= '9' ? number * 10 + (uint64_t)(*p - '0') : 0;
+                most = SC_MAX(most, number);
+                if (most > MOST_COPIES)
+                    break;
+            }
+            copies *= most;
+            if (copies > MOST_COPIES)
+                return "its {...} repeat more than 1000 times in all";
+            if (!*p)
+                break;
+        }
+    }
+    return NULL;
+}
+
+static int compile_regex(struct condition *c, const char *word, struct sc_error *e)
 {
     struct sc_quoted q;
-    if (strncmp(word, "re:", 3) == 0) {
-        const int bad = regcomp(&c->regex, word + 3, REG_EXTENDED | REG_ICASE | REG_NOSUB);
-        if (bad) {
-            char why[120];
-            regerror(bad, &c->regex, why, sizeof why);
-            return sc_fail(e, SCRUPLE_EUSAGE, "\"%s\" is not a regular expression: %s",
-                           sc_quote(&q, sc_strz(word)), why);
-        }
-        c->rule = RULE_REGEX;
-        return 0;
+    const char *expression = word + 3, *heavy = too_heavy(expression);
+    char why[120];
+    if (heavy)
+        return sc_fail(e, SCRUPLE_EUSAGE, "\"%s\" is refused: %s", sc_quote(&q, sc_strz(word)),
+                       heavy);
+    const int bad = regcomp(&c->regex, expression, REG_EXTENDED | REG_ICASE | REG_NOSUB);
+    if (bad) {
+        regerror(bad, &c->regex, why, sizeof why);
+        return sc_fail(e, SCRUPLE_EUSAGE, "\"%s\" is not a regular expression: %s",
+                       sc_quote(&q, sc_strz(word)), why);
     }
+    c->rule = RULE_REGEX;
+    return 0;
+}
+
+static int compile(struct sc_filter *f, struct condition *c, const char *word, struct sc_error *e)
+{
+    if (strncmp(word, "re:", 3) == 0)
+        return compile_regex(c, word, e);
     char *copy = sc_arena_copy(&f->arena, word, strlen(word));
     if (!copy)
         return sc_fail_memory(e);

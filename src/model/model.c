@@ -7,28 +7,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_opened(const struct sc_model *m, const char *path)
+{
+    for (size_t i = 0; i < m->catalog->n_files; i++)
+        if (strcmp(m->catalog->files[i].path, path) == 0)
+            return true;
+    return false;
+}
+
 static int copy_file_list(struct sc_model *m, const struct sc_repo *repo, struct sc_error *e)
 {
     m->files = sc_calloc(repo->n_files + 1, sizeof m->files[0]);
     if (!m->files)
         return sc_fail_memory(e);
     for (size_t i = 0; i < repo->n_files; i++) {
-        m->files[i] = repo->files[i];
-        m->files[i].path = sc_arena_copy(&m->arena, repo->files[i].path,
-                                         strlen(repo->files[i].path));
-        if (!m->files[i].path)
+        const struct sc_repo_file *f = &repo->files[i];
+        if (repo->selected && strcmp(repo->selected, f->path) != 0 && !is_opened(m, f->path))
+            continue; /* a neighbour of the file that was named */
+        const char *path = sc_arena_copy(&m->arena, f->path, strlen(f->path));
+        if (!path)
             return sc_fail_memory(e);
-        m->n_files++;
+        m->files[m->n_files++] = (struct sc_repo_file){path, f->bytes};
     }
     return 0;
 }
 
+unsigned sc_tensor_flags(const struct sc_model *m, const struct sc_tensor *t)
+{
+    unsigned flags = m->catalog->entries[t->main].flags;
+    for (size_t i = 1; i < t->n_parts; i++)
+        flags |= m->catalog->entries[m->parts[t->first_part + i].entry].flags & SC_ENTRY_BROKEN;
+    return flags;
+}
+
 uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t)
 {
-    if (m->catalog->n_views == 0) /* nothing is shared: spares a million entries from being read */
-        return t->parameters;
+    if (m->catalog->n_views == 0 && m->catalog->n_errors == 0)
+        return t->parameters; /* nothing shared or broken: spares a million entries a look */
     const struct sc_entry *en = &m->catalog->entries[t->main];
-    if (en->flags & SC_ENTRY_TIED)
+    if (sc_tensor_flags(m, t) & (SC_ENTRY_TIED | SC_ENTRY_BROKEN))
         return 0;
     if (t->n_parts != 1 || en->view == SC_NO_STORAGE || en->dtype & SC_FOREIGN_TYPE)
         return t->parameters;
@@ -59,8 +76,8 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
         return sc_fail_memory(e);
     repo->io = &m->io;
     m->repo = repo;
-    TRY(copy_file_list(m, repo, e));
     TRY(sc_catalog_open(repo, o, &m->catalog, e));
+    TRY(copy_file_list(m, repo, e));
     TRY(sc_model_read_config(m, repo, e));
     TRY(sc_model_fold(m, e));
     if (!o || !o->names_only)

@@ -174,7 +174,7 @@ struct sc_model {
     struct sc_config config;
     struct sc_tokenizer_facts tokenizer;
     struct sc_card_facts card;
-    struct sc_repo_file *files; /* every file of the repository, for `info` */
+    struct sc_repo_file *files; /* of the folder; of a named file only what was opened, for `info` */
     size_t n_files;
     struct sc_arena arena;
     struct sc_io io;
@@ -189,8 +189,10 @@ int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_m
                   struct sc_error *e);
 void sc_model_close(struct sc_model *m);
 
+/* enum sc_entry_flags of its main part; SC_ENTRY_BROKEN when any part is. */
+unsigned sc_tensor_flags(const struct sc_model *m, const struct sc_tensor *t);
 /* What a tensor adds to the number of parameters: the product of its shape, but weights that share
- * a storage (tied embeddings, expanded views of PyTorch) count once. */
+ * a storage (tied embeddings, expanded views of PyTorch) count once, and broken ones do not. */
 uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t);
 
 /* Steps of opening, each in its own file. `repo` is open during the call. */

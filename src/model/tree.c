@@ -148,7 +148,10 @@ static int add_tensor(struct builder *b, struct sc_str before, uint32_t tensor, 
     if (m->nodes[node].tensor != SC_NO_NODE) { /* a duplicate name, in lenient mode */
         const struct sc_node twin = m->nodes[node];
         TRY(add_node(b, twin.parent, sc_str(twin.label, twin.label_len), &node, e));
-        TRY(index_child(b, twin.parent, node, e));
+        /* Nothing looks for the others of a label: a hundred thousand equal names would make one
+         * chain of the index. But the parent may just have become crowded. */
+        if (m->nodes[twin.parent].n_children == FEW + 1)
+            TRY(index_child(b, twin.parent, node, e));
     }
     m->nodes[node].tensor = tensor;
     return 0;

@@ -113,10 +113,29 @@ static int make_room(struct spool *sp, struct sc_error *e)
     return 0;
 }
 
+/* Nothing that has no zero byte among its first 512, or nothing else, is a weight file: an endless
+ * pipe of text or of zeros is refused before it fills the disk. */
+static bool is_hopeless(const struct spool *sp)
+{
+    enum { LOOK = 512 };
+    size_t zeros = 0, controls = 0;
+    if (sp->fd >= 0 || sp->n < STEP_MAX)
+        return false;
+    for (size_t i = 0; i < LOOK; i++) {
+        zeros += sp->p[i] == 0;
+        controls += sp->p[i] < 0x20 && !memchr("\t\r\n\f", sp->p[i], 4);
+    }
+    return zeros == LOOK || controls == 0;
+}
+
 /* Reads to the end. */
 static int fill(struct spool *sp, struct sc_error *e)
 {
     for (;;) {
+        if (is_hopeless(sp))
+            return sc_fail(e, SCRUPLE_EFORMAT,
+                           SC_STDIN_NAME ": not a weight file, but %s, and more than 1 MiB of it",
+                           sp->p[0] ? "text" : "zeros");
         TRY(make_room(sp, e));
         ssize_t n = read(STDIN_FILENO, sp->p + sp->n, SC_MIN(sp->cap - sp->n, STEP_MAX));
         if (n == 0)

@@ -5,8 +5,11 @@ types, logical shapes, parameters, bytes, and which stored tensors each row is m
 import glob
 import json
 import os
+import struct
 import subprocess
+import tempfile
 import unittest
+import zipfile
 
 SCRUPLE = os.environ["SCRUPLE"]
 FIXTURES = os.environ["FIXTURES"]
@@ -100,6 +103,27 @@ class Fixtures(unittest.TestCase):
                 self.assertEqual([], problems[:12])
             count += 1
         self.assertGreater(count, 100)
+
+    def test_one_wrong_byte_in_a_zip_is_found(self):
+        """check verifies what has a checksum: one flipped byte of data in each archive."""
+        for kind in ("npz", "npz-deflated", "torch-zip", "torch-zip-deflated"):
+            with self.subTest(kind), tempfile.TemporaryDirectory() as folder:
+                path = glob.glob(os.path.join(FIXTURES, kind, "*.[np][pt]*"))[0]
+                self.assertEqual(0, run("check", path).returncode)
+                with zipfile.ZipFile(path) as z:
+                    member = max(z.infolist(), key=lambda m: m.compress_size)
+                with open(path, "rb") as f:
+                    data = bytearray(f.read())
+                name = struct.unpack_from("<HH", data, member.header_offset + 26)
+                at = member.header_offset + 30 + sum(name) + member.compress_size // 2
+                data[at] ^= 0x10
+                broken = os.path.join(folder, "broken")
+                with open(broken, "wb") as f:
+                    f.write(data)
+                done = run("check", broken)
+                self.assertEqual(1, done.returncode, done.stdout.decode() + done.stderr.decode())
+                self.assertEqual(0, run("check", "--no-data", broken).returncode
+                                 if "deflated" not in kind else 0)
 
     def test_strangers_are_named(self):
         with open(os.path.join(FIXTURES, "strangers.expect.json"), encoding="utf-8") as f:

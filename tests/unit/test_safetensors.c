@@ -87,7 +87,7 @@ TEST(every_refusal_says_what_is_wrong)
     CHECK(says("{" T("a", "F32", "[2]", 8, 0) "}", 8, "before it begins"));
     CHECK(says("{" T("a", "F4", "[3]", 0, 2) "}", 2, "does not fill whole bytes"));
     CHECK(says("{" T("a", "U8", "[1]", 0, 1) "," T("b", "U8", "[1]", 2, 3) "}", 3,
-               "belong to no tensor (after \"a\")"));
+               "belongs to no tensor (after \"a\")"));
     CHECK(says("{" T("a", "U8", "[2]", 0, 2) "," T("b", "U8", "[1]", 1, 2) "}", 2, "overlap"));
     CHECK(says("{" T("a", "U8", "[1]", 1, 2) "}", 2, "the start of the data"));
     CHECK(says("{" T("a", "U8", "[1]", 0, 1) "," T("\\u0061", "U8", "[1]", 1, 2) "}", 2,

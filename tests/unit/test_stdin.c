@@ -147,12 +147,12 @@ static void open_stdin_with_small_disk(void)
     open_stdin();
 }
 
-static void feed_zeros_and_exit(void)
+static void feed_much_and_exit(void)
 {
-    static const uint8_t zeros[1 << 16];
+    static uint8_t block[1 << 16] = {1}; /* zeros alone would be refused */
     signal(SIGPIPE, SIG_IGN);
-    for (uint64_t n = 0; n < 70 * MIB; n += sizeof zeros)
-        if (write(STDOUT_FILENO, zeros, sizeof zeros) < 0)
+    for (uint64_t n = 0; n < 70 * MIB; n += sizeof block)
+        if (write(STDOUT_FILENO, block, sizeof block) < 0)
             break;
 }
 
@@ -173,7 +173,7 @@ TEST(stdin_that_finds_no_room_says_so)
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
         close(ends[1]);
-        feed_zeros_and_exit();
+        feed_much_and_exit();
         _exit(0);
     }
     close(ends[1]);
@@ -236,6 +236,33 @@ TEST(stdin_that_is_no_input_is_refused)
     expected.code = 0;
 }
 
+static void refuse_endless(void)
+{
+    struct sc_source *s = NULL;
+    struct sc_error e = {0};
+    CHECK_ERR(SCRUPLE_EFORMAT, sc_stdin_open(&s, &e));
+    CHECK(strstr(e.text, expected.sentence) != NULL);
+}
+
+/* `yes | scruple -` must not fill the disk. */
+TEST(endless_text_and_zeros_are_refused_early)
+{
+    REQUIRE(scratch_new());
+    REQUIRE(scratch_file("f", "", 0));
+    FILE *f = fopen(scratch_at("f"), "wb");
+    REQUIRE(f != NULL);
+    for (int i = 0; i < 400000; i++)
+        fputs("y\nyes\n", f);
+    REQUIRE(fclose(f) == 0);
+    REQUIRE(truncate(scratch_at("f"), (off_t)1 << 40) == 0); /* a tebibyte is never read */
+    int fd = open(scratch_at("f"), O_RDONLY);
+    REQUIRE(fd >= 0 && lseek(fd, 2, SEEK_SET) == 2); /* not at its start: it is spooled */
+    expected.sentence = "text, and more than 1 MiB";
+    CHECK_U64(in_child(refuse_endless, fd), 0);
+    close(fd);
+    scratch_remove();
+}
+
 /* The same input again and again, each time with another allocation that fails. */
 static void sweep_stdin(void)
 {
@@ -260,7 +287,7 @@ TEST(stdin_survives_every_failing_allocation)
 {
     REQUIRE(scratch_new());
     REQUIRE(setenv("TMPDIR", scratch_root, 1) == 0);
-    REQUIRE(scratch_file("f", "", 0));
+    REQUIRE(scratch_file("f", " GGUF", 5)); /* zeros alone would be refused */
     const uint64_t sizes[] = {200000, 65 * MIB};
     for (size_t i = 0; i < SC_COUNT(sizes); i++) {
         expected.size = sizes[i];

@@ -206,6 +206,16 @@ TEST(filters)
     struct sc_error e;
     const char *bad[] = {"re:("};
     CHECK_ERR(SCRUPLE_EUSAGE, sc_filter_new(bad, 1, &f, &e));
+    char deep[2100] = "re:";
+    memset(deep + 3, '(', 40);
+    const char *heavy[] = {"re:(x+)\\1", "re:(((x{255}){255}){255})", "re:x{2000}", deep};
+    for (size_t i = 0; i < SC_COUNT(heavy); i++)
+        CHECK_ERR(SCRUPLE_EUSAGE, sc_filter_new(&heavy[i], 1, &f, &e));
+    memset(deep + 3, 'x', 2000);
+    CHECK_ERR(SCRUPLE_EUSAGE, sc_filter_new(&heavy[3], 1, &f, &e));
+    const char *fine[] = {"re:a{2,3}\\.(b|c){1,30}"};
+    REQUIRE(sc_filter_new(fine, 1, &f, &e) == 0);
+    sc_filter_free(f);
     const char *two[] = {"attn", "lm_head"};
     REQUIRE(sc_filter_new(two, 2, &f, &e) == 0);
     CHECK(sc_filter_match(f, SC_STR("lm_head.weight")));
@@ -226,6 +236,29 @@ TEST(depth_flat_and_sort)
     CHECK_STR(rows_of(m, (struct sc_outline_options){.flat = true, .sort = SC_SORT_SIZE}, NULL),
               "c [1x7]|b.0.y [1x5]|b.1.y [1x5]|a.x [1x1]");
     sc_model_close(m);
+}
+
+/* One name a hundred thousand times was quadratic. */
+TEST(equal_names_do_not_make_a_chain)
+{
+    enum { N = 20000 };
+    struct sc_buf json = {0};
+    struct sc_model *m;
+    struct sc_error e;
+    const struct sc_open_options lenient = {.lenient = true};
+    for (int i = 0; i < N; i++)
+        sc_buf_printf(&json,
+                      "%c\"a.b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+                      i ? ',' : '{', i, i + 1);
+    sc_buf_puts(&json, ",\"a.c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    struct blob b = st_blob(json.p, json.n, N);
+    REQUIRE(open_blob(b, &lenient, &m, &e) == 0);
+    CHECK_U64(m->n_tensors, N + 1);
+    CHECK_U64(m->n_nodes, 1 + 1 + N + 1);
+    CHECK_U64(m->nodes[1].n_children, N + 1);
+    sc_model_close(m);
+    free(b.p);
+    sc_buf_clear(&json);
 }
 
 TEST(a_name_with_thousands_of_dots)
