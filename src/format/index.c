@@ -54,22 +54,27 @@ struct reader {
     struct sc_json_stream st;
     struct sc_arena scratch; /* unescaped strings */
     const char *folder;      /* "" or "unet/" */
+    size_t folder_len;
     uint32_t last;           /* shard of the item before: neighbours mostly agree */
     bool seen_map;
 };
+
+static bool is_shard(const struct reader *r, size_t i, struct sc_str file)
+{
+    const struct sc_str *s = &r->map->shards[i];
+    return s->n - r->folder_len == file.n && memcmp(s->p + r->folder_len, file.p, file.n) == 0;
+}
 
 /* Number of a shard in the map, added when new. */
 static int shard_number(struct reader *r, struct sc_str file, uint32_t *out, struct sc_error *e)
 {
     struct sc_weight_map *m = r->map;
-    const size_t skip = strlen(r->folder);
-    for (size_t k = 0; k < m->n_shards; k++) {
-        const size_t i = (r->last + k) % m->n_shards;
-        if (sc_str_eq(sc_str(m->shards[i].p + skip, m->shards[i].n - skip), file)) {
-            *out = r->last = (uint32_t)i;
+    const size_t skip = r->folder_len;
+    for (size_t i = 0; i < m->n_shards; i++)
+        if (is_shard(r, i, file)) {
+            *out = (uint32_t)i;
             return 0;
         }
-    }
     if (m->n_shards >= 65536)
         return sc_fail(e, SCRUPLE_ELIMIT, "%s: more than 65536 shards", m->path);
     char *path = sc_arena_alloc(&r->c->arena, skip + file.n + 1, 1);
@@ -79,7 +84,7 @@ static int shard_number(struct reader *r, struct sc_str file, uint32_t *out, str
     memcpy(path + skip, file.p, file.n);
     path[skip + file.n] = '\0';
     TRY(sc_grow(&m->shards, &m->shards_cap, m->n_shards + 1, sizeof m->shards[0], e));
-    *out = r->last = (uint32_t)m->n_shards;
+    *out = (uint32_t)m->n_shards;
     m->shards[m->n_shards++] = sc_str(path, skip + file.n);
     return 0;
 }
@@ -89,13 +94,16 @@ static int add_item(struct reader *r, struct sc_str name, struct sc_str file, ui
 {
     struct sc_weight_map *m = r->map;
     struct sc_quoted q, t;
-    uint32_t shard = 0;
-    if (!path_is_safe(file))
+    uint32_t shard = r->last;
+    const bool same = m->n_shards > 0 && is_shard(r, shard, file);
+    if (!same && !path_is_safe(file))
         return sc_problem(r->c, SC_ERROR, "index.path", UINT32_MAX, name, at, e,
                           "%s: tensor \"%s\" is said to be in \"%s\", which is not a file below "
                           "the model's folder",
                           m->path, sc_quote(&q, name), sc_quote(&t, file));
-    TRY(shard_number(r, file, &shard, e));
+    if (!same)
+        TRY(shard_number(r, file, &shard, e));
+    r->last = shard;
     TRY(sc_grow(&m->items, &m->items_cap, m->n_items + 1, sizeof m->items[0], e));
     m->items[m->n_items++] =
         (struct sc_map_item){sc_name_hash(m->component, name), (uint32_t)at, shard};
@@ -223,7 +231,8 @@ int sc_weight_map_read(struct sc_catalog *c, struct sc_repo *repo, const char *p
     map->path = sc_arena_copy(&c->arena, path, strlen(path));
     const char *slash = strrchr(path, '/');
     struct reader r = {.c = c, .map = map};
-    r.folder = sc_arena_copy(&c->arena, path, slash ? (size_t)(slash + 1 - path) : 0);
+    r.folder_len = slash ? (size_t)(slash + 1 - path) : 0;
+    r.folder = sc_arena_copy(&c->arena, path, r.folder_len);
     if (!map->path || !r.folder)
         return sc_fail_memory(e);
     struct sc_source *s = NULL;

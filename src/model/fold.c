@@ -305,7 +305,9 @@ static int make_lists(struct finder *f, struct sc_error *e)
     f->group_of = sc_calloc(n, sizeof f->group_of[0]);
     f->next = sc_calloc(n, sizeof f->next[0]);
     f->slot = sc_calloc(n, sizeof f->slot[0]);
-    return f->group_of && f->next && f->slot ? 0 : sc_fail_memory(e);
+    if (!f->group_of || !f->next || !f->slot)
+        return sc_fail_memory(e);
+    return sc_index_reserve(&f->index, n / 2, e); /* mostly one companion a weight */
 }
 
 static int find_companions(struct finder *f, struct sc_error *e)
