@@ -13,11 +13,15 @@
  * Under AddressSanitizer the free part is poisoned and allocations keep 8 poisoned bytes between
  * each other, so that an overrun inside a chunk is reported as one of malloc's would be.
  */
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SC_ASAN 1
@@ -40,6 +44,10 @@
 #define CHUNK_MIN ((size_t)4 << 10)
 #define CHUNK_MAX ((size_t)1 << 20)
 #define BUF_MAX   ((size_t)1 << 30)
+/* Blocks from this size on are asked to lie in huge pages: the tables of a million tensors cost
+ * 25,000 page faults otherwise, a fifth of the time to read their headers. */
+#define HUGE_FROM  ((size_t)8 << 20)
+#define HUGE_PAGE  ((uintptr_t)2 << 20)
 
 struct sc_arena_chunk {
     struct sc_arena_chunk *next;
@@ -64,6 +72,23 @@ bool sc_product(const uint64_t *dims, size_t n, uint64_t *out)
 
 /* ------------------------------------------------------------------------------- malloc --- */
 
+/* Advice: nothing depends on it. Gives p back. */
+static void *prefer_huge_pages(void *p, size_t n)
+{
+#ifdef MADV_HUGEPAGE
+    if (p && n >= HUGE_FROM) {
+        const uintptr_t at = (uintptr_t)p;
+        const uintptr_t first = (at + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+        const uintptr_t end = (at + n) & ~(HUGE_PAGE - 1);
+        if (end > first)
+            (void)madvise((unsigned char *)p + (first - at), end - first, MADV_HUGEPAGE);
+    }
+#else
+    (void)n;
+#endif
+    return p;
+}
+
 void *sc_alloc(size_t n)
 {
     return malloc(n ? n : 1);
@@ -71,7 +96,7 @@ void *sc_alloc(size_t n)
 
 void *sc_calloc(size_t n, size_t size)
 {
-    return n && size ? calloc(n, size) : calloc(1, 1);
+    return n && size ? prefer_huge_pages(calloc(n, size), n * size) : calloc(1, 1);
 }
 
 int sc_grow(void *array_ptr, size_t *cap, size_t need, size_t size, struct sc_error *e)
@@ -89,7 +114,8 @@ int sc_grow(void *array_ptr, size_t *cap, size_t need, size_t size, struct sc_er
     /* The caller's pointer has a type of its own; only its bytes may be touched here. */
     void *p;
     memcpy(&p, array_ptr, sizeof p);
-    p = realloc(p, items * size);
+    /* Only a fresh block: moving one that lies in huge pages would split them. */
+    p = p ? realloc(p, items * size) : prefer_huge_pages(malloc(items * size), items * size);
     if (!p)
         return sc_fail_memory(e);
     memcpy(array_ptr, &p, sizeof p);
@@ -106,7 +132,8 @@ static struct sc_arena_chunk *new_chunk(struct sc_arena *a, size_t need)
     if (need > (size_t)PTRDIFF_MAX - header)
         return NULL;
 
-    size_t size = a->head ? SC_MIN((a->head->cap + header) * 2, CHUNK_MAX) : CHUNK_MIN;
+    const size_t max = a->total < 2 * HUGE_FROM ? CHUNK_MAX : HUGE_FROM;
+    size_t size = a->head ? SC_MIN((a->head->cap + header) * 2, max) : CHUNK_MIN;
     size = SC_MAX(size, CHUNK_MIN);
     size = SC_MAX(size, need + header);
     if (a->limit) {
@@ -116,7 +143,8 @@ static struct sc_arena_chunk *new_chunk(struct sc_arena *a, size_t need)
         if (size > left)
             return NULL;
     }
-    struct sc_arena_chunk *c = malloc(size);
+    struct sc_arena_chunk *c =
+        size == HUGE_FROM ? prefer_huge_pages(aligned_alloc(HUGE_PAGE, size), size) : malloc(size);
     if (!c)
         return NULL;
     c->cap = size - header;

@@ -581,6 +581,10 @@ static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, s
     if (n < 2)
         return sc_problem(c, SC_ERROR, "safetensors.header-length", file, SC_NO_TENSOR, 0, e,
                           "the header claims %llu bytes; \"{}\" takes 2", (unsigned long long)n);
+    /* Room for as many tensors as such a header mostly holds, 120 bytes each. Memory that is not
+     * touched costs nothing, and a million entries need not be moved while they grow. */
+    TRY(sc_grow(&c->entries, &c->entries_cap, c->n_entries + (size_t)(n / 120),
+                sizeof c->entries[0], e));
     TRY(sc_json_stream_start(&p.st, s, 8, n, &c->arena, e));
     int status = parse_header(&p, e);
     sc_json_stream_clear(&p.st);
