@@ -15,7 +15,7 @@
  *
  * An opcode is executed only when its argument is whole in the window, so nothing is ever half
  * done; text that is too long to be a name is passed over. Lengths are compared with what is left
- * of the stream before anything is allocated. */
+ * of the stream before anything is allocated. Whether a file is a pickle at all: pickle_sniff.c. */
 #include "format/pickle_machine.h"
 
 #include <string.h>
@@ -201,11 +201,22 @@ static int decode_text(struct sc_pickle *p, const uint8_t *q, size_t n, size_t p
     return SC_PK_GO;
 }
 
+static const uint8_t width[] = {[A_U1] = 1, [A_U2] = 2,    [A_I4] = 4,    [A_U4] = 4,   [A_U8] = 8,
+                                [A_F8] = 8, [A_TEXT1] = 1, [A_TEXT4] = 4, [A_TEXT8] = 8};
+
+bool sc_pk_shape(uint8_t opcode, struct sc_pk_shape *out)
+{
+    const enum argument argument = (enum argument)arguments[opcode];
+    *out = (struct sc_pk_shape){
+        .lines = argument == A_LINES ? 2 : argument == A_LINE,
+        .bytes = width[argument],
+        .text = argument >= A_TEXT1,
+    };
+    return argument != A_UNKNOWN;
+}
+
 static int decode(struct sc_pickle *p, const uint8_t *q, size_t n, struct sc_pk_operation *op)
 {
-    static const uint8_t width[] = {
-        [A_U1] = 1, [A_U2] = 2,    [A_I4] = 4,    [A_U4] = 4,   [A_U8] = 8,
-        [A_F8] = 8, [A_TEXT1] = 1, [A_TEXT4] = 4, [A_TEXT8] = 8};
     if (n == 0)
         return SC_PK_MORE;
     *op = (struct sc_pk_operation){.opcode = q[0], .len = 1};

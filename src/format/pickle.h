@@ -46,6 +46,7 @@ enum sc_pk_role {
     SC_PK_ROLE_STORAGE,                     /* torch.FloatStorage ... */
     SC_PK_ROLE_DTYPE,                       /* torch.float32 ... */
     SC_PK_ROLE_THROUGH,                     /* stands for its first argument */
+    SC_PK_ROLE_ARRAY,                       /* a numpy array */
     SC_PK_ROLE_BUILDER,                     /* from here on: calling it makes a tensor */
     SC_PK_ROLE_TENSOR = SC_PK_ROLE_BUILDER, /* (storage, offset, size, stride, ...) */
     SC_PK_ROLE_TENSOR_V3,                   /* the same with a dtype as argument 6 */
@@ -113,7 +114,8 @@ int sc_pickle_new(struct sc_catalog *c, uint32_t file, uint64_t memory, struct s
                   struct sc_error *e);
 void sc_pickle_free(struct sc_pickle *p);
 /* The bound that a pickle of so many bytes in the file deserves: real ones need some 20 bytes a
- * byte, so a small file that unpacks to a large pickle is not given half a gigabyte. */
+ * byte, so a small file that unpacks to a large pickle is not given half a gigabyte. Below it, what
+ * a run may take grows with the tensors that it meets. */
 uint64_t sc_pickle_memory(uint64_t stored_bytes);
 
 /* Where the bytes of a pickle come from. */
@@ -140,8 +142,15 @@ int sc_pickle_read_stretch(void *stretch, void *dst, size_t want, size_t *got, s
 
 /* Every persistent reference made so far, in order, also those that the result does not reach. */
 struct sc_pk *const *sc_pickle_persistent(const struct sc_pickle *p, size_t *n);
+/* References to storages made so far, and calls that make a tensor without one. */
+uint64_t sc_pickle_tensors(const struct sc_pickle *p);
+/* Calls that make a numpy array. */
+uint64_t sc_pickle_arrays(const struct sc_pickle *p);
 /* Values made so far. */
 uint64_t sc_pickle_nodes(const struct sc_pickle *p);
+
+/* Are the first n of `size` bytes those of a pickle? Looks at opcodes only; text is none. */
+bool sc_pickle_sniff(const uint8_t *sample, size_t n, uint64_t size);
 
 /* ------------------------------------------------------------------------------- accessors --- */
 /* Text of a STR or BYTES that was kept. */

@@ -27,6 +27,8 @@ struct sc_pickle {
 
     struct sc_arena arena;
     uint64_t spent, limit; /* bytes of values, stack and memo */
+    uint64_t tensors;      /* see sc_pickle_tensors() */
+    uint64_t arrays;       /* see sc_pickle_arrays() */
     uint64_t nodes;
 
     struct sc_pk **stack;
@@ -78,6 +80,15 @@ static inline uint64_t sc_pk_number(const uint8_t *little_endian, size_t n)
         v |= (uint64_t)little_endian[i] << 8 * i;
     return v;
 }
+
+/* What follows an opcode in the stream. */
+struct sc_pk_shape {
+    unsigned lines; /* lines of text */
+    size_t bytes;   /* then so many bytes */
+    bool text;      /* which are the length of a text */
+};
+/* false: no opcode. */
+bool sc_pk_shape(uint8_t opcode, struct sc_pk_shape *out);
 
 /* Reports that the pickle is invalid at the opcode in progress. Negative, or SC_PK_BROKEN. */
 int sc_pk_bad(struct sc_pickle *p, const char *fmt, ...) SC_PRINTF(2, 3);

@@ -89,6 +89,8 @@ static int make_call(struct sc_pickle *p, const struct sc_pk *func, struct sc_pk
         return sc_pk_bad(p, "a call of something that is no function");
     TRY(sc_pk_count_call(p, func));
     const enum sc_pk_role role = sc_pk_role(func);
+    p->tensors += role == SC_PK_ROLE_META || role == SC_PK_ROLE_WRAPPER;
+    p->arrays += role == SC_PK_ROLE_ARRAY;
     if (role == SC_PK_ROLE_ORDERED_DICT)
         TRY(make_ordered_dict(p, args, out, &made));
     else if (role == SC_PK_ROLE_ENCODE)

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a pickle may take before it meets a tensor, and for each: name, storage, shape, strides, and
+ * its place in the memo take some 900 bytes. */
+#define FREE_MEMORY   (UINT64_C(24) << 20)
+#define TENSOR_MEMORY 2048
+
 /* A name that is not yet known costs a row here and one in the catalog. */
 #define GLOBAL_COST  512
 #define NAME_COLUMNS 200
@@ -70,6 +75,16 @@ struct sc_pk *const *sc_pickle_persistent(const struct sc_pickle *p, size_t *n)
     return p->persistent;
 }
 
+uint64_t sc_pickle_tensors(const struct sc_pickle *p)
+{
+    return p->tensors;
+}
+
+uint64_t sc_pickle_arrays(const struct sc_pickle *p)
+{
+    return p->arrays;
+}
+
 uint64_t sc_pickle_nodes(const struct sc_pickle *p)
 {
     return p->nodes;
@@ -79,11 +94,14 @@ uint64_t sc_pickle_nodes(const struct sc_pickle *p)
 
 static int charge(struct sc_pickle *p, uint64_t n)
 {
-    if (n > p->limit - p->spent)
+    /* Never less than before: both terms only grow. */
+    const uint64_t limit = SC_MIN(p->limit, FREE_MEMORY + TENSOR_MEMORY * p->tensors);
+    if (n > limit - p->spent)
         return sc_fail(p->e, SCRUPLE_ELIMIT,
                        "%s needs more than %llu MiB of values, the most that a pickle of its size "
-                       "is given",
-                       p->in->what, (unsigned long long)(p->limit >> 20));
+                       "with %llu tensors is given",
+                       p->in->what, (unsigned long long)(limit >> 20),
+                       (unsigned long long)p->tensors);
     p->spent += n;
     return 0;
 }
@@ -215,6 +233,7 @@ int sc_pk_new_persistent(struct sc_pickle *p, struct sc_pk *id, struct sc_pk **o
     (*out)->as.id = id;
     TRY(grow(p, &p->persistent, &p->persistent_cap, p->n_persistent + 1, sizeof p->persistent[0]));
     p->persistent[p->n_persistent++] = *out;
+    p->tensors++;
     return 0;
 }
 

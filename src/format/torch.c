@@ -296,7 +296,6 @@ static int open_zip(struct sc_torch *t)
         if (sc_str_ends(a.zip.members[i].name, ".pkl"))
             stored += a.zip.members[i].stored; /* disjoint, so below the size of the file */
     TRY(sc_pickle_new(t->c, t->file, sc_pickle_memory(stored), &t->pickle, t->e));
-    t->name_bytes = sc_torch_name_memory(stored);
     for (uint32_t space = 0; space < SPACES; space++)
         TRY(read_space(&a, space));
     TRY(sc_torch_share(t));
@@ -337,6 +336,25 @@ static bool is_zip(const uint8_t *head, size_t n)
     return n >= 4 && memcmp(head, "PK\3\4", 4) == 0;
 }
 
+/* A pickle that nothing announces: protocols 0 and 1, or a PROTO in a place of its own. */
+static bool is_unmarked_pickle(const struct sc_probe *p)
+{
+    enum { SAMPLE = 64 << 10 };
+    static const char first[] = "(c]})IFLSVNKJMUTXG\x80\x8c\x95";
+    if (p->head_len == 0 || !memchr(first, p->head[0], sizeof first - 1))
+        return false;
+    if (sc_pickle_sniff(p->head, p->head_len, p->size))
+        return true;
+    if (p->head_len == p->size || !p->source)
+        return false;
+    const size_t n = (size_t)SC_MIN(p->size, (uint64_t)SAMPLE);
+    uint8_t *sample = malloc(n);
+    const bool found = sample && sc_source_read(p->source, 0, sample, n, NULL) == 0 &&
+                       sc_pickle_sniff(sample, n, p->size);
+    free(sample);
+    return found;
+}
+
 static int bid(const struct sc_probe *p)
 {
     static const char pickle[] = "/data.pkl";
@@ -354,7 +372,9 @@ static int bid(const struct sc_probe *p)
         return 96;
     if (is_stream(h, p->head_len))
         return 8 * (int)sizeof magic_binary;
-    return is_pickle(h, p->head_len) ? 12 : 0;
+    if (is_pickle(h, p->head_len))
+        return 12;
+    return is_unmarked_pickle(p) ? 6 : 0;
 }
 
 /* Limits are the file's fault, so they are named with it; in lenient mode they are a finding. */
@@ -369,6 +389,16 @@ static int report_limit(struct sc_torch *t, int code)
     }
     sc_error_prefix(t->e, "%s", sc_quote(&q, sc_strz(t->c->files[t->file].path)));
     return code;
+}
+
+/* Their bytes are in the pickle itself and are passed over. */
+static int note_arrays(struct sc_torch *t)
+{
+    const uint64_t n = t->n_arrays;
+    return n == 0 ? 0
+                  : sc_problem(t->c, SC_INFO, "torch.numpy", t->file, SC_NO_TENSOR, SC_NO_OFFSET,
+                               t->e, "%llu numpy array%s inside the pickle %s not listed",
+                               (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
 }
 
 static int open_torch(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct sc_error *e)
@@ -392,6 +422,8 @@ static int open_torch(struct sc_catalog *c, uint32_t file, struct sc_source *s, 
         else
             code = sc_torch_open_stream(&t);
     }
+    if (code == 0)
+        code = note_arrays(&t);
     code = report_limit(&t, code);
     sc_pickle_free(t.pickle);
     sc_arena_clear(&t.arena);

@@ -85,13 +85,15 @@ struct sc_torch {
     bool big_endian;
     struct sc_index names; /* entries of this file */
     size_t first_entry, n_names, n_twins, n_metas;
-    uint64_t name_bytes; /* left for names */
+    uint64_t name_bytes; /* taken by names */
+    uint64_t n_arrays;   /* numpy arrays, known once the pickle is freed */
 };
 
-/* How many bytes of names a file deserves whose pickles take so much: real ones about as many. */
-static inline uint64_t sc_torch_name_memory(uint64_t stored)
+/* How many bytes of names the tensors met so far deserve. Real ones take a tenth of it, and a deep
+ * pickle can make long names of few bytes. */
+static inline uint64_t sc_torch_name_memory(const struct sc_torch *t)
 {
-    return (UINT64_C(8) << 20) + 8 * SC_MIN(stored, UINT64_C(64) << 20);
+    return (UINT64_C(8) << 20) + 512 * sc_pickle_tensors(t->pickle);
 }
 
 /* Whole containers. Each reads the file and fills the catalog. */

@@ -136,6 +136,7 @@ int sc_torch_share(struct sc_torch *t)
     size_t owners_cap = 0, heap_cap = 0;
     const size_t n = t->n_spans;
     int code = 0;
+    t->n_arrays = sc_pickle_arrays(t->pickle);
     sc_pickle_free(t->pickle); /* the values have done their work; make room */
     t->pickle = NULL;
     if (n == 0)

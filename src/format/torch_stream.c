@@ -77,9 +77,9 @@ static int read_storage(struct sc_torch *t, uint32_t i, uint64_t *pos)
     const uint64_t count = sc_le64(raw);
     if (s->conflict || s->codec == SC_OPAQUE || count != s->numel) {
         code = SC_TORCH_BAD(t, "torch.storage", SC_NO_TENSOR,
-                            "storage \"%s\" has %llu elements where it lies, but the pickle "
+                            "storage \"%s\" has %lld elements where it lies, but the pickle "
                             "refers to %llu of a type%s",
-                            sc_quote(&q, s->key), (unsigned long long)count,
+                            sc_quote(&q, s->key), (long long)count, /* signed in the file */
                             (unsigned long long)s->numel,
                             s->codec == SC_OPAQUE ? " that is not known" : "");
         return code < 0 ? code : 1;
@@ -187,7 +187,6 @@ int sc_torch_open_stream(struct sc_torch *t)
 {
     struct sc_pk *first;
     uint64_t pos = 0;
-    t->name_bytes = sc_torch_name_memory(t->s->size);
     TRY(sc_pickle_new(t->c, t->file, sc_pickle_memory(t->s->size), &t->pickle, t->e));
     TRY(sc_torch_run(t, &pos, t->s->size, SC_PK_IDS_NONE, "the pickle", &first));
     if (!first)

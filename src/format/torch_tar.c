@@ -415,7 +415,6 @@ int sc_torch_open_tar(struct sc_torch *t)
 {
     struct tar tar = {.t = t};
     t->tar = true;
-    t->name_bytes = sc_torch_name_memory(t->s->size);
     TRY(sc_torch_note(t, "torch.container", SC_STR("tar")));
     TRY(sc_pickle_new(t->c, t->file, sc_pickle_memory(t->s->size), &t->pickle, t->e));
     const int code = read_parts(&tar);

@@ -227,6 +227,15 @@ static bool narrow(const struct sc_pk *reference, struct sc_torch_tensor *x, uin
     return true;
 }
 
+/* torch.storage._load_from_bytes(bytes): how a storage pickles itself when torch.save does not. */
+static bool is_pickled_within(const struct sc_pk *storage)
+{
+    if (!storage || storage->kind != SC_PK_OBJECT || storage->as.object->func->kind != SC_PK_GLOBAL)
+        return false;
+    const struct sc_pk_global *func = storage->as.object->func->as.global;
+    return sc_str_is(func->module, "torch.storage") && sc_str_is(func->name, "_load_from_bytes");
+}
+
 /* What is wrong with the arguments, or NULL. */
 static const char *read_dense(struct sc_torch *t, const struct sc_torch_peeled *peeled,
                               struct sc_torch_tensor *x, int *code)
@@ -234,6 +243,9 @@ static const char *read_dense(struct sc_torch *t, const struct sc_torch_peeled *
     const struct sc_pk *args = peeled->args, *storage = sc_pk_item(args, 0);
     size_t n_strides;
     uint64_t shift;
+    if (is_pickled_within(storage))
+        return "was written by pickle.dump in place of torch.save: its data are a pickle inside of "
+               "the pickle, which is not opened";
     if (!storage || storage->kind != SC_PK_PERSISTENT || t->tar)
         return "does not stand on a storage";
     set_storage(t, storage->n, x);
@@ -433,11 +445,12 @@ static int list(struct sc_torch *t, struct sc_str name, struct sc_torch_tensor *
         return sc_fail(t->e, SCRUPLE_ELIMIT, "the file names more than %d tensors",
                        SC_MAX_PICKLE_NAMES);
     /* Names are copied, and a deep pickle can make long ones of few bytes. */
-    if (name.n > t->name_bytes)
+    t->name_bytes += name.n;
+    if (t->name_bytes > sc_torch_name_memory(t))
         return sc_fail(t->e, SCRUPLE_ELIMIT,
-                       "the names of its tensors take more memory than a "
-                       "file of this size is given");
-    t->name_bytes -= name.n;
+                       "the names of its tensors take more than %llu MiB, the most that so many "
+                       "tensors are given",
+                       (unsigned long long)(sc_torch_name_memory(t) >> 20));
     if (x->storage != SC_NO_STORAGE) {
         TRY(check_storage(t, name, x));
         TRY(check_range(t, name, x, &low, &high));

@@ -70,9 +70,9 @@ static const struct {
     const char *const *list;
     uint32_t n;
 } word_lists[] = {
-    {words_coo,       SC_COUNT(words_coo)      },
-    {words_csr,       SC_COUNT(words_csr)      },
-    {words_nested,    SC_COUNT(words_nested)   },
+    {words_coo, SC_COUNT(words_coo)},
+    {words_csr, SC_COUNT(words_csr)},
+    {words_nested, SC_COUNT(words_nested)},
     {words_quantizer, SC_COUNT(words_quantizer)},
 };
 
@@ -178,10 +178,10 @@ static int note_scalar(struct walk *w, const struct sc_pk *v, const struct way *
         return 0;
     const size_t len = name_length(w, &way->at);
     if (!way->plain || v->cut || len == 0 || len > SC_MAX_NAME ||
-        w->t->n_metas >= SC_MAX_PICKLE_METAS || len > w->t->name_bytes)
+        w->t->n_metas >= SC_MAX_PICKLE_METAS || len > sc_torch_name_memory(w->t) - w->t->name_bytes)
         return 0;
     TRY(make_name(w, &way->at, &name));
-    w->t->name_bytes -= len;
+    w->t->name_bytes += len;
     w->t->n_metas++;
     return sc_catalog_add_meta(w->t->c, w->t->file, name, &value, w->t->e);
 }
@@ -316,10 +316,7 @@ static bool is_module_part(const struct sc_pk *key)
 static int visit_pair(struct walk *w, const struct frame *f, uint32_t i)
 {
     const struct sc_pk *key = f->v->as.seq.item[2 * (size_t)i];
-    struct way way = {
-        .at = {.kind = KEY, .as.key = key},
-          .plain = f->plain
-    };
+    struct way way = {.at = {.kind = KEY, .as.key = key}, .plain = f->plain};
     if (f->state && is_module_part(key))
         way.at.kind = NOTHING;
     if (key->cut)
@@ -329,9 +326,7 @@ static int visit_pair(struct walk *w, const struct frame *f, uint32_t i)
 
 static int visit_item(struct walk *w, const struct frame *f, uint32_t i)
 {
-    struct way way = {
-        .at = {.kind = INDEX, .as.index = i}
-    };
+    struct way way = {.at = {.kind = INDEX, .as.index = i}};
     uint32_t n_words = 0;
     for (size_t k = 0; k < SC_COUNT(word_lists); k++)
         if (word_lists[k].list == f->words)

@@ -29,6 +29,20 @@ static int spoil(struct sc_zip_stream *st, const char *what, struct sc_error *e)
                       (unsigned long long)st->member->bytes);
 }
 
+/* A member that the directory announced and nobody here can read. */
+static int refuse(struct sc_zip_stream *st, struct sc_error *e)
+{
+    const struct sc_zip_member *m = st->member;
+    struct sc_quoted q;
+    if (m->method == 0 || m->method == 8)
+        return spoil(st, "cannot be read", e);
+    st->failed = true;
+    return sc_problem(st->catalog, SC_ERROR, "zip.data", st->file, SC_NO_TENSOR, m->data, e,
+                      "member \"%s\" is packed with method %u; only 0 (stored) and 8 (deflated) "
+                      "can be read",
+                      sc_quote(&q, m->name), (unsigned)m->method);
+}
+
 int sc_zip_stream_open(struct sc_zip_stream *st, struct sc_catalog *c, uint32_t file,
                        struct sc_source *s, const struct sc_zip_member *m, struct sc_error *e)
 {
@@ -42,7 +56,7 @@ int sc_zip_stream_open(struct sc_zip_stream *st, struct sc_catalog *c, uint32_t 
         .out_left = m->bytes,
     };
     if (!m->usable)
-        return spoil(st, "cannot be read", e);
+        return refuse(st, e);
     if (m->method == 0)
         return 0;
     struct sc_zip_inflater *inflater = sc_calloc(1, sizeof *inflater);

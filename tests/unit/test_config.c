@@ -692,14 +692,19 @@ TEST(check_reports_what_a_pickle_would_do)
     start(&k, "torch");
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("os.system"), true, SC_VERDICT_DANGER, &k.e);
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("x.Y\x1b"), false, SC_VERDICT_UNKNOWN, &k.e);
+    sc_catalog_add_import(k.m.catalog, 0, SC_STR("my.run"), true, SC_VERDICT_UNKNOWN, &k.e);
+    sc_catalog_add_import(k.m.catalog, 0, SC_STR("__torch__.Net"), true, SC_VERDICT_KNOWN, &k.e);
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("collections.OrderedDict"), true,
                           SC_VERDICT_KNOWN, &k.e);
     judge(&k);
     CHECK_STR(finding(&k, "pickle.danger"), "would run code if loaded with pickle: os.system");
     CHECK_STR(finding(&k, "pickle.unknown"),
               "the pickle names \"x.Y\\u{1b}\", which is not loaded");
+    CHECK_STR(finding(&k, "pickle.unknown-call"),
+              "would call \"my.run\", which is not known here, if loaded with pickle");
+    CHECK_U64(k.m.catalog->n_warnings, 1);
     CHECK_U64(k.m.catalog->n_errors, 1);
-    CHECK_U64(k.m.catalog->n_findings, 2);
+    CHECK_U64(k.m.catalog->n_findings, 3);
     finish(&k);
 }
 

@@ -118,12 +118,10 @@ static void show(struct sc_buf *b, const struct sc_pk *v, int depth)
 {
     static const struct {
         const char *open, *close;
-    } brackets[] = {
-        [SC_PK_TUPLE] = {"(",    ")"},
-        [SC_PK_LIST] = {"[",    "]"},
-        [SC_PK_DICT] = {"{",    "}"},
-        [SC_PK_SET] = {"set(", ")"}
-    };
+    } brackets[] = {[SC_PK_TUPLE] = {"(", ")"},
+                    [SC_PK_LIST] = {"[", "]"},
+                    [SC_PK_DICT] = {"{", "}"},
+                    [SC_PK_SET] = {"set(", ")"}};
     if (++depth > 8) {
         sc_buf_puts(b, "<deep>");
         return;
@@ -520,59 +518,79 @@ TEST(verdicts)
         const char *module, *name;
         enum sc_verdict verdict;
     } cases[] = {
-        {"torch._utils",                 "_rebuild_tensor_v2",          SC_VERDICT_KNOWN  },
-        {"torch",                        "FloatStorage",                SC_VERDICT_KNOWN  },
-        {"torch.storage",                "UntypedStorage",              SC_VERDICT_KNOWN  },
-        {"torch",                        "float32",                     SC_VERDICT_KNOWN  },
-        {"torch",                        "uint4",                       SC_VERDICT_KNOWN  },
-        {"torch",                        "Size",                        SC_VERDICT_KNOWN  },
-        {"collections",                  "OrderedDict",                 SC_VERDICT_KNOWN  },
-        {"numpy.core.multiarray",        "scalar",                      SC_VERDICT_KNOWN  },
-        {"numpy",                        "float32",                     SC_VERDICT_KNOWN  },
-        {"numpy.dtypes",                 "Float64DType",                SC_VERDICT_KNOWN  },
-        {"__builtin__",                  "set",                         SC_VERDICT_KNOWN  },
-        {"torch.nn.modules.linear",      "Linear",                      SC_VERDICT_KNOWN  },
-        {"__torch__.models.Net",         "Net",                         SC_VERDICT_KNOWN  },
-        {"argparse",                     "Namespace",                   SC_VERDICT_KNOWN  },
-        {"my.models",                    "Net",                         SC_VERDICT_UNKNOWN},
-        {"__main__",                     "Net",                         SC_VERDICT_UNKNOWN},
-        {"builtins",                     "print",                       SC_VERDICT_UNKNOWN},
-        {"osmium",                       "Reader",                      SC_VERDICT_UNKNOWN},
-        {"os",                           "system",                      SC_VERDICT_DANGER },
-        {"posix",                        "system",                      SC_VERDICT_DANGER },
-        {"nt",                           "system",                      SC_VERDICT_DANGER },
-        {"os.path",                      "join",                        SC_VERDICT_DANGER },
-        {"subprocess",                   "Popen",                       SC_VERDICT_DANGER },
-        {"builtins",                     "eval",                        SC_VERDICT_DANGER },
-        {"__builtin__",                  "exec",                        SC_VERDICT_DANGER },
-        {"builtins",                     "getattr",                     SC_VERDICT_DANGER },
-        {"builtins",                     "__import__",                  SC_VERDICT_DANGER },
-        {"runpy",                        "run_path",                    SC_VERDICT_DANGER },
-        {"pkgutil",                      "resolve_name",                SC_VERDICT_DANGER },
-        {"pip",                          "main",                        SC_VERDICT_DANGER },
-        {"pip._internal.cli.main",       "main",                        SC_VERDICT_DANGER },
-        {"webbrowser",                   "open",                        SC_VERDICT_DANGER },
-        {"torch",                        "load",                        SC_VERDICT_DANGER },
-        {"torch.hub",                    "load",                        SC_VERDICT_DANGER },
-        {"torch.storage",                "_load_from_bytes",            SC_VERDICT_DANGER },
-        {"numpy.testing._private.utils", "runstring",                   SC_VERDICT_DANGER },
-        {"functools",                    "partial",                     SC_VERDICT_UNKNOWN},
-        {"functools",                    "reduce",                      SC_VERDICT_DANGER },
-        {"builtins",                     "open",                        SC_VERDICT_DANGER },
-        {"my.files",                     "open",                        SC_VERDICT_UNKNOWN},
-        {"code.models",                  "Net",                         SC_VERDICT_UNKNOWN},
-        {"code",                         "InteractiveConsole",          SC_VERDICT_DANGER },
-        {"operator",                     "attrgetter",                  SC_VERDICT_DANGER },
-        {"types",                        "CodeType",                    SC_VERDICT_DANGER },
- /* Protocol 4 follows the dots of a name. */
-        {"torch",                        "serialization.os.system",     SC_VERDICT_DANGER },
-        {"torch.nn.modules.linear",      "Linear.__init__.__globals__", SC_VERDICT_DANGER },
-        {"torch.nn.modules.linear",      "math.os",                     SC_VERDICT_DANGER },
-        {"collections",                  "OrderedDict.__class__",       SC_VERDICT_DANGER },
-        {"my.models",                    "Net.Inner",                   SC_VERDICT_UNKNOWN},
- /* Lower case beside the classes of torch: functions and imported modules. */
-        {"torch.nn.modules.module",      "warnings",                    SC_VERDICT_UNKNOWN},
-        {"",                             "",                            SC_VERDICT_UNKNOWN},
+        {"torch._utils", "_rebuild_tensor_v2", SC_VERDICT_KNOWN},
+        {"torch", "FloatStorage", SC_VERDICT_KNOWN},
+        {"torch.storage", "UntypedStorage", SC_VERDICT_KNOWN},
+        {"torch", "float32", SC_VERDICT_KNOWN},
+        {"torch", "uint4", SC_VERDICT_KNOWN},
+        {"torch", "Size", SC_VERDICT_KNOWN},
+        {"collections", "OrderedDict", SC_VERDICT_KNOWN},
+        {"numpy.core.multiarray", "scalar", SC_VERDICT_KNOWN},
+        {"numpy", "float32", SC_VERDICT_KNOWN},
+        {"numpy.dtypes", "Float64DType", SC_VERDICT_KNOWN},
+        {"__builtin__", "set", SC_VERDICT_KNOWN},
+        {"torch.nn.modules.linear", "Linear", SC_VERDICT_KNOWN},
+        {"__torch__.models.Net", "Net", SC_VERDICT_KNOWN},
+        {"argparse", "Namespace", SC_VERDICT_KNOWN},
+        {"my.models", "Net", SC_VERDICT_UNKNOWN},
+        {"__main__", "Net", SC_VERDICT_UNKNOWN},
+        {"builtins", "print", SC_VERDICT_UNKNOWN},
+        {"osmium", "Reader", SC_VERDICT_UNKNOWN},
+        {"os", "system", SC_VERDICT_DANGER},
+        {"posix", "system", SC_VERDICT_DANGER},
+        {"nt", "system", SC_VERDICT_DANGER},
+        {"os.path", "join", SC_VERDICT_DANGER},
+        {"subprocess", "Popen", SC_VERDICT_DANGER},
+        {"builtins", "eval", SC_VERDICT_DANGER},
+        {"__builtin__", "exec", SC_VERDICT_DANGER},
+        {"builtins", "getattr", SC_VERDICT_DANGER},
+        {"builtins", "__import__", SC_VERDICT_DANGER},
+        {"runpy", "run_path", SC_VERDICT_DANGER},
+        {"pkgutil", "resolve_name", SC_VERDICT_DANGER},
+        {"pip", "main", SC_VERDICT_DANGER},
+        {"pip._internal.cli.main", "main", SC_VERDICT_DANGER},
+        {"webbrowser", "open", SC_VERDICT_DANGER},
+        {"torch", "load", SC_VERDICT_DANGER},
+        {"torch.hub", "load", SC_VERDICT_DANGER},
+        {"torch.storage", "_load_from_bytes", SC_VERDICT_DANGER},
+        {"numpy.testing._private.utils", "runstring", SC_VERDICT_DANGER},
+        {"functools", "partial", SC_VERDICT_UNKNOWN},
+        {"functools", "reduce", SC_VERDICT_DANGER},
+        {"builtins", "open", SC_VERDICT_DANGER},
+        {"my.files", "open", SC_VERDICT_UNKNOWN},
+        {"code.models", "Net", SC_VERDICT_UNKNOWN},
+        {"code", "InteractiveConsole", SC_VERDICT_DANGER},
+        {"operator", "attrgetter", SC_VERDICT_DANGER},
+        {"types", "CodeType", SC_VERDICT_DANGER},
+        /* Protocol 4 follows the dots of a name. */
+        {"torch", "serialization.os.system", SC_VERDICT_DANGER},
+        {"torch.nn.modules.linear", "Linear.__init__.__globals__", SC_VERDICT_DANGER},
+        {"torch.nn.modules.linear", "math.os", SC_VERDICT_DANGER},
+        {"collections", "OrderedDict.__class__", SC_VERDICT_DANGER},
+        {"my.models", "Net.Inner", SC_VERDICT_UNKNOWN},
+        {"functools", "partial", SC_VERDICT_UNKNOWN},
+        {"__torch__.my.models", "Net", SC_VERDICT_KNOWN},
+        {"torch.jit.unsupported_tensor_ops", "execWrapper", SC_VERDICT_DANGER},
+        {"torch.ops", "load_library", SC_VERDICT_DANGER},
+        {"torch", "classes.load_library", SC_VERDICT_DANGER},
+        {"torch", "save", SC_VERDICT_DANGER},
+        {"torch", "from_file", SC_VERDICT_DANGER},
+        {"_imp", "create_dynamic", SC_VERDICT_DANGER},
+        {"itertools", "starmap", SC_VERDICT_DANGER},
+        {"uuid", "_get_command_stdout", SC_VERDICT_DANGER},
+        {"uuid", "UUID", SC_VERDICT_KNOWN},
+        {"pathlib", "Path.unlink", SC_VERDICT_DANGER},
+        {"pathlib", "PosixPath", SC_VERDICT_KNOWN},
+        {"zipfile", "ZipFile.extractall", SC_VERDICT_DANGER},
+        {"tarfile", "open", SC_VERDICT_DANGER},
+        {"aifc", "open", SC_VERDICT_DANGER},
+        {"cgitb", "lookup", SC_VERDICT_DANGER},
+        {"transformers", "pipeline", SC_VERDICT_DANGER},
+        {"numpy", "loads", SC_VERDICT_DANGER},
+        {"builtins", "type", SC_VERDICT_DANGER},
+        /* Lower case beside the classes of torch: functions and imported modules. */
+        {"torch.nn.modules.module", "warnings", SC_VERDICT_UNKNOWN},
+        {"", "", SC_VERDICT_UNKNOWN},
     };
     for (size_t i = 0; i < SC_COUNT(cases); i++) {
         enum sc_pk_role role;
@@ -658,6 +676,88 @@ static void check_limit(struct sc_buf b, uint64_t memory)
     CHECK(r.root == NULL);
     finish(&r);
     sc_buf_clear(&b);
+}
+
+/* Without tensors even a large file is given little; each tensor brings its share. */
+TEST(memory_follows_the_tensors)
+{
+    static const char empty[] = "](";
+    static const char reference[] = "((U\7storagectorch\nFloatStorage\nU\0010NK\4tQ";
+    const uint64_t ceiling = sc_pickle_memory(1 << 30);
+    struct sc_buf b = {0};
+    struct run r = {0};
+    sc_buf_puts(&b, empty);
+    for (int i = 0; i < 1000000; i++)
+        sc_buf_puts(&b, "]");
+    sc_buf_puts(&b, "e.");
+    CHECK_ERR(SCRUPLE_ELIMIT, run_with(&r, b.p, b.n, SIZE_MAX, SC_PK_IDS_STORAGE, ceiling));
+    CHECK(strstr(r.e.text, "24 MiB") != NULL);
+    finish(&r);
+    b.n = 0;
+    sc_buf_puts(&b, empty);
+    for (int i = 0; i < 100000; i++)
+        sc_buf_put(&b, reference + 1, sizeof reference - 2);
+    sc_buf_puts(&b, "e.");
+    CHECK_ERR(0, run_with(&r, b.p, b.n, SIZE_MAX, SC_PK_IDS_STORAGE, ceiling));
+    CHECK_U64(sc_pickle_tensors(r.p), 100000);
+    finish(&r);
+    sc_buf_clear(&b);
+}
+
+static bool sniffs(const char *p, size_t n)
+{
+    return sc_pickle_sniff((const uint8_t *)p, n, n);
+}
+#define SNIFFS(bytes) sniffs(bytes, sizeof(bytes) - 1)
+
+TEST(pickles_without_magic_are_recognised)
+{
+    CHECK(SNIFFS("cos\nsystem\n(S'id'\ntR."));
+    CHECK(SNIFFS("cos\r\nsystem\r\n(S'id'\r\ntR."));
+    CHECK(SNIFFS("(S'id'\nios\nsystem\n."));
+    CHECK(SNIFFS("(dp0\nVa\np1\nI1\nsVb\np2\nF1.5\ns."));
+    CHECK(SNIFFS("(lp0\nI01\naL5L\na."));
+    CHECK(SNIFFS("}q\0U\1aK\1s."));
+    CHECK(SNIFFS("\x80\2\x80\2cos\nsystem\n)R."));
+    CHECK(!SNIFFS("N(.")); /* nothing above the MARK to stop with */
+    char deep[400];
+    memset(deep, '(', sizeof deep);
+    CHECK(sniffs(deep, sizeof deep));
+    /* A stream that is longer than the sample. */
+    struct sc_buf b = {0};
+    sc_buf_puts(&b, "(");
+    for (int i = 0; i < 100; i++)
+        sc_buf_puts(&b, "I7\n");
+    CHECK(sc_pickle_sniff((const uint8_t *)b.p, b.n - 1, 1 << 20));
+    CHECK(!sc_pickle_sniff((const uint8_t *)b.p, b.n, b.n)); /* that was all, and no STOP */
+    sc_buf_clear(&b);
+}
+
+TEST(text_is_no_pickle)
+{
+    static const char *const texts[] = {
+        "# Read me\n\nA model.\n",
+        "{\"a\": [1, 2]}",
+        "[1, 2]",
+        "(a, b).\n",
+        "name: x\nitems:\n  - a\n",
+        "class Foo(nn.Module):\n    pass\n",
+        "import os\nfrom x import y\n",
+        "a,b,c\n1,2,3\n",
+        "I am a text.\n",
+        "Some words.\nMore words.\n",
+        "cat\ndog\nhorse\n",
+        "could be\n.\n",
+        "Nothing.",
+        "N.",
+        "1.0 2.0\n3.0\n",
+        "(c) 2024 The Authors.\n",
+        "License:\n.\n",
+        "]",
+        "",
+    };
+    for (size_t i = 0; i < SC_COUNT(texts); i++)
+        CHECK(!sniffs(texts[i], strlen(texts[i])));
 }
 
 TEST(memory_is_bounded)

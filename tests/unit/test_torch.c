@@ -302,6 +302,9 @@ TEST(recognised_by_content)
     CHECK(bid("L119547037146038801333356L\n.", 28) > 64);
     CHECK(bid("\x80\2}q\0.", 6) > 0 && bid("\x80\2}q\0.", 6) < 20);
     CHECK_U64(bid("\x80\7}q\0.", 6), 0);
+    CHECK(bid("cos\nsystem\n(S'id'\ntR.", 22) > 0);
+    CHECK(bid("cos\nsystem\n(S'id'\ntR.", 22) < 12);
+    CHECK_U64(bid("cat\ndog\nhorse\n", 14), 0);
     CHECK_U64(bid("PK\3\4", 4), 0);
     CHECK_U64(bid("", 0), 0);
 }
@@ -351,12 +354,8 @@ TEST(storage_numel_wraps)
 }
 TEST(empty_tensor_skips_strides)
 {
-    check_tensor(
-        (struct tensor){
-            .numel = 1, .rank = 2, .sizes = {0,         5},
-                    .strides = {INT64_MAX, 9}
-    },
-        4, NULL, false);
+    check_tensor((struct tensor){.numel = 1, .rank = 2, .sizes = {0, 5}, .strides = {INT64_MAX, 9}},
+                 4, NULL, false);
 }
 TEST(stride_negative)
 {
@@ -366,27 +365,18 @@ TEST(stride_negative)
 TEST(stride_wraps)
 {
     check_tensor(
-        (struct tensor){
-            .numel = 6, .rank = 2, .sizes = {3,         3        },
-                    .strides = {INT64_MAX, INT64_MAX}
-    },
+        (struct tensor){.numel = 6, .rank = 2, .sizes = {3, 3}, .strides = {INT64_MAX, INT64_MAX}},
         24, "torch.range", true);
 }
 TEST(expanded_to_a_billion_squared)
 {
-    check_tensor(
-        (struct tensor){
-            .numel = 1, .rank = 2, .sizes = {1000000000, 1000000000}
-    },
-        4, NULL, false);
+    check_tensor((struct tensor){.numel = 1, .rank = 2, .sizes = {1000000000, 1000000000}}, 4, NULL,
+                 false);
 }
 TEST(expanded_beyond_64_bits)
 {
-    check_tensor(
-        (struct tensor){
-            .numel = 1, .rank = 2, .sizes = {10000000000, 10000000000}
-    },
-        4, "tensor.shape", true);
+    check_tensor((struct tensor){.numel = 1, .rank = 2, .sizes = {10000000000, 10000000000}}, 4,
+                 "tensor.shape", true);
 }
 
 TEST(strides_of_another_rank)
@@ -580,13 +570,8 @@ TEST(keys_of_every_kind)
     static const struct {
         const char *pickle, *name;
     } keys[] = {
-        {"K\1",               "1"   },
-        {"X\1\0\0\0k",        "k"   },
-        {"U\1b",              "b"   },
-        {"\x88",              "True"},
-        {"N",                 "None"},
-        {"J\xff\xff\xff\xff", "-1"  },
-        {"G?\xf8",            NULL  },
+        {"K\1", "1"},  {"X\1\0\0\0k", "k"},         {"U\1b", "b"},    {"\x88", "True"},
+        {"N", "None"}, {"J\xff\xff\xff\xff", "-1"}, {"G?\xf8", NULL},
     };
     for (size_t i = 0; i + 1 < SC_COUNT(keys); i++) {
         sc_buf_put(&b, keys[i].pickle, i == 1 ? 6 : strlen(keys[i].pickle));
@@ -1068,6 +1053,41 @@ TEST(bare_pickles)
     close_made(&m);
     CHECK_ERR(0, open_bytes(&m, "\x80\2}.rest", 8));
     CHECK(finding(m.c, "pickle.trailing") != NULL);
+    close_made(&m);
+}
+
+TEST(bare_pickles_of_protocol_0)
+{
+    struct made m = {0};
+    static const char evil[] = "cos\nsystem\n(S'id'\ntR.";
+    CHECK_ERR(0, open_bytes(&m, evil, sizeof evil - 1));
+    CHECK(finding(m.c, "pickle.danger") != NULL);
+    close_made(&m);
+}
+
+/* pickle.dump of a tensor: its storage pickles itself. */
+TEST(tensors_without_torch_save)
+{
+    struct made m = {0};
+    static const char dumped[] = "\x80\2}U\1wctorch._utils\n_rebuild_tensor_v2\n"
+                                 "(ctorch.storage\n_load_from_bytes\nU\1x\x85RK\0K\2\x85K\1\x85"
+                                 "\x89}tRs.";
+    CHECK(open_bytes(&m, dumped, sizeof dumped - 1) == SCRUPLE_EFORMAT);
+    CHECK(strstr(m.e.text, "was written by pickle.dump") != NULL);
+    close_made(&m);
+}
+
+TEST(numpy_arrays_are_counted)
+{
+    struct made m = {0};
+    static const char arrays[] = "\x80\2](cnumpy.core.multiarray\n_reconstruct\n"
+                                 "cnumpy\nndarray\nK\0\x85U\1b\x87R}b"
+                                 "cnumpy._core.multiarray\n_reconstruct\n)Re.";
+    CHECK_ERR(0, open_bytes(&m, arrays, sizeof arrays - 1));
+    CHECK(finding(m.c, "torch.numpy") != NULL);
+    if (finding(m.c, "torch.numpy"))
+        CHECK_STR(finding(m.c, "torch.numpy")->message,
+                  "2 numpy arrays inside the pickle are not listed");
     close_made(&m);
 }
 
