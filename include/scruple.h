@@ -71,24 +71,23 @@ SCRUPLE_API void scruple_close(scruple_model *model);
 /* A logical tensor: what a user means by "the weight". FP8 with its block scales, or the four
  * tensors of a GPTQ layer, are one. */
 struct scruple_tensor {
-    const char *name;      /* NUL-terminated UTF-8; name_bytes tells when a NUL is inside */
+    const char *name; /* NUL-terminated UTF-8; name_bytes tells when a NUL is inside */
     size_t name_bytes;
     const char *dtype;     /* "BF16", "F8_E4M3", "Q4_K", "INT4", "NF4", ... */
     const char *layout;    /* how it is stored: "plain", "fp8-block", "gptq", "awq", ... */
     const char *file;      /* path of its main part, relative to the model's folder */
     const uint64_t *shape; /* (rank) logical dimensions, outermost first */
     size_t rank;
-    uint64_t parameters;   /* product of shape */
-    uint64_t bytes;        /* stored bytes of all its parts */
-    uint64_t offset;       /* byte position of its main part in `file` */
-    size_t stored;         /* number of stored tensors folded into it; 1 for a plain one */
+    uint64_t parameters; /* product of shape */
+    uint64_t bytes;      /* stored bytes of all its parts */
+    uint64_t offset;     /* byte position of its main part in `file` */
+    size_t stored;       /* number of stored tensors folded into it; 1 for a plain one */
 };
 
 /* Number of logical tensors, and the i-th in natural order. Returns 0, or SCRUPLE_EUSAGE when i is
  * out of range. */
 SCRUPLE_API size_t scruple_tensor_count(const scruple_model *model);
-SCRUPLE_API int scruple_tensor_at(const scruple_model *model, size_t i,
-                                  struct scruple_tensor *out);
+SCRUPLE_API int scruple_tensor_at(const scruple_model *model, size_t i, struct scruple_tensor *out);
 
 /* The same documents as `scruple tree --json`, `scruple info --json`, `scruple check --json`.
  * `command` is one of those names. "check" opens the path again and reads all tensor data that has

@@ -72,8 +72,7 @@ SUPPORT_UNUSED static char *make_folder(void)
     return scratch_root;
 }
 
-SUPPORT_UNUSED static void write_file(const char *folder, const char *name, const void *p,
-                                      size_t n)
+SUPPORT_UNUSED static void write_file(const char *folder, const char *name, const void *p, size_t n)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, name);

@@ -17,8 +17,8 @@
 #include "model/model.h"
 #include "result/result.h"
 
-#define SC_SCHEMA_TREE "scruple.tree/1"
-#define SC_SCHEMA_INFO "scruple.info/1"
+#define SC_SCHEMA_TREE  "scruple.tree/1"
+#define SC_SCHEMA_INFO  "scruple.info/1"
 #define SC_SCHEMA_CHECK "scruple.check/1"
 
 /* Each adds its fields to `into`, which is &d->root, or one object of the list "models" when a

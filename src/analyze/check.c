@@ -12,7 +12,12 @@
 
 /* ------------------------------------------------------------------------------ findings --- */
 enum finding_column {
-    FINDING_SEVERITY, FINDING_ID, FINDING_FILE, FINDING_TENSOR, FINDING_OFFSET, FINDING_MESSAGE,
+    FINDING_SEVERITY,
+    FINDING_ID,
+    FINDING_FILE,
+    FINDING_TENSOR,
+    FINDING_OFFSET,
+    FINDING_MESSAGE,
 };
 static const struct sc_column finding_columns[] = {
     [FINDING_SEVERITY] = {"severity", NULL, NULL, SC_COL_SEVERITY, 0, 0},
@@ -64,14 +69,20 @@ int sc_analyze_findings(struct sc_document *d, struct sc_field *into, const stru
 {
     const struct sc_catalog *c = m->catalog;
 
-    sc_add_table(d, into, "findings", &(struct sc_table){finding_columns, SC_COUNT(finding_columns),
-                                                         c->n_findings, finding_cell, c});
+    sc_add_table(d, into, "findings",
+                 &(struct sc_table){finding_columns, SC_COUNT(finding_columns), c->n_findings,
+                                    finding_cell, c});
     return sc_analyze_done(d, e);
 }
 
 /* -------------------------------------------------------------------------------- pickle --- */
 enum import_column {
-    IMPORT_NAME, IMPORT_FILE, IMPORT_SHOWN_FILE, IMPORT_COUNT, IMPORT_CALLED, IMPORT_VERDICT,
+    IMPORT_NAME,
+    IMPORT_FILE,
+    IMPORT_SHOWN_FILE,
+    IMPORT_COUNT,
+    IMPORT_CALLED,
+    IMPORT_VERDICT,
 };
 static const struct sc_column import_columns[] = {
     [IMPORT_NAME] = {"name", "name", NULL, SC_COL_TEXT, 0, 0},
@@ -166,8 +177,9 @@ int sc_analyze_pickle(struct sc_document *d, struct sc_field *into, const struct
     struct sc_field *pickle = sc_add_object(d, into, "pickle");
     sc_add_textz(d, pickle, "verdict", verdict_names[worst]);
     sc_add_textz(d, pickle, "sentence", b.failed ? NULL : b.p);
-    sc_add_table(d, pickle, "imports", &(struct sc_table){import_columns, SC_COUNT(import_columns),
-                                                          c->n_imports, import_cell, c});
+    sc_add_table(
+        d, pickle, "imports",
+        &(struct sc_table){import_columns, SC_COUNT(import_columns), c->n_imports, import_cell, c});
     d->failed = d->failed || b.failed;
     sc_buf_clear(&b);
     return sc_analyze_done(d, e);
@@ -241,7 +253,8 @@ int sc_analyze_unreadable(struct sc_document *d, struct sc_field *into, const ch
     sc_add_null(d, into, "totals");
     add_summary(d, into, 1, 0, 0, 0, 1);
     sc_add_null(d, into, "pickle");
-    sc_add_table(d, into, "findings", &(struct sc_table){finding_columns, SC_COUNT(finding_columns),
-                                                         1, unreadable_cell, u});
+    sc_add_table(
+        d, into, "findings",
+        &(struct sc_table){finding_columns, SC_COUNT(finding_columns), 1, unreadable_cell, u});
     return sc_analyze_done(d, e);
 }

@@ -181,8 +181,8 @@ static void add_card(struct sc_document *d, struct sc_field *into, const struct 
 
 /* ------------------------------------------------------------------------------ metadata --- */
 static const char *const kind_names[] = {
-    [SC_VALUE_NULL] = "null",   [SC_VALUE_BOOL] = "bool",     [SC_VALUE_INT] = "int",
-    [SC_VALUE_UINT] = "uint",   [SC_VALUE_FLOAT] = "float",   [SC_VALUE_STRING] = "string",
+    [SC_VALUE_NULL] = "null",   [SC_VALUE_BOOL] = "bool",   [SC_VALUE_INT] = "int",
+    [SC_VALUE_UINT] = "uint",   [SC_VALUE_FLOAT] = "float", [SC_VALUE_STRING] = "string",
     [SC_VALUE_ARRAY] = "array",
 };
 
@@ -244,7 +244,12 @@ static void add_metadata(struct sc_document *d, struct sc_field *into, const str
 
 /* --------------------------------------------------------------------------------- files --- */
 enum file_column {
-    FILE_PATH, FILE_BYTES, FILE_FORMAT, FILE_HEADER, FILE_TENSORS, FILE_OTHER,
+    FILE_PATH,
+    FILE_BYTES,
+    FILE_FORMAT,
+    FILE_HEADER,
+    FILE_TENSORS,
+    FILE_OTHER,
 };
 static const struct sc_column file_columns[] = {
     [FILE_PATH] = {"path", "file", NULL, SC_COL_TEXT, 0, 0},
@@ -324,8 +329,9 @@ static int add_files(struct sc_document *d, struct sc_field *into, const struct 
     if (!v->weight)
         return SCRUPLE_EMEMORY;
     TRY(match_files(m, v->weight, e));
-    sc_add_table(d, into, "files",
-                 &(struct sc_table){file_columns, SC_COUNT(file_columns), m->n_files, file_cell, v});
+    sc_add_table(
+        d, into, "files",
+        &(struct sc_table){file_columns, SC_COUNT(file_columns), m->n_files, file_cell, v});
     return sc_analyze_done(d, e);
 }
 
@@ -340,8 +346,14 @@ struct share_view {
     struct share rows[];
 };
 enum share_column {
-    SHARE_NAME, SHARE_TENSORS, SHARE_PARAMETERS, SHARE_BYTES, SHARE_PERCENT, SHARE_BITS,
-    SHARE_VALUES, SHARE_SUMMARY,
+    SHARE_NAME,
+    SHARE_TENSORS,
+    SHARE_PARAMETERS,
+    SHARE_BYTES,
+    SHARE_PERCENT,
+    SHARE_BITS,
+    SHARE_VALUES,
+    SHARE_SUMMARY,
 };
 static const struct sc_column layout_columns[] = {
     [SHARE_NAME] = {"layout", "layout", NULL, SC_COL_TEXT, 0, 0},
@@ -442,8 +454,8 @@ static void add_layouts_and_towers(struct sc_document *d, struct sc_field *into,
     }
     add_shares(d, into, "layouts", layout_columns, SC_COUNT(layout_columns), layouts,
                SC_COUNT(layouts), m->bytes);
-    add_shares(d, into, "towers", tower_columns, SC_COUNT(tower_columns), towers,
-               SC_COUNT(towers), m->bytes);
+    add_shares(d, into, "towers", tower_columns, SC_COUNT(tower_columns), towers, SC_COUNT(towers),
+               m->bytes);
 }
 
 /* ------------------------------------------------------------------------------ document --- */

@@ -16,9 +16,21 @@
 
 /* ------------------------------------------------------------------------------- tensors --- */
 enum tensor_column {
-    TENSOR_NAME, TENSOR_FILE, TENSOR_DTYPE, TENSOR_SHAPE, TENSOR_PARAMETERS, TENSOR_BYTES,
-    TENSOR_OFFSET, TENSOR_STORED, TENSOR_LAYOUT, TENSOR_BITS, TENSOR_ROLE, TENSOR_LAYER,
-    TENSOR_EXPERT, TENSOR_TOWER, TENSOR_FLAGS,
+    TENSOR_NAME,
+    TENSOR_FILE,
+    TENSOR_DTYPE,
+    TENSOR_SHAPE,
+    TENSOR_PARAMETERS,
+    TENSOR_BYTES,
+    TENSOR_OFFSET,
+    TENSOR_STORED,
+    TENSOR_LAYOUT,
+    TENSOR_BITS,
+    TENSOR_ROLE,
+    TENSOR_LAYER,
+    TENSOR_EXPERT,
+    TENSOR_TOWER,
+    TENSOR_FLAGS,
 };
 static const struct sc_column tensor_columns[] = {
     [TENSOR_NAME] = {"name", NULL, NULL, SC_COL_TEXT, 0, 0},
@@ -173,8 +185,20 @@ static int add_tensors(struct sc_document *d, struct sc_field *into, const struc
 /* Sizes stand twice: the terminal leaves them out at modules, unless --depth closed them, so that
  * what one sees adds up; JSON has them everywhere. Both are of one member, total_bytes of all. */
 enum row_column {
-    ROW_LABEL, ROW_DEPTH, ROW_COUNT, ROW_SHAPE, ROW_DTYPE, ROW_PARAMETERS, ROW_BITS, ROW_BYTES,
-    ROW_TOTAL, ROW_SHOWN_BYTES, ROW_SHOWN_COUNT, ROW_SHOWN_PERCENT, ROW_PERCENT, ROW_FILE,
+    ROW_LABEL,
+    ROW_DEPTH,
+    ROW_COUNT,
+    ROW_SHAPE,
+    ROW_DTYPE,
+    ROW_PARAMETERS,
+    ROW_BITS,
+    ROW_BYTES,
+    ROW_TOTAL,
+    ROW_SHOWN_BYTES,
+    ROW_SHOWN_COUNT,
+    ROW_SHOWN_PERCENT,
+    ROW_PERCENT,
+    ROW_FILE,
 };
 static const struct sc_column row_columns[] = {
     [ROW_LABEL] = {"label", NULL, NULL, SC_COL_LABEL, 0, 0},
@@ -183,8 +207,8 @@ static const struct sc_column row_columns[] = {
     [ROW_SHAPE] = {"shape", NULL, NULL, SC_COL_SHAPE, 0, 0},
     [ROW_DTYPE] = {"dtype", NULL, NULL, SC_COL_DTYPE, 0, 0},
     [ROW_PARAMETERS] = {"parameters", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
-    [ROW_BITS] = {"bits_per_weight", NULL, "bpw", SC_COL_NUMBER,
-                  SC_COL_OPTIONAL | SC_COL_TERM_ONLY, 2},
+    [ROW_BITS] = {"bits_per_weight", NULL, "bpw", SC_COL_NUMBER, SC_COL_OPTIONAL | SC_COL_TERM_ONLY,
+                  2},
     [ROW_BYTES] = {"bytes", NULL, "bytes", SC_COL_BYTES, SC_COL_JSON_ONLY, 0},
     [ROW_TOTAL] = {"total_bytes", NULL, "bytes", SC_COL_BYTES, SC_COL_JSON_ONLY, 0},
     [ROW_SHOWN_BYTES] = {"bytes", NULL, "bytes", SC_COL_BYTES, SC_COL_TERM_ONLY, 0},
@@ -286,8 +310,9 @@ static int add_rows(struct sc_document *d, struct sc_field *into, const struct s
     if (!v)
         return SCRUPLE_EMEMORY;
     *v = (struct row_view){m, outline, flat && m->catalog->n_files > 1};
-    sc_add_table(d, into, "rows", &(struct sc_table){row_columns, SC_COUNT(row_columns),
-                                                     outline->n_rows, row_cell, v});
+    sc_add_table(
+        d, into, "rows",
+        &(struct sc_table){row_columns, SC_COUNT(row_columns), outline->n_rows, row_cell, v});
     return sc_analyze_done(d, e);
 }
 
@@ -405,8 +430,8 @@ int sc_analyze_dtypes(struct sc_document *d, struct sc_field *into, const struct
         qsort(list.rows, list.n, sizeof *list.rows, by_size);
         memcpy(v->rows, list.rows, list.n * sizeof *list.rows);
     }
-    sc_add_table(d, into, "dtypes", &(struct sc_table){dtype_columns, SC_COUNT(dtype_columns),
-                                                       list.n, dtype_cell, v});
+    sc_add_table(d, into, "dtypes",
+                 &(struct sc_table){dtype_columns, SC_COUNT(dtype_columns), list.n, dtype_cell, v});
     code = sc_analyze_done(d, e);
 done:
     sc_index_clear(&list.index);

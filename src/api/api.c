@@ -9,7 +9,7 @@
 #include "model/model.h"
 #include "report/report.h"
 
-#define TEXT_OF(x) #x
+#define TEXT_OF(x)            #x
 #define VERSION_TEXT(a, b, c) TEXT_OF(a) "." TEXT_OF(b) "." TEXT_OF(c)
 
 struct scruple_model {

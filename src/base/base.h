@@ -23,17 +23,17 @@
 
 #if defined(__GNUC__)
 #define SC_PRINTF(fmt_index, first_index) __attribute__((format(printf, fmt_index, first_index)))
-#define SC_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SC_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define SC_LIKELY(x)                      __builtin_expect(!!(x), 1)
+#define SC_UNLIKELY(x)                    __builtin_expect(!!(x), 0)
 #else
 #define SC_PRINTF(fmt_index, first_index)
-#define SC_LIKELY(x) (x)
+#define SC_LIKELY(x)   (x)
 #define SC_UNLIKELY(x) (x)
 #endif
 
 #define SC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define SC_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define SC_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define SC_MIN(a, b)    ((a) < (b) ? (a) : (b))
+#define SC_MAX(a, b)    ((a) > (b) ? (a) : (b))
 
 /* ------------------------------------------------------------------------------- ceilings ---
  * Every limit on foreign data stands here, once, so that a user who needs more can raise it. */
@@ -48,11 +48,11 @@ enum {
     SC_MAX_NAME = 65535,          /* bytes in a tensor name or metadata key */
 };
 #define SC_MAX_SAFETENSORS_HEADER UINT64_C(100000000)
-#define SC_MAX_INDEX_BYTES (UINT64_C(512) << 20)
-#define SC_MAX_CONFIG_BYTES (UINT64_C(64) << 20)
-#define SC_MAX_PICKLE_BYTES (UINT64_C(256) << 20)
-#define SC_MAX_PICKLE_NODES (UINT64_C(8) << 20)
-#define SC_MAX_GGUF_STRING (UINT64_C(64) << 20)
+#define SC_MAX_INDEX_BYTES        (UINT64_C(512) << 20)
+#define SC_MAX_CONFIG_BYTES       (UINT64_C(64) << 20)
+#define SC_MAX_PICKLE_BYTES       (UINT64_C(256) << 20)
+#define SC_MAX_PICKLE_NODES       (UINT64_C(8) << 20)
+#define SC_MAX_GGUF_STRING        (UINT64_C(64) << 20)
 
 /* --------------------------------------------------------------------------------- errors ---
  * A fallible function returns 0 or one of the negative SCRUPLE_E... codes of scruple.h and takes
@@ -66,8 +66,7 @@ struct sc_error {
 };
 
 int sc_fail(struct sc_error *e, int code, const char *fmt, ...) SC_PRINTF(3, 4);
-int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, ...)
-    SC_PRINTF(4, 5);
+int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, ...) SC_PRINTF(4, 5);
 int sc_fail_v(struct sc_error *e, int code, const char *fmt, va_list ap) SC_PRINTF(3, 0);
 void sc_say_memory(struct sc_error *e);
 static inline int sc_fail_memory(struct sc_error *e)
@@ -105,7 +104,7 @@ static inline uint64_t sc_align_up(uint64_t x, uint64_t power_of_two)
 }
 
 /* --------------------------------------------------------------------------------- memory --- */
-void *sc_alloc(size_t n);              /* malloc; n == 0 gives a valid pointer; NULL: no memory */
+void *sc_alloc(size_t n); /* malloc; n == 0 gives a valid pointer; NULL: no memory */
 void *sc_calloc(size_t n, size_t size);
 /* Grow *array (items of `size` bytes) so that it holds at least `need`; *cap is in items. */
 int sc_grow(void *array_ptr, size_t *cap, size_t need, size_t size, struct sc_error *e);

@@ -46,8 +46,8 @@
 #define BUF_MAX   ((size_t)1 << 30)
 /* Blocks from this size on are asked to lie in huge pages: the tables of a million tensors cost
  * 25,000 page faults otherwise, a fifth of the time to read their headers. */
-#define HUGE_FROM  ((size_t)8 << 20)
-#define HUGE_PAGE  ((uintptr_t)2 << 20)
+#define HUGE_FROM ((size_t)8 << 20)
+#define HUGE_PAGE ((uintptr_t)2 << 20)
 
 struct sc_arena_chunk {
     struct sc_arena_chunk *next;

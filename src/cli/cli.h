@@ -95,17 +95,17 @@ struct sc_example {
     const char *line, *what;
 };
 struct sc_command {
-    const char *name, *alias;       /* alias may be NULL */
-    const char *summary;            /* one line */
-    const char *usage;              /* operands: "MODEL... [FILTER...]" */
-    const char *description;        /* paragraphs, separated by blank lines */
+    const char *name, *alias;        /* alias may be NULL */
+    const char *summary;             /* one line */
+    const char *usage;               /* operands: "MODEL... [FILTER...]" */
+    const char *description;         /* paragraphs, separated by blank lines */
     const struct sc_option *options; /* its own; the groups follow */
     size_t n_options;
-    unsigned groups;                /* enum sc_option_group */
-    unsigned operands;              /* most words it takes; UINT_MAX: any number */
-    uint8_t complete;               /* enum sc_complete: what the operands are */
+    unsigned groups;                   /* enum sc_option_group */
+    unsigned operands;                 /* most words it takes; UINT_MAX: any number */
+    uint8_t complete;                  /* enum sc_complete: what the operands are */
     const struct sc_example *examples; /* ends with line == NULL */
-    int (*run)(struct sc_cli *c);   /* exit code */
+    int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_formats, sc_cmd_env,
@@ -134,17 +134,17 @@ int sc_options_parse(const struct sc_command *c, const char *const *args, size_t
 struct sc_sink {
     int fd;
     bool may_page;
-    size_t rows;           /* of the screen */
-    size_t lines;          /* seen so far, while holding back */
+    size_t rows;  /* of the screen */
+    size_t lines; /* seen so far, while holding back */
     struct sc_buf held;
-    long pager;            /* process, 0: none */
-    const char *path;      /* --output; NULL: standard output */
-    char *target;          /* where the file will stand; NULL: written in place */
+    long pager;       /* process, 0: none */
+    const char *path; /* --output; NULL: standard output */
+    char *target;     /* where the file will stand; NULL: written in place */
     char *temporary;
-    const char *what;      /* for messages: "standard output" */
-    bool closed;           /* the reader went away: no message */
+    const char *what; /* for messages: "standard output" */
+    bool closed;      /* the reader went away: no message */
     int status;
-    int error;             /* errno of the first failure */
+    int error; /* errno of the first failure */
 };
 int sc_sink_open(struct sc_sink *s, const char *path, bool may_page, size_t rows,
                  struct sc_error *e);
@@ -158,8 +158,8 @@ struct sc_cli {
     const struct sc_command *command;
     struct sc_settings set;
     struct sc_operands operands;
-    struct sc_term term;   /* of the results */
-    struct sc_term err;    /* of standard error */
+    struct sc_term term; /* of the results */
+    struct sc_term err;  /* of standard error */
     struct sc_sink sink;
     struct sc_out out;
     bool several; /* models were given: errors say which */
@@ -205,7 +205,7 @@ void sc_help_usage(struct sc_buf *b); /* one line */
 void sc_help_version(struct sc_buf *b);
 void sc_help_version_verbose(struct sc_buf *b); /* and what it was built with */
 void sc_man_page(struct sc_buf *b);
-extern const char *const sc_shells[]; /* "bash", "zsh", "fish", NULL */
+extern const char *const sc_shells[];                     /* "bash", "zsh", "fish", NULL */
 bool sc_completions(struct sc_buf *b, const char *shell); /* false: no such shell */
 
 struct sc_variable {

@@ -34,11 +34,16 @@ static const struct sc_column type_columns[] = {
 };
 
 static const char *const kind_names[] = {
-    [SC_KIND_FLOAT] = "float",     [SC_KIND_INT] = "integer",
-    [SC_KIND_UINT] = "unsigned",   [SC_KIND_BOOL] = "boolean",
-    [SC_KIND_COMPLEX] = "complex", [SC_KIND_SCALE] = "power of two",
-    [SC_KIND_QINT] = "quantized integer", [SC_KIND_BLOCK] = "GGML block",
-    [SC_KIND_LOGICAL] = "folded",  [SC_KIND_OPAQUE] = "unknown",
+    [SC_KIND_FLOAT] = "float",
+    [SC_KIND_INT] = "integer",
+    [SC_KIND_UINT] = "unsigned",
+    [SC_KIND_BOOL] = "boolean",
+    [SC_KIND_COMPLEX] = "complex",
+    [SC_KIND_SCALE] = "power of two",
+    [SC_KIND_QINT] = "quantized integer",
+    [SC_KIND_BLOCK] = "GGML block",
+    [SC_KIND_LOGICAL] = "folded",
+    [SC_KIND_OPAQUE] = "unknown",
 };
 
 /* Row 0 of the table stands for what nobody knows. */
@@ -99,8 +104,8 @@ static void put_section(struct sc_cli *c, const char *title, const struct sc_tab
 
 static int run_formats(struct sc_cli *c)
 {
-    struct sc_table containers = {container_columns, SC_COUNT(container_columns), 0,
-                                  container_cell, NULL};
+    struct sc_table containers = {container_columns, SC_COUNT(container_columns), 0, container_cell,
+                                  NULL};
     struct sc_table types = {type_columns, SC_COUNT(type_columns), sc_codec_count() - 1, type_cell,
                              NULL};
     struct sc_table layouts = {layout_columns, SC_COUNT(layout_columns), SC_LAYOUT_COUNT,

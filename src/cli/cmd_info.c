@@ -70,8 +70,8 @@ static void put_summary(struct sc_cli *c, const struct sc_model *m)
     sc_format_parameters(m->parameters, parameters);
     sc_format_count(m->parameters, count);
     for (size_t i = 0; i < m->catalog->n_files; i++)
-        other = sc_add_up(other, sc_add_up(m->catalog->files[i].header_bytes,
-                                           m->catalog->files[i].other_bytes));
+        other = sc_add_up(
+            other, sc_add_up(m->catalog->files[i].header_bytes, m->catalog->files[i].other_bytes));
     sc_add_text(&d, f, "weight files", sc_str(files.n ? files.p : "", files.n));
     sc_add_uint(&d, f, "tensors", m->catalog->n_entries, SC_COL_COUNT);
     if (m->catalog->n_entries != m->n_tensors)
@@ -138,8 +138,8 @@ static void put_array(struct sc_buf *b, const struct sc_field *entry)
         sc_buf_puts(b, shown ? ", ..." : "");
 }
 
-#define KEY_MAX 60     /* columns of a key */
-#define VALUE_MAX 120  /* columns of a value where no terminal limits it */
+#define KEY_MAX   60  /* columns of a key */
+#define VALUE_MAX 120 /* columns of a value where no terminal limits it */
 
 /* Metadata of one file as a table of two columns, because keys and values are foreign. */
 struct meta_rows {
@@ -252,10 +252,10 @@ static void put_meta_rows(struct sc_cli *c, struct meta_rows *r, struct sc_str f
     for (size_t i = 0; i < r->n; i++)
         widest = SC_MAX(widest, sc_safe_width(sc_find_text(r->entry[i], "key")));
     widest = SC_MIN(widest, KEY_MAX) + 2;
-    r->value_max = c->set.verbose            ? 0
-                   : !c->term.width          ? VALUE_MAX
+    r->value_max = c->set.verbose                ? 0
+                   : !c->term.width              ? VALUE_MAX
                    : c->term.width > widest + 24 ? c->term.width - widest
-                                             : 24;
+                                                 : 24;
     sc_report_table(&c->out, &t, &c->term);
     r->n = 0;
 }
@@ -270,7 +270,8 @@ static int put_metadata(struct sc_cli *c, const struct sc_field *list, size_t n_
     bool begun = false;
     int code = 0;
 
-    for (const struct sc_field *f = list ? list->as.children.first : NULL; f && !code; f = f->next) {
+    for (const struct sc_field *f = list ? list->as.children.first : NULL; f && !code;
+         f = f->next) {
         struct sc_str of = sc_find_text(f, "file");
         if (file.p && !sc_str_eq(of, file))
             put_meta_rows(c, &rows, file, n_files > 1, &begun);

@@ -59,15 +59,14 @@ static size_t count_models(const struct sc_cli *c)
 
     if (c->set.models.n)
         return 0;
-    while (n < c->operands.n_before_dashes &&
-           (n == 0 || strchr(c->operands.words.p[n], '/') ||
-            sc_path_exists(c->operands.words.p[n])))
+    while (n < c->operands.n_before_dashes && (n == 0 || strchr(c->operands.words.p[n], '/') ||
+                                               sc_path_exists(c->operands.words.p[n])))
         n++;
     return n;
 }
 
 /* ----------------------------------------------------------------------------- near names --- */
-#define NEAR_MAX 3
+#define NEAR_MAX  3
 #define NEAR_LOOK 20000 /* names looked at: enough for any collapsed model, and quick */
 
 struct near {
@@ -100,8 +99,7 @@ static void remember(struct near *near, struct sc_str name, unsigned distance)
 static bool contains_path(struct sc_str name, struct sc_str path, struct sc_str *upto)
 {
     for (size_t i = 0; i + path.n <= name.n; i++) {
-        if (i && name.p[i - 1] == '.' &&
-            (i + path.n == name.n || name.p[i + path.n] == '.') &&
+        if (i && name.p[i - 1] == '.' && (i + path.n == name.n || name.p[i + path.n] == '.') &&
             sc_str_eq_nocase(sc_str(name.p + i, path.n), path)) {
             *upto = sc_str(name.p, i + path.n);
             return true;
@@ -178,8 +176,8 @@ static void look_near(struct near *near, const struct sc_model *m, struct sc_str
     }
 }
 
-static void say_no_match(const struct sc_cli *c, const struct sc_model *m,
-                         const char *const *words, size_t n)
+static void say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
+                         size_t n)
 {
     struct near near = {.n = 0};
     struct sc_buf text = {0};

@@ -71,8 +71,7 @@ static const struct sc_command *choose(const char *const *args, size_t n, size_t
     }
     /* Options first, as in "scruple --json check x": what tree makes of it tells where the first
      * operand stands. */
-    if (args[0][0] == '-' &&
-        sc_options_parse(&sc_cmd_tree, args, n, &set, &operands, NULL) == 0 &&
+    if (args[0][0] == '-' && sc_options_parse(&sc_cmd_tree, args, n, &set, &operands, NULL) == 0 &&
         operands.n_before_dashes && (c = sc_command_find(operands.words.p[0])))
         for (*skip = 0; args[*skip] != operands.words.p[0];)
             ++*skip;
@@ -114,7 +113,8 @@ static int with_output(struct sc_cli *c, const struct sc_screen *screen, bool na
     int status;
     bool colour = sc_colour_wanted((enum sc_when)c->set.color, screen->out_tty && !c->set.output);
 
-    c->term = (struct sc_term){.colour = colour, .ascii = c->set.ascii || !screen->utf8,
+    c->term = (struct sc_term){.colour = colour,
+                               .ascii = c->set.ascii || !screen->utf8,
                                .width = c->set.output ? 0 : screen->columns};
     bool page = screen->out_tty && !c->set.no_pager && !c->set.json && !c->set.csv;
     if (sc_sink_open(&c->sink, c->set.output, page, screen->rows, &e) < 0)
@@ -155,12 +155,13 @@ static int run(struct sc_cli *c, const char *const *args, size_t n)
     if (skip && named)
         code = sc_options_parse(c->command, args, skip, &c->set, &c->operands, &e);
     if (!code)
-        code = sc_options_parse(c->command, args + (named ? skip + 1 : 0),
-                                named ? n - skip - 1 : n, &c->set, &c->operands, &e);
+        code = sc_options_parse(c->command, args + (named ? skip + 1 : 0), named ? n - skip - 1 : n,
+                                &c->set, &c->operands, &e);
     c->err.colour = sc_colour_wanted((enum sc_when)c->set.color, screen.err_tty);
     if (code < 0)
         return sc_usage_exit(c, &e);
-    const struct sc_command *meant = named || c->set.help || c->set.version ? NULL : slip(c, args[0]);
+    const struct sc_command *meant =
+        named || c->set.help || c->set.version ? NULL : slip(c, args[0]);
     if (meant) {
         struct sc_quoted q;
         sc_say(c, "", "\"%s\" is neither a command nor a file (did you mean \"scruple %s\"?)",

@@ -100,8 +100,8 @@ static int unknown_long(const struct sc_command *c, struct sc_str name, struct s
     for (size_t i = 0; (o = sc_command_option(c, i)); i++) {
         unsigned d = sc_edit_distance(name, sc_strz(o->name), least);
         /* A beginning of the name is meant often enough to be worth the hint. */
-        if (d >= least && name.n >= 2 &&
-            strlen(o->name) > name.n && !memcmp(o->name, name.p, name.n))
+        if (d >= least && name.n >= 2 && strlen(o->name) > name.n &&
+            !memcmp(o->name, name.p, name.n))
             d = least - 1;
         if (d < least) {
             least = d;

@@ -91,9 +91,10 @@ void sc_say(const struct sc_cli *c, const char *kind, const char *fmt, ...)
     va_end(ap);
     sc_buf_puts(&b, "scruple: ");
     if (*kind) {
-        sc_colour_on(&b, &c->err, *kind == 'e' ? SC_COLOUR_ERROR
-                                  : *kind == 'w' ? SC_COLOUR_WARNING
-                                                 : SC_COLOUR_KEY);
+        sc_colour_on(&b, &c->err,
+                     *kind == 'e'   ? SC_COLOUR_ERROR
+                     : *kind == 'w' ? SC_COLOUR_WARNING
+                                    : SC_COLOUR_KEY);
         sc_buf_puts(&b, kind);
         sc_buf_putc(&b, ':');
         sc_colour_off(&b, &c->err);

@@ -26,7 +26,7 @@
 
 const char *volatile sc_unfinished;
 
-#define HOLD_MAX ((size_t)1 << 20)
+#define HOLD_MAX    ((size_t)1 << 20)
 #define PAGER_WORDS 16
 
 /* --------------------------------------------------------------------------------- files --- */

@@ -14,8 +14,8 @@
 #include "base/base.h"
 
 enum sc_kind {
-    SC_KIND_FLOAT,   /* one value an element: F32, BF16, F8_E4M3, F4 */
-    SC_KIND_INT,     /* signed */
+    SC_KIND_FLOAT, /* one value an element: F32, BF16, F8_E4M3, F4 */
+    SC_KIND_INT,   /* signed */
     SC_KIND_UINT,
     SC_KIND_BOOL,
     SC_KIND_COMPLEX,
@@ -34,7 +34,7 @@ struct sc_codec {
     uint16_t block;
     uint16_t bytes;
     uint8_t row_bytes;
-    uint8_t kind; /* enum sc_kind */
+    uint8_t kind;    /* enum sc_kind */
     bool whole_rows; /* a row (last dimension) must be whole blocks: GGML types */
 };
 

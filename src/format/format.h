@@ -19,8 +19,8 @@
 struct sc_catalog;
 
 /* -------------------------------------------------------------------------------- entries --- */
-#define SC_NO_STORAGE UINT32_MAX
-#define SC_FOREIGN_TYPE UINT32_C(0x10000)
+#define SC_NO_STORAGE        UINT32_MAX
+#define SC_FOREIGN_TYPE      UINT32_C(0x10000)
 #define SC_MAX_FOREIGN_TYPES 4096
 
 /* One stored tensor. 56 bytes: a model can have a million. */
@@ -30,9 +30,9 @@ struct sc_entry {
     uint64_t offset;       /* absolute byte position in its file */
     uint64_t bytes;        /* stored bytes that belong to this row: rows add up to the file */
     uint32_t name_len;
-    uint32_t file;         /* index into catalog->files */
-    uint32_t dtype;        /* sc_codec_id, or SC_FOREIGN_TYPE | index into foreign_types */
-    uint32_t view;         /* index into catalog->views, or SC_NO_STORAGE: plain and contiguous */
+    uint32_t file;  /* index into catalog->files */
+    uint32_t dtype; /* sc_codec_id, or SC_FOREIGN_TYPE | index into foreign_types */
+    uint32_t view;  /* index into catalog->views, or SC_NO_STORAGE: plain and contiguous */
     uint8_t rank;
     uint8_t flags;
 };
@@ -46,20 +46,20 @@ enum sc_entry_flags {
 
 /* PyTorch: a tensor is a strided window on a storage, and storages can be shared. */
 struct sc_view {
-    uint32_t storage;        /* index into catalog->storages */
+    uint32_t storage; /* index into catalog->storages */
     uint32_t padding;
     uint64_t first;          /* storage offset, in elements */
     const uint64_t *strides; /* (rank) in elements */
 };
 struct sc_storage {
-    const char *key;    /* "0", "140235...": as the pickle names it */
-    uint64_t offset;    /* byte position in the file of the stored (maybe compressed) bytes */
-    uint64_t stored;    /* bytes in the file */
-    uint64_t bytes;     /* bytes when unpacked */
+    const char *key; /* "0", "140235...": as the pickle names it */
+    uint64_t offset; /* byte position in the file of the stored (maybe compressed) bytes */
+    uint64_t stored; /* bytes in the file */
+    uint64_t bytes;  /* bytes when unpacked */
     uint32_t file;
-    uint32_t crc32;     /* of the unpacked bytes, if has_crc */
+    uint32_t crc32; /* of the unpacked bytes, if has_crc */
     sc_codec_id dtype;
-    uint8_t method;     /* 0 stored, 8 deflated */
+    uint8_t method; /* 0 stored, 8 deflated */
     bool has_crc;
     bool referenced;
 };
@@ -86,9 +86,9 @@ struct sc_value {
         double f;
         struct sc_str s;
         struct {
-            uint64_t count;                /* all elements */
-            uint64_t offset;               /* byte position of the first in the file */
-            const struct sc_value *items;  /* the first `shown` */
+            uint64_t count;               /* all elements */
+            uint64_t offset;              /* byte position of the first in the file */
+            const struct sc_value *items; /* the first `shown` */
         } a;
     } as;
 };
@@ -107,9 +107,9 @@ enum sc_verdict {
 struct sc_import {
     const char *name; /* "torch._utils._rebuild_tensor_v2" */
     uint32_t file;
-    uint32_t count;   /* times it was named */
-    uint32_t called;  /* times the pickle would have called it */
-    uint8_t verdict;  /* enum sc_verdict */
+    uint32_t count;  /* times it was named */
+    uint32_t called; /* times the pickle would have called it */
+    uint8_t verdict; /* enum sc_verdict */
 };
 
 /* ------------------------------------------------------------------------------- findings --- */
@@ -138,13 +138,13 @@ struct sc_file {
 struct sc_open_options {
     const char *const *include; /* globs on relative paths; NULL-terminated or NULL */
     const char *const *exclude;
-    bool lenient;               /* list what is sound, record what is not */
-    bool verify;                /* also read tensor data to verify checksums (zip CRC) */
-    bool facts;                 /* also read what only `info` and `check` tell: tokenizer, card */
-    bool check;                 /* also hold config, names and pickles against the tensors */
-    bool names_only;            /* leave roles, towers, layers and experts of names unread */
-    uint64_t max_extra_memory;  /* 0: the built-in ceilings */
-    const _Atomic int *cancel;  /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
+    bool lenient;              /* list what is sound, record what is not */
+    bool verify;               /* also read tensor data to verify checksums (zip CRC) */
+    bool facts;                /* also read what only `info` and `check` tell: tokenizer, card */
+    bool check;                /* also hold config, names and pickles against the tensors */
+    bool names_only;           /* leave roles, towers, layers and experts of names unread */
+    uint64_t max_extra_memory; /* 0: the built-in ceilings */
+    const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
     void (*note)(void *ctx, const char *sentence); /* "3 weight sets, showing safetensors" */
     void *note_ctx;
 };
@@ -164,24 +164,24 @@ struct sc_catalog {
     struct sc_import *imports;
     struct sc_finding *findings;
     struct sc_str *foreign_types;
-    struct sc_shape *shapes; /* interned; found through shape_index */
+    struct sc_shape *shapes;   /* interned; found through shape_index */
     uint32_t recent_shape[16]; /* position + 1 in shapes, by a few bits of the dimensions */
-    size_t n_files, files_cap, n_entries, entries_cap, n_views, views_cap, n_storages,
-        storages_cap, n_metas, metas_cap, n_imports, imports_cap, n_findings, findings_cap,
-        n_foreign_types, foreign_types_cap, n_shapes, shapes_cap;
-    size_t findings_dropped;    /* beyond SC_MAX_FINDINGS */
+    size_t n_files, files_cap, n_entries, entries_cap, n_views, views_cap, n_storages, storages_cap,
+        n_metas, metas_cap, n_imports, imports_cap, n_findings, findings_cap, n_foreign_types,
+        foreign_types_cap, n_shapes, shapes_cap;
+    size_t findings_dropped; /* beyond SC_MAX_FINDINGS */
     size_t n_errors, n_warnings;
-    struct sc_arena arena;      /* names, shapes, values, messages */
+    struct sc_arena arena; /* names, shapes, values, messages */
     struct sc_index shape_index;
     struct sc_index import_index;
     const struct sc_open_options *options; /* while opening */
-    const char *weight_set;     /* "safetensors", "gguf", ...: what was chosen */
+    const char *weight_set;                /* "safetensors", "gguf", ...: what was chosen */
 };
 
 /* Find out what the files of a repository are, choose the weight set, read all headers.
  * *out is NULL on failure. The catalog keeps no reference to the repository. */
-int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *o,
-                    struct sc_catalog **out, struct sc_error *e);
+int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *o, struct sc_catalog **out,
+                    struct sc_error *e);
 void sc_catalog_close(struct sc_catalog *c);
 
 const char *sc_entry_dtype(const struct sc_catalog *c, const struct sc_entry *en);
@@ -252,8 +252,8 @@ struct sc_format {
      * the caller from the entries). The source stays with the caller. */
     int (*open)(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct sc_error *e);
 };
-extern const struct sc_format sc_format_safetensors, sc_format_gguf, sc_format_torch,
-    sc_format_npz, sc_format_npy;
+extern const struct sc_format sc_format_safetensors, sc_format_gguf, sc_format_torch, sc_format_npz,
+    sc_format_npy;
 extern const struct sc_format *const sc_formats[]; /* NULL-terminated; formats.c */
 
 /* *format: the one with the highest bid, or NULL. When NULL, *stranger names what the file is

@@ -8,8 +8,7 @@
 #include <string.h>
 
 const struct sc_format *const sc_formats[] = {
-    &sc_format_safetensors, &sc_format_gguf, &sc_format_torch,
-    &sc_format_npz,         &sc_format_npy,  NULL,
+    &sc_format_safetensors, &sc_format_gguf, &sc_format_torch, &sc_format_npz, &sc_format_npy, NULL,
 };
 
 /* What people pass by mistake. Bytes at an offset, and what they prove. */
@@ -19,17 +18,25 @@ static const struct {
     size_t n;
     const char *is;
 } strangers[] = {
-#define MAGIC(offset, literal, is) {offset, literal, sizeof(literal) - 1, is}
-    MAGIC(0, "version https://git-lfs", "a Git LFS pointer (run `git lfs pull`, or download the file it "
-                                        "stands for)"),
+#define MAGIC(offset, literal, is)                                                                 \
+    {                                                                                              \
+        offset, literal, sizeof(literal) - 1, is                                                   \
+    }
+    MAGIC(0, "version https://git-lfs",
+          "a Git LFS pointer (run `git lfs pull`, or download the file it "
+          "stands for)"),
     MAGIC(0, "version https://hawser", "a Git LFS pointer (download the file it stands for)"),
     MAGIC(0, "\x1f\x8b", "a gzip file (unpack it first)"),
-    MAGIC(0, "PK\3\4", "a zip archive without tensors that we know (a source archive, or a Keras "
-                       "or ONNX package?)"),
+    MAGIC(0, "PK\3\4",
+          "a zip archive without tensors that we know (a source archive, or a Keras "
+          "or ONNX package?)"),
     MAGIC(0, "PK\5\6", "an empty zip archive"),
     MAGIC(0, "7z\xbc\xaf\x27\x1c", "a 7-Zip archive (unpack it first)"),
     MAGIC(0, "Rar!\x1a\x07", "a RAR archive (unpack it first)"),
-    MAGIC(0, "\xfd" "7zXZ", "an xz file (unpack it first)"),
+    MAGIC(0,
+          "\xfd"
+          "7zXZ",
+          "an xz file (unpack it first)"),
     MAGIC(0, "BZh", "a bzip2 file (unpack it first)"),
     MAGIC(0, "\x28\xb5\x2f\xfd", "a zstd file (unpack it first)"),
     MAGIC(0, "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras weights?); HDF5 is not supported"),
@@ -38,7 +45,10 @@ static const struct {
     MAGIC(0, "GIF8", "a GIF picture"),
     MAGIC(0, "RIFF", "a RIFF file (a sound or a WebP picture)"),
     MAGIC(0, "%PDF", "a PDF document"),
-    MAGIC(0, "\x7f" "ELF", "a program (ELF)"),
+    MAGIC(0,
+          "\x7f"
+          "ELF",
+          "a program (ELF)"),
     MAGIC(0, "MZ", "a Windows program"),
     MAGIC(0, "#!", "a script"),
     MAGIC(0, "PAR1", "a Parquet table"),

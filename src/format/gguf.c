@@ -221,14 +221,10 @@ static int unknown_type(struct sc_gguf *g, struct sc_str name, uint32_t type, ui
         uint32_t type;
         const char *name;
     } removed[] = {
-        {4,  "Q4_2, removed from GGML"               },
-        {5,  "Q4_3, removed from GGML"               },
-        {31, "Q4_0_4_4, removed from GGML"           },
-        {32, "Q4_0_4_8, removed from GGML"           },
-        {33, "Q4_0_8_8, removed from GGML"           },
-        {36, "IQ4_NL_4_4, removed, or I2_S of BitNet"},
-        {37, "IQ4_NL_4_8, removed from GGML"         },
-        {38, "IQ4_NL_8_8, removed from GGML"         },
+        {4, "Q4_2, removed from GGML"},        {5, "Q4_3, removed from GGML"},
+        {31, "Q4_0_4_4, removed from GGML"},   {32, "Q4_0_4_8, removed from GGML"},
+        {33, "Q4_0_8_8, removed from GGML"},   {36, "IQ4_NL_4_4, removed, or I2_S of BitNet"},
+        {37, "IQ4_NL_4_8, removed from GGML"}, {38, "IQ4_NL_8_8, removed from GGML"},
     };
     const size_t known = g->c->n_foreign_types;
     const char *about = "unknown";

@@ -37,19 +37,13 @@ static const struct {
     uint8_t bytes;
     uint8_t kind;
 } types[TYPE_COUNT] = {
-    [TYPE_U8] = {1, SC_VALUE_UINT  },
-      [TYPE_I8] = {1, SC_VALUE_INT   },
-    [TYPE_U16] = {2, SC_VALUE_UINT  },
-      [TYPE_I16] = {2, SC_VALUE_INT   },
-    [TYPE_U32] = {4, SC_VALUE_UINT  },
-      [TYPE_I32] = {4, SC_VALUE_INT   },
-    [TYPE_F32] = {4, SC_VALUE_FLOAT },
-      [TYPE_BOOL] = {1, SC_VALUE_BOOL  },
-    [TYPE_STRING] = {0, SC_VALUE_STRING},
-      [TYPE_ARRAY] = {0, SC_VALUE_ARRAY },
-    [TYPE_U64] = {8, SC_VALUE_UINT  },
-      [TYPE_I64] = {8, SC_VALUE_INT   },
-    [TYPE_F64] = {8, SC_VALUE_FLOAT },
+    [TYPE_U8] = {1, SC_VALUE_UINT},       [TYPE_I8] = {1, SC_VALUE_INT},
+    [TYPE_U16] = {2, SC_VALUE_UINT},      [TYPE_I16] = {2, SC_VALUE_INT},
+    [TYPE_U32] = {4, SC_VALUE_UINT},      [TYPE_I32] = {4, SC_VALUE_INT},
+    [TYPE_F32] = {4, SC_VALUE_FLOAT},     [TYPE_BOOL] = {1, SC_VALUE_BOOL},
+    [TYPE_STRING] = {0, SC_VALUE_STRING}, [TYPE_ARRAY] = {0, SC_VALUE_ARRAY},
+    [TYPE_U64] = {8, SC_VALUE_UINT},      [TYPE_I64] = {8, SC_VALUE_INT},
+    [TYPE_F64] = {8, SC_VALUE_FLOAT},
 };
 
 static bool need(struct sc_gguf *g, uint64_t n, const char *what)

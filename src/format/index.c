@@ -55,7 +55,7 @@ struct reader {
     struct sc_arena scratch; /* unescaped strings */
     const char *folder;      /* "" or "unet/" */
     size_t folder_len;
-    uint32_t last;           /* shard of the item before: neighbours mostly agree */
+    uint32_t last; /* shard of the item before: neighbours mostly agree */
     bool seen_map;
 };
 
@@ -325,9 +325,8 @@ static int missing_tensor(struct sc_catalog *c, struct sc_repo *repo,
     return status;
 }
 
-int sc_weight_map_check(struct sc_catalog *c, struct sc_repo *repo,
-                        const struct sc_weight_map *map, const struct sc_names *names,
-                        struct sc_error *e)
+int sc_weight_map_check(struct sc_catalog *c, struct sc_repo *repo, const struct sc_weight_map *map,
+                        const struct sc_names *names, struct sc_error *e)
 {
     struct sc_quoted q;
     size_t guess = 0;

@@ -14,8 +14,8 @@ enum {
 int sc_json_stream_start(struct sc_json_stream *st, struct sc_source *s, uint64_t pos, uint64_t n,
                          struct sc_arena *arena, struct sc_error *e)
 {
-    *st = (struct sc_json_stream){.source = s, .window_pos = pos, .next = pos, .end = pos + n,
-                                  .mark = pos};
+    *st = (struct sc_json_stream){
+        .source = s, .window_pos = pos, .next = pos, .end = pos + n, .mark = pos};
     st->cap = (size_t)SC_MIN((uint64_t)WINDOW, n);
     st->window = sc_alloc(st->cap);
     if (!st->window)

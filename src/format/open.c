@@ -71,8 +71,8 @@ static int check_names(struct opener *o, uint32_t file, size_t first, struct sc_
     for (size_t i = first; i < c->n_entries;) {
         const size_t n = SC_MIN((size_t)BATCH, c->n_entries - i);
         for (size_t k = 0; k < n; k++) {
-            hash[k] = sc_name_hash(c->files[file].component,
-                                   sc_entry_raw_name(c, &c->entries[i + k]));
+            hash[k] =
+                sc_name_hash(c->files[file].component, sc_entry_raw_name(c, &c->entries[i + k]));
             sc_index_prefetch(&o->names.index, hash[k]);
         }
         if (o->keep_hashes)
@@ -149,8 +149,8 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
             *e = why;
         if (status == SCRUPLE_EMEMORY || !c->options || !c->options->lenient)
             return status;
-        return sc_problem(c, SC_ERROR, "file.unreadable", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
-                          "%s", why.text);
+        return sc_problem(c, SC_ERROR, "file.unreadable", file, SC_NO_TENSOR, SC_NO_OFFSET, e, "%s",
+                          why.text);
     }
     status = parse_file(o, file, s, e);
     sc_source_close(s);

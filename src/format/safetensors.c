@@ -23,7 +23,7 @@ struct parser {
     uint64_t data;      /* file position where data starts */
     uint64_t data_size; /* bytes of data that are in the file */
     size_t first;       /* index of the first entry of this file */
-    size_t n_cut; /* tensors that end beyond the file */
+    size_t n_cut;       /* tensors that end beyond the file */
     bool has_metadata;
 };
 
@@ -167,8 +167,8 @@ static bool scan_usual_tensor(struct sc_json *j, struct fields *f)
     if (memcmp(p, offsets, sizeof offsets - 1) != 0)
         return false;
     p += sizeof offsets - 1;
-    if (!usual_number(&p, &f->begin) || *p++ != ',' || !usual_number(&p, &f->end) ||
-        *p++ != ']' || *p++ != '}')
+    if (!usual_number(&p, &f->begin) || *p++ != ',' || !usual_number(&p, &f->end) || *p++ != ']' ||
+        *p++ != '}')
         return false;
     j->p = p;
     return true;
@@ -179,7 +179,8 @@ static bool scan_tensor(struct sc_json *j, struct fields *f)
     struct sc_str key;
     char c;
     f->has_dtype = f->has_shape = f->has_offsets = false;
-    if (!sc_json_char(j, '{', "expected an object with \"dtype\", \"shape\" and \"data_offsets\"") ||
+    if (!sc_json_char(j, '{',
+                      "expected an object with \"dtype\", \"shape\" and \"data_offsets\"") ||
         !sc_json_peek(j, &c))
         return false;
     while (c != '}') {
@@ -216,8 +217,7 @@ static int check_range(struct parser *p, struct sc_str name, const struct fields
         uint64_t end = f->end;
         if (!sc_add(end, p->data, &end))
             end = f->end;
-        return sc_problem(p->c, SC_ERROR, "safetensors.truncated", p->file, name,
-                          end, e,
+        return sc_problem(p->c, SC_ERROR, "safetensors.truncated", p->file, name, end, e,
                           "tensor \"%s\" ends at byte %llu, but the file has %llu "
                           "(truncated download?)",
                           sc_quote(&q, name), (unsigned long long)end,
@@ -228,8 +228,8 @@ static int check_range(struct parser *p, struct sc_str name, const struct fields
 }
 
 /* Element type and size against the byte range. *dtype is set in any case. */
-static int check_type(struct parser *p, struct sc_str name, const struct fields *f,
-                      uint32_t *dtype, bool *sound, struct sc_error *e)
+static int check_type(struct parser *p, struct sc_str name, const struct fields *f, uint32_t *dtype,
+                      bool *sound, struct sc_error *e)
 {
     struct sc_quoted q, t;
     const sc_codec_id id = sc_codec_safetensors(f->dtype);
@@ -338,10 +338,10 @@ static int check_metadata_keys(struct parser *p, size_t before, struct sc_error 
     for (size_t i = 1; i < n && status == 0; i++) {
         struct sc_quoted q;
         if (sc_str_eq(sorted[i - 1].key, sorted[i].key))
-            status = sc_problem(p->c, SC_ERROR, "safetensors.metadata.duplicate", p->file,
-                                SC_NO_TENSOR, SC_NO_OFFSET, e,
-                                "the metadata key \"%s\" stands there twice",
-                                sc_quote(&q, sorted[i].key));
+            status =
+                sc_problem(p->c, SC_ERROR, "safetensors.metadata.duplicate", p->file, SC_NO_TENSOR,
+                           SC_NO_OFFSET, e, "the metadata key \"%s\" stands there twice",
+                           sc_quote(&q, sorted[i].key));
     }
     free(sorted);
     return status;
@@ -485,8 +485,7 @@ static int gap(struct parser *p, const struct sc_entry *before, const struct sc_
         return sc_problem(p->c, SC_ERROR, "safetensors.hole", p->file, sc_entry_name(after), at, e,
                           "%llu byte%s before tensor \"%s\" belong%s to no tensor (after %s%s%s)",
                           (unsigned long long)(after->offset - at),
-                          after->offset - at == 1 ? "" : "s",
-                          sc_quote(&b, sc_entry_name(after)),
+                          after->offset - at == 1 ? "" : "s", sc_quote(&b, sc_entry_name(after)),
                           after->offset - at == 1 ? "s" : "", before ? "\"" : "", a.s,
                           before ? "\"" : "");
     if (before && sc_str_eq(sc_entry_name(before), sc_entry_name(after)))
@@ -574,8 +573,8 @@ static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, s
                           "the header ends at byte %llu, but the file has %llu (truncated "
                           "download?)",
                           (unsigned long long)end, (unsigned long long)s->size);
-    struct parser p = {.c = c, .file = file, .data = 8 + n, .data_size = s->size - 8 - n,
-                       .first = c->n_entries};
+    struct parser p = {
+        .c = c, .file = file, .data = 8 + n, .data_size = s->size - 8 - n, .first = c->n_entries};
     c->files[file].header_bytes = 8 + n;
     c->files[file].data_offset = 8 + n;
     if (n < 2)

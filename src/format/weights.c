@@ -25,16 +25,16 @@ static const struct {
     const char *name;
     const char *suffixes[6];
 } sets[SET_COUNT] = {
-    {"safetensors", {".safetensors", NULL}                         },
-    {"gguf",        {".gguf", NULL}                                },
-    {"torch",       {".bin", ".pt", ".pth", ".ckpt", ".pkl", NULL}},
-    {"numpy",       {".npz", ".npy", NULL}                         },
+    {"safetensors", {".safetensors", NULL}},
+    {"gguf", {".gguf", NULL}},
+    {"torch", {".bin", ".pt", ".pth", ".ckpt", ".pkl", NULL}},
+    {"numpy", {".npz", ".npy", NULL}},
 };
 
 /* State of a training run, not weights; taken only when nothing else is there. */
 static const char *const training_state[] = {
-    "training_args.bin", "optimizer*", "scheduler*", "rng_state*", "random_states*", "scaler*",
-    "trainer_state*",    NULL,
+    "training_args.bin", "optimizer*", "scheduler*",     "rng_state*",
+    "random_states*",    "scaler*",    "trainer_state*", NULL,
 };
 /* Sub-folders that repeat the weights of the root. */
 static const char *const copies[] = {
@@ -85,7 +85,8 @@ static void note(struct sc_catalog *c, const char *fmt, ...)
     c->options->note(c->options->note_ctx, said.text);
 }
 
-/* ------------------------------------------------------------------------------ taking apart --- */
+/* ------------------------------------------------------------------------------ taking apart ---
+ */
 
 static struct sc_str base_of(const char *path)
 {
@@ -270,7 +271,8 @@ static bool same_group(const struct candidate *a, const struct candidate *b)
     return sc_str_eq(a->folder, b->folder) && sc_str_eq(a->stem, b->stem) && a->parts == b->parts;
 }
 
-/* ---------------------------------------------------------------------------- one file named --- */
+/* ---------------------------------------------------------------------------- one file named ---
+ */
 
 static int plan_selected(struct planner *p, const char *path, struct sc_error *e)
 {
@@ -290,7 +292,8 @@ static int plan_selected(struct planner *p, const char *path, struct sc_error *e
     return check_parts(p, &named, e);
 }
 
-/* ----------------------------------------------------------------------------------- a folder --- */
+/* ----------------------------------------------------------------------------------- a folder ---
+ */
 
 static int gather(struct planner *p, enum set set, struct sc_error *e)
 {
@@ -339,8 +342,8 @@ static bool is_variant(const struct planner *p, const struct candidate *k)
     return false;
 }
 
-static void skip_and_note(struct planner *p, bool (*test)(const struct planner *,
-                                                          const struct candidate *),
+static void skip_and_note(struct planner *p,
+                          bool (*test)(const struct planner *, const struct candidate *),
                           const char *why)
 {
     size_t count = 0;
@@ -469,8 +472,7 @@ static int plan_folder(struct planner *p, size_t at, bool lone, struct sc_error 
             continue;
         const char *own = component;
         if (groups > 1) {
-            const struct sc_str whole =
-                sc_str(k->path, (size_t)(k->stem.p - k->path) + k->stem.n);
+            const struct sc_str whole = sc_str(k->path, (size_t)(k->stem.p - k->path) + k->stem.n);
             own = dotted(p, whole);
             if (!own)
                 return sc_fail_memory(e);
@@ -597,12 +599,13 @@ int sc_plan_make(struct sc_catalog *c, struct sc_repo *repo, struct sc_plan *pla
     int status = repo->selected ? plan_selected(&p, repo->selected, e) : plan_whole_folder(&p, e);
     free(p.all);
     if (status == 0 && plan->n_files == 0 && c->n_errors == 0)
-        return sc_fail(e, SCRUPLE_ENOTFOUND,
-                       "%s: no weights among %zu file%s (looked for safetensors, GGUF, PyTorch, NPZ "
-                       "and NPY%s)",
-                       repo->label, repo->n_files, repo->n_files == 1 ? "" : "s",
-                       c->options && (c->options->include || c->options->exclude)
-                           ? ", as --include and --exclude allow"
-                           : "");
+        return sc_fail(
+            e, SCRUPLE_ENOTFOUND,
+            "%s: no weights among %zu file%s (looked for safetensors, GGUF, PyTorch, NPZ "
+            "and NPY%s)",
+            repo->label, repo->n_files, repo->n_files == 1 ? "" : "s",
+            c->options && (c->options->include || c->options->exclude)
+                ? ", as --include and --exclude allow"
+                : "");
     return status;
 }

@@ -15,9 +15,9 @@ struct sc_weight_map {
         uint64_t name_hash; /* sc_name_hash(component, name) */
         uint32_t at;        /* byte position in the index file, to name it in a message */
         uint32_t shard;     /* into shards */
-    } *items;
-    struct sc_str *shards;  /* relative to the repository root; catalog arena */
-    uint32_t *shard_file;   /* (n_shards) index into catalog->files, UINT32_MAX: missing */
+    } * items;
+    struct sc_str *shards; /* relative to the repository root; catalog arena */
+    uint32_t *shard_file;  /* (n_shards) index into catalog->files, UINT32_MAX: missing */
     size_t n_items, items_cap, n_shards, shards_cap;
 };
 
@@ -50,9 +50,8 @@ struct sc_names {
     size_t hash_cap;
 };
 /* Every promise against what the shards hold: tensors missing, in another shard, unlisted. */
-int sc_weight_map_check(struct sc_catalog *c, struct sc_repo *repo,
-                        const struct sc_weight_map *map, const struct sc_names *names,
-                        struct sc_error *e);
+int sc_weight_map_check(struct sc_catalog *c, struct sc_repo *repo, const struct sc_weight_map *map,
+                        const struct sc_names *names, struct sc_error *e);
 void sc_weight_map_clear(struct sc_weight_map *map);
 
 uint64_t sc_name_hash(const char *component, struct sc_str name);

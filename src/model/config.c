@@ -50,8 +50,8 @@ static bool valid_json(const char *text, size_t n)
     struct sc_json j;
     sc_json_start(&j, text, n, &scratch);
     char c;
-    const bool ok = sc_json_peek(&j, &c) && (c == '{' || c == '[') && sc_json_skip(&j) &&
-                    sc_json_end(&j);
+    const bool ok =
+        sc_json_peek(&j, &c) && (c == '{' || c == '[') && sc_json_skip(&j) && sc_json_end(&j);
     sc_arena_clear(&scratch);
     return ok;
 }
@@ -151,8 +151,8 @@ void sc_config_warn(struct sc_reading *r, const char *fmt, ...)
     va_start(ap, fmt);
     sc_fail_v(&said, SCRUPLE_EFORMAT, fmt, ap);
     va_end(ap);
-    const int code = sc_problem(r->m->catalog, SC_WARNING, "config.value", UINT32_MAX,
-                                SC_NO_TENSOR, SC_NO_OFFSET, r->e, "%s: %s", r->path, said.text);
+    const int code = sc_problem(r->m->catalog, SC_WARNING, "config.value", UINT32_MAX, SC_NO_TENSOR,
+                                SC_NO_OFFSET, r->e, "%s: %s", r->path, said.text);
     r->code = SC_MIN(r->code, code);
 }
 
@@ -213,16 +213,18 @@ bool sc_config_uint(struct sc_reading *r, const json_t *object, const char *keys
             *out = (uint64_t)v;
             return true;
         }
-        sc_config_warn(r, "\"%s\" is %" JSON_INTEGER_FORMAT ", allowed is %" PRIu64 " to %" PRIu64
-                          "; ignored", key, v, min, max);
+        sc_config_warn(
+            r, "\"%s\" is %" JSON_INTEGER_FORMAT ", allowed is %" PRIu64 " to %" PRIu64 "; ignored",
+            key, v, min, max);
     } else if (json_is_real(value)) {
         const double v = json_real_value(value);
         if (v >= (double)min && v <= (double)max && v < 9e15 && v == floor(v)) {
             *out = (uint64_t)v;
             return true;
         }
-        sc_config_warn(r, "\"%s\" is %g, allowed is a whole number from %" PRIu64 " to %" PRIu64
-                          "; ignored", key, v, min, max);
+        sc_config_warn(
+            r, "\"%s\" is %g, allowed is a whole number from %" PRIu64 " to %" PRIu64 "; ignored",
+            key, v, min, max);
     } else {
         sc_config_warn(r, "\"%s\" is %s, not a number; ignored", key, type_name(value));
     }
@@ -247,8 +249,7 @@ bool sc_config_number(struct sc_reading *r, const json_t *object, const char *ke
     return false;
 }
 
-bool sc_config_text(struct sc_reading *r, const json_t *object, const char *keys,
-                    const char **out)
+bool sc_config_text(struct sc_reading *r, const json_t *object, const char *keys, const char **out)
 {
     char key[64];
     const json_t *value = find(object, keys, key);
@@ -276,35 +277,45 @@ static const struct {
     uint64_t min, max;
     const char *keys;
 } facts[] = {
-#define FACT(member, min, max, keys) {offsetof(struct sc_config, member), min, max, keys}
-    FACT(layers, 1, 100000, "num_hidden_layers n_layer num_layers n_layers num_decoder_layers "
-                            "decoder_layers"),
+#define FACT(member, min, max, keys)                                                               \
+    {                                                                                              \
+        offsetof(struct sc_config, member), min, max, keys                                         \
+    }
+    FACT(layers, 1, 100000,
+         "num_hidden_layers n_layer num_layers n_layers num_decoder_layers "
+         "decoder_layers"),
     FACT(hidden, 1, 1 << 24, "hidden_size n_embd d_model dim model_dim"),
-    FACT(intermediate, 1, 1 << 28, "intermediate_size n_inner ffn_hidden_size d_ff ffn_dim "
-                                   "decoder_ffn_dim hidden_dim"),
+    FACT(intermediate, 1, 1 << 28,
+         "intermediate_size n_inner ffn_hidden_size d_ff ffn_dim "
+         "decoder_ffn_dim hidden_dim"),
     FACT(heads, 1, 1 << 20, "num_attention_heads n_head n_heads num_heads decoder_attention_heads"),
-    FACT(kv_heads, 1, 1 << 20, "num_key_value_heads n_kv_heads num_kv_heads "
-                               "multi_query_group_num"),
+    FACT(kv_heads, 1, 1 << 20,
+         "num_key_value_heads n_kv_heads num_kv_heads "
+         "multi_query_group_num"),
     FACT(head_dim, 1, 1 << 20, "head_dim d_kv kv_channels attention_head_dim"),
     FACT(vocab, 1, 1 << 30, "vocab_size padded_vocab_size"),
-    FACT(context, 1, UINT64_C(1) << 40, "max_position_embeddings n_positions max_sequence_length "
-                                        "max_seq_len seq_length n_ctx max_target_positions"),
+    FACT(context, 1, UINT64_C(1) << 40,
+         "max_position_embeddings n_positions max_sequence_length "
+         "max_seq_len seq_length n_ctx max_target_positions"),
     FACT(experts, 0, 1000000, "num_local_experts num_experts n_routed_experts moe_num_experts"),
-    FACT(experts_per_token, 0, 1000000, "num_experts_per_tok num_experts_per_token moe_top_k "
-                                        "experts_per_token top_k_experts"),
+    FACT(experts_per_token, 0, 1000000,
+         "num_experts_per_tok num_experts_per_token moe_top_k "
+         "experts_per_token top_k_experts"),
     FACT(shared_experts, 0, 1000000, "n_shared_experts num_shared_experts moe_num_shared_experts"),
-    FACT(moe_intermediate, 1, 1 << 28, "moe_intermediate_size moe_ffn_hidden_size "
-                                       "expert_ffn_hidden_size"),
-    FACT(mtp_layers, 0, 1000, "num_nextn_predict_layers mtp_num_hidden_layers num_mtp_modules "
-                              "num_mtp_layers"),
+    FACT(moe_intermediate, 1, 1 << 28,
+         "moe_intermediate_size moe_ffn_hidden_size "
+         "expert_ffn_hidden_size"),
+    FACT(mtp_layers, 0, 1000,
+         "num_nextn_predict_layers mtp_num_hidden_layers num_mtp_modules "
+         "num_mtp_layers"),
 #undef FACT
 };
 
 /* The language model's own object within the config of a larger one, or the root. */
 static const json_t *text_scope(const json_t *root)
 {
-    static const char *const names[] = {"text_config", "llm_config", "language_config",
-                                        "lm_config", "language_model_config"};
+    static const char *const names[] = {"text_config", "llm_config", "language_config", "lm_config",
+                                        "language_model_config"};
     const json_t *thinker = json_object_get(root, "thinker_config");
     if (json_is_object(thinker))
         root = thinker;
@@ -330,17 +341,17 @@ static void read_facts(struct sc_reading *r, const json_t *object, struct sc_con
         sc_config_uint(r, moe, "num_experts moe_num_experts", 0, 1000000, &c->experts);
     if (c->experts_per_token == 0)
         sc_config_uint(r, moe, "num_experts_per_tok moe_top_k", 0, 1000000, &c->experts_per_token);
-    if (c->rope_theta == 0 && !sc_config_number(r, object, "rope_theta rotary_emb_base",
-                                                &c->rope_theta))
+    if (c->rope_theta == 0 &&
+        !sc_config_number(r, object, "rope_theta rotary_emb_base", &c->rope_theta))
         sc_config_number(r, json_object_get(object, "rope_parameters"), "rope_theta",
                          &c->rope_theta);
     if (c->norm_eps == 0)
-        sc_config_number(r, object, "rms_norm_eps layer_norm_eps layer_norm_epsilon norm_eps "
-                                    "layernorm_epsilon norm_epsilon layer_norm_rms_epsilon",
+        sc_config_number(r, object,
+                         "rms_norm_eps layer_norm_eps layer_norm_epsilon norm_eps "
+                         "layernorm_epsilon norm_epsilon layer_norm_rms_epsilon",
                          &c->norm_eps);
     if (!c->has_tied_embeddings)
-        c->has_tied_embeddings = sc_config_bool(object, "tie_word_embeddings",
-                                                &c->tied_embeddings);
+        c->has_tied_embeddings = sc_config_bool(object, "tie_word_embeddings", &c->tied_embeddings);
 }
 
 static void read_root(struct sc_reading *r, const json_t *root)

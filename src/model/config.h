@@ -31,8 +31,7 @@ int sc_config_parse(const char *text, size_t n, json_t **out, json_error_t *at);
 bool sc_config_uint(struct sc_reading *r, const json_t *object, const char *keys, uint64_t min,
                     uint64_t max, uint64_t *out);
 bool sc_config_number(struct sc_reading *r, const json_t *object, const char *keys, double *out);
-bool sc_config_text(struct sc_reading *r, const json_t *object, const char *keys,
-                    const char **out);
+bool sc_config_text(struct sc_reading *r, const json_t *object, const char *keys, const char **out);
 bool sc_config_bool(const json_t *object, const char *key, bool *out);
 
 /* A copy that lives as long as the model; NULL when r->code is (or becomes) negative. */

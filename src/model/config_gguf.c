@@ -8,7 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-#define FACT(key, member, max) {key, offsetof(struct sc_config, member), max}
+#define FACT(key, member, max)                                                                     \
+    {                                                                                              \
+        key, offsetof(struct sc_config, member), max                                               \
+    }
 static const struct {
     const char *key; /* behind "ARCH." */
     size_t offset;
@@ -50,8 +53,8 @@ static bool whole(const struct sc_value *v, uint64_t *out)
     return true;
 }
 
-static void read_fact(struct sc_reading *r, const char *key, const struct sc_value *v,
-                      uint64_t max, uint64_t *out)
+static void read_fact(struct sc_reading *r, const char *key, const struct sc_value *v, uint64_t max,
+                      uint64_t *out)
 {
     uint64_t n;
     if (*out != 0 || v->kind == SC_VALUE_ARRAY) /* a list: one number a layer */
@@ -102,8 +105,7 @@ int sc_config_gguf(struct sc_model *m, struct sc_error *e)
         const struct sc_str key = meta->key;
         if (sc_str_is(key, "tokenizer.ggml.tokens") && meta->value.kind == SC_VALUE_ARRAY)
             tokens = tokens ? tokens : meta->value.as.a.count;
-        else if (key.n > arch.n + 1 && key.p[arch.n] == '.' &&
-                 memcmp(key.p, arch.p, arch.n) == 0)
+        else if (key.n > arch.n + 1 && key.p[arch.n] == '.' && memcmp(key.p, arch.p, arch.n) == 0)
             read_key(&r, sc_str(key.p + arch.n + 1, key.n - arch.n - 1), &meta->value);
     }
     if (config->vocab == 0)

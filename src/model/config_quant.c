@@ -84,8 +84,7 @@ static void read_modules(struct sc_reading *r, json_t *quant)
     const char *key;
     json_t *value;
     size_t n = 0;
-    json_object_foreach(quant, key, value)
-        n += json_is_object(value);
+    json_object_foreach(quant, key, value) n += json_is_object(value);
     if (n == 0 || r->code < 0)
         return;
     list = SC_ARENA_NEW(&r->m->arena, struct sc_quant_module, n);
@@ -94,7 +93,8 @@ static void read_modules(struct sc_reading *r, json_t *quant)
         return;
     }
     n = 0;
-    json_object_foreach(quant, key, value) {
+    json_object_foreach(quant, key, value)
+    {
         uint64_t bits = 0, group = 0;
         if (!json_is_object(value))
             continue;
@@ -128,16 +128,18 @@ static void read_quant(struct sc_reading *r, const json_t *quant)
 {
     struct sc_config *c = &r->m->config;
     const json_t *weights = first_weights(quant);
-    const json_t *hqq = json_object_get(json_object_get(quant, "quant_config"),
-                                        "weight_quant_params");
+    const json_t *hqq =
+        json_object_get(json_object_get(quant, "quant_config"), "weight_quant_params");
     const char *algo = NULL;
     if (!c->quant_method)
         sc_config_text(r, quant, "quant_method", &c->quant_method);
     sc_config_text(r, quant, "quant_algo", &algo);
     if (algo)
         c->quant_modelopt_awq |= strstr(algo, "AWQ") != NULL;
-    if (!c->quant_format && !sc_config_text(r, quant, "format checkpoint_format quant_algo fmt "
-                                                      "mode qformat_weight", &c->quant_format))
+    if (!c->quant_format && !sc_config_text(r, quant,
+                                            "format checkpoint_format quant_algo fmt "
+                                            "mode qformat_weight",
+                                            &c->quant_format))
         sc_config_text(r, quant, "version", &c->quant_format);
     read_bits(r, quant);
     read_bits(r, weights);
@@ -184,7 +186,7 @@ int sc_config_quant_files(struct sc_model *m, struct sc_repo *repo, struct sc_er
         const char *path, *inside, *method;
     } files[] = {
         {"hf_quant_config.json", "quantization", "modelopt"},
-        {"quantize_config.json", NULL,           "gptq"    },
+        {"quantize_config.json", NULL, "gptq"},
     };
     for (size_t i = 0; i < SC_COUNT(files); i++) {
         const char *method = m->config.quant_method;

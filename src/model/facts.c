@@ -60,8 +60,9 @@ int sc_text_open(struct sc_model *m, struct sc_repo *repo, const char *path, uin
     if (code == SCRUPLE_ENOTFOUND)
         return 0;
     if (code == 0 && whole && t->source->size > max)
-        code = sc_fail(&why, SCRUPLE_ELIMIT, "it has %" PRIu64 " bytes, at most %" PRIu64
-                       " are read", t->source->size, max);
+        code =
+            sc_fail(&why, SCRUPLE_ELIMIT, "it has %" PRIu64 " bytes, at most %" PRIu64 " are read",
+                    t->source->size, max);
     if (code == 0)
         code = text_bytes(t, (size_t)SC_MIN(t->source->size, max), &why);
     if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED) {
@@ -108,8 +109,7 @@ static bool walk_on(struct sc_json *j, struct walk *w, struct sc_str *key)
     if (w->begun && !sc_json_char(j, ',', "expected ',' or the end of the object or list"))
         return false;
     w->begun = true;
-    return w->closer == ']' ||
-           (sc_json_string(j, key) && sc_json_char(j, ':', "expected ':'"));
+    return w->closer == ']' || (sc_json_string(j, key) && sc_json_char(j, ':', "expected ':'"));
 }
 
 /* Items of a list or object; 0 for any other value. */
@@ -341,16 +341,15 @@ static int read_older(struct sc_model *m, struct sc_repo *repo, struct sc_error 
 static int read_tokenizer_files(struct sc_model *m, struct sc_repo *repo, struct sc_error *e)
 {
     struct sc_tokenizer_facts *t = &m->tokenizer;
-    const bool pipeline = !sc_repo_find(repo, "tokenizer.json") &&
-                          sc_repo_find(repo, "tokenizer/tokenizer.json");
+    const bool pipeline =
+        !sc_repo_find(repo, "tokenizer.json") && sc_repo_find(repo, "tokenizer/tokenizer.json");
     TRY(read_tokenizer_json(m, repo, pipeline ? "tokenizer/tokenizer.json" : "tokenizer.json", e));
     if (!t->type && !t->vocabulary)
         TRY(read_older(m, repo, e));
     TRY(read_special(m, repo,
                      pipeline ? "tokenizer/tokenizer_config.json" : "tokenizer_config.json", e));
-    TRY(read_special(m, repo,
-                     pipeline ? "tokenizer/special_tokens_map.json" : "special_tokens_map.json",
-                     e));
+    TRY(read_special(
+        m, repo, pipeline ? "tokenizer/special_tokens_map.json" : "special_tokens_map.json", e));
     t->chat_template |= sc_repo_find(repo, "chat_template.jinja") != NULL ||
                         sc_repo_find(repo, "chat_template.json") != NULL;
     return 0;
@@ -375,8 +374,8 @@ static int read_gguf_keys(struct sc_model *m, struct sc_error *e)
         const char *key;
         const char **out;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id",     &t->bos},
-        {"tokenizer.ggml.eos_token_id",     &t->eos},
+        {"tokenizer.ggml.bos_token_id", &t->bos},
+        {"tokenizer.ggml.eos_token_id", &t->eos},
         {"tokenizer.ggml.padding_token_id", &t->pad},
         {"tokenizer.ggml.unknown_token_id", &t->unk},
     };
@@ -401,8 +400,7 @@ static int read_gguf_keys(struct sc_model *m, struct sc_error *e)
     for (size_t i = 0; i < c->n_metas; i++) {
         const struct sc_value *v = &c->metas[i].value;
         for (size_t k = 0; k < SC_COUNT(ids); k++)
-            if (v->kind == SC_VALUE_UINT && !*ids[k].out &&
-                sc_str_is(c->metas[i].key, ids[k].key))
+            if (v->kind == SC_VALUE_UINT && !*ids[k].out && sc_str_is(c->metas[i].key, ids[k].key))
                 TRY(gguf_token(m, tokens, v->as.u, ids[k].out, e));
     }
     return 0;

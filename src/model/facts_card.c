@@ -44,10 +44,10 @@ static bool front_matter(const struct sc_text *t, struct sc_str *out)
 struct card {
     struct sc_model *m;
     struct sc_buf languages, tags;
-    struct sc_str key;  /* in the arena; of the value that comes next */
-    unsigned depth;     /* open mappings and lists */
-    bool value, list;   /* the next scalar at depth 1 is a value; depth 2 is a list of values */
-    const char *why;    /* set when the card cannot be used */
+    struct sc_str key; /* in the arena; of the value that comes next */
+    unsigned depth;    /* open mappings and lists */
+    bool value, list;  /* the next scalar at depth 1 is a value; depth 2 is a list of values */
+    const char *why;   /* set when the card cannot be used */
 };
 
 static void append(struct sc_buf *b, struct sc_str s)
@@ -73,11 +73,11 @@ static int take(struct card *c, struct sc_str s, struct sc_error *e)
         const char *key;
         const char **out;
     } words[] = {
-        {"license",             &f->license            },
-        {"license_name",        &f->license_name       },
+        {"license", &f->license},
+        {"license_name", &f->license_name},
         {"base_model_relation", &f->base_model_relation},
-        {"pipeline_tag",        &f->pipeline           },
-        {"library_name",        &f->library            },
+        {"pipeline_tag", &f->pipeline},
+        {"library_name", &f->library},
     };
     for (size_t i = 0; i < SC_COUNT(words); i++)
         if (sc_str_is(c->key, words[i].key))
@@ -95,8 +95,8 @@ static int take(struct card *c, struct sc_str s, struct sc_error *e)
 
 static int on_scalar(struct card *c, const yaml_event_t *event, struct sc_error *e)
 {
-    const struct sc_str s = sc_str((const char *)event->data.scalar.value,
-                                   event->data.scalar.length);
+    const struct sc_str s =
+        sc_str((const char *)event->data.scalar.value, event->data.scalar.length);
     if (c->depth == 0) {
         c->why = "the front matter is no mapping";
     } else if (c->depth == 1 && !c->value) {

@@ -47,7 +47,10 @@ struct suffix {
     uint8_t slot; /* enum sc_fold_slot */
 };
 
-#define S(text, form, slot) {text, sizeof(text) - 1, form, SC_SLOT_##slot}
+#define S(text, form, slot)                                                                        \
+    {                                                                                              \
+        text, sizeof(text) - 1, form, SC_SLOT_##slot                                               \
+    }
 /* Whole segments first: they win over endings. Longer endings stand before those they contain. */
 static const struct suffix suffixes[] = {
     S("weight_format", BESIDE, WEIGHT_FORMAT),
@@ -147,25 +150,25 @@ static const struct suffix nested_weights[] = {
 
 /* ------------------------------------------------------------------------------- grouping --- */
 struct group {
-    uint32_t entry;    /* whose name begins with the stem */
+    uint32_t entry; /* whose name begins with the stem */
     uint32_t stem_len;
-    uint32_t first;    /* member + 1; 0: none */
-    bool decided;      /* the layouts have seen it */
+    uint32_t first; /* member + 1; 0: none */
+    bool decided;   /* the layouts have seen it */
 };
 #define TAKEN UINT8_MAX /* in `slot`: already part of a folded tensor */
 struct finder {
     struct sc_fold fold;
     const struct sc_catalog *c;
-    uint64_t lengths[256];    /* by last character: bit n set when a suffix may have n bytes */
-    uint8_t head[256];        /* by last character: first suffix + 1 */
+    uint64_t lengths[256]; /* by last character: bit n set when a suffix may have n bytes */
+    uint8_t head[256];     /* by last character: first suffix + 1 */
     uint8_t chain[SC_COUNT(suffixes)]; /* the next suffix + 1 with that last character */
     struct group *groups;
     size_t n_groups, groups_cap;
-    bool any_bare;            /* a stem that is a whole name */
-    struct sc_index index;    /* stem -> group */
-    uint32_t *group_of;       /* by entry: group + 1; 0: none */
-    uint32_t *next;           /* by entry: next member + 1 */
-    uint8_t *slot;            /* by entry: enum sc_fold_slot, or TAKEN */
+    bool any_bare;         /* a stem that is a whole name */
+    struct sc_index index; /* stem -> group */
+    uint32_t *group_of;    /* by entry: group + 1; 0: none */
+    uint32_t *next;        /* by entry: next member + 1 */
+    uint8_t *slot;         /* by entry: enum sc_fold_slot, or TAKEN */
 };
 
 _Static_assert(SC_COUNT(suffixes) < UINT8_MAX, "chains hold suffixes in bytes");
@@ -283,8 +286,7 @@ static void join(struct finder *f, uint32_t group, uint32_t i, uint8_t slot)
     g->first = i + 1;
 }
 
-static int enter(struct finder *f, uint32_t i, struct sc_str stem, uint8_t slot,
-                 struct sc_error *e)
+static int enter(struct finder *f, uint32_t i, struct sc_str stem, uint8_t slot, struct sc_error *e)
 {
     const uint64_t hash = sc_hash(stem.p, stem.n);
     uint32_t group = find_group(f, stem, hash);
@@ -379,24 +381,15 @@ static const struct {
     uint8_t key; /* enum sc_fold_slot */
     sc_fold_fn *fn;
 } layouts[] = {
-    {SC_SLOT_BLOCKS,       sc_fold_gpt_oss },
-    {SC_SLOT_QWEIGHT,      sc_fold_gptq_awq},
-    {SC_SLOT_PACKED,       sc_fold_packed  },
-    {SC_SLOT_ABSMAX,       sc_fold_bnb4    },
-    {SC_SLOT_SCB,          sc_fold_bnb8    },
-    {SC_SLOT_SCALE_INV,    sc_fold_float   },
-    {SC_SLOT_WEIGHT_SCALE, sc_fold_float   },
-    {SC_SLOT_SCALE,        sc_fold_float   },
-    {SC_SLOT_QSCALE,       sc_fold_float   },
-    {SC_SLOT_SCALES,       sc_fold_mlx     },
-    {SC_SLOT_HQQ_W_Q,      sc_fold_hqq     },
-    {SC_SLOT_AQLM_CODES,   sc_fold_aqlm    },
-    {SC_SLOT_QUIP_QIDXS,   sc_fold_quip    },
-    {SC_SLOT_EXL2_Q_WEIGHT,sc_fold_exl2    },
-    {SC_SLOT_EXL3_TRELLIS, sc_fold_exl3    },
-    {SC_SLOT_VPTQ_INDICES, sc_fold_vptq    },
-    {SC_SLOT_SPQR_DENSE,   sc_fold_spqr    },
-    {SC_SLOT_AO_QDATA,     sc_fold_torchao },
+    {SC_SLOT_BLOCKS, sc_fold_gpt_oss},     {SC_SLOT_QWEIGHT, sc_fold_gptq_awq},
+    {SC_SLOT_PACKED, sc_fold_packed},      {SC_SLOT_ABSMAX, sc_fold_bnb4},
+    {SC_SLOT_SCB, sc_fold_bnb8},           {SC_SLOT_SCALE_INV, sc_fold_float},
+    {SC_SLOT_WEIGHT_SCALE, sc_fold_float}, {SC_SLOT_SCALE, sc_fold_float},
+    {SC_SLOT_QSCALE, sc_fold_float},       {SC_SLOT_SCALES, sc_fold_mlx},
+    {SC_SLOT_HQQ_W_Q, sc_fold_hqq},        {SC_SLOT_AQLM_CODES, sc_fold_aqlm},
+    {SC_SLOT_QUIP_QIDXS, sc_fold_quip},    {SC_SLOT_EXL2_Q_WEIGHT, sc_fold_exl2},
+    {SC_SLOT_EXL3_TRELLIS, sc_fold_exl3},  {SC_SLOT_VPTQ_INDICES, sc_fold_vptq},
+    {SC_SLOT_SPQR_DENSE, sc_fold_spqr},    {SC_SLOT_AO_QDATA, sc_fold_torchao},
 };
 
 /* The same dimensions once: most modules of a model share a few shapes. */
@@ -406,8 +399,8 @@ struct shape_memo {
     unsigned turn;
 };
 
-static const uint64_t *keep_shape(struct sc_model *m, struct shape_memo *memo,
-                                  const uint64_t *dims, size_t rank)
+static const uint64_t *keep_shape(struct sc_model *m, struct shape_memo *memo, const uint64_t *dims,
+                                  size_t rank)
 {
     for (size_t i = 0; i < SC_COUNT(memo->dims); i++) {
         if (memo->dims[i] && memo->rank[i] == rank &&
@@ -519,8 +512,8 @@ static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc
     if (!sc_product(p->shape, p->rank, &t.parameters))
         return 0; /* no such tensor can exist */
     TRY(name_of(f, g, p, &t, e));
-    const bool same = p->rank == main->rank &&
-                      memcmp(p->shape, main->shape, p->rank * sizeof p->shape[0]) == 0;
+    const bool same =
+        p->rank == main->rank && memcmp(p->shape, main->shape, p->rank * sizeof p->shape[0]) == 0;
     t.shape = same ? main->shape : keep_shape(m, memo, p->shape, p->rank);
     if (!t.shape)
         return sc_fail_memory(e);
@@ -592,20 +585,11 @@ static int learn_types(struct finder *f, struct sc_error *e)
         const char *name;
         uint8_t type;
     } known[] = {
-        {"F16",   SC_TYPE_FLOAT},
-        {"BF16",  SC_TYPE_FLOAT},
-        {"F32",   SC_TYPE_FLOAT},
-        {"F64",   SC_TYPE_FLOAT},
-        {"F4",    SC_TYPE_F4   },
-        {"F4_X2", SC_TYPE_F4_X2},
-        {"U8",    SC_TYPE_U8   },
-        {"I8",    SC_TYPE_I8   },
-        {"I16",   SC_TYPE_INT  },
-        {"I32",   SC_TYPE_INT  },
-        {"I64",   SC_TYPE_INT  },
-        {"U16",   SC_TYPE_INT  },
-        {"U64",   SC_TYPE_INT  },
-        {"U32",   SC_TYPE_U32  },
+        {"F16", SC_TYPE_FLOAT}, {"BF16", SC_TYPE_FLOAT}, {"F32", SC_TYPE_FLOAT},
+        {"F64", SC_TYPE_FLOAT}, {"F4", SC_TYPE_F4},      {"F4_X2", SC_TYPE_F4_X2},
+        {"U8", SC_TYPE_U8},     {"I8", SC_TYPE_I8},      {"I16", SC_TYPE_INT},
+        {"I32", SC_TYPE_INT},   {"I64", SC_TYPE_INT},    {"U16", SC_TYPE_INT},
+        {"U64", SC_TYPE_INT},   {"U32", SC_TYPE_U32},
     };
     const size_t n = sc_codec_count();
     f->fold.types = sc_calloc(n, 1);

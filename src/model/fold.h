@@ -17,12 +17,12 @@
     X(PACKED, WEIGHT, PLAIN)                                                                       \
     X(BLOCKS, WEIGHT, PLAIN)                                                                       \
     X(QWEIGHT, WEIGHT, PLAIN)                                                                      \
-    X(SCALE_INV, SCALE, PLAIN)     /* _scale_inv */                                                \
-    X(WEIGHT_SCALE, SCALE, PLAIN)  /* _scale of the weight */                                      \
-    X(SCALE, SCALE, PLAIN)         /* .scale beside the weight */                                  \
-    X(QSCALE, SCALE, PLAIN)        /* .qscale_weight */                                            \
-    X(SCALES, SCALE, PLAIN)        /* .scales */                                                   \
-    X(BLOCK_SCALES, SCALE, PLAIN)  /* _scales beside _blocks */                                    \
+    X(SCALE_INV, SCALE, PLAIN)    /* _scale_inv */                                                 \
+    X(WEIGHT_SCALE, SCALE, PLAIN) /* _scale of the weight */                                       \
+    X(SCALE, SCALE, PLAIN)        /* .scale beside the weight */                                   \
+    X(QSCALE, SCALE, PLAIN)       /* .qscale_weight */                                             \
+    X(SCALES, SCALE, PLAIN)       /* .scales */                                                    \
+    X(BLOCK_SCALES, SCALE, PLAIN) /* _scales beside _blocks */                                     \
     X(SCB, SCALE, PLAIN)                                                                           \
     X(ABSMAX, SCALE, PLAIN)                                                                        \
     X(SCALE_2, SCALE_2, PLAIN)                                                                     \
@@ -113,7 +113,7 @@ enum sc_fold_type {
     SC_TYPE_F4_X2, /* shape counts bytes */
     SC_TYPE_U8,
     SC_TYPE_I8,
-    SC_TYPE_INT,   /* I16, I32, I64, U16, U64 */
+    SC_TYPE_INT, /* I16, I32, I64, U16, U64 */
     SC_TYPE_U32,
     SC_TYPE_BLOCK,
 };
@@ -121,7 +121,7 @@ enum sc_fold_type {
 struct sc_fold {
     struct sc_model *m;
     const struct sc_catalog *c;
-    uint8_t *types;         /* enum sc_fold_type by codec id */
+    uint8_t *types; /* enum sc_fold_type by codec id */
     size_t n_types;
     struct sc_source *file; /* the file that was read last; NULL: it could not be opened */
     uint32_t file_index;    /* UINT32_MAX: none yet */
@@ -137,9 +137,8 @@ static inline bool sc_has(const struct sc_fold_group *g, enum sc_fold_slot slot)
 {
     return g->slot[slot] != SC_NO_ENTRY;
 }
-static inline const struct sc_entry *sc_part_of(const struct sc_fold *f,
-                                                const struct sc_fold_group *g,
-                                                enum sc_fold_slot slot)
+static inline const struct sc_entry *
+sc_part_of(const struct sc_fold *f, const struct sc_fold_group *g, enum sc_fold_slot slot)
 {
     return &f->c->entries[g->slot[slot]];
 }
@@ -150,22 +149,22 @@ static inline enum sc_fold_type sc_type_of(const struct sc_fold *f, const struct
 
 /* What a layout makes of a group. */
 struct sc_fold_pick {
-    const char *dtype;          /* a constant, or a name in the codec table */
+    const char *dtype; /* a constant, or a name in the codec table */
     uint64_t shape[SC_MAX_RANK];
     uint16_t group;
     uint8_t rank, layout, bits;
-    uint8_t main;               /* slot that holds the codes */
-    bool take[SC_SLOT_COUNT];   /* slots that become parts; main is implied */
+    uint8_t main;             /* slot that holds the codes */
+    bool take[SC_SLOT_COUNT]; /* slots that become parts; main is implied */
 };
 
 /* A layout looks at the group and fills *p. 1: the parts belong together; 0: they do not fit;
  * negative: an error that ends the opening. *p is cleared before the call, main is WEIGHT. */
 typedef int sc_fold_fn(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fold_pick *p,
                        struct sc_error *e);
-sc_fold_fn sc_fold_float, sc_fold_gpt_oss, sc_fold_packed;             /* fold_float.c */
-sc_fold_fn sc_fold_gptq_awq, sc_fold_mlx, sc_fold_bnb8, sc_fold_bnb4;  /* fold_int.c */
+sc_fold_fn sc_fold_float, sc_fold_gpt_oss, sc_fold_packed;            /* fold_float.c */
+sc_fold_fn sc_fold_gptq_awq, sc_fold_mlx, sc_fold_bnb8, sc_fold_bnb4; /* fold_int.c */
 sc_fold_fn sc_fold_hqq, sc_fold_aqlm, sc_fold_quip, sc_fold_exl2, sc_fold_exl3, sc_fold_vptq,
-    sc_fold_spqr, sc_fold_torchao;                                     /* fold_opaque.c */
+    sc_fold_spqr, sc_fold_torchao; /* fold_opaque.c */
 
 /* fold_int.c: compressed-tensors words; p->main is SC_SLOT_PACKED. */
 sc_fold_fn sc_fold_ct_words;

@@ -180,8 +180,8 @@ static int eight(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fol
     const struct sc_entry *s = sc_part_of(f, g, scale);
     const enum sc_fold_type type = sc_type_of(f, s);
     const bool is_int = sc_type_of(f, w) == SC_TYPE_I8;
-    if (w->rank == 0 || (type != SC_TYPE_FLOAT && (is_int || (type != SC_TYPE_E8M0 &&
-                                                              type != SC_TYPE_U8))))
+    if (w->rank == 0 ||
+        (type != SC_TYPE_FLOAT && (is_int || (type != SC_TYPE_E8M0 && type != SC_TYPE_U8))))
         return 0;
     memcpy(p->shape, w->shape, w->rank * sizeof p->shape[0]);
     p->rank = w->rank;
@@ -235,11 +235,9 @@ int sc_fold_float(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fo
     case SC_TYPE_F8:
         return eight(f, g, p, order[i]);
     case SC_TYPE_I8:
-        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) ||
-               eight(f, g, p, order[i]);
+        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) || eight(f, g, p, order[i]);
     case SC_TYPE_U8:
-        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) ||
-               bitnet(f, g, p, order[i]);
+        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) || bitnet(f, g, p, order[i]);
     case SC_TYPE_F4:
     case SC_TYPE_F4_X2:
         return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2);

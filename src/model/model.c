@@ -89,8 +89,8 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
     return o && o->check ? sc_model_check(m, e) : 0;
 }
 
-int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o,
-                       struct sc_model **out, struct sc_error *e)
+int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o, struct sc_model **out,
+                       struct sc_error *e)
 {
     *out = NULL;
     struct sc_model *m = sc_calloc(1, sizeof *m);

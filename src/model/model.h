@@ -18,19 +18,19 @@
 /* --------------------------------------------------------------------- logical tensors --- */
 enum sc_layout {
     SC_LAYOUT_PLAIN,
-    SC_LAYOUT_GGML,        /* the block type carries its scales */
-    SC_LAYOUT_FP8,         /* weight * scale: per tensor, channel or block */
-    SC_LAYOUT_CT_PACK,     /* compressed-tensors pack-quantized */
-    SC_LAYOUT_CT_INT,      /* compressed-tensors int-quantized */
-    SC_LAYOUT_NVFP4,       /* ModelOpt and compressed-tensors */
-    SC_LAYOUT_MXFP4,       /* gpt-oss blocks/scales, compressed-tensors, DeepSeek-V4 experts */
+    SC_LAYOUT_GGML,    /* the block type carries its scales */
+    SC_LAYOUT_FP8,     /* weight * scale: per tensor, channel or block */
+    SC_LAYOUT_CT_PACK, /* compressed-tensors pack-quantized */
+    SC_LAYOUT_CT_INT,  /* compressed-tensors int-quantized */
+    SC_LAYOUT_NVFP4,   /* ModelOpt and compressed-tensors */
+    SC_LAYOUT_MXFP4,   /* gpt-oss blocks/scales, compressed-tensors, DeepSeek-V4 experts */
     SC_LAYOUT_GPTQ,
     SC_LAYOUT_AWQ,
     SC_LAYOUT_BNB_INT8,
-    SC_LAYOUT_BNB_4BIT,    /* nf4 and fp4, single or double quantised */
+    SC_LAYOUT_BNB_4BIT, /* nf4 and fp4, single or double quantised */
     SC_LAYOUT_MLX,
     SC_LAYOUT_BITNET,
-    SC_LAYOUT_HQQ,         /* from here on: recognised, cannot be decoded */
+    SC_LAYOUT_HQQ, /* from here on: recognised, cannot be decoded */
     SC_LAYOUT_AQLM,
     SC_LAYOUT_QUIP,
     SC_LAYOUT_EXL2,
@@ -54,11 +54,11 @@ enum sc_part {
     SC_PART_SCALE,
     SC_PART_SCALE_2, /* NVFP4 tensor scale, bnb nested_absmax */
     SC_PART_ZERO,
-    SC_PART_BIAS,    /* MLX biases */
-    SC_PART_ORDER,   /* g_idx, q_invperm */
-    SC_PART_SHAPE,   /* weight_shape */
-    SC_PART_MAP,     /* quant_map, codebooks */
-    SC_PART_STATE,   /* bnb quant_state and other descriptions */
+    SC_PART_BIAS,  /* MLX biases */
+    SC_PART_ORDER, /* g_idx, q_invperm */
+    SC_PART_SHAPE, /* weight_shape */
+    SC_PART_MAP,   /* quant_map, codebooks */
+    SC_PART_STATE, /* bnb quant_state and other descriptions */
     SC_PART_OTHER,
 };
 
@@ -66,11 +66,22 @@ enum sc_role {
     SC_ROLE_OTHER,
     SC_ROLE_EMBEDDING,
     SC_ROLE_POSITION,
-    SC_ROLE_OUTPUT,      /* lm_head */
+    SC_ROLE_OUTPUT, /* lm_head */
     SC_ROLE_NORM,
-    SC_ROLE_Q, SC_ROLE_K, SC_ROLE_V, SC_ROLE_O,
-    SC_ROLE_QKV, SC_ROLE_KV, SC_ROLE_Q_A, SC_ROLE_Q_B, SC_ROLE_KV_A, SC_ROLE_KV_B,
-    SC_ROLE_GATE, SC_ROLE_UP, SC_ROLE_DOWN, SC_ROLE_GATE_UP,
+    SC_ROLE_Q,
+    SC_ROLE_K,
+    SC_ROLE_V,
+    SC_ROLE_O,
+    SC_ROLE_QKV,
+    SC_ROLE_KV,
+    SC_ROLE_Q_A,
+    SC_ROLE_Q_B,
+    SC_ROLE_KV_A,
+    SC_ROLE_KV_B,
+    SC_ROLE_GATE,
+    SC_ROLE_UP,
+    SC_ROLE_DOWN,
+    SC_ROLE_GATE_UP,
     SC_ROLE_ROUTER,
     SC_ROLE_CONV,
     SC_ROLE_SSM,
@@ -81,8 +92,15 @@ extern const char *const sc_role_names[SC_ROLE_COUNT]; /* "q_proj", "router", ..
 
 enum sc_tower {
     SC_TOWER_MAIN, /* decoder-only text model, or a model with one tower */
-    SC_TOWER_VISION, SC_TOWER_AUDIO, SC_TOWER_TEXT, SC_TOWER_ENCODER, SC_TOWER_DECODER,
-    SC_TOWER_PROJECTOR, SC_TOWER_MTP, SC_TOWER_UNET, SC_TOWER_VAE,
+    SC_TOWER_VISION,
+    SC_TOWER_AUDIO,
+    SC_TOWER_TEXT,
+    SC_TOWER_ENCODER,
+    SC_TOWER_DECODER,
+    SC_TOWER_PROJECTOR,
+    SC_TOWER_MTP,
+    SC_TOWER_UNET,
+    SC_TOWER_VAE,
     SC_TOWER_COUNT
 };
 extern const char *const sc_tower_names[SC_TOWER_COUNT];
@@ -92,19 +110,19 @@ struct sc_tensor {
     const uint64_t *shape; /* (rank) logical */
     const char *dtype;     /* "BF16", "F8_E4M3", "Q4_K", "INT4", "NF4", "NVFP4", ... */
     uint64_t parameters;
-    uint64_t bytes;        /* stored bytes of all parts */
+    uint64_t bytes; /* stored bytes of all parts */
     uint32_t name_len;
-    uint32_t main;         /* entry that holds the codes */
-    uint32_t first_part;   /* into model->parts; parts[first_part] is main */
-    uint16_t n_parts;      /* 1: plain */
-    uint16_t group;        /* elements per scale along K; 0: unknown or one a tensor, 65535: row */
+    uint32_t main;       /* entry that holds the codes */
+    uint32_t first_part; /* into model->parts; parts[first_part] is main */
+    uint16_t n_parts;    /* 1: plain */
+    uint16_t group;      /* elements per scale along K; 0: unknown or one a tensor, 65535: row */
     uint8_t rank;
-    uint8_t layout;        /* enum sc_layout */
-    uint8_t bits;          /* of one code; 0: not one number, or not folded */
-    uint8_t role;          /* enum sc_role */
-    uint8_t tower;         /* enum sc_tower */
-    int32_t layer;         /* -1: none */
-    int32_t expert;        /* -1: none (or all of them stacked) */
+    uint8_t layout; /* enum sc_layout */
+    uint8_t bits;   /* of one code; 0: not one number, or not folded */
+    uint8_t role;   /* enum sc_role */
+    uint8_t tower;  /* enum sc_tower */
+    int32_t layer;  /* -1: none */
+    int32_t expert; /* -1: none (or all of them stacked) */
 };
 struct sc_tensor_part {
     uint32_t entry;
@@ -123,7 +141,7 @@ struct sc_config {
     const char *source;       /* file the facts are from: "config.json"; NULL: there is none */
     const char *architecture; /* "Qwen3ForCausalLM", "llama" */
     const char *model_type;
-    const char *dtype;        /* torch_dtype */
+    const char *dtype; /* torch_dtype */
     uint64_t layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context, experts,
         experts_per_token, shared_experts, moe_intermediate, mtp_layers;
     double rope_theta, norm_eps;
@@ -160,7 +178,7 @@ struct sc_node {
     uint32_t parent;
     uint32_t first_child, next; /* SC_NO_NODE: none */
     uint32_t n_children;
-    uint32_t tensor;    /* index into model->tensors, or SC_NO_NODE */
+    uint32_t tensor; /* index into model->tensors, or SC_NO_NODE */
 };
 
 struct sc_model {
@@ -168,13 +186,14 @@ struct sc_model {
     char *label;               /* what the user opened */
     struct sc_tensor *tensors; /* logical, in natural order */
     struct sc_tensor_part *parts;
-    struct sc_node *nodes;     /* nodes[0] is the root */
+    struct sc_node *nodes; /* nodes[0] is the root */
     size_t n_tensors, n_parts, n_nodes;
     uint64_t bytes, parameters; /* totals over tensors */
     struct sc_config config;
     struct sc_tokenizer_facts tokenizer;
     struct sc_card_facts card;
-    struct sc_repo_file *files; /* of the folder; of a named file only what was opened, for `info` */
+    struct sc_repo_file
+        *files; /* of the folder; of a named file only what was opened, for `info` */
     size_t n_files;
     struct sc_arena arena;
     struct sc_io io;
@@ -182,8 +201,8 @@ struct sc_model {
 };
 
 /* Takes over the repository and closes it. */
-int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o,
-                       struct sc_model **out, struct sc_error *e);
+int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o, struct sc_model **out,
+                       struct sc_error *e);
 /* MODEL as design says: a local path, or "-". */
 int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_model **out,
                   struct sc_error *e);
@@ -234,28 +253,28 @@ void sc_filter_free(struct sc_filter *f);
 
 /* -------------------------------------------------------------------------- collapsed rows --- */
 struct sc_row {
-    const char *label;  /* outline arena; sanitising is the renderer's business */
+    const char *label; /* outline arena; sanitising is the renderer's business */
     uint32_t label_len;
     uint32_t depth;
-    uint32_t tensor;    /* a member of the row, or SC_NO_NODE: module row */
-    uint64_t count;     /* members the row stands for */
-    uint64_t bytes;     /* of one member: its tensor, or everything below a module row */
+    uint32_t tensor;     /* a member of the row, or SC_NO_NODE: module row */
+    uint64_t count;      /* members the row stands for */
+    uint64_t bytes;      /* of one member: its tensor, or everything below a module row */
     uint64_t parameters; /* of one member, likewise */
-    bool closed;        /* module row whose content --depth hides */
+    bool closed;         /* module row whose content --depth hides */
 };
 struct sc_outline {
     struct sc_row *rows;
     size_t n_rows, rows_cap;
-    size_t n_matched;         /* logical tensors that passed the filter */
+    size_t n_matched; /* logical tensors that passed the filter */
     uint64_t matched_bytes, matched_parameters;
     struct sc_arena arena;
 };
 enum sc_sort { SC_SORT_NAME, SC_SORT_SIZE };
 struct sc_outline_options {
     const struct sc_filter *filter;
-    uint32_t depth;    /* 0: all */
+    uint32_t depth; /* 0: all */
     enum sc_sort sort;
-    bool flat;         /* every tensor a row with its full name, nothing collapsed */
+    bool flat; /* every tensor a row with its full name, nothing collapsed */
 };
 int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o,
                     struct sc_outline *out, struct sc_error *e);

@@ -44,16 +44,11 @@ const char *const sc_role_names[SC_ROLE_COUNT] = {
 };
 
 const char *const sc_tower_names[SC_TOWER_COUNT] = {
-    [SC_TOWER_MAIN] = "main",
-    [SC_TOWER_VISION] = "vision",
-    [SC_TOWER_AUDIO] = "audio",
-    [SC_TOWER_TEXT] = "text",
-    [SC_TOWER_ENCODER] = "encoder",
-    [SC_TOWER_DECODER] = "decoder",
-    [SC_TOWER_PROJECTOR] = "projector",
-    [SC_TOWER_MTP] = "mtp",
-    [SC_TOWER_UNET] = "unet",
-    [SC_TOWER_VAE] = "vae",
+    [SC_TOWER_MAIN] = "main",           [SC_TOWER_VISION] = "vision",
+    [SC_TOWER_AUDIO] = "audio",         [SC_TOWER_TEXT] = "text",
+    [SC_TOWER_ENCODER] = "encoder",     [SC_TOWER_DECODER] = "decoder",
+    [SC_TOWER_PROJECTOR] = "projector", [SC_TOWER_MTP] = "mtp",
+    [SC_TOWER_UNET] = "unet",           [SC_TOWER_VAE] = "vae",
 };
 
 static const struct word *find_word(struct sc_str s)
@@ -283,17 +278,12 @@ static enum sc_tower component_tower(const char *component)
         const char *prefix;
         uint8_t tower;
     } known[] = {
-        {"unet",          SC_TOWER_UNET  },
-        {"prior",         SC_TOWER_UNET  },
-        {"controlnet",    SC_TOWER_UNET  },
-        {"vae",           SC_TOWER_VAE   },
-        {"vqvae",         SC_TOWER_VAE   },
-        {"movq",          SC_TOWER_VAE   },
-        {"text_encoder",  SC_TOWER_TEXT  },
-        {"image_encoder", SC_TOWER_VISION},
-        {"vision",        SC_TOWER_VISION},
-        {"safety_checker",SC_TOWER_VISION},
-        {"vocoder",       SC_TOWER_AUDIO },
+        {"unet", SC_TOWER_UNET},         {"prior", SC_TOWER_UNET},
+        {"controlnet", SC_TOWER_UNET},   {"vae", SC_TOWER_VAE},
+        {"vqvae", SC_TOWER_VAE},         {"movq", SC_TOWER_VAE},
+        {"text_encoder", SC_TOWER_TEXT}, {"image_encoder", SC_TOWER_VISION},
+        {"vision", SC_TOWER_VISION},     {"safety_checker", SC_TOWER_VISION},
+        {"vocoder", SC_TOWER_AUDIO},
     };
     for (size_t i = 0; i < SC_COUNT(known); i++)
         if (strncmp(component, known[i].prefix, strlen(known[i].prefix)) == 0)

@@ -229,37 +229,41 @@ static const struct rename at_top[] = {
 
 /* clang-format on */
 static const char *const wrappers[] = {
-    "state_dict", "model_state_dict", "model",     "module", "transformer", "base_model",
-    "_orig_mod",  "backbone",         "gpt_neox",  "bert",   "roberta",     "language_model",
-    "thinker",    "_fsdp_wrapped_module",
+    "state_dict",  "model_state_dict",
+    "model",       "module",
+    "transformer", "base_model",
+    "_orig_mod",   "backbone",
+    "gpt_neox",    "bert",
+    "roberta",     "language_model",
+    "thinker",     "_fsdp_wrapped_module",
 };
 
 static const struct {
     const char *word, *tower;
     bool gguf; /* only where sc_gguf_tower() agrees */
 } towers[] = {
-    {"v",                     "vision",    true },
-    {"a",                     "audio",     true },
-    {"mm",                    "projector", true },
-    {"enc",                   "encoder",   true },
-    {"dec",                   "decoder",   true },
-    {"vision_tower",          "vision",    false},
-    {"vision_model",          "vision",    false},
-    {"visual",                "vision",    false},
-    {"audio_tower",           "audio",     false},
+    {"v", "vision", true},
+    {"a", "audio", true},
+    {"mm", "projector", true},
+    {"enc", "encoder", true},
+    {"dec", "decoder", true},
+    {"vision_tower", "vision", false},
+    {"vision_model", "vision", false},
+    {"visual", "vision", false},
+    {"audio_tower", "audio", false},
     {"multi_modal_projector", "projector", false},
-    {"mm_projector",          "projector", false},
-    {"text_model",            "text",      false},
-    {"encoder",               "encoder",   false},
-    {"decoder",               "decoder",   false},
-    {"mtp",                   "mtp",       false},
+    {"mm_projector", "projector", false},
+    {"text_model", "text", false},
+    {"encoder", "encoder", false},
+    {"decoder", "decoder", false},
+    {"mtp", "mtp", false},
 };
 /* Behind a vision, audio or text tower. */
 static const char *const tower_wrappers[] = {"vision_model", "text_model", "model", "transformer",
                                              "encoder"};
 
-static const char *const layer_words[] = {"layers", "layer", "h", "blocks", "block", "blk",
-                                          "resblocks"};
+static const char *const layer_words[] = {"layers", "layer", "h",        "blocks",
+                                          "block",  "blk",   "resblocks"};
 
 #define MAX_WORDS 48
 struct words {
@@ -362,8 +366,7 @@ static size_t put_tower(struct sc_buf *out, const struct words *w, size_t i)
         sc_buf_putc(out, '.');
         const bool stack = strstr(towers[k].tower, "coder") != NULL; /* wraps nothing */
         i++;
-        while (!stack && i + 1 < w->n &&
-               one_of(w->at[i], tower_wrappers, SC_COUNT(tower_wrappers)))
+        while (!stack && i + 1 < w->n && one_of(w->at[i], tower_wrappers, SC_COUNT(tower_wrappers)))
             i++;
         return i;
     }

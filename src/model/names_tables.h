@@ -22,8 +22,8 @@ enum does {
 
 struct word {
     const char *text;
-    uint8_t does;  /* enum does */
-    uint8_t tower; /* enum sc_tower; MAIN: none */
+    uint8_t does;                                  /* enum does */
+    uint8_t tower;                                 /* enum sc_tower; MAIN: none */
     uint8_t role, in_attn, in_mlp, in_ssm, at_top; /* enum sc_role; OTHER: none */
     bool gguf; /* the tower counts only where sc_gguf_tower() agrees */
 };

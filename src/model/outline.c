@@ -292,12 +292,15 @@ static int add_row(struct maker *k, struct sc_str label, uint32_t indent, uint32
 {
     struct sc_outline *o = k->out;
     TRY(sc_grow(&o->rows, &o->rows_cap, o->n_rows + 1, sizeof o->rows[0], e));
-    struct sc_row row = {.label = label.p, .label_len = (uint32_t)label.n, .depth = indent,
-                         .tensor = tensor, .count = count, .closed = closed};
+    struct sc_row row = {.label = label.p,
+                         .label_len = (uint32_t)label.n,
+                         .depth = indent,
+                         .tensor = tensor,
+                         .count = count,
+                         .closed = closed};
     row.bytes = tensor == SC_NO_NODE ? k->bytes[node] : k->m->tensors[tensor].bytes;
-    row.parameters =
-        tensor == SC_NO_NODE ? k->parameters[node]
-                             : sc_tensor_counted(k->m, &k->m->tensors[tensor]);
+    row.parameters = tensor == SC_NO_NODE ? k->parameters[node]
+                                          : sc_tensor_counted(k->m, &k->m->tensors[tensor]);
     o->rows[o->n_rows++] = row;
     return 0;
 }

@@ -21,11 +21,11 @@ enum { FEW = 12 };
 struct builder {
     struct sc_model *m;
     size_t nodes_cap;
-    struct sc_index index;  /* (parent, label) -> node, of crowded parents */
-    uint32_t *last_child;   /* (nodes_cap) to append in constant time */
+    struct sc_index index; /* (parent, label) -> node, of crowded parents */
+    uint32_t *last_child;  /* (nodes_cap) to append in constant time */
     size_t last_cap;
-    uint32_t *path;         /* (path_len) nodes of the name before */
-    uint32_t *path_end;     /* (path_len) where each node's label ends in that name */
+    uint32_t *path;     /* (path_len) nodes of the name before */
+    uint32_t *path_end; /* (path_len) where each node's label ends in that name */
     size_t path_len, path_cap, path_end_cap;
 };
 
@@ -43,9 +43,12 @@ static int add_node(struct builder *b, uint32_t parent, struct sc_str label, uin
     TRY(sc_grow(&m->nodes, &b->nodes_cap, m->n_nodes + 1, sizeof m->nodes[0], e));
     TRY(sc_grow(&b->last_child, &b->last_cap, m->n_nodes + 1, sizeof b->last_child[0], e));
     const uint32_t id = (uint32_t)m->n_nodes++;
-    m->nodes[id] = (struct sc_node){.label = label.p, .label_len = (uint32_t)label.n,
-                                    .parent = parent, .first_child = SC_NO_NODE,
-                                    .next = SC_NO_NODE, .tensor = SC_NO_NODE};
+    m->nodes[id] = (struct sc_node){.label = label.p,
+                                    .label_len = (uint32_t)label.n,
+                                    .parent = parent,
+                                    .first_child = SC_NO_NODE,
+                                    .next = SC_NO_NODE,
+                                    .tensor = SC_NO_NODE};
     b->last_child[id] = SC_NO_NODE;
     if (parent != SC_NO_NODE) {
         struct sc_node *above = &m->nodes[parent];

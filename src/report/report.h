@@ -31,14 +31,26 @@ int sc_out_finish(struct sc_out *o); /* flush, free; status */
 
 struct sc_term {
     bool colour;
-    bool ascii;      /* no characters outside ASCII: foreign ones become \u{..} */
-    size_t width;    /* columns; values of fields are cut there, tables never; 0: unlimited */
+    bool ascii;   /* no characters outside ASCII: foreign ones become \u{..} */
+    size_t width; /* columns; values of fields are cut there, tables never; 0: unlimited */
 };
 /* Colours by meaning, as in `we`: 256-colour codes. */
 enum sc_colour {
-    SC_COLOUR_NONE, SC_COLOUR_MODULE, SC_COLOUR_TENSOR, SC_COLOUR_SHAPE, SC_COLOUR_SHAPE_X,
-    SC_COLOUR_DTYPE, SC_COLOUR_SIZE, SC_COLOUR_PERCENT, SC_COLOUR_UNIT, SC_COLOUR_REPO,
-    SC_COLOUR_GOOD, SC_COLOUR_WARNING, SC_COLOUR_ERROR, SC_COLOUR_KEY, SC_COLOUR_COUNT
+    SC_COLOUR_NONE,
+    SC_COLOUR_MODULE,
+    SC_COLOUR_TENSOR,
+    SC_COLOUR_SHAPE,
+    SC_COLOUR_SHAPE_X,
+    SC_COLOUR_DTYPE,
+    SC_COLOUR_SIZE,
+    SC_COLOUR_PERCENT,
+    SC_COLOUR_UNIT,
+    SC_COLOUR_REPO,
+    SC_COLOUR_GOOD,
+    SC_COLOUR_WARNING,
+    SC_COLOUR_ERROR,
+    SC_COLOUR_KEY,
+    SC_COLOUR_COUNT
 };
 void sc_colour_on(struct sc_buf *b, const struct sc_term *t, enum sc_colour c);
 void sc_colour_off(struct sc_buf *b, const struct sc_term *t);
@@ -51,11 +63,11 @@ void sc_out_bytes(struct sc_out *o, const struct sc_term *t, enum sc_colour c, u
 
 /* "336.5 KB" after quant.md A7: below 1000 "N B", else one decimal and KB MB GB TB PB EB. */
 void sc_format_bytes(uint64_t bytes, char out[32]);
-void sc_format_percent(double percent, char out[32]);     /* "12.3" */
-void sc_format_parameters(uint64_t n, char out[32]);      /* "684.5B", "7.2M", "12K", "7" */
-void sc_format_count(uint64_t n, char out[32]);           /* "91,991" */
+void sc_format_percent(double percent, char out[32]);          /* "12.3" */
+void sc_format_parameters(uint64_t n, char out[32]);           /* "684.5B", "7.2M", "12K", "7" */
+void sc_format_count(uint64_t n, char out[32]);                /* "91,991" */
 void sc_format_fixed(double v, unsigned digits, char out[64]); /* "4.25"; "-" if not finite */
-size_t sc_format_u64(uint64_t n, char out[24]);           /* "91991"; its length */
+size_t sc_format_u64(uint64_t n, char out[24]);                /* "91991"; its length */
 void sc_format_double(double v, char out[40]); /* 17 digits, shortest that round-trips; NaN etc. */
 /* For people: as short as the precision allows that v seems to come from. A value that fits single
  * precision is shown as one: 1e-05, not 9.999999747378752e-06. */

@@ -38,8 +38,8 @@ void sc_colour_off(struct sc_buf *b, const struct sc_term *t)
         sc_buf_put(b, "\033[0m", 4);
 }
 
-static void put_coloured(struct sc_out *o, const struct sc_term *t, enum sc_colour c,
-                         const char *p, size_t n)
+static void put_coloured(struct sc_out *o, const struct sc_term *t, enum sc_colour c, const char *p,
+                         size_t n)
 {
     if (!t->colour || c == SC_COLOUR_NONE) {
         sc_out_put(o, p, n);
@@ -219,9 +219,8 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
     static const struct {
         const char *word;
         enum sc_colour colour;
-    } severity[] = {{"info", SC_COLOUR_KEY},
-                    {"warning", SC_COLOUR_WARNING},
-                    {"error", SC_COLOUR_ERROR}};
+    } severity[] = {
+        {"info", SC_COLOUR_KEY}, {"warning", SC_COLOUR_WARNING}, {"error", SC_COLOUR_ERROR}};
     char unit[16] = "";
 
     s->text = sc_str("", 0);

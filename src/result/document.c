@@ -9,9 +9,9 @@
 #include "result/result.h"
 
 #define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
-#define VERSION TEXT(SCRUPLE_VERSION_MAJOR) "." TEXT(SCRUPLE_VERSION_MINOR) "." \
-    TEXT(SCRUPLE_VERSION_PATCH)
+#define TEXT(x)    TEXT_OF(x)
+#define VERSION                                                                                    \
+    TEXT(SCRUPLE_VERSION_MAJOR) "." TEXT(SCRUPLE_VERSION_MINOR) "." TEXT(SCRUPLE_VERSION_PATCH)
 
 void sc_document_start(struct sc_document *d, const char *schema)
 {
@@ -79,8 +79,7 @@ void sc_add_text(struct sc_document *d, struct sc_field *parent, const char *key
         d->failed = true;
 }
 
-void sc_add_textz(struct sc_document *d, struct sc_field *parent, const char *key,
-                  const char *text)
+void sc_add_textz(struct sc_document *d, struct sc_field *parent, const char *key, const char *text)
 {
     if (text)
         sc_add_text(d, parent, key, sc_strz(text));

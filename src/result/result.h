@@ -40,19 +40,19 @@ struct sc_column {
     const char *unit;  /* "bytes", "bits", NULL */
     uint8_t kind;      /* enum sc_column_kind */
     uint8_t flags;
-    uint8_t digits;    /* SC_COL_NUMBER: decimals in the terminal */
+    uint8_t digits; /* SC_COL_NUMBER: decimals in the terminal */
 };
 struct sc_cell {
-    struct sc_str text;        /* valid until the next cell is asked for, as is the list */
+    struct sc_str text; /* valid until the next cell is asked for, as is the list */
     uint64_t u;
     double f;
-    const uint64_t *dims;      /* SC_COL_SHAPE */
+    const uint64_t *dims; /* SC_COL_SHAPE */
     size_t n_dims;
     const struct sc_str *list; /* SC_COL_LIST */
     size_t n_list;
-    uint32_t depth;            /* SC_COL_LABEL */
-    bool strong;               /* SC_COL_LABEL: a module, not a tensor */
-    bool null;                 /* prints as null, or as nothing */
+    uint32_t depth; /* SC_COL_LABEL */
+    bool strong;    /* SC_COL_LABEL: a module, not a tensor */
+    bool null;      /* prints as null, or as nothing */
 };
 #define SC_MAX_COLUMNS 32
 struct sc_table {
@@ -66,8 +66,15 @@ struct sc_table {
 /* A document is an object of ordered fields; everything lives in its arena except what is marked
  * borrowed. Adding never fails visibly: out of memory sets `failed`, looked at once at the end. */
 enum sc_field_kind {
-    SC_FIELD_NULL, SC_FIELD_BOOL, SC_FIELD_UINT, SC_FIELD_INT, SC_FIELD_NUMBER, SC_FIELD_TEXT,
-    SC_FIELD_OBJECT, SC_FIELD_LIST, SC_FIELD_TABLE
+    SC_FIELD_NULL,
+    SC_FIELD_BOOL,
+    SC_FIELD_UINT,
+    SC_FIELD_INT,
+    SC_FIELD_NUMBER,
+    SC_FIELD_TEXT,
+    SC_FIELD_OBJECT,
+    SC_FIELD_LIST,
+    SC_FIELD_TABLE
 };
 struct sc_field {
     struct sc_str key; /* empty inside a list */

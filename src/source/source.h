@@ -77,7 +77,7 @@ int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source 
 struct sc_fault {
     _Atomic uint64_t reads;
     uint64_t fail_at;
-    bool sticky;      /* every later read fails too */
+    bool sticky; /* every later read fails too */
     _Atomic bool fired;
 };
 int sc_source_fault(struct sc_source *inner, struct sc_fault *plan, struct sc_source **out,
@@ -89,13 +89,13 @@ int sc_source_fault(struct sc_source *inner, struct sc_fault *plan, struct sc_so
  * item, never a declared count. */
 struct sc_reader {
     struct sc_source *source;
-    uint64_t pos;      /* file position of the next byte */
-    uint64_t end;      /* reading stops here (size of the source unless narrowed) */
+    uint64_t pos; /* file position of the next byte */
+    uint64_t end; /* reading stops here (size of the source unless narrowed) */
     uint8_t *window;
     size_t window_cap;
     uint64_t window_off;
     size_t window_len;
-    size_t chunk;      /* bytes to fetch at once; doubles while reading on */
+    size_t chunk; /* bytes to fetch at once; doubles while reading on */
     bool big_endian;
 };
 void sc_reader_start(struct sc_reader *r, struct sc_source *s, uint64_t pos, size_t first_chunk);
@@ -128,13 +128,13 @@ struct sc_repo_ops {
 };
 struct sc_repo {
     const struct sc_repo_ops *ops;
-    char *label;        /* what to call it: absolute path, or org/name */
-    char *selected;     /* relative path when the user named one file; else NULL */
+    char *label;                /* what to call it: absolute path, or org/name */
+    char *selected;             /* relative path when the user named one file; else NULL */
     struct sc_repo_file *files; /* in natural order */
     size_t n_files, files_cap;
     struct sc_arena arena;
-    struct sc_io *io;         /* optional; counts every source that is opened */
-    struct sc_fault *fault;   /* optional, tests */
+    struct sc_io *io;       /* optional; counts every source that is opened */
+    struct sc_fault *fault; /* optional, tests */
     void *private_data;
 };
 /* A local path: a folder (searched with limits, hidden entries skipped, links to files followed),

@@ -108,7 +108,8 @@ static size_t for_each_fixture(void (*check)(const struct sc_model *m))
     return n;
 }
 
-/* ---------------------------------------------------------------------------------- the tree --- */
+/* ---------------------------------------------------------------------------------- the tree ---
+ */
 static uint64_t sum(const json_t *rows, const char *key)
 {
     uint64_t all = 0;
@@ -175,7 +176,8 @@ TEST(no_stored_tensor_is_lost)
     CHECK(for_each_fixture(check_stored) > 50);
 }
 
-/* ------------------------------------------------------------------------------ info and check --- */
+/* ------------------------------------------------------------------------------ info and check ---
+ */
 static void check_others(const struct sc_model *m)
 {
     json_t *info = parse(m, INFO), *check = parse(m, CHECK_IT);
@@ -228,14 +230,16 @@ TEST(what_cannot_be_opened_is_one_finding)
     sc_report_json(&o, &d);
     CHECK_ERR(0, sc_out_finish(&o));
     sc_document_clear(&d);
-    CHECK(text.p && strstr(text.p, "{\"severity\": \"error\", \"id\": \"model.unreadable\", \"file\": "
-                                   "\"a/x\", \"tensor\": null, \"offset\": 12, \"message\": "
-                                   "\"x: broken\"}"));
+    CHECK(text.p &&
+          strstr(text.p, "{\"severity\": \"error\", \"id\": \"model.unreadable\", \"file\": "
+                         "\"a/x\", \"tensor\": null, \"offset\": 12, \"message\": "
+                         "\"x: broken\"}"));
     CHECK(text.p && strstr(text.p, "\"verdict\": \"errors\""));
     sc_buf_clear(&text);
 }
 
-/* ------------------------------------------------------------------------------------ faults --- */
+/* ------------------------------------------------------------------------------------ faults ---
+ */
 TEST(every_allocation_may_fail)
 {
     struct sc_model *m = open_fixture("torch-evil");

@@ -37,8 +37,8 @@ static struct sc_entry *add_at(struct kit *k, const char *name, const char *dtyp
     sc_catalog_add(k->m.catalog, sc_strz(name), dims, rank, &proto, &i, &k->e);
     return &k->m.catalog->entries[i];
 }
-#define DIMS(...) (const uint64_t[]){__VA_ARGS__}, SC_COUNT(((const uint64_t[]){__VA_ARGS__}))
-#define ADD(k, name, dtype, ...) add_at(k, name, dtype, DIMS(__VA_ARGS__))
+#define DIMS(...)                  (const uint64_t[]){__VA_ARGS__}, SC_COUNT(((const uint64_t[]){__VA_ARGS__}))
+#define ADD(k, name, dtype, ...)   add_at(k, name, dtype, DIMS(__VA_ARGS__))
 #define ADD_SCALAR(k, name, dtype) add_at(k, name, dtype, NULL, 0)
 
 /* Every entry once, bytes preserved, main first. */
@@ -273,8 +273,9 @@ TEST(fold_gpt_oss)
     ADD(&k, "e.gate_up_proj_scales", "U8", 4, 96, 2);
     fold(&k);
     CHECK_U64(k.m.n_tensors, 2);
-    CHECK_TENSOR(&k, 1, "e.gate_up_proj 4x96x64 MXFP4 mxfp4 4 32: gate_up_proj_blocks "
-                        "gate_up_proj_scales");
+    CHECK_TENSOR(&k, 1,
+                 "e.gate_up_proj 4x96x64 MXFP4 mxfp4 4 32: gate_up_proj_blocks "
+                 "gate_up_proj_scales");
     finish(&k);
     start(&k);
     ADD(&k, "e.gate_up_proj_blocks", "U8", 4, 96, 2, 8);
@@ -425,8 +426,9 @@ TEST(fold_ct_pack_without_a_readable_shape)
     add_ct(&k);
     ADD(&k, "a.weight_shape", "I64", 2);
     fold(&k);
-    CHECK_TENSOR(&k, 0, "a.weight 30x64 INT4 ct-pack 4 22: weight_packed weight_scale "
-                        "weight_zero_point weight_shape");
+    CHECK_TENSOR(&k, 0,
+                 "a.weight 30x64 INT4 ct-pack 4 22: weight_packed weight_scale "
+                 "weight_zero_point weight_shape");
     CHECK_U64(k.m.catalog->n_findings, 0);
     finish(&k);
     start(&k); /* the configuration knows the groups */
@@ -440,8 +442,9 @@ TEST(fold_ct_pack_without_a_readable_shape)
     add_ct(&k);
     struct sc_repo *repo = holding(&k, ADD(&k, "a.weight_shape", "I64", 2), negative, 16);
     fold(&k);
-    CHECK_TENSOR(&k, 0, "a.weight 30x64 INT4 ct-pack 4 22: weight_packed weight_scale "
-                        "weight_zero_point weight_shape");
+    CHECK_TENSOR(&k, 0,
+                 "a.weight 30x64 INT4 ct-pack 4 22: weight_packed weight_scale "
+                 "weight_zero_point weight_shape");
     CHECK_U64(k.m.catalog->n_warnings, 1);
     finish(&k);
     sc_repo_close(repo);
@@ -498,14 +501,18 @@ TEST(fold_bnb4)
 {
     static const char good[] = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"shape\": [32, 64]}";
     static const char *const bad[] = {
-        "{\"shape\": [32, 65]}", "{\"shape\": []}",       "{\"shape\": [-1]}", "{\"shape\": 7}",
-        "[1, 2]",                "{\"shape\": [1, 2",     "\xff",
+        "{\"shape\": [32, 65]}",
+        "{\"shape\": []}",
+        "{\"shape\": [-1]}",
+        "{\"shape\": 7}",
+        "[1, 2]",
+        "{\"shape\": [1, 2",
+        "\xff",
         "{\"shape\": [4294967296, 4294967296]}",
     };
     struct kit k;
     start(&k);
-    struct sc_repo *repo =
-        holding(&k, add_bnb(&k, "nf4", sizeof good - 1), good, sizeof good - 1);
+    struct sc_repo *repo = holding(&k, add_bnb(&k, "nf4", sizeof good - 1), good, sizeof good - 1);
     one(&k, "a.weight 32x64 NF4 bnb-4bit 4 64: weight absmax nested_absmax quant_map "
             "nested_quant_map bitsandbytes__nf4");
     sc_repo_close(repo);
@@ -774,17 +781,53 @@ static uint32_t draw(uint32_t *state, size_t n)
 TEST(fold_of_any_mixture_is_sound)
 {
     static const char *const suffixes[] = {
-        ".weight", ".weight_scale_inv", ".weight_scale", ".weight_scale_2", ".weight_packed",
-        ".weight_shape", ".weight_zero_point", ".weight_global_scale", ".qweight", ".qzeros",
-        ".scales", ".g_idx", ".biases", ".SCB", ".weight_format", ".weight.absmax",
-        ".weight.quant_map", ".weight.quant_state.bitsandbytes__nf4", "", "_blocks", "_scales",
-        "_scale", "_scale_inv", ".scale", ".qscale_weight", ".W_q", ".zero", ".shape", ".codes",
-        ".codebooks", ".Qidxs", ".SU", ".SV", ".trellis", ".suh", ".svh", ".indices",
-        ".centroids.weight", "._weight_qdata", "._weight_scale", ".meta.scale", ".q_weight",
-        ".q_scale", ".q_groups",
+        ".weight",
+        ".weight_scale_inv",
+        ".weight_scale",
+        ".weight_scale_2",
+        ".weight_packed",
+        ".weight_shape",
+        ".weight_zero_point",
+        ".weight_global_scale",
+        ".qweight",
+        ".qzeros",
+        ".scales",
+        ".g_idx",
+        ".biases",
+        ".SCB",
+        ".weight_format",
+        ".weight.absmax",
+        ".weight.quant_map",
+        ".weight.quant_state.bitsandbytes__nf4",
+        "",
+        "_blocks",
+        "_scales",
+        "_scale",
+        "_scale_inv",
+        ".scale",
+        ".qscale_weight",
+        ".W_q",
+        ".zero",
+        ".shape",
+        ".codes",
+        ".codebooks",
+        ".Qidxs",
+        ".SU",
+        ".SV",
+        ".trellis",
+        ".suh",
+        ".svh",
+        ".indices",
+        ".centroids.weight",
+        "._weight_qdata",
+        "._weight_scale",
+        ".meta.scale",
+        ".q_weight",
+        ".q_scale",
+        ".q_groups",
     };
-    static const char *const types[] = {"F8_E4M3", "U8", "I8", "I32", "U32", "F32", "BF16",
-                                        "F8_E8M0", "I64", "F4", "Q8_0", "I16"};
+    static const char *const types[] = {"F8_E4M3", "U8",      "I8",  "I32", "U32",  "F32",
+                                        "BF16",    "F8_E8M0", "I64", "F4",  "Q8_0", "I16"};
     static const uint64_t dims[] = {0, 1, 2, 3, 4, 8, 16, 32, 64, 96};
     static const uint8_t bytes[4096] = {16, 0, 0, 0, 0, 0, 0, 0, 8};
     uint32_t s = 12345;
@@ -795,8 +838,8 @@ TEST(fold_of_any_mixture_is_sound)
         k.m.config.quant_group = draw(&s, 65);
         struct sc_repo *repo = NULL;
         if (round % 2) {
-            CHECK_ERR(0, sc_repo_open_memory(bytes, sizeof bytes, "model.safetensors", &repo,
-                                             &k.e));
+            CHECK_ERR(0,
+                      sc_repo_open_memory(bytes, sizeof bytes, "model.safetensors", &repo, &k.e));
             k.m.repo = repo;
         }
         const size_t n = 1 + draw(&s, 40);

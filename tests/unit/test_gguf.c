@@ -769,13 +769,8 @@ TEST(tensors_beyond_the_file)
     static const struct {
         uint64_t offset, dim;
     } rows[] = {
-        {32,                16     },
-        {64,                1      },
-        {UINT64_C(1) << 40, 1      },
-        {UINT64_MAX - 31,   1      },
-        {UINT64_MAX - 127,  32     },
-        {0,                 1 << 30},
-        {0,                 17     },
+        {32, 16},     {64, 1}, {UINT64_C(1) << 40, 1}, {UINT64_MAX - 31, 1}, {UINT64_MAX - 127, 32},
+        {0, 1 << 30}, {0, 17},
     };
     for (size_t i = 0; i < SC_COUNT(rows); i++) {
         struct maker m = one_tensor(DIMS(rows[i].dim), 0, rows[i].offset, 64);
@@ -1112,14 +1107,10 @@ TEST(split_models)
     /* Neither the order of the files matters nor that only one of them has a key. */
     static const struct split turned[] = {
         {"b", 1, 2, -1, 1},
-        {"a", 0, 2, 3,  2},
+        {"a", 0, 2, 3, 2},
     };
-    static const struct split no_split[] = {
-        {"m.gguf", -1, -1, -1, 2}
-    };
-    static const struct split one_of_one[] = {
-        {"m.gguf", 0, 1, 2, 2}
-    };
+    static const struct split no_split[] = {{"m.gguf", -1, -1, -1, 2}};
+    static const struct split one_of_one[] = {{"m.gguf", 0, 1, 2, 2}};
     const char *id;
 
     CHECK_ERR(0, check_parts(all, 3, &id));
@@ -1138,15 +1129,15 @@ TEST(split_models_that_do_not_fit)
         struct split a, b; /* b without path: one part */
         const char *id;
     } cases[] = {
-        {{"a", 0, 3, 5, 0},     {"c", 2, 3, 5, 3}, "gguf.split.missing"  },
-        {{"a", 0, 65535, 5, 0}, {0},               "gguf.split.missing"  },
-        {{"a", 0, 2, 2, 1},     {"b", 0, 2, 2, 1}, "gguf.split.duplicate"},
-        {{"a", 0, 2, 2, 1},     {"b", 1, 3, 2, 1}, "gguf.split.count"    },
-        {{"a", 0, 2, 2, 1},     {"b", 2, 2, 2, 1}, "gguf.split.number"   },
-        {{"a", 0, 0, 2, 1},     {0},               "gguf.split.number"   },
-        {{"a", -1, 2, 2, 1},    {0},               "gguf.split.number"   },
-        {{"a", 0, 2, 3, 1},     {"b", 1, 2, 3, 1}, "gguf.split.tensors"  },
-        {{"a", 0, 2, 2, 1},     {"b", 1, 2, 3, 1}, "gguf.split.tensors"  },
+        {{"a", 0, 3, 5, 0}, {"c", 2, 3, 5, 3}, "gguf.split.missing"},
+        {{"a", 0, 65535, 5, 0}, {0}, "gguf.split.missing"},
+        {{"a", 0, 2, 2, 1}, {"b", 0, 2, 2, 1}, "gguf.split.duplicate"},
+        {{"a", 0, 2, 2, 1}, {"b", 1, 3, 2, 1}, "gguf.split.count"},
+        {{"a", 0, 2, 2, 1}, {"b", 2, 2, 2, 1}, "gguf.split.number"},
+        {{"a", 0, 0, 2, 1}, {0}, "gguf.split.number"},
+        {{"a", -1, 2, 2, 1}, {0}, "gguf.split.number"},
+        {{"a", 0, 2, 3, 1}, {"b", 1, 2, 3, 1}, "gguf.split.tensors"},
+        {{"a", 0, 2, 2, 1}, {"b", 1, 2, 3, 1}, "gguf.split.tensors"},
     };
     for (size_t i = 0; i < SC_COUNT(cases); i++) {
         const struct split parts[] = {cases[i].a, cases[i].b};

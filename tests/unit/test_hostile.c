@@ -61,8 +61,13 @@ static void put(uint8_t *at, size_t width, bool big, uint64_t value)
 
 static void damage_everywhere(struct blob b, size_t limit)
 {
-    static const uint64_t values[] = {0, 1, UINT64_MAX, UINT64_MAX / 2, (UINT64_MAX >> 1) + 1,
-                                      UINT64_C(0x7fffffff), UINT64_C(0xffffffff)};
+    static const uint64_t values[] = {0,
+                                      1,
+                                      UINT64_MAX,
+                                      UINT64_MAX / 2,
+                                      (UINT64_MAX >> 1) + 1,
+                                      UINT64_C(0x7fffffff),
+                                      UINT64_C(0xffffffff)};
     uint8_t *copy = malloc(b.n);
     memcpy(copy, b.p, b.n);
     for (size_t at = 0; at < b.n && at < limit; at++)
@@ -95,17 +100,50 @@ static void sweep(const char *path, size_t limit)
     free(b.p);
 }
 
-TEST(safetensors_survives) { sweep("unknown-dtype/model.safetensors", 4096); }
-TEST(safetensors_metadata_survives) { sweep("metadata-empty/model.safetensors", 4096); }
-TEST(gguf_survives) { sweep("gguf-custom-alignment/gguf-custom-alignment.gguf", 700); }
-TEST(gguf_small_survives) { sweep("gguf-alignment-8/gguf-alignment-8.gguf", 240); }
-TEST(gguf_unknown_type_survives) { sweep("gguf-unknown-type/gguf-unknown-type.gguf", 500); }
-TEST(gguf_arrays_survives) { sweep("gguf-arrays/gguf-arrays.gguf", 1400); }
-TEST(npy_survives) { sweep("npy-scalar/weights.npy", 200); }
-TEST(torch_parameter_survives) { sweep("torch-parameter/torch-parameter.pt", 2100); }
-TEST(torch_module_survives) { sweep("torch-module/torch-module.pt", 1200); }
-TEST(torchscript_survives) { sweep("torchscript/torchscript.pt", 1000); }
-TEST(torch_bare_survives) { sweep("torch-bare/torch-bare.pt", 100); }
+TEST(safetensors_survives)
+{
+    sweep("unknown-dtype/model.safetensors", 4096);
+}
+TEST(safetensors_metadata_survives)
+{
+    sweep("metadata-empty/model.safetensors", 4096);
+}
+TEST(gguf_survives)
+{
+    sweep("gguf-custom-alignment/gguf-custom-alignment.gguf", 700);
+}
+TEST(gguf_small_survives)
+{
+    sweep("gguf-alignment-8/gguf-alignment-8.gguf", 240);
+}
+TEST(gguf_unknown_type_survives)
+{
+    sweep("gguf-unknown-type/gguf-unknown-type.gguf", 500);
+}
+TEST(gguf_arrays_survives)
+{
+    sweep("gguf-arrays/gguf-arrays.gguf", 1400);
+}
+TEST(npy_survives)
+{
+    sweep("npy-scalar/weights.npy", 200);
+}
+TEST(torch_parameter_survives)
+{
+    sweep("torch-parameter/torch-parameter.pt", 2100);
+}
+TEST(torch_module_survives)
+{
+    sweep("torch-module/torch-module.pt", 1200);
+}
+TEST(torchscript_survives)
+{
+    sweep("torchscript/torchscript.pt", 1000);
+}
+TEST(torch_bare_survives)
+{
+    sweep("torch-bare/torch-bare.pt", 100);
+}
 
 /* Larger ones: cut at every byte. */
 static void cut_file(const char *path)
@@ -118,10 +156,22 @@ static void cut_file(const char *path)
     free(b.p);
 }
 
-TEST(safetensors_cut) { cut_file("odd-names/model.safetensors"); }
-TEST(npy_cut) { cut_file("npy-fortran/weights.npy"); }
-TEST(torch_cut) { cut_file("torch-shared/torch-shared.pt"); }
-TEST(torch_storages_cut) { cut_file("torch-storages/torch-storages.pt"); }
+TEST(safetensors_cut)
+{
+    cut_file("odd-names/model.safetensors");
+}
+TEST(npy_cut)
+{
+    cut_file("npy-fortran/weights.npy");
+}
+TEST(torch_cut)
+{
+    cut_file("torch-shared/torch-shared.pt");
+}
+TEST(torch_storages_cut)
+{
+    cut_file("torch-storages/torch-storages.pt");
+}
 
 static size_t count_tensors(const char *path)
 {
@@ -183,7 +233,10 @@ TEST(failing_reads_of_torch)
     fault_sweep("torch-legacy", true);
     fault_sweep("torch-tar", false);
 }
-TEST(failing_reads_of_npz) { fault_sweep("npz", false); }
+TEST(failing_reads_of_npz)
+{
+    fault_sweep("npz", false);
+}
 TEST(failing_reads_of_packed_layouts)
 {
     fault_sweep("ct-pack", false);

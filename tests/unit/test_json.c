@@ -36,12 +36,49 @@ TEST(values_of_rfc_8259_are_accepted)
 TEST(what_is_not_json_is_refused)
 {
     static const char *const bad[] = {
-        "",        "[",        "]",       "{",        "[1,]",    "[,1]",     "{\"a\"}",  "{\"a\":}",
-        "{,}",     "[1 2]",    "01",      "-",        "1.",      ".5",       "1e",       "+1",
-        "NaN",     "Infinity", "tru",     "nul",      "'a'",     "\"",       "\"\\",     "\"\\x\"",
-        "\"\\u12", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800x\"", "\"\\udc00\"", "\"\\ud800\\u0041\"",
-        "\"\x01\"", "\"\x1f\"", "\"\x80\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"",
-        "{\"a\":1,}", "[1]]",  "1 1",     "\xef\xbb\xbf{}", "{\"a\":1 \"b\":2}", "{1:2}", "[1}",
+        "",
+        "[",
+        "]",
+        "{",
+        "[1,]",
+        "[,1]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{,}",
+        "[1 2]",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "1e",
+        "+1",
+        "NaN",
+        "Infinity",
+        "tru",
+        "nul",
+        "'a'",
+        "\"",
+        "\"\\",
+        "\"\\x\"",
+        "\"\\u12",
+        "\"\\u12g4\"",
+        "\"\\ud800\"",
+        "\"\\ud800x\"",
+        "\"\\udc00\"",
+        "\"\\ud800\\u0041\"",
+        "\"\x01\"",
+        "\"\x1f\"",
+        "\"\x80\"",
+        "\"\xc0\x80\"",
+        "\"\xed\xa0\x80\"",
+        "\"\xf5\x80\x80\x80\"",
+        "{\"a\":1,}",
+        "[1]]",
+        "1 1",
+        "\xef\xbb\xbf{}",
+        "{\"a\":1 \"b\":2}",
+        "{1:2}",
+        "[1}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (skips(bad[i], strlen(bad[i]))) {
@@ -65,7 +102,8 @@ TEST(nesting_has_a_limit_and_no_recursion)
 
 TEST(strings_are_borrowed_or_unescaped)
 {
-    static const char text[] = "\"plain\" \"\\u0061\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\"";
+    static const char text[] =
+        "\"plain\" \"\\u0061\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\"";
     struct sc_arena arena = {0};
     struct sc_json j;
     struct sc_str s;

@@ -295,14 +295,25 @@ TEST(names_of_any_bytes_are_safe)
 TEST(names_in_any_order_give_the_same)
 {
     static const char *const names[] = {
-        "v.blk.0.attn_q.weight", "v.weight", "v.blk.0.attn_k.weight", "v", "v.blk",
+        "v.blk.0.attn_q.weight",
+        "v.weight",
+        "v.blk.0.attn_k.weight",
+        "v",
+        "v.blk",
         "model.layers.3.mlp.experts.1.down_proj.weight",
         "model.layers.3.mlp.experts.1.up_proj.bias",
-        "model.layers.3.mlp.experts.11.up_proj.weight", "model.layers.3.mlp.gate.weight",
-        "model.layers.3", "model.layers.30.mlp.gate.weight", "model.layer", "mode", "",
+        "model.layers.3.mlp.experts.11.up_proj.weight",
+        "model.layers.3.mlp.gate.weight",
+        "model.layers.3",
+        "model.layers.30.mlp.gate.weight",
+        "model.layer",
+        "mode",
+        "",
         "encoder.a.b.c.d.e.f.g.h.i.j.k.l.m.n.layers.3.q_proj",
         "encoder.a.b.c.d.e.f.g.h.i.j.k.l.m.x",
-        "backbone.layers.0.mixer.D", "backbone.layers.0.mixer.dt_bias", "a.blk.1.ffn_up.weight",
+        "backbone.layers.0.mixer.D",
+        "backbone.layers.0.mixer.dt_bias",
+        "a.blk.1.ffn_up.weight",
     };
     struct sc_model m = {.catalog = sc_calloc(1, sizeof *m.catalog)};
     struct sc_error e;

@@ -167,30 +167,30 @@ TEST(types_without_a_codec)
         uint64_t item;
         bool sized, objects;
     } rows[] = {
-        {"'|S5'",                                                "S5",       5,  true,  false},
-        {"'<U5'",                                                "U5",       20, true,  false},
-        {"'|V8'",                                                "V8",       8,  true,  false},
-        {"'|S0'",                                                "S0",       0,  true,  false},
-        {"'<M8[ns]'",                                            "M8[ns]",   8,  true,  false},
-        {"'<m8'",                                                "m8",       8,  true,  false},
-        {"'<f12'",                                               "f12",      12, true,  false},
-        {"'|O'",                                                 "OBJECT",   0,  false, true },
-        {"'O8'",                                                 "OBJECT",   0,  false, true },
-        {"'bfloat16'",                                           "bfloat16", 0,  false, false},
-        {"'<f4 '",                                               "UNKNOWN",  0,  false, false},
-        {"'\x1b[2J'",                                            "UNKNOWN",  0,  false, false},
-        {"''",                                                   "UNKNOWN",  0,  false, false},
-        {"'<'",                                                  "UNKNOWN",  0,  false, false},
-        {"'<f'",                                                 "f",        0,  false, false},
-        {"[]",                                                   "STRUCT0",  0,  true,  false},
-        {"[('a', '<f4')]",                                       "STRUCT4",  4,  true,  false},
-        {"[('a', '<f4'), ('b', '|S3'), ]",                       "STRUCT7",  7,  true,  false},
-        {"[('a', '<f4', (2, 3)), ('', '|V4')]",                  "STRUCT28", 28, true,  false},
-        {"[(('title', 'a'), '<i2', ())]",                        "STRUCT2",  2,  true,  false},
-        {"[('it\\'s', '<i2',)]",                                 "STRUCT2",  2,  true,  false},
-        {"[('p', [('y', [('z', '|u1')], (3,))]), ('q', '<i4')]", "STRUCT7",  7,  true,  false},
-        {"[('a', '<f4'), ('o', '|O')]",                          "OBJECT",   0,  false, true },
-        {"[('a', '<f4'), ('o', 'new')]",                         "STRUCT",   0,  false, false},
+        {"'|S5'", "S5", 5, true, false},
+        {"'<U5'", "U5", 20, true, false},
+        {"'|V8'", "V8", 8, true, false},
+        {"'|S0'", "S0", 0, true, false},
+        {"'<M8[ns]'", "M8[ns]", 8, true, false},
+        {"'<m8'", "m8", 8, true, false},
+        {"'<f12'", "f12", 12, true, false},
+        {"'|O'", "OBJECT", 0, false, true},
+        {"'O8'", "OBJECT", 0, false, true},
+        {"'bfloat16'", "bfloat16", 0, false, false},
+        {"'<f4 '", "UNKNOWN", 0, false, false},
+        {"'\x1b[2J'", "UNKNOWN", 0, false, false},
+        {"''", "UNKNOWN", 0, false, false},
+        {"'<'", "UNKNOWN", 0, false, false},
+        {"'<f'", "f", 0, false, false},
+        {"[]", "STRUCT0", 0, true, false},
+        {"[('a', '<f4')]", "STRUCT4", 4, true, false},
+        {"[('a', '<f4'), ('b', '|S3'), ]", "STRUCT7", 7, true, false},
+        {"[('a', '<f4', (2, 3)), ('', '|V4')]", "STRUCT28", 28, true, false},
+        {"[(('title', 'a'), '<i2', ())]", "STRUCT2", 2, true, false},
+        {"[('it\\'s', '<i2',)]", "STRUCT2", 2, true, false},
+        {"[('p', [('y', [('z', '|u1')], (3,))]), ('q', '<i4')]", "STRUCT7", 7, true, false},
+        {"[('a', '<f4'), ('o', '|O')]", "OBJECT", 0, false, true},
+        {"[('a', '<f4'), ('o', 'new')]", "STRUCT", 0, false, false},
     };
     struct sc_npy npy;
     char text[256];
@@ -396,10 +396,10 @@ TEST(npy_foreign_types)
         const char *descr, *type, *id;
         uint64_t bytes;
     } rows[] = {
-        {"'|S5'",          "S5",       "npy.trailing",     15 },
-        {"[('a', '<f4')]", "STRUCT4",  "npy.trailing",     12 },
-        {"'|O'",           "OBJECT",   "npy.objects",      100},
-        {"'bfloat16'",     "bfloat16", "npy.type.unknown", 100},
+        {"'|S5'", "S5", "npy.trailing", 15},
+        {"[('a', '<f4')]", "STRUCT4", "npy.trailing", 12},
+        {"'|O'", "OBJECT", "npy.objects", 100},
+        {"'bfloat16'", "bfloat16", "npy.type.unknown", 100},
     };
     for (size_t i = 0; i < SC_COUNT(rows); i++) {
         struct maker m = {.n = 0};

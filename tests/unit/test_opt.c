@@ -65,7 +65,8 @@ static bool contains(const struct sc_buf *b, const char *word)
     return b->p && strstr(b->p, word);
 }
 
-/* ----------------------------------------------------------------------------------- grammar --- */
+/* ----------------------------------------------------------------------------------- grammar ---
+ */
 TEST(all_forms_of_an_option)
 {
     static const char *const lines[] = {"x --depth 7 -o f", "--depth=7 x -of", "-o f --depth=7 x",
@@ -118,7 +119,8 @@ TEST(lists_and_words)
 {
     struct parsed p;
 
-    parse(&p, &sc_cmd_tree, "--include a --include=b --exclude c -m x -my --sort size --color never");
+    parse(&p, &sc_cmd_tree,
+          "--include a --include=b --exclude c -m x -my --sort size --color never");
     CHECK_ERR(0, p.code);
     CHECK_U64(p.set.include.n, 2);
     CHECK_STR(p.set.include.p[1], "b");
@@ -137,8 +139,10 @@ TEST(lists_and_words)
 
 TEST(mistakes_are_explained)
 {
-    check_refused(&sc_cmd_tree, "x --flta", "tree: there is no option --flta (did you mean --flat?)");
-    check_refused(&sc_cmd_tree, "x --len", "tree: there is no option --len (did you mean --lenient?)");
+    check_refused(&sc_cmd_tree, "x --flta",
+                  "tree: there is no option --flta (did you mean --flat?)");
+    check_refused(&sc_cmd_tree, "x --len",
+                  "tree: there is no option --len (did you mean --lenient?)");
     check_refused(&sc_cmd_tree, "x --frobnicate", "tree: there is no option --frobnicate");
     check_refused(&sc_cmd_info, "x --flat", "info: there is no option --flat");
     check_refused(&sc_cmd_tree, "x -qz", "tree: there is no option -z");
@@ -153,8 +157,8 @@ TEST(mistakes_are_explained)
                   "--depth cannot be \"18446744073709551616\": it takes a whole number");
     check_refused(&sc_cmd_tree, "x --sort syze",
                   "--sort cannot be \"syze\": it takes name or size (did you mean size?)");
-    check_refused(&sc_cmd_tree, "x --color=",
-                  "--color cannot be \"\": it takes auto, always or never");
+    check_refused(&sc_cmd_tree,
+                  "x --color=", "--color cannot be \"\": it takes auto, always or never");
     check_refused(&sc_cmd_tree, "x --output=", "--output must not be empty");
     check_refused(&sc_cmd_tree, "x --json --csv", "--json and --csv exclude each other");
     check_refused(&sc_cmd_info, "a b", "info: \"b\" is one word too many");
@@ -182,8 +186,9 @@ TEST(sizes_have_units)
                 {"2GiB", UINT64_C(2147483648)},
                 {"1.5mib", 1572864},
                 {"18446744073709551615", UINT64_MAX}};
-    static const char *const bad[] = {"",   "k",    "1.2345k", "1x",  "-1",  "18446744073709551616",
-                                      "1e9", "9999999P", "1.k",  "1ki5", "5i"};
+    static const char *const bad[] = {
+        "",    "k",        "1.2345k", "1x",   "-1", "18446744073709551616",
+        "1e9", "9999999P", "1.k",     "1ki5", "5i"};
     char line[64];
     struct parsed p;
 
@@ -212,7 +217,8 @@ TEST(slips_in_command_names)
     CHECK(!sc_command_guess("Qwen3-0.6B") && !sc_command_guess("x"));
 }
 
-/* ------------------------------------------------------------------------------------ tables --- */
+/* ------------------------------------------------------------------------------------ tables ---
+ */
 static void check_option(const struct sc_command *c, size_t i)
 {
     const struct sc_option *o = sc_command_option(c, i), *other;
@@ -370,7 +376,8 @@ TEST(completions_know_every_option)
     sc_buf_clear(&b);
 }
 
-/* -------------------------------------------------------------------------------- environment --- */
+/* -------------------------------------------------------------------------------- environment ---
+ */
 TEST(colour_follows_the_environment)
 {
     static const char *const names[] = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM"};
@@ -408,7 +415,8 @@ TEST(every_error_has_an_exit_code)
     CHECK_U64(sc_exit_of(-999), 3);
 }
 
-/* ------------------------------------------------------------------------------------ faults --- */
+/* ------------------------------------------------------------------------------------ faults ---
+ */
 TEST(every_allocation_may_fail)
 {
     bool reached = true;

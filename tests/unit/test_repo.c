@@ -103,13 +103,13 @@ TEST(labels_are_absolute_paths)
     const struct {
         const char *path, *label;
     } cases[] = {
-        {".",                 ""         },
-        {"./",                ""         },
-        {"b",                 "/b"       },
-        {"b//m.gguf",         "/b/m.gguf"},
+        {".", ""},
+        {"./", ""},
+        {"b", "/b"},
+        {"b//m.gguf", "/b/m.gguf"},
         {"./b/../b/./m.gguf", "/b/m.gguf"},
-        {"../a/b/",           "/b"       },
-        {"../c/link",         NULL       },
+        {"../a/b/", "/b"},
+        {"../c/link", NULL},
     };
     for (size_t i = 0; i < SC_COUNT(cases); i++) {
         struct sc_repo *r = opened(cases[i].path);

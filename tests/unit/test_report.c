@@ -41,10 +41,22 @@ static void row_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     *out = ((const struct row *)ctx)[row].cell[column];
 }
 
-#define TEXT_CELL(s) {.text = {(s), sizeof(s) - 1}}
-#define UINT_CELL(v) {.u = (v)}
-#define REAL_CELL(v) {.f = (v)}
-#define NULL_CELL {.null = true}
+#define TEXT_CELL(s)                                                                               \
+    {                                                                                              \
+        .text = {(s), sizeof(s) - 1 }                                                              \
+    }
+#define UINT_CELL(v)                                                                               \
+    {                                                                                              \
+        .u = (v)                                                                                   \
+    }
+#define REAL_CELL(v)                                                                               \
+    {                                                                                              \
+        .f = (v)                                                                                   \
+    }
+#define NULL_CELL                                                                                  \
+    {                                                                                              \
+        .null = true                                                                               \
+    }
 
 /* ---------------------------------------------------------------------------------- numbers --- */
 static const char *bytes_text(uint64_t n)
@@ -142,8 +154,16 @@ TEST(counts_have_commas)
 
 TEST(doubles_round_trip)
 {
-    static const double values[] = {0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 1e15, 1e16,
-                                    123456789.123, 0.30000000000000004, 9007199254740993.0, -2.5};
+    static const double values[] = {0.1,
+                                    1.0 / 3,
+                                    5e-324,
+                                    1.7976931348623157e308,
+                                    1e15,
+                                    1e16,
+                                    123456789.123,
+                                    0.30000000000000004,
+                                    9007199254740993.0,
+                                    -2.5};
 
     for (size_t i = 0; i < SC_COUNT(values); i++) {
         double back = strtod(double_text(values[i]), NULL);
@@ -249,11 +269,14 @@ TEST(json_strings_are_strict)
     CHECK_JSON("\b\f\n\r\t", "\\b\\f\\n\\r\\t");
     CHECK_JSON("\0\x1f\x7f", "\\u0000\\u001f\\u007f");
     CHECK_JSON("\x1b]0;title\x07", "\\u001b]0;title\\u0007");
-    CHECK_JSON("caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x98\x80");
+    CHECK_JSON("caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x98\x80",
+               "caf\xc3\xa9 \xe6\xbc\xa2 \xf0\x9f\x98\x80");
     CHECK_JSON("\xff\xc3", "\xef\xbf\xbd\xef\xbf\xbd");
     CHECK_JSON("\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"); /* a lone surrogate */
     CHECK_JSON("\xc2\x9b\x32J", "\\u009b2J");                           /* CSI as one character */
-    CHECK_JSON("a\xe2\x80\xae" "b\xe2\x80\xa8", "a\\u202eb\\u2028");
+    CHECK_JSON("a\xe2\x80\xae"
+               "b\xe2\x80\xa8",
+               "a\\u202eb\\u2028");
     CHECK_JSON("\xf3\xa0\x81\x81", "\\udb40\\udc41"); /* a tag character: invisible */
     sc_buf_clear(&k.text);
 }
@@ -261,18 +284,34 @@ TEST(json_strings_are_strict)
 TEST(json_document)
 {
     static const struct sc_column columns[] = {
-        {"name", NULL, NULL, SC_COL_TEXT, 0, 0},      {"shape", NULL, NULL, SC_COL_SHAPE, 0, 0},
-        {"bytes", NULL, NULL, SC_COL_BYTES, 0, 0},    {"shown", NULL, NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
-        {"share", NULL, NULL, SC_COL_PERCENT, 0, 0},  {"stored", NULL, NULL, SC_COL_LIST, 0, 0},
-        {"level", NULL, NULL, SC_COL_SEVERITY, 0, 0}, {"count", NULL, NULL, SC_COL_TIMES, 0, 0},
+        {"name", NULL, NULL, SC_COL_TEXT, 0, 0},
+        {"shape", NULL, NULL, SC_COL_SHAPE, 0, 0},
+        {"bytes", NULL, NULL, SC_COL_BYTES, 0, 0},
+        {"shown", NULL, NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
+        {"share", NULL, NULL, SC_COL_PERCENT, 0, 0},
+        {"stored", NULL, NULL, SC_COL_LIST, 0, 0},
+        {"level", NULL, NULL, SC_COL_SEVERITY, 0, 0},
+        {"count", NULL, NULL, SC_COL_TIMES, 0, 0},
     };
     static const uint64_t dims[] = {2, UINT64_MAX};
     static const struct sc_str list[] = {{"a", 1}, {"b\n", 2}};
     const struct row rows[] = {
-        {{TEXT_CELL("w"), {.dims = dims, .n_dims = 2}, UINT_CELL(UINT64_MAX), TEXT_CELL("no"),
-          REAL_CELL(12.5), {.list = list, .n_list = 2}, UINT_CELL(2), UINT_CELL(28)}},
-        {{NULL_CELL, {.n_dims = 0}, NULL_CELL, TEXT_CELL("no"), REAL_CELL((double)NAN), {.n_list = 0},
-          UINT_CELL(0), UINT_CELL(1)}},
+        {{TEXT_CELL("w"),
+          {.dims = dims, .n_dims = 2},
+          UINT_CELL(UINT64_MAX),
+          TEXT_CELL("no"),
+          REAL_CELL(12.5),
+          {.list = list, .n_list = 2},
+          UINT_CELL(2),
+          UINT_CELL(28)}},
+        {{NULL_CELL,
+          {.n_dims = 0},
+          NULL_CELL,
+          TEXT_CELL("no"),
+          REAL_CELL((double)NAN),
+          {.n_list = 0},
+          UINT_CELL(0),
+          UINT_CELL(1)}},
     };
     struct sc_table t = {columns, SC_COUNT(columns), 2, row_cell, rows}, empty = t;
     struct catcher k = {.calls = 0};
@@ -305,32 +344,33 @@ TEST(json_document)
     CHECK(sc_str_is(sc_find_text(&d.root, "schema"), "scruple.test/1"));
     CHECK(!sc_find_field(NULL, "x") && !sc_find_text(&d.root, "object").p);
     sc_report_json(&o, &d);
-    CHECK_STR(text_of(&k, &o),
-              "{\n"
-              "  \"schema\": \"scruple.test/1\",\n"
-              "  \"scruple\": \"0.1.0\",\n"
-              "  \"object\": {\n"
-              "    \"uint\": 18446744073709551615,\n"
-              "    \"int\": -9223372036854775808,\n"
-              "    \"number\": \"-Infinity\",\n"
-              "    \"yes\": true,\n"
-              "    \"none\": null\n"
-              "  },\n"
-              "  \"nothing\": {},\n"
-              "  \"scalars\": [1, \"two\"],\n"
-              "  \"objects\": [\n"
-              "    {\"i\": 0, \"l\": []},\n"
-              "    {\"i\": 1, \"l\": []}\n"
-              "  ],\n"
-              "  \"table\": [\n"
-              "    {\"name\": \"w\", \"shape\": [2, 18446744073709551615], \"bytes\": "
-              "18446744073709551615, \"share\": 12.5, \"stored\": [\"a\", \"b\\n\"], \"level\": "
-              "\"error\", \"count\": 28},\n"
-              "    {\"name\": null, \"shape\": [], \"bytes\": null, \"share\": \"NaN\", \"stored\": "
-              "[], \"level\": \"info\", \"count\": 1}\n"
-              "  ],\n"
-              "  \"empty\": []\n"
-              "}\n");
+    CHECK_STR(
+        text_of(&k, &o),
+        "{\n"
+        "  \"schema\": \"scruple.test/1\",\n"
+        "  \"scruple\": \"0.1.0\",\n"
+        "  \"object\": {\n"
+        "    \"uint\": 18446744073709551615,\n"
+        "    \"int\": -9223372036854775808,\n"
+        "    \"number\": \"-Infinity\",\n"
+        "    \"yes\": true,\n"
+        "    \"none\": null\n"
+        "  },\n"
+        "  \"nothing\": {},\n"
+        "  \"scalars\": [1, \"two\"],\n"
+        "  \"objects\": [\n"
+        "    {\"i\": 0, \"l\": []},\n"
+        "    {\"i\": 1, \"l\": []}\n"
+        "  ],\n"
+        "  \"table\": [\n"
+        "    {\"name\": \"w\", \"shape\": [2, 18446744073709551615], \"bytes\": "
+        "18446744073709551615, \"share\": 12.5, \"stored\": [\"a\", \"b\\n\"], \"level\": "
+        "\"error\", \"count\": 28},\n"
+        "    {\"name\": null, \"shape\": [], \"bytes\": null, \"share\": \"NaN\", \"stored\": "
+        "[], \"level\": \"info\", \"count\": 1}\n"
+        "  ],\n"
+        "  \"empty\": []\n"
+        "}\n");
     sc_document_clear(&d);
     sc_buf_clear(&k.text);
 }
@@ -348,7 +388,10 @@ TEST(csv_quotes_and_guards)
     static const uint64_t dims[] = {3, 4};
     static const struct sc_str list[] = {{"a,b", 3}, {"c", 1}};
     const struct row rows[] = {
-        {{TEXT_CELL("plain.weight"), NULL_CELL, {.dims = dims, .n_dims = 2}, REAL_CELL(-1.5),
+        {{TEXT_CELL("plain.weight"),
+          NULL_CELL,
+          {.dims = dims, .n_dims = 2},
+          REAL_CELL(-1.5),
           {.list = list, .n_list = 2}}},
         {{TEXT_CELL("a,\"b\""), NULL_CELL, {.n_dims = 0}, NULL_CELL, {.n_list = 0}}},
         {{TEXT_CELL("=1+2"), NULL_CELL, NULL_CELL, REAL_CELL(0.1), NULL_CELL}},
@@ -387,7 +430,10 @@ static const struct sc_column tree_columns[] = {
     {"secret", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
 };
 static const uint64_t tree_dims[] = {1000, 64};
-#define LABEL_CELL(s, d, module) {.text = {(s), sizeof(s) - 1}, .depth = (d), .strong = (module)}
+#define LABEL_CELL(s, d, module)                                                                   \
+    {                                                                                              \
+        .text = {(s), sizeof(s) - 1}, .depth = (d), .strong = (module)                             \
+    }
 #define MODULE_ROW(s, d)                                                                           \
     {                                                                                              \
         {                                                                                          \
@@ -411,17 +457,40 @@ TEST(tree_is_aligned_as_in_we)
 {
     const struct row rows[] = {
         MODULE_ROW("model", 0),
-        {{LABEL_CELL("embed_tokens", 1, false), {.dims = tree_dims, .n_dims = 2}, TEXT_CELL("BF16"),
-          NULL_CELL, UINT_CELL(128000), UINT_CELL(1), REAL_CELL(38.04), NULL_CELL}},
+        {{LABEL_CELL("embed_tokens", 1, false),
+          {.dims = tree_dims, .n_dims = 2},
+          TEXT_CELL("BF16"),
+          NULL_CELL,
+          UINT_CELL(128000),
+          UINT_CELL(1),
+          REAL_CELL(38.04),
+          NULL_CELL}},
         MODULE_ROW("head", 0),
-        {{LABEL_CELL("weight", 2, false), {.dims = tree_dims + 1, .n_dims = 1}, TEXT_CELL("F8_E4M3"),
-          NULL_CELL, UINT_CELL(64), UINT_CELL(1), REAL_CELL(0), NULL_CELL}},
-        {{LABEL_CELL("norm", 0, false), {.n_dims = 0}, TEXT_CELL("F32"), NULL_CELL, UINT_CELL(4),
-          UINT_CELL(1), REAL_CELL(0), NULL_CELL}},
+        {{LABEL_CELL("weight", 2, false),
+          {.dims = tree_dims + 1, .n_dims = 1},
+          TEXT_CELL("F8_E4M3"),
+          NULL_CELL,
+          UINT_CELL(64),
+          UINT_CELL(1),
+          REAL_CELL(0),
+          NULL_CELL}},
+        {{LABEL_CELL("norm", 0, false),
+          {.n_dims = 0},
+          TEXT_CELL("F32"),
+          NULL_CELL,
+          UINT_CELL(4),
+          UINT_CELL(1),
+          REAL_CELL(0),
+          NULL_CELL}},
     };
-    struct row repeated[1] = {{{LABEL_CELL("w", 0, false), {.dims = tree_dims, .n_dims = 2},
-                                TEXT_CELL("INT4"), REAL_CELL(4.25), UINT_CELL(34000), UINT_CELL(28),
-                                REAL_CELL(100), NULL_CELL}}};
+    struct row repeated[1] = {{{LABEL_CELL("w", 0, false),
+                                {.dims = tree_dims, .n_dims = 2},
+                                TEXT_CELL("INT4"),
+                                REAL_CELL(4.25),
+                                UINT_CELL(34000),
+                                UINT_CELL(28),
+                                REAL_CELL(100),
+                                NULL_CELL}}};
     struct sc_term term = {0};
     struct catcher k = {.calls = 0};
 
@@ -431,7 +500,8 @@ TEST(tree_is_aligned_as_in_we)
               "head\n"
               "    weight      64       F8_E4M3      64 B   0.0 %\n"
               "norm            scalar   F32           4 B   0.0 %\n");
-    CHECK_STR(tree_text(&k, repeated, 1, &term), "w  1000x64  INT4  4.25 bpw  34.0 KB  x28  100.0 %\n");
+    CHECK_STR(tree_text(&k, repeated, 1, &term),
+              "w  1000x64  INT4  4.25 bpw  34.0 KB  x28  100.0 %\n");
     term.colour = true;
     CHECK_STR(tree_text(&k, rows, 2, &term),
               "\033[38;5;15mmodel\033[0m\n"
@@ -444,12 +514,30 @@ TEST(tree_is_aligned_as_in_we)
 TEST(hostile_and_wide_names_stay_in_their_column)
 {
     const struct row rows[] = {
-        {{LABEL_CELL("\xe6\xbc\xa2\xe5\xad\x97", 0, false), {.n_dims = 0}, TEXT_CELL("F32"),
-          NULL_CELL, UINT_CELL(4), UINT_CELL(1), REAL_CELL(1), NULL_CELL}},
-        {{LABEL_CELL("a\x1b[2Jb", 0, false), {.n_dims = 0}, TEXT_CELL("F32"), NULL_CELL,
-          UINT_CELL(4), UINT_CELL(1), REAL_CELL(1), NULL_CELL}},
-        {{LABEL_CELL("caf\xc3\xa9", 0, false), {.n_dims = 0}, TEXT_CELL("F32"), NULL_CELL,
-          UINT_CELL(4), UINT_CELL(1), REAL_CELL(1), NULL_CELL}},
+        {{LABEL_CELL("\xe6\xbc\xa2\xe5\xad\x97", 0, false),
+          {.n_dims = 0},
+          TEXT_CELL("F32"),
+          NULL_CELL,
+          UINT_CELL(4),
+          UINT_CELL(1),
+          REAL_CELL(1),
+          NULL_CELL}},
+        {{LABEL_CELL("a\x1b[2Jb", 0, false),
+          {.n_dims = 0},
+          TEXT_CELL("F32"),
+          NULL_CELL,
+          UINT_CELL(4),
+          UINT_CELL(1),
+          REAL_CELL(1),
+          NULL_CELL}},
+        {{LABEL_CELL("caf\xc3\xa9", 0, false),
+          {.n_dims = 0},
+          TEXT_CELL("F32"),
+          NULL_CELL,
+          UINT_CELL(4),
+          UINT_CELL(1),
+          REAL_CELL(1),
+          NULL_CELL}},
     };
     struct sc_term term = {0};
     struct catcher k = {.calls = 0};
@@ -468,13 +556,20 @@ TEST(hostile_and_wide_names_stay_in_their_column)
 TEST(titles_and_kinds)
 {
     static const struct sc_column columns[] = {
-        {"a", "file", NULL, SC_COL_TEXT, 0, 0},     {"b", "tensors", NULL, SC_COL_COUNT, 0, 0},
-        {"c", "gone", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0}, {"d", "level", NULL, SC_COL_SEVERITY, 0, 0},
-        {"e", NULL, NULL, SC_COL_OFFSET, 0, 0},     {"f", "parts", NULL, SC_COL_LIST, 0, 0},
+        {"a", "file", NULL, SC_COL_TEXT, 0, 0},
+        {"b", "tensors", NULL, SC_COL_COUNT, 0, 0},
+        {"c", "gone", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
+        {"d", "level", NULL, SC_COL_SEVERITY, 0, 0},
+        {"e", NULL, NULL, SC_COL_OFFSET, 0, 0},
+        {"f", "parts", NULL, SC_COL_LIST, 0, 0},
     };
     static const struct sc_str list[] = {{"x", 1}, {"y\n", 2}};
     const struct row rows[] = {
-        {{TEXT_CELL("m"), UINT_CELL(1234567), NULL_CELL, UINT_CELL(1), UINT_CELL(12),
+        {{TEXT_CELL("m"),
+          UINT_CELL(1234567),
+          NULL_CELL,
+          UINT_CELL(1),
+          UINT_CELL(12),
           {.list = list, .n_list = 2}}},
         {{TEXT_CELL("long.bin"), UINT_CELL(1), NULL_CELL, UINT_CELL(2), NULL_CELL, {.n_list = 0}}},
     };
@@ -531,8 +626,14 @@ static int render_everything(void)
 {
     const struct row rows[] = {
         MODULE_ROW("mod\x01ule", 0),
-        {{LABEL_CELL("caf\xc3\xa9", 1, false), {.dims = tree_dims, .n_dims = 2}, TEXT_CELL("B,F16"),
-          REAL_CELL(4.5), UINT_CELL(128000), UINT_CELL(2), REAL_CELL(38.04), TEXT_CELL("s")}},
+        {{LABEL_CELL("caf\xc3\xa9", 1, false),
+          {.dims = tree_dims, .n_dims = 2},
+          TEXT_CELL("B,F16"),
+          REAL_CELL(4.5),
+          UINT_CELL(128000),
+          UINT_CELL(2),
+          REAL_CELL(38.04),
+          TEXT_CELL("s")}},
     };
     struct sc_table t = {tree_columns, SC_COUNT(tree_columns), 2, row_cell, rows};
     struct catcher k = {.calls = 0};

@@ -40,12 +40,13 @@ static size_t count(const char *json, size_t data)
 }
 
 #define T(name, dtype, shape, from, to)                                                            \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to   \
+    "]}"
 
 TEST(a_tensor_is_read_as_written)
 {
-    struct opened r = open_json("{" T("a.weight", "BF16", "[2,3]", 0, 12) ","
-                                    T("s", "F32", "[]", 12, 16) "}  ", 16, false);
+    struct opened r = open_json(
+        "{" T("a.weight", "BF16", "[2,3]", 0, 12) "," T("s", "F32", "[]", 12, 16) "}  ", 16, false);
     REQUIRE(r.status == 0);
     CHECK_U64(r.m->n_tensors, 2);
     const struct sc_tensor *t = &r.m->tensors[0];
@@ -74,10 +75,14 @@ TEST(oddities_that_are_valid)
     CHECK_U64(count("{" T("a", "F4", "[2,3]", 0, 3) "}", 3), 1);
     CHECK_U64(count("{" T("a", "F6_E2M3", "[4]", 0, 3) "}", 3), 1);
     CHECK_U64(count("{\"a\":{\"shape\":[1],\"x\":{\"y\":[1.5,null]},\"data_offsets\":[0,1],"
-                    "\"dtype\":\"U8\"}}", 1), 1);
+                    "\"dtype\":\"U8\"}}",
+                    1),
+              1);
     /* Names and order do not matter for the tiling. */
-    CHECK_U64(count("{" T("b", "U8", "[2]", 1, 3) "," T("a", "U8", "[1]", 0, 1) ","
-                        T("z", "U8", "[0]", 3, 3) "}", 3), 3);
+    CHECK_U64(count("{" T("b", "U8", "[2]", 1, 3) "," T("a", "U8", "[1]", 0,
+                                                        1) "," T("z", "U8", "[0]", 3, 3) "}",
+                    3),
+              3);
 }
 
 TEST(every_refusal_says_what_is_wrong)
@@ -95,7 +100,8 @@ TEST(every_refusal_says_what_is_wrong)
     CHECK(says("{\"a\":[1,2]}", 0, "expected an object"));
     CHECK(says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "lacks"));
     CHECK(says("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],"
-               "\"data_offsets\":[0,1]}}", 1, "duplicate \"dtype\""));
+               "\"data_offsets\":[0,1]}}",
+               1, "duplicate \"dtype\""));
     CHECK(says("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}}", 1,
                "whole number"));
     CHECK(says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0],\"data_offsets\":[0,1]}}", 1,
@@ -127,8 +133,9 @@ TEST(trailing_bytes_and_unknown_types_are_warnings)
 
 TEST(lenient_lists_what_is_sound)
 {
-    struct opened r = open_json("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[4]", 4, 8) ","
-                                    T("c", "U8", "[4]", 2, 6) "}", 6, true);
+    struct opened r = open_json("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[4]", 4, 8) "," T(
+                                    "c", "U8", "[4]", 2, 6) "}",
+                                6, true);
     REQUIRE(r.status == 0);
     CHECK_U64(r.m->n_tensors, 3);
     CHECK(finding(r.m->catalog, "safetensors.truncated") != NULL);
@@ -142,8 +149,17 @@ TEST(lenient_lists_what_is_sound)
 
 TEST(header_length_field_is_not_believed)
 {
-    static const uint64_t lengths[] = {0, 1, 3, 100, 99999999, 100000000, 100000001,
-                                       UINT64_MAX, UINT64_MAX - 7, UINT64_MAX - 8, 1ull << 63};
+    static const uint64_t lengths[] = {0,
+                                       1,
+                                       3,
+                                       100,
+                                       99999999,
+                                       100000000,
+                                       100000001,
+                                       UINT64_MAX,
+                                       UINT64_MAX - 7,
+                                       UINT64_MAX - 8,
+                                       1ull << 63};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         const char *json = "{" T("a", "U8", "[1]", 0, 1) "}";
         struct blob b = st_blob(json, strlen(json), 1);

@@ -336,10 +336,7 @@ TEST(file_that_was_changed_is_noticed)
     REQUIRE(sc_file_open("f", NULL, &s, &e) == 0);
     REQUIRE(sc_source_map(s, 0, 100) != NULL);
     CHECK_ERR(0, sc_source_check(s, &e));
-    struct timespec times[2] = {
-        {1000, 0},
-        {1000, 5}
-    };
+    struct timespec times[2] = {{1000, 0}, {1000, 5}};
     REQUIRE(utimensat(AT_FDCWD, "f", times, 0) == 0);
     CHECK_ERR(SCRUPLE_EIO, sc_source_check(s, &e));
     CHECK_STR(e.text, "f: was changed while being read");

@@ -218,8 +218,8 @@ TEST(stdin_that_is_no_input_is_refused)
         const char *sentence;
     } cases[] = {
         {"/dev/ptmx", SCRUPLE_EUSAGE, "<stdin>: is a terminal; pipe a model into it"},
-        {"/dev/zero", SCRUPLE_EIO,    "<stdin>: is a character device, not a file"  },
-        {"/",         SCRUPLE_EIO,    "<stdin>: is a folder, not a file"            },
+        {"/dev/zero", SCRUPLE_EIO, "<stdin>: is a character device, not a file"},
+        {"/", SCRUPLE_EIO, "<stdin>: is a folder, not a file"},
     };
     for (size_t i = 0; i < SC_COUNT(cases); i++) {
         int fd = open(cases[i].path, O_RDONLY | O_NOCTTY);

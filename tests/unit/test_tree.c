@@ -15,10 +15,11 @@ static struct sc_model *model_of(const char *const *names, size_t n)
     for (size_t i = 0; i < n; i++) {
         const char *colon = strchr(names[i], ':');
         const unsigned long bytes = colon ? strtoul(colon + 1, NULL, 10) : 1;
-        sc_buf_printf(&json, "%s\"%.*s\":{\"dtype\":\"U8\",\"shape\":[%lu],\"data_offsets\":"
-                      "[%lu,%lu]}", i ? "," : "",
-                      (int)(colon ? colon - names[i] : (long)strlen(names[i])), names[i], bytes, at,
-                      at + bytes);
+        sc_buf_printf(&json,
+                      "%s\"%.*s\":{\"dtype\":\"U8\",\"shape\":[%lu],\"data_offsets\":"
+                      "[%lu,%lu]}",
+                      i ? "," : "", (int)(colon ? colon - names[i] : (long)strlen(names[i])),
+                      names[i], bytes, at, at + bytes);
         at += bytes;
     }
     sc_buf_putc(&json, '}');
@@ -53,8 +54,8 @@ static char *rows_of(const struct sc_model *m, struct sc_outline_options o, cons
         char *end = text + strlen(text);
         const size_t left = sizeof text - strlen(text);
         if (r->tensor == SC_NO_NODE && !r->closed) {
-            snprintf(end, left, "%s%*s%.*s", i ? "|" : "", (int)r->depth * 2, "",
-                     (int)r->label_len, r->label);
+            snprintf(end, left, "%s%*s%.*s", i ? "|" : "", (int)r->depth * 2, "", (int)r->label_len,
+                     r->label);
         } else {
             snprintf(end, left, "%s%*s%.*s [%llux%llu]", i ? "|" : "", (int)r->depth * 2, "",
                      (int)r->label_len, r->label, (unsigned long long)r->count,
@@ -99,8 +100,8 @@ TEST(lone_weights_take_the_name_of_their_module)
 
 TEST(experts_multiply)
 {
-    struct sc_model *m = MODEL("l.0.e.0.w.weight", "l.0.e.1.w.weight", "l.1.e.0.w.weight",
-                               "l.1.e.1.w.weight");
+    struct sc_model *m =
+        MODEL("l.0.e.0.w.weight", "l.0.e.1.w.weight", "l.1.e.0.w.weight", "l.1.e.1.w.weight");
     CHECK_STR(rows(m), "l (0-1)|  e (0-1)|    w [4x1]");
     sc_model_close(m);
 }
@@ -111,8 +112,7 @@ TEST(a_node_can_be_tensor_and_module)
     struct sc_model *m = MODEL("x.w", "x.w.absmax:3", "x.w.quant:2");
     CHECK_STR(rows(m), "x|  w [1x1]|    absmax [1x3]|    quant [1x2]");
     CHECK_STR(rows_of(m, (struct sc_outline_options){.depth = 1}, NULL), "x [1x6]");
-    CHECK_STR(rows_of(m, (struct sc_outline_options){.depth = 2}, NULL),
-              "x|  w [1x1]|  w [1x5]");
+    CHECK_STR(rows_of(m, (struct sc_outline_options){.depth = 2}, NULL), "x|  w [1x1]|  w [1x5]");
     sc_model_close(m);
 }
 
@@ -179,14 +179,15 @@ TEST(crowded_nodes_stay_exact)
 
 TEST(filters)
 {
-    struct sc_model *m = MODEL("model.layers.0.mlp.up.weight", "model.layers.0.attn.q.weight",
-                               "model.layers.1.mlp.up.weight", "model.layers.12.mlp.up.weight",
-                               "lm_head.weight");
+    struct sc_model *m =
+        MODEL("model.layers.0.mlp.up.weight", "model.layers.0.attn.q.weight",
+              "model.layers.1.mlp.up.weight", "model.layers.12.mlp.up.weight", "lm_head.weight");
     static const struct {
         const char *filter, *rows;
     } table[] = {
         {"LM_HEAD", "lm_head [1x1]"},
-        {"model.layers.0", "model|  layers|    0|      attn|        q [1x1]|      mlp|        up [1x1]"},
+        {"model.layers.0",
+         "model|  layers|    0|      attn|        q [1x1]|      mlp|        up [1x1]"},
         {"model.layers.1", "model|  layers|    1|      mlp|        up [1x1]"},
         {"layers.1", ""},
         {"model.", "model|  layers|    0|      attn|        q [1x1]|      mlp|        up [1x1]|"
@@ -247,8 +248,7 @@ TEST(equal_names_do_not_make_a_chain)
     struct sc_error e;
     const struct sc_open_options lenient = {.lenient = true};
     for (int i = 0; i < N; i++)
-        sc_buf_printf(&json,
-                      "%c\"a.b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+        sc_buf_printf(&json, "%c\"a.b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
                       i ? ',' : '{', i, i + 1);
     sc_buf_puts(&json, ",\"a.c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
     struct blob b = st_blob(json.p, json.n, N);
