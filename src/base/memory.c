@@ -14,7 +14,7 @@
  * each other, so that an overrun inside a chunk is reported as one of malloc's would be.
  */
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE /* madvise */
+#define _DEFAULT_SOURCE /* madvise; NOLINT(bugprone-reserved-identifier,cert-dcl51-cpp) */
 #endif
 #include "base/base.h"
 

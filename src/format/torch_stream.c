@@ -62,7 +62,7 @@ static int read_storage(struct sc_torch *t, uint32_t i, uint64_t *pos)
 {
     const struct sc_torch_storage *s = &t->storages[i];
     const uint64_t left = t->s->size - *pos;
-    uint8_t raw[COUNT_BYTES];
+    uint8_t raw[COUNT_BYTES] = {0};
     struct sc_quoted q;
     int code;
     if (left < COUNT_BYTES) {

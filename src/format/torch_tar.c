@@ -181,7 +181,7 @@ static int read_storage(struct tar *tar, uint64_t *pos)
     struct sc_torch *t = tar->t;
     struct sc_torch_storage s = {0};
     struct sc_pk *v;
-    uint8_t raw[8];
+    uint8_t raw[8] = {0};
     uint64_t key;
     uint32_t i;
     int code = table_pickle(tar, STORAGES, pos, &v);

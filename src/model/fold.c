@@ -494,7 +494,7 @@ static size_t members_by_slot(const struct finder *f, uint32_t first, uint32_t o
 static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc_fold_group *g,
                       uint32_t first, const struct sc_fold_pick *p, struct sc_error *e)
 {
-    uint32_t members[SC_SLOT_COUNT];
+    uint32_t members[SC_SLOT_COUNT] = {0};
     const size_t n = members_by_slot(f, first, members);
     struct sc_model *m = f->fold.m;
     const struct sc_entry *main = sc_part_of(&f->fold, g, (enum sc_fold_slot)p->main);
