@@ -15,10 +15,12 @@
  *     pickle.danger        a pickle names something that can run code
  *     pickle.unknown-call  a pickle calls a stranger; pickle.unknown: it only names one
  *
+ * check_shapes.c, check_layers.c and check_gguf.c have more.
+ *
  * Configurations differ from family to family, so what contradicts one is a warning, one of each
  * kind, and nothing is said where the shape or the number is not known for sure. Of a single shard
  * only what it has can be judged. */
-#include "model/model.h"
+#include "model/check.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -124,9 +126,9 @@ static int judge_layers(struct checker *k, const struct keys *keys)
         if (has_gaps(keys->at + i, end - i) && tower != SC_TOWER_UNET && tower != SC_TOWER_VAE) {
             struct sc_buf b = {.max = 200};
             put_gaps(&b, keys->at + i, end - i);
-            const int code = WARN(k, "layers.missing", SC_NO_TENSOR,
-                                  "layers %s of the %s tower are missing", b.p ? b.p : "",
-                                  sc_tower_names[tower]);
+            const int code =
+                WARN(k, "layers.missing", SC_NO_TENSOR, "layers %s of the %s tower are missing",
+                     b.p ? b.p : "", sc_tower_names[tower]);
             sc_buf_clear(&b);
             TRY(code);
         }
@@ -166,9 +168,9 @@ static int judge_experts(struct checker *k, const struct keys *keys)
         if (!missing && has_gaps(keys->at + i, end - i)) {
             struct sc_buf b = {.max = 200};
             put_gaps(&b, keys->at + i, end - i);
-            const int code = WARN(k, "experts.missing", SC_NO_TENSOR,
-                                  "experts %s of layer %" PRId32 " are missing", b.p ? b.p : "",
-                                  layer);
+            const int code =
+                WARN(k, "experts.missing", SC_NO_TENSOR,
+                     "experts %s of layer %" PRId32 " are missing", b.p ? b.p : "", layer);
             sc_buf_clear(&b);
             TRY(code);
             missing = true;
@@ -192,8 +194,10 @@ static int check_experts(struct checker *k)
     for (size_t i = 0; i < k->m->n_tensors && code == 0; i++) {
         const struct sc_tensor *t = &k->m->tensors[i];
         if (t->layer >= 0 && t->layer <= 0xfffffff && t->expert >= 0)
-            code = add_key(&keys, (uint64_t)t->tower << 60 | (uint64_t)(uint32_t)t->layer << 32 |
-                                      (uint32_t)t->expert, k->e);
+            code = add_key(&keys,
+                           (uint64_t)t->tower << 60 | (uint64_t)(uint32_t)t->layer << 32 |
+                               (uint32_t)t->expert,
+                           k->e);
     }
     sort_keys(&keys);
     if (code == 0)
@@ -227,7 +231,8 @@ static int check_embedding(struct checker *k, const struct sc_tensor *t)
     if (config->hidden && t->shape[1] != config->hidden)
         TRY(WARN(k, "config.hidden", name_of(t),
                  "%s says a hidden size of %" PRIu64 ", but the token embedding has %" PRIu64
-                 " columns", k->source, config->hidden, t->shape[1]));
+                 " columns",
+                 k->source, config->hidden, t->shape[1]));
     if (config->vocab && t->shape[0] < config->vocab)
         TRY(WARN(k, "config.vocab", name_of(t),
                  "%s says %" PRIu64 " words, but the token embedding has %" PRIu64 " rows",
@@ -286,7 +291,8 @@ static int check_shapes(struct checker *k)
     if (code == 0 && query && !right && !latent)
         code = WARN(k, "config.heads", name_of(query),
                     "%s says %" PRIu64 " heads, so %" PRIu64 " rows of queries, but q_proj has "
-                    "%" PRIu64, k->source, m->config.heads, rows, query->shape[0]);
+                    "%" PRIu64,
+                    k->source, m->config.heads, rows, query->shape[0]);
     return code;
 }
 
@@ -313,8 +319,8 @@ static int check_dtype(struct checker *k)
 {
     static const struct {
         const char *said, *dtype;
-    } types[] = {{"bfloat16", "BF16"}, {"float16", "F16"}, {"half", "F16"}, {"float32", "F32"},
-                 {"float", "F32"},     {"float64", "F64"}};
+    } types[] = {{"bfloat16", "BF16"}, {"float16", "F16"}, {"half", "F16"},
+                 {"float32", "F32"},   {"float", "F32"},   {"float64", "F64"}};
     const char *said = k->m->config.dtype, *want = NULL, *other = NULL;
     if (said && strncmp(said, "torch.", 6) == 0)
         said += 6;
@@ -342,23 +348,23 @@ static const struct {
     const char *method;
     uint32_t layouts;
 } methods[] = {
-    {"gptq",               BIT(GPTQ) | BIT(AWQ)                                             },
-    {"auto-round",         BIT(GPTQ) | BIT(AWQ)                                             },
-    {"intel/auto-round",   BIT(GPTQ) | BIT(AWQ)                                             },
-    {"awq",                BIT(GPTQ) | BIT(AWQ)                                             },
-    {"fp8",                BIT(FP8) | BIT(MXFP4)                                            },
-    {"fbgemm_fp8",         BIT(FP8)                                                         },
-    {"compressed-tensors", BIT(CT_PACK) | BIT(CT_INT) | BIT(FP8) | BIT(NVFP4) | BIT(MXFP4)  },
-    {"modelopt",           BIT(FP8) | BIT(NVFP4) | BIT(MXFP4) | BIT(CT_INT)                 },
-    {"bitsandbytes",       BIT(BNB_INT8) | BIT(BNB_4BIT)                                    },
-    {"mxfp4",              BIT(MXFP4)                                                       },
-    {"mlx",                BIT(MLX)                                                         },
-    {"bitnet",             BIT(BITNET)                                                      },
-    {"hqq",                BIT(HQQ)                                                         },
-    {"aqlm",               BIT(AQLM)                                                        },
-    {"quip",               BIT(QUIP)                                                        },
-    {"exl2",               BIT(EXL2)                                                        },
-    {"exl3",               BIT(EXL3)                                                        },
+    {"gptq", BIT(GPTQ) | BIT(AWQ)},
+    {"auto-round", BIT(GPTQ) | BIT(AWQ)},
+    {"intel/auto-round", BIT(GPTQ) | BIT(AWQ)},
+    {"awq", BIT(GPTQ) | BIT(AWQ)},
+    {"fp8", BIT(FP8) | BIT(MXFP4)},
+    {"fbgemm_fp8", BIT(FP8)},
+    {"compressed-tensors", BIT(CT_PACK) | BIT(CT_INT) | BIT(FP8) | BIT(NVFP4) | BIT(MXFP4)},
+    {"modelopt", BIT(FP8) | BIT(NVFP4) | BIT(MXFP4) | BIT(CT_INT)},
+    {"bitsandbytes", BIT(BNB_INT8) | BIT(BNB_4BIT)},
+    {"mxfp4", BIT(MXFP4)},
+    {"mlx", BIT(MLX)},
+    {"bitnet", BIT(BITNET)},
+    {"hqq", BIT(HQQ)},
+    {"aqlm", BIT(AQLM)},
+    {"quip", BIT(QUIP)},
+    {"exl2", BIT(EXL2)},
+    {"exl3", BIT(EXL3)},
 };
 
 static int check_quantization(struct checker *k)
@@ -437,10 +443,9 @@ static int check_pickles(struct checker *k)
             TRY(sc_problem(k->c, SC_ERROR, "pickle.danger", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
                            k->e, "would run code if loaded with pickle: %s", q.s));
         else if (im->verdict == SC_VERDICT_UNKNOWN && im->called > 0)
-            TRY(sc_problem(k->c, SC_WARNING, "pickle.unknown-call", im->file, SC_NO_TENSOR,
-                           SC_NO_OFFSET, k->e,
-                           "would call \"%s\", which is not known here, if loaded with pickle",
-                           q.s));
+            TRY(sc_problem(
+                k->c, SC_WARNING, "pickle.unknown-call", im->file, SC_NO_TENSOR, SC_NO_OFFSET, k->e,
+                "would call \"%s\", which is not known here, if loaded with pickle", q.s));
         else if (im->verdict == SC_VERDICT_UNKNOWN)
             TRY(sc_problem(k->c, SC_INFO, "pickle.unknown", im->file, SC_NO_TENSOR, SC_NO_OFFSET,
                            k->e, "the pickle names \"%s\", which is not loaded", q.s));
@@ -459,12 +464,18 @@ int sc_model_check(struct sc_model *m, struct sc_error *e)
     for (size_t i = 0; i < c->n_files; i++)
         k.partial |= shards_in_name(c->files[i].path) > c->n_files;
     c->options = &lenient; /* findings are what is asked for: none of them ends the check */
-    int (*const checks[])(struct checker *) = {check_layers, check_experts,      check_shapes,
-                                               check_head,   check_dtype,        check_twins,
+    int (*const checks[])(struct checker *) = {check_layers,  check_experts,     check_shapes,
+                                               check_head,    check_dtype,       check_twins,
                                                check_pickles, check_quantization};
     int code = 0;
     for (size_t i = 0; i < SC_COUNT(checks) && code == 0; i++)
         code = checks[i](&k);
+    if (code == 0)
+        code = sc_check_shapes(m, k.source, k.partial, e);
+    if (code == 0)
+        code = sc_check_layers(m, k.partial, e);
+    if (code == 0)
+        code = sc_check_gguf(m, k.partial, e);
     c->options = before;
     return code;
 }

@@ -187,6 +187,8 @@ int sc_fold_read(struct sc_fold *f, uint32_t entry, uint8_t dst[SC_TINY], size_t
 /* A shape stored as integers. 1: *rank dimensions are in dims. */
 int sc_fold_read_shape(struct sc_fold *f, uint32_t entry, uint64_t *dims, size_t *rank,
                        struct sc_error *e);
+/* A warning "fold.shape": what the entry tells is not used, and why. */
+int sc_fold_doubt(struct sc_fold *f, uint32_t entry, const char *why, struct sc_error *e);
 /* The JSON of bitsandbytes. 1: what it says is in *s (0 or NULL where it is silent). */
 struct sc_bnb_state {
     uint64_t shape[8];

@@ -183,6 +183,9 @@ int sc_fold_ct_words(struct sc_fold *f, const struct sc_fold_group *g, struct sc
             k = dims[1];
             bits = ct_bits(f, k, words);
         }
+        if (code && !bits)
+            TRY(sc_fold_doubt(f, g->slot[SC_SLOT_WEIGHT_SHAPE],
+                              "the tensor that tells it says more or less than was packed", e));
     }
     if (!bits)
         bits = ct_guess(f, g, words, groups, &k);
@@ -338,8 +341,8 @@ int sc_fold_bnb4(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fol
         sc_entry_elements(sc_part_of(f, g, SC_SLOT_QUANT_MAP)) != 16)
         return 0;
     struct sc_bnb_state state = {.rank = 0};
-    const enum sc_fold_slot slot = sc_has(g, SC_SLOT_STATE_FP4) ? SC_SLOT_STATE_FP4
-                                                                : SC_SLOT_STATE_NF4;
+    const enum sc_fold_slot slot =
+        sc_has(g, SC_SLOT_STATE_FP4) ? SC_SLOT_STATE_FP4 : SC_SLOT_STATE_NF4;
     if (sc_has(g, slot)) {
         const int code = sc_fold_read_state(f, g->slot[slot], &state, e);
         if (code < 0)

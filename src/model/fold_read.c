@@ -20,7 +20,7 @@ static bool fatal(int code)
     return code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED;
 }
 
-static int warn(struct sc_fold *f, uint32_t entry, const char *why, struct sc_error *e)
+int sc_fold_doubt(struct sc_fold *f, uint32_t entry, const char *why, struct sc_error *e)
 {
     const struct sc_entry *en = &f->c->entries[entry];
     return sc_problem(f->m->catalog, SC_WARNING, "fold.shape", en->file, sc_entry_name(en),
@@ -52,9 +52,10 @@ int sc_fold_read(struct sc_fold *f, uint32_t entry, uint8_t dst[SC_TINY], size_t
         return 0;
     if (en->rank > 1 || en->dtype & SC_FOREIGN_TYPE ||
         !sc_codec_bytes((sc_codec_id)en->dtype, en->shape, en->rank, &size) || size > SC_TINY)
-        return warn(f, entry, "the tensor that tells it is not a short list", e);
+        return sc_fold_doubt(f, entry, "the tensor that tells it is not a short list", e);
     if (!stored_plainly(f, en))
-        return warn(f, entry, "the tensor that tells it is compressed, strided or broken", e);
+        return sc_fold_doubt(f, entry, "the tensor that tells it is compressed, strided or broken",
+                             e);
     if (f->file_index != en->file) {
         sc_fold_read_end(f);
         f->file_index = en->file;
@@ -70,7 +71,7 @@ int sc_fold_read(struct sc_fold *f, uint32_t entry, uint8_t dst[SC_TINY], size_t
         return code;
     }
     if (code < 0)
-        return warn(f, entry, sc_quote(&q, sc_strz(why.text)), e);
+        return sc_fold_doubt(f, entry, sc_quote(&q, sc_strz(why.text)), e);
     *n = (size_t)size;
     return 1;
 }
@@ -87,7 +88,8 @@ int sc_fold_read_shape(struct sc_fold *f, uint32_t entry, uint64_t *dims, size_t
     if (!f->m->repo)
         return 0;
     if ((width != 4 && width != 8) || count == 0 || count > 8)
-        return warn(f, entry, "the tensor that tells it is not a list of up to 8 integers", e);
+        return sc_fold_doubt(f, entry, "the tensor that tells it is not a list of up to 8 integers",
+                             e);
     const int code = sc_fold_read(f, entry, bytes, &n, e);
     if (code <= 0)
         return code;
@@ -101,7 +103,7 @@ int sc_fold_read_shape(struct sc_fold *f, uint32_t entry, uint64_t *dims, size_t
         if (width == 4)
             dims[i] = half;
         if (dims[i] > (width == 8 ? (uint64_t)INT64_MAX : (uint64_t)INT32_MAX))
-            return warn(f, entry, "the tensor that tells it holds a negative number", e);
+            return sc_fold_doubt(f, entry, "the tensor that tells it holds a negative number", e);
     }
     *rank = (size_t)count;
     return 1;
@@ -140,5 +142,5 @@ int sc_fold_read_state(struct sc_fold *f, uint32_t entry, struct sc_bnb_state *s
         s->blocksize = (uint64_t)block;
     const bool told = list_of_dims(json_object_get(doc, "shape"), s);
     json_decref(doc);
-    return told ? 1 : warn(f, entry, "its quant_state is no JSON with a shape", e);
+    return told ? 1 : sc_fold_doubt(f, entry, "its quant_state is no JSON with a shape", e);
 }

@@ -167,14 +167,17 @@ TEST(config_quantization_dialects)
     check_quant("config.json",
                 "{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4, "
                 "\"group_size\":"
-                " -1, \"checkpoint_format\": \"gptq_v2\"}}", "gptq", "gptq_v2", 4, -1);
+                " -1, \"checkpoint_format\": \"gptq_v2\"}}",
+                "gptq", "gptq_v2", 4, -1);
     check_quant("config.json",
                 "{\"quantization_config\": {\"quant_method\": \"awq\", \"w_bit\": 4, "
-                "\"q_group_size\": 128, \"version\": \"gemm\"}}", "awq", "gemm", 4, 128);
+                "\"q_group_size\": 128, \"version\": \"gemm\"}}",
+                "awq", "gemm", 4, 128);
     check_quant("config.json",
                 "{\"compression_config\": {\"quant_method\": \"compressed-tensors\", \"format\": "
                 "\"pack-quantized\", \"config_groups\": {\"group_0\": {\"weights\": {\"num_bits\": "
-                "8, \"group_size\": 32}}}}}", "compressed-tensors", "pack-quantized", 8, 32);
+                "8, \"group_size\": 32}}}}}",
+                "compressed-tensors", "pack-quantized", 8, 32);
     check_quant("config.json",
                 "{\"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": "
                 "true, \"load_in_8bit\": false, \"bnb_4bit_quant_type\": \"fp4\"}}",
@@ -185,13 +188,14 @@ TEST(config_quantization_dialects)
                 "hqq", NULL, 4, 64);
     check_quant("config.json",
                 "{\"quantization_config\": {\"quant_method\": \"exl2\", \"bits\": 4.25, "
-                "\"version\": \"0.2.4\"}}", "exl2", "0.2.4", 0, 0);
+                "\"version\": \"0.2.4\"}}",
+                "exl2", "0.2.4", 0, 0);
     check_quant("config.json", "{\"quip_params\": {\"codebook\": \"E8P12\"}}", "quip", NULL, 0, 0);
     check_quant("hf_quant_config.json",
                 "{\"producer\": {\"name\": \"modelopt\"}, \"quantization\": {\"quant_algo\": "
-                "\"NVFP4\", \"group_size\": 16}}", "modelopt", "NVFP4", 0, 16);
-    check_quant("quantize_config.json", "{\"bits\": 3, \"group_size\": 128}", "gptq", NULL, 3,
-                128);
+                "\"NVFP4\", \"group_size\": 16}}",
+                "modelopt", "NVFP4", 0, 16);
+    check_quant("quantize_config.json", "{\"bits\": 3, \"group_size\": 128}", "gptq", NULL, 3, 128);
 }
 
 TEST(config_quantization_blocks_and_awq_flag)
@@ -232,8 +236,8 @@ TEST(config_quantization_of_mlx)
 
 TEST(config_numbers_are_range_checked)
 {
-    static const char *const values[] = {"-1", "0", "1000000000", "\"12\"", "true", "0.5", "-3.0",
-                                         "100001", "1e300"};
+    static const char *const values[] = {"-1",  "0",    "1000000000", "\"12\"", "true",
+                                         "0.5", "-3.0", "100001",     "1e300"};
     for (size_t i = 0; i < SC_COUNT(values); i++) {
         struct kit k;
         char text[120];
@@ -242,8 +246,9 @@ TEST(config_numbers_are_range_checked)
         CHECK_U64(k.m.config.layers, 0);
         CHECK_U64(k.m.config.hidden, 64);
         CHECK_U64(k.m.catalog->n_warnings, 1);
-        CHECK(finding(&k, "config.value") && strstr(finding(&k, "config.value"), "config.json: "
-                                                    "\"num_hidden_layers\" is "));
+        CHECK(finding(&k, "config.value") &&
+              strstr(finding(&k, "config.value"), "config.json: "
+                                                  "\"num_hidden_layers\" is "));
         finish(&k);
     }
     struct kit k;
@@ -260,9 +265,15 @@ TEST(config_numbers_are_range_checked)
 
 TEST(config_that_is_no_json_is_ignored)
 {
-    static const char *const bad[] = {"",           "{",          "[1]",       "nothing",
-                                      "{\"a\": 1e400}", "{\"a\": 99999999999999999999}",
-                                      "{\"a\": 1} x", "\"text\"",  "{\"a\": \"\xff\"}",
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[1]",
+                                      "nothing",
+                                      "{\"a\": 1e400}",
+                                      "{\"a\": 99999999999999999999}",
+                                      "{\"a\": 1} x",
+                                      "\"text\"",
+                                      "{\"a\": \"\xff\"}",
                                       "{\"a\": \"\\u0000\"}"};
     for (size_t i = 0; i < SC_COUNT(bad); i++) {
         struct kit k;
@@ -400,8 +411,9 @@ TEST(tokenizer_json_is_counted)
     CHECK_U64(k.m.tokenizer.special, 1);
     CHECK_U64(k.m.catalog->n_findings, 0);
     finish(&k);
-    read_facts(&k, "tokenizer.json", "{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0], "
-                                     "[\"b\", -1.5]]}}");
+    read_facts(&k, "tokenizer.json",
+               "{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0], "
+               "[\"b\", -1.5]]}}");
     CHECK_STR(k.m.tokenizer.type, "Unigram");
     CHECK_U64(k.m.tokenizer.vocabulary, 2);
     finish(&k);
@@ -478,8 +490,13 @@ TEST(card_front_matter)
 
 TEST(card_without_front_matter)
 {
-    static const char *const none[] = {"", "---", "---\n", "# Title\n---\n", "---\nlicense: mit\n",
-                                       "--- x\nlicense: mit\n---\n", "---\n---\n"};
+    static const char *const none[] = {"",
+                                       "---",
+                                       "---\n",
+                                       "# Title\n---\n",
+                                       "---\nlicense: mit\n",
+                                       "--- x\nlicense: mit\n---\n",
+                                       "---\n---\n"};
     for (size_t i = 0; i < SC_COUNT(none); i++) {
         struct kit k;
         read_facts(&k, "README.md", none[i]);
@@ -492,7 +509,8 @@ TEST(card_without_front_matter)
 TEST(card_that_cannot_be_used)
 {
     static const char *const bad[] = {
-        "license: [mit", "- a\n- b", "just text", "a: &x 1\nb: *x", "[a, b]: c", "a: \"\\q\"",
+        "license: [mit",        "- a\n- b",      "just text",
+        "a: &x 1\nb: *x",       "[a, b]: c",     "a: \"\\q\"",
         "license: mit\n\tx: y", "? {a: b}\n: c",
     };
     for (size_t i = 0; i < SC_COUNT(bad); i++) {
@@ -529,8 +547,8 @@ static void add(struct kit *k, const char *name, const char *dtype, uint64_t n, 
     const uint64_t dims[] = {n, in};
     struct sc_entry proto = {.dtype = sc_codec_find(sc_strz(dtype)), .view = SC_NO_STORAGE};
     CHECK(sc_codec_bytes((sc_codec_id)proto.dtype, dims, in ? 2 : 1, &proto.bytes));
-    CHECK_ERR(0, sc_catalog_add(k->m.catalog, sc_strz(name), dims, in ? 2 : 1, &proto, NULL,
-                                &k->e));
+    CHECK_ERR(0,
+              sc_catalog_add(k->m.catalog, sc_strz(name), dims, in ? 2 : 1, &proto, NULL, &k->e));
 }
 
 static void add_layer(struct kit *k, int layer, int experts)
@@ -549,9 +567,17 @@ static void add_ends(struct kit *k)
     add(k, "model.embed_tokens.weight", "BF16", 100, 64);
     add(k, "lm_head.weight", "BF16", 100, 64);
     k->m.config = (struct sc_config){
-        .source = "config.json", .architecture = "XForCausalLM", .model_type = "x",
-        .dtype = "bfloat16", .layers = 3, .hidden = 64, .heads = 4, .head_dim = 16, .vocab = 100,
-        .experts = 2, .has_tied_embeddings = true,
+        .source = "config.json",
+        .architecture = "XForCausalLM",
+        .model_type = "x",
+        .dtype = "bfloat16",
+        .layers = 3,
+        .hidden = 64,
+        .heads = 4,
+        .head_dim = 16,
+        .vocab = 100,
+        .experts = 2,
+        .has_tied_embeddings = true,
     };
 }
 
@@ -589,16 +615,14 @@ TEST(check_finds_what_contradicts_the_config)
     k.m.config.experts = 3;
     k.m.config.dtype = "float16";
     judge(&k);
-    CHECK_STR(finding(&k, "config.layers"),
-              "config.json says 4 layers, but the tensors have 3");
+    CHECK_STR(finding(&k, "config.layers"), "config.json says 4 layers, but the tensors have 3");
     CHECK_STR(finding(&k, "config.hidden"),
               "config.json says a hidden size of 65, but the token embedding has 64 columns");
     CHECK_STR(finding(&k, "config.vocab"),
               "config.json says 101 words, but the token embedding has 100 rows");
     CHECK_STR(finding(&k, "config.heads"),
               "config.json says 4 heads, so 68 rows of queries, but q_proj has 64");
-    CHECK_STR(finding(&k, "config.experts"),
-              "config.json says 3 experts, but layer 0 has 2");
+    CHECK_STR(finding(&k, "config.experts"), "config.json says 3 experts, but layer 0 has 2");
     CHECK_STR(finding(&k, "config.dtype"),
               "config.json says float16, but no tensor is F16 (matrices are BF16)");
     CHECK_U64(k.m.catalog->n_warnings, 6);
@@ -694,8 +718,8 @@ TEST(check_reports_what_a_pickle_would_do)
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("x.Y\x1b"), false, SC_VERDICT_UNKNOWN, &k.e);
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("my.run"), true, SC_VERDICT_UNKNOWN, &k.e);
     sc_catalog_add_import(k.m.catalog, 0, SC_STR("__torch__.Net"), true, SC_VERDICT_KNOWN, &k.e);
-    sc_catalog_add_import(k.m.catalog, 0, SC_STR("collections.OrderedDict"), true,
-                          SC_VERDICT_KNOWN, &k.e);
+    sc_catalog_add_import(k.m.catalog, 0, SC_STR("collections.OrderedDict"), true, SC_VERDICT_KNOWN,
+                          &k.e);
     judge(&k);
     CHECK_STR(finding(&k, "pickle.danger"), "would run code if loaded with pickle: os.system");
     CHECK_STR(finding(&k, "pickle.unknown"),

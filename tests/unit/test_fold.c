@@ -461,6 +461,30 @@ TEST(fold_ct_pack_without_a_readable_shape)
     sc_repo_close(repo);
 }
 
+TEST(fold_ct_pack_doubts_a_shape_that_cannot_be)
+{
+    static const uint8_t bad[][16] = {
+        {0, 0xca, 0x9a, 0x3b, 0, 0, 0, 0, 0, 0xca, 0x9a, 0x3b}, /* 10^9 x 10^9 */
+        {30, 0, 0, 0, 0, 0, 0, 0, 0, 0xca, 0x9a, 0x3b},         /* too many columns */
+        {30},                                                   /* none */
+        {31, 0, 0, 0, 0, 0, 0, 0, 60},                          /* a row too many */
+    };
+    for (size_t i = 0; i < SC_COUNT(bad); i++) {
+        struct kit k;
+        start(&k);
+        add_ct(&k);
+        struct sc_repo *repo = holding(&k, ADD(&k, "a.weight_shape", "I64", 2), bad[i], 16);
+        fold(&k);
+        CHECK_TENSOR(&k, 0,
+                     "a.weight 30x64 INT4 ct-pack 4 22: weight_packed weight_scale "
+                     "weight_zero_point weight_shape");
+        CHECK_U64(k.m.catalog->n_warnings, 1);
+        CHECK_STR(k.m.catalog->findings[0].id, "fold.shape");
+        finish(&k);
+        sc_repo_close(repo);
+    }
+}
+
 TEST(fold_int8)
 {
     struct kit k;
