@@ -293,7 +293,7 @@ static int read_tensor(struct tar *tar, uint64_t *pos)
 {
     struct sc_torch *t = tar->t;
     struct sc_torch_record r = {0};
-    uint8_t raw[8 + 16 * SC_MAX_RANK + 8];
+    uint8_t raw[8 + 16 * SC_MAX_RANK + 8] = {0};
     uint64_t storage;
     uint32_t index;
     struct sc_pk *v;
