@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 30
 JOBS ?= 2
 # Ninja where there is one; a build folder keeps the generator that it was made with.
 GENERATOR := $(if $(shell command -v ninja 2>/dev/null),-G Ninja,)
-SCRIPTS = .ci/run tools/*.sh tests/*.sh tests/cli/run.sh
+SCRIPTS = .ci/run tools/*.sh tests/*.sh tests/cli/run.sh fuzz/*.sh
 
 configure = cmake --preset $(1) $(2) $(if $(wildcard build/$(1)/CMakeCache.txt),,$(GENERATOR)) >build/$(1).log \
 	|| { cat build/$(1).log; exit 1; }

@@ -264,7 +264,7 @@ static bool skip_number(struct sc_json *j)
     if (p < j->end && *p == '.') {
         p++;
         if (p >= j->end || !is_digit(*p))
-            return wrong(j, at, "a number without digits after the point");
+            return wrong(j, p, "a number without digits after the point");
         while (p < j->end && is_digit(*p))
             p++;
     }
@@ -273,7 +273,7 @@ static bool skip_number(struct sc_json *j)
         if (p < j->end && (*p == '+' || *p == '-'))
             p++;
         if (p >= j->end || !is_digit(*p))
-            return wrong(j, at, "a number without digits in its exponent");
+            return wrong(j, p, "a number without digits in its exponent");
         while (p < j->end && is_digit(*p))
             p++;
     }
