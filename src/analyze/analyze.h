@@ -59,13 +59,6 @@ int sc_analyze_pickle(struct sc_document *d, struct sc_field *into, const struct
 void *sc_analyze_alloc(struct sc_document *d, size_t n, struct sc_error *e);
 int sc_analyze_done(const struct sc_document *d, struct sc_error *e); /* 0 or out of memory */
 
-/* Totals stop at the largest number: only a broken file, listed with --lenient, can claim more. */
-static inline uint64_t sc_add_up(uint64_t a, uint64_t b)
-{
-    uint64_t sum;
-
-    return sc_add(a, b, &sum) ? sum : UINT64_MAX;
-}
 static inline double sc_bits_per_weight(uint64_t bytes, uint64_t parameters)
 {
     return parameters ? (double)bytes * 8 / (double)parameters : 0;

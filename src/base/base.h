@@ -95,6 +95,12 @@ static inline bool sc_mul(uint64_t a, uint64_t b, uint64_t *out)
 {
     return !__builtin_mul_overflow(a, b, out);
 }
+/* A total that stops at the largest number: only a broken file, listed leniently, claims more. */
+static inline uint64_t sc_add_up(uint64_t a, uint64_t b)
+{
+    uint64_t sum;
+    return sc_add(a, b, &sum) ? sum : UINT64_MAX;
+}
 /* Product of n dimensions; an empty product is 1. A zero dimension makes the product 0 whatever
  * the others are, so [2^63, 4, 0] is 0 in every order. */
 bool sc_product(const uint64_t *dims, size_t n, uint64_t *out);

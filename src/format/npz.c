@@ -144,10 +144,8 @@ static int npz_open(struct sc_catalog *c, uint32_t file, struct sc_source *s, st
 
     for (size_t i = 0; code >= 0 && i < zip.n; i++)
         code = read_member(&a, &zip.members[i], e);
-    const bool verify = c->options && c->options->verify;
-    for (size_t i = 0; code >= 0 && verify && i < zip.n; i++)
-        if (zip.members[i].usable)
-            code = sc_zip_verify(c, file, s, &zip.members[i], e);
+    if (code >= 0)
+        code = sc_zip_verify_all(c, file, s, &zip, e);
     if (code >= 0)
         c->files[file].header_bytes = zip.overhead + a.headers;
     sc_arena_clear(&arena);

@@ -89,8 +89,7 @@ static int sum_file(struct opener *o, uint32_t file, size_t first, struct sc_err
 {
     struct sc_file *f = &o->c->files[file];
     for (size_t i = first; i < o->c->n_entries; i++)
-        if (!sc_add(f->tensor_bytes, o->c->entries[i].bytes, &f->tensor_bytes))
-            f->tensor_bytes = UINT64_MAX;
+        f->tensor_bytes = sc_add_up(f->tensor_bytes, o->c->entries[i].bytes);
     uint64_t known;
     if (!sc_add(f->tensor_bytes, f->header_bytes, &known) || known > f->bytes) {
         f->other_bytes = 0;

@@ -265,17 +265,6 @@ static bool has_code(const struct archive *a)
     return false;
 }
 
-static int verify_members(struct archive *a)
-{
-    struct sc_torch *t = a->t;
-    if (!t->c->options || !t->c->options->verify)
-        return 0;
-    for (size_t i = 0; i < a->zip.n; i++)
-        if (a->zip.members[i].usable)
-            TRY(sc_zip_verify(t->c, t->file, t->s, &a->zip.members[i], t->e));
-    return 0;
-}
-
 static int open_zip(struct sc_torch *t)
 {
     struct archive a = {.t = t};
@@ -299,7 +288,7 @@ static int open_zip(struct sc_torch *t)
     for (uint32_t space = 0; space < SPACES; space++)
         TRY(read_space(&a, space));
     TRY(sc_torch_share(t));
-    return verify_members(&a);
+    return sc_zip_verify_all(t->c, t->file, t->s, &a.zip, t->e);
 }
 
 /* ------------------------------------------------------------------------------ recognition --- */

@@ -73,5 +73,8 @@ int sc_zip_read(struct sc_catalog *c, uint32_t file, struct sc_source *s,
  * `check`. Reports a problem on mismatch. */
 int sc_zip_verify(struct sc_catalog *c, uint32_t file, struct sc_source *s,
                   const struct sc_zip_member *m, struct sc_error *e);
+/* Every usable member, when the options ask for it (verify); else nothing. */
+int sc_zip_verify_all(struct sc_catalog *c, uint32_t file, struct sc_source *s,
+                      const struct sc_zip *zip, struct sc_error *e);
 
 #endif

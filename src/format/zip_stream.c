@@ -232,3 +232,14 @@ int sc_zip_verify(struct sc_catalog *c, uint32_t file, struct sc_source *s,
     free(block);
     return code;
 }
+
+int sc_zip_verify_all(struct sc_catalog *c, uint32_t file, struct sc_source *s,
+                      const struct sc_zip *zip, struct sc_error *e)
+{
+    if (!c->options || !c->options->verify)
+        return 0;
+    for (size_t i = 0; i < zip->n; i++)
+        if (zip->members[i].usable)
+            TRY(sc_zip_verify(c, file, s, &zip->members[i], e));
+    return 0;
+}

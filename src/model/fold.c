@@ -417,12 +417,6 @@ static const uint64_t *keep_shape(struct sc_model *m, struct shape_memo *memo, c
     return copy;
 }
 
-static uint64_t add_up(uint64_t a, uint64_t b)
-{
-    uint64_t sum;
-    return sc_add(a, b, &sum) ? sum : UINT64_MAX;
-}
-
 static void put_plain(struct finder *f, uint32_t i)
 {
     struct sc_model *m = f->fold.m;
@@ -474,7 +468,7 @@ static void put_part(struct finder *f, struct sc_tensor *t, uint32_t entry, uint
     struct sc_model *m = f->fold.m;
     m->parts[m->n_parts++] = (struct sc_tensor_part){.entry = entry, .part = part};
     t->n_parts++;
-    t->bytes = add_up(t->bytes, f->c->entries[entry].bytes);
+    t->bytes = sc_add_up(t->bytes, f->c->entries[entry].bytes);
     f->slot[entry] = TAKEN;
 }
 

@@ -61,10 +61,8 @@ uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t)
 static void add_up(struct sc_model *m)
 {
     for (size_t i = 0; i < m->n_tensors; i++) {
-        if (!sc_add(m->bytes, m->tensors[i].bytes, &m->bytes))
-            m->bytes = UINT64_MAX;
-        if (!sc_add(m->parameters, sc_tensor_counted(m, &m->tensors[i]), &m->parameters))
-            m->parameters = UINT64_MAX;
+        m->bytes = sc_add_up(m->bytes, m->tensors[i].bytes);
+        m->parameters = sc_add_up(m->parameters, sc_tensor_counted(m, &m->tensors[i]));
     }
 }
 

@@ -79,13 +79,6 @@ static uint64_t tensor_signature(const struct sc_model *m, const struct sc_tenso
     return sc_hash_mix(h, (uint64_t)t->rank << 32 | (uint64_t)t->layout << 16 | t->bits);
 }
 
-/* Totals stop at the largest number: only a broken file, listed leniently, can claim more. */
-static void add(uint64_t *total, uint64_t more)
-{
-    if (!sc_add(*total, more, total))
-        *total = UINT64_MAX;
-}
-
 /* Children have higher numbers than their parents, so one pass from the end sees every child
  * before its parent. */
 static int measure(struct maker *k, struct sc_error *e)
@@ -113,8 +106,8 @@ static int measure(struct maker *k, struct sc_error *e)
             const struct sc_str label = label_of(k, c);
             h = sc_hash_mix(h, sc_hash(label.p, label.n));
             h = sc_hash_mix(h, k->signature[c]);
-            add(&k->bytes[i], k->bytes[c]);
-            add(&k->parameters[i], k->parameters[c]);
+            k->bytes[i] = sc_add_up(k->bytes[i], k->bytes[c]);
+            k->parameters[i] = sc_add_up(k->parameters[i], k->parameters[c]);
             k->tensors[i] += k->tensors[c];
         }
         k->signature[i] = h;
