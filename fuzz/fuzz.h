@@ -208,7 +208,8 @@ static inline void fuzz_repo_close(struct sc_repo *r)
     (void)r;
 }
 
-static const struct sc_repo_ops fuzz_repo_ops = {"fuzz", fuzz_repo_file, fuzz_repo_close};
+static const struct sc_repo_ops fuzz_repo_ops = {
+    .scheme = "fuzz", .open = fuzz_repo_file, .close = fuzz_repo_close};
 
 /* A repository of the archive's files, as a folder would be; `selected` as if the user had named
  * that file, or NULL. The archive outlives it. */

@@ -27,6 +27,8 @@ look()
     need_library libdeflate libdeflate-dev
     need_library yaml-0.1 libyaml-dev
     need_library zlib zlib1g-dev
+    need_library libcurl libcurl4-openssl-dev
+    need_library libcrypto libssl-dev
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 

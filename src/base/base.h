@@ -254,6 +254,17 @@ static inline uint64_t sc_le64(const uint8_t *p)
     return (uint64_t)sc_le32(p) | (uint64_t)sc_le32(p + 4) << 32;
 }
 
+/* ------------------------------------------------------------------------ shared libraries --- */
+struct sc_symbol {
+    const char *name;
+    void *slot; /* points to a function pointer, which is set */
+};
+/* Load the first of `names` (NULL-terminated) that is there and look up all symbols; it is never
+ * unloaded. SCRUPLE_EUNSUPPORTED with a sentence that says what to install. Call once (pthread_once
+ * or under a lock). */
+int sc_library_load(const char *const *names, const struct sc_symbol *symbols, size_t n,
+                    struct sc_error *e);
+
 /* ----------------------------------------------------------------------------------- JSON ---
  * A strict one-pass scanner (RFC 8259, valid UTF-8, bounded depth, integers to 2^64-1 kept exact)
  * for the two places where a document can be a hundred megabytes: safetensors headers and index

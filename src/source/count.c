@@ -30,6 +30,11 @@ static int count_check(struct sc_source *s, struct sc_error *e)
     return sc_source_check(((struct count *)s)->inner, e);
 }
 
+static void count_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
+{
+    sc_source_prefetch(((struct count *)s)->inner, spans, n);
+}
+
 static void count_close(struct sc_source *s)
 {
     sc_source_close(((struct count *)s)->inner);
@@ -40,6 +45,7 @@ static const struct sc_source_ops count_ops = {
     .read_at = count_read,
     .map = count_map,
     .check = count_check,
+    .prefetch = count_prefetch,
     .close = count_close,
 };
 
@@ -53,6 +59,7 @@ int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source 
         return SCRUPLE_EMEMORY;
     }
     c->inner = inner;
+    c->base.remote = inner->remote;
     c->io = io;
     *out = &c->base;
     return 0;

@@ -28,6 +28,11 @@ static int fault_check(struct sc_source *s, struct sc_error *e)
     return sc_source_check(((struct fault *)s)->inner, e);
 }
 
+static void fault_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
+{
+    sc_source_prefetch(((struct fault *)s)->inner, spans, n);
+}
+
 static void fault_close(struct sc_source *s)
 {
     sc_source_close(((struct fault *)s)->inner);
@@ -37,6 +42,7 @@ static const struct sc_source_ops fault_ops = {
     .scheme = "fault",
     .read_at = fault_read,
     .check = fault_check,
+    .prefetch = fault_prefetch,
     .close = fault_close,
 };
 
@@ -50,6 +56,7 @@ int sc_source_fault(struct sc_source *inner, struct sc_fault *plan, struct sc_so
         return SCRUPLE_EMEMORY;
     }
     f->inner = inner;
+    f->base.remote = inner->remote;
     f->plan = plan;
     *out = &f->base;
     return 0;

@@ -376,7 +376,8 @@ static void folder_close(struct sc_repo *r)
     free(f);
 }
 
-static const struct sc_repo_ops folder_ops = {"file", folder_open_file, folder_close};
+static const struct sc_repo_ops folder_ops = {
+    .scheme = "file", .open = folder_open_file, .close = folder_close};
 
 /* The file alone is enough: its neighbours are a help when they can be had. */
 static int list_neighbours(struct sc_repo *r, int root, uint64_t bytes, struct sc_error *e)

@@ -35,10 +35,6 @@ int sc_source_borrow(struct sc_source *inner, struct sc_source **out, struct sc_
 
 /* Fills r (label, selected, files, private_data) for a path that is not "-". */
 int sc_folder_open(const char *path, struct sc_repo *r, struct sc_error *e);
-/* Appends a file. `path` must live as long as r: in its arena, as its label ... */
-int sc_repo_add_file(struct sc_repo *r, const char *path, uint64_t bytes, struct sc_error *e);
-/* Puts the files into natural order. */
-void sc_repo_sort(struct sc_repo *r);
 
 /* ---------------------------------------------------------------------------------- guard ---
  * Mappings that may be outlived by their file. See guard.c. */

@@ -38,10 +38,12 @@ const struct sc_repo_file *sc_repo_find(const struct sc_repo *r, const char *pat
     return bsearch(&key, r->files, r->n_files, sizeof r->files[0], compare_files);
 }
 
-static struct sc_repo *new_repo(struct sc_error *e)
+struct sc_repo *sc_repo_new(struct sc_error *e)
 {
     struct sc_repo *r = sc_calloc(1, sizeof *r);
-    if (!r)
+    if (r)
+        r->origin = "local";
+    else
         sc_fail_memory(e);
     return r;
 }
@@ -54,6 +56,8 @@ void sc_repo_close(struct sc_repo *r)
         r->ops->close(r);
     free(r->label);
     free(r->selected);
+    free(r->revision);
+    free(r->commit);
     free(r->files);
     sc_arena_clear(&r->arena);
     free(r);
@@ -77,7 +81,8 @@ static void single_close(struct sc_repo *r)
     sc_source_close(r->private_data);
 }
 
-static const struct sc_repo_ops single_ops = {"single", single_open, single_close};
+static const struct sc_repo_ops single_ops = {
+    .scheme = "single", .open = single_open, .close = single_close};
 
 static char *copy_string(const char *s)
 {
@@ -89,7 +94,7 @@ static char *copy_string(const char *s)
 /* Takes over the source, on failure too. */
 static int open_single(struct sc_source *s, struct sc_repo **out, struct sc_error *e)
 {
-    struct sc_repo *r = new_repo(e);
+    struct sc_repo *r = sc_repo_new(e);
     if (!r) {
         sc_source_close(s);
         return SCRUPLE_EMEMORY;
@@ -125,7 +130,7 @@ int sc_repo_open_local(const char *path, struct sc_repo **out, struct sc_error *
         TRY(sc_stdin_open(&s, e));
         return open_single(s, out, e);
     }
-    struct sc_repo *r = new_repo(e);
+    struct sc_repo *r = sc_repo_new(e);
     if (!r)
         return SCRUPLE_EMEMORY;
     int rc = sc_folder_open(path, r, e);
@@ -140,7 +145,7 @@ int sc_repo_open_local(const char *path, struct sc_repo **out, struct sc_error *
 
 /* Relative, and no part is empty, "." or "..". A backslash separates parts elsewhere, and a model
  * that is sound here should be so there. */
-static bool stays_inside(const char *path)
+bool sc_path_is_inside(const char *path)
 {
     if (strchr(path, '\\'))
         return false;
@@ -161,7 +166,7 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
     struct sc_source *s = NULL;
     *out = NULL;
     /* What is listed was found inside, whatever its name looks like. */
-    if (!sc_repo_find(r, path) && !stays_inside(path)) {
+    if (!sc_repo_find(r, path) && !sc_path_is_inside(path)) {
         sc_fail(e, SCRUPLE_EFORMAT, "%s: points outside the model folder",
                 path[0] ? sc_quote_path(&q, path) : "\"\"");
         return SCRUPLE_EFORMAT;
@@ -169,10 +174,22 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
     TRY(r->ops->open(r, path, &s, e));
     if (r->fault)
         TRY(sc_source_fault(s, r->fault, &s, e));
-    if (r->io)
+    if (r->io && !r->counts_itself)
         TRY(sc_source_count(s, r->io, &s, e));
     *out = s;
     return 0;
+}
+
+void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail)
+{
+    if (r->ops->expect)
+        r->ops->expect(r, path, head, tail);
+}
+
+void sc_repo_settle(struct sc_repo *r)
+{
+    if (r->ops->settle)
+        r->ops->settle(r);
 }
 
 int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,

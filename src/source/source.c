@@ -54,6 +54,12 @@ int sc_source_check(struct sc_source *s, struct sc_error *e)
     return s->ops->check ? s->ops->check(s, e) : 0;
 }
 
+void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
+{
+    if (s->ops->prefetch && n > 0)
+        s->ops->prefetch(s, spans, n);
+}
+
 void sc_source_close(struct sc_source *s)
 {
     if (!s)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* source: bytes at an offset, wherever they live.
  *
- * Owns: the `sc_source` interface (file, memory, standard input; HTTP joins it later), the layers
- * that stack on one (counting, fault injection), the sequential reader that parsers use, and
- * `sc_repo`, the named set of files that makes up a model folder or, later, a Hub repository.
+ * Owns: the `sc_source` interface (file, memory, standard input, HTTP), the layers that stack on
+ * one (counting, fault injection), the sequential reader that parsers use, and `sc_repo`, the named
+ * set of files that makes up a model folder or a Hub repository. HTTP itself is http.h, a file
+ * behind a URL remote.h.
  *
  * Does not own: what the bytes mean (format).
  *
@@ -18,8 +19,12 @@
 
 struct sc_source;
 
+struct sc_span {
+    uint64_t off, len;
+};
+
 struct sc_source_ops {
-    const char *scheme; /* "file", "memory", "stdin", "count", "fault" */
+    const char *scheme; /* "file", "memory", "stdin", "remote", "count", "fault" */
     /* Read exactly len bytes at off; the caller has checked that they lie inside `size`. */
     int (*read_at)(struct sc_source *s, uint64_t off, void *dst, size_t len, struct sc_error *e);
     /* Optional: the bytes in memory, or NULL when they cannot be mapped. Valid until close. After
@@ -27,6 +32,8 @@ struct sc_source_ops {
     const uint8_t *(*map)(struct sc_source *s, uint64_t off, size_t len);
     /* Optional: has the object changed underneath (shrunk, replaced)? */
     int (*check)(struct sc_source *s, struct sc_error *e);
+    /* Optional: these bytes will be read soon. Returns at once; a failure shows when they are. */
+    void (*prefetch)(struct sc_source *s, const struct sc_span *spans, size_t n);
     /* Optional: release what is private; sc_source_close() then frees name and object. */
     void (*close)(struct sc_source *s);
 };
@@ -35,6 +42,7 @@ struct sc_source {
     const struct sc_source_ops *ops;
     char *name;    /* path or URL for messages; owned */
     uint64_t size; /* bytes */
+    bool remote;   /* every read may be a round trip: read neighbours together, nothing for fun */
 };
 
 /* All of off..off+len or an error that names file, position and size. */
@@ -42,6 +50,9 @@ int sc_source_read(struct sc_source *s, uint64_t off, void *dst, size_t len, str
 /* NULL when this source cannot map (network file systems, sockets, faults): read instead. */
 const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len);
 int sc_source_check(struct sc_source *s, struct sc_error *e);
+/* A hint: the spans (any order, may overlap, must lie inside the source) will be read soon. Remote
+ * sources merge neighbours and fetch all of them at once; others do nothing. */
+void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n);
 void sc_source_close(struct sc_source *s); /* NULL is allowed */
 
 /* Regular files only: FIFOs, devices and folders are refused by name. Maps on local file systems
@@ -125,15 +136,22 @@ struct sc_repo_ops {
     const char *scheme;
     int (*open)(struct sc_repo *r, const char *path, struct sc_source **out, struct sc_error *e);
     void (*close)(struct sc_repo *r);
+    /* Optional: see sc_repo_expect() and sc_repo_settle(). */
+    void (*expect)(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail);
+    void (*settle)(struct sc_repo *r);
 };
 struct sc_repo {
     const struct sc_repo_ops *ops;
     char *label;                /* what to call it: absolute path, or org/name */
     char *selected;             /* relative path when the user named one file; else NULL */
+    const char *origin;         /* "local", "hub" or "url"; constant */
+    char *revision;             /* "main", "refs/pr/1": as asked for; NULL: has none */
+    char *commit;               /* 40 hex digits that it was resolved to; NULL: has none */
     struct sc_repo_file *files; /* in natural order */
     size_t n_files, files_cap;
     struct sc_arena arena;
     struct sc_io *io;       /* optional; counts every source that is opened */
+    bool counts_itself;     /* sc_io gets what went over the wire, not what was read from here */
     struct sc_fault *fault; /* optional, tests */
     void *private_data;
 };
@@ -143,6 +161,12 @@ int sc_repo_open_local(const char *path, struct sc_repo **out, struct sc_error *
 /* `bytes` of memory as a repository with one file; for tests and fuzzing. */
 int sc_repo_open_memory(const void *p, size_t n, const char *name, struct sc_repo **out,
                         struct sc_error *e);
+/* ---- for those who make repositories: an empty one (NULL: no memory, and e says so), its files
+ * (`path` must live as long as r: in its arena ...), and at last their natural order. */
+struct sc_repo *sc_repo_new(struct sc_error *e);
+int sc_repo_add_file(struct sc_repo *r, const char *path, uint64_t bytes, struct sc_error *e);
+void sc_repo_sort(struct sc_repo *r);
+
 /* NULL: no such file. */
 const struct sc_repo_file *sc_repo_find(const struct sc_repo *r, const char *path);
 /* Opens with the counting and fault layers of the repository on top. Close it before the
@@ -153,6 +177,13 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
  * when it is not there (e is not filled then). */
 int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,
                       struct sc_error *e);
+/* A hint: `path` will be opened soon, and its first `head` and last `tail` bytes read. A remote
+ * repository starts fetching; at most a few dozen such files should be outstanding. */
+void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail);
+/* A hint: all headers are read. A remote repository lets other processes go ahead. */
+void sc_repo_settle(struct sc_repo *r);
+/* Relative, `/` only, and no part empty, "." or "..": may be joined to a root. */
+bool sc_path_is_inside(const char *path);
 void sc_repo_close(struct sc_repo *r);
 
 #endif

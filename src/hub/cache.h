@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache: files that outlive us. Private to hub.
+ *
+ * What is here never makes a run fail: a cache that is missing, read-only, full, damaged or in use
+ * costs only time. Functions that write return false when nothing was kept. Names that come from
+ * elsewhere (etags, ids, paths) are checked by pattern before they touch a path; what does not fit
+ * is not cached. Correctness never depends on a lock: unique temporary names, then rename.
+ *
+ * Ours, below env->cache:
+ *     listings/<sha256 of "endpoint type id revision">.json   see listing.c
+ *     ranges/<2 hex>/<key>/data      sparse; bytes at their place in the file
+ *                         /map       log of what is in data: see ranges.c
+ *     locks/<name>                   flock(2), advisory
+ *     CACHEDIR.TAG
+ * Temporary files end in ".tmp"; those older than a day are removed in passing. */
+#ifndef SC_HUB_CACHE_H
+#define SC_HUB_CACHE_H
+
+#include "hub/hub.h"
+
+/* ---------------------------------------------------------------------------- store.c --- */
+/* Creates path and its parents (0777 less umask). */
+bool sc_make_folders(const char *path);
+/* Whole file at once under a temporary name in the same folder, fsync, rename. Creates folders. */
+bool sc_write_file(const char *path, const void *p, size_t n, unsigned mode);
+/* A small file whole, NUL-terminated; NULL: not there, too long, no memory. Caller frees. */
+char *sc_read_file(const char *path, size_t max, size_t *n);
+/* flock on path (created 0664 with its folders). Waits at most wait_ms, and not when cancelled.
+ * Returns a descriptor to close, or -1: go on without (no locks there, read-only, time is up). */
+int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
+/* Removes "*.tmp" older than a day in a folder (not below). */
+void sc_sweep(const char *folder);
+
+/* ------------------------------------------------------------------------------ sha.c --- */
+enum sc_sha_kind { SC_SHA256, SC_SHA_GIT_BLOB /* SHA-1 of "blob N\0" and the content */ };
+struct sc_sha;
+/* libcrypto is loaded when this is first called. */
+int sc_sha_new(enum sc_sha_kind kind, uint64_t size, struct sc_sha **out, struct sc_error *e);
+void sc_sha_add(struct sc_sha *s, const void *p, size_t n);
+/* Lower-case hex, NUL-terminated; ends and frees s. */
+void sc_sha_end(struct sc_sha *s, char hex[65]);
+void sc_sha_free(struct sc_sha *s); /* without a result; NULL is allowed */
+/* The hex digest of bytes in memory. */
+int sc_sha_of(enum sc_sha_kind kind, const void *p, size_t n, char hex[65], struct sc_error *e);
+/* The kind by the etag's form: true for 64 (SHA-256) or 40 (git) lower-case hex digits. */
+bool sc_sha_kind_of(const char *etag, enum sc_sha_kind *kind);
+
+/* --------------------------------------------------------------------------- ranges.c ---
+ * Parts of one object, found by what it is (its etag), never by name or age. */
+struct sc_ranges;
+/* `etag` 40 or 64 hex digits, or any other text (hashed into a key together with `size`). NULL:
+ * nothing is kept (no cache, no space, read-only); everything below accepts NULL. With create
+ * false, NULL also when there is nothing yet. */
+struct sc_ranges *sc_ranges_open(const struct sc_hub_env *env, const char *etag, uint64_t size,
+                                 bool create);
+void sc_ranges_close(struct sc_ranges *r);
+/* As struct sc_store wants them; ctx is the struct sc_ranges. Thread-safe. A record whose checksum
+ * does not fit its bytes counts as absent. */
+size_t sc_ranges_load(void *r, uint64_t off, void *dst, size_t len);
+void sc_ranges_save(void *r, uint64_t off, const void *src, size_t len);
+/* Bytes of off..off+len that are kept. */
+uint64_t sc_ranges_have(struct sc_ranges *r, uint64_t off, uint64_t len);
+/* The first gap at or after `from`, before `to`; false: none. */
+bool sc_ranges_gap(struct sc_ranges *r, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len);
+/* Sees what other processes have added since. */
+void sc_ranges_refresh(struct sc_ranges *r);
+/* For downloads: writing without a record until sc_ranges_record() says that the bytes are there
+ * (call it every 1 MiB or so, then at most that much is fetched again after kill -9). */
+bool sc_ranges_write(struct sc_ranges *r, uint64_t off, const void *src, size_t len);
+bool sc_ranges_record(struct sc_ranges *r, uint64_t off, uint64_t len, uint32_t crc);
+/* Descriptor of `data`, for hashing what is there; owned by r. */
+int sc_ranges_fd(struct sc_ranges *r);
+const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
+/* errno of the last failed write; 0: none. ENOSPC stops a download. */
+int sc_ranges_error(const struct sc_ranges *r);
+/* Remove it from disk (after a mismatch, or once promoted). */
+void sc_ranges_remove(struct sc_ranges *r);
+
+/* ------------------------------------------------------------------------- hf_cache.c ---
+ * The shared cache of the Hugging Face tools (eco.md 1.2). `root` is env->hf_cache or a tier. */
+/* "models--org--name"; appended with the root in front. false: the id is not sound. */
+bool sc_hf_folder(struct sc_buf *b, const char *root, uint8_t type, const char *id);
+/* refs/<revision>, in the cache and then the tiers. */
+bool sc_hf_ref(const struct sc_hub_env *env, uint8_t type, const char *id, const char *revision,
+               char commit[41]);
+enum sc_hf_found { SC_HF_MISS, SC_HF_HIT, SC_HF_ABSENT /* .no_exist: known not to exist */ };
+/* On a hit *path (NUL-terminated) is a regular file that exists. */
+enum sc_hf_found sc_hf_find(const struct sc_hub_env *env, uint8_t type, const char *id,
+                            const char *commit, const char *file, struct sc_buf *path);
+/* blobs/<etag> of this repository, whatever snapshot points to it. */
+bool sc_hf_blob(const struct sc_hub_env *env, uint8_t type, const char *id, const char *etag,
+                struct sc_buf *path);
+/* All files below snapshots/<commit>, of all tiers: calls add(ctx, path, bytes, etag or ""). */
+int sc_hf_snapshot(const struct sc_hub_env *env, uint8_t type, const char *id, const char *commit,
+                   int (*add)(void *ctx, const char *path, uint64_t bytes, const char *etag),
+                   void *ctx);
+/* Put verified content in place: blobs/<etag> from the file at `data` (renamed when it can be,
+ * else copied; removed in any case of success), then the link in snapshots, then refs. Bit for bit
+ * what the official client writes: modes from the umask, relative links, atomic names. NULL data:
+ * the blob is there, only link it. */
+bool sc_hf_install(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *file,
+                   const char *etag, const char *data);
+/* The same for content in memory (small files), verified here against the etag. */
+bool sc_hf_install_bytes(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                         const char *file, const char *etag, const void *p, size_t n);
+bool sc_hf_write_ref(const struct sc_hub_env *env, const struct sc_hub_listing *l);
+bool sc_hf_mark_absent(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                       const char *file);
+/* snapshots/<commit> of it, whether it is there or not. */
+bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                         struct sc_buf *path);
+/* The lock of a download: .locks/models--org--name/<etag>.lock. As sc_lock_file(). */
+int sc_hf_lock(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *etag,
+               unsigned wait_ms, const _Atomic int *cancel);
+
+/* -------------------------------------------------------------------------- listing.c --- */
+/* Key: endpoint, type, id, revision. false: none that is sound. */
+bool sc_listing_load(const struct sc_hub_env *env, const struct sc_name *name,
+                     struct sc_hub_listing *out);
+bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
+                     const struct sc_hub_listing *l);
+
+/* --------------------------------------------------------------------- housekeeping.c --- */
+enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };
+struct sc_kept {
+    uint8_t kind;      /* enum sc_kept_kind */
+    uint8_t type;      /* enum sc_repo_type, where it is known */
+    const char *id;    /* "org/name"; ranges: the first name it was fetched under, or the key */
+    const char *key;   /* ranges and listings: file name; repositories: folder name */
+    const char *refs;  /* repositories: "main, refs/pr/1" */
+    size_t revisions, files; /* snapshots; blobs */
+    uint64_t bytes;    /* on disk (allocated, each blob once) */
+    uint64_t total;    /* ranges: size of the object */
+    uint64_t used;     /* unix time of the last use that shows */
+    bool writable;     /* false: in a read-only tier */
+};
+struct sc_kept_list {
+    struct sc_kept *items;
+    size_t n, cap;
+    uint64_t bytes;
+    struct sc_arena arena;
+};
+int sc_kept_look(const struct sc_hub_env *env, struct sc_kept_list *out, struct sc_error *e);
+void sc_kept_clear(struct sc_kept_list *l);
+/* One thing that is wrong in a cache. */
+struct sc_kept_problem {
+    const char *id;   /* "cache.corrupt-blob", "cache.broken-link", "cache.corrupt-range",
+                         "cache.leftover" */
+    const char *path; /* where */
+    const char *what; /* one sentence */
+    uint8_t severity; /* 1 warning, 2 error */
+};
+/* Hashes every blob, checks every link, every range and listing. Calls `tell` for each problem and
+ * `progress` (may be NULL) while hashing. `repair` removes what is broken, so that it is fetched
+ * again. `id` NULL: everything. Returns how many problems, or a negative code (interrupted). */
+int sc_kept_verify(const struct sc_hub_env *env, const char *id, bool repair,
+                   const _Atomic int *cancel,
+                   void (*tell)(void *ctx, const struct sc_kept_problem *p),
+                   void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+                   struct sc_error *e);
+/* Removes one (never anything outside the caches, never a read-only tier's). */
+int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e);
+
+#endif
