@@ -50,8 +50,8 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
 
     struct sc_field *model = sc_add_object(d, into, "model");
     sc_add_textz(d, model, "source", m->label);
-    sc_add_null(d, model, "revision");
-    sc_add_null(d, model, "commit");
+    sc_add_textz(d, model, "revision", m->revision);
+    sc_add_textz(d, model, "commit", m->commit);
     sc_add_textz(d, model, "format", c->weight_set);
     sc_add_table(d, model, "files",
                  &(struct sc_table){weight_file_columns, SC_COUNT(weight_file_columns), c->n_files,
