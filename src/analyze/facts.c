@@ -50,8 +50,8 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
 
     struct sc_field *model = sc_add_object(d, into, "model");
     sc_add_textz(d, model, "source", m->label);
-    sc_add_null(d, model, "revision");
-    sc_add_null(d, model, "commit");
+    sc_add_textz(d, model, "revision", m->revision);
+    sc_add_textz(d, model, "commit", m->commit);
     sc_add_textz(d, model, "format", c->weight_set);
     sc_add_table(d, model, "files",
                  &(struct sc_table){weight_file_columns, SC_COUNT(weight_file_columns), c->n_files,
@@ -64,6 +64,21 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
     sc_add_uint(d, io, "bytes_total", bytes, SC_COL_BYTES);
     sc_add_uint(d, io, "requests", m->io.requests, SC_COL_COUNT);
     return sc_analyze_done(d, e);
+}
+
+/* ----------------------------------------------------------------------------------- hub --- */
+static void add_hub(struct sc_document *d, struct sc_field *into, const struct sc_model *m)
+{
+    if (!m->page) {
+        sc_add_null(d, into, "hub");
+        return;
+    }
+    struct sc_field *hub = sc_add_object(d, into, "hub");
+    sc_add_textz(d, hub, "page", m->page);
+    sc_add_textz(d, hub, "revision", m->revision);
+    sc_add_textz(d, hub, "commit", m->commit);
+    sc_add_bool(d, hub, "gated", m->gated);
+    sc_add_bool(d, hub, "private", m->is_private);
 }
 
 /* -------------------------------------------------------------------------------- config --- */
@@ -464,6 +479,7 @@ int sc_analyze_info(struct sc_document *d, struct sc_field *into, const struct s
 {
     TRY(sc_analyze_model(d, into, m, e));
     TRY(sc_analyze_totals(d, into, m, e));
+    add_hub(d, into, m);
     add_facts(d, into, &m->config);
     add_tokenizer(d, into, &m->tokenizer);
     add_card(d, into, &m->card);

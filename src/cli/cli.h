@@ -55,7 +55,8 @@ struct sc_settings {
     uint64_t color;   /* enum sc_when */
     uint64_t sort;    /* enum sc_sort */
     uint64_t depth;
-    const char *output;
+    const char *output, *revision, *token;
+    bool offline;
     struct sc_words models, include, exclude;
 };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
@@ -84,7 +85,7 @@ struct sc_option {
 
 /* Options that several commands share, declared once. */
 enum sc_option_group {
-    SC_GROUP_INPUT = 1,  /* --include, --exclude */
+    SC_GROUP_INPUT = 1,  /* --include, --exclude, --revision, --token, --offline */
     SC_GROUP_OUTPUT = 2, /* --json, --output, --color, ... */
     SC_GROUP_CSV = 4,
     SC_GROUP_COMMON = 8, /* --quiet, --verbose, --help, --version */
@@ -162,7 +163,8 @@ struct sc_cli {
     struct sc_term err;  /* of standard error */
     struct sc_sink sink;
     struct sc_out out;
-    bool several; /* models were given: errors say which */
+    struct sc_hub_options hub; /* what the options say of the Hub */
+    bool several;              /* models were given: errors say which */
 };
 /* Non-zero once SIGINT or SIGTERM came: its number. */
 extern _Atomic int sc_cancel;

@@ -224,7 +224,9 @@ static void put_header(struct sc_cli *c, const struct sc_model *m)
     const struct sc_term *t = &c->term;
 
     sc_out_safe(o, t, SC_COLOUR_REPO, sc_strz(m->label));
-    sc_out_colour(o, t, SC_COLOUR_UNIT, " (local) - ");
+    sc_out_colour(o, t, SC_COLOUR_UNIT, " (");
+    sc_out_safe(o, t, SC_COLOUR_UNIT, sc_strz(m->revision ? m->revision : m->origin));
+    sc_out_colour(o, t, SC_COLOUR_UNIT, ") - ");
     put_count(o, t, m->catalog->n_files, "file");
     sc_out_colour(o, t, SC_COLOUR_UNIT, ", ");
     put_count(o, t, m->catalog->n_entries, "tensor");

@@ -22,6 +22,12 @@ static const struct sc_option input_options[] = {
      "of a folder, read only weight files whose path matches (may be repeated)"},
     {"exclude", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(exclude), "GLOB", NULL,
      "of a folder, leave out weight files whose path matches (may be repeated)"},
+    {"revision", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(revision), "REV", NULL,
+     "of a model on the Hub: its branch, tag, refs/pr/N or commit (default: as named, else main)"},
+    {"token", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(token), "TOKEN", NULL,
+     "access token for the Hub, in place of HF_TOKEN and the saved login"},
+    {"offline", 0, SC_OPTION_FLAG, 0, FIELD(offline), NULL, NULL,
+     "do not use the network; show what the caches hold"},
 };
 static const struct sc_option output_options[] = {
     {"json", 0, SC_OPTION_FLAG, 0, FIELD(json), NULL, NULL, "print one JSON document"},
@@ -77,7 +83,7 @@ const struct sc_exit sc_exits[] = {
     {SC_EXIT_FINDINGS, "check found errors or warnings, or no tensor matched the filter."},
     {SC_EXIT_USAGE, "The command line is wrong."},
     {SC_EXIT_INPUT, "The input cannot be read or is not valid."},
-    {SC_EXIT_NOT_FOUND, "The model was not found."},
+    {SC_EXIT_NOT_FOUND, "The model was not found, access was refused, or the network failed."},
     {SC_EXIT_RESOURCE, "Out of memory or disk space, or a limit was exceeded."},
     {SC_EXIT_INTERRUPTED, "Interrupted (143 when by SIGTERM)."},
     {SC_EXIT_PIPE, "The program that read the output went away."},

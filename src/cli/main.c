@@ -140,8 +140,29 @@ static int with_output(struct sc_cli *c, const struct sc_screen *screen, bool na
     return status;
 }
 
-static int run(struct sc_cli *c, const char *const *args, size_t n)
+/* A token on the command line can be seen by every user of the machine for as long as it stands
+ * there. Keeps a copy and overwrites the original. */
+static int hide_token(struct sc_cli *c, char **args, size_t n, char **copy, struct sc_error *e)
 {
+    if (!c->set.token)
+        return 0;
+    const size_t length = strlen(c->set.token);
+    *copy = sc_alloc(length + 1);
+    if (!*copy)
+        return sc_fail_memory(e);
+    memcpy(*copy, c->set.token, length + 1);
+    for (size_t i = 0; i < n; i++) {
+        const size_t whole = strlen(args[i]);
+        if (whole >= length && args[i] + (whole - length) == c->set.token)
+            memset(args[i] + (whole - length), '*', length);
+    }
+    c->set.token = *copy;
+    return 0;
+}
+
+static int run(struct sc_cli *c, char **argv, size_t n, char **token)
+{
+    const char *const *args = (const char *const *)argv;
     struct sc_screen screen;
     struct sc_error e = {0};
     size_t skip;
@@ -157,6 +178,8 @@ static int run(struct sc_cli *c, const char *const *args, size_t n)
     if (!code)
         code = sc_options_parse(c->command, args + (named ? skip + 1 : 0), named ? n - skip - 1 : n,
                                 &c->set, &c->operands, &e);
+    if (!code)
+        code = hide_token(c, argv, n, token, &e);
     c->err.colour = sc_colour_wanted((enum sc_when)c->set.color, screen.err_tty);
     if (code < 0)
         return sc_usage_exit(c, &e);
@@ -183,7 +206,9 @@ int main(int argc, char **argv)
         ssize_t n = write(STDERR_FILENO, usage, sizeof usage - 1);
         return n < 0 ? SC_EXIT_RESOURCE : SC_EXIT_USAGE;
     }
-    int status = run(&c, (const char *const *)argv + 1, (size_t)argc - 1);
+    char *token = NULL;
+    int status = run(&c, argv + 1, (size_t)argc - 1, &token);
+    free(token);
     sc_settings_clear(&c.set);
     sc_words_clear(&c.operands.words);
     return status;

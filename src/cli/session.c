@@ -167,6 +167,15 @@ static void tell_note(void *ctx, const char *sentence)
 
 struct sc_open_options sc_cli_open_options(struct sc_cli *c)
 {
+    c->hub = (struct sc_hub_options){
+        .revision = c->set.revision,
+        .token = c->set.token,
+        .offline = c->set.offline,
+        .cancel = &sc_cancel,
+        .note = tell_note,
+        .note_ctx = c,
+        .verbose = c->set.verbose > 0,
+    };
     return (struct sc_open_options){
         .include = c->set.include.p,
         .exclude = c->set.exclude.p,
@@ -174,6 +183,7 @@ struct sc_open_options sc_cli_open_options(struct sc_cli *c)
         .cancel = &sc_cancel,
         .note = tell_note,
         .note_ctx = c,
+        .hub = &c->hub,
     };
 }
 

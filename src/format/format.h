@@ -14,6 +14,7 @@
 #define SC_FORMAT_H
 
 #include "codec/codec.h"
+#include "hub/hub.h"
 #include "source/source.h"
 
 struct sc_catalog;
@@ -142,11 +143,14 @@ struct sc_open_options {
     bool verify;               /* also read tensor data to verify checksums (zip CRC) */
     bool facts;                /* also read what only `info` and `check` tell: tokenizer, card */
     bool check;                /* also hold config, names and pickles against the tensors */
+    bool keep_repo; /* the repository stays open with the model: its bytes will be read */
     bool names_only;           /* leave roles, towers, layers and experts of names unread */
     uint64_t max_extra_memory; /* 0: the built-in ceilings */
     const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
     void (*note)(void *ctx, const char *sentence); /* "3 weight sets, showing safetensors" */
     void *note_ctx;
+    const struct sc_hub_options *hub; /* for names of the Hub; its cancel and note may be NULL,
+                                         then those above serve; NULL: defaults */
 };
 
 /* One of the distinct shapes of a model. */

@@ -15,6 +15,7 @@ void sc_weight_map_clear(struct sc_weight_map *map)
 {
     free(map->items);
     free(map->shards);
+    free(map->loads);
     free(map->shard_file);
     *map = (struct sc_weight_map){0};
 }
@@ -84,6 +85,8 @@ static int shard_number(struct reader *r, struct sc_str file, uint32_t *out, str
     memcpy(path + skip, file.p, file.n);
     path[skip + file.n] = '\0';
     TRY(sc_grow(&m->shards, &m->shards_cap, m->n_shards + 1, sizeof m->shards[0], e));
+    TRY(sc_grow(&m->loads, &m->loads_cap, m->n_shards + 1, sizeof m->loads[0], e));
+    m->loads[m->n_shards] = (struct sc_map_load){0};
     *out = (uint32_t)m->n_shards;
     m->shards[m->n_shards++] = sc_str(path, skip + file.n);
     return 0;
@@ -107,6 +110,8 @@ static int add_item(struct reader *r, struct sc_str name, struct sc_str file, ui
     TRY(sc_grow(&m->items, &m->items_cap, m->n_items + 1, sizeof m->items[0], e));
     m->items[m->n_items++] =
         (struct sc_map_item){sc_name_hash(m->component, name), (uint32_t)at, shard};
+    m->loads[shard].tensors++;
+    m->loads[shard].name_bytes += name.n;
     return 0;
 }
 
@@ -238,6 +243,7 @@ int sc_weight_map_read(struct sc_catalog *c, struct sc_repo *repo, const char *p
     struct sc_source *s = NULL;
     TRY(sc_repo_open_file(repo, path, &s, e));
     int status;
+    sc_source_prefetch_head(s, s->size);
     if (s->size > SC_MAX_INDEX_BYTES)
         status = sc_problem(c, SC_ERROR, "index.size", UINT32_MAX, SC_NO_TENSOR, SC_NO_OFFSET, e,
                             "%s: has %llu bytes; %llu are allowed", path,

@@ -161,8 +161,28 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
     return status;
 }
 
+/* Tells a remote repository which files come next, so that their headers are on the way while
+ * others are read. `next` is the first that was not announced; `ahead` the bytes announced for
+ * those that are not read yet. */
+struct lookahead {
+    size_t next;
+    uint64_t ahead;
+};
+
+static void look_ahead(struct opener *o, const struct sc_plan *plan, struct lookahead *l)
+{
+    enum { MOST_BYTES = 48 << 20 };
+    while (l->next < plan->n_files && l->ahead < MOST_BYTES) {
+        const struct sc_plan_file *f = &plan->files[l->next++];
+        sc_repo_expect(o->repo, f->path, f->head, f->tail);
+        l->ahead += f->head + f->tail;
+    }
+}
+
 static int open_all(struct opener *o, struct sc_plan *plan, struct sc_error *e)
 {
+    const bool remote = sc_repo_is_remote(o->repo);
+    struct lookahead ahead = {0};
     bool split = false;
     size_t promised = 0;
     for (size_t i = 0; i < plan->n_maps; i++)
@@ -171,7 +191,10 @@ static int open_all(struct opener *o, struct sc_plan *plan, struct sc_error *e)
     o->keep_hashes = plan->n_maps > 0;
     for (size_t i = 0; i < plan->n_files; i++) {
         const struct sc_plan_file *pf = &plan->files[i];
+        if (remote)
+            look_ahead(o, plan, &ahead);
         TRY(open_one(o, pf, pf->map == UINT32_MAX ? NULL : &plan->maps[pf->map], e));
+        ahead.ahead -= remote ? pf->head + pf->tail : 0;
         split |= o->c->files[o->c->n_files - 1].format == &sc_format_gguf;
     }
     if (split)

@@ -584,6 +584,7 @@ static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, s
      * touched costs nothing, and a million entries need not be moved while they grow. */
     TRY(sc_grow(&c->entries, &c->entries_cap, c->n_entries + (size_t)(n / 120),
                 sizeof c->entries[0], e));
+    sc_source_prefetch_head(s, 8 + n);
     TRY(sc_json_stream_start(&p.st, s, 8, n, &c->arena, e));
     int status = parse_header(&p, e);
     sc_json_stream_clear(&p.st);

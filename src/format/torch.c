@@ -21,6 +21,7 @@
 #include "format/zip.h"
 
 enum { SPACE_DATA, SPACE_CONSTANTS, SPACES };
+enum { PREFETCH_PICKLE = 32 << 20 };
 
 struct archive {
     struct sc_torch *t;
@@ -166,6 +167,8 @@ static int run_pickle(struct archive *a, const struct sc_zip_member *m, const ch
         .what = what,
         .ids = SC_PK_IDS_STORAGE,
     };
+    if (m->stored > 0 && m->stored <= PREFETCH_PICKLE)
+        sc_source_prefetch(t->s, &(struct sc_span){m->data, m->stored}, 1);
     int code = sc_zip_stream_open(&st, t->c, t->file, t->s, m, t->e);
     if (code == 0 && !st.failed)
         code = sc_pickle_run(t->pickle, &in, root, &used, t->e);

@@ -165,12 +165,34 @@ static struct candidate take_apart(const char *path)
 
 /* ------------------------------------------------------------------------------------- plan --- */
 
+/* How much of a file is read to list it. A header of safetensors takes its names and at most 96
+ * bytes a tensor, `{"dtype":...,"shape":[...],"data_offsets":[...]}`; a pickle is shorter, but
+ * the directory of its archive stands at the other end. */
+static void guess_reads(const struct planner *p, struct sc_plan_file *f)
+{
+    const uint64_t kib = 1024;
+    const struct sc_str base = base_of(f->path);
+    f->head = 128 * kib;
+    if (in_set(SET_GGUF, base))
+        f->head = 256 * kib; /* without its vocabulary, which doubles the steps */
+    if (f->map != UINT32_MAX) {
+        const struct sc_map_load *l = &p->plan->maps[f->map].loads[f->shard];
+        f->head = 4 * kib + l->name_bytes + (uint64_t)l->tensors * 96;
+    }
+    if (in_set(SET_TORCH, base) || in_set(SET_NUMPY, base)) {
+        f->tail = f->map == UINT32_MAX ? 64 * kib : 8 * kib + f->head;
+        f->head = SC_MAX(f->head, 64 * kib);
+    }
+}
+
 static int plan_file(struct planner *p, const char *path, const char *component, uint32_t map,
                      uint32_t shard, struct sc_error *e)
 {
     struct sc_plan *plan = p->plan;
     TRY(sc_grow(&plan->files, &plan->files_cap, plan->n_files + 1, sizeof plan->files[0], e));
-    plan->files[plan->n_files++] = (struct sc_plan_file){path, component, map, shard};
+    struct sc_plan_file *f = &plan->files[plan->n_files++];
+    *f = (struct sc_plan_file){.path = path, .component = component, .map = map, .shard = shard};
+    guess_reads(p, f);
     return 0;
 }
 
@@ -186,22 +208,27 @@ static int sort_shards(struct sc_weight_map *m, struct sc_error *e)
     if (m->n_shards < 2)
         return 0;
     struct sc_str *before = sc_alloc(m->n_shards * sizeof *before);
+    struct sc_map_load *loads = sc_alloc(m->n_shards * sizeof *loads);
     uint32_t *now = sc_alloc(m->n_shards * sizeof *now);
-    if (!before || !now) {
+    if (!before || !loads || !now) {
         free(before);
+        free(loads);
         free(now);
         return sc_fail_memory(e);
     }
     memcpy(before, m->shards, m->n_shards * sizeof *before);
+    memcpy(loads, m->loads, m->n_shards * sizeof *loads);
     qsort(m->shards, m->n_shards, sizeof m->shards[0], by_natural_path);
     for (size_t i = 0; i < m->n_shards; i++) {
         const struct sc_str *at =
             bsearch(&before[i], m->shards, m->n_shards, sizeof m->shards[0], by_natural_path);
         now[i] = (uint32_t)(at - m->shards);
+        m->loads[now[i]] = loads[i];
     }
     for (size_t i = 0; i < m->n_items; i++)
         m->items[i].shard = now[m->items[i].shard];
     free(before);
+    free(loads);
     free(now);
     return 0;
 }
@@ -542,10 +569,11 @@ static int plan_set(struct planner *p, struct sc_error *e)
 /* No file has a suffix that we know: look into each of them. */
 static int plan_by_content(struct planner *p, struct sc_error *e)
 {
-    enum { LOOKS = 2000 };
+    enum { LOOKS = 2000, REMOTE_LOOKS = 8 };
+    const size_t most = sc_repo_is_remote(p->repo) ? REMOTE_LOOKS : LOOKS;
     size_t looks = 0;
     p->set = SET_TORCH;
-    for (size_t i = 0; i < p->repo->n_files && looks < LOOKS; i++) {
+    for (size_t i = 0; i < p->repo->n_files && looks < most; i++) {
         const char *path = p->repo->files[i].path, *stranger;
         const struct sc_format *format = NULL;
         struct sc_source *s = NULL;

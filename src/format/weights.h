@@ -17,8 +17,12 @@ struct sc_weight_map {
         uint32_t shard;     /* into shards */
     } * items;
     struct sc_str *shards; /* relative to the repository root; catalog arena */
-    uint32_t *shard_file;  /* (n_shards) index into catalog->files, UINT32_MAX: missing */
-    size_t n_items, items_cap, n_shards, shards_cap;
+    struct sc_map_load {
+        uint32_t tensors;
+        uint64_t name_bytes;
+    } * loads;            /* (n_shards) what each has to list, to guess how long its header is */
+    uint32_t *shard_file; /* (n_shards) index into catalog->files, UINT32_MAX: missing */
+    size_t n_items, items_cap, n_shards, shards_cap, loads_cap;
 };
 
 struct sc_plan_file {
@@ -26,6 +30,8 @@ struct sc_plan_file {
     const char *component; /* "" or a prefix for names */
     uint32_t map;          /* into maps, or UINT32_MAX */
     uint32_t shard;        /* in that map */
+    uint64_t head, tail;   /* bytes that listing it takes, by a guess: what a remote repository
+                              should fetch at once */
 };
 struct sc_plan {
     struct sc_plan_file *files;

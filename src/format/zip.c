@@ -330,11 +330,85 @@ static bool local_sizes_agree(const struct sc_zip_member *m, const uint8_t *p)
            agrees(sc_le32(p + 22), UINT32_MAX, m->bytes);
 }
 
+/* ------------------------------------------------------------------------ over a network --- */
+/* A local header in front of every member means a round trip for each of hundreds. In the archives
+ * of torch they can be done without: a member ends where the next begins, its length is known, and
+ * its data begin at a multiple of 64, with just the padding in front that this takes. What fits
+ * that in one way only is believed; all other local headers are read, and so is one that lies in
+ * what was fetched anyway. */
+enum {
+    REMOTE_WINDOW = 64 << 10, /* at both ends of the file */
+    REMOTE_LOCAL = 512,       /* a local header, and the header of an array after it */
+    ALIGNMENT = 64,
+    MAX_PADDING = ALIGNMENT + 4 + 20, /* with the head of an extra field, and zip64 sizes */
+};
+
+/* Where the data of m begin when they end before `next`: behind them stands nothing, or a data
+ * descriptor of 16 bytes (24 in zip64) with its signature. 0: that cannot be told. */
+static uint64_t data_before(const struct sc_zip_member *m, uint64_t next)
+{
+    static const unsigned behind[] = {0, 16, 24};
+    const uint64_t first = m->header + LOCAL_BYTES + m->name.n;
+    if (m->method != 0 || m->stored > next)
+        return 0;
+    for (size_t i = 0; i < SC_COUNT(behind); i++) {
+        const uint64_t at = next - m->stored - behind[i]; /* at most one is a multiple */
+        if ((behind[i] > 0) == ((m->flags & FLAG_DESCRIPTOR) != 0) && at % ALIGNMENT == 0 &&
+            at >= first && at - first <= MAX_PADDING)
+            return at;
+    }
+    return 0;
+}
+
+static bool read_anyway(const struct opening *o, const struct sc_zip_member *m)
+{
+    return m->header < REMOTE_WINDOW || o->s->size - m->header <= REMOTE_WINDOW ||
+           sc_str_ends(m->name, ".npy") || sc_str_ends(m->name, ".pkl");
+}
+
+static int by_header(const void *a, const void *b)
+{
+    const struct sc_zip_member *x = *(const struct sc_zip_member *const *)a;
+    const struct sc_zip_member *y = *(const struct sc_zip_member *const *)b;
+    return (x->header > y->header) - (x->header < y->header);
+}
+
+/* Sets the data position of every member that needs no look, and has the local headers of all
+ * others fetched at once. */
+static int place_remote(struct opening *o, uint64_t limit)
+{
+    struct sc_zip_member **order = sc_alloc(o->n * sizeof(struct sc_zip_member *));
+    struct sc_span *spans = sc_alloc(o->n * sizeof *spans);
+    size_t n = 0;
+    int code = order && spans ? 0 : sc_fail_memory(o->e);
+    for (size_t i = 0; code == 0 && i < o->n; i++)
+        order[i] = &o->members[i];
+    if (code == 0 && o->n > 1)
+        qsort(order, o->n, sizeof(struct sc_zip_member *), by_header);
+    for (size_t i = 0; code == 0 && i < o->n; i++) {
+        struct sc_zip_member *m = order[i];
+        if (m->header > limit)
+            continue; /* said later */
+        const uint64_t next = i + 1 < o->n ? SC_MIN(order[i + 1]->header, limit) : limit;
+        m->data = read_anyway(o, m) ? 0 : data_before(m, next);
+        if (!m->data)
+            spans[n++] =
+                (struct sc_span){m->header, SC_MIN((uint64_t)REMOTE_LOCAL, limit - m->header)};
+    }
+    if (code == 0)
+        sc_source_prefetch(o->s, spans, n);
+    free(order);
+    free(spans);
+    return code;
+}
+
 /* Reads the local header and finds where the data begin. 1: the member cannot be used. */
 static int read_local(struct opening *o, struct sc_zip_member *m, uint64_t limit)
 {
     struct sc_quoted q;
     const uint64_t need = LOCAL_BYTES + m->name.n;
+    if (m->data)
+        return 0; /* placed without it, inside the file */
     if (m->header > limit || need > limit - m->header)
         return BAD(o, "zip.range", m->header,
                    "member \"%s\" begins at byte %llu, but members end at byte %llu",
@@ -371,6 +445,8 @@ static int read_local(struct opening *o, struct sc_zip_member *m, uint64_t limit
 
 static int judge_members(struct opening *o, uint64_t limit)
 {
+    if (o->s->remote && o->n > 0)
+        TRY(place_remote(o, limit));
     for (size_t i = 0; i < o->n; i++) {
         struct sc_zip_member *m = &o->members[i];
         if (sc_cancelled(o->c))
@@ -513,6 +589,9 @@ int sc_zip_open(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct
     struct end end;
     const char *why;
     *zip = (struct sc_zip){0};
+    const uint64_t window = SC_MIN(s->size, (uint64_t)REMOTE_WINDOW);
+    if (window > 0)
+        sc_source_prefetch(s, &(struct sc_span){s->size - window, window}, 1);
     TRY(locate(s, &end, &why, e));
     if (why)
         return sc_problem(c, SC_ERROR, "zip.end", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
@@ -520,6 +599,9 @@ int sc_zip_open(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct
     if (end.members >= UINT32_MAX)
         return sc_fail(e, SCRUPLE_ELIMIT, "this zip archive has more than %u members",
                        UINT32_MAX - 1);
+    const uint64_t directory = SC_MIN(end.directory_bytes, (uint64_t)PEEK_DIRECTORY);
+    if (directory > 0)
+        sc_source_prefetch(s, &(struct sc_span){end.directory, directory}, 1);
     zip->directory_offset = end.directory;
     zip->directory_bytes = s->size - end.directory;
     zip->overhead = zip->directory_bytes;

@@ -238,6 +238,10 @@ int sc_zip_verify_all(struct sc_catalog *c, uint32_t file, struct sc_source *s,
 {
     if (!c->options || !c->options->verify)
         return 0;
+    if (s->remote)
+        return sc_problem(c, SC_INFO, "zip.unverified", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
+                          "the checksums of tensor data were not verified, for the data is not "
+                          "here (scruple fetch downloads and verifies it)");
     for (size_t i = 0; i < zip->n; i++)
         if (zip->members[i].usable)
             TRY(sc_zip_verify(c, file, s, &zip->members[i], e));

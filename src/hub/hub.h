@@ -36,7 +36,7 @@ struct sc_name {
     uint8_t type; /* enum sc_repo_type */
     char *id;       /* "org/name", or "gpt2" */
     char *revision; /* NULL: the default branch */
-    char *path;     /* file or folder inside; NULL: all of it */
+    char *path;     /* file or folder inside; NULL: all of it. SC_NAME_PATH: the path itself */
     char *quant;    /* "Q4_K_M" of "org/name:Q4_K_M"; NULL: none */
     char *url;      /* SC_NAME_URL */
 };
@@ -140,6 +140,8 @@ int sc_hub_ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[
  * shared cache holds of it, with `stale` set; or an error that says what was tried. */
 int sc_hub_list(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listing *out,
                 struct sc_error *e);
+/* "https://host/org/name", where people read about it. */
+void sc_hub_page(struct sc_buf *b, const struct sc_hub *h, const struct sc_hub_listing *l);
 /* "https://host/org/name/resolve/COMMIT/PATH", percent-encoded. */
 void sc_hub_file_url(struct sc_buf *b, const struct sc_hub *h, const struct sc_hub_listing *l,
                      const char *path);

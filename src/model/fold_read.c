@@ -6,6 +6,8 @@
  * What cannot be read costs only the exact shape: a warning is recorded and folding goes on. */
 #include "model/fold.h"
 
+#include <stdlib.h>
+
 #include "model/config.h"
 
 void sc_fold_read_end(struct sc_fold *f)
@@ -40,6 +42,39 @@ static bool stored_plainly(const struct sc_fold *f, const struct sc_entry *en)
     return s->method == 0 && s->file == en->file && (en->rank == 0 || v->strides[0] == 1);
 }
 
+/* The names of what may be read here: see fold.c for their meaning. */
+static bool is_metadata(struct sc_str name)
+{
+    static const char *const ends[] = {"weight_shape", "quant_state.bitsandbytes__nf4",
+                                       "quant_state.bitsandbytes__fp4", ".shape"};
+    for (size_t i = 0; i < SC_COUNT(ends); i++)
+        if (sc_str_ends(name, ends[i]))
+            return true;
+    return false;
+}
+
+/* Over a network every small read is a round trip: all of this file's start at once. */
+static void prefetch_metadata(struct sc_fold *f, uint32_t entry)
+{
+    enum { MOST = 4096 };
+    const uint32_t file = f->c->entries[entry].file;
+    struct sc_span *spans = NULL;
+    size_t n = 0, cap = 0;
+    while (entry > 0 && f->c->entries[entry - 1].file == file)
+        entry--;
+    for (; entry < f->c->n_entries && f->c->entries[entry].file == file && n < MOST; entry++) {
+        const struct sc_entry *en = &f->c->entries[entry];
+        if (en->bytes == 0 || en->bytes > SC_TINY || !stored_plainly(f, en) ||
+            !is_metadata(sc_entry_name(en)))
+            continue;
+        if (sc_grow(&spans, &cap, n + 1, sizeof spans[0], NULL) < 0)
+            break;
+        spans[n++] = (struct sc_span){en->offset, en->bytes};
+    }
+    sc_source_prefetch(f->file, spans, n);
+    free(spans);
+}
+
 int sc_fold_read(struct sc_fold *f, uint32_t entry, uint8_t dst[SC_TINY], size_t *n,
                  struct sc_error *e)
 {
@@ -60,6 +95,8 @@ int sc_fold_read(struct sc_fold *f, uint32_t entry, uint8_t dst[SC_TINY], size_t
         sc_fold_read_end(f);
         f->file_index = en->file;
         code = sc_repo_open_file(f->m->repo, f->c->files[en->file].path, &f->file, &why);
+        if (code == 0 && f->file->remote)
+            prefetch_metadata(f, entry);
     } else if (!f->file) {
         return 0; /* was reported for the tensor before */
     }

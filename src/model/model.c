@@ -66,14 +66,62 @@ static void add_up(struct sc_model *m)
     }
 }
 
+/* NULL stays NULL. */
+static int copy_text(struct sc_model *m, const char *text, char **out, struct sc_error *e)
+{
+    *out = text ? sc_arena_copy(&m->arena, text, strlen(text)) : NULL;
+    return text && !*out ? sc_fail_memory(e) : 0;
+}
+
+/* What will be read beside the weights, so that a remote repository fetches it all at once. */
+static void expect_small_files(struct sc_repo *repo, const struct sc_open_options *o)
+{
+    static const char *const config[] = {"config.json", "params.json", "model_index.json",
+                                         "hf_quant_config.json", "quantize_config.json"};
+    static const char *const facts[] = {"README.md",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "tokenizer/tokenizer.json",
+                                        "tokenizer/tokenizer_config.json",
+                                        "tokenizer/special_tokens_map.json"};
+    if (!repo->ops->expect)
+        return;
+    for (size_t i = 0; i < SC_COUNT(config); i++)
+        if (sc_repo_find(repo, config[i]))
+            sc_repo_expect(repo, config[i], SC_MAX_CONFIG_BYTES, 0);
+    for (size_t i = 0; o && o->facts && i < SC_COUNT(facts); i++)
+        if (sc_repo_find(repo, facts[i]))
+            sc_repo_expect(repo, facts[i], SC_MAX_CONFIG_BYTES, 0);
+}
+
+/* What the Hub says of the repository as a whole. */
+static int read_hub_facts(struct sc_model *m, const struct sc_repo *repo, struct sc_error *e)
+{
+    const struct sc_hub_listing *l = sc_repo_listing(repo);
+    struct sc_buf page = {0};
+    if (!l)
+        return 0;
+    m->gated = l->gated;
+    m->is_private = l->is_private;
+    sc_hub_page(&page, sc_repo_hub(repo), l);
+    const int status =
+        page.failed || !page.p ? sc_fail_memory(e) : copy_text(m, page.p, &m->page, e);
+    sc_buf_clear(&page);
+    return status;
+}
+
 static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_open_options *o,
                       struct sc_error *e)
 {
-    m->label = sc_arena_copy(&m->arena, repo->label, strlen(repo->label));
-    if (!m->label)
-        return sc_fail_memory(e);
+    TRY(copy_text(m, repo->label, &m->label, e));
+    TRY(copy_text(m, repo->revision, &m->revision, e));
+    TRY(copy_text(m, repo->commit, &m->commit, e));
+    TRY(read_hub_facts(m, repo, e));
+    m->origin = repo->origin;
     repo->io = &m->io;
     m->repo = repo;
+    expect_small_files(repo, o);
     TRY(sc_catalog_open(repo, o, &m->catalog, e));
     TRY(copy_file_list(m, repo, e));
     TRY(sc_model_read_config(m, repo, e));
@@ -84,6 +132,7 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
     add_up(m);
     if (o && o->facts)
         TRY(sc_model_read_facts(m, repo, e));
+    sc_repo_settle(repo);
     return o && o->check ? sc_model_check(m, e) : 0;
 }
 
@@ -93,12 +142,15 @@ int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o, st
     *out = NULL;
     struct sc_model *m = sc_calloc(1, sizeof *m);
     const int status = m ? open_steps(m, repo, o, e) : sc_fail_memory(e);
-    sc_repo_close(repo);
+    if (status < 0 || !o || !o->keep_repo) {
+        sc_repo_close(repo);
+        if (m)
+            m->repo = NULL;
+    }
     if (status < 0) {
         sc_model_close(m);
         return status;
     }
-    m->repo = NULL;
     m->catalog->options = NULL;
     *out = m;
     return 0;
@@ -108,8 +160,17 @@ int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_m
                   struct sc_error *e)
 {
     struct sc_repo *repo = NULL;
+    struct sc_hub_options hub = {0};
     *out = NULL;
-    TRY(sc_repo_open_local(path, &repo, e));
+    if (o && o->hub)
+        hub = *o->hub;
+    if (o && !hub.cancel)
+        hub.cancel = o->cancel;
+    if (o && !hub.note) {
+        hub.note = o->note;
+        hub.note_ctx = o->note_ctx;
+    }
+    TRY(sc_repo_open(path, &hub, &repo, e));
     return sc_model_open_repo(repo, o, out, e);
 }
 
@@ -117,6 +178,7 @@ void sc_model_close(struct sc_model *m)
 {
     if (!m)
         return;
+    sc_repo_close(m->repo);
     sc_catalog_close(m->catalog);
     free(m->tensors);
     free(m->parts);

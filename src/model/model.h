@@ -183,7 +183,11 @@ struct sc_node {
 
 struct sc_model {
     struct sc_catalog *catalog;
-    char *label;               /* what the user opened */
+    char *label;               /* what the user opened: a path, "org/name", a URL */
+    const char *origin;        /* "local", "hub" or "url" */
+    char *revision, *commit;   /* of the Hub; NULL elsewhere */
+    char *page;                /* its page there; NULL elsewhere */
+    bool gated, is_private;
     struct sc_tensor *tensors; /* logical, in natural order */
     struct sc_tensor_part *parts;
     struct sc_node *nodes; /* nodes[0] is the root */
@@ -197,13 +201,13 @@ struct sc_model {
     size_t n_files;
     struct sc_arena arena;
     struct sc_io io;
-    struct sc_repo *repo; /* while opening; NULL afterwards, and when there is none */
+    struct sc_repo *repo; /* while opening, and with keep_repo until the model is closed */
 };
 
-/* Takes over the repository and closes it. */
+/* Takes over the repository and closes it (with keep_repo: when the model is closed). */
 int sc_model_open_repo(struct sc_repo *repo, const struct sc_open_options *o, struct sc_model **out,
                        struct sc_error *e);
-/* MODEL as design says: a local path, or "-". */
+/* MODEL as sc_repo_open() takes it: a path, "-", a name of the Hub, a URL. */
 int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_model **out,
                   struct sc_error *e);
 void sc_model_close(struct sc_model *m);

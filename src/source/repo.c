@@ -180,6 +180,11 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
     return 0;
 }
 
+bool sc_repo_is_remote(const struct sc_repo *r)
+{
+    return r->origin && strcmp(r->origin, "local") != 0;
+}
+
 void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail)
 {
     if (r->ops->expect)

@@ -60,6 +60,13 @@ void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t
         s->ops->prefetch(s, spans, n);
 }
 
+void sc_source_prefetch_head(struct sc_source *s, uint64_t n)
+{
+    const struct sc_span span = {0, SC_MIN(SC_MIN(n, s->size), UINT64_C(32) << 20)};
+    if (span.len)
+        sc_source_prefetch(s, &span, 1);
+}
+
 void sc_source_close(struct sc_source *s)
 {
     if (!s)

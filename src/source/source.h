@@ -53,6 +53,9 @@ int sc_source_check(struct sc_source *s, struct sc_error *e);
 /* A hint: the spans (any order, may overlap, must lie inside the source) will be read soon. Remote
  * sources merge neighbours and fetch all of them at once; others do nothing. */
 void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n);
+/* The same for the first n bytes, as far as the source has them and up to 32 MiB: beyond that,
+ * reading on finds its own pace. */
+void sc_source_prefetch_head(struct sc_source *s, uint64_t n);
 void sc_source_close(struct sc_source *s); /* NULL is allowed */
 
 /* Regular files only: FIFOs, devices and folders are refused by name. Maps on local file systems
@@ -167,6 +170,8 @@ struct sc_repo *sc_repo_new(struct sc_error *e);
 int sc_repo_add_file(struct sc_repo *r, const char *path, uint64_t bytes, struct sc_error *e);
 void sc_repo_sort(struct sc_repo *r);
 
+/* Does every look cost a round trip? */
+bool sc_repo_is_remote(const struct sc_repo *r);
 /* NULL: no such file. */
 const struct sc_repo_file *sc_repo_find(const struct sc_repo *r, const char *path);
 /* Opens with the counting and fault layers of the repository on top. Close it before the
@@ -177,7 +182,8 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
  * when it is not there (e is not filled then). */
 int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,
                       struct sc_error *e);
-/* A hint: `path` will be opened soon, and its first `head` and last `tail` bytes read. A remote
+/* A hint: `path` will be opened soon, and its first `head` and last `tail` bytes read (as far as it
+ * has them). A remote
  * repository starts fetching; at most a few dozen such files should be outstanding. */
 void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail);
 /* A hint: all headers are read. A remote repository lets other processes go ahead. */

@@ -489,6 +489,101 @@ TEST(many_members)
     zm_clear(&z);
 }
 
+/* -------------------------------------------------------------------------- over a network --- */
+
+/* Counts the reads between the windows that are fetched anyway. */
+struct far_reads {
+    size_t n, size;
+};
+
+static void log_read(void *ctx, const char *name, uint64_t off, size_t len)
+{
+    struct far_reads *far = ctx;
+    (void)name;
+    far->n += off >= 65536 && off + len + 65536 < far->size;
+}
+
+/* How many reads lie in the middle when the archive is far away; it must be seen as it is from
+ * near. */
+static size_t check_from_afar(struct zip_maker *z)
+{
+    struct opened near = {0}, far = {0};
+    struct far_reads reads = {.size = z->out.n};
+    struct sc_io io = {.log = log_read, .log_ctx = &reads};
+    open_bytes(&near, z->out.p, z->out.n);
+    if (start(&far, z->out.p, z->out.n)) {
+        far.s->remote = true;
+        far.code = sc_source_count(far.s, &io, &far.s, &far.e);
+        if (far.code == 0)
+            far.code = sc_zip_open(far.c, 0, far.s, &far.arena, &far.zip, &far.e);
+    }
+    CHECK_U64(near.code, 0);
+    CHECK_U64(far.code, 0);
+    CHECK_U64(far.zip.n, near.zip.n);
+    CHECK_U64(far.zip.overhead, near.zip.overhead);
+    CHECK_U64(far.c->n_findings, near.c->n_findings);
+    for (size_t i = 0; i < SC_MIN(near.zip.n, far.zip.n); i++)
+        CHECK_U64(far.zip.members[i].data, near.zip.members[i].data);
+    close_all(&near);
+    close_all(&far);
+    zm_clear(z);
+    return reads.n;
+}
+
+/* 40 members of 100 KB; with `align` their data begin at multiples of 64, as torch has it. */
+static struct zip_maker forty(struct zip_how how, bool align, const char *suffix)
+{
+    static uint8_t data[100003];
+    struct zip_maker z = {0};
+    char name[32];
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "archive/data/%u%s", i, suffix);
+        if (align)
+            how.extra = (uint16_t)(64 - (z.out.n + 30 + strlen(name)) % 64);
+        zm_add_how(&z, name, data, sizeof data - i % 7, how);
+    }
+    zm_end(&z);
+    return z;
+}
+
+TEST(archive_of_torch_is_placed_without_local_headers)
+{
+    struct zip_maker z = forty((struct zip_how){.descriptor = true}, true, "");
+    CHECK_U64(check_from_afar(&z), 0);
+}
+
+TEST(archive_without_descriptors_is_placed_without_local_headers)
+{
+    struct zip_maker z = forty((struct zip_how){0}, true, "");
+    CHECK_U64(check_from_afar(&z), 0);
+    z = forty((struct zip_how){.zip64 = true}, true, "");
+    CHECK_U64(check_from_afar(&z), 0);
+}
+
+TEST(archive_that_leaves_doubt_is_looked_into)
+{
+    struct zip_maker z = forty((struct zip_how){.descriptor = true, .extra = 3}, false, "");
+    CHECK(check_from_afar(&z) > 30);
+    z = forty((struct zip_how){.extra = 3}, false, "");
+    CHECK(check_from_afar(&z) > 30);
+    z = forty((struct zip_how){.gap = 100}, true, ""); /* in front: not the padding of torch */
+    CHECK(check_from_afar(&z) > 30);
+    z = forty((struct zip_how){.deflated = true}, false, "");
+    check_from_afar(&z);
+    z = forty((struct zip_how){0}, false, ".npy"); /* its header is wanted anyway */
+    CHECK(check_from_afar(&z) > 30);
+}
+
+TEST(small_archives_are_read_from_afar_as_from_near)
+{
+    struct zip_maker z = three((struct zip_how){.extra = 40, .descriptor = true});
+    zm_end(&z);
+    CHECK_U64(check_from_afar(&z), 0);
+    z = three((struct zip_how){.zip64 = true});
+    zm_end_how(&z, (struct zip_end){.zip64 = true});
+    CHECK_U64(check_from_afar(&z), 0);
+}
+
 /* --------------------------------------------------------------------------------- failures --- */
 
 static int read_everything(struct opened *o, const void *p, size_t n, struct sc_fault *fault)
