@@ -16,13 +16,25 @@
 #ifndef SC_HUB_CACHE_H
 #define SC_HUB_CACHE_H
 
+#include <sys/stat.h>
+
 #include "hub/hub.h"
 
 /* ---------------------------------------------------------------------------- store.c --- */
+/* The top folder of a cache; a new one gets its CACHEDIR.TAG. */
+bool sc_make_cache(const char *root);
 /* Creates path and its parents (0777 less umask). */
 bool sc_make_folders(const char *path);
 /* Whole file at once under a temporary name in the same folder, fsync, rename. Creates folders. */
 bool sc_write_file(const char *path, const void *p, size_t n, unsigned mode);
+/* The same with the temporary file elsewhere on the same file system: STEM.<8 hex>.tmp. */
+bool sc_write_file_via(const char *stem, const char *path, const void *p, size_t n, unsigned mode);
+/* A new file STEM.<8 hex>SUFFIX, open for reading and writing, whose name is left in *path. */
+int sc_open_temporary(struct sc_buf *path, const char *stem, const char *suffix, unsigned mode);
+bool sc_write_all(int fd, const void *p, size_t n); /* false: errno says why */
+bool sc_sync(int fd);
+void sc_sync_folder_of(const char *path); /* after a rename() to path */
+uint32_t sc_unique(void);                 /* for temporary names: another number every time */
 /* A small file whole, NUL-terminated; NULL: not there, too long, no memory. Caller frees. */
 char *sc_read_file(const char *path, size_t max, size_t *n);
 /* flock on path (created 0664 with its folders). Waits at most wait_ms, and not when cancelled.
@@ -30,6 +42,9 @@ char *sc_read_file(const char *path, size_t max, size_t *n);
 int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
 /* Removes "*.tmp" older than a day in a folder (not below). */
 void sc_sweep(const char *folder);
+bool sc_is_old(const struct stat *st); /* not touched for a day */
+/* A file, or a folder with all that is in it. Links are removed, never followed. */
+bool sc_remove_tree(const char *path);
 
 /* ------------------------------------------------------------------------------ sha.c --- */
 enum sc_sha_kind { SC_SHA256, SC_SHA_GIT_BLOB /* SHA-1 of "blob N\0" and the content */ };
@@ -44,6 +59,7 @@ void sc_sha_free(struct sc_sha *s); /* without a result; NULL is allowed */
 int sc_sha_of(enum sc_sha_kind kind, const void *p, size_t n, char hex[65], struct sc_error *e);
 /* The kind by the etag's form: true for 64 (SHA-256) or 40 (git) lower-case hex digits. */
 bool sc_sha_kind_of(const char *etag, enum sc_sha_kind *kind);
+bool sc_is_hex(const char *s, size_t n); /* exactly n lower-case hex digits */
 
 /* --------------------------------------------------------------------------- ranges.c ---
  * Parts of one object, found by what it is (its etag), never by name or age. */
@@ -54,6 +70,8 @@ struct sc_ranges;
 struct sc_ranges *sc_ranges_open(const struct sc_hub_env *env, const char *etag, uint64_t size,
                                  bool create);
 void sc_ranges_close(struct sc_ranges *r);
+/* What people call it: "org/name/model.safetensors". The first name given is kept beside it. */
+void sc_ranges_name(struct sc_ranges *r, const char *name);
 /* As struct sc_store wants them; ctx is the struct sc_ranges. Thread-safe. A record whose checksum
  * does not fit its bytes counts as absent. */
 size_t sc_ranges_load(void *r, uint64_t off, void *dst, size_t len);
@@ -75,6 +93,16 @@ const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
 int sc_ranges_error(const struct sc_ranges *r);
 /* Remove it from disk (after a mismatch, or once promoted). */
 void sc_ranges_remove(struct sc_ranges *r);
+/* For housekeeping: what one folder holds, only to be read. NULL: nothing of ours that is sound. */
+struct sc_ranges *sc_ranges_open_folder(const char *folder);
+uint64_t sc_ranges_size(const struct sc_ranges *r); /* of the whole object */
+/* Reads everything that is kept and forgets (in memory) what does not fit its checksum. Returns how
+ * many bytes that were; *junk: bytes of the log that are no records. `more` is called with what was
+ * read, and stops the check by returning false. */
+uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void *ctx, uint64_t n),
+                         void *ctx);
+/* Writes a new log with what is left after sc_ranges_check(). */
+bool sc_ranges_rewrite(struct sc_ranges *r);
 
 /* ------------------------------------------------------------------------- hf_cache.c ---
  * The shared cache of the Hugging Face tools (eco.md 1.2). `root` is env->hf_cache or a tier. */
@@ -123,16 +151,16 @@ bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
 /* --------------------------------------------------------------------- housekeeping.c --- */
 enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };
 struct sc_kept {
-    uint8_t kind;      /* enum sc_kept_kind */
-    uint8_t type;      /* enum sc_repo_type, where it is known */
-    const char *id;    /* "org/name"; ranges: the first name it was fetched under, or the key */
-    const char *key;   /* ranges and listings: file name; repositories: folder name */
-    const char *refs;  /* repositories: "main, refs/pr/1" */
+    uint8_t kind;     /* enum sc_kept_kind */
+    uint8_t type;     /* enum sc_repo_type, where it is known */
+    const char *id;   /* "org/name"; ranges: the first name it was fetched under, or the key */
+    const char *key;  /* ranges and listings: file name; repositories: folder name */
+    const char *refs; /* repositories: "main, refs/pr/1" */
     size_t revisions, files; /* snapshots; blobs */
-    uint64_t bytes;    /* on disk (allocated, each blob once) */
-    uint64_t total;    /* ranges: size of the object */
-    uint64_t used;     /* unix time of the last use that shows */
-    bool writable;     /* false: in a read-only tier */
+    uint64_t bytes;          /* on disk (allocated, each blob once) */
+    uint64_t total;          /* ranges: size of the object */
+    uint64_t used;           /* unix time of the last use that shows */
+    bool writable;           /* false: in a read-only tier */
 };
 struct sc_kept_list {
     struct sc_kept *items;

@@ -36,7 +36,7 @@ struct sc_name {
     uint8_t type; /* enum sc_repo_type */
     char *id;       /* "org/name", or "gpt2" */
     char *revision; /* NULL: the default branch */
-    char *path;     /* file or folder inside; NULL: all of it */
+    char *path;     /* file or folder inside; NULL: all of it. SC_NAME_PATH: the path itself */
     char *quant;    /* "Q4_K_M" of "org/name:Q4_K_M"; NULL: none */
     char *url;      /* SC_NAME_URL */
 };

@@ -1,0 +1,914 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ranges: the parts of one object that were fetched.
+ *
+ *     ranges/<2 hex>/<key>/data   sparse; every byte at its place in the object
+ *     ranges/<2 hex>/<key>/map    what of it is there: a log
+ *     ranges/<2 hex>/<key>/name   what people call it
+ *
+ * The log, all numbers little-endian:
+ *
+ *     offset  0   8  "scrpmap\n"
+ *             8   4  version (1)
+ *            12   4  bytes of the etag, n
+ *            16   8  bytes of the object
+ *            24   n  etag
+ *        24 + n   4  CRC-32 of all before
+ *     then records of 24 bytes, a unit each:
+ *             0   8  offset       8   8  length
+ *            16   4  CRC-32 of the unit's bytes
+ *            20   4  CRC-32 of the 20 bytes before
+ *
+ * Bytes are written first, their record after them, in one write() with O_APPEND; so processes may
+ * append at once, and one that is killed leaves at worst half a record. Whoever reads looks for the
+ * next record byte by byte behind anything that is none: the checksum finds the way back. Nothing
+ * is fsynced, because a unit is held against its checksum before any of it is served; what does not
+ * fit is absent.
+ *
+ * In memory: disjoint extents in order. Each is the visible part of one unit, newer units cover
+ * older ones. `sound` says that the unit was checked, or was written by us.
+ *
+ * Descriptors are opened when needed and given back when many ranges are open. An object whose
+ * files were replaced or moved away (promoted to the shared cache) is dead for this handle.
+ */
+#include "hub/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define MAGIC        "scrpmap\n"
+#define VERSION      1
+#define HEAD         24 /* header without etag and checksum */
+#define RECORD       24
+#define MAX_ETAG     1024
+#define MAX_NAME     4096
+#define MAX_MAP      ((uint64_t)64 << 20)
+#define UNIT         ((size_t)1 << 20) /* the largest that save writes */
+#define CHUNK        ((size_t)64 << 10)
+#define HELD_AT_MOST 128 /* descriptors kept open by all ranges together */
+
+struct file {
+    int fd;         /* -1: closed at the moment */
+    unsigned users; /* operations that are using it */
+    bool pinned;    /* handed out: stays open */
+    bool seen;      /* device and inode are known */
+    dev_t device;
+    ino_t inode;
+};
+struct unit {
+    uint64_t off, end;
+    uint32_t crc;
+};
+struct extent {
+    uint64_t off, end; /* what is visible of ... */
+    struct unit unit;
+    bool sound;
+};
+struct sc_ranges {
+    pthread_mutex_t lock;
+    char *folder, *etag;
+    uint64_t size;
+    struct file data, map;
+    bool read_only;
+    bool dead;       /* removed, replaced or moved away: nothing is there, nothing is kept */
+    uint64_t head;   /* bytes of the header */
+    uint64_t map_at; /* how far the log was read */
+    uint64_t junk;   /* bytes of it that were no records */
+    struct extent *extents;
+    size_t n, cap;
+    _Atomic int error;
+};
+
+static _Atomic unsigned held; /* descriptors open at the moment */
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+    put32(p, (uint32_t)v);
+    put32(p + 4, (uint32_t)(v >> 32));
+}
+
+static uint32_t crc_of(const void *p, size_t n)
+{
+    return libdeflate_crc32(0, p, n);
+}
+
+/* ----------------------------------------------------------------------------- descriptors --- */
+/* A quarter of what the process may have, so that connections do not starve. */
+static unsigned held_limit(void)
+{
+    static _Atomic unsigned limit;
+    unsigned n = atomic_load(&limit);
+    struct rlimit r;
+    if (n == 0) {
+        n = HELD_AT_MOST;
+        if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur / 4 < n)
+            n = (unsigned)SC_MAX(r.rlim_cur / 4, 1);
+        atomic_store(&limit, n);
+    }
+    return n;
+}
+
+static bool path_of(struct sc_buf *b, const struct sc_ranges *r, const char *name)
+{
+    sc_buf_printf(b, "%s/%s", r->folder, name);
+    return !b->failed;
+}
+
+static const char *name_of(const struct sc_ranges *r, const struct file *f)
+{
+    return f == &r->data ? "data" : "map";
+}
+
+/* Notes which file it is, or sees that it is another one than before. */
+static bool is_same(struct file *f, const struct stat *st)
+{
+    if (!f->seen) {
+        f->device = st->st_dev;
+        f->inode = st->st_ino;
+        f->seen = true;
+    }
+    return f->device == st->st_dev && f->inode == st->st_ino;
+}
+
+static int open_file(struct sc_ranges *r, struct file *f, int more)
+{
+    struct sc_buf path = {0};
+    struct stat st;
+    int flags = (r->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | more;
+    if (f == &r->map && !r->read_only)
+        flags |= O_APPEND;
+    int fd = path_of(&path, r, name_of(r, f)) ? open(path.p, flags, 0666) : -1;
+    int error = path.failed ? ENOMEM : errno;
+    sc_buf_clear(&path);
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !is_same(f, &st))) {
+        close(fd);
+        fd = -1;
+        error = ESTALE;
+    }
+    if (fd >= 0)
+        atomic_fetch_add(&held, 1);
+    errno = error;
+    return fd;
+}
+
+/* With the lock held. -1: not to be had now. */
+static int take_file(struct sc_ranges *r, struct file *f)
+{
+    if (r->dead) {
+        errno = ESTALE;
+        return -1;
+    }
+    if (f->fd < 0) {
+        f->fd = open_file(r, f, 0);
+        if (f->fd < 0) {
+            r->dead = errno == ENOENT || errno == ESTALE;
+            return -1;
+        }
+    }
+    f->users++;
+    return f->fd;
+}
+
+static void close_file(struct file *f)
+{
+    if (f->fd < 0)
+        return;
+    close(f->fd);
+    f->fd = -1;
+    atomic_fetch_sub(&held, 1);
+}
+
+static void give_file(struct file *f)
+{
+    if (--f->users == 0 && !f->pinned && atomic_load(&held) > held_limit())
+        close_file(f);
+}
+
+/* -------------------------------------------------------------------------------- extents --- */
+/* The first extent that ends behind off. */
+static size_t extent_at(const struct sc_ranges *r, uint64_t off)
+{
+    size_t low = 0, high = r->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (r->extents[mid].end > off)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+static bool same_unit(const struct unit *a, const struct unit *b)
+{
+    return a->off == b->off && a->end == b->end && a->crc == b->crc;
+}
+
+/* Replaces extents [from, to) by k others. */
+static bool splice(struct sc_ranges *r, size_t from, size_t to, const struct extent *with, size_t k)
+{
+    size_t n = r->n - (to - from) + k;
+    if (sc_grow(&r->extents, &r->cap, n, sizeof r->extents[0], NULL) < 0)
+        return false;
+    memmove(&r->extents[from + k], &r->extents[to], (r->n - to) * sizeof r->extents[0]);
+    if (k)
+        memcpy(&r->extents[from], with, k * sizeof with[0]);
+    r->n = n;
+    return true;
+}
+
+/* A new unit covers what older ones say of the same bytes. */
+static bool add_unit(struct sc_ranges *r, struct unit u, bool sound)
+{
+    struct extent with[3];
+    size_t from = extent_at(r, u.off), to = from, k = 0;
+    struct extent *x = r->extents;
+    if (from < r->n && same_unit(&x[from].unit, &u) && x[from].off == u.off &&
+        x[from].end == u.end) {
+        x[from].sound = x[from].sound || sound;
+        return true;
+    }
+    while (to < r->n && x[to].off < u.end)
+        to++;
+    if (to > from && x[from].off < u.off) {
+        with[k] = x[from];
+        with[k++].end = u.off;
+    }
+    with[k++] = (struct extent){u.off, u.end, u, sound};
+    if (to > from && x[to - 1].end > u.end) {
+        with[k] = x[to - 1];
+        with[k++].off = u.end;
+    }
+    return splice(r, from, to, with, k);
+}
+
+/* After a checksum that does not fit: no part of the unit is there. */
+static void drop_unit(struct sc_ranges *r, const struct unit *u)
+{
+    size_t from = extent_at(r, u->off), to = from;
+    for (size_t i = from; i < r->n && r->extents[i].off < u->end; i++)
+        to = i + 1;
+    size_t kept = from;
+    for (size_t i = from; i < to; i++)
+        if (!same_unit(&r->extents[i].unit, u))
+            r->extents[kept++] = r->extents[i];
+    splice(r, kept, to, NULL, 0);
+}
+
+static void mark_sound(struct sc_ranges *r, const struct unit *u)
+{
+    for (size_t i = extent_at(r, u->off); i < r->n && r->extents[i].off < u->end; i++)
+        if (same_unit(&r->extents[i].unit, u))
+            r->extents[i].sound = true;
+}
+
+/* ------------------------------------------------------------------------------------ log --- */
+static size_t make_header(uint8_t out[HEAD + MAX_ETAG + 4], const char *etag, uint64_t size)
+{
+    size_t n = strlen(etag);
+    memcpy(out, MAGIC, 8);
+    put32(out + 8, VERSION);
+    put32(out + 12, (uint32_t)n);
+    put64(out + 16, size);
+    memcpy(out + HEAD, etag, n);
+    put32(out + HEAD + n, crc_of(out, HEAD + n));
+    return HEAD + n + 4;
+}
+
+static bool read_at(int fd, void *dst, size_t n, uint64_t off)
+{
+    for (char *at = dst; n > 0;) {
+        ssize_t got = pread(fd, at, n, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        at += got;
+        off += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+/* What a log says of its object. false: it is none of ours, or damaged. */
+static bool read_header(int fd, char etag[MAX_ETAG + 1], uint64_t *size, uint64_t *bytes)
+{
+    uint8_t h[HEAD + MAX_ETAG + 4];
+    if (!read_at(fd, h, HEAD, 0) || memcmp(h, MAGIC, 8) != 0 || sc_le32(h + 8) != VERSION)
+        return false;
+    size_t n = sc_le32(h + 12);
+    if (n > MAX_ETAG || !read_at(fd, h + HEAD, n + 4, HEAD) ||
+        sc_le32(h + HEAD + n) != crc_of(h, HEAD + n))
+        return false;
+    memcpy(etag, h + HEAD, n);
+    etag[n] = '\0';
+    *size = sc_le64(h + 16);
+    *bytes = HEAD + n + 4;
+    return strlen(etag) == n && *size <= INT64_MAX;
+}
+
+static bool is_record(const uint8_t *p)
+{
+    return sc_le32(p + 20) == crc_of(p, 20);
+}
+
+static bool take_record(struct sc_ranges *r, const uint8_t *p)
+{
+    struct unit u = {.off = sc_le64(p), .crc = sc_le32(p + 16)};
+    uint64_t len = sc_le64(p + 8);
+    if (len == 0 || !sc_add(u.off, len, &u.end) || u.end > r->size)
+        return true; /* of another object: as if it were not there */
+    return add_unit(r, u, false);
+}
+
+/* Reads what was appended since. With the lock held. */
+static void read_log(struct sc_ranges *r)
+{
+    struct stat st;
+    int fd = take_file(r, &r->map);
+    if (fd < 0)
+        return;
+    uint64_t end = fstat(fd, &st) == 0 ? SC_MIN((uint64_t)st.st_size, MAX_MAP) : 0;
+    uint8_t *buf = end >= r->map_at + RECORD ? sc_alloc(CHUNK) : NULL;
+    while (buf && end >= r->map_at + RECORD) {
+        size_t n = (size_t)SC_MIN(end - r->map_at, (uint64_t)CHUNK), at = 0;
+        if (!read_at(fd, buf, n, r->map_at))
+            break;
+        while (n - at >= RECORD) {
+            bool whole = is_record(buf + at);
+            if (whole && !take_record(r, buf + at))
+                break; /* no memory */
+            r->junk += !whole;
+            at += whole ? RECORD : 1;
+        }
+        r->map_at += at;
+        if (n - at >= RECORD)
+            break;
+    }
+    free(buf);
+    give_file(&r->map);
+}
+
+/* ------------------------------------------------------------------------------- writing --- */
+static bool note_error(struct sc_ranges *r, int error)
+{
+    int none = 0;
+    atomic_compare_exchange_strong(&r->error, &none, error == EFBIG ? ENOSPC : error);
+    return false;
+}
+
+/* Another process may have moved `data` into the shared cache; then it is not ours to write. */
+static bool still_ours(struct sc_ranges *r)
+{
+    struct sc_buf path = {0};
+    struct stat st;
+    bool ours = path_of(&path, r, "data") && lstat(path.p, &st) == 0 &&
+                st.st_dev == r->data.device && st.st_ino == r->data.inode;
+    sc_buf_clear(&path);
+    return ours;
+}
+
+static bool write_at(int fd, const void *src, size_t n, uint64_t off)
+{
+    for (const char *at = src; n > 0;) {
+        ssize_t done = pwrite(fd, at, n, (off_t)off);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            errno = done == 0 ? ENOSPC : errno;
+            return false;
+        }
+        at += done;
+        off += (uint64_t)done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+static bool fits(const struct sc_ranges *r, uint64_t off, uint64_t len)
+{
+    uint64_t end;
+    return len > 0 && sc_add(off, len, &end) && end <= r->size;
+}
+
+bool sc_ranges_write(struct sc_ranges *r, uint64_t off, const void *src, size_t len)
+{
+    if (!r || !fits(r, off, len) || r->read_only)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    if (!r->dead && !still_ours(r))
+        r->dead = true;
+    int fd = take_file(r, &r->data);
+    int error = errno;
+    pthread_mutex_unlock(&r->lock);
+    if (fd < 0)
+        return note_error(r, error);
+    bool ok = write_at(fd, src, len, off);
+    error = errno;
+    pthread_mutex_lock(&r->lock);
+    give_file(&r->data);
+    pthread_mutex_unlock(&r->lock);
+    return ok || note_error(r, error);
+}
+
+static bool append_record(struct sc_ranges *r, const struct unit *u, bool sound)
+{
+    uint8_t p[RECORD];
+    put64(p, u->off);
+    put64(p + 8, u->end - u->off);
+    put32(p + 16, u->crc);
+    put32(p + 20, crc_of(p, 20));
+
+    bool ok = false;
+    pthread_mutex_lock(&r->lock);
+    int fd = r->map_at + RECORD <= MAX_MAP ? take_file(r, &r->map) : -1;
+    if (fd >= 0) {
+        ssize_t done;
+        while ((done = write(fd, p, sizeof p)) < 0 && errno == EINTR)
+            ;
+        ok = done == (ssize_t)sizeof p && add_unit(r, *u, sound);
+        if (done != (ssize_t)sizeof p)
+            note_error(r, done < 0 ? errno : ENOSPC);
+        give_file(&r->map);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+bool sc_ranges_record(struct sc_ranges *r, uint64_t off, uint64_t len, uint32_t crc)
+{
+    struct unit u = {off, off + len, crc};
+    return r && fits(r, off, len) && !r->read_only && append_record(r, &u, true);
+}
+
+/* Only what is not kept yet, in units that are cheap to check. */
+void sc_ranges_save(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    struct sc_ranges *r = ctx;
+    const uint8_t *p = src;
+    uint64_t from, n;
+    if (!r || !fits(r, off, len) || r->read_only || atomic_load(&r->error))
+        return;
+    for (uint64_t at = off; sc_ranges_gap(r, at, off + len, &from, &n); at = from + n) {
+        n = SC_MIN(n, (uint64_t)UNIT);
+        const uint8_t *unit = p + (from - off);
+        if (!sc_ranges_write(r, from, unit, (size_t)n) ||
+            !sc_ranges_record(r, from, n, crc_of(unit, (size_t)n)))
+            return;
+    }
+}
+
+/* -------------------------------------------------------------------------------- reading --- */
+/* Does the whole unit fit its checksum? Through a small buffer. */
+static bool check_unit(int fd, const struct unit *u)
+{
+    uint8_t *buf = sc_alloc(CHUNK);
+    uint32_t crc = 0;
+    bool ok = buf != NULL;
+    for (uint64_t at = u->off; ok && at < u->end;) {
+        size_t n = (size_t)SC_MIN(u->end - at, (uint64_t)CHUNK);
+        ok = read_at(fd, buf, n, at);
+        if (ok)
+            crc = libdeflate_crc32(crc, buf, n);
+        at += n;
+    }
+    free(buf);
+    return ok && crc == u->crc;
+}
+
+/* n bytes at off, which lie inside the extent x. */
+static bool read_extent(int fd, const struct extent *x, uint64_t off, void *dst, size_t n)
+{
+    if (x->sound)
+        return read_at(fd, dst, n, off);
+    if (off == x->unit.off && n == x->unit.end - x->unit.off)
+        return read_at(fd, dst, n, off) && crc_of(dst, n) == x->unit.crc;
+    return check_unit(fd, &x->unit) && read_at(fd, dst, n, off);
+}
+
+/* The extent that holds off; looks once for what others have added. With the lock held. */
+static bool find_extent(struct sc_ranges *r, uint64_t off, bool look, struct extent *out)
+{
+    size_t i = extent_at(r, off);
+    if ((i == r->n || r->extents[i].off > off) && look) {
+        read_log(r);
+        i = extent_at(r, off);
+    }
+    if (i == r->n || r->extents[i].off > off)
+        return false;
+    *out = r->extents[i];
+    return true;
+}
+
+/* One extent's worth. 0: nothing is kept at off. */
+static size_t load_some(struct sc_ranges *r, uint64_t off, void *dst, size_t len, bool look)
+{
+    struct extent x;
+    pthread_mutex_lock(&r->lock);
+    while (find_extent(r, off, look, &x)) {
+        int fd = take_file(r, &r->data);
+        pthread_mutex_unlock(&r->lock);
+        if (fd < 0)
+            return 0;
+        size_t n = (size_t)SC_MIN(x.end - off, (uint64_t)len);
+        bool ok = read_extent(fd, &x, off, dst, n);
+        pthread_mutex_lock(&r->lock);
+        give_file(&r->data);
+        if (ok) {
+            if (!x.sound)
+                mark_sound(r, &x.unit);
+            pthread_mutex_unlock(&r->lock);
+            return n;
+        }
+        drop_unit(r, &x.unit);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return 0;
+}
+
+size_t sc_ranges_load(void *ctx, uint64_t off, void *dst, size_t len)
+{
+    struct sc_ranges *r = ctx;
+    size_t done = 0, n;
+    if (!r || !fits(r, off, len))
+        return 0;
+    while (done < len &&
+           (n = load_some(r, off + done, (char *)dst + done, len - done, done == 0)) > 0)
+        done += n;
+    return done;
+}
+
+uint64_t sc_ranges_have(struct sc_ranges *r, uint64_t off, uint64_t len)
+{
+    uint64_t sum = 0, end;
+    if (!r || !sc_add(off, len, &end))
+        return 0;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = extent_at(r, off); i < r->n && r->extents[i].off < end && !r->dead; i++)
+        sum += SC_MIN(r->extents[i].end, end) - SC_MAX(r->extents[i].off, off);
+    pthread_mutex_unlock(&r->lock);
+    return sum;
+}
+
+bool sc_ranges_gap(struct sc_ranges *r, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
+{
+    if (from >= to)
+        return false;
+    *off = from;
+    *len = to - from;
+    if (!r)
+        return true;
+    pthread_mutex_lock(&r->lock);
+    size_t i = extent_at(r, from);
+    for (; i < r->n && r->extents[i].off <= *off && !r->dead; i++)
+        *off = r->extents[i].end;
+    uint64_t end = i < r->n && !r->dead ? SC_MIN(r->extents[i].off, to) : to;
+    pthread_mutex_unlock(&r->lock);
+    *len = *off < to ? end - *off : 0;
+    return *off < to;
+}
+
+void sc_ranges_refresh(struct sc_ranges *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    read_log(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+int sc_ranges_fd(struct sc_ranges *r)
+{
+    if (!r)
+        return -1;
+    pthread_mutex_lock(&r->lock);
+    int fd = take_file(r, &r->data);
+    if (fd >= 0) {
+        r->data.pinned = true;
+        give_file(&r->data);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return fd;
+}
+
+const char *sc_ranges_path(const struct sc_ranges *r)
+{
+    return r ? r->folder : NULL;
+}
+
+int sc_ranges_error(const struct sc_ranges *r)
+{
+    return r ? atomic_load(&r->error) : 0;
+}
+
+uint64_t sc_ranges_size(const struct sc_ranges *r)
+{
+    return r ? r->size : 0;
+}
+
+void sc_ranges_name(struct sc_ranges *r, const char *name)
+{
+    struct sc_buf path = {0};
+    struct stat st;
+    size_t n = strlen(name);
+    if (!r || r->read_only || n == 0 || n > MAX_NAME || !path_of(&path, r, "name"))
+        return;
+    if (lstat(path.p, &st) != 0 && errno == ENOENT)
+        sc_write_file(path.p, name, n, 0666);
+    sc_buf_clear(&path);
+}
+
+/* ---------------------------------------------------------------------- opening, removing --- */
+/* "<cache>/ranges/ab/abcd...": an etag that is a hash is the key; others are hashed. */
+static bool folder_for(struct sc_buf *b, const char *cache, const char *etag, uint64_t size)
+{
+    enum sc_sha_kind kind;
+    struct sc_buf text = {0};
+    char hex[65];
+    if (!sc_sha_kind_of(etag, &kind)) {
+        sc_buf_printf(&text, "%s\n%llu", etag, (unsigned long long)size);
+        bool ok = !text.failed && sc_sha_of(SC_SHA256, text.p, text.n, hex, NULL) == 0;
+        sc_buf_clear(&text);
+        if (!ok)
+            return false;
+        etag = hex;
+    }
+    sc_buf_printf(b, "%s/ranges/%.2s/%s", cache, etag, etag);
+    return !b->failed;
+}
+
+/* A log without records takes its place: by link() where nobody may be overtaken, so that all who
+ * start at once write into the same one. */
+static bool write_map(struct sc_ranges *r, bool replace)
+{
+    uint8_t h[HEAD + MAX_ETAG + 4];
+    struct sc_buf path = {0}, temporary = {0};
+    size_t n = make_header(h, r->etag, r->size);
+    int fd = path_of(&path, r, "map") ? sc_open_temporary(&temporary, path.p, ".tmp", 0666) : -1;
+    bool ok = fd >= 0 && sc_write_all(fd, h, n);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (ok && (replace || (link(temporary.p, path.p) != 0 && errno != EEXIST))) {
+        ok = rename(temporary.p, path.p) == 0;
+        error = errno;
+    }
+    if (fd >= 0)
+        unlink(temporary.p);
+    sc_buf_clear(&path);
+    sc_buf_clear(&temporary);
+    errno = error;
+    return ok;
+}
+
+static bool may_only_read(int error)
+{
+    return error == EACCES || error == EPERM || error == EROFS;
+}
+
+static int open_map(struct sc_ranges *r)
+{
+    r->map.seen = false;
+    r->map.fd = open_file(r, &r->map, 0);
+    if (r->map.fd < 0 && !r->read_only && may_only_read(errno)) {
+        r->read_only = true;
+        r->map.fd = open_file(r, &r->map, 0);
+    }
+    return r->map.fd;
+}
+
+/* Is the log that is open the one of this object? */
+static bool map_fits(struct sc_ranges *r)
+{
+    char etag[MAX_ETAG + 1];
+    uint64_t size;
+    return read_header(r->map.fd, etag, &size, &r->head) && size == r->size &&
+           strcmp(etag, r->etag) == 0;
+}
+
+static bool make_map(struct sc_ranges *r, bool replace)
+{
+    close_file(&r->map);
+    return !r->read_only && write_map(r, replace) && open_map(r) >= 0 && map_fits(r);
+}
+
+/* An object of another size that went by the same etag must leave no tail behind. */
+static bool cut_data(struct sc_ranges *r)
+{
+    struct stat st;
+    return r->read_only ||
+           (fstat(r->data.fd, &st) == 0 &&
+            ((uint64_t)st.st_size <= r->size || ftruncate(r->data.fd, (off_t)r->size) == 0));
+}
+
+static bool open_both(struct sc_ranges *r, bool create)
+{
+    bool there = open_map(r) >= 0;
+    if (!there && !(create && errno == ENOENT && make_map(r, false)))
+        return false;
+    if (there && !map_fits(r) && !(create && make_map(r, true)))
+        return false;
+    r->data.fd = open_file(r, &r->data, create && !r->read_only ? O_CREAT : 0);
+    if (r->data.fd < 0 && !r->read_only && may_only_read(errno)) {
+        r->read_only = true;
+        r->data.fd = open_file(r, &r->data, 0);
+    }
+    if (r->read_only)
+        r->error = EROFS;
+    return r->data.fd >= 0 && (!create || cut_data(r));
+}
+
+/* Takes over folder. */
+static struct sc_ranges *new_ranges(char *folder, const char *etag, uint64_t size)
+{
+    struct sc_ranges *r = sc_calloc(1, sizeof *r);
+    char *copy = sc_alloc(strlen(etag) + 1);
+    if (!r || !copy || pthread_mutex_init(&r->lock, NULL) != 0) {
+        free(r);
+        free(copy);
+        free(folder);
+        return NULL;
+    }
+    memcpy(copy, etag, strlen(etag) + 1);
+    r->folder = folder;
+    r->etag = copy;
+    r->size = size;
+    r->data.fd = r->map.fd = -1;
+    return r;
+}
+
+/* A new folder: the one above is a good place to look for leftovers. */
+static bool make_place(const struct sc_hub_env *env, const char *folder)
+{
+    struct stat st;
+    if (lstat(folder, &st) == 0)
+        return S_ISDIR(st.st_mode);
+    if (!sc_make_cache(env->cache) || !sc_make_folders(folder))
+        return false;
+    struct sc_buf above = {0};
+    sc_buf_put(&above, folder, (size_t)(strrchr(folder, '/') - folder));
+    if (!above.failed)
+        sc_sweep(above.p);
+    sc_buf_clear(&above);
+    return true;
+}
+
+static struct sc_ranges *start(struct sc_ranges *r, bool create)
+{
+    if (!r)
+        return NULL;
+    if (!open_both(r, create)) {
+        sc_ranges_close(r);
+        return NULL;
+    }
+    r->map_at = r->head;
+    r->data.users = r->map.users = 1; /* given back below, when there are too many */
+    pthread_mutex_lock(&r->lock);
+    read_log(r);
+    give_file(&r->data);
+    give_file(&r->map);
+    pthread_mutex_unlock(&r->lock);
+    return r;
+}
+
+struct sc_ranges *sc_ranges_open(const struct sc_hub_env *env, const char *etag, uint64_t size,
+                                 bool create)
+{
+    struct sc_buf folder = {0};
+    if (!env->cache || !etag || !*etag || strlen(etag) > MAX_ETAG || size > INT64_MAX)
+        return NULL;
+    if (!folder_for(&folder, env->cache, etag, size) || (create && !make_place(env, folder.p))) {
+        sc_buf_clear(&folder);
+        return NULL;
+    }
+    return start(new_ranges(folder.p, etag, size), create);
+}
+
+struct sc_ranges *sc_ranges_open_folder(const char *folder)
+{
+    char etag[MAX_ETAG + 1];
+    uint64_t size, head;
+    struct sc_buf path = {0};
+    sc_buf_printf(&path, "%s/map", folder);
+    int fd = path.failed ? -1 : open(path.p, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool ok = fd >= 0 && read_header(fd, etag, &size, &head);
+    if (fd >= 0)
+        close(fd);
+    sc_buf_clear(&path);
+    if (!ok)
+        return NULL;
+    sc_buf_puts(&path, folder);
+    return path.failed ? NULL : start(new_ranges(path.p, etag, size), false);
+}
+
+void sc_ranges_close(struct sc_ranges *r)
+{
+    if (!r)
+        return;
+    close_file(&r->data);
+    close_file(&r->map);
+    pthread_mutex_destroy(&r->lock);
+    free(r->extents);
+    free(r->folder);
+    free(r->etag);
+    free(r);
+}
+
+/* In one step for everybody else: the folder gets another name first. */
+void sc_ranges_remove(struct sc_ranges *r)
+{
+    struct sc_buf away = {0};
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->dead = true;
+    pthread_mutex_unlock(&r->lock);
+    sc_buf_printf(&away, "%s.%08x.tmp", r->folder, sc_unique());
+    if (!away.failed && rename(r->folder, away.p) == 0)
+        sc_remove_tree(away.p);
+    sc_buf_clear(&away);
+}
+
+/* --------------------------------------------------------------------------- housekeeping --- */
+uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void *ctx, uint64_t n),
+                         void *ctx)
+{
+    uint64_t lost = 0;
+    bool go_on = true;
+    pthread_mutex_lock(&r->lock);
+    int fd = take_file(r, &r->data);
+    for (size_t i = 0; fd >= 0 && go_on && i < r->n;) {
+        struct extent x = r->extents[i];
+        bool ok = x.sound || check_unit(fd, &x.unit);
+        go_on = more(ctx, x.end - x.off);
+        if (ok) {
+            mark_sound(r, &x.unit);
+            i++;
+        } else {
+            size_t n = r->n;
+            for (size_t k = i; k < n && r->extents[k].off < x.unit.end; k++)
+                if (same_unit(&r->extents[k].unit, &x.unit))
+                    lost += r->extents[k].end - r->extents[k].off;
+            drop_unit(r, &x.unit);
+        }
+    }
+    if (fd >= 0)
+        give_file(&r->data);
+    *junk = r->junk;
+    pthread_mutex_unlock(&r->lock);
+    return lost;
+}
+
+/* The visible part of each unit becomes a unit of its own. */
+static bool put_records(struct sc_ranges *r, int fd, struct sc_buf *out)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct extent *x = &r->extents[i];
+        struct unit u = {x->off, x->end, x->unit.crc};
+        uint8_t p[RECORD];
+        if (u.off != x->unit.off || u.end != x->unit.end) {
+            uint8_t *buf = sc_alloc((size_t)(u.end - u.off));
+            bool ok = buf && read_at(fd, buf, (size_t)(u.end - u.off), u.off);
+            u.crc = ok ? crc_of(buf, (size_t)(u.end - u.off)) : 0;
+            free(buf);
+            if (!ok)
+                continue;
+        }
+        put64(p, u.off);
+        put64(p + 8, u.end - u.off);
+        put32(p + 16, u.crc);
+        put32(p + 20, crc_of(p, 20));
+        sc_buf_put(out, p, sizeof p);
+    }
+    return !out->failed;
+}
+
+bool sc_ranges_rewrite(struct sc_ranges *r)
+{
+    uint8_t h[HEAD + MAX_ETAG + 4];
+    struct sc_buf log = {0}, path = {0};
+    sc_buf_put(&log, h, make_header(h, r->etag, r->size));
+    pthread_mutex_lock(&r->lock);
+    int fd = take_file(r, &r->data);
+    bool ok = fd >= 0 && put_records(r, fd, &log) && path_of(&path, r, "map");
+    if (fd >= 0)
+        give_file(&r->data);
+    r->dead = true; /* the log that is open is not the one that counts any more */
+    pthread_mutex_unlock(&r->lock);
+    ok = ok && sc_write_file(path.p, log.p, log.n, 0666);
+    sc_buf_clear(&log);
+    sc_buf_clear(&path);
+    return ok;
+}

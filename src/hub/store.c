@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store: files that appear whole or not at all, advisory locks, folders.
+ *
+ * A file is written under a name nobody else uses and takes its place by rename(), so readers see
+ * the old or the new content, whoever is killed and whenever. Locks save work, never correctness:
+ * where there are none, callers go on without.
+ *
+ * Does not own: what is in the files. Nothing here prints or fails a run; errno tells why. */
+#include "hub/cache.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DAY        86400
+#define POLL_MS    50
+#define TRIES      100     /* names for a temporary file */
+#define MAX_REMOVE 1000000 /* folders below one that is removed */
+
+static const char cache_tag[] =
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder is a cache, and this file tells backup programs so.\n"
+    "# See https://bford.info/cachedir/\n";
+
+/* --------------------------------------------------------------------------------- folders --- */
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* mkdir() fails in several ways where the folder is there: a parent that is read-only, a race. */
+static bool make_folder(const char *path)
+{
+    if (mkdir(path, 0777) == 0)
+        return true;
+    int error = errno;
+    if (is_folder(path))
+        return true;
+    errno = error == EEXIST ? ENOTDIR : error;
+    return false;
+}
+
+bool sc_make_folders(const char *path)
+{
+    if (is_folder(path))
+        return true;
+    size_t n = strlen(path);
+    char *p = sc_alloc(n + 1);
+    if (!p)
+        return false;
+    memcpy(p, path, n + 1);
+    bool ok = n > 0;
+    for (char *slash = p; ok && (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        ok = make_folder(p);
+        *slash = '/';
+    }
+    ok = ok && make_folder(p);
+    int error = errno;
+    free(p);
+    errno = error;
+    return ok;
+}
+
+/* The folder of a path, in a new string. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    char *p = sc_alloc(n + 1);
+    if (p) {
+        memcpy(p, slash ? path : ".", n);
+        p[n] = '\0';
+    }
+    return p;
+}
+
+bool sc_make_cache(const char *root)
+{
+    if (is_folder(root))
+        return true;
+    if (!sc_make_folders(root))
+        return false;
+    struct sc_buf tag = {0};
+    sc_buf_printf(&tag, "%s/CACHEDIR.TAG", root);
+    if (!tag.failed)
+        sc_write_file(tag.p, cache_tag, sizeof cache_tag - 1, 0666);
+    sc_buf_clear(&tag);
+    return true;
+}
+
+static void sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd); /* some file systems cannot; then it is as safe as it gets there */
+        close(fd);
+    }
+}
+
+void sc_sync_folder_of(const char *path)
+{
+    char *folder = folder_of(path);
+    if (folder)
+        sync_folder(folder);
+    free(folder);
+}
+
+/* --------------------------------------------------------------------------- temporary files ---
+ */
+uint32_t sc_unique(void)
+{
+    static _Atomic uint64_t counter;
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t n = atomic_fetch_add(&counter, 1);
+    return (uint32_t)sc_hash_mix((uint64_t)getpid() << 32 ^ n,
+                                 (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+int sc_open_temporary(struct sc_buf *path, const char *stem, const char *suffix, unsigned mode)
+{
+    for (int i = 0; i < TRIES; i++) {
+        path->n = 0;
+        sc_buf_printf(path, "%s.%08x%s", stem, sc_unique(), suffix);
+        if (path->failed) {
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(path->p, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+bool sc_write_all(int fd, const void *p, size_t n)
+{
+    for (const char *at = p; n > 0;) {
+        ssize_t done = write(fd, at, SC_MIN(n, (size_t)1 << 30));
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            errno = done == 0 ? EIO : errno;
+            return false;
+        }
+        at += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Some file systems have no fsync; a real failure to store is reported by it, though. */
+bool sc_sync(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == ENOSYS;
+}
+
+static bool write_under(const char *stem, const char *path, const void *p, size_t n, unsigned mode)
+{
+    struct sc_buf temporary = {0};
+    int fd = sc_open_temporary(&temporary, stem, ".tmp", mode);
+    bool ok = fd >= 0 && sc_write_all(fd, p, n) && sc_sync(fd);
+    int error = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        error = errno;
+        ok = false;
+    }
+    if (ok && rename(temporary.p, path) != 0) {
+        error = errno;
+        ok = false;
+    }
+    if (fd >= 0 && !ok)
+        unlink(temporary.p);
+    if (ok)
+        sc_sync_folder_of(path);
+    sc_buf_clear(&temporary);
+    errno = error;
+    return ok;
+}
+
+bool sc_write_file_via(const char *stem, const char *path, const void *p, size_t n, unsigned mode)
+{
+    char *folder = folder_of(path);
+    bool ok = folder && sc_make_folders(folder) && write_under(stem, path, p, n, mode);
+    int error = errno;
+    free(folder);
+    errno = error;
+    return ok;
+}
+
+bool sc_write_file(const char *path, const void *p, size_t n, unsigned mode)
+{
+    return sc_write_file_via(path, path, p, n, mode);
+}
+
+/* -------------------------------------------------------------------------------- reading --- */
+/* A regular file of at most max bytes, opened without waiting for anybody. */
+static int open_small(const char *path, size_t max, size_t *n)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > max) {
+        close(fd);
+        return -1;
+    }
+    *n = (size_t)st.st_size;
+    return fd;
+}
+
+char *sc_read_file(const char *path, size_t max, size_t *n)
+{
+    size_t size = 0, got = 0;
+    int fd = open_small(path, max, &size);
+    if (fd < 0)
+        return NULL;
+    char *p = sc_alloc(size + 1);
+    while (p && got < size) {
+        ssize_t done = read(fd, p + got, size - got);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            break;
+        got += (size_t)done;
+    }
+    close(fd);
+    if (!p || got < size) { /* it shrank meanwhile: as if it were not there */
+        free(p);
+        return NULL;
+    }
+    p[got] = '\0';
+    if (n)
+        *n = got;
+    return p;
+}
+
+/* ---------------------------------------------------------------------------------- locks --- */
+static uint64_t now_ms(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static bool wait_for_lock(int fd, unsigned wait_ms, const _Atomic int *cancel)
+{
+    uint64_t start = now_ms();
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR)
+            continue;
+        uint64_t waited = now_ms() - start;
+        if (errno != EWOULDBLOCK || waited >= wait_ms || (cancel && atomic_load(cancel)))
+            return false;
+        unsigned ms = (unsigned)SC_MIN((uint64_t)POLL_MS, wait_ms - waited);
+        nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
+    }
+    return true;
+}
+
+int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel)
+{
+    char *folder = folder_of(path);
+    bool there = folder && sc_make_folders(folder);
+    free(folder);
+    if (!there)
+        return -1;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0664);
+    if (fd >= 0 && !wait_for_lock(fd, wait_ms, cancel)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* -------------------------------------------------------------------------------- removing --- */
+struct paths {
+    char **p;
+    size_t n, cap;
+};
+
+static bool push_path(struct paths *list, const char *folder, const char *name)
+{
+    struct sc_buf b = {0};
+    sc_buf_printf(&b, *name ? "%s/%s" : "%s%s", folder, name);
+    if (b.failed || list->n >= MAX_REMOVE ||
+        sc_grow(&list->p, &list->cap, list->n + 1, sizeof list->p[0], NULL) < 0) {
+        sc_buf_clear(&b);
+        return false;
+    }
+    list->p[list->n++] = b.p;
+    return true;
+}
+
+/* Removes what is no folder and notes what is one. */
+static bool empty_folder(struct paths *list, size_t i)
+{
+    int fd = open(list->p[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = d != NULL;
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *en; ok && (en = readdir(d));) {
+        struct stat st;
+        if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0)
+            continue;
+        if (fstatat(fd, en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            ok = errno == ENOENT;
+        else if (S_ISDIR(st.st_mode))
+            ok = push_path(list, list->p[i], en->d_name);
+        else
+            ok = unlinkat(fd, en->d_name, 0) == 0 || errno == ENOENT;
+    }
+    if (d) {
+        int error = errno;
+        closedir(d);
+        errno = error;
+    }
+    return ok;
+}
+
+bool sc_remove_tree(const char *path)
+{
+    struct stat st;
+    struct paths list = {0};
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT;
+    if (!S_ISDIR(st.st_mode))
+        return unlink(path) == 0;
+    bool ok = push_path(&list, path, "");
+    for (size_t i = 0; ok && i < list.n; i++)
+        ok = empty_folder(&list, i);
+    for (size_t i = list.n; ok && i-- > 0;)
+        ok = rmdir(list.p[i]) == 0 || errno == ENOENT;
+    int error = errno;
+    for (size_t i = 0; i < list.n; i++)
+        free(list.p[i]);
+    free(list.p);
+    errno = error;
+    return ok;
+}
+
+bool sc_is_old(const struct stat *st)
+{
+    return st->st_mtime < time(NULL) - DAY;
+}
+
+void sc_sweep(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *en; d && (en = readdir(d));) {
+        struct stat st;
+        struct sc_buf path = {0};
+        if (!sc_str_ends(sc_strz(en->d_name), ".tmp") ||
+            fstatat(dirfd(d), en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !sc_is_old(&st))
+            continue;
+        sc_buf_printf(&path, "%s/%s", folder, en->d_name);
+        if (!path.failed)
+            sc_remove_tree(path.p);
+        sc_buf_clear(&path);
+    }
+    if (d)
+        closedir(d);
+}
