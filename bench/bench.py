@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
-    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -166,8 +166,13 @@ def hostile():
         print("bench: did not end cleanly: " + ", ".join(crashed), file=sys.stderr)
 
 
+def on_the_hub():
+    import hub
+    hub.measure(sys.modules[__name__], SCRUPLE, headers("deepseek-v3"), DATA)
+
+
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile}
+          "hostile": hostile, "hub": on_the_hub}
 
 
 def number(value, unit=""):

@@ -66,6 +66,21 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
     return sc_analyze_done(d, e);
 }
 
+/* ----------------------------------------------------------------------------------- hub --- */
+static void add_hub(struct sc_document *d, struct sc_field *into, const struct sc_model *m)
+{
+    if (!m->page) {
+        sc_add_null(d, into, "hub");
+        return;
+    }
+    struct sc_field *hub = sc_add_object(d, into, "hub");
+    sc_add_textz(d, hub, "page", m->page);
+    sc_add_textz(d, hub, "revision", m->revision);
+    sc_add_textz(d, hub, "commit", m->commit);
+    sc_add_bool(d, hub, "gated", m->gated);
+    sc_add_bool(d, hub, "private", m->is_private);
+}
+
 /* -------------------------------------------------------------------------------- config --- */
 static void add_known(struct sc_document *d, struct sc_field *into, const char *key, uint64_t v)
 {
@@ -464,6 +479,7 @@ int sc_analyze_info(struct sc_document *d, struct sc_field *into, const struct s
 {
     TRY(sc_analyze_model(d, into, m, e));
     TRY(sc_analyze_totals(d, into, m, e));
+    add_hub(d, into, m);
     add_facts(d, into, &m->config);
     add_tokenizer(d, into, &m->tokenizer);
     add_card(d, into, &m->card);

@@ -210,9 +210,7 @@ void sc_man_page(struct sc_buf *b);
 extern const char *const sc_shells[];                     /* "bash", "zsh", "fish", NULL */
 bool sc_completions(struct sc_buf *b, const char *shell); /* false: no such shell */
 
-struct sc_variable {
-    const char *name, *meaning;
-};
-extern const struct sc_variable sc_variables[]; /* environment; ends with name == NULL */
+/* The i-th environment variable that the program reads; NULL after the last. */
+const struct sc_hub_variable *sc_variable(size_t i);
 
 #endif

@@ -310,6 +310,7 @@ static int put_info(struct sc_cli *c, const struct sc_model *m, const struct sc_
     sc_out_safe(&c->out, &c->term, SC_COLOUR_REPO, sc_strz(m->label));
     sc_out_putc(&c->out, '\n');
     put_summary(c, m);
+    put_fields_of(c, "hub", sc_find_field(result, "hub"));
     put_fields_of(c, "architecture", sc_find_field(result, "facts"));
     put_fields_of(c, "tokenizer", sc_find_field(result, "tokenizer"));
     put_fields_of(c, "model card", sc_find_field(result, "card"));

@@ -113,14 +113,21 @@ int sc_exit_of(int code)
     return code < 0 ? SC_EXIT_INPUT : SC_EXIT_OK;
 }
 
-const struct sc_variable sc_variables[] = {
-    {"NO_COLOR", "When set, even to nothing, no colours are used."},
-    {"FORCE_COLOR", "When set and not 0, colours are used without a terminal."},
-    {"CLICOLOR_FORCE", "The same."},
-    {"TERM", "When empty or \"dumb\", no colours are used."},
-    {"COLUMNS", "The width of the terminal, where the terminal does not tell."},
-    {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none."},
-    {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX."},
-    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp)."},
-    {NULL, NULL},
+static const struct sc_hub_variable variables[] = {
+    {"NO_COLOR", "When set, even to nothing, no colours are used.", false},
+    {"FORCE_COLOR", "When set and not 0, colours are used without a terminal.", false},
+    {"CLICOLOR_FORCE", "The same.", false},
+    {"TERM", "When empty or \"dumb\", no colours are used.", false},
+    {"COLUMNS", "The width of the terminal, where the terminal does not tell.", false},
+    {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none.", false},
+    {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
+    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp).", false},
 };
+
+const struct sc_hub_variable *sc_variable(size_t i)
+{
+    if (i < SC_COUNT(variables))
+        return &variables[i];
+    i -= SC_COUNT(variables);
+    return sc_hub_variables[i].name ? &sc_hub_variables[i] : NULL;
+}

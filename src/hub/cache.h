@@ -40,7 +40,7 @@ char *sc_read_file(const char *path, size_t max, size_t *n);
 /* flock on path (created 0664 with its folders). Waits at most wait_ms, and not when cancelled.
  * Returns a descriptor to close, or -1: go on without (no locks there, read-only, time is up). */
 int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
-/* Removes "*.tmp" older than a day in a folder (not below). */
+/* Removes "*.<8 hex>.tmp" and "*.<8 hex>.incomplete" older than a day in a folder (not below). */
 void sc_sweep(const char *folder);
 bool sc_is_old(const struct stat *st); /* not touched for a day */
 /* A file, or a folder with all that is in it. Links are removed, never followed. */

@@ -140,6 +140,8 @@ int sc_hub_ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[
  * shared cache holds of it, with `stale` set; or an error that says what was tried. */
 int sc_hub_list(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listing *out,
                 struct sc_error *e);
+/* "https://host/org/name", where people read about it. */
+void sc_hub_page(struct sc_buf *b, const struct sc_hub *h, const struct sc_hub_listing *l);
 /* "https://host/org/name/resolve/COMMIT/PATH", percent-encoded. */
 void sc_hub_file_url(struct sc_buf *b, const struct sc_hub *h, const struct sc_hub_listing *l,
                      const char *path);

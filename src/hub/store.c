@@ -355,13 +355,23 @@ bool sc_is_old(const struct stat *st)
     return st->st_mtime < time(NULL) - DAY;
 }
 
+/* NAME.<8 hex>.tmp or NAME.<8 hex>.incomplete */
+static bool is_temporary(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (!dot || (strcmp(dot, ".tmp") != 0 && strcmp(dot, ".incomplete") != 0) || dot - name < 9 ||
+        dot[-9] != '.')
+        return false;
+    return strspn(dot - 8, "0123456789abcdef") == 8;
+}
+
 void sc_sweep(const char *folder)
 {
     DIR *d = opendir(folder);
     for (struct dirent *en; d && (en = readdir(d));) {
         struct stat st;
         struct sc_buf path = {0};
-        if (!sc_str_ends(sc_strz(en->d_name), ".tmp") ||
+        if (!is_temporary(en->d_name) ||
             fstatat(dirfd(d), en->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !sc_is_old(&st))
             continue;
         sc_buf_printf(&path, "%s/%s", folder, en->d_name);

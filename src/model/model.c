@@ -78,8 +78,11 @@ static void expect_small_files(struct sc_repo *repo, const struct sc_open_option
 {
     static const char *const config[] = {"config.json", "params.json", "model_index.json",
                                          "hf_quant_config.json", "quantize_config.json"};
-    static const char *const facts[] = {"README.md", "tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json", "tokenizer/tokenizer.json",
+    static const char *const facts[] = {"README.md",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "tokenizer/tokenizer.json",
                                         "tokenizer/tokenizer_config.json",
                                         "tokenizer/special_tokens_map.json"};
     if (!repo->ops->expect)
@@ -92,12 +95,29 @@ static void expect_small_files(struct sc_repo *repo, const struct sc_open_option
             sc_repo_expect(repo, facts[i], SC_MAX_CONFIG_BYTES, 0);
 }
 
+/* What the Hub says of the repository as a whole. */
+static int read_hub_facts(struct sc_model *m, const struct sc_repo *repo, struct sc_error *e)
+{
+    const struct sc_hub_listing *l = sc_repo_listing(repo);
+    struct sc_buf page = {0};
+    if (!l)
+        return 0;
+    m->gated = l->gated;
+    m->is_private = l->is_private;
+    sc_hub_page(&page, sc_repo_hub(repo), l);
+    const int status =
+        page.failed || !page.p ? sc_fail_memory(e) : copy_text(m, page.p, &m->page, e);
+    sc_buf_clear(&page);
+    return status;
+}
+
 static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_open_options *o,
                       struct sc_error *e)
 {
     TRY(copy_text(m, repo->label, &m->label, e));
     TRY(copy_text(m, repo->revision, &m->revision, e));
     TRY(copy_text(m, repo->commit, &m->commit, e));
+    TRY(read_hub_facts(m, repo, e));
     m->origin = repo->origin;
     repo->io = &m->io;
     m->repo = repo;

@@ -186,6 +186,8 @@ struct sc_model {
     char *label;               /* what the user opened: a path, "org/name", a URL */
     const char *origin;        /* "local", "hub" or "url" */
     char *revision, *commit;   /* of the Hub; NULL elsewhere */
+    char *page;                /* its page there; NULL elsewhere */
+    bool gated, is_private;
     struct sc_tensor *tensors; /* logical, in natural order */
     struct sc_tensor_part *parts;
     struct sc_node *nodes; /* nodes[0] is the root */
