@@ -509,3 +509,9 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
     pthread_mutex_destroy(&j.lock);
     return code;
 }
+
+bool sc_fetch_folder(const struct sc_repo *r, struct sc_buf *path)
+{
+    return sc_repo_listing(r) &&
+           sc_hf_snapshot_path(&sc_repo_hub(r)->env, sc_repo_listing(r), path) && !path->failed;
+}
