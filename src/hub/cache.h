@@ -59,7 +59,6 @@ void sc_sha_free(struct sc_sha *s); /* without a result; NULL is allowed */
 int sc_sha_of(enum sc_sha_kind kind, const void *p, size_t n, char hex[65], struct sc_error *e);
 /* The kind by the etag's form: true for 64 (SHA-256) or 40 (git) lower-case hex digits. */
 bool sc_sha_kind_of(const char *etag, enum sc_sha_kind *kind);
-bool sc_is_hex(const char *s, size_t n); /* exactly n lower-case hex digits */
 
 /* --------------------------------------------------------------------------- ranges.c ---
  * Parts of one object, found by what it is (its etag), never by name or age. */
@@ -97,8 +96,8 @@ void sc_ranges_remove(struct sc_ranges *r);
 struct sc_ranges *sc_ranges_open_folder(const char *folder);
 uint64_t sc_ranges_size(const struct sc_ranges *r); /* of the whole object */
 /* Reads everything that is kept and forgets (in memory) what does not fit its checksum. Returns how
- * many bytes that were; *junk: bytes of the log that are no records. `more` is called with what was
- * read, and stops the check by returning false. */
+ * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called with
+ * what was read, and stops the check by returning false. */
 uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void *ctx, uint64_t n),
                          void *ctx);
 /* Writes a new log with what is left after sc_ranges_check(). */
@@ -147,6 +146,8 @@ bool sc_listing_load(const struct sc_hub_env *env, const struct sc_name *name,
                      struct sc_hub_listing *out);
 bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
                      const struct sc_hub_listing *l);
+/* For housekeeping: whatever listing a file holds. */
+bool sc_listing_load_file(const char *path, struct sc_hub_listing *out);
 
 /* --------------------------------------------------------------------- housekeeping.c --- */
 enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };

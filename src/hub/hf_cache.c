@@ -18,6 +18,7 @@
 #define _GNU_SOURCE /* copy_file_range; NOLINT(bugprone-reserved-identifier,cert-dcl51-cpp) */
 #endif
 #include "hub/cache.h"
+#include "hub/internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,30 +28,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_PART ((size_t)96)   /* bytes of "org" and of "name" */
 #define MAX_PATH ((size_t)1024) /* bytes of a file's path, of a revision */
 #define COPY     ((size_t)256 << 10)
 
 /* ------------------------------------------------------------------------- what is sound --- */
-static bool part_is_sound(const char *p, size_t n)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
-    if (n == 0 || n > MAX_PART || strchr("-.", p[0]) || strchr("-.", p[n - 1]))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!memchr(letters, p[i], sizeof letters - 1) ||
-            (i > 0 && p[i] == p[i - 1] && strchr("-.", p[i]))) /* "--" stands for "/" */
-            return false;
-    return true;
-}
-
-static bool id_is_sound(const char *id)
-{
-    size_t n = strcspn(id, "/");
-    return part_is_sound(id, n) && (id[n] == '\0' || part_is_sound(id + n + 1, strlen(id + n + 1)));
-}
-
 static bool path_is_sound(const char *path)
 {
     return path && strlen(path) <= MAX_PATH && sc_path_is_inside(path);
@@ -64,7 +45,7 @@ static bool etag_is_sound(const char *etag)
 
 bool sc_hf_folder(struct sc_buf *b, const char *root, uint8_t type, const char *id)
 {
-    if (!root || !id || type > SC_REPO_SPACE || !id_is_sound(id))
+    if (!root || !id || type > SC_REPO_SPACE || !sc_hub_is_id(sc_strz(id)))
         return false;
     const char *slash = strchr(id, '/');
     sc_buf_printf(b, "%s/%s--", root, sc_repo_type_plural[type]);
@@ -111,7 +92,7 @@ static bool read_ref(const char *path, char commit[41])
     if (ok) {
         memcpy(commit, p, 40);
         commit[40] = '\0';
-        ok = sc_is_hex(commit, 40);
+        ok = sc_hub_is_hex(commit, 40);
     }
     free(text);
     return ok;
@@ -138,7 +119,7 @@ enum sc_hf_found sc_hf_find(const struct sc_hub_env *env, uint8_t type, const ch
     struct stat st;
     const char *root;
     enum sc_hf_found found = SC_HF_MISS;
-    if (!sc_is_hex(commit, 40) || !path_is_sound(file))
+    if (!sc_hub_is_hex(commit, 40) || !path_is_sound(file))
         return SC_HF_MISS;
     for (size_t i = 0; found != SC_HF_HIT && (root = root_at(env, i)); i++) {
         if (make_path(path, root, type, id, "snapshots", commit, file) && is_file(path->p, &st))
@@ -278,7 +259,7 @@ int sc_hf_snapshot(const struct sc_hub_env *env, uint8_t type, const char *id, c
     struct sc_buf path = {0};
     const char *root;
     int code = 0;
-    if (!sc_is_hex(commit, 40))
+    if (!sc_hub_is_hex(commit, 40))
         return 0;
     for (; code == 0 && (root = root_at(env, w.tier)); w.tier++)
         if (make_path(&path, root, type, id, "snapshots", commit, NULL))
@@ -308,7 +289,7 @@ static bool make_inside(const char *repo, const char *path)
 static bool make_repo(const struct sc_hub_env *env, const struct sc_hub_listing *l,
                       struct sc_buf *repo)
 {
-    if (!env->hf_cache || !*env->hf_cache || !sc_is_hex(l->commit, 40) ||
+    if (!env->hf_cache || !*env->hf_cache || !sc_hub_is_hex(l->commit, 40) ||
         !sc_hf_folder(repo, env->hf_cache, l->type, l->id) || !sc_make_cache(env->hf_cache) ||
         !sc_make_folders(repo->p))
         return false;
@@ -519,7 +500,7 @@ bool sc_hf_write_ref(const struct sc_hub_env *env, const struct sc_hub_listing *
 {
     struct sc_buf repo = {0}, place = {0}, stem = {0};
     char now[41];
-    if (!path_is_sound(l->revision) || sc_is_hex(l->revision, 40))
+    if (!path_is_sound(l->revision) || sc_hub_is_hex(l->revision, 40))
         return false;
     bool ok = make_repo(env, l, &repo) && make_place(&place, &repo, "refs", l->revision, NULL);
     if (ok && !(read_ref(place.p, now) && strcmp(now, l->commit) == 0)) {
@@ -551,7 +532,7 @@ bool sc_hf_mark_absent(const struct sc_hub_env *env, const struct sc_hub_listing
 bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l,
                          struct sc_buf *path)
 {
-    return env->hf_cache && sc_is_hex(l->commit, 40) &&
+    return env->hf_cache && sc_hub_is_hex(l->commit, 40) &&
            make_path(path, env->hf_cache, l->type, l->id, "snapshots", l->commit, NULL);
 }
 

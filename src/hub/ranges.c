@@ -106,18 +106,11 @@ static uint32_t crc_of(const void *p, size_t n)
 
 /* ----------------------------------------------------------------------------- descriptors --- */
 /* A quarter of what the process may have, so that connections do not starve. */
-static unsigned held_limit(void)
+static bool too_many_held(void)
 {
-    static _Atomic unsigned limit;
-    unsigned n = atomic_load(&limit);
+    unsigned n = atomic_load(&held);
     struct rlimit r;
-    if (n == 0) {
-        n = HELD_AT_MOST;
-        if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur / 4 < n)
-            n = (unsigned)SC_MAX(r.rlim_cur / 4, 1);
-        atomic_store(&limit, n);
-    }
-    return n;
+    return n > HELD_AT_MOST || (getrlimit(RLIMIT_NOFILE, &r) == 0 && n > r.rlim_cur / 4);
 }
 
 static bool path_of(struct sc_buf *b, const struct sc_ranges *r, const char *name)
@@ -192,7 +185,7 @@ static void close_file(struct file *f)
 
 static void give_file(struct file *f)
 {
-    if (--f->users == 0 && !f->pinned && atomic_load(&held) > held_limit())
+    if (--f->users == 0 && !f->pinned && too_many_held())
         close_file(f);
 }
 
@@ -852,7 +845,7 @@ uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void 
     for (size_t i = 0; fd >= 0 && go_on && i < r->n;) {
         struct extent x = r->extents[i];
         bool ok = x.sound || check_unit(fd, &x.unit);
-        go_on = more(ctx, x.end - x.off);
+        go_on = !more || more(ctx, x.end - x.off);
         if (ok) {
             mark_sound(r, &x.unit);
             i++;

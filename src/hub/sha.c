@@ -4,6 +4,7 @@
  * The library is loaded when the first hash is wanted: most runs never hash anything. Where it is
  * not there, nothing can be verified, so nothing is put into the shared cache. */
 #include "hub/cache.h"
+#include "hub/internal.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -119,17 +120,11 @@ int sc_sha_of(enum sc_sha_kind kind, const void *p, size_t n, char hex[65], stru
     return hex[0] ? 0 : fail_start(e);
 }
 
-/* Lower-case hex digits, exactly n of them. */
-bool sc_is_hex(const char *s, size_t n)
-{
-    return strspn(s, "0123456789abcdef") == n && s[n] == '\0';
-}
-
 bool sc_sha_kind_of(const char *etag, enum sc_sha_kind *kind)
 {
-    if (sc_is_hex(etag, 64))
+    if (sc_hub_is_hex(etag, 64))
         *kind = SC_SHA256;
-    else if (sc_is_hex(etag, 40))
+    else if (sc_hub_is_hex(etag, 40))
         *kind = SC_SHA_GIT_BLOB;
     else
         return false;
