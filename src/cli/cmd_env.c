@@ -2,7 +2,7 @@
 /* cmd_env: this program and this machine, for a bug report.
  *
  * Owns: what the program was built with. Prints no secrets: of environment variables only those
- * of sc_variables.
+ * that the program reads, and of those that are secret only whether they are set.
  */
 #include <jansson.h>
 #include <libdeflate.h>
@@ -137,6 +137,24 @@ static void add_terminal(struct sc_document *d)
     sc_add_bool(d, f, "utf8", s.utf8);
 }
 
+/* What the settings come to, defaults included. */
+static void add_hub(struct sc_document *d, const struct sc_cli *c)
+{
+    const struct sc_hub_options o = {.token = c->set.token, .offline = c->set.offline};
+    struct sc_hub_env env;
+    struct sc_error e = {0};
+    struct sc_field *f = sc_add_object(d, &d->root, "hub");
+    const bool sound = sc_hub_env_read(&env, &o, &e) == 0;
+    sc_add_textz(d, f, "endpoint", sound ? env.endpoint : NULL);
+    sc_add_textz(d, f, "shared_cache", sound ? env.hf_cache : NULL);
+    sc_add_textz(d, f, "cache", sound ? env.cache : NULL);
+    sc_add_textz(d, f, "token_from", sound ? env.token_source : NULL);
+    sc_add_textz(d, f, "offline_because", sound ? env.offline : NULL);
+    sc_add_textz(d, f, "problem", sound ? NULL : e.text);
+    if (sound)
+        sc_hub_env_clear(&env);
+}
+
 static int run_env(struct sc_cli *c)
 {
     struct sc_document d;
@@ -149,9 +167,12 @@ static int run_env(struct sc_cli *c)
         sc_add_textz(&d, versions, libraries[i].name, libraries[i].version());
     add_machine(&d);
     add_terminal(&d);
+    add_hub(&d, c);
     struct sc_field *variables = sc_add_object(&d, &d.root, "environment");
-    for (const struct sc_variable *v = sc_variables; v->name; v++)
-        sc_add_textz(&d, variables, v->name, getenv(v->name));
+    const struct sc_hub_variable *v;
+    for (size_t i = 0; (v = sc_variable(i)); i++)
+        sc_add_textz(&d, variables, v->name,
+                     v->secret && getenv(v->name) ? "(set)" : getenv(v->name));
     if (c->set.json) {
         sc_report_json(&c->out, &d);
     } else if (d.failed) {

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 
 const struct sc_command *const sc_commands[] = {
-    &sc_cmd_tree, &sc_cmd_info,        &sc_cmd_check, &sc_cmd_formats,
+    &sc_cmd_tree, &sc_cmd_info,        &sc_cmd_check, &sc_cmd_fetch, &sc_cmd_formats,
     &sc_cmd_env,  &sc_cmd_completions, &sc_cmd_help,  NULL,
 };
 
@@ -22,6 +22,8 @@ static const struct sc_option input_options[] = {
      "of a folder, read only weight files whose path matches (may be repeated)"},
     {"exclude", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(exclude), "GLOB", NULL,
      "of a folder, leave out weight files whose path matches (may be repeated)"},
+};
+static const struct sc_option hub_options[] = {
     {"revision", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(revision), "REV", NULL,
      "of a model on the Hub: its branch, tag, refs/pr/N or commit (default: as named, else main)"},
     {"token", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(token), "TOKEN", NULL,
@@ -58,6 +60,7 @@ static const struct {
     size_t n;
 } groups[] = {
     {SC_GROUP_INPUT, input_options, SC_COUNT(input_options)},
+    {SC_GROUP_INPUT | SC_GROUP_HUB, hub_options, SC_COUNT(hub_options)},
     {SC_GROUP_CSV, csv_options, SC_COUNT(csv_options)},
     {SC_GROUP_OUTPUT, output_options, SC_COUNT(output_options)},
     {SC_GROUP_COMMON, common_options, SC_COUNT(common_options)},
@@ -113,14 +116,21 @@ int sc_exit_of(int code)
     return code < 0 ? SC_EXIT_INPUT : SC_EXIT_OK;
 }
 
-const struct sc_variable sc_variables[] = {
-    {"NO_COLOR", "When set, even to nothing, no colours are used."},
-    {"FORCE_COLOR", "When set and not 0, colours are used without a terminal."},
-    {"CLICOLOR_FORCE", "The same."},
-    {"TERM", "When empty or \"dumb\", no colours are used."},
-    {"COLUMNS", "The width of the terminal, where the terminal does not tell."},
-    {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none."},
-    {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX."},
-    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp)."},
-    {NULL, NULL},
+static const struct sc_hub_variable variables[] = {
+    {"NO_COLOR", "When set, even to nothing, no colours are used.", false},
+    {"FORCE_COLOR", "When set and not 0, colours are used without a terminal.", false},
+    {"CLICOLOR_FORCE", "The same.", false},
+    {"TERM", "When empty or \"dumb\", no colours are used.", false},
+    {"COLUMNS", "The width of the terminal, where the terminal does not tell.", false},
+    {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none.", false},
+    {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
+    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp).", false},
 };
+
+const struct sc_hub_variable *sc_variable(size_t i)
+{
+    if (i < SC_COUNT(variables))
+        return &variables[i];
+    i -= SC_COUNT(variables);
+    return sc_hub_variables[i].name ? &sc_hub_variables[i] : NULL;
+}

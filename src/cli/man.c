@@ -188,7 +188,8 @@ void sc_man_page(struct sc_buf *b)
         sc_buf_putc(b, '\n');
     }
     sc_buf_puts(b, ".SH ENVIRONMENT\n");
-    for (const struct sc_variable *v = sc_variables; v->name; v++) {
+    const struct sc_hub_variable *v;
+    for (size_t i = 0; (v = sc_variable(i)); i++) {
         sc_buf_puts(b, ".TP\n");
         put_bold(b, v->name);
         sc_buf_putc(b, '\n');
@@ -198,7 +199,10 @@ void sc_man_page(struct sc_buf *b)
     sc_buf_puts(b, ".SH FILES\n");
     put_roff(b, "Beside the weights of a model these are read where they stand: config.json, "
                 "generation_config.json, tokenizer.json, tokenizer_config.json, README.md and "
-                "*.index.json. No other files are read or written, but for --output.\n");
+                "*.index.json. A model on the Hub is also kept in caches: whole files in the one that "
+                "the Hugging Face tools share (HF_HUB_CACHE), parts of files and listings in our "
+                "own (SCRUPLE_CACHE). No other files are read or written, but for --output and "
+                "fetch --local-dir.\n");
     sc_buf_puts(b, ".SH EXAMPLES\n");
     put_examples(b);
 }

@@ -508,14 +508,16 @@ static void put_value(struct sc_out *o, const struct sc_field *f, const struct s
     sc_out_put(o, safe.p, safe.n);
 }
 
+/* "head_size" as words; the name of an environment variable, in capitals, as it is. */
 static void put_key(struct sc_out *o, const struct sc_term *term, struct sc_str key)
 {
     char words[64];
     size_t n = SC_MIN(key.n, sizeof words);
+    const bool is_name = n > 0 && key.p[0] >= 'A' && key.p[0] <= 'Z';
 
     for (size_t i = 0; i < n; i++) {
         words[i] = key.p[i];
-        if (words[i] == '_')
+        if (words[i] == '_' && !is_name)
             words[i] = ' ';
     }
     put_coloured(o, term, SC_COLOUR_KEY, words, n);

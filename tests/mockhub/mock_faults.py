@@ -22,7 +22,7 @@ def kind(name, applies=lambda hub, request, plan: True):
 
 
 def has_body(hub, request, plan):
-    return plan.status in (200, 206) and plan.length > 0
+    return plan.status in (200, 206) and plan.length > 0 and request.method != "HEAD"
 
 
 def is_partial(hub, request, plan):
@@ -73,9 +73,10 @@ def replaced(plan, new):
 
 def whole(plan):
     """All of the body instead of a part."""
+    part = content_range(plan)
     plan.status = 200
     plan.set("Content-Range", None)
-    plan.start, plan.length = 0, plan.body.size
+    plan.start, plan.length = 0, part[2] if part else plan.body.size
     plan.claimed = plan.length
     return plan
 

@@ -7,18 +7,19 @@ Does not own: what is answered (mockhub.py) and which faults there are (mock_fau
 No asyncio transports: with the socket in hand a fault can cut, reset or stall after an exact number
 of bytes, sendfile(2) can be counted, and a small answer is one recv() and one send().
 """
+import fcntl
 import os
 import socket
 import ssl
 import struct
+import termios
 import time
 import traceback
 
 REASONS = {
     100: "Continue", 200: "OK", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other",
     304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request",
-    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 407: "Proxy Authentication Required",
-    408: "Request Timeout", 410: "Gone", 411: "Length Required", 413: "Payload Too Large",
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 410: "Gone", 411: "Length Required", 413: "Payload Too Large",
     416: "Range Not Satisfiable", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
     451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
     503: "Service Unavailable", 504: "Gateway Timeout",
@@ -32,6 +33,7 @@ BODY_MAX = 16 << 20
 
 
 # ------------------------------------------------------------------------------------- bodies
+# piece(offset, n): at most n bytes from there on, at least one; fileno(): for sendfile, or None.
 class Bytes:
     """A body in memory."""
 
@@ -76,8 +78,9 @@ class Padded:
 
     def piece(self, offset, n):
         n = min(n, self.size - offset)
-        there = bytes(self.body.piece(offset, min(n, max(0, self.body.size - offset))))
-        return there + bytes(n - len(there))
+        if offset < self.body.size:
+            return self.body.piece(offset, min(n, self.body.size - offset))
+        return bytes(n)
 
     def fileno(self):
         return None
@@ -305,9 +308,10 @@ class Connection:
         self.began = time.monotonic()
         self.last_chunk = not plan.chunked
         if 0 < self.left <= SMALL and not plan.rate and not plan.chunked:
-            head += bytes(plan.body.piece(self.offset, self.left))
-            self.offset += self.left
-            self.left = 0
+            piece = bytes(plan.body.piece(self.offset, self.left))
+            head += piece
+            self.offset += len(piece)
+            self.left -= len(piece)
         self.out = memoryview(head)
         self.pump()
 
@@ -384,8 +388,8 @@ class Connection:
 
     def count(self, n):
         self.sent += n
-        self.server.stats["bytes"] += n
-        if self.plan.entry is not None:
+        if self.plan.entry is not None:  # the control of the mock itself counts nowhere
+            self.server.stats["bytes"] += n
             self.plan.entry["sent"] += n
 
     def end(self):
@@ -394,11 +398,20 @@ class Connection:
             if self.buffer:
                 self.parse()
         elif plan.ending == "reset":
-            # What was sent should arrive: a reset throws away what the peer has not read yet.
-            self.loop.call_later(0.02 if self.sent else 0, self.close, True)
+            self.reset(400)
         elif plan.ending == "close":
             self.close()
         # "stall": nothing, until the client goes
+
+    def reset(self, patience):
+        """RST, once what was sent has arrived: it throws away what is still on the way."""
+        if self.closed:
+            return
+        waiting = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))[0]
+        if waiting and patience:
+            self.loop.call_later(0.005, self.reset, patience - 1)
+        else:
+            self.close(True)
 
     def finish(self):
         plan, self.plan = self.plan, None

@@ -331,9 +331,11 @@ class MockHub:
         if request.token is None:
             raise Refused(401, "GatedRepo", f"Access to {kind} {repo.id} is restricted. You must have access to it and "
                           "be authenticated to access it. Please log in.")
-        state = "has been requested" if repo.get("gated") == "manual" and repo.get("requested") else ""
+        if request.token in repo.get("requested", []):
+            raise Refused(403, "GatedRepo", f"Your request to access {kind} {repo.id} is awaiting a review from the "
+                          "repo authors.")
         raise Refused(403, "GatedRepo", f"Access to {kind} {repo.id} is restricted and you are not in the authorized "
-                      f"list. Visit {self.endpoint}/{quote(repo.key)} to ask for access.{state}")
+                      f"list. Visit {self.endpoint}/{quote(repo.key)} to ask for access.")
 
     def _snapshot(self, repo, revision):
         snapshot = repo.find(unquote(revision))
@@ -478,6 +480,8 @@ class MockHub:
         url = self._sign(file)
         headers += [("X-Linked-Size", str(file.size)), ("X-Linked-Etag", f'"{file.oid}"'), ("Location", url),
                     ("Vary", "Origin, Accept"), ("Content-Type", "text/plain; charset=utf-8")]
+        if "xet" in file.about:
+            headers.append(("X-Xet-Hash", file.about["xet"]))
         return Plan(302, headers, Bytes(b"Found. Redirecting"))
 
     # ------------------------------------------------------------------------------------ cdn
@@ -507,13 +511,19 @@ class MockHub:
         file = self.objects.get(request.path)
         if file is not None:
             entry["repo"], entry["file"] = file.repo.key, file.path
-        if request.authorization is not None:
+        if self._has_secret(request):
             self.leaked.append(entry)
             plan = Plan(400, [("Content-Type", "text/plain")], Bytes(b"A token came to the CDN."))
         else:
             plan = self._cdn_answer(request, file)
         plan.headers += [("X-Cache", "Miss from cloudfront"), ("X-Amz-Cf-Id", f"mock{entry['n']}==")]
         return self._finish(self.cdn_server, request, plan, entry)
+
+    def _has_secret(self, request):
+        if request.authorization is not None or "cookie" in request.headers:
+            return True
+        text = request.target + "".join([str(v) for v in request.headers.values()])
+        return any(token in text for token in self.tokens)
 
     def _cdn_answer(self, request, file):
         if request.method not in ("GET", "HEAD"):
@@ -668,6 +678,15 @@ class MockHub:
         """Change a repository ("gated", "files", "folder", bump=True for a new commit ...) or, without one, the
         settings (quota, redirects, tokens, sign_seconds ...). The new commit of main."""
         return self._on_loop(lambda: self._set(repo, **about)).get("commit")
+
+    def wait(self, condition, seconds=20):
+        """Until condition() is true (to act in the middle of a transfer); False: time is up."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
 
     def expire_urls(self):
         """All signed URLs so far end now."""
