@@ -14,6 +14,8 @@ set(test_environment
   "SCRUPLE=$<TARGET_FILE:scruple>" "SCRUPLE_LIB=$<TARGET_FILE:scruple_shared>"
   "SCRUPLE_SANITIZE=${SCRUPLE_SANITIZE}" "SOURCE=${CMAKE_SOURCE_DIR}"
   "FIXTURES=${fixtures}" "TESTDATA=${testdata}" "PYTHON3=${PYTHON3}"
+  # No test may leave this machine or see its user's caches; those of the Hub set what they need.
+  "HF_HUB_OFFLINE=1" "HF_HOME=${CMAKE_BINARY_DIR}/no-home" "SCRUPLE_CACHE=${CMAKE_BINARY_DIR}/no-cache"
   # A sanitizer's report must not look like an exit code of ours.
   "ASAN_OPTIONS=exitcode=99" "TSAN_OPTIONS=exitcode=99"
   "UBSAN_OPTIONS=exitcode=99:print_stacktrace=1")

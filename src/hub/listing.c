@@ -221,10 +221,10 @@ bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
         return false;
     }
     json_t *files = files_as_json(l);
-    json_t *d = files ? json_pack("{sissssssssssss sb sb sI so}", "version", VERSION, "endpoint",
-                                  env->endpoint, "type", sc_repo_type_plural[l->type], "asked",
-                                  name->id, "asked_revision", revision_of(name), "id", l->id,
-                                  "revision", l->revision ? l->revision : "main", "commit",
+    json_t *d = files ? json_pack("{si ss ss ss ss ss ss ss sb sb sI so}", "version", VERSION,
+                                  "endpoint", env->endpoint, "type", sc_repo_type_plural[l->type],
+                                  "asked", name->id, "asked_revision", revision_of(name), "id",
+                                  l->id, "revision", l->revision ? l->revision : "main", "commit",
                                   l->commit, "gated", l->gated, "private", l->is_private, "checked",
                                   (json_int_t)l->checked, "files", files)
                       : NULL;

@@ -38,8 +38,9 @@ struct sc_http_options {
                                  environment's (SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE) */
     unsigned connections;     /* open at once in all; 0: 64 */
     unsigned connect_ms, answer_ms, stall_ms; /* 0: 10, 30 and 30 s */
-    unsigned tries;                           /* 0: 5 */
-    bool trace; /* tell every request through `note` as a curl line, without secrets */
+    unsigned tries;                           /* again after a transient failure; 0: 5 */
+    unsigned retry_ms; /* before the first of them; then it doubles, to 16 times this; 0: 500 */
+    bool trace;        /* tell every request through `note` as a curl line, without secrets */
     const _Atomic int *cancel; /* optional; non-zero ends all requests with SCRUPLE_EINTERRUPTED
                                   within 200 ms */
     struct sc_io *io;          /* optional: bytes of bodies received, requests sent (every hop and
@@ -67,8 +68,8 @@ struct sc_http_reply {
     char xet_hash[72];     /* X-Xet-Hash, likewise */
     char error_code[64];   /* X-Error-Code */
     char error_message[256];
-    char request_id[128];  /* X-Request-Id, else X-Amzn-Trace-Id, else X-Amz-Cf-Id */
-    char warning[256];     /* X-HF-Warning */
+    char request_id[128]; /* X-Request-Id, else X-Amzn-Trace-Id, else X-Amz-Cf-Id */
+    char warning[256];    /* X-HF-Warning */
     char content_type[96];
     char *url;        /* the last one asked: after redirects the signed URL; owned by the reply */
     char *next;       /* Link: <...>; rel="next", made absolute; NULL: none; owned */
@@ -88,17 +89,18 @@ struct sc_http_request {
     uint64_t offset, length;
     /* Where the body goes; the first that is set. A status other than 2xx goes nowhere but to
      * `error_body`. None set: the body is read and dropped (at most 1 MiB). */
-    void *dst;           /* exactly `length` bytes when ranged (or to the object's end) */
+    void *dst; /* `length` bytes: fewer come only when the object ends before; not ranged: an object
+                  that is longer fails with SCRUPLE_ELIMIT */
     struct sc_buf *body; /* all of it, up to body->max (SCRUPLE_ELIMIT beyond) */
     /* Called on the engine's thread in order; must not block for long; nonzero stops the request
      * with that negative code. After a retry it goes on where it was. */
     int (*sink)(void *ctx, const uint8_t *p, size_t n);
     void *sink_ctx;
     struct sc_buf *error_body; /* optional: first bytes of an answer that is no success */
-    /* Expected; NULL or UINT64_MAX: anything. An answer that contradicts fails with SCRUPLE_EIO
+    /* Expected; NULL, 0 or UINT64_MAX: anything. An answer that contradicts fails with SCRUPLE_EIO
      * ("changed while being read") before any byte of it is handed over. */
     uint64_t expect_total;
-    const char *expect_etag;   /* linked_etag, else etag, of the first answer */
+    const char *expect_etag;      /* linked_etag, else etag, of the first answer */
     const char *expect_body_etag; /* etag of the answer that carries the body */
     const char *expect_commit;
 
@@ -134,7 +136,8 @@ const char *sc_http_safe_url(struct sc_quoted *q, const char *url);
  * SCRUPLE_ENETWORK. `what`: the name of the thing. */
 int sc_http_fail_status(const struct sc_http_reply *r, const char *what, struct sc_error *e);
 
-/* ------------------------------------------------------------- parts that can be tested alone --- */
+/* ------------------------------------------------------------- parts that can be tested alone ---
+ */
 /* "bytes 0-99/1234", "bytes 0-99/ *", "bytes * /1234": false when malformed. *total UINT64_MAX:
  * unknown; *end is one past the last byte; *unsatisfied: there is no range. */
 bool sc_http_content_range(struct sc_str value, uint64_t *begin, uint64_t *end, uint64_t *total,

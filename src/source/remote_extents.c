@@ -72,9 +72,23 @@ void sc_remote_unref(struct sc_remote *r, struct extent *x)
     free(x);
 }
 
+/* Not by position(): an extent without bytes ends behind nothing. */
+static size_t index_of(const struct sc_remote *r, const struct extent *x)
+{
+    size_t lo = 0, hi = r->n_extents;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (r->extents[mid]->off < x->off)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 void sc_remote_drop_extent(struct sc_remote *r, struct extent *x)
 {
-    size_t i = position(r, x->off);
+    size_t i = index_of(r, x);
     memmove(r->extents + i, r->extents + i + 1, (r->n_extents - i - 1) * sizeof *r->extents);
     r->n_extents--;
     r->cost -= cost_of(x);

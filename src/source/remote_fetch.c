@@ -82,10 +82,8 @@ static uint64_t received(const struct fetch *f)
 static bool is_good(const struct sc_remote *r, struct fetch *f)
 {
     const struct sc_http_reply *reply = &f->q.reply;
-    if (f->q.result < 0) {
-        f->changed = f->q.result == SCRUPLE_EIO;
+    if (f->q.result < 0)
         return false;
-    }
     if (reply->status == 416) {
         f->changed = r->size != UINT64_MAX; /* it had these bytes before */
         return false;
@@ -384,13 +382,27 @@ void sc_remote_stop(struct sc_remote *r, struct extent *x)
 
 /* --------------------------------------------------------------------------------- words --- */
 
-static int fail_changed(const struct sc_remote *r, struct sc_error *e)
+/* `detail`: what the engine says of it, or NULL. */
+static int fail_changed(const struct sc_remote *r, const char *detail, struct sc_error *e)
 {
     struct sc_quoted q;
-    return sc_fail(e, SCRUPLE_EIO,
-                   "%s: was changed while being read: the server now has other bytes under this "
-                   "name (try again)",
-                   sc_quote_path(&q, r->name));
+    return sc_fail(e, SCRUPLE_EIO, "%s: %s (try again)", sc_quote_path(&q, r->name),
+                   detail ? detail : "was changed while being read: its size is another one");
+}
+
+/* There is no answer that can be used, and the engine has said why of a URL. */
+static int fail_transport(const struct sc_remote *r, int rc, const struct sc_error *why,
+                          struct sc_error *e)
+{
+    struct sc_quoted q;
+    const char *changed = strstr(why->text, "was changed while being read");
+    if (rc == SCRUPLE_EIO && changed)
+        return fail_changed(r, changed, e);
+    if (e) {
+        *e = *why;
+        sc_error_prefix(e, "%s", sc_quote_path(&q, r->name));
+    }
+    return rc;
 }
 
 static int fail_answer(struct sc_remote *r, const struct sc_http_reply *reply, struct sc_error *e)
@@ -413,15 +425,14 @@ int sc_remote_fail(struct sc_remote *r, struct extent *x, struct sc_error *e)
         return sc_fail_memory(e);
     f->refs++;
     pthread_mutex_unlock(&r->lock);
-    int rc = sc_http_wait(r->http, &f->q, e); /* it is done; this is for the words */
-    if (f->changed) {
-        rc = fail_changed(r, e);
-    } else if (rc == 0) {
+    struct sc_error why = {0};
+    int rc = sc_http_wait(r->http, &f->q, &why); /* it is done; this is for the words */
+    if (f->changed)
+        rc = fail_changed(r, NULL, e);
+    else if (rc < 0)
+        rc = fail_transport(r, rc, &why, e);
+    else
         rc = fail_answer(r, &f->q.reply, e);
-    } else {
-        struct sc_quoted q;
-        sc_error_prefix(e, "%s", sc_quote_path(&q, r->name));
-    }
     pthread_mutex_lock(&r->lock);
     sc_remote_unref_fetch(r, f);
     return rc;

@@ -37,6 +37,8 @@ unset SCRUPLE_CACHE HF_HOME HF_TOKEN HF_ENDPOINT HF_HUB_CACHE HF_HUB_OFFLINE
 
 top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
+# No case may leave this machine; what is on the Hub is tested in tests/py.
+export HF_HUB_OFFLINE=1 HF_HOME="$top/hf-home" SCRUPLE_CACHE="$top/cache"
 
 # Standard input to standard output, machine paths replaced by the names of their variables.
 without_paths()

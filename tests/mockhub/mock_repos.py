@@ -151,6 +151,8 @@ class File:
         row = {"type": "file", "oid": self.blob, "size": self.size, "path": self.path}
         if self.lfs:
             row["lfs"] = {"oid": self.oid, "size": self.size, "pointerSize": len(self.pointer())}
+        if "xet" in self.about:
+            row["xetHash"] = self.about["xet"]
         return row
 
     def sibling(self, blobs):

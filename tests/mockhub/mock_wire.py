@@ -7,18 +7,19 @@ Does not own: what is answered (mockhub.py) and which faults there are (mock_fau
 No asyncio transports: with the socket in hand a fault can cut, reset or stall after an exact number
 of bytes, sendfile(2) can be counted, and a small answer is one recv() and one send().
 """
+import fcntl
 import os
 import socket
 import ssl
 import struct
+import termios
 import time
 import traceback
 
 REASONS = {
     100: "Continue", 200: "OK", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other",
     304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request",
-    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 407: "Proxy Authentication Required",
-    408: "Request Timeout", 410: "Gone", 411: "Length Required", 413: "Payload Too Large",
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 410: "Gone", 411: "Length Required", 413: "Payload Too Large",
     416: "Range Not Satisfiable", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
     451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
     503: "Service Unavailable", 504: "Gateway Timeout",
@@ -397,11 +398,20 @@ class Connection:
             if self.buffer:
                 self.parse()
         elif plan.ending == "reset":
-            # What was sent should arrive: a reset throws away what the peer has not read yet.
-            self.loop.call_later(0.02 if self.sent else 0, self.close, True)
+            self.reset(400)
         elif plan.ending == "close":
             self.close()
         # "stall": nothing, until the client goes
+
+    def reset(self, patience):
+        """RST, once what was sent has arrived: it throws away what is still on the way."""
+        if self.closed:
+            return
+        waiting = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))[0]
+        if waiting and patience:
+            self.loop.call_later(0.005, self.reset, patience - 1)
+        else:
+            self.close(True)
 
     def finish(self):
         plan, self.plan = self.plan, None

@@ -480,6 +480,8 @@ class MockHub:
         url = self._sign(file)
         headers += [("X-Linked-Size", str(file.size)), ("X-Linked-Etag", f'"{file.oid}"'), ("Location", url),
                     ("Vary", "Origin, Accept"), ("Content-Type", "text/plain; charset=utf-8")]
+        if "xet" in file.about:
+            headers.append(("X-Xet-Hash", file.about["xet"]))
         return Plan(302, headers, Bytes(b"Found. Redirecting"))
 
     # ------------------------------------------------------------------------------------ cdn
@@ -676,6 +678,15 @@ class MockHub:
         """Change a repository ("gated", "files", "folder", bump=True for a new commit ...) or, without one, the
         settings (quota, redirects, tokens, sign_seconds ...). The new commit of main."""
         return self._on_loop(lambda: self._set(repo, **about)).get("commit")
+
+    def wait(self, condition, seconds=20):
+        """Until condition() is true (to act in the middle of a transfer); False: time is up."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
 
     def expire_urls(self):
         """All signed URLs so far end now."""
