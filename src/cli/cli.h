@@ -11,6 +11,7 @@
  *   commands.c  the tables: commands, common options  cmd_*.c       one command each
  *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
  *   help.c, man.c, completions.c                      the tables as text
+ *   progress.c  the line that tells how far it is
  */
 #ifndef SC_CLI_H
 #define SC_CLI_H
@@ -56,10 +57,14 @@ struct sc_settings {
     uint64_t sort;    /* enum sc_sort */
     uint64_t depth;
     const char *output, *revision, *token;
-    bool offline;
+    bool offline, dry_run;
+    const char *local_dir;
+    uint64_t threads;  /* 0: as many as are good */
+    uint64_t progress; /* enum sc_progress_when */
     struct sc_words models, include, exclude;
 };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
+enum sc_progress_when { SC_PROGRESS_AUTO, SC_PROGRESS_NEVER, SC_PROGRESS_JSON };
 void sc_settings_clear(struct sc_settings *s);
 
 enum sc_option_kind {
@@ -85,10 +90,11 @@ struct sc_option {
 
 /* Options that several commands share, declared once. */
 enum sc_option_group {
-    SC_GROUP_INPUT = 1,  /* --include, --exclude, --revision, --token, --offline */
+    SC_GROUP_INPUT = 1,  /* --include, --exclude, and those of SC_GROUP_HUB */
     SC_GROUP_OUTPUT = 2, /* --json, --output, --color, ... */
     SC_GROUP_CSV = 4,
     SC_GROUP_COMMON = 8, /* --quiet, --verbose, --help, --version */
+    SC_GROUP_HUB = 16,   /* --revision, --token, --offline */
 };
 
 struct sc_cli;
@@ -109,8 +115,8 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
-extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_formats, sc_cmd_env,
-    sc_cmd_completions, sc_cmd_help;
+extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_fetch, sc_cmd_formats,
+    sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);
@@ -179,6 +185,25 @@ int sc_fail_exit(const struct sc_cli *c, const struct sc_error *e);
 int sc_usage_exit(const struct sc_cli *c, const struct sc_error *e);
 int sc_wrong_use(const struct sc_cli *c, const char *fmt, ...) SC_PRINTF(2, 3);
 
+/* Bytes to standard error, as they are. */
+void sc_write_error(const char *p, size_t n);
+
+/* ------------------------------------------------------------------------------- progress --- */
+struct sc_progress {
+    uint64_t done, total; /* bytes */
+    uint64_t moved;       /* of them now: what the rate is made of */
+    size_t n_done, n;     /* files */
+    const char *what;     /* that is being worked on, or NULL; stays until sc_progress_end() */
+};
+/* From now on sc_progress_show() draws, if options and standard error ask for it. forced: 1 never,
+ * -1 and 0 as they say (HF_HUB_DISABLE_PROGRESS_BARS). Any thread may show. */
+void sc_progress_start(const struct sc_cli *c, int forced);
+void sc_progress_show(const struct sc_progress *p);
+double sc_progress_end(void); /* the line is gone; seconds since the start */
+/* Around a message: the line goes away, and nobody draws until sc_progress_go_on(). */
+void sc_progress_hide(void);
+void sc_progress_go_on(void);
+
 /* The outside of the program, asked once. */
 struct sc_screen {
     bool out_tty, err_tty, utf8;
@@ -186,6 +211,10 @@ struct sc_screen {
 };
 void sc_screen_look(struct sc_screen *s);
 bool sc_colour_wanted(enum sc_when when, bool tty);
+
+/* "no tensor matches "attm" (did you mean "attn"?)", on standard error. */
+void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
+                     size_t n);
 
 /* A MODEL opened as the settings say: 0, or the exit code after the error was printed. Notes about
  * what was chosen go to standard error. */

@@ -176,8 +176,8 @@ static void look_near(struct near *near, const struct sc_model *m, struct sc_str
     }
 }
 
-static void say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
-                         size_t n)
+void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
+                     size_t n)
 {
     struct near near = {.n = 0};
     struct sc_buf text = {0};
@@ -323,7 +323,7 @@ static int run_each(struct sc_cli *c, const char *const *paths, size_t n,
         if (!status && l.model->catalog->n_errors && !l.model->bytes)
             status = SC_EXIT_INPUT; /* --lenient, and nothing of it is sound */
         if (!status && oo->filter && !l.outline.n_matched)
-            say_no_match(c, l.model, filters->p, filters->n);
+            sc_say_no_match(c, l.model, filters->p, filters->n);
         sc_document_clear(&d);
         close_listing(&l);
     }
@@ -353,7 +353,7 @@ static int run_json(struct sc_cli *c, const char *const *paths, size_t n,
             status = sc_fail_exit(c, &e);
         *matched += all[i].outline.n_matched;
         if (!status && oo->filter && !all[i].outline.n_matched)
-            say_no_match(c, all[i].model, filters->p, filters->n);
+            sc_say_no_match(c, all[i].model, filters->p, filters->n);
     }
     if (!status)
         sc_report_json(&c->out, &d);

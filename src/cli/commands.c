@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 
 const struct sc_command *const sc_commands[] = {
-    &sc_cmd_tree, &sc_cmd_info,        &sc_cmd_check, &sc_cmd_formats,
+    &sc_cmd_tree, &sc_cmd_info,        &sc_cmd_check, &sc_cmd_fetch, &sc_cmd_formats,
     &sc_cmd_env,  &sc_cmd_completions, &sc_cmd_help,  NULL,
 };
 
@@ -22,6 +22,8 @@ static const struct sc_option input_options[] = {
      "of a folder, read only weight files whose path matches (may be repeated)"},
     {"exclude", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(exclude), "GLOB", NULL,
      "of a folder, leave out weight files whose path matches (may be repeated)"},
+};
+static const struct sc_option hub_options[] = {
     {"revision", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(revision), "REV", NULL,
      "of a model on the Hub: its branch, tag, refs/pr/N or commit (default: as named, else main)"},
     {"token", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(token), "TOKEN", NULL,
@@ -58,6 +60,7 @@ static const struct {
     size_t n;
 } groups[] = {
     {SC_GROUP_INPUT, input_options, SC_COUNT(input_options)},
+    {SC_GROUP_INPUT | SC_GROUP_HUB, hub_options, SC_COUNT(hub_options)},
     {SC_GROUP_CSV, csv_options, SC_COUNT(csv_options)},
     {SC_GROUP_OUTPUT, output_options, SC_COUNT(output_options)},
     {SC_GROUP_COMMON, common_options, SC_COUNT(common_options)},

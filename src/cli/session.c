@@ -67,7 +67,7 @@ bool sc_colour_wanted(enum sc_when when, bool tty)
 }
 
 /* ------------------------------------------------------------------------------ messages --- */
-static void write_error(const char *p, size_t n)
+void sc_write_error(const char *p, size_t n)
 {
     while (n) {
         ssize_t done = write(STDERR_FILENO, p, n);
@@ -102,10 +102,12 @@ void sc_say(const struct sc_cli *c, const char *kind, const char *fmt, ...)
     }
     sc_put_safe(&b, sc_strz(text), 0);
     sc_buf_putc(&b, '\n');
+    sc_progress_hide();
     if (b.failed)
-        write_error("scruple: out of memory\n", 23);
+        sc_write_error("scruple: out of memory\n", 23);
     else
-        write_error(b.p, b.n);
+        sc_write_error(b.p, b.n);
+    sc_progress_go_on();
     sc_buf_clear(&b);
 }
 

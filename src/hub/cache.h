@@ -43,6 +43,11 @@ int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
 /* Removes "*.<8 hex>.tmp" and "*.<8 hex>.incomplete" older than a day in a folder (not below). */
 void sc_sweep(const char *folder);
 bool sc_is_old(const struct stat *st); /* not touched for a day */
+/* Calls visit(ctx, path from the folder, open folder, name in it, lstat) for all below a folder
+ * that is no folder itself, until one returns non-zero, which is returned; links are not followed.
+ * At most SC_MAX_FOLDER_FILES entries. SCRUPLE_EMEMORY; a folder that cannot be read is empty. */
+typedef int sc_visit(void *ctx, const char *path, int dir, const char *name, const struct stat *st);
+int sc_walk(const char *folder, sc_visit *visit, void *ctx);
 /* A file, or a folder with all that is in it. Links are removed, never followed. */
 bool sc_remove_tree(const char *path);
 
@@ -96,8 +101,8 @@ void sc_ranges_remove(struct sc_ranges *r);
 struct sc_ranges *sc_ranges_open_folder(const char *folder);
 uint64_t sc_ranges_size(const struct sc_ranges *r); /* of the whole object */
 /* Reads everything that is kept and forgets (in memory) what does not fit its checksum. Returns how
- * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called with
- * what was read, and stops the check by returning false. */
+ * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called
+ * with what was read, and stops the check by returning false. */
 uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void *ctx, uint64_t n),
                          void *ctx);
 /* Writes a new log with what is left after sc_ranges_check(). */
@@ -161,6 +166,7 @@ struct sc_kept {
     uint64_t bytes;          /* on disk (allocated, each blob once) */
     uint64_t total;          /* ranges: size of the object */
     uint64_t used;           /* unix time of the last use that shows */
+    size_t tier;             /* 0: the cache itself, else 1 + the number of the tier */
     bool writable;           /* false: in a read-only tier */
 };
 struct sc_kept_list {
@@ -171,10 +177,15 @@ struct sc_kept_list {
 };
 int sc_kept_look(const struct sc_hub_env *env, struct sc_kept_list *out, struct sc_error *e);
 void sc_kept_clear(struct sc_kept_list *l);
+/* Is it meant by "org/name", "datasets/org/name", or the first 6 or more characters of a key? The
+ * listings and parts of files of a repository are meant by its id, too. */
+bool sc_kept_matches(const struct sc_kept *k, const char *id);
+/* How many bytes at the start of a part's id are the repository's. */
+size_t sc_kept_repo_length(const char *id);
 /* One thing that is wrong in a cache. */
 struct sc_kept_problem {
-    const char *id;   /* "cache.corrupt-blob", "cache.broken-link", "cache.corrupt-range",
-                         "cache.leftover" */
+    const char *id;   /* "cache.corrupt-blob", "cache.broken-link", "cache.broken-ref",
+                         "cache.corrupt-range", "cache.corrupt-listing", "cache.leftover" */
     const char *path; /* where */
     const char *what; /* one sentence */
     uint8_t severity; /* 1 warning, 2 error */
