@@ -17,21 +17,12 @@
 
 enum {
     MAX_FILES = 200000,
-    MAX_PATH_BYTES = 4096,
+    MAX_PATH_BYTES = 1024, /* as listing.c */
     MAX_PAGES = 1000,
     HOUR = 3600,
 };
 #define MAX_BODY  ((size_t)64 << 20)
 #define MAX_BYTES ((uint64_t)1 << 60) /* of a file: more is no size */
-
-void sc_hub_listing_clear(struct sc_hub_listing *l)
-{
-    free(l->id);
-    free(l->revision);
-    free(l->files);
-    sc_arena_clear(&l->arena);
-    memset(l, 0, sizeof *l);
-}
 
 /* ----------------------------------------------------------------------------- reading files ---
  */

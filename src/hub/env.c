@@ -15,8 +15,6 @@
 
 enum {
     MAX_TOKEN_FILE = 16384,
-    ETAG_TIMEOUT_S = 10,
-    DOWNLOAD_TIMEOUT_S = 10,
     MAX_TIMEOUT_S = 3600,
 };
 
@@ -38,8 +36,8 @@ const struct sc_hub_variable sc_hub_variables[] = {
     {"SCRUPLE_CACHE", "own cache: listings and parts of files (default ~/.cache/scruple)", false},
     {"SCRUPLE_CACHE_PATH", "more shared caches with colons between, only read", false},
     {"XDG_CACHE_HOME", "where caches are by default (~/.cache)", false},
-    {"HF_HUB_ETAG_TIMEOUT", "seconds to wait for an answer about a file (10)", false},
-    {"HF_HUB_DOWNLOAD_TIMEOUT", "seconds without data that end a download (10)", false},
+    {"HF_HUB_ETAG_TIMEOUT", "seconds to wait for the first byte of an answer (30)", false},
+    {"HF_HUB_DOWNLOAD_TIMEOUT", "seconds without data that end a download (30)", false},
     {"HF_HUB_DISABLE_SYMLINKS", "1: put files, not links, into the shared cache", false},
     {"HF_HUB_DISABLE_PROGRESS_BARS", "1: never show progress, 0: always", false},
     {"HF_DEBUG", "1: show every request, without secrets", false},
@@ -91,18 +89,18 @@ static bool is_true(const char *name)
     return false;
 }
 
-static unsigned seconds_ms(const struct sc_hub_options *o, const char *name, unsigned usual)
+static unsigned seconds_ms(const struct sc_hub_options *o, const char *name)
 {
     const char *value = variable(name);
     uint64_t n;
     struct sc_quoted q;
     if (!value)
-        return usual * 1000;
+        return 0;
     if (sc_str_u64(sc_strz(value), &n) && n > 0 && n <= MAX_TIMEOUT_S)
         return (unsigned)n * 1000;
-    note(o, "%s is \"%s\", which is no number of seconds from 1 to %d; %u is used", name,
-         sc_quote(&q, sc_strz(value)), (int)MAX_TIMEOUT_S, usual);
-    return usual * 1000;
+    note(o, "%s is \"%s\", which is no number of seconds from 1 to %d; not used", name,
+         sc_quote(&q, sc_strz(value)), (int)MAX_TIMEOUT_S);
+    return 0;
 }
 
 /* ---------------------------------------------------------------------------------- expanding ---
@@ -399,8 +397,8 @@ static int read_all(struct sc_hub_env *env, const struct sc_hub_options *o, stru
     env->offline = why_offline(o);
     env->no_symlinks = is_true("HF_HUB_DISABLE_SYMLINKS");
     env->trace = is_true("HF_DEBUG");
-    env->etag_timeout_ms = seconds_ms(o, "HF_HUB_ETAG_TIMEOUT", ETAG_TIMEOUT_S);
-    env->download_timeout_ms = seconds_ms(o, "HF_HUB_DOWNLOAD_TIMEOUT", DOWNLOAD_TIMEOUT_S);
+    env->etag_timeout_ms = seconds_ms(o, "HF_HUB_ETAG_TIMEOUT");
+    env->download_timeout_ms = seconds_ms(o, "HF_HUB_DOWNLOAD_TIMEOUT");
     if (variable("HF_HUB_DISABLE_PROGRESS_BARS"))
         env->progress_bars = is_true("HF_HUB_DISABLE_PROGRESS_BARS") ? 1 : -1;
     return 0;

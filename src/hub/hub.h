@@ -10,7 +10,9 @@
  *
  *   name.c       text -> sc_name                 api.c        what the Hub says of a repository
  *   env.c        settings                        words.c      its refusals as sentences
- *   repo.c       sc_repo over all of it          listing.c    what it said, kept for an hour
+ *   hub.c        a session with one Hub          listing.c    what it said, kept for an hour
+ *   repo.c       any MODEL as a repository       repo_hub.c   files of the Hub
+ *   repo_url.c   a file behind another URL
  *   hf_cache.c   the shared cache                ranges.c     parts of files that were fetched
  *   store.c      atomic files, locks, folders    sha.c        SHA-256, git's SHA-1
  *   fetch.c      downloads                       housekeeping.c  cache ls, verify, rm
@@ -80,7 +82,7 @@ struct sc_hub_env {
     const char *offline; /* "--offline", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"; NULL: online */
     bool no_symlinks, trace;
     bool endpoint_is_default;
-    unsigned etag_timeout_ms, download_timeout_ms;
+    unsigned etag_timeout_ms, download_timeout_ms; /* 0: not set, the engine knows best */
     int progress_bars; /* HF_HUB_DISABLE_PROGRESS_BARS: 1 forced off, -1 forced on, 0 unset */
 };
 /* Never fails for a strange value (a note says that it is ignored), but for one that would send a
@@ -108,7 +110,7 @@ struct sc_hub_listing {
     size_t n_files, files_cap;
     bool gated, is_private;
     uint64_t checked; /* unix time when the Hub last said that the revision is this commit */
-    bool stale;       /* older than an hour and could not be asked: the caller tells the user */
+    bool stale;       /* older than an hour and could not be asked; the user was told */
     struct sc_arena arena;
 };
 void sc_hub_listing_clear(struct sc_hub_listing *l);
@@ -158,6 +160,9 @@ int sc_repo_open(const char *model, const struct sc_hub_options *o, struct sc_re
 /* The listing and session behind a repository of the Hub; NULL for others. Borrowed. */
 const struct sc_hub_listing *sc_repo_listing(const struct sc_repo *r);
 struct sc_hub *sc_repo_hub(const struct sc_repo *r);
+/* The file of the listing behind a path of the repository (they differ when the name says a folder:
+ * that is the root then); NULL: none. sc_repo_open_file() takes the paths of the listing, too. */
+const struct sc_hub_file *sc_repo_hub_file(const struct sc_repo *r, const char *path);
 
 /* ----------------------------------------------------------------------------------- fetch --- */
 enum sc_fetch_state {

@@ -42,6 +42,19 @@ bool sc_hub_read_refs(const char *p, size_t n, const char *wanted, struct sc_buf
 /* A JSON answer of the Hub; an answer that is no success fails, too. */
 int sc_hub_get(struct sc_hub *h, const char *url, struct sc_buf *body, struct sc_error *e);
 
+/* ---- repositories, of repo.c. Both take over the session, on failure too. `name` gives what it
+ * owns to the repository. */
+int sc_repo_open_hub(struct sc_hub *h, struct sc_name *name, struct sc_repo **out,
+                     struct sc_error *e);
+int sc_repo_open_url(struct sc_hub *h, const char *url, struct sc_repo **out, struct sc_error *e);
+/* Bytes and requests that went over the wire, handed on to whoever counts them for the repository.
+ */
+struct sc_hub_wire {
+    struct sc_io io; /* of the engine */
+    uint64_t bytes, requests;
+};
+void sc_hub_wire_tell(struct sc_hub_wire *w, struct sc_repo *r);
+
 /* ---- sentences */
 int sc_hub_say_disabled(struct sc_hub *h, const struct sc_name *name, struct sc_error *e);
 /* Appends the few of `names` that are nearest to `wanted`, quoted; false: none is near. */

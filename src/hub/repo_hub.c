@@ -1,0 +1,809 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* repo_hub: the files of a repository of the Hub.
+ *
+ * Owns: where the bytes of a file come from, in this order: the shared cache, our cache of ranges,
+ * the network; which of its files the user named; the lock that lets processes that start together
+ * fetch everything once; moving small files that are complete into the shared cache.
+ *
+ * Does not own: the list of files (api.c), moving bytes (source/remote.h), the caches (cache.h).
+ *
+ * A source of ours reads what is kept and asks for the network only when that is not enough; so
+ * with everything at hand libcurl is not even loaded.
+ *
+ * Threads: a source may be read from many threads; `lock` guards what is made on first need.
+ * Opening, expecting, settling and closing belong to one thread. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hub/cache.h"
+#include "hub/internal.h"
+#include "source/internal.h"
+#include "source/remote.h"
+
+enum { LOCK_WAIT_MS = 30000, SHOWN_NAMES = 8 };
+#define SMALL_BYTES ((uint64_t)16 << 20) /* complete ones move into the shared cache */
+
+/* One file that was looked for. */
+struct file {
+    struct hub_repo *owner;
+    const struct sc_hub_file *about;
+    struct sc_ranges *ranges;
+    bool looked; /* for ranges, without creating any */
+    bool made;   /* ranges were created, or cannot be */
+    struct sc_remote *remote;
+    size_t sources;
+};
+
+struct hub_repo {
+    struct sc_repo *repo;
+    struct sc_hub *hub;
+    struct sc_name name;
+    struct sc_hub_listing listing;
+    struct sc_hub_wire wire;
+    char *prefix;        /* "sub/" or "" */
+    struct file **files; /* as listing.files; NULL: not needed so far */
+    int fd;              /* of the lock; -1: not ours */
+    bool locked;         /* we have had it, or given up waiting */
+    atomic_bool settled; /* what is read from here on is no header */
+    pthread_mutex_t lock;
+};
+
+struct hub_source {
+    struct sc_source base;
+    struct file *file;
+    struct sc_source *inner; /* over the network; made on first need */
+};
+
+/* ----------------------------------------------------------------------------------- the lock ---
+ */
+
+/* Only who holds the same number waits for whom: a collision costs time, nothing else. */
+static uint64_t number_of(const struct sc_hub *h, const struct sc_name *n)
+{
+    const char *const parts[] = {h->env.endpoint, sc_repo_type_plural[n->type], n->id};
+    uint64_t x = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (size_t i = 0; i < SC_COUNT(parts); i++)
+        for (const char *p = parts[i];; p++) {
+            x = (x ^ (unsigned char)*p) * UINT64_C(1099511628211);
+            if (!*p)
+                break;
+        }
+    return x;
+}
+
+/* Before the first request. Returns whether others may have fetched meanwhile what we lack. */
+static bool take_lock(struct hub_repo *r)
+{
+    struct sc_buf path = {0};
+    if (r->locked || !r->hub->env.cache || r->hub->env.offline)
+        return false;
+    r->locked = true;
+    sc_buf_printf(&path, "%s/locks/%016llx.lock", r->hub->env.cache,
+                  (unsigned long long)number_of(r->hub, &r->name));
+    if (!path.failed)
+        r->fd = sc_lock_file(path.p, LOCK_WAIT_MS, r->hub->options.cancel);
+    sc_buf_clear(&path);
+    return r->fd >= 0;
+}
+
+static void release_lock(struct hub_repo *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = -1;
+}
+
+/* -------------------------------------------------------------------------------- what is kept ---
+ */
+
+static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
+{
+    const struct file *f = ctx;
+    return sc_ranges_load(f->ranges, off, dst, len);
+}
+
+static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    const struct file *f = ctx;
+    if (!f->owner->settled || f->owner->hub->options.keep_data)
+        sc_ranges_save(f->ranges, off, src, len);
+}
+
+static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
+{
+    const struct file *f = ctx;
+    return sc_ranges_gap(f->ranges, from, to, off, len);
+}
+
+static bool has_identity(const struct file *f)
+{
+    return f->about->etag[0] && f->about->bytes != UINT64_MAX;
+}
+
+/* "org/name/sub/a.gguf" */
+static void put_name(struct sc_buf *b, const struct file *f)
+{
+    sc_hub_put_id(b, f->owner->listing.type, f->owner->listing.id);
+    sc_buf_putc(b, '/');
+    sc_buf_puts(b, f->about->path);
+}
+
+/* With `create`, ranges will be written. With the lock held. */
+static void open_ranges(struct file *f, bool create)
+{
+    struct sc_buf name = {0};
+    if (!has_identity(f) || f->ranges || (create ? f->made : f->looked))
+        return;
+    f->looked = true;
+    f->made |= create;
+    f->ranges = sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, create);
+    if (!f->ranges || !create)
+        return;
+    put_name(&name, f);
+    if (!name.failed)
+        sc_ranges_name(f->ranges, name.p);
+    sc_buf_clear(&name);
+}
+
+static bool is_kept(struct file *f, uint64_t off, uint64_t len)
+{
+    uint64_t gap_off, gap_len;
+    pthread_mutex_lock(&f->owner->lock);
+    open_ranges(f, false);
+    struct sc_ranges *ranges = f->ranges;
+    pthread_mutex_unlock(&f->owner->lock);
+    return ranges && !sc_ranges_gap(ranges, off, off + len, &gap_off, &gap_len);
+}
+
+/* The file in the shared cache, open; -1: it is not there, or not what the listing says. */
+static int open_shared(struct hub_repo *r, const struct sc_hub_file *about, bool *absent)
+{
+    const struct sc_hub_env *env = &r->hub->env;
+    const struct sc_hub_listing *l = &r->listing;
+    struct sc_buf path = {0};
+    struct stat st;
+    int fd = -1;
+    const enum sc_hf_found found = sc_hf_find(env, l->type, l->id, l->commit, about->path, &path);
+    *absent = found == SC_HF_ABSENT;
+    if (found == SC_HF_HIT ||
+        (about->etag[0] && sc_hf_blob(env, l->type, l->id, about->etag, &path)))
+        fd = open(path.p, O_RDONLY | O_CLOEXEC);
+    sc_buf_clear(&path);
+    if (fd >= 0 && about->bytes != UINT64_MAX &&
+        (fstat(fd, &st) != 0 || (uint64_t)st.st_size != about->bytes)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static bool is_shared(struct hub_repo *r, const struct sc_hub_file *about)
+{
+    bool absent;
+    const int fd = open_shared(r, about, &absent);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* -------------------------------------------------------------------------------- the network ---
+ */
+
+static int explain(void *ctx, const struct sc_http_reply *reply, const char *name,
+                   struct sc_error *e)
+{
+    const struct file *f = ctx;
+    const struct hub_repo *r = f->owner;
+    (void)name;
+    if (strcmp(reply->error_code, "EntryNotFound") == 0)
+        sc_hf_mark_absent(&r->hub->env, &r->listing, f->about->path);
+    return sc_hub_explain(r->hub, reply, NULL, &r->name, f->about->path, e);
+}
+
+static int fail_offline(const struct file *f, struct sc_error *e)
+{
+    const struct hub_repo *r = f->owner;
+    struct sc_quoted q;
+    return sc_fail(e, SCRUPLE_ENETWORK,
+                   "%s/%s: not in the cache, or not these bytes of it, and offline because of %s "
+                   "(run scruple fetch %s while online)",
+                   r->listing.id, sc_quote(&q, sc_strz(f->about->path)), r->hub->env.offline,
+                   r->listing.id);
+}
+
+/* With the mutex held. */
+static int open_remote(struct file *f, struct sc_error *e)
+{
+    struct hub_repo *r = f->owner;
+    struct sc_buf url = {0}, name = {0};
+    struct sc_http *http;
+    if (f->remote)
+        return 0;
+    if (r->hub->env.offline)
+        return fail_offline(f, e);
+    TRY(sc_hub_http(r->hub, &http, e));
+    open_ranges(f, true);
+    sc_hub_file_url(&url, r->hub, &r->listing, f->about->path);
+    put_name(&name, f);
+    int rc = url.failed || name.failed ? sc_fail_memory(e) : 0;
+    if (rc == 0) {
+        struct sc_remote_options o = {
+            .url = url.p,
+            .name = name.p,
+            .with_token = true,
+            .size = f->about->bytes,
+            .etag = f->about->etag[0] ? f->about->etag : NULL,
+            .commit = r->listing.commit,
+            .explain = explain,
+            .explain_ctx = f,
+        };
+        if (f->ranges)
+            o.store = (struct sc_store){f, load_range, save_range, range_gap};
+        rc = sc_remote_open(http, &o, &f->remote, e);
+    }
+    sc_buf_clear(&url);
+    sc_buf_clear(&name);
+    return rc;
+}
+
+/* After waiting for the lock: somebody else may have put bytes into the ranges. */
+static void look_again(struct file *f)
+{
+    if (f->ranges)
+        sc_ranges_refresh(f->ranges);
+    else
+        f->looked = false;
+    open_ranges(f, false);
+}
+
+/* --------------------------------------------------------------------------------- the source ---
+ */
+
+/* All of it from what is kept? */
+static bool read_kept(struct hub_source *s, uint64_t off, void *dst, size_t len)
+{
+    struct file *f = s->file;
+    pthread_mutex_lock(&f->owner->lock);
+    open_ranges(f, false);
+    struct sc_ranges *ranges = s->inner ? NULL : f->ranges; /* the remote looks there itself */
+    pthread_mutex_unlock(&f->owner->lock);
+    size_t done = 0;
+    while (ranges && done < len) {
+        const size_t n = sc_ranges_load(ranges, off + done, (uint8_t *)dst + done, len - done);
+        if (n == 0)
+            break;
+        done += n;
+    }
+    return done == len;
+}
+
+static int need_inner(struct hub_source *s, struct sc_error *e)
+{
+    struct hub_repo *r = s->file->owner;
+    int rc = 0;
+    pthread_mutex_lock(&r->lock);
+    if (!s->inner) {
+        rc = open_remote(s->file, e);
+        if (rc == 0)
+            rc = sc_remote_source(s->file->remote, &s->inner, e);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static int hub_read(struct sc_source *base, uint64_t off, void *dst, size_t len, struct sc_error *e)
+{
+    struct hub_source *s = (struct hub_source *)base;
+    struct hub_repo *r = s->file->owner;
+    if (read_kept(s, off, dst, len))
+        return 0;
+    pthread_mutex_lock(&r->lock);
+    const bool again = take_lock(r);
+    if (again)
+        look_again(s->file);
+    pthread_mutex_unlock(&r->lock);
+    if (again && read_kept(s, off, dst, len))
+        return 0;
+    TRY(need_inner(s, e));
+    return sc_source_read(s->inner, off, dst, len, e);
+}
+
+static void hub_prefetch(struct sc_source *base, const struct sc_span *spans, size_t n)
+{
+    struct hub_source *s = (struct hub_source *)base;
+    bool kept = true;
+    for (size_t i = 0; i < n && kept && !s->inner; i++)
+        kept = spans[i].off <= base->size && spans[i].len <= base->size - spans[i].off &&
+               is_kept(s->file, spans[i].off, spans[i].len);
+    if ((kept && !s->inner) || need_inner(s, NULL) < 0)
+        return;
+    sc_source_prefetch(s->inner, spans, n);
+}
+
+/* A small file that is here whole is a file of the shared cache: other tools find it there. */
+static void promote(struct file *f)
+{
+    struct hub_repo *r = f->owner;
+    const uint64_t size = f->about->bytes;
+    if (!f->ranges || size > SMALL_BYTES)
+        return;
+    if (f->remote)
+        sc_remote_forget(f->remote); /* all of it is in the ranges now */
+    if (sc_ranges_have(f->ranges, 0, size) != size)
+        return;
+    char *p = sc_alloc((size_t)size + 1);
+    size_t done = 0, n;
+    while (p && done < size &&
+           (n = sc_ranges_load(f->ranges, done, p + done, (size_t)size - done)) > 0)
+        done += n;
+    if (p && done == size &&
+        sc_hf_install_bytes(&r->hub->env, &r->listing, f->about->path, f->about->etag, p, done)) {
+        sc_remote_close(f->remote);
+        f->remote = NULL;
+        sc_ranges_remove(f->ranges);
+        sc_ranges_close(f->ranges);
+        f->ranges = NULL;
+        f->looked = f->made = false;
+    }
+    free(p);
+}
+
+static void hub_source_close(struct sc_source *base)
+{
+    struct hub_source *s = (struct hub_source *)base;
+    struct hub_repo *r = s->file->owner;
+    sc_source_close(s->inner);
+    if (--s->file->sources == 0)
+        promote(s->file);
+    sc_hub_wire_tell(&r->wire, r->repo);
+}
+
+static const struct sc_source_ops source_ops = {
+    .scheme = "remote",
+    .read_at = hub_read,
+    .prefetch = hub_prefetch,
+    .close = hub_source_close,
+};
+
+/* ------------------------------------------------------------------------------ the repository ---
+ */
+
+/* The listing's file of a path below the root, or of a path of the listing. */
+static const struct sc_hub_file *about_path(const struct hub_repo *r, const char *path)
+{
+    struct sc_buf full = {0};
+    const struct sc_hub_file *f = NULL;
+    sc_buf_puts(&full, r->prefix);
+    sc_buf_puts(&full, path);
+    if (!full.failed && full.p)
+        f = sc_hub_listing_find(&r->listing, full.p);
+    sc_buf_clear(&full);
+    return f || !r->prefix[0] ? f : sc_hub_listing_find(&r->listing, path);
+}
+
+static struct file *file_of(struct hub_repo *r, const struct sc_hub_file *about)
+{
+    struct file **at = &r->files[about - r->listing.files];
+    if (!*at) {
+        *at = sc_calloc(1, sizeof **at);
+        if (*at)
+            **at = (struct file){.owner = r, .about = about};
+    }
+    return *at;
+}
+
+static int fail_absent(const struct hub_repo *r, const char *path, struct sc_error *e)
+{
+    struct sc_quoted q;
+    return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: has no file \"%s\"%s", r->listing.id,
+                   sc_quote(&q, sc_strz(path)),
+                   r->listing.stale ? " as far as the cache knows" : "");
+}
+
+static int open_file(struct hub_repo *r, struct file *f, struct sc_source **out, struct sc_error *e)
+{
+    struct sc_buf name = {0};
+    uint64_t size = f->about->bytes;
+    if (size == UINT64_MAX) { /* the first answer tells */
+        struct sc_remote_facts facts;
+        pthread_mutex_lock(&r->lock);
+        take_lock(r);
+        int rc = open_remote(f, e);
+        pthread_mutex_unlock(&r->lock);
+        TRY(rc);
+        sc_remote_facts(f->remote, &facts);
+        size = facts.size;
+    }
+    put_name(&name, f);
+    struct hub_source *s =
+        name.failed ? NULL : sc_source_new(sizeof *s, &source_ops, name.p, size, e);
+    const bool failed = name.failed;
+    sc_buf_clear(&name);
+    if (!s)
+        return failed ? sc_fail_memory(e) : SCRUPLE_EMEMORY;
+    s->base.remote = true;
+    s->file = f;
+    f->sources++;
+    *out = &s->base;
+    return 0;
+}
+
+static int hub_open(struct sc_repo *repo, const char *path, struct sc_source **out,
+                    struct sc_error *e)
+{
+    struct hub_repo *r = repo->private_data;
+    const struct sc_hub_file *about = about_path(r, path);
+    bool absent;
+    *out = NULL;
+    if (!about)
+        return fail_absent(r, path, e);
+    const int fd = open_shared(r, about, &absent);
+    if (fd >= 0) {
+        struct sc_buf name = {0};
+        const struct file f = {.owner = r, .about = about};
+        put_name(&name, &f);
+        int rc = 0;
+        if (name.failed) {
+            close(fd);
+            rc = sc_fail_memory(e);
+        } else {
+            rc = sc_file_open_fd(fd, name.p, NULL, out, e);
+        }
+        sc_buf_clear(&name);
+        return rc;
+    }
+    if (absent && r->listing.stale)
+        return fail_absent(r, path, e);
+    struct file *f = file_of(r, about);
+    int rc = f ? open_file(r, f, out, e) : sc_fail_memory(e);
+    sc_hub_wire_tell(&r->wire, repo);
+    return rc;
+}
+
+/* Ends of the file, whole when they meet. */
+static size_t ends(uint64_t size, uint64_t head, uint64_t tail, struct sc_span spans[2])
+{
+    size_t n = 0;
+    head = SC_MIN(head, size);
+    tail = SC_MIN(tail, size);
+    if (head >= size - tail) {
+        head = size;
+        tail = 0;
+    }
+    if (head > 0)
+        spans[n++] = (struct sc_span){0, head};
+    if (tail > 0)
+        spans[n++] = (struct sc_span){size - tail, tail};
+    return n;
+}
+
+static bool spans_kept(struct file *f, const struct sc_span *spans, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!is_kept(f, spans[i].off, spans[i].len))
+            return false;
+    return true;
+}
+
+static void hub_expect(struct sc_repo *repo, const char *path, uint64_t head, uint64_t tail)
+{
+    struct hub_repo *r = repo->private_data;
+    const struct sc_hub_file *about = about_path(r, path);
+    struct sc_span spans[2];
+    if (!about || about->bytes == UINT64_MAX || r->hub->env.offline || is_shared(r, about))
+        return;
+    struct file *f = file_of(r, about);
+    const size_t n = ends(about->bytes, head, tail, spans);
+    if (!f || n == 0 || spans_kept(f, spans, n))
+        return;
+    pthread_mutex_lock(&r->lock);
+    const bool again = take_lock(r);
+    if (again)
+        look_again(f);
+    pthread_mutex_unlock(&r->lock);
+    if (again && (is_shared(r, about) || spans_kept(f, spans, n)))
+        return;
+    pthread_mutex_lock(&r->lock);
+    const int rc = open_remote(f, NULL); /* a failure shows when the file is read */
+    pthread_mutex_unlock(&r->lock);
+    if (rc == 0)
+        sc_remote_prefetch(f->remote, spans, n);
+    sc_hub_wire_tell(&r->wire, repo);
+}
+
+static void hub_settle(struct sc_repo *repo)
+{
+    struct hub_repo *r = repo->private_data;
+    r->settled = true;
+    r->locked = true; /* whoever reads on does not wait */
+    release_lock(r);
+    sc_hub_wire_tell(&r->wire, repo);
+}
+
+static void hub_close(struct sc_repo *repo)
+{
+    struct hub_repo *r = repo->private_data;
+    if (!r)
+        return;
+    for (size_t i = 0; r->files && i < r->listing.n_files; i++) {
+        struct file *f = r->files[i];
+        if (!f)
+            continue;
+        promote(f);
+        sc_remote_close(f->remote);
+        sc_ranges_close(f->ranges);
+        free(f);
+    }
+    free(r->files);
+    release_lock(r);
+    sc_hub_close(r->hub);
+    sc_hub_wire_tell(&r->wire, repo);
+    sc_hub_listing_clear(&r->listing);
+    sc_name_clear(&r->name);
+    free(r->prefix);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static const struct sc_repo_ops hub_ops = {
+    .scheme = "hub",
+    .open = hub_open,
+    .close = hub_close,
+    .expect = hub_expect,
+    .settle = hub_settle,
+};
+
+static const struct hub_repo *as_hub(const struct sc_repo *r)
+{
+    return r->ops == &hub_ops ? r->private_data : NULL;
+}
+
+const struct sc_hub_listing *sc_repo_listing(const struct sc_repo *r)
+{
+    const struct hub_repo *h = as_hub(r);
+    return h ? &h->listing : NULL;
+}
+
+struct sc_hub *sc_repo_hub(const struct sc_repo *r)
+{
+    const struct hub_repo *h = as_hub(r);
+    return h ? h->hub : NULL;
+}
+
+const struct sc_hub_file *sc_repo_hub_file(const struct sc_repo *r, const char *path)
+{
+    const struct hub_repo *h = as_hub(r);
+    return h ? about_path(h, path) : NULL;
+}
+
+/* ---------------------------------------------------------------------- what the user has named
+ * --- */
+
+/* `path` is "a/b.gguf": the root is "a/", as on disk. */
+static int select_file(struct hub_repo *r, const char *path, struct sc_error *e)
+{
+    const char *slash = strrchr(path, '/');
+    const size_t n = slash ? (size_t)(slash + 1 - path) : 0;
+    free(r->prefix);
+    r->prefix = sc_hub_copy(sc_str(path, n));
+    r->repo->selected = sc_hub_copy(sc_strz(path + n));
+    return r->prefix && r->repo->selected ? 0 : sc_fail_memory(e);
+}
+
+static int fail_no_path(const struct hub_repo *r, const char *path, struct sc_error *e)
+{
+    const struct sc_hub_listing *l = &r->listing;
+    struct sc_buf near = {0};
+    struct sc_quoted q;
+    const char **names = sc_calloc(l->n_files + 1, sizeof *names);
+    for (size_t i = 0; names && i < l->n_files; i++)
+        names[i] = l->files[i].path;
+    const bool some = names && sc_hub_nearest(names, l->n_files, path, &near) && !near.failed;
+    int rc = sc_fail(e, SCRUPLE_ENOTFOUND, "%s: has no file or folder \"%s\" at revision %s%s%s",
+                     l->id, sc_quote(&q, sc_strz(path)), l->revision,
+                     some ? "; the nearest names are " : "", some ? near.p : "");
+    sc_buf_clear(&near);
+    free(names);
+    return rc;
+}
+
+static int select_path(struct hub_repo *r, const char *path, struct sc_error *e)
+{
+    if (sc_hub_listing_find(&r->listing, path))
+        return select_file(r, path, e);
+    struct sc_buf folder = {0};
+    sc_buf_printf(&folder, "%s/", path);
+    bool found = false;
+    for (size_t i = 0; i < r->listing.n_files && !folder.failed && !found; i++)
+        found = sc_str_starts(sc_strz(r->listing.files[i].path), folder.p);
+    int rc = 0;
+    if (found) {
+        free(r->prefix);
+        r->prefix = sc_hub_copy(sc_str(folder.p, folder.n));
+        rc = r->prefix ? 0 : sc_fail_memory(e);
+    } else {
+        rc = folder.failed ? sc_fail_memory(e) : fail_no_path(r, path, e);
+    }
+    sc_buf_clear(&folder);
+    return rc;
+}
+
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* "model-Q4_K_M-00001-of-00002.gguf" holds Q4_K_M, but neither Q4_K nor K_M. */
+static bool holds_quant(const char *path, const char *quant)
+{
+    const struct sc_str s = sc_strz(path), want = sc_strz(quant);
+    for (size_t i = 0; i + want.n <= s.n; i++) {
+        if (!sc_str_eq_nocase(sc_str(s.p + i, want.n), want))
+            continue;
+        const char next = s.p[i + want.n];
+        if ((i == 0 || !is_word(s.p[i - 1])) && !is_word(next) && next != '_')
+            return true;
+    }
+    return false;
+}
+
+/* Helpers of a model (projectors, importance matrices) are no quantisations of it. */
+static bool is_gguf_model(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const struct sc_str base = sc_strz(slash ? slash + 1 : path), all = sc_strz(path);
+    return all.n > 5 && sc_str_eq_nocase(sc_str(all.p + all.n - 5, 5), SC_STR(".gguf")) &&
+           !sc_str_has_nocase(base, SC_STR("mmproj")) &&
+           !sc_str_has_nocase(base, SC_STR("imatrix"));
+}
+
+static int fail_no_quant(const struct hub_repo *r, const char *quant, struct sc_error *e)
+{
+    struct sc_buf names = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < r->listing.n_files; i++) {
+        struct sc_quoted q;
+        const char *path = r->listing.files[i].path;
+        if (is_gguf_model(path) && n++ < SHOWN_NAMES)
+            sc_buf_printf(&names, "%s%s", n > 1 ? ", " : "", sc_quote(&q, sc_strz(path)));
+    }
+    if (n > SHOWN_NAMES)
+        sc_buf_printf(&names, " and %zu more", n - SHOWN_NAMES);
+    int rc = n ? sc_fail(e, SCRUPLE_ENOTFOUND, "%s: has no GGUF file for %s; it has %s",
+                         r->listing.id, quant, names.failed ? "others" : names.p)
+               : sc_fail(e, SCRUPLE_ENOTFOUND,
+                         "%s: has no GGUF files, so no quantisation %s can be chosen",
+                         r->listing.id, quant);
+    sc_buf_clear(&names);
+    return rc;
+}
+
+/* "a-Q8_0-00001-of-00003.gguf" and its siblings have one stem. */
+static struct sc_str stem_of(const char *path)
+{
+    static const char form[] = "-#####-of-#####";
+    const size_t n = strlen(path) - strlen(".gguf"), m = sizeof form - 1;
+    bool part = n > m;
+    for (size_t i = 0; i < m && part; i++) {
+        const char c = path[n - m + i];
+        part = form[i] == '#' ? c >= '0' && c <= '9' : c == form[i];
+    }
+    return sc_str(path, part ? n - m : n);
+}
+
+static int select_quant(struct hub_repo *r, const char *quant, struct sc_error *e)
+{
+    const char *first = NULL;
+    size_t others = 0;
+    for (size_t i = 0; i < r->listing.n_files; i++) {
+        const char *path = r->listing.files[i].path;
+        if (!is_gguf_model(path) || !holds_quant(path, quant))
+            continue;
+        others += first && !sc_str_eq(stem_of(first), stem_of(path));
+        if (!first)
+            first = path;
+    }
+    if (!first)
+        return fail_no_quant(r, quant, e);
+    if (others > 0)
+        sc_hub_note(r->hub, "%s: several files are %s; showing %s", r->listing.id, quant, first);
+    return select_file(r, first, e);
+}
+
+/* ------------------------------------------------------------------------------------ opening ---
+ */
+
+static int fill_files(struct hub_repo *r, struct sc_error *e)
+{
+    const size_t n = strlen(r->prefix);
+    for (size_t i = 0; i < r->listing.n_files; i++) {
+        const struct sc_hub_file *f = &r->listing.files[i];
+        if (strncmp(f->path, r->prefix, n) == 0)
+            TRY(sc_repo_add_file(r->repo, f->path + n, f->bytes, e));
+    }
+    sc_repo_sort(r->repo);
+    r->files = sc_calloc(r->listing.n_files + 1, sizeof *r->files);
+    return r->files ? 0 : sc_fail_memory(e);
+}
+
+static int set_facts(struct hub_repo *r, struct sc_error *e)
+{
+    struct sc_repo *repo = r->repo;
+    struct sc_buf label = {0};
+    sc_hub_put_id(&label, r->listing.type, r->listing.id);
+    if (r->prefix[0] || repo->selected)
+        sc_buf_printf(&label, "/%s%s", r->prefix, repo->selected ? repo->selected : "");
+    while (!label.failed && label.n > 0 && label.p[label.n - 1] == '/')
+        label.n--;
+    repo->origin = "hub";
+    repo->counts_itself = true;
+    repo->label = label.failed ? NULL : sc_hub_copy(sc_str(label.p, label.n));
+    repo->revision = sc_hub_copy(sc_strz(r->listing.revision));
+    repo->commit = sc_hub_copy(sc_strz(r->listing.commit));
+    sc_buf_clear(&label);
+    return repo->label && repo->revision && repo->commit ? 0 : sc_fail_memory(e);
+}
+
+/* Whoever comes second finds what the first has fetched. */
+static int list_files(struct hub_repo *r, struct sc_error *e)
+{
+    if (sc_hub_list_fresh(r->hub, &r->name, &r->listing))
+        return 0;
+    take_lock(r);
+    return sc_hub_list(r->hub, &r->name, &r->listing, e);
+}
+
+static int open_steps(struct hub_repo *r, struct sc_error *e)
+{
+    TRY(list_files(r, e));
+    if (r->name.path)
+        TRY(select_path(r, r->name.path, e));
+    else if (r->name.quant)
+        TRY(select_quant(r, r->name.quant, e));
+    TRY(fill_files(r, e));
+    return set_facts(r, e);
+}
+
+static struct hub_repo *new_repo(struct sc_hub *h, struct sc_name *name)
+{
+    struct hub_repo *r = sc_calloc(1, sizeof *r);
+    char *prefix = sc_hub_copy(SC_STR(""));
+    if (!r || !prefix || pthread_mutex_init(&r->lock, NULL) != 0) {
+        free(r);
+        free(prefix);
+        return NULL;
+    }
+    r->fd = -1;
+    r->hub = h;
+    r->prefix = prefix;
+    r->name = *name;
+    memset(name, 0, sizeof *name);
+    h->io = &r->wire.io;
+    return r;
+}
+
+int sc_repo_open_hub(struct sc_hub *h, struct sc_name *name, struct sc_repo **out,
+                     struct sc_error *e)
+{
+    *out = NULL;
+    struct sc_repo *repo = sc_repo_new(e);
+    struct hub_repo *r = repo ? new_repo(h, name) : NULL;
+    if (!r) {
+        sc_repo_close(repo);
+        sc_hub_close(h);
+        return sc_fail_memory(e);
+    }
+    r->repo = repo;
+    repo->ops = &hub_ops;
+    repo->private_data = r;
+    int rc = open_steps(r, e);
+    if (rc < 0)
+        sc_repo_close(repo);
+    else
+        *out = repo;
+    return rc;
+}
