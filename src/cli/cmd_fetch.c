@@ -41,7 +41,7 @@ static const struct sc_example fetch_examples[] = {
     {"scruple tree $(scruple fetch -q Qwen/Qwen3-0.6B)", "where they are is printed"},
     {"scruple fetch org/model --dry-run", "what is here, and what would come"},
     {"scruple fetch org/model --include '*.json' --local-dir model", "some files, into a folder"},
-    {"scruple fetch org/model layers.3 lm_head", "only the bytes of these tensors"},
+    {"scruple fetch org/model model.layers.3 lm_head", "only the bytes of these tensors"},
     {NULL, NULL},
 };
 
