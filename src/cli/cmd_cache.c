@@ -130,19 +130,19 @@ static int make_rows(struct rows *r, const struct sc_kept *const *kept, size_t n
     return 0;
 }
 
-enum column { KIND, ID, REFS, REVISIONS, FILES, BYTES, TOTAL, USED, DATE, KEY, WRITABLE };
+enum column { KIND, ID, REFS, REVISIONS, FILES, BYTES, TOTAL, USED, DATE, KEY, CACHE };
 static const struct sc_column columns[] = {
     [KIND] = {"kind", "what", NULL, SC_COL_TEXT, 0, 0},
-    [ID] = {"id", "of", NULL, SC_COL_KEY, 0, 0},
+    [ID] = {"id", "id", NULL, SC_COL_KEY, 0, 0},
     [REFS] = {"refs", "revision", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
     [REVISIONS] = {"revisions", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
     [FILES] = {"files", "files", NULL, SC_COL_COUNT, 0, 0},
     [BYTES] = {"bytes", "size", "bytes", SC_COL_BYTES, 0, 0},
-    [TOTAL] = {"total", "of", "bytes", SC_COL_BYTES, SC_COL_OPTIONAL, 0},
+    [TOTAL] = {"total", "whole", "bytes", SC_COL_BYTES, SC_COL_OPTIONAL, 0},
     [USED] = {"used", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
     [DATE] = {"date", "last used", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
     [KEY] = {"key", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [WRITABLE] = {"read_only", "", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_OPTIONAL, 0},
+    [CACHE] = {"cache", "cache", NULL, SC_COL_TEXT, 0, 0},
 };
 static const char *const kinds[] = {"repository", "parts", "listing"};
 
@@ -194,9 +194,8 @@ static void row_cell(const void *ctx, size_t i, size_t column, struct sc_cell *o
         out->text = sc_strz(k->key);
         out->null = r->n > 1;
         break;
-    case WRITABLE:
-        out->text = SC_STR("read only");
-        out->null = k->writable;
+    case CACHE:
+        out->text = sc_strz(k->kind != SC_KEPT_REPO ? "own" : k->writable ? "shared" : "read only");
         break;
     }
 }
@@ -206,18 +205,33 @@ static struct sc_table table_of(const struct rows *r)
     return (struct sc_table){columns, SC_COUNT(columns), r->n, row_cell, r};
 }
 
-/* "3 repositories, parts of 12 files, 2 listings: 1.2 GB" */
+/* "3 repositories, 12 files in parts, 2 listings: 1.2 GB" */
 static void put_sum(struct sc_cli *c, const struct rows *r, const char *verb)
 {
-    size_t n[3] = {0};
-    char size[32], text[200];
-    for (size_t i = 0; i < r->n; i++)
-        n[r->p[i].kept->kind] += r->p[i].n;
+    static const struct {
+        const char *one, *many;
+    } words[] = {{"repository", "repositories"},
+                 {"file in parts", "files in parts"},
+                 {"listing", "listings"}};
+    struct sc_buf b = {0};
+    char size[32];
+    sc_buf_puts(&b, verb);
+    for (uint8_t kind = 0, any = 0; kind < SC_COUNT(words); kind++) {
+        size_t n = 0;
+        for (size_t i = 0; i < r->n; i++)
+            n += r->p[i].kept->kind == kind ? r->p[i].n : 0;
+        if (n == 0)
+            continue;
+        sc_buf_puts(&b, any++ ? ", " : "");
+        sc_buf_printf(&b, "%zu %s", n, n == 1 ? words[kind].one : words[kind].many);
+    }
     sc_format_bytes(r->bytes, size);
-    snprintf(text, sizeof text, "%s%zu repositor%s, parts of %zu file%s, %zu listing%s: %s\n", verb,
-             n[0], n[0] == 1 ? "y" : "ies", n[1], n[1] == 1 ? "" : "s", n[2], n[2] == 1 ? "" : "s",
-             size);
-    sc_out_puts(&c->out, text);
+    if (r->n)
+        sc_buf_printf(&b, ": %s\n", size);
+    else
+        sc_buf_puts(&b, "nothing\n");
+    sc_put_text(c, &b);
+    sc_buf_clear(&b);
 }
 
 /* -------------------------------------------------------------------------------- documents --- */
@@ -408,6 +422,7 @@ static int run_rm(struct sc_cli *c, const struct sc_hub_env *env)
 struct problem {
     const char *id, *path, *what;
     uint8_t severity;
+    bool repaired;
 };
 struct problems {
     struct problem *p;
@@ -424,7 +439,7 @@ static void take_problem(void *ctx, const struct sc_kept_problem *p)
     if (!path || sc_grow(&ps->p, &ps->cap, ps->n + 1, sizeof ps->p[0], NULL) < 0)
         ps->failed = true;
     else
-        ps->p[ps->n++] = (struct problem){p->id, path, p->what, p->severity};
+        ps->p[ps->n++] = (struct problem){p->id, path, p->what, p->severity, p->repaired};
 }
 
 static void take_progress(void *ctx, uint64_t done, uint64_t total)
@@ -435,10 +450,9 @@ static void take_progress(void *ctx, uint64_t done, uint64_t total)
 }
 
 static const struct sc_column problem_columns[] = {
-    {"severity", NULL, NULL, SC_COL_SEVERITY, 0, 0},
-    {"id", NULL, NULL, SC_COL_TEXT, 0, 0},
-    {"path", NULL, NULL, SC_COL_TEXT, 0, 0},
-    {"message", NULL, NULL, SC_COL_TEXT, 0, 0},
+    {"severity", NULL, NULL, SC_COL_SEVERITY, 0, 0}, {"id", NULL, NULL, SC_COL_TEXT, 0, 0},
+    {"path", NULL, NULL, SC_COL_TEXT, 0, 0},         {"message", NULL, NULL, SC_COL_TEXT, 0, 0},
+    {"state", NULL, NULL, SC_COL_TEXT, 0, 0},
 };
 
 static void problem_cell(const void *ctx, size_t i, size_t column, struct sc_cell *out)
@@ -447,7 +461,11 @@ static void problem_cell(const void *ctx, size_t i, size_t column, struct sc_cel
     if (column == 0)
         out->u = p->severity;
     else
-        out->text = sc_strz(column == 1 ? p->id : column == 2 ? p->path : p->what);
+        out->text = sc_strz(column == 1   ? p->id
+                            : column == 2 ? p->path
+                            : column == 3 ? p->what
+                            : p->repaired ? "removed"
+                                          : "found");
 }
 
 static void put_problems(struct sc_cli *c, const struct problems *ps)
@@ -463,7 +481,7 @@ static void put_problems(struct sc_cli *c, const struct problems *ps)
                       error ? "error" : "warning");
         sc_out_puts(o, ": ");
         sc_out_puts(o, p->what);
-        sc_out_puts(o, c->set.repair ? " (repaired where it may be)" : "");
+        sc_out_puts(o, p->repaired ? " (removed)" : "");
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, " [");
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, p->id);
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, "]");

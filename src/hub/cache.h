@@ -21,7 +21,7 @@
 #include "hub/hub.h"
 
 /* ---------------------------------------------------------------------------- store.c --- */
-/* The top folder of a cache; a new one gets its CACHEDIR.TAG. */
+/* The top folder of a cache, with its CACHEDIR.TAG. */
 bool sc_make_cache(const char *root);
 /* Creates path and its parents (0777 less umask). */
 bool sc_make_folders(const char *path);

@@ -240,6 +240,7 @@ struct sc_kept_problem {
     const char *path; /* where */
     const char *what; /* one sentence */
     uint8_t severity; /* 1 warning, 2 error */
+    bool repaired;    /* it is gone now */
 };
 /* Hashes every blob, checks every link, every range and listing. Calls `tell` for each problem and
  * `progress` (may be NULL) while hashing. `repair` removes what is broken, so that it is fetched
