@@ -21,7 +21,7 @@
 #include "hub/hub.h"
 
 /* ---------------------------------------------------------------------------- store.c --- */
-/* The top folder of a cache; a new one gets its CACHEDIR.TAG. */
+/* The top folder of a cache, with its CACHEDIR.TAG. */
 bool sc_make_cache(const char *root);
 /* Creates path and its parents (0777 less umask). */
 bool sc_make_folders(const char *path);
@@ -43,6 +43,11 @@ int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
 /* Removes "*.<8 hex>.tmp" and "*.<8 hex>.incomplete" older than a day in a folder (not below). */
 void sc_sweep(const char *folder);
 bool sc_is_old(const struct stat *st); /* not touched for a day */
+/* Calls visit(ctx, path from the folder, open folder, name in it, lstat) for all below a folder
+ * that is no folder itself, until one returns non-zero, which is returned; links are not followed.
+ * At most SC_MAX_FOLDER_FILES entries. SCRUPLE_EMEMORY; a folder that cannot be read is empty. */
+typedef int sc_visit(void *ctx, const char *path, int dir, const char *name, const struct stat *st);
+int sc_walk(const char *folder, sc_visit *visit, void *ctx);
 /* A file, or a folder with all that is in it. Links are removed, never followed. */
 bool sc_remove_tree(const char *path);
 
@@ -96,8 +101,8 @@ void sc_ranges_remove(struct sc_ranges *r);
 struct sc_ranges *sc_ranges_open_folder(const char *folder);
 uint64_t sc_ranges_size(const struct sc_ranges *r); /* of the whole object */
 /* Reads everything that is kept and forgets (in memory) what does not fit its checksum. Returns how
- * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called with
- * what was read, and stops the check by returning false. */
+ * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called
+ * with what was read, and stops the check by returning false. */
 uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void *ctx, uint64_t n),
                          void *ctx);
 /* Writes a new log with what is left after sc_ranges_check(). */
@@ -148,46 +153,5 @@ bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
                      const struct sc_hub_listing *l);
 /* For housekeeping: whatever listing a file holds. */
 bool sc_listing_load_file(const char *path, struct sc_hub_listing *out);
-
-/* --------------------------------------------------------------------- housekeeping.c --- */
-enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };
-struct sc_kept {
-    uint8_t kind;     /* enum sc_kept_kind */
-    uint8_t type;     /* enum sc_repo_type, where it is known */
-    const char *id;   /* "org/name"; ranges: the first name it was fetched under, or the key */
-    const char *key;  /* ranges and listings: file name; repositories: folder name */
-    const char *refs; /* repositories: "main, refs/pr/1" */
-    size_t revisions, files; /* snapshots; blobs */
-    uint64_t bytes;          /* on disk (allocated, each blob once) */
-    uint64_t total;          /* ranges: size of the object */
-    uint64_t used;           /* unix time of the last use that shows */
-    bool writable;           /* false: in a read-only tier */
-};
-struct sc_kept_list {
-    struct sc_kept *items;
-    size_t n, cap;
-    uint64_t bytes;
-    struct sc_arena arena;
-};
-int sc_kept_look(const struct sc_hub_env *env, struct sc_kept_list *out, struct sc_error *e);
-void sc_kept_clear(struct sc_kept_list *l);
-/* One thing that is wrong in a cache. */
-struct sc_kept_problem {
-    const char *id;   /* "cache.corrupt-blob", "cache.broken-link", "cache.corrupt-range",
-                         "cache.leftover" */
-    const char *path; /* where */
-    const char *what; /* one sentence */
-    uint8_t severity; /* 1 warning, 2 error */
-};
-/* Hashes every blob, checks every link, every range and listing. Calls `tell` for each problem and
- * `progress` (may be NULL) while hashing. `repair` removes what is broken, so that it is fetched
- * again. `id` NULL: everything. Returns how many problems, or a negative code (interrupted). */
-int sc_kept_verify(const struct sc_hub_env *env, const char *id, bool repair,
-                   const _Atomic int *cancel,
-                   void (*tell)(void *ctx, const struct sc_kept_problem *p),
-                   void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
-                   struct sc_error *e);
-/* Removes one (never anything outside the caches, never a read-only tier's). */
-int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e);
 
 #endif

@@ -20,7 +20,6 @@
 #include "hub/cache.h"
 #include "hub/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -148,13 +147,11 @@ bool sc_hf_blob(const struct sc_hub_env *env, uint8_t type, const char *id, cons
 }
 
 /* ------------------------------------------------------------------------------- snapshots --- */
-struct walk {
+struct snapshot {
     const struct sc_hub_env *env;
     uint8_t type;
     const char *id, *commit;
     size_t tier;
-    char **folders; /* still to be listed, from the snapshot */
-    size_t n, cap, entries;
     int (*add)(void *ctx, const char *path, uint64_t bytes, const char *etag);
     void *ctx;
 };
@@ -174,97 +171,46 @@ static void etag_of_link(int dir, const char *name, char etag[65])
 }
 
 /* Was it told of an earlier tier? */
-static bool is_shadowed(const struct walk *w, const char *file)
+static bool is_shadowed(const struct snapshot *s, const char *file)
 {
     struct sc_buf path = {0};
     struct stat st;
     bool found = false;
-    for (size_t i = 0; i < w->tier && !found; i++)
+    for (size_t i = 0; i < s->tier && !found; i++)
         found =
-            make_path(&path, root_at(w->env, i), w->type, w->id, "snapshots", w->commit, file) &&
+            make_path(&path, root_at(s->env, i), s->type, s->id, "snapshots", s->commit, file) &&
             is_file(path.p, &st);
     sc_buf_clear(&path);
     return found;
 }
 
-static int push_folder(struct walk *w, char *path)
+static int tell_file(void *ctx, const char *path, int dir, const char *name,
+                     const struct stat *link)
 {
-    if (sc_grow(&w->folders, &w->cap, w->n + 1, sizeof w->folders[0], NULL) < 0) {
-        free(path);
-        return SCRUPLE_EMEMORY;
-    }
-    w->folders[w->n++] = path;
-    return 0;
-}
-
-/* `path` is where the entry `name` of the open folder stands in the snapshot; taken over. */
-static int walk_entry(struct walk *w, int dir, const char *name, char *path)
-{
+    const struct snapshot *s = ctx;
     struct stat st;
     char etag[65];
-    int code = 0;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (S_ISDIR(st.st_mode) && strlen(path) <= MAX_PATH)
-            return push_folder(w, path);
-        if (fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode) && path_is_sound(path) &&
-            !is_shadowed(w, path)) {
-            etag_of_link(dir, name, etag);
-            code = w->add(w->ctx, path, (uint64_t)st.st_size, etag);
-        }
-    }
-    free(path);
-    return code;
-}
-
-static int walk_folder(struct walk *w, const char *snapshot, const char *folder)
-{
-    struct sc_buf at = {0};
-    int code = 0;
-    sc_buf_printf(&at, "%s/%s", snapshot, folder);
-    DIR *d = at.failed ? NULL : opendir(at.p);
-    sc_buf_clear(&at);
-    for (struct dirent *en; d && code == 0 && (en = readdir(d));) {
-        struct sc_buf path = {0};
-        if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0)
-            continue;
-        if (++w->entries > SC_MAX_FOLDER_FILES)
-            break;
-        sc_buf_printf(&path, "%s%s%s", folder, *folder ? "/" : "", en->d_name);
-        code = path.failed ? SCRUPLE_EMEMORY : walk_entry(w, dirfd(d), en->d_name, path.p);
-    }
-    if (d)
-        closedir(d);
-    return code;
-}
-
-static int walk_snapshot(struct walk *w, const char *snapshot)
-{
-    char *root = sc_calloc(1, 1);
-    int code = root ? push_folder(w, root) : SCRUPLE_EMEMORY;
-    while (code == 0 && w->n > 0) {
-        char *folder = w->folders[--w->n];
-        code = walk_folder(w, snapshot, folder);
-        free(folder);
-    }
-    while (w->n > 0)
-        free(w->folders[--w->n]);
-    return code;
+    (void)link;
+    if (fstatat(dir, name, &st, 0) != 0 || !S_ISREG(st.st_mode) || !path_is_sound(path) ||
+        is_shadowed(s, path))
+        return 0;
+    etag_of_link(dir, name, etag);
+    return s->add(s->ctx, path, (uint64_t)st.st_size, etag);
 }
 
 int sc_hf_snapshot(const struct sc_hub_env *env, uint8_t type, const char *id, const char *commit,
                    int (*add)(void *ctx, const char *path, uint64_t bytes, const char *etag),
                    void *ctx)
 {
-    struct walk w = {.env = env, .type = type, .id = id, .commit = commit, .add = add, .ctx = ctx};
+    struct snapshot s = {env, type, id, commit, 0, add, ctx};
     struct sc_buf path = {0};
     const char *root;
     int code = 0;
     if (!sc_hub_is_hex(commit, 40))
         return 0;
-    for (; code == 0 && (root = root_at(env, w.tier)); w.tier++)
+    for (; code == 0 && (root = root_at(env, s.tier)); s.tier++)
         if (make_path(&path, root, type, id, "snapshots", commit, NULL))
-            code = walk_snapshot(&w, path.p);
-    free(w.folders);
+            code = sc_walk(path.p, tell_file, &s);
     sc_buf_clear(&path);
     return code;
 }

@@ -86,13 +86,12 @@ static char *folder_of(const char *path)
 
 bool sc_make_cache(const char *root)
 {
-    if (is_folder(root))
-        return true;
+    struct sc_buf tag = {0};
+    struct stat st;
     if (!sc_make_folders(root))
         return false;
-    struct sc_buf tag = {0};
     sc_buf_printf(&tag, "%s/CACHEDIR.TAG", root);
-    if (!tag.failed)
+    if (!tag.failed && lstat(tag.p, &st) != 0 && errno == ENOENT)
         sc_write_file(tag.p, cache_tag, sizeof cache_tag - 1, 0666);
     sc_buf_clear(&tag);
     return true;
@@ -281,6 +280,78 @@ int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel)
         return -1;
     }
     return fd;
+}
+
+/* --------------------------------------------------------------------------------- walking --- */
+#define MAX_DEEP 4096 /* bytes of a path below the folder that is walked */
+
+struct walk {
+    const char *folder;
+    char **open; /* folders still to be listed, from the folder */
+    size_t n, cap, entries;
+    sc_visit *visit;
+    void *ctx;
+};
+
+static int push_open(struct walk *w, char *path)
+{
+    if (!path || sc_grow(&w->open, &w->cap, w->n + 1, sizeof w->open[0], NULL) < 0) {
+        free(path);
+        return SCRUPLE_EMEMORY;
+    }
+    w->open[w->n++] = path;
+    return 0;
+}
+
+/* Takes over path. */
+static int walk_entry(struct walk *w, int dir, const char *name, char *path)
+{
+    struct stat st;
+    int code = 0;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (S_ISDIR(st.st_mode) && strlen(path) <= MAX_DEEP)
+            return push_open(w, path);
+        if (!S_ISDIR(st.st_mode))
+            code = w->visit(w->ctx, path, dir, name, &st);
+    }
+    free(path);
+    return code;
+}
+
+static int walk_one(struct walk *w, const char *at)
+{
+    struct sc_buf full = {0};
+    int code = 0;
+    sc_buf_printf(&full, "%s/%s", w->folder, at);
+    DIR *d = full.failed ? NULL : opendir(full.p);
+    sc_buf_clear(&full);
+    for (struct dirent *en; d && code == 0 && (en = readdir(d));) {
+        struct sc_buf path = {0};
+        if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0)
+            continue;
+        if (++w->entries > SC_MAX_FOLDER_FILES)
+            break;
+        sc_buf_printf(&path, "%s%s%s", at, *at ? "/" : "", en->d_name);
+        code = path.failed ? SCRUPLE_EMEMORY : walk_entry(w, dirfd(d), en->d_name, path.p);
+    }
+    if (d)
+        closedir(d);
+    return code;
+}
+
+int sc_walk(const char *folder, sc_visit *visit, void *ctx)
+{
+    struct walk w = {.folder = folder, .visit = visit, .ctx = ctx};
+    int code = push_open(&w, sc_calloc(1, 1));
+    while (code == 0 && w.n > 0) {
+        char *at = w.open[--w.n];
+        code = walk_one(&w, at);
+        free(at);
+    }
+    while (w.n > 0)
+        free(w.open[--w.n]);
+    free(w.open);
+    return code;
 }
 
 /* -------------------------------------------------------------------------------- removing --- */
