@@ -422,6 +422,23 @@ seed("facts", "card", files(("README.md", "---\nlicense: other\nlicense_name: x\
 seed("facts", "card-odd", files(("README.md", "---\nlicense: &x mit\nlanguage: *x\ntags: {a: [b, {c: d}]}\nbase_model: |\n  a\n  b\n---\n", 0)))
 seed("facts", "gguf", files(("model.gguf", small_gguf(), 0)))
 seed("facts", "broken", files(("config.json", "{", 0), ("tokenizer.json", "[", 0), ("README.md", "---\n\t- x: [\n---", 0)))
+
+# --------------------------------------------------------------------------------------- hub
+sha, sha2 = "0123456789abcdef" * 2 + "01234567", "0123456789abcdef" * 4
+siblings = [{"rfilename": "config.json", "size": 600, "blobId": sha},
+            {"rfilename": "sub/model.safetensors", "size": 7 * 10**11, "blobId": sha, "lfs": {"sha256": sha2, "size": 7 * 10**11, "pointerSize": 135}}]
+answer = {"_id": "x", "id": "org/name", "sha": sha, "private": False, "gated": "manual", "disabled": False, "tags": ["a"], "cardData": {"license": "mit"}}
+tree = [{"type": "directory", "oid": sha, "size": 0, "path": "sub"},
+        {"type": "file", "oid": sha, "size": 9, "path": "sub/a.bin", "lfs": {"oid": sha2, "size": 9}, "xetHash": sha2}]
+refs = {"branches": [{"name": "main", "ref": "refs/heads/main"}], "tags": [{"name": "v1"}], "converts": [], "pullRequests": [{"ref": "refs/pr/1"}]}
+for name, text, body in (
+        ("bare", "org/name", {**answer, "siblings": siblings}), ("quant", "org/name:Q4_K_M", {**answer, "siblings": []}),
+        ("hf", "hf://datasets/org/name@refs/pr/1/a/b c", tree), ("web", "https://www.huggingface.co/models/org/name/blob/a%2Fb/x%20y?z#w", refs),
+        ("prefix", "localhost:8080/hub/org/name/tree/refs/convert/parquet", [*tree, *tree]), ("url", "https://example.org/a.gguf?sig=x#y", {"sha": "main"}),
+        ("file", "file:///a%20b", []), ("wrong", "hf://model/org/name", {}), ("page", "https://hf.co/gpt2/commits/main", None),
+        ("scheme", "s3://bucket/key", [1, -2, 1.5e3]), ("legacy", "gpt2@v1.0", {**answer, "siblings": [{}, {"rfilename": "../x"}, {"rfilename": 1, "size": -1}]}),
+        ("odd", "a/b@x..y", {**answer, "sha": sha2, "siblings": {"a": 1}}), ("twice", "~/x", {**answer, "siblings": siblings * 2})):
+    seed("hub", name, text + "\n" + json.dumps(body))
 PY
 
 for folder in fuzz/corpus/*/; do
