@@ -41,7 +41,7 @@ static const struct sc_example fetch_examples[] = {
     {"scruple tree $(scruple fetch -q Qwen/Qwen3-0.6B)", "where they are is printed"},
     {"scruple fetch org/model --dry-run", "what is here, and what would come"},
     {"scruple fetch org/model --include '*.json' --local-dir model", "some files, into a folder"},
-    {"scruple fetch org/model layers.3 lm_head", "only the bytes of these tensors"},
+    {"scruple fetch org/model model.layers.3 lm_head", "only the bytes of these tensors"},
     {NULL, NULL},
 };
 
@@ -72,14 +72,16 @@ static bool matches(const struct sc_words *globs, struct sc_str path)
     return false;
 }
 
-static bool is_wanted(const struct fetch *f, const char *path)
+/* Patterns may be of the path as the repository shows it, or of the whole. */
+static bool is_wanted(const struct fetch *f, const char *path, const char *whole)
 {
     const struct sc_settings *set = &f->c->set;
+    struct sc_str a = sc_strz(path), b = sc_strz(whole);
 
-    if (f->repo->selected ? strcmp(f->repo->selected, path) != 0 : !sc_repo_find(f->repo, path))
+    if (f->repo->selected && strcmp(f->repo->selected, path) != 0)
         return false;
-    return (!set->include.n || matches(&set->include, sc_strz(path))) &&
-           !matches(&set->exclude, sc_strz(path));
+    return (!set->include.n || matches(&set->include, a) || matches(&set->include, b)) &&
+           !matches(&set->exclude, a) && !matches(&set->exclude, b);
 }
 
 static int add_item(struct fetch *f, const struct sc_hub_file *file, struct sc_error *e)
@@ -91,15 +93,17 @@ static int add_item(struct fetch *f, const struct sc_hub_file *file, struct sc_e
 
 static int choose_files(struct fetch *f, struct sc_error *e)
 {
-    const struct sc_hub_listing *l = sc_repo_listing(f->repo);
+    const struct sc_repo *r = f->repo;
     struct sc_quoted q;
 
-    for (size_t i = 0; i < l->n_files; i++)
-        if (is_wanted(f, l->files[i].path))
-            TRY(add_item(f, &l->files[i], e));
+    for (size_t i = 0; i < r->n_files; i++) {
+        const struct sc_hub_file *file = sc_repo_hub_file(r, r->files[i].path);
+        if (file && is_wanted(f, r->files[i].path, file->path))
+            TRY(add_item(f, file, e));
+    }
     if (!f->n)
-        return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: no file matches (it has %zu files)",
-                       sc_quote(&q, sc_strz(f->repo->label)), l->n_files);
+        return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: no file matches (it has %zu)",
+                       sc_quote(&q, sc_strz(r->label)), r->n_files);
     return 0;
 }
 
@@ -162,14 +166,6 @@ static int collect(struct fetch *f, struct pieces *ps, struct sc_error *e)
     return code;
 }
 
-static const struct sc_hub_file *find_listed(const struct sc_hub_listing *l, const char *path)
-{
-    for (size_t i = 0; i < l->n_files; i++)
-        if (!strcmp(l->files[i].path, path))
-            return &l->files[i];
-    return NULL;
-}
-
 /* Neighbours and overlaps become one; a span stays inside its file. */
 static size_t merge(struct sc_span *to, const struct piece *p, size_t n, uint64_t size)
 {
@@ -189,7 +185,7 @@ static size_t merge(struct sc_span *to, const struct piece *p, size_t n, uint64_
 static int add_ranges(struct fetch *f, const struct piece *p, size_t n, struct sc_error *e)
 {
     const char *path = f->model->catalog->files[p->file].path;
-    const struct sc_hub_file *file = find_listed(sc_repo_listing(f->repo), path);
+    const struct sc_hub_file *file = sc_repo_hub_file(f->repo, path);
     struct sc_quoted q;
 
     if (!file)
@@ -453,16 +449,25 @@ static void show(void *ctx, const struct sc_fetch_progress *p)
                                            .what = p->file});
 }
 
+/* Where what the user named is: a folder (maybe one inside the repository), or a file. */
 static void find_folder(struct fetch *f)
 {
-    if (f->filters.n)
+    const struct sc_repo *r = f->repo;
+
+    if (f->filters.n || !r->n_files)
         return;
     if (f->options.local_dir)
         sc_buf_puts(&f->folder, f->options.local_dir);
     else
-        (void)sc_fetch_folder(f->repo, &f->folder);
-    if (f->repo->selected && f->folder.n)
-        sc_buf_printf(&f->folder, "/%s", f->repo->selected);
+        (void)sc_fetch_folder(r, &f->folder);
+    const char *path = r->selected ? r->selected : r->files[0].path;
+    const struct sc_hub_file *file = sc_repo_hub_file(r, path);
+    size_t whole = file ? strlen(file->path) : 0, below = strlen(path);
+    if (whole > below || r->selected) { /* the root is "sub/" of the repository */
+        sc_buf_putc(&f->folder, '/');
+        sc_buf_put(&f->folder, file ? file->path : path,
+                   r->selected ? SC_MAX(whole, below) : whole - below - 1);
+    }
 }
 
 static int open_it(struct fetch *f)
@@ -476,7 +481,6 @@ static int open_it(struct fetch *f)
             return sc_usage_exit(f->c, &e);
         sc_filter_free(filter);
         o.keep_repo = o.names_only = true;
-        f->c->hub.keep_data = true;
         int status = sc_cli_open_with(f->c, f->name, &o, &f->model);
         f->repo = status ? NULL : f->model->repo;
         return status;

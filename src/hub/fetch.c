@@ -497,6 +497,10 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
     };
     if (pthread_mutex_init(&j.lock, NULL) != 0)
         return sc_fail_memory(e);
+    if (pthread_mutex_init(&j.opening, NULL) != 0) {
+        pthread_mutex_destroy(&j.lock);
+        return sc_fail_memory(e);
+    }
     bool moved = sc_fetch_cond(&j.moved) == 0, ended = sc_fetch_cond(&j.ended) == 0;
     int code = moved && ended ? make_tasks(&j, items, n, e) : sc_fail_memory(e);
     if (code == 0)
@@ -506,6 +510,7 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
         pthread_cond_destroy(&j.moved);
     if (ended)
         pthread_cond_destroy(&j.ended);
+    pthread_mutex_destroy(&j.opening);
     pthread_mutex_destroy(&j.lock);
     return code;
 }

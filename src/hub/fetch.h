@@ -41,6 +41,7 @@ struct sc_fetch_job {
     uint64_t total;
     unsigned mode; /* of new files: 0666 less the umask */
 
+    pthread_mutex_t opening; /* files of the repository */
     pthread_mutex_t lock;
     pthread_cond_t moved;  /* a task changed its phase, or all must stop */
     pthread_cond_t ended;  /* no thread is running any more */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_spans: parts of a file, into the cache of ranges.
  *
- * They are read through the repository, which keeps what it reads (keep_data) and knows how to ask
- * for many spans at once: here is only which bytes are missing, and whether they were kept.
+ * They are read through the repository, which knows how to ask for many spans at once: here is only
+ * which bytes are missing, and whether they could be kept.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static size_t announce(struct parts *p, size_t from)
     return SC_MAX(n, from + 1);
 }
 
-static int read_gaps(struct parts *p, struct sc_error *e)
+static int read_gaps(struct parts *p, struct sc_ranges *r, struct sc_error *e)
 {
     for (size_t i = 0; i < p->n;) {
         for (size_t end = announce(p, i); i < end; i++) {
@@ -72,10 +72,28 @@ static int read_gaps(struct parts *p, struct sc_error *e)
                 return sc_fail(e, code, "stopped");
             const struct sc_span *g = &p->gap[i];
             TRY(sc_source_read(p->source, g->off, p->memory, (size_t)g->len, e));
+            sc_ranges_save(r, g->off, p->memory, (size_t)g->len);
             sc_fetch_received(p->job, p->task, g->len);
         }
     }
     return 0;
+}
+
+/* A repository opens and closes for one thread at a time. */
+static int open_source(struct parts *p, struct sc_error *e)
+{
+    pthread_mutex_lock(&p->job->opening);
+    int code = sc_repo_open_file(p->job->repo, p->task->item->file->path, &p->source, e);
+    pthread_mutex_unlock(&p->job->opening);
+    return code;
+}
+
+static void close_source(struct parts *p)
+{
+    pthread_mutex_lock(&p->job->opening);
+    sc_source_close(p->source);
+    pthread_mutex_unlock(&p->job->opening);
+    p->source = NULL;
 }
 
 static int fetch_parts(struct parts *p, struct sc_error *e)
@@ -91,14 +109,14 @@ static int fetch_parts(struct parts *p, struct sc_error *e)
     int code = find_gaps(p, r, e);
     if (code == 0 && p->n) {
         sc_fetch_count(p->job, p->task, sc_fetch_kept(r, p->task->item));
-        code = sc_repo_open_file(p->job->repo, w->path, &p->source, e);
+        code = open_source(p, e);
         if (code == 0)
-            code = read_gaps(p, e);
-        sc_source_close(p->source);
-        p->source = NULL;
+            code = read_gaps(p, r, e);
+        close_source(p);
         sc_ranges_refresh(r);
         uint64_t kept = sc_fetch_kept(r, p->task->item);
-        if (code == 0 && kept < p->task->item->want)
+        /* A small file that is complete now has moved into the shared cache. */
+        if (code == 0 && kept < p->task->item->want && !sc_fetch_has_blob(env, p->job->listing, w))
             code = sc_fetch_disk_error(env, sc_ranges_path(r), sc_ranges_error(r),
                                        p->task->item->want - kept, e);
     }

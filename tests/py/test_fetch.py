@@ -278,7 +278,7 @@ class Words(Case):
 
 class Parts(Case):
     def test_exactly_the_bytes_of_the_tensors(self):
-        self.fetch(REPO, "layers.0", "lm_head.weight")
+        self.fetch(REPO, "model.layers.0", "lm_head.weight")
         first, last = PLACES["model.layers.0.q.weight"][0], PLACES["model.layers.0.k.weight"][1]
         asked = self.hub.ranges("model.safetensors")
         data = sorted(r for r in asked if r[0] > 0)
@@ -296,7 +296,7 @@ class Parts(Case):
         done = self.fetch(REPO, "lm_head")
         self.assertEqual(self.hub.log(), [])
         self.assertIn("everything is here", done.stderr)
-        self.fetch(REPO, "lm_head", "layers.1")
+        self.fetch(REPO, "lm_head", "model.layers.1")
         covered = sum(b - a + 1 for a, b in self.hub.ranges("model.safetensors"))
         self.assertEqual(covered, 3 * MEGA // 2)
 
