@@ -58,6 +58,7 @@ struct sc_settings {
     uint64_t depth;
     const char *output, *revision, *token;
     bool offline, dry_run;
+    bool repair, only_ranges, only_listings, all, yes; /* cache */
     const char *local_dir;
     uint64_t threads;  /* 0: as many as are good */
     uint64_t progress; /* enum sc_progress_when */
@@ -115,8 +116,8 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
-extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_fetch, sc_cmd_formats,
-    sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_fetch, sc_cmd_cache,
+    sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

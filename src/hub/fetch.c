@@ -3,7 +3,7 @@
  *
  *   main thread       what is here, room, progress ten times a second, cancelling
  *   file threads      `parallel` of them: one large file each, verified while it arrives
- *   small thread      up to 32 small files on their way at once
+ *   small threads     four, with up to eight small files each on their way
  *
  * Owns: which task is next, locks against other processes, the first error. A file that another
  * process fetches is put back until the others are done, so several processes share the work; what
@@ -431,11 +431,11 @@ static void run_all(struct sc_fetch_job *j)
 {
     static void *(*const runs[])(void *) = {sc_fetch_files, sc_fetch_smalls, sc_fetch_parts};
     size_t parallel = SC_MIN(j->o->parallel ? j->o->parallel : PARALLEL, PARALLEL_MAX), n = 0;
-    struct start starts[2 * PARALLEL_MAX + 1];
-    pthread_t threads[2 * PARALLEL_MAX + 1];
+    struct start starts[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
+    pthread_t threads[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
 
     for (size_t kind = 0; kind < SC_COUNT(runs); kind++) {
-        size_t most = kind == SC_FETCH_SMALLS ? 1 : parallel;
+        size_t most = kind == SC_FETCH_SMALLS ? SC_FETCH_PUMPS : parallel;
         size_t want = SC_MIN(count_tasks(j, (enum sc_fetch_kind)kind), most);
         for (size_t i = 0; i < want; i++) {
             if (start_thread(j, &starts[n], runs[kind], &threads[n]) == 0) {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_small: files of at most 1 MiB, up to 32 of them on their way at once.
  *
- * A repository can have ten thousand of them, and then only round trips count. One thread hands
- * requests over, checks what came back and puts it in place; each file is in memory as a whole.
+ * A repository can have ten thousand of them, and then only round trips count, and how long a disk
+ * takes to say that a file is safe. A thread has eight requests out, checks what comes back and
+ * puts it in place; there are four, because they wait for the disk more than for the network. Each
+ * file is in memory as a whole.
  *
  * Locks: no file is waited for while another one is locked by us, so two processes that come from
  * opposite ends cannot wait for each other.

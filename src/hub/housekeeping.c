@@ -423,9 +423,9 @@ static void advance(struct verify *v, uint64_t n)
 }
 
 static void tell(struct verify *v, const char *id, const char *path, uint8_t severity,
-                 const char *what)
+                 const char *what, bool repaired)
 {
-    struct sc_kept_problem p = {id, path, what, severity};
+    struct sc_kept_problem p = {id, path, what, severity, repaired};
     v->problems++;
     v->tell(v->ctx, &p);
 }
@@ -470,9 +470,8 @@ static int verify_blob(struct verify *v, const char *path, const char *name)
     if (code < 0 || strcmp(hex, name) == 0)
         return code;
     tell(v, "cache.corrupt-blob", path, 2,
-         unreadable ? "the blob cannot be read" : "the content is not what its name promises");
-    if (v->repair && !unreadable)
-        unlink(path);
+         unreadable ? "the blob cannot be read" : "the content is not what its name promises",
+         v->repair && !unreadable && unlink(path) == 0);
     return 0;
 }
 
@@ -484,9 +483,8 @@ static bool is_leftover(const char *name, const struct stat *st)
 
 static void tell_leftover(struct verify *v, const char *path)
 {
-    tell(v, "cache.leftover", path, 1, "a download left it behind more than a day ago");
-    if (v->repair)
-        sc_remove_tree(path);
+    tell(v, "cache.leftover", path, 1, "a download left it behind more than a day ago",
+         v->repair && sc_remove_tree(path));
 }
 
 static int visit_blob(void *ctx, const char *path, int dir, const char *name, const struct stat *st)
@@ -514,9 +512,8 @@ static int visit_link(void *ctx, const char *path, int dir, const char *name, co
     char *full = join(v->folder, path, NULL);
     if (!full)
         return sc_fail_memory(v->e);
-    tell(v, "cache.broken-link", full, 1, "the link leads to nothing");
-    if (v->repair)
-        unlinkat(dir, name, 0);
+    tell(v, "cache.broken-link", full, 1, "the link leads to nothing",
+         v->repair && unlinkat(dir, name, 0) == 0);
     free(full);
     return 0;
 }
@@ -532,11 +529,9 @@ static int visit_ref(void *ctx, const char *path, int dir, const char *name, con
     char *text = sc_read_file(full, 256, &n);
     if (text)
         text[strcspn(text, " \t\r\n")] = '\0';
-    if (!text || !sc_hub_is_hex(text, 40)) {
-        tell(v, "cache.broken-ref", full, 1, "the file does not name a commit");
-        if (v->repair)
-            unlinkat(dir, name, 0);
-    }
+    if (!text || !sc_hub_is_hex(text, 40))
+        tell(v, "cache.broken-ref", full, 1, "the file does not name a commit",
+             v->repair && unlinkat(dir, name, 0) == 0);
     free(text);
     free(full);
     return 0;
@@ -575,16 +570,12 @@ static int verify_range(struct verify *v, const char *folder)
         lost = sc_ranges_check(r, &junk, range_was_read, v);
         left = sc_ranges_have(r, 0, sc_ranges_size(r));
     }
-    if (is_cancelled(v) == 0 && (!r || lost || junk)) {
+    if (is_cancelled(v) == 0 && (!r || lost || junk))
         tell(v, "cache.corrupt-range", folder, 1,
              !r     ? "the log of what is kept is missing or damaged; nothing of it is used"
              : lost ? "parts do not fit their checksums; they are not used"
-                    : "the log of what is kept has damaged records; they are not used");
-        if (v->repair && left == 0)
-            sc_remove_tree(folder);
-        else if (v->repair)
-            sc_ranges_rewrite(r);
-    }
+                    : "the log of what is kept has damaged records; they are not used",
+             v->repair && (left == 0 ? sc_remove_tree(folder) : sc_ranges_rewrite(r)));
     sc_ranges_close(r);
     return is_cancelled(v);
 }
@@ -596,9 +587,8 @@ static void verify_listing(struct verify *v, const char *path)
         sc_hub_listing_clear(&l);
         return;
     }
-    tell(v, "cache.corrupt-listing", path, 1, "the listing is damaged; it is not used");
-    if (v->repair)
-        unlink(path);
+    tell(v, "cache.corrupt-listing", path, 1, "the listing is damaged; it is not used",
+         v->repair && unlink(path) == 0);
 }
 
 static int verify_one(struct verify *v, const struct sc_kept *k, const char *root)
@@ -652,6 +642,7 @@ static int verify_all(struct verify *v, const struct sc_kept_list *l, const char
     for (size_t i = 0; i < l->n; i++)
         if (!id || sc_kept_matches(&l->items[i], id))
             v->total = sc_add_up(v->total, l->items[i].bytes);
+    advance(v, 0);
     for (size_t i = 0; i < l->n; i++) {
         const struct sc_kept *k = &l->items[i];
         if (id && !sc_kept_matches(k, id))

@@ -204,4 +204,53 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
 /* The folder of the shared cache where the files of this commit are, once they are fetched. */
 bool sc_fetch_folder(const struct sc_repo *r, struct sc_buf *path);
 
+/* ---------------------------------------------------------------------------- housekeeping --- */
+/* What is in the caches. */
+enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };
+struct sc_kept {
+    uint8_t kind;     /* enum sc_kept_kind */
+    uint8_t type;     /* enum sc_repo_type, where it is known */
+    const char *id;   /* "org/name"; ranges: the first name it was fetched under, or the key */
+    const char *key;  /* ranges and listings: file name; repositories: folder name */
+    const char *refs; /* repositories: "main, refs/pr/1" */
+    size_t revisions, files; /* snapshots; blobs */
+    uint64_t bytes;          /* on disk (allocated, each blob once) */
+    uint64_t total;          /* ranges: size of the object */
+    uint64_t used;           /* unix time of the last use that shows */
+    size_t tier;             /* 0: the cache itself, else 1 + the number of the tier */
+    bool writable;           /* false: in a read-only tier */
+};
+struct sc_kept_list {
+    struct sc_kept *items;
+    size_t n, cap;
+    uint64_t bytes;
+    struct sc_arena arena;
+};
+int sc_kept_look(const struct sc_hub_env *env, struct sc_kept_list *out, struct sc_error *e);
+void sc_kept_clear(struct sc_kept_list *l);
+/* Is it meant by "org/name", "datasets/org/name", or the first 6 or more characters of a key? The
+ * listings and parts of files of a repository are meant by its id, too. */
+bool sc_kept_matches(const struct sc_kept *k, const char *id);
+/* How many bytes at the start of a part's id are the repository's. */
+size_t sc_kept_repo_length(const char *id);
+/* One thing that is wrong in a cache. */
+struct sc_kept_problem {
+    const char *id;   /* "cache.corrupt-blob", "cache.broken-link", "cache.broken-ref",
+                         "cache.corrupt-range", "cache.corrupt-listing", "cache.leftover" */
+    const char *path; /* where */
+    const char *what; /* one sentence */
+    uint8_t severity; /* 1 warning, 2 error */
+    bool repaired;    /* it is gone now */
+};
+/* Hashes every blob, checks every link, every range and listing. Calls `tell` for each problem and
+ * `progress` (may be NULL) while hashing. `repair` removes what is broken, so that it is fetched
+ * again. `id` NULL: everything. Returns how many problems, or a negative code (interrupted). */
+int sc_kept_verify(const struct sc_hub_env *env, const char *id, bool repair,
+                   const _Atomic int *cancel,
+                   void (*tell)(void *ctx, const struct sc_kept_problem *p),
+                   void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+                   struct sc_error *e);
+/* Removes one (never anything outside the caches, never a read-only tier's). */
+int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e);
+
 #endif

@@ -86,13 +86,12 @@ static char *folder_of(const char *path)
 
 bool sc_make_cache(const char *root)
 {
-    if (is_folder(root))
-        return true;
+    struct sc_buf tag = {0};
+    struct stat st;
     if (!sc_make_folders(root))
         return false;
-    struct sc_buf tag = {0};
     sc_buf_printf(&tag, "%s/CACHEDIR.TAG", root);
-    if (!tag.failed)
+    if (!tag.failed && lstat(tag.p, &st) != 0 && errno == ENOENT)
         sc_write_file(tag.p, cache_tag, sizeof cache_tag - 1, 0666);
     sc_buf_clear(&tag);
     return true;
