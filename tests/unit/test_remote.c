@@ -21,7 +21,7 @@ static struct sc_http *engine(void)
 {
     struct sc_http *h = NULL;
     struct sc_error e;
-    struct sc_http_options o = {.tries = 1, .token = "hf_secret"};
+    struct sc_http_options o = {.tries = 1, .retry_ms = 1, .token = "hf_secret"};
     o.token_origin = "http://127.0.0.1:1";
     if (sc_http_start(&o, &h, &e) < 0) {
         fprintf(stderr, "no engine: %s\n", e.text);
