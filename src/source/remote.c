@@ -251,7 +251,8 @@ static int read_straight(struct sc_remote *r, uint64_t off, uint8_t *dst, uint64
             uint64_t most = r->route == ROUTE_UNKNOWN && started == 0 ? STRAIGHT : PART;
             uint64_t n = SC_MIN(most, len - started);
             struct extent *x = &part[(head + flying++) % PARTS];
-            *x = (struct extent){.off = off + started, .len = n, .bytes = dst + started};
+            *x = (struct extent){.off = off + started, .len = n};
+            x->bytes = dst + started;
             sc_remote_start(r, x);
             started += n;
         }
