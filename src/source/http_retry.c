@@ -203,8 +203,9 @@ static enum verdict explain(struct sc_http_job *j, CURLcode code)
         sc_fail(e, SCRUPLE_ENETWORK, "%s: this host cannot be found; is there a network?", origin);
         return AGAIN_ONCE;
     case CURLE_COULDNT_CONNECT:
-        sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection: the host is not there or refuses it",
-                origin);
+        sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection: the host is not there or refuses it%s%s",
+                origin, proxy_of(j) ? "; the proxy that is set is " : "",
+                proxy_of(j) ? sc_http_safe_url(&q, proxy_of(j)) : "");
         return AGAIN;
     case CURLE_OPERATION_TIMEDOUT:
         sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection within %u s", origin,
