@@ -25,19 +25,17 @@ struct handle {
 
 /* ------------------------------------------------------------------------- keeping, freeing --- */
 
-static struct extent *next_fresh(struct sc_remote *r)
-{
-    for (size_t i = 0; r->n_fresh > 0 && i < r->n_extents; i++)
-        if (r->extents[i]->fresh)
-            return r->extents[i];
-    return NULL;
-}
-
 /* Offer to the store what came over the wire; the lock is held, but not meanwhile. */
 static void save_fresh(struct sc_remote *r)
 {
-    struct extent *x;
-    while ((x = next_fresh(r)) != NULL) {
+    uint64_t at = 0;
+    while (r->n_fresh > 0) {
+        struct extent *x = sc_remote_next_fresh(r, at);
+        if (!x) { /* it came meanwhile, in front of us */
+            at = 0;
+            continue;
+        }
+        at = x->off + x->len;
         x->fresh = false;
         r->n_fresh--;
         x->refs++;
