@@ -19,13 +19,17 @@ enum { STACK_BYTES = 512 << 10 };
 
 /* --------------------------------------------------------------------------------- options --- */
 
-static int copy_option(const char **to, const char *from, struct sc_error *e)
+/* *to becomes a copy that lives as long as the engine. */
+static int copy_option(struct sc_http *h, const char **to, const char *from, struct sc_error *e)
 {
     *to = NULL;
     if (!from)
         return 0;
-    *to = sc_http_copy(sc_strz(from));
-    return *to ? 0 : sc_fail_memory(e);
+    char *copy = sc_http_copy(sc_strz(from));
+    if (!copy)
+        return sc_fail_memory(e);
+    *to = h->owned[h->n_owned++] = copy;
+    return 0;
 }
 
 static int check_token(const char *token, struct sc_error *e)
@@ -56,7 +60,7 @@ static int take_ca(struct sc_http *h, const char *path, struct sc_error *e)
     struct stat st;
     if (!path)
         path = ca_from_environment(&h->ca_from);
-    TRY(copy_option(&h->o.ca_bundle, path, e));
+    TRY(copy_option(h, &h->o.ca_bundle, path, e));
     h->ca_is_folder = path && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
     return 0;
 }
@@ -82,8 +86,8 @@ static int take_options(struct sc_http *h, const struct sc_http_options *o, stru
     h->o.tries = o->tries ? o->tries : 5;
     h->o.retry_ms = o->retry_ms ? o->retry_ms : 500;
     TRY(check_token(o->token, e));
-    TRY(copy_option(&h->o.user_agent, o->user_agent ? o->user_agent : USER_AGENT, e));
-    TRY(copy_option(&h->o.token, o->token && o->token[0] ? o->token : NULL, e));
+    TRY(copy_option(h, &h->o.user_agent, o->user_agent ? o->user_agent : USER_AGENT, e));
+    TRY(copy_option(h, &h->o.token, o->token && o->token[0] ? o->token : NULL, e));
     TRY(take_ca(h, o->ca_bundle, e));
     if (o->token_origin)
         TRY(sc_http_place_parse(NULL, o->token_origin, &h->token_place, e));
@@ -139,9 +143,8 @@ static void free_engine(struct sc_http *h)
         free(o);
     }
     free(h->spare);
-    free((void *)(uintptr_t)h->o.user_agent);
-    free((void *)(uintptr_t)h->o.token);
-    free((void *)(uintptr_t)h->o.ca_bundle);
+    for (unsigned i = 0; i < h->n_owned; i++)
+        free(h->owned[i]);
     sc_http_place_clear(&h->token_place);
     pthread_mutex_destroy(&h->lock);
     free(h);

@@ -78,6 +78,7 @@ struct sc_http_reply {
     unsigned hops;    /* redirects followed */
 };
 
+/* Zero-initialise; may be submitted again after it is done. */
 struct sc_http_request {
     /* Asked. Everything pointed to must stay until the request is done. */
     const char *url;    /* http:// or https:// */
@@ -120,10 +121,11 @@ int sc_http_submit(struct sc_http *h, struct sc_http_request *q,
                    struct sc_error *e);
 /* Until it is done. 0: an answer came and, if its status is 2xx, the body is complete and was
  * handed over; look at reply.status, for 404 is an answer too. Negative: no answer, or none that
- * can be used, and e says why (SCRUPLE_ENETWORK, EIO, ELIMIT, EINTERRUPTED, EMEMORY). A ranged
- * request for which the server sends the whole object is served from its beginning when
- * offset + length <= 1 MiB, else refused: "ignores byte ranges". Several threads may wait for one
- * request. */
+ * can be used, and e says why (SCRUPLE_ENETWORK, EIO, ELIMIT, EINTERRUPTED, EMEMORY, EUSAGE for a
+ * URL that cannot be asked). A status that stays transient (408, 429, 5xx) to the last try is such
+ * a failure; reply.status then tells it. A ranged request for which the server sends the whole
+ * object is served from its beginning when offset + length <= 1 MiB, else refused: "ignores byte
+ * ranges". Several threads may wait for one request. */
 int sc_http_wait(struct sc_http *h, struct sc_http_request *q, struct sc_error *e);
 bool sc_http_is_done(struct sc_http *h, struct sc_http_request *q);
 /* Stop it if it is still going on, wait for that, free what it owns. */

@@ -47,6 +47,7 @@ static size_t on_body(char *p, size_t size, size_t count, void *ctx)
 #if LIBCURL_VERSION_NUM >= 0x075000
 /* The connection stands, and the request goes out; libcurl may do so twice when the first was on a
  * connection that the server had closed meanwhile. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static int on_request(void *ctx, char *remote, char *local, int remote_port, int local_port)
 {
     struct sc_http_job *j = ctx;

@@ -276,7 +276,8 @@ static bool iso_date(struct sc_str s, uint64_t *unix_time)
     if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
         second > 60)
         return false;
-    *unix_time = (uint64_t)days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *unix_time = (uint64_t)days(year, month, day) * 86400 + (uint64_t)hour * 3600 +
+                 (uint64_t)minute * 60 + second;
     return true;
 }
 

@@ -119,7 +119,9 @@ struct sc_http_job {
 
 struct sc_http {
     const struct sc_curl *c;
-    struct sc_http_options o; /* strings owned, defaults filled in */
+    struct sc_http_options o; /* defaults filled in */
+    char *owned[3];           /* its strings */
+    unsigned n_owned;
     struct sc_http_place token_place;
     const char *ca_from; /* name of the variable that gave ca_bundle; NULL: an option */
     bool ca_is_folder;
@@ -143,8 +145,8 @@ struct sc_http {
 };
 
 /* -------------------------------------------------------------------------------- engine --- */
-void *sc_http_thread(void *h);
-uint64_t sc_http_now(void); /* ms, monotonic */
+void *sc_http_thread(void *ctx); /* the engine */
+uint64_t sc_http_now(void);      /* ms, monotonic */
 void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front);
 void sc_http_list_drop(struct sc_http_job *j);
 /* The job is done: callback, waiters. j must not be used any more. */

@@ -10,8 +10,9 @@
 
 const char *sc_http_safe_url(struct sc_quoted *q, const char *url)
 {
+    url = url ? url : "";
     const char *scheme = strstr(url, "://");
-    struct sc_buf b = {.max = 2 * SC_HTTP_MAX_URL};
+    struct sc_buf b = {.max = (size_t)2 * SC_HTTP_MAX_URL};
     const size_t n = strcspn(url, "?#");
     const char *host = scheme && (size_t)(scheme - url) < n ? scheme + 3 : url;
     const size_t host_n = strcspn(host, "/?#");
@@ -31,10 +32,9 @@ const char *sc_http_safe_url(struct sc_quoted *q, const char *url)
 /* Names and addresses that never leave this machine. */
 static bool is_loopback(const char *host)
 {
-    unsigned a, b, c, d;
-    char more;
+    const bool is_number = host[strspn(host, "0123456789.")] == '\0'; /* four parts, by libcurl */
     return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-           (sscanf(host, "%3u.%3u.%3u.%3u%c", &a, &b, &c, &d, &more) == 4 && a == 127);
+           (is_number && strncmp(host, "127.", 4) == 0);
 }
 
 static void lower(char *s)

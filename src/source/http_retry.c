@@ -302,9 +302,14 @@ static void refuse(struct sc_http_job *j, uint64_t seconds)
     struct sc_http_origin *o = j->origin;
     const bool token = j->q->reply.token_sent;
 
-    sc_fail(&j->error, SCRUPLE_ENETWORK,
-            "rate limited by %s: the limit renews in %" PRIu64 " s; try again then%s", o->name,
-            seconds, token ? "" : ", or set HF_TOKEN: with an account the limit is higher");
+    if (j->a.status == 429)
+        sc_fail(&j->error, SCRUPLE_ENETWORK,
+                "rate limited by %s: the limit renews in %" PRIu64 " s; try again then%s", o->name,
+                seconds, token ? "" : ", or set HF_TOKEN: with an account the limit is higher");
+    else
+        sc_fail(&j->error, SCRUPLE_ENETWORK,
+                "%s answers %d (%s) and asks to come back in %" PRIu64 " s; try again then",
+                o->name, j->a.status, sc_http_status_text(j->a.status), seconds);
     while (o->queue.first) {
         struct sc_http_job *other = o->queue.first;
         other->error = j->error;
