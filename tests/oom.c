@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 static atomic_uint_fast64_t count, failed;
-static uint64_t first_bad = UINT64_MAX, last_bad; /* none: first > last */
+static atomic_uint_fast64_t first_bad = UINT64_MAX, last_bad; /* none: first > last */
 
 static bool fails(void)
 {
@@ -51,8 +51,8 @@ static void restart(uint64_t first, uint64_t last)
     /* Blocks of the hooks come from the true malloc, so hooking late or never does no harm. */
     json_set_alloc_funcs(__wrap_malloc, free);
     libdeflate_set_memory_allocator(__wrap_malloc, free);
-    first_bad = first;
-    last_bad = last;
+    atomic_store(&first_bad, first);
+    atomic_store(&last_bad, last);
     atomic_store(&count, 0);
     atomic_store(&failed, 0);
 }

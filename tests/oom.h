@@ -18,7 +18,8 @@
  *         CHECK(code == SCRUPLE_EMEMORY || ...);
  *     }
  *
- * Counting is atomic, so the code under test may have threads; arming may not race with them.
+ * All of it is atomic, so the code under test may have threads; those that run while the numbers
+ * are set see the old ones or the new.
  */
 #ifndef SC_TEST_OOM_H
 #define SC_TEST_OOM_H

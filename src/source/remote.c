@@ -25,19 +25,17 @@ struct handle {
 
 /* ------------------------------------------------------------------------- keeping, freeing --- */
 
-static struct extent *next_fresh(struct sc_remote *r)
-{
-    for (size_t i = 0; r->n_fresh > 0 && i < r->n_extents; i++)
-        if (r->extents[i]->fresh)
-            return r->extents[i];
-    return NULL;
-}
-
 /* Offer to the store what came over the wire; the lock is held, but not meanwhile. */
 static void save_fresh(struct sc_remote *r)
 {
-    struct extent *x;
-    while ((x = next_fresh(r)) != NULL) {
+    uint64_t at = 0;
+    while (r->n_fresh > 0) {
+        struct extent *x = sc_remote_next_fresh(r, at);
+        if (!x) { /* it came meanwhile, in front of us */
+            at = 0;
+            continue;
+        }
+        at = x->off + x->len;
         x->fresh = false;
         r->n_fresh--;
         x->refs++;
@@ -251,7 +249,8 @@ static int read_straight(struct sc_remote *r, uint64_t off, uint8_t *dst, uint64
             uint64_t most = r->route == ROUTE_UNKNOWN && started == 0 ? STRAIGHT : PART;
             uint64_t n = SC_MIN(most, len - started);
             struct extent *x = &part[(head + flying++) % PARTS];
-            *x = (struct extent){.off = off + started, .len = n, .bytes = dst + started};
+            *x = (struct extent){.off = off + started, .len = n};
+            x->bytes = dst + started;
             sc_remote_start(r, x);
             started += n;
         }

@@ -33,6 +33,14 @@ struct extent *sc_remote_find(const struct sc_remote *r, uint64_t off, uint64_t 
     return NULL;
 }
 
+struct extent *sc_remote_next_fresh(const struct sc_remote *r, uint64_t off)
+{
+    for (size_t i = position(r, off); i < r->n_extents; i++)
+        if (r->extents[i]->fresh)
+            return r->extents[i];
+    return NULL;
+}
+
 static uint64_t cost_of(const struct extent *x)
 {
     return x->len + EXTENT_FIXED;

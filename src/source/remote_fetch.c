@@ -93,7 +93,7 @@ static bool is_good(const struct sc_remote *r, struct fetch *f)
     uint64_t want = f->x->len;
     if (r->size == UINT64_MAX) /* a total that is not said is dealt with when opening */
         want = reply->total == UINT64_MAX ? received(f) : SC_MIN(want, reply->total);
-    f->changed = received(f) != want;
+    f->changed = received(f) != want; /* a whole file of another length */
     return !f->changed;
 }
 
@@ -245,8 +245,10 @@ static void on_done(void *ctx, struct sc_http_request *q)
 static int take_whole(void *ctx, const uint8_t *p, size_t n)
 {
     struct fetch *f = ctx;
-    if (n > f->x->len - f->got)
+    if (n > f->x->len - f->got) {
+        f->changed = true;
         return SCRUPLE_EIO;
+    }
     memcpy(f->x->bytes + f->got, p, n);
     f->got += n;
     return 0;

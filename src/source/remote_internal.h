@@ -117,6 +117,8 @@ struct sc_remote {
 /* The extent that holds `off`, or NULL; *gap is then where the next one begins (UINT64_MAX: there
  * is none). */
 struct extent *sc_remote_find(const struct sc_remote *r, uint64_t off, uint64_t *gap);
+/* The first one that ends behind `off` and has not been offered to the store; NULL: none. */
+struct extent *sc_remote_next_fresh(const struct sc_remote *r, uint64_t off);
 /* A new listed one; it must not overlap others. NULL: no memory. */
 struct extent *sc_remote_add_extent(struct sc_remote *r, uint64_t off, uint64_t len);
 /* The list lets go of it. */

@@ -36,6 +36,15 @@ struct range_seen {
     int status;        /* that was answered */
 };
 
+struct range_server;
+
+struct range_connection {
+    struct range_server *s;
+    int fd;
+    bool cdn;
+    pthread_t thread;
+};
+
 struct range_server {
     /* What it does. */
     uint64_t size;
@@ -56,18 +65,13 @@ struct range_server {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int listener[2], port[2];
-    pthread_t acceptor[2], thread[RANGE_CONNECTIONS];
-    int fd[RANGE_CONNECTIONS];
-    size_t n_threads;
+    pthread_t acceptor[2];
+    struct range_connection connection[RANGE_CONNECTIONS];
+    size_t n_connections;
     bool stopping;
-    uint8_t *pattern; /* two periods */
 };
 
-struct range_connection {
-    struct range_server *s;
-    int fd;
-    bool cdn;
-};
+static uint8_t *range_pattern; /* two periods; made once */
 
 static void range_lock(struct range_server *s)
 {
@@ -93,11 +97,11 @@ static bool range_send(int fd, const void *p, size_t n)
     return true;
 }
 
-static bool range_send_body(struct range_server *s, int fd, uint64_t off, uint64_t len)
+static bool range_send_body(int fd, uint64_t off, uint64_t len)
 {
     while (len > 0) {
         size_t n = len < RANGE_PERIOD ? (size_t)len : RANGE_PERIOD;
-        if (!range_send(fd, s->pattern + off % RANGE_PERIOD, n))
+        if (!range_send(fd, range_pattern + off % RANGE_PERIOD, n))
             return false;
         off += n;
         len -= n;
@@ -218,29 +222,25 @@ static void *range_serve(void *ctx)
             pthread_cond_wait(&s->changed, &s->lock);
         range_unlock(s);
         if (!range_send(c->fd, plan.head, strlen(plan.head)) ||
-            !range_send_body(s, c->fd, plan.off, plan.len) || plan.closes)
+            !range_send_body(c->fd, plan.off, plan.len) || plan.closes)
             break;
     }
     shutdown(c->fd, SHUT_RDWR);
-    free(c);
     return NULL;
 }
 
 static void range_adopt(struct range_server *s, int fd, bool cdn)
 {
     int on = 1;
-    struct range_connection *c = malloc(sizeof *c);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     range_lock(s);
-    if (!c || s->stopping || s->n_threads == RANGE_CONNECTIONS) {
-        free(c);
+    if (s->stopping || s->n_connections == RANGE_CONNECTIONS) {
         close(fd);
     } else {
-        *c = (struct range_connection){s, fd, cdn};
-        s->fd[s->n_threads] = fd;
-        if (pthread_create(&s->thread[s->n_threads], NULL, range_serve, c) != 0)
+        struct range_connection *c = &s->connection[s->n_connections++];
+        *c = (struct range_connection){.s = s, .fd = fd, .cdn = cdn};
+        if (pthread_create(&c->thread, NULL, range_serve, c) != 0)
             abort();
-        s->n_threads++;
     }
     range_unlock(s);
 }
@@ -266,10 +266,15 @@ static void *range_accept(void *ctx)
 static struct range_server *range_start(uint64_t size)
 {
     struct range_server *s = calloc(1, sizeof *s);
-    if (!s || !(s->pattern = malloc(2 * RANGE_PERIOD)))
+    if (!s)
         abort();
-    fill_pattern(s->pattern, 0, RANGE_PERIOD);
-    memcpy(s->pattern + RANGE_PERIOD, s->pattern, RANGE_PERIOD);
+    if (!range_pattern) {
+        range_pattern = malloc(2 * RANGE_PERIOD);
+        if (!range_pattern)
+            abort();
+        fill_pattern(range_pattern, 0, RANGE_PERIOD);
+        memcpy(range_pattern + RANGE_PERIOD, range_pattern, RANGE_PERIOD);
+    }
     s->size = size;
     s->etag = "e1";
     s->expires_in = 3600;
@@ -298,21 +303,20 @@ static void range_stop(struct range_server *s)
 {
     range_lock(s);
     s->stopping = true;
-    for (size_t i = 0; i < s->n_threads; i++)
-        shutdown(s->fd[i], SHUT_RDWR);
+    for (size_t i = 0; i < s->n_connections; i++)
+        shutdown(s->connection[i].fd, SHUT_RDWR);
     range_unlock(s);
     for (int i = 0; i < 2; i++) {
         shutdown(s->listener[i], SHUT_RDWR);
         pthread_join(s->acceptor[i], NULL);
         close(s->listener[i]);
     }
-    for (size_t i = 0; i < s->n_threads; i++) {
-        pthread_join(s->thread[i], NULL);
-        close(s->fd[i]);
+    for (size_t i = 0; i < s->n_connections; i++) {
+        pthread_join(s->connection[i].thread, NULL);
+        close(s->connection[i].fd);
     }
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
-    free(s->pattern);
     free(s);
 }
 

@@ -21,7 +21,7 @@ static struct sc_http *engine(void)
 {
     struct sc_http *h = NULL;
     struct sc_error e;
-    struct sc_http_options o = {.tries = 1, .token = "hf_secret"};
+    struct sc_http_options o = {.tries = 1, .retry_ms = 1, .token = "hf_secret"};
     o.token_origin = "http://127.0.0.1:1";
     if (sc_http_start(&o, &h, &e) < 0) {
         fprintf(stderr, "no engine: %s\n", e.text);
@@ -629,6 +629,21 @@ TEST(what_came_is_kept_once)
     CHECK_U64(k.saves, 2);
 }
 
+TEST(many_announced_spans_are_kept)
+{
+    struct kept k = {0};
+    struct world w = stored_world(&k, true);
+    struct sc_span spans[30];
+    for (uint64_t i = 0; i < 30; i++)
+        spans[i] = SPAN(i * 100 * KIB, 1024 * (1 + i % 3));
+    sc_source_prefetch(w.f, spans, 30);
+    for (uint64_t i = 30; i-- > 0;)
+        CHECK(reads_well(w.f, spans[i].off, (size_t)spans[i].len));
+    world_end(&w);
+    CHECK_U64(k.saves, 30);
+    CHECK_U64(k.saved, 60 * KIB);
+}
+
 TEST(a_span_that_is_partly_stored_asks_for_the_rest)
 {
     struct kept k = {0};
@@ -709,6 +724,23 @@ TEST(another_size_is_noticed)
     CHECK_ERR(SCRUPLE_EIO, read_code(w.f, 10 * MIB, 10, &e));
     CHECK(strncmp(e.text, "org/model/file: was changed while being read", 44) == 0);
     world_end(&w);
+}
+
+/* Where nobody says how long it is, one that is shorter looks like a connection that broke. */
+TEST(a_small_file_of_another_length_is_noticed)
+{
+    for (int longer = 0; longer < 2; longer++) {
+        struct world w = world(100 * KIB);
+        struct sc_error e;
+        range_lock(w.s);
+        w.s->no_ranges = w.s->no_length = true;
+        w.s->size = longer ? 101 * KIB : 99 * KIB;
+        range_unlock(w.s);
+        CHECK_ERR(longer ? SCRUPLE_EIO : SCRUPLE_ENETWORK, read_code(w.f, 0, 10, &e));
+        CHECK(strncmp(e.text, "org/model/file: ", 16) == 0);
+        CHECK(!longer || strstr(e.text, "was changed while being read") != NULL);
+        world_end(&w);
+    }
 }
 
 TEST(what_the_caller_expects_holds_from_the_beginning)
