@@ -443,6 +443,37 @@ seed("facts", "card", files(("README.md", "---\nlicense: other\nlicense_name: x\
 seed("facts", "card-odd", files(("README.md", "---\nlicense: &x mit\nlanguage: *x\ntags: {a: [b, {c: d}]}\nbase_model: |\n  a\n  b\n---\n", 0)))
 seed("facts", "gguf", files(("model.gguf", small_gguf(), 0)))
 seed("facts", "broken", files(("config.json", "{", 0), ("tokenizer.json", "[", 0), ("README.md", "---\n\t- x: [\n---", 0)))
+
+# ------------------------------------------------------------------------------ HTTP headers
+for name, lines in (
+        ("file", ("HTTP/1.1 206 Partial Content", "Content-Range: bytes 0-99/1234", "Content-Length: 100",
+                  'ETag: W/"abc"', "Content-Encoding: identity", "Content-Type: text/plain")),
+        ("hub", ("HTTP/1.1 103 Early Hints", "HTTP/2 302 ", 'X-Linked-Etag: "sha"', "X-Linked-Size: 1234",
+                 "X-Repo-Commit: c", "X-Xet-Hash: h", "Location: ../x?Expires=1700000000&Signature=s#f")),
+        ("pages", ("HTTP/2 200", 'Link: </a>; rel="prev", <https://hub.example/b?cursor=c>; title="x,>\\""; rel="last next"',
+                   'RateLimit: "api";r=0;t=123', "X-HF-Warning: topic; text")),
+        ("slow", ("HTTP/1.1 429 Slow", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "X-Request-Id: r")),
+        ("dates", ("HTTP/1.1 503 No", "Retry-After: Sunday, 06-Nov-94 08:49:37 GMT", "X: Sun Nov  6 08:49:37 1994")),
+        ("error", ("HTTP/1.1 416 No", "Content-Range: bytes */9", "X-Error-Code: EntryNotFound", "X-Error-Message: no")),
+        ("away", ("HTTP/1.1 301 M", "Location: http://user:pw@[::1]:8080/a b/%41?X-Amz-Date=20240229T000000Z&X-Amz-Expires=60")),
+        ("signed", ("HTTP/1.1 307 T", "Location: //STORE.example:443/x?se=2024-02-29T00%3A00%3A00Z"))):
+    seed("http", name, "\r\n".join(lines) + "\r\n\r\n")
+# --------------------------------------------------------------------------------------- hub
+sha, sha2 = "0123456789abcdef" * 2 + "01234567", "0123456789abcdef" * 4
+siblings = [{"rfilename": "config.json", "size": 600, "blobId": sha},
+            {"rfilename": "sub/model.safetensors", "size": 7 * 10**11, "blobId": sha, "lfs": {"sha256": sha2, "size": 7 * 10**11, "pointerSize": 135}}]
+answer = {"_id": "x", "id": "org/name", "sha": sha, "private": False, "gated": "manual", "disabled": False, "tags": ["a"], "cardData": {"license": "mit"}}
+tree = [{"type": "directory", "oid": sha, "size": 0, "path": "sub"},
+        {"type": "file", "oid": sha, "size": 9, "path": "sub/a.bin", "lfs": {"oid": sha2, "size": 9}, "xetHash": sha2}]
+refs = {"branches": [{"name": "main", "ref": "refs/heads/main"}], "tags": [{"name": "v1"}], "converts": [], "pullRequests": [{"ref": "refs/pr/1"}]}
+for name, text, body in (
+        ("bare", "org/name", {**answer, "siblings": siblings}), ("quant", "org/name:Q4_K_M", {**answer, "siblings": []}),
+        ("hf", "hf://datasets/org/name@refs/pr/1/a/b c", tree), ("web", "https://www.huggingface.co/models/org/name/blob/a%2Fb/x%20y?z#w", refs),
+        ("prefix", "localhost:8080/hub/org/name/tree/refs/convert/parquet", [*tree, *tree]), ("url", "https://example.org/a.gguf?sig=x#y", {"sha": "main"}),
+        ("file", "file:///a%20b", []), ("wrong", "hf://model/org/name", {}), ("page", "https://hf.co/gpt2/commits/main", None),
+        ("scheme", "s3://bucket/key", [1, -2, 1.5e3]), ("legacy", "gpt2@v1.0", {**answer, "siblings": [{}, {"rfilename": "../x"}, {"rfilename": 1, "size": -1}]}),
+        ("odd", "a/b@x..y", {**answer, "sha": sha2, "siblings": {"a": 1}}), ("twice", "~/x", {**answer, "siblings": siblings * 2})):
+    seed("hub", name, text + "\n" + json.dumps(body))
 PY
 
 for folder in fuzz/corpus/*/; do

@@ -57,7 +57,8 @@ struct server {
     /* false: close the connection. */
     bool (*handler)(struct server_peer *p, const struct server_request *r, void *ctx);
     void *ctx;
-    bool quiet; /* log no requests: there are too many */
+    bool quiet;        /* log no requests: there are too many */
+    _Atomic bool rude; /* speaks before it is asked, and hangs up */
     struct server_peer *peers[SERVER_CONNECTIONS];
     unsigned n_peers, n_requests;
     struct server_request *log; /* SERVER_LOG of them; look after server_stop() or when idle */
@@ -175,7 +176,9 @@ static inline void *server_connection(void *ctx)
     char rest[sizeof r.head];
     size_t n = 0;
 
-    while (server_receive(p, &r, rest, &n)) {
+    if (s->rude)
+        server_say(p, "HTTP/1.1 400 Bad\r\n\r\n");
+    while (!s->rude && server_receive(p, &r, rest, &n)) {
         pthread_mutex_lock(&s->lock);
         r.number = s->n_requests++;
         r.connection = p->connection;

@@ -294,8 +294,8 @@ int sc_hub_read_tree(const char *p, size_t n, struct sc_hub_listing *out, size_t
 
 /* One GET. Returns 0 with a success in body, SCRUPLE_EFORMAT when the answer is a refusal (in
  * *error_body and q->reply, to be explained), else what went wrong on the way. */
-static int get(struct sc_hub *h, const char *url, struct sc_http_request *q, struct sc_buf *body,
-               struct sc_buf *error_body, struct sc_error *e)
+static int get(struct sc_hub *h, const char *url, bool hasty, struct sc_http_request *q,
+               struct sc_buf *body, struct sc_buf *error_body, struct sc_error *e)
 {
     struct sc_http *http;
     TRY(sc_hub_http(h, &http, e));
@@ -305,6 +305,7 @@ static int get(struct sc_hub *h, const char *url, struct sc_http_request *q, str
         .url = url,
         .accept = "application/json",
         .with_token = true,
+        .hasty = hasty,
         .body = body,
         .error_body = error_body,
     };
@@ -318,7 +319,7 @@ int sc_hub_get(struct sc_hub *h, const char *url, struct sc_buf *body, struct sc
     struct sc_buf refusal = {0};
     struct sc_http *http;
     TRY(sc_hub_http(h, &http, e));
-    int rc = get(h, url, &q, body, &refusal, e);
+    int rc = get(h, url, true, &q, body, &refusal, e);
     if (rc == SCRUPLE_EFORMAT)
         sc_http_fail_status(&q.reply, url, e);
     sc_http_request_clear(http, &q);
@@ -351,8 +352,8 @@ static int fail_answer(struct sc_hub *h, const struct sc_http_reply *r, struct s
 }
 
 /* The answer about the repository itself. *reached: the Hub has given its answer, so nothing that
- * is kept may take its place. */
-static int ask_repo(struct sc_hub *h, const struct sc_name *name, bool with_files,
+ * is kept may take its place; hasty: something is kept. */
+static int ask_repo(struct sc_hub *h, const struct sc_name *name, bool with_files, bool hasty,
                     struct sc_hub_listing *out, bool *reached, struct sc_error *e)
 {
     struct sc_http_request q;
@@ -369,7 +370,7 @@ static int ask_repo(struct sc_hub *h, const struct sc_name *name, bool with_file
         sc_buf_puts(&url, "?blobs=true");
     if (url.failed)
         return sc_fail_memory(e);
-    int rc = get(h, url.p, &q, &body, &refusal, e);
+    int rc = get(h, url.p, hasty, &q, &body, &refusal, e);
     if (rc == SCRUPLE_EFORMAT) {
         *reached = !is_transient(q.reply.status);
         rc = sc_hub_explain(h, &q.reply, refusal.p, name, NULL, e);
@@ -424,7 +425,7 @@ static int walk_tree(struct sc_hub *h, const struct sc_hub_listing *l, struct sc
     for (unsigned page = 0; url && rc == 0; page++) {
         struct sc_http_request q;
         struct sc_buf body = {0}, refusal = {0};
-        rc = page < MAX_PAGES ? get(h, url, &q, &body, &refusal, e)
+        rc = page < MAX_PAGES ? get(h, url, false, &q, &body, &refusal, e)
                               : sc_fail(e, SCRUPLE_ELIMIT,
                                         "the list of files has more than %d pages", (int)MAX_PAGES);
         if (page == MAX_PAGES)
@@ -500,11 +501,11 @@ static int name_listing(struct sc_hub_listing *l, const struct sc_name *name, st
     return l->id && l->revision ? 0 : sc_fail_memory(e);
 }
 
-static int ask(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listing *out,
+static int ask(struct sc_hub *h, const struct sc_name *name, bool hasty, struct sc_hub_listing *out,
                bool *reached, struct sc_error *e)
 {
     memset(out, 0, sizeof *out);
-    int rc = ask_repo(h, name, true, out, reached, e);
+    int rc = ask_repo(h, name, true, hasty, out, reached, e);
     if (rc == 0 && is_fixed(name) && strcmp(name->revision, out->commit) != 0)
         rc = sc_fail(e, SCRUPLE_ENETWORK, "%s: asked for commit %s, but the Hub sent %s", name->id,
                      name->revision, out->commit);
@@ -524,14 +525,14 @@ int sc_hub_ask(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listi
                struct sc_error *e)
 {
     bool reached;
-    return ask(h, name, out, &reached, e);
+    return ask(h, name, false, out, &reached, e);
 }
 
-static int ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[41], bool *reached,
-                      struct sc_error *e)
+static int ask_commit(struct sc_hub *h, const struct sc_name *name, bool hasty, char commit[41],
+                      bool *reached, struct sc_error *e)
 {
     struct sc_hub_listing l = {0};
-    int rc = ask_repo(h, name, false, &l, reached, e);
+    int rc = ask_repo(h, name, false, hasty, &l, reached, e);
     if (rc == 0)
         memcpy(commit, l.commit, sizeof l.commit);
     sc_hub_listing_clear(&l);
@@ -542,7 +543,7 @@ int sc_hub_ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[
                       struct sc_error *e)
 {
     bool reached;
-    return ask_commit(h, name, commit, &reached, e);
+    return ask_commit(h, name, false, commit, &reached, e);
 }
 
 /* ------------------------------------------------------------------------- the rule of an hour ---
@@ -663,7 +664,7 @@ static int confirm(struct sc_hub *h, const struct sc_name *name, struct sc_hub_l
                    bool *reached, struct sc_error *e)
 {
     char commit[41];
-    TRY(ask_commit(h, name, commit, reached, e));
+    TRY(ask_commit(h, name, true, commit, reached, e));
     if (strcmp(commit, kept->commit) != 0)
         return 0;
     kept->checked = now_unix();
@@ -696,7 +697,7 @@ int sc_hub_list(struct sc_hub *h, const struct sc_name *name, struct sc_hub_list
         return 0;
     }
     if (rc == 0) {
-        rc = ask(h, name, out, &reached, &why);
+        rc = ask(h, name, kept.commit[0] != '\0', out, &reached, &why);
         if (rc == 0)
             sc_listing_save(&h->env, name, out);
     }

@@ -3,7 +3,7 @@
  *
  *   fetch.c        looking at what is here; who does what, and what is left
  *   fetch_file.c   one large file: receiving, writing and hashing at once
- *   fetch_small.c  many small ones: requests side by side, a whole file in memory each
+ *   fetch_small.c  many small ones: requests side by side, each file whole in memory
  *   fetch_spans.c  parts of a file, into the cache of ranges
  *   fetch_place.c  where a verified file goes: shared cache or a folder; room, refusals of the disk
  */
@@ -15,8 +15,8 @@
 #include "hub/cache.h"
 #include "hub/hub.h"
 
-#define SC_FETCH_SMALL ((uint64_t)1 << 20) /* up to here a file is fetched into memory */
-enum { SC_FETCH_AT_ONCE = 32 };            /* small files on their way */
+#define SC_FETCH_SMALL ((uint64_t)1 << 20)         /* up to here a file is fetched into memory */
+enum { SC_FETCH_PUMPS = 4, SC_FETCH_AT_ONCE = 8 }; /* threads for those, and requests of each */
 
 enum sc_fetch_kind { SC_FETCH_FILES, SC_FETCH_SMALLS, SC_FETCH_PARTS };
 enum sc_fetch_phase { SC_PHASE_TODO, SC_PHASE_LATER, SC_PHASE_BUSY, SC_PHASE_OVER };
@@ -45,6 +45,7 @@ struct sc_fetch_job {
     pthread_mutex_t lock;
     pthread_cond_t moved;  /* a task changed its phase, or all must stop */
     pthread_cond_t ended;  /* no thread is running any more */
+    size_t at_once;        /* small files of a thread */
     size_t first[3];       /* of each kind: no task before it is to do */
     size_t running;        /* threads */
     struct sc_error error; /* the first */

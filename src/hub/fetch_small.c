@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fetch_small: files of at most 1 MiB, up to 32 of them on their way at once.
  *
- * A repository can have ten thousand of them, and then only round trips count. One thread hands
- * requests over, checks what came back and puts it in place; each file is in memory as a whole.
+ * A repository can have ten thousand of them, and then only round trips count, and how long a disk
+ * takes to say that a file is safe. A thread has eight requests out, checks what comes back and
+ * puts it in place; there are four, because they wait for the disk more than for the network. Each
+ * file is in memory as a whole.
  *
  * Locks: no file is waited for while another one is locked by us, so two processes that come from
  * opposite ends cannot wait for each other.
@@ -146,7 +148,7 @@ static bool fill(struct pump *p)
     struct sc_error e = {0};
     int lock = -1;
 
-    while (p->busy < SC_FETCH_AT_ONCE) {
+    while (p->busy < p->job->at_once) {
         enum sc_fetch_claim claim =
             sc_fetch_claim(p->job, SC_FETCH_SMALLS, p->busy == 0, &t, &lock);
         if (claim != SC_CLAIM_GOT)

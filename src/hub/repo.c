@@ -65,7 +65,9 @@ static int open_hub(struct sc_hub *h, const char *model, struct sc_name *name,
                     const struct sc_hub_options *o, struct sc_repo **out, struct sc_error *e)
 {
     struct sc_error why = {0};
-    const bool bare = is_bare(model, name);
+    /* With more than an id it was not meant as a path. */
+    const bool bare = is_bare(model, name) && !name->revision && !name->path && !name->quant &&
+                      !(o && o->revision);
     int rc = o && o->revision ? set_revision(name, o->revision, &why) : 0;
     if (rc < 0)
         sc_hub_close(h);

@@ -230,9 +230,11 @@ int sc_http_wait(struct sc_http *h, struct sc_http_request *q, struct sc_error *
 {
     struct sc_http_job *j = q->job;
 
-    (void)h;
     if (!j)
         return sc_fail(e, SCRUPLE_EUSAGE, "a request was waited for that was never made");
+    if (!sc_http_is_done(h, q) && pthread_equal(pthread_self(), h->thread))
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "a callback waits for a request, which would be for ever");
     pthread_mutex_lock(&j->lock);
     while (!j->finished)
         pthread_cond_wait(&j->change, &j->lock);

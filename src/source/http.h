@@ -84,6 +84,8 @@ struct sc_http_request {
     const char *accept; /* NULL: any type */
     bool head;          /* HEAD instead of GET */
     bool with_token;    /* the token may go along, where the rules allow */
+    bool hasty;         /* something can stand in for the answer: one more try after a broken
+                           connection, none after anything else, and no waiting for a limit */
     bool stay;          /* do not follow a redirect to another host: its answer is the result */
     bool ranged;        /* bytes offset .. offset + length, length > 0 */
     uint64_t offset, length;

@@ -76,8 +76,20 @@ static void copy_text(char *out, size_t size, const char *text)
             COPY(to, from);                                                                        \
     } while (0)
 
+/* Does the redirect lead to another origin? */
+static bool leaves(struct sc_http_job *j)
+{
+    struct sc_http_place to;
+    bool away = true;
+    if (sc_http_place_parse(j->place.url, j->a.location, &to, NULL) == 0) {
+        away = strcmp(to.origin, j->place.origin) != 0;
+        sc_http_place_clear(&to);
+    }
+    return away;
+}
+
 /* What is said of the object with the first answer counts: later ones come from a store that
- * knows nothing of commits. */
+ * knows nothing of commits. The etag of a redirect within the hub may be that of its own page. */
 static void note_answer(struct sc_http_job *j)
 {
     const struct sc_http_answer *a = &j->a;
@@ -97,8 +109,10 @@ static void note_answer(struct sc_http_job *j)
     COPY(r->request_id, a->request_id[0][0]   ? a->request_id[0]
                         : a->request_id[1][0] ? a->request_id[1]
                                               : a->request_id[2]);
-    if (is_success(a->status) || sc_http_is_redirect(a))
-        COPY_FIRST(j->first_etag, a->linked_etag[0] ? a->linked_etag : a->etag);
+    if (a->linked_etag[0])
+        COPY_FIRST(j->first_etag, a->linked_etag);
+    else if (is_success(a->status) || (sc_http_is_redirect(a) && leaves(j)))
+        COPY_FIRST(j->first_etag, a->etag);
 }
 
 /* ---------------------------------------------------------------------- what is expected --- */
@@ -254,17 +268,6 @@ static int judge_body(struct sc_http_job *j, struct sc_error *e)
 }
 
 /* ---------------------------------------------------------------------------- the answer --- */
-
-static bool leaves(struct sc_http_job *j)
-{
-    struct sc_http_place to;
-    bool away = true;
-    if (sc_http_place_parse(j->place.url, j->a.location, &to, NULL) == 0) {
-        away = strcmp(to.origin, j->place.origin) != 0;
-        sc_http_place_clear(&to);
-    }
-    return away;
-}
 
 static int judge_head(struct sc_http_job *j, struct sc_error *e)
 {

@@ -367,11 +367,10 @@ static void check_time(struct sc_http_job *j, uint64_t now)
         return;
     if (!j->judged) {
         h->c->easy_getinfo(j->easy, CURLINFO_PRETRANSFER_TIME, &sent);
-        const uint64_t due = j->started + (uint64_t)(sent * 1000) + h->o.answer_ms;
-        if (sent > 0 && now >= due)
+        j->deadline =
+            j->started + (sent > 0 ? (uint64_t)(sent * 1000) : h->o.connect_ms) + h->o.answer_ms;
+        if (now >= j->deadline)
             sc_http_after_timeout(j);
-        else
-            j->deadline = sent > 0 ? due : now + h->o.answer_ms;
     } else if (j->got - j->mark < h->o.stall_ms) {
         sc_http_after_timeout(j);
     } else {

@@ -44,6 +44,18 @@ static size_t on_body(char *p, size_t size, size_t count, void *ctx)
     return sc_http_deliver(ctx, (const uint8_t *)p, size * count);
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* The connection stands, and the request goes out; libcurl may do so twice when the first was on a
+ * connection that the server had closed meanwhile. */
+static int on_request(void *ctx, char *remote, char *local, int remote_port, int local_port)
+{
+    struct sc_http_job *j = ctx;
+    (void)remote, (void)local, (void)remote_port, (void)local_port;
+    atomic_fetch_add_explicit(&j->h->o.io->requests, 1, memory_order_relaxed);
+    return CURL_PREREQFUNC_OK;
+}
+#endif
+
 /* ------------------------------------------------------------------------- what is asked --- */
 
 static int add_header(struct sc_http_job *j, const char *fmt, ...) SC_PRINTF(2, 3);
@@ -141,7 +153,7 @@ static void trace(struct sc_http_job *j, bool token)
 /* -------------------------------------------------------------------------------- handles --- */
 
 /* What is the same for all exchanges of an engine. */
-static void set_always(const struct sc_http *h, CURL *easy)
+static void set_always(struct sc_http *h, CURL *easy)
 {
     const struct sc_curl *c = h->c;
     c->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -169,6 +181,10 @@ static void set_always(const struct sc_http *h, CURL *easy)
     c->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)h->o.connect_ms);
     c->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     c->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    if (h->o.io)
+        h->counted = c->easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request) == CURLE_OK;
+#endif
 }
 
 static CURL *take_handle(struct sc_http *h)
@@ -197,6 +213,9 @@ static bool set_now(struct sc_http_job *j)
     c->easy_setopt(j->easy, CURLOPT_HEADERDATA, (void *)j);
     c->easy_setopt(j->easy, CURLOPT_WRITEDATA, (void *)j);
     c->easy_setopt(j->easy, CURLOPT_PRIVATE, (void *)j);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    c->easy_setopt(j->easy, CURLOPT_PREREQDATA, (void *)j);
+#endif
     c->easy_setopt(j->easy, CURLOPT_ERRORBUFFER, j->problem);
     return c->easy_setopt(j->easy, CURLOPT_HTTPHEADER, j->headers) == CURLE_OK &&
            c->easy_setopt(j->easy, CURLOPT_URL, j->place.url) == CURLE_OK;
@@ -226,7 +245,7 @@ int sc_http_exchange_start(struct sc_http_job *j, struct sc_error *e)
     j->started = sc_http_now();
     j->deadline = j->started + h->o.answer_ms;
     j->q->reply.token_sent = j->q->reply.token_sent || token;
-    if (h->o.io)
+    if (h->o.io && !h->counted)
         atomic_fetch_add_explicit(&h->o.io->requests, 1, memory_order_relaxed);
     if (h->o.trace && h->o.note)
         trace(j, token);

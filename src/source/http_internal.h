@@ -139,6 +139,7 @@ struct sc_http {
     unsigned n_spare;
     struct sc_http_job *calling; /* whose callback runs */
     bool told_plain;
+    bool counted; /* libcurl tells of each request that goes out */
 };
 
 /* -------------------------------------------------------------------------------- engine --- */

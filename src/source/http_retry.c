@@ -203,8 +203,9 @@ static enum verdict explain(struct sc_http_job *j, CURLcode code)
         sc_fail(e, SCRUPLE_ENETWORK, "%s: this host cannot be found; is there a network?", origin);
         return AGAIN_ONCE;
     case CURLE_COULDNT_CONNECT:
-        sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection: the host is not there or refuses it",
-                origin);
+        sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection: the host is not there or refuses it%s%s",
+                origin, proxy_of(j) ? "; the proxy that is set is " : "",
+                proxy_of(j) ? sc_http_safe_url(&q, proxy_of(j)) : "");
         return AGAIN;
     case CURLE_OPERATION_TIMEDOUT:
         sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection within %u s", origin,
@@ -250,7 +251,8 @@ void sc_http_after_break(struct sc_http_job *j, CURLcode code)
     if (verdict == FINAL)
         sc_http_finish(j, j->error.code);
     else
-        sleep_or_give_up(j, verdict == AGAIN_ONCE ? SC_MIN(1u, j->h->o.tries) : j->h->o.tries);
+        sleep_or_give_up(j, verdict == AGAIN_ONCE || j->q->hasty ? SC_MIN(1u, j->h->o.tries)
+                                                                 : j->h->o.tries);
 }
 
 void sc_http_after_proxy(struct sc_http_job *j)
@@ -272,7 +274,7 @@ void sc_http_after_timeout(struct sc_http_job *j)
                 (j->h->o.answer_ms + 999) / 1000);
     sc_http_exchange_end(j);
     j->fresh = true;
-    sleep_or_give_up(j, j->h->o.tries);
+    sleep_or_give_up(j, j->q->hasty ? 0 : j->h->o.tries);
 }
 
 /* The pause that an answer asks for, in seconds; 0: none. A renewal in t seconds may be t and a
@@ -347,6 +349,10 @@ void sc_http_after_status(struct sc_http_job *j)
     j->fresh = false;
     if (seconds > SC_HTTP_MAX_WAIT_S) {
         refuse(j, seconds);
+        return;
+    }
+    if (j->q->hasty) {
+        give_up(j);
         return;
     }
     if (!seconds) {

@@ -12,6 +12,7 @@
 #define STRAIGHT      ((uint64_t)1 << 20) /* above it, a read is not kept in memory */
 #define PART          ((uint64_t)8 << 20)
 #define PARTS         4
+#define ANNOUNCED_MAX 4096
 /* What may be read of a server that ignores ranges: http.h skips no further. */
 #define RANGELESS ((uint64_t)1 << 20)
 
@@ -125,6 +126,8 @@ static void prefetch_piece(struct sc_remote *r, const struct sc_spans *want, str
 static void announce(struct sc_remote *r, const struct sc_spans *merged)
 {
     struct sc_spans *l = &r->announced;
+    if (l->n > ANNOUNCED_MAX)
+        l->n = 0; /* old ones were read long ago */
     for (size_t i = 0; i < merged->n; i++)
         if (!sc_remote_spans_add(l, merged->p[i].off, merged->p[i].len))
             break;
@@ -154,10 +157,25 @@ static bool plan(struct sc_remote *r, const struct sc_span *spans, size_t n, str
     return true;
 }
 
+/* The first request of a file holds up all others until it is answered: the shortest goes first. */
+static void shortest_first(struct sc_spans *l)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < l->n; i++)
+        if (l->p[i].len < l->p[best].len)
+            best = i;
+    if (best > 0) {
+        struct sc_span s = l->p[0];
+        l->p[0] = l->p[best];
+        l->p[best] = s;
+    }
+}
+
 void sc_remote_prefetch(struct sc_remote *r, const struct sc_span *spans, size_t n)
 {
     struct sc_spans want = {0}, merged = {0}, missing = {0};
     if (plan(r, spans, n, &want, &merged, &missing)) {
+        shortest_first(&missing);
         pthread_mutex_lock(&r->lock);
         announce(r, &merged);
         for (size_t i = 0; i < missing.n; i++)

@@ -6,6 +6,7 @@
 
 #include "source/remote_internal.h"
 
+#include "oom.h"
 #include "range_server.h"
 
 #define KIB        UINT64_C(1024)
@@ -945,12 +946,30 @@ TEST(closing_does_not_wait_for_an_answer)
     }
 }
 
+TEST(the_shortest_span_asks_for_the_way)
+{
+    static struct range_seen log[RANGE_LOG];
+    struct world w = signed_world(GIB);
+    const struct sc_span spans[] = {{0, 20 * MIB}, {30 * MIB, 1000}, {50 * MIB, 5000}};
+    sc_source_prefetch(w.f, spans, 3);
+    CHECK(reads_well(w.f, 50 * MIB, 5000));
+    REQUIRE(range_seen(w.s, log, NULL, NULL) >= 2);
+    CHECK(!log[0].cdn);
+    CHECK_U64(log[0].off, 30 * MIB);
+    CHECK_U64(asked_for(w.s, true, 30 * MIB, 1000), 1);
+    CHECK(reads_well(w.f, 0, 20 * MIB));
+    CHECK_U64(asked_for(w.s, true, 0, 20 * MIB), 1);
+    world_end(&w);
+}
+
 enum { READERS = 8, READS = 60 };
 
 struct reader_job {
     struct world *w;
     uint64_t seed;
+    bool restless; /* the server gets in the way */
     bool ok;
+    unsigned failed;
 };
 
 static uint64_t random_next(uint64_t *x)
@@ -959,6 +978,33 @@ static uint64_t random_next(uint64_t *x)
     *x ^= *x >> 7;
     *x ^= *x << 17;
     return *x;
+}
+
+static void disturb(struct range_server *s, uint64_t dice)
+{
+    static const int status[] = {403, 404, 401, 500};
+    range_lock(s);
+    if (dice % 3 == 0) {
+        s->refuse = status[dice / 3 % 4];
+        s->refusals = (unsigned)(dice / 12 % 6);
+    } else if (dice % 3 == 1) {
+        s->signature++;
+    } else {
+        s->expires_in = dice / 3 % 2 ? 30 : 3600;
+    }
+    range_unlock(s);
+}
+
+/* It may fail, but what it reads must be right. */
+static bool reads_nothing_wrong(struct reader_job *j, uint64_t off, size_t len)
+{
+    struct sc_error e;
+    uint8_t *p = malloc(len);
+    int rc = sc_source_read(j->w->f, off, p, len, &e);
+    bool ok = rc < 0 || is_pattern(p, off, len);
+    j->failed += rc < 0;
+    free(p);
+    return ok;
 }
 
 static void *read_randomly(void *ctx)
@@ -973,30 +1019,37 @@ static void *read_randomly(void *ctx)
         if (i % 23 == 0)
             sc_remote_forget(j->w->r);
         len = (size_t)SC_MIN((uint64_t)len, j->w->f->size - off);
-        j->ok = reads_well(j->w->f, off, len);
+        if (j->restless && i % 3 == 0)
+            disturb(j->w->s, random_next(&j->seed) >> 7);
+        j->ok = j->restless ? reads_nothing_wrong(j, off, len) : reads_well(j->w->f, off, len);
     }
     return NULL;
 }
 
-static void many_readers(struct world *w)
+/* How many reads failed. */
+static unsigned many_readers(struct world *w, bool restless)
 {
+    unsigned failed = 0;
     pthread_t thread[READERS];
     struct reader_job job[READERS];
     for (size_t i = 0; i < READERS; i++) {
-        job[i] = (struct reader_job){w, 0x9e3779b97f4a7c15u * (i + 1), false};
-        REQUIRE(pthread_create(&thread[i], NULL, read_randomly, &job[i]) == 0);
+        job[i] = (struct reader_job){w, 0x9e3779b97f4a7c15u * (i + 1), restless, false, 0};
+        if (pthread_create(&thread[i], NULL, read_randomly, &job[i]) != 0)
+            abort();
     }
     for (size_t i = 0; i < READERS; i++) {
         pthread_join(thread[i], NULL);
         CHECK(job[i].ok);
+        failed += job[i].failed;
     }
+    return failed;
 }
 
 TEST(eight_threads_read_one_file)
 {
     struct world w = signed_world(16 * MIB);
     size_t hub = 0;
-    many_readers(&w);
+    many_readers(&w, false);
     range_seen(w.s, NULL, &hub, NULL);
     CHECK_U64(hub, 1);
     world_end(&w);
@@ -1008,8 +1061,45 @@ TEST(eight_threads_and_a_store)
     struct world w = stored_world(&k, true);
     sc_source_close(w.f);
     REQUIRE(sc_remote_source(w.r, &w.f, NULL) == 0);
-    many_readers(&w);
+    many_readers(&w, false);
     world_end(&w);
+}
+
+TEST(eight_threads_and_a_restless_server)
+{
+    struct world w = signed_world(16 * MIB);
+    CHECK(many_readers(&w, true) > 0);
+    range_lock(w.s);
+    w.s->refusals = 0;
+    range_unlock(w.s);
+    CHECK(reads_well(w.f, 0, 16 * MIB));
+    world_end(&w);
+}
+
+/* Every allocation of ours fails once; the next read makes good for it. */
+TEST(memory_runs_out)
+{
+    struct kept k = {0};
+    bool reached = true;
+    for (uint64_t i = 0; reached; i++) {
+        memset(k.here, 0, sizeof k.here);
+        struct world w = stored_world(&k, true);
+        uint8_t *p = malloc(3 * MIB);
+        w.s->redirects = true;
+        CHECK(reads_well(w.f, 900 * MIB, 10)); /* now there are connections */
+        sc_oom_fail_at(i);
+        sc_source_prefetch(w.f, (struct sc_span[]){{0, 1000}, {MIB, 1000}}, 2);
+        int rc = sc_source_read(w.f, 0, p, 2000, NULL);
+        if (rc == 0)
+            rc = sc_source_read(w.f, MIB, p, 3 * MIB, NULL);
+        reached = sc_oom_failed() > 0;
+        sc_oom_off();
+        CHECK(rc == 0 || (reached && (rc == SCRUPLE_EMEMORY || rc == SCRUPLE_ENETWORK)));
+        free(p);
+        CHECK(reads_well(w.f, 0, 2000));
+        CHECK(reads_well(w.f, MIB, 3 * MIB));
+        world_end(&w);
+    }
 }
 
 /* Not a test of its own: how fast is a large read? SCRUPLE_BENCH=1 test_remote throughput */
