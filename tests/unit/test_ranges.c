@@ -399,6 +399,75 @@ TEST(a_check_finds_and_rewrites)
     scratch_remove();
 }
 
+/* Whoever reads the log at once, and whoever reads each record as it comes, see the same. */
+TEST(the_order_of_reading_does_not_matter)
+{
+    uint8_t whole[4096];
+    uint32_t seed = 1;
+    REQUIRE(begin());
+    fill_pattern(whole, 0, sizeof whole);
+    for (unsigned round = 0; round < 30; round++) {
+        struct sc_ranges *w = open_size(sizeof whole), *one = open_size(sizeof whole);
+        REQUIRE(w && one);
+        CHECK(sc_ranges_write(w, 0, whole, sizeof whole));
+        for (unsigned i = 0; i < 300; i++) {
+            seed = seed * 1664525 + 1013904223;
+            uint64_t off = (seed >> 8) % 4000, len = 1 + (seed >> 20) % (i % 8 ? 40 : 90);
+            uint32_t crc = seed % 5 ? libdeflate_crc32(0, whole + off, len) : seed;
+            CHECK(sc_ranges_record(w, off, len, crc));
+            sc_ranges_refresh(one);
+        }
+        struct sc_ranges *all = open_size(sizeof whole);
+        uint64_t off[3] = {0}, len[3] = {0};
+        for (uint64_t at = 0; at < sizeof whole; at++) {
+            bool gap = sc_ranges_gap(one, at, sizeof whole, &off[0], &len[0]);
+            CHECK(sc_ranges_gap(all, at, sizeof whole, &off[1], &len[1]) == gap);
+            CHECK(sc_ranges_gap(w, at, sizeof whole, &off[2], &len[2]) == gap);
+            CHECK(off[0] == off[1] && len[0] == len[1] && off[0] == off[2] && len[0] == len[2]);
+        }
+        uint64_t junk;
+        sc_ranges_check(one, &junk, NULL, NULL);
+        sc_ranges_check(all, &junk, NULL, NULL);
+        for (uint64_t at = 0; at < sizeof whole; at += 3) {
+            size_t n = load(one, at, sizeof whole - at);
+            CHECK_U64(load(all, at, sizeof whole - at), n);
+        }
+        sc_ranges_remove(w);
+        sc_ranges_close(w);
+        sc_ranges_close(one);
+        sc_ranges_close(all);
+    }
+    scratch_remove();
+}
+
+/* A million records in the worst order; by insertion this would take minutes. */
+TEST(a_long_log_is_read)
+{
+    REQUIRE(begin());
+    enum { RECORDS = 1000000 };
+    struct sc_ranges *r = open_size((uint64_t)RECORDS * 2);
+    sc_ranges_close(r);
+    uint8_t *p = malloc((size_t)RECORDS * 24);
+    REQUIRE(p != NULL);
+    for (size_t i = 0; i < RECORDS; i++) {
+        uint64_t v[2] = {(uint64_t)(RECORDS - 1 - i) * 2, 1 + i % 2};
+        for (size_t k = 0; k < 16; k++)
+            p[i * 24 + k] = (uint8_t)(v[k / 8] >> (k % 8 * 8));
+        memset(p + i * 24 + 16, 0, 4);
+        uint32_t crc = libdeflate_crc32(0, p + i * 24, 20);
+        for (size_t k = 0; k < 4; k++)
+            p[i * 24 + 20 + k] = (uint8_t)(crc >> (8 * k));
+    }
+    int fd = open(in_range("map"), O_WRONLY | O_APPEND);
+    CHECK(write(fd, p, (size_t)RECORDS * 24) == (ssize_t)RECORDS * 24);
+    close(fd);
+    free(p);
+    r = open_size((uint64_t)RECORDS * 2);
+    CHECK_U64(sc_ranges_have(r, 0, RECORDS * 2), RECORDS + RECORDS / 2);
+    sc_ranges_close(r);
+    scratch_remove();
+}
+
 /* ---------------------------------------------------------------------------------- a crowd --- */
 #define PIECE 1000
 
