@@ -500,6 +500,7 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
     const struct sc_fetch_options none = {0};
 
     TRY(need_hub(r, e));
+    sc_repo_settle(r); /* downloads have locks of their own, one a file */
     TRY(sc_fetch_look(r, o, items, n, e));
     struct sc_fetch_job j = {
         .repo = r,

@@ -6,6 +6,7 @@ their own (test_fetch.py), and so has what goes wrong on the wire.
 """
 import glob
 import hashlib
+import http.server
 import json
 import os
 import struct
@@ -14,6 +15,8 @@ import sys
 import tempfile
 import threading
 import unittest
+import urllib.error
+import urllib.request
 
 SCRUPLE = os.environ.get("SCRUPLE", "scruple")
 SOURCE = os.environ.get("SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -534,8 +537,6 @@ class Addresses(Case):
     """Files behind other addresses: the CDN of the mock with its own signatures is one."""
 
     def signed(self, repo, path):
-        import urllib.request
-
         class Stay(urllib.request.HTTPRedirectHandler):
             def redirect_request(self, *_):
                 return None
@@ -553,6 +554,39 @@ class Addresses(Case):
         self.assertEqual([t["name"] for t in document["tensors"]], ["lm_head.weight"])
         self.assertEqual({e["server"] for e in self.hub.log()}, {"cdn"})
         self.assertFalse(any(e["authorization"] for e in self.hub.log()))
+
+    def test_an_index_and_its_shards(self):
+        """On a plain server that does not even know ranges."""
+        root = os.path.join(self.tmp.name, "www")
+        os.makedirs(root)
+        for name, about in SHARDED.items():
+            with open(os.path.join(root, name), "wb") as f:
+                if "json" in about:
+                    f.write(json.dumps(about["json"]).encode())
+                else:
+                    bytes_, size = head(SHARDS[name], 8)
+                    f.write(bytes_.ljust(size, b"\0"))
+        asked = []
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=root)
+
+            def log_message(self, *args):
+                asked.append((self.path, self.headers["Authorization"]))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            at = f"http://127.0.0.1:{server.server_address[1]}/"
+            try:
+                self.assertEqual(len(self.tensors(at + "model.safetensors.index.json", token=ALICE)), 8)
+                first = list(asked)
+                self.assertEqual(len(self.tensors(at + "model-00001-of-00004.safetensors#x")), 2)
+            finally:
+                server.shutdown()
+                thread.join()
+        self.assertEqual({path for path, _ in first}, {"/" + name for name in SHARDED})
+        self.assertEqual({token for _, token in asked}, {None})
 
     def test_not_there(self):
         message = self.refused(self.hub.cdn + "/nothing/model.safetensors?Signature=x")
