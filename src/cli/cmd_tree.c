@@ -222,11 +222,14 @@ static void put_header(struct sc_cli *c, const struct sc_model *m)
 {
     struct sc_out *o = &c->out;
     const struct sc_term *t = &c->term;
+    struct sc_buf where = {0};
 
     sc_out_safe(o, t, SC_COLOUR_REPO, sc_strz(m->label));
-    sc_out_colour(o, t, SC_COLOUR_UNIT, " (");
-    sc_out_safe(o, t, SC_COLOUR_UNIT, sc_strz(m->revision ? m->revision : m->origin));
-    sc_out_colour(o, t, SC_COLOUR_UNIT, ") - ");
+    sc_buf_puts(&where, " (");
+    sc_put_safe(&where, sc_strz(m->revision ? m->revision : m->origin), 60);
+    sc_buf_puts(&where, ") - ");
+    sc_out_colour(o, t, SC_COLOUR_UNIT, where.failed ? " - " : where.p);
+    sc_buf_clear(&where);
     put_count(o, t, m->catalog->n_files, "file");
     sc_out_colour(o, t, SC_COLOUR_UNIT, ", ");
     put_count(o, t, m->catalog->n_entries, "tensor");

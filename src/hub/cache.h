@@ -65,6 +65,19 @@ int sc_sha_of(enum sc_sha_kind kind, const void *p, size_t n, char hex[65], stru
 /* The kind by the etag's form: true for 64 (SHA-256) or 40 (git) lower-case hex digits. */
 bool sc_sha_kind_of(const char *etag, enum sc_sha_kind *kind);
 
+/* -------------------------------------------------------------------------- saver.c ---
+ * Writes to a cache beside everything else, in the order in which they are given. */
+struct sc_saver;
+/* NULL: no memory, no thread; all below accept NULL and then save at once. */
+struct sc_saver *sc_saver_new(void);
+/* Copies the bytes; save(ctx, off, bytes, n) is called on the saver's thread (on the caller's when
+ * too much waits already). ctx must stay until the next flush. */
+void sc_saver_put(struct sc_saver *s,
+                  void (*save)(void *ctx, uint64_t off, const void *p, size_t n), void *ctx,
+                  uint64_t off, const void *p, size_t n);
+void sc_saver_flush(struct sc_saver *s); /* waits until everything is saved */
+void sc_saver_stop(struct sc_saver *s);  /* and ends it */
+
 /* --------------------------------------------------------------------------- ranges.c ---
  * Parts of one object, found by what it is (its etag), never by name or age. */
 struct sc_ranges;

@@ -33,7 +33,7 @@ struct file {
     const struct sc_hub_file *about;
     struct sc_ranges *ranges;
     bool looked; /* for ranges, without creating any */
-    bool made;   /* ranges were created, or cannot be */
+    bool made;   /* ranges were created, or cannot be; the saver's */
     struct sc_remote *remote;
     size_t sources;
 };
@@ -44,11 +44,12 @@ struct hub_repo {
     struct sc_name name;
     struct sc_hub_listing listing;
     struct sc_hub_wire wire;
-    char *prefix;        /* "sub/" or "" */
-    struct file **files; /* as listing.files; NULL: not needed so far */
-    int fd;              /* of the lock; -1: not ours */
-    bool locked;         /* we have had it, or given up waiting */
-    atomic_bool settled; /* what is read from here on is no header */
+    char *prefix;           /* "sub/" or "" */
+    struct file **files;    /* as listing.files; NULL: not needed so far */
+    struct sc_saver *saver; /* of what comes over the network */
+    int fd;                 /* of the lock; -1: not ours */
+    bool locked;            /* we have had it, or given up waiting */
+    atomic_bool settled;    /* what is read from here on is no header */
     pthread_mutex_t lock;
 };
 
@@ -90,33 +91,36 @@ static bool take_lock(struct hub_repo *r)
     return r->fd >= 0;
 }
 
+/* They shall find what we have fetched. */
 static void release_lock(struct hub_repo *r)
 {
-    if (r->fd >= 0)
+    if (r->fd >= 0) {
+        sc_saver_flush(r->saver);
         close(r->fd);
+    }
     r->fd = -1;
 }
 
 /* -------------------------------------------------------------------------------- what is kept ---
  */
 
-static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
+/* Once there, they stay until promote(), which nobody reads beside. */
+static struct sc_ranges *ranges_of(struct file *f)
 {
-    const struct file *f = ctx;
-    return sc_ranges_load(f->ranges, off, dst, len);
+    pthread_mutex_lock(&f->owner->lock);
+    struct sc_ranges *ranges = f->ranges;
+    pthread_mutex_unlock(&f->owner->lock);
+    return ranges;
 }
 
-static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
+static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
 {
-    const struct file *f = ctx;
-    if (!f->owner->settled || f->owner->hub->options.keep_data)
-        sc_ranges_save(f->ranges, off, src, len);
+    return sc_ranges_load(ranges_of(ctx), off, dst, len);
 }
 
 static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
 {
-    const struct file *f = ctx;
-    return sc_ranges_gap(f->ranges, from, to, off, len);
+    return sc_ranges_gap(ranges_of(ctx), from, to, off, len);
 }
 
 static bool has_identity(const struct file *f)
@@ -132,28 +136,55 @@ static void put_name(struct sc_buf *b, const struct file *f)
     sc_buf_puts(b, f->about->path);
 }
 
-/* With `create`, ranges will be written. With the lock held. */
-static void open_ranges(struct file *f, bool create)
+/* Those that are there. With the lock held. */
+static void open_ranges(struct file *f)
 {
-    struct sc_buf name = {0};
-    if (!has_identity(f) || f->ranges || (create ? f->made : f->looked))
+    if (!has_identity(f) || f->ranges || f->looked)
         return;
     f->looked = true;
-    f->made |= create;
-    f->ranges = sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, create);
-    if (!f->ranges || !create)
+    f->ranges = sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, false);
+}
+
+/* New ones, on the saver's thread and without the lock: it takes a disk its time. */
+static void make_ranges(struct file *f)
+{
+    struct sc_buf name = {0};
+    if (f->made || ranges_of(f))
         return;
+    f->made = true;
+    struct sc_ranges *ranges =
+        sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, true);
     put_name(&name, f);
-    if (!name.failed)
-        sc_ranges_name(f->ranges, name.p);
+    if (ranges && !name.failed)
+        sc_ranges_name(ranges, name.p);
     sc_buf_clear(&name);
+    pthread_mutex_lock(&f->owner->lock);
+    if (!f->ranges) {
+        f->ranges = ranges;
+        ranges = NULL;
+    }
+    pthread_mutex_unlock(&f->owner->lock);
+    sc_ranges_close(ranges); /* somebody else's were found meanwhile */
+}
+
+static void save_now(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    make_ranges(ctx);
+    sc_ranges_save(ranges_of(ctx), off, src, len);
+}
+
+static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    const struct file *f = ctx;
+    if (!f->owner->settled || f->owner->hub->options.keep_data)
+        sc_saver_put(f->owner->saver, save_now, ctx, off, src, len);
 }
 
 static bool is_kept(struct file *f, uint64_t off, uint64_t len)
 {
     uint64_t gap_off, gap_len;
     pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f, false);
+    open_ranges(f);
     struct sc_ranges *ranges = f->ranges;
     pthread_mutex_unlock(&f->owner->lock);
     return ranges && !sc_ranges_gap(ranges, off, off + len, &gap_off, &gap_len);
@@ -226,7 +257,8 @@ static int open_remote(struct file *f, struct sc_error *e)
     if (r->hub->env.offline)
         return fail_offline(f, e);
     TRY(sc_hub_http(r->hub, &http, e));
-    open_ranges(f, true);
+    if (!r->saver && r->hub->env.cache)
+        r->saver = sc_saver_new();
     sc_hub_file_url(&url, r->hub, &r->listing, f->about->path);
     put_name(&name, f);
     int rc = url.failed || name.failed ? sc_fail_memory(e) : 0;
@@ -241,7 +273,7 @@ static int open_remote(struct file *f, struct sc_error *e)
             .explain = explain,
             .explain_ctx = f,
         };
-        if (f->ranges)
+        if (has_identity(f) && r->saver)
             o.store = (struct sc_store){f, load_range, save_range, range_gap};
         rc = sc_remote_open(http, &o, &f->remote, e);
     }
@@ -257,7 +289,7 @@ static void look_again(struct file *f)
         sc_ranges_refresh(f->ranges);
     else
         f->looked = false;
-    open_ranges(f, false);
+    open_ranges(f);
 }
 
 /* --------------------------------------------------------------------------------- the source ---
@@ -268,7 +300,7 @@ static bool read_kept(struct hub_source *s, uint64_t off, void *dst, size_t len)
 {
     struct file *f = s->file;
     pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f, false);
+    open_ranges(f);
     struct sc_ranges *ranges = s->inner ? NULL : f->ranges; /* the remote looks there itself */
     pthread_mutex_unlock(&f->owner->lock);
     size_t done = 0;
@@ -329,10 +361,14 @@ static void promote(struct file *f)
 {
     struct hub_repo *r = f->owner;
     const uint64_t size = f->about->bytes;
-    if (!f->ranges || size > SMALL_BYTES)
+    if (size > SMALL_BYTES)
         return;
-    if (f->remote)
-        sc_remote_forget(f->remote); /* all of it is in the ranges now */
+    if (f->remote) {
+        sc_remote_forget(f->remote); /* all of it goes to the ranges now */
+        sc_saver_flush(r->saver);
+    }
+    if (!f->ranges)
+        return;
     if (sc_ranges_have(f->ranges, 0, size) != size)
         return;
     char *p = sc_alloc((size_t)size + 1);
@@ -529,15 +565,18 @@ static void hub_close(struct sc_repo *repo)
     struct hub_repo *r = repo->private_data;
     if (!r)
         return;
-    for (size_t i = 0; r->files && i < r->listing.n_files; i++) {
-        struct file *f = r->files[i];
-        if (!f)
-            continue;
-        promote(f);
-        sc_remote_close(f->remote);
-        sc_ranges_close(f->ranges);
-        free(f);
-    }
+    for (size_t i = 0; r->files && i < r->listing.n_files; i++)
+        if (r->files[i]) {
+            promote(r->files[i]);
+            sc_remote_close(r->files[i]->remote);
+        }
+    sc_saver_stop(r->saver);
+    r->saver = NULL;
+    for (size_t i = 0; r->files && i < r->listing.n_files; i++)
+        if (r->files[i]) {
+            sc_ranges_close(r->files[i]->ranges);
+            free(r->files[i]);
+        }
     free(r->files);
     release_lock(r);
     sc_hub_close(r->hub);

@@ -51,7 +51,8 @@ static bool make_folder(const char *path)
 
 bool sc_make_folders(const char *path)
 {
-    if (is_folder(path))
+    /* Mostly only the last one is missing, if any. */
+    if (is_folder(path) || (*path && make_folder(path)))
         return true;
     size_t n = strlen(path);
     char *p = sc_alloc(n + 1);

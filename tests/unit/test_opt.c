@@ -344,7 +344,8 @@ TEST(man_page_is_complete)
         snprintf(word, sizeof word, "\\fB%d\\fR\n", sc_exits[i].status);
         CHECK(contains(&b, word));
     }
-    for (const struct sc_variable *v = sc_variables; v->name; v++)
+    const struct sc_hub_variable *v;
+    for (size_t i = 0; (v = sc_variable(i)); i++)
         CHECK(contains(&b, v->name));
     /* No line begins with a dot that we did not mean as a request. */
     for (const char *line = b.p; *line; line += strcspn(line, "\n") + 1)
