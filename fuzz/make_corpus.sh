@@ -397,6 +397,27 @@ odd = {"a..b": 0, ".x": 1, "x.": 2, "": 3, "\x1b[31m": 4, "a": 5, "a.b": 6, "\u2
 seed("model", "odd-names", files(("model.safetensors", safetensors({k: tensor("U8", [1], v, v + 1) for k, v in odd.items()}, bytes(12)), 0)))
 seed("model", "bare", safetensors({"a": tensor("U8", [1], 0, 1)}, b"x"))
 
+import zlib
+etag = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+content = bytes((i * 131 + (i >> 8) * 17 + 1) & 255 for i in range(4096))
+
+
+def summed(b):
+    return b + struct.pack("<I", zlib.crc32(b))
+
+
+def record(off, n):
+    return summed(struct.pack("<QQI", off, n, zlib.crc32(content[off:off + n])))
+
+
+head = summed(b"scrpmap\n" + struct.pack("<IIQ", 1, len(etag), 4096) + etag)
+seed("ranges", "empty", b"\0" + head)
+seed("ranges", "some", b"\0" + head + record(0, 100) + record(1000, 2000) + record(50, 1000))
+seed("ranges", "cut", b"\1" + head + record(0, 4096) + record(100, 10))
+seed("ranges", "torn", b"\0" + head + record(0, 100)[:13] + record(200, 100) + b"\0" * 30 + record(300, 9))
+seed("ranges", "no-head", b"\0" + record(0, 100))
+seed("ranges", "overlaps", bytes([2, 0, 100, 1, 50, 100, 1, 20, 10, 0, 0, 255, 1, 10, 10, 1, 10, 10, 0, 250, 6, 1, 255, 255, 1]))
+
 for kind in ("llama-tiny", "vision-language", "deepseek-tiny", "gptq", "awq", "bnb-nf4-double", "ct-nvfp4", "mlx-4bit",
              "fp8-block", "hqq", "gpt-oss", "t5-tiny", "whisper-tiny"):
     seed("facts", kind, files(("config.json", config(kind), 0)))
@@ -423,6 +444,20 @@ seed("facts", "card-odd", files(("README.md", "---\nlicense: &x mit\nlanguage: *
 seed("facts", "gguf", files(("model.gguf", small_gguf(), 0)))
 seed("facts", "broken", files(("config.json", "{", 0), ("tokenizer.json", "[", 0), ("README.md", "---\n\t- x: [\n---", 0)))
 
+# ------------------------------------------------------------------------------ HTTP headers
+for name, lines in (
+        ("file", ("HTTP/1.1 206 Partial Content", "Content-Range: bytes 0-99/1234", "Content-Length: 100",
+                  'ETag: W/"abc"', "Content-Encoding: identity", "Content-Type: text/plain")),
+        ("hub", ("HTTP/1.1 103 Early Hints", "HTTP/2 302 ", 'X-Linked-Etag: "sha"', "X-Linked-Size: 1234",
+                 "X-Repo-Commit: c", "X-Xet-Hash: h", "Location: ../x?Expires=1700000000&Signature=s#f")),
+        ("pages", ("HTTP/2 200", 'Link: </a>; rel="prev", <https://hub.example/b?cursor=c>; title="x,>\\""; rel="last next"',
+                   'RateLimit: "api";r=0;t=123', "X-HF-Warning: topic; text")),
+        ("slow", ("HTTP/1.1 429 Slow", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "X-Request-Id: r")),
+        ("dates", ("HTTP/1.1 503 No", "Retry-After: Sunday, 06-Nov-94 08:49:37 GMT", "X: Sun Nov  6 08:49:37 1994")),
+        ("error", ("HTTP/1.1 416 No", "Content-Range: bytes */9", "X-Error-Code: EntryNotFound", "X-Error-Message: no")),
+        ("away", ("HTTP/1.1 301 M", "Location: http://user:pw@[::1]:8080/a b/%41?X-Amz-Date=20240229T000000Z&X-Amz-Expires=60")),
+        ("signed", ("HTTP/1.1 307 T", "Location: //STORE.example:443/x?se=2024-02-29T00%3A00%3A00Z"))):
+    seed("http", name, "\r\n".join(lines) + "\r\n\r\n")
 # --------------------------------------------------------------------------------------- hub
 sha, sha2 = "0123456789abcdef" * 2 + "01234567", "0123456789abcdef" * 4
 siblings = [{"rfilename": "config.json", "size": 600, "blobId": sha},

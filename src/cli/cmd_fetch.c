@@ -54,6 +54,7 @@ struct fetch {
     struct sc_fetch_item *items;
     size_t n, cap;
     size_t matched; /* tensors */
+    bool by_quant;  /* "org/name:Q4_K_M" means all parts of a split file */
     struct sc_arena arena;
     struct sc_fetch_options options;
     struct sc_fetch_progress last;
@@ -72,13 +73,29 @@ static bool matches(const struct sc_words *globs, struct sc_str path)
     return false;
 }
 
+/* "x-00002-of-00003.gguf" beside "x-00001-of-00003.gguf": parts of one model. */
+static bool is_sibling(const char *part, const char *path)
+{
+    const char *of = strstr(part, "-of-"), *from = of;
+    size_t n = strlen(part);
+
+    while (from && from > part && from[-1] >= '0' && from[-1] <= '9')
+        from--;
+    if (!of || from == of || strlen(path) != n)
+        return false;
+    size_t before = (size_t)(from - part), after = (size_t)(of - part);
+    return !memcmp(part, path, before) && !memcmp(of, path + after, n - after) &&
+           strspn(path + before, "0123456789") == after - before;
+}
+
 /* Patterns may be of the path as the repository shows it, or of the whole. */
 static bool is_wanted(const struct fetch *f, const char *path, const char *whole)
 {
     const struct sc_settings *set = &f->c->set;
     struct sc_str a = sc_strz(path), b = sc_strz(whole);
 
-    if (f->repo->selected && strcmp(f->repo->selected, path) != 0)
+    if (f->repo->selected && strcmp(f->repo->selected, path) != 0 &&
+        !(f->by_quant && is_sibling(f->repo->selected, path)))
         return false;
     return (!set->include.n || matches(&set->include, a) || matches(&set->include, b)) &&
            !matches(&set->exclude, a) && !matches(&set->exclude, b);
@@ -91,11 +108,22 @@ static int add_item(struct fetch *f, const struct sc_hub_file *file, struct sc_e
     return 0;
 }
 
+static bool names_quant(const struct fetch *f)
+{
+    struct sc_name name = {0};
+    bool yes =
+        sc_name_parse(f->name, sc_repo_hub(f->repo)->env.endpoint, &name, NULL) == 0 && name.quant;
+
+    sc_name_clear(&name);
+    return yes;
+}
+
 static int choose_files(struct fetch *f, struct sc_error *e)
 {
     const struct sc_repo *r = f->repo;
     struct sc_quoted q;
 
+    f->by_quant = names_quant(f);
     for (size_t i = 0; i < r->n_files; i++) {
         const struct sc_hub_file *file = sc_repo_hub_file(r, r->files[i].path);
         if (file && is_wanted(f, r->files[i].path, file->path))

@@ -83,7 +83,7 @@ const struct sc_option *sc_command_option(const struct sc_command *c, size_t i)
 
 const struct sc_exit sc_exits[] = {
     {SC_EXIT_OK, "Everything is fine."},
-    {SC_EXIT_FINDINGS, "check found errors or warnings, or no tensor matched the filter."},
+    {SC_EXIT_FINDINGS, "check or cache verify found something, or no tensor matched the filter."},
     {SC_EXIT_USAGE, "The command line is wrong."},
     {SC_EXIT_INPUT, "The input cannot be read or is not valid."},
     {SC_EXIT_NOT_FOUND, "The model was not found, access was refused, or the network failed."},

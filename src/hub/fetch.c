@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -427,15 +428,28 @@ static void watch(struct sc_fetch_job *j)
     }
 }
 
+/* A file on its way needs descriptors: connection, lock, data, log. An eighth of what the process
+ * may have leaves enough for the connections. */
+static size_t affordable(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return r.rlim_cur > 24 ? (size_t)((r.rlim_cur - 16) / 8) : 1;
+}
+
 static void run_all(struct sc_fetch_job *j)
 {
     static void *(*const runs[])(void *) = {sc_fetch_files, sc_fetch_smalls, sc_fetch_parts};
     size_t parallel = SC_MIN(j->o->parallel ? j->o->parallel : PARALLEL, PARALLEL_MAX), n = 0;
+    size_t can = affordable();
     struct start starts[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
     pthread_t threads[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
 
+    j->at_once = SC_MIN(can / SC_FETCH_PUMPS + 1, SC_FETCH_AT_ONCE);
     for (size_t kind = 0; kind < SC_COUNT(runs); kind++) {
-        size_t most = kind == SC_FETCH_SMALLS ? SC_FETCH_PUMPS : parallel;
+        size_t most = SC_MIN(kind == SC_FETCH_SMALLS ? SC_FETCH_PUMPS : parallel, can);
         size_t want = SC_MIN(count_tasks(j, (enum sc_fetch_kind)kind), most);
         for (size_t i = 0; i < want; i++) {
             if (start_thread(j, &starts[n], runs[kind], &threads[n]) == 0) {

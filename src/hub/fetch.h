@@ -45,6 +45,7 @@ struct sc_fetch_job {
     pthread_mutex_t lock;
     pthread_cond_t moved;  /* a task changed its phase, or all must stop */
     pthread_cond_t ended;  /* no thread is running any more */
+    size_t at_once;        /* small files of a thread */
     size_t first[3];       /* of each kind: no task before it is to do */
     size_t running;        /* threads */
     struct sc_error error; /* the first */

@@ -148,7 +148,7 @@ static bool fill(struct pump *p)
     struct sc_error e = {0};
     int lock = -1;
 
-    while (p->busy < SC_FETCH_AT_ONCE) {
+    while (p->busy < p->job->at_once) {
         enum sc_fetch_claim claim =
             sc_fetch_claim(p->job, SC_FETCH_SMALLS, p->busy == 0, &t, &lock);
         if (claim != SC_CLAIM_GOT)

@@ -614,12 +614,15 @@ uint64_t sc_ranges_size(const struct sc_ranges *r)
 void sc_ranges_name(struct sc_ranges *r, const char *name)
 {
     struct sc_buf path = {0};
-    struct stat st;
     size_t n = strlen(name);
     if (!r || r->read_only || n == 0 || n > MAX_NAME || !path_of(&path, r, "name"))
         return;
-    if (lstat(path.p, &st) != 0 && errno == ENOENT)
-        sc_write_file(path.p, name, n, 0666);
+    /* In its place at once and never synced: a name that is cut off misleads nobody. */
+    int fd = open(path.p, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+        (void)sc_write_all(fd, name, n);
+        close(fd);
+    }
     sc_buf_clear(&path);
 }
 

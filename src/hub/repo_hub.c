@@ -50,6 +50,7 @@ struct hub_repo {
     bool locked;         /* we have had it, or given up waiting */
     atomic_bool settled; /* what is read from here on is no header */
     pthread_mutex_t lock;
+    pthread_mutex_t keeping; /* of ranges; taken inside the other, never around it */
 };
 
 struct hub_source {
@@ -100,25 +101,6 @@ static void release_lock(struct hub_repo *r)
 /* -------------------------------------------------------------------------------- what is kept ---
  */
 
-static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
-{
-    const struct file *f = ctx;
-    return sc_ranges_load(f->ranges, off, dst, len);
-}
-
-static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
-{
-    const struct file *f = ctx;
-    if (!f->owner->settled || f->owner->hub->options.keep_data)
-        sc_ranges_save(f->ranges, off, src, len);
-}
-
-static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
-{
-    const struct file *f = ctx;
-    return sc_ranges_gap(f->ranges, from, to, off, len);
-}
-
 static bool has_identity(const struct file *f)
 {
     return f->about->etag[0] && f->about->bytes != UINT64_MAX;
@@ -132,30 +114,60 @@ static void put_name(struct sc_buf *b, const struct file *f)
     sc_buf_puts(b, f->about->path);
 }
 
-/* With `create`, ranges will be written. With the lock held. */
-static void open_ranges(struct file *f, bool create)
+/* The ranges that are kept, or NULL. With `create` they will be written: only then are folders and
+ * files made, for that takes longer than to start a request. */
+static struct sc_ranges *ranges_of(struct file *f, bool create)
 {
+    struct hub_repo *r = f->owner;
     struct sc_buf name = {0};
-    if (!has_identity(f) || f->ranges || (create ? f->made : f->looked))
-        return;
-    f->looked = true;
-    f->made |= create;
-    f->ranges = sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, create);
-    if (!f->ranges || !create)
-        return;
-    put_name(&name, f);
-    if (!name.failed)
-        sc_ranges_name(f->ranges, name.p);
+    if (!has_identity(f))
+        return NULL;
+    pthread_mutex_lock(&r->keeping);
+    if (!f->ranges && (create ? !f->made : !f->looked)) {
+        f->looked = true;
+        f->made |= create;
+        f->ranges = sc_ranges_open(&r->hub->env, f->about->etag, f->about->bytes, create);
+        if (f->ranges && create)
+            put_name(&name, f);
+        if (name.n > 0 && !name.failed)
+            sc_ranges_name(f->ranges, name.p);
+    }
+    struct sc_ranges *ranges = f->ranges;
+    pthread_mutex_unlock(&r->keeping);
     sc_buf_clear(&name);
+    return ranges;
+}
+
+static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
+{
+    struct sc_ranges *ranges = ranges_of(ctx, false);
+    return ranges ? sc_ranges_load(ranges, off, dst, len) : 0;
+}
+
+static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    struct file *f = ctx;
+    if (f->owner->settled && !f->owner->hub->options.keep_data)
+        return;
+    struct sc_ranges *ranges = ranges_of(f, true);
+    if (ranges)
+        sc_ranges_save(ranges, off, src, len);
+}
+
+static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
+{
+    struct sc_ranges *ranges = ranges_of(ctx, false);
+    if (ranges)
+        return sc_ranges_gap(ranges, from, to, off, len);
+    *off = from;
+    *len = to - from;
+    return from < to;
 }
 
 static bool is_kept(struct file *f, uint64_t off, uint64_t len)
 {
     uint64_t gap_off, gap_len;
-    pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f, false);
-    struct sc_ranges *ranges = f->ranges;
-    pthread_mutex_unlock(&f->owner->lock);
+    struct sc_ranges *ranges = ranges_of(f, false);
     return ranges && !sc_ranges_gap(ranges, off, off + len, &gap_off, &gap_len);
 }
 
@@ -226,7 +238,6 @@ static int open_remote(struct file *f, struct sc_error *e)
     if (r->hub->env.offline)
         return fail_offline(f, e);
     TRY(sc_hub_http(r->hub, &http, e));
-    open_ranges(f, true);
     sc_hub_file_url(&url, r->hub, &r->listing, f->about->path);
     put_name(&name, f);
     int rc = url.failed || name.failed ? sc_fail_memory(e) : 0;
@@ -241,7 +252,7 @@ static int open_remote(struct file *f, struct sc_error *e)
             .explain = explain,
             .explain_ctx = f,
         };
-        if (f->ranges)
+        if (has_identity(f) && r->hub->env.cache)
             o.store = (struct sc_store){f, load_range, save_range, range_gap};
         rc = sc_remote_open(http, &o, &f->remote, e);
     }
@@ -253,11 +264,11 @@ static int open_remote(struct file *f, struct sc_error *e)
 /* After waiting for the lock: somebody else may have put bytes into the ranges. */
 static void look_again(struct file *f)
 {
-    if (f->ranges)
-        sc_ranges_refresh(f->ranges);
+    struct sc_ranges *ranges = ranges_of(f, false);
+    if (ranges)
+        sc_ranges_refresh(ranges);
     else
-        f->looked = false;
-    open_ranges(f, false);
+        f->looked = false; /* this once */
 }
 
 /* --------------------------------------------------------------------------------- the source ---
@@ -266,12 +277,12 @@ static void look_again(struct file *f)
 /* All of it from what is kept? */
 static bool read_kept(struct hub_source *s, uint64_t off, void *dst, size_t len)
 {
-    struct file *f = s->file;
-    pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f, false);
-    struct sc_ranges *ranges = s->inner ? NULL : f->ranges; /* the remote looks there itself */
-    pthread_mutex_unlock(&f->owner->lock);
+    struct hub_repo *r = s->file->owner;
     size_t done = 0;
+    pthread_mutex_lock(&r->lock);
+    const bool direct = s->inner == NULL; /* else the remote looks there itself */
+    pthread_mutex_unlock(&r->lock);
+    struct sc_ranges *ranges = direct ? ranges_of(s->file, false) : NULL;
     while (ranges && done < len) {
         const size_t n = sc_ranges_load(ranges, off + done, (uint8_t *)dst + done, len - done);
         if (n == 0)
@@ -329,11 +340,11 @@ static void promote(struct file *f)
 {
     struct hub_repo *r = f->owner;
     const uint64_t size = f->about->bytes;
-    if (!f->ranges || size > SMALL_BYTES)
+    if (size > SMALL_BYTES || !has_identity(f))
         return;
     if (f->remote)
         sc_remote_forget(f->remote); /* all of it is in the ranges now */
-    if (sc_ranges_have(f->ranges, 0, size) != size)
+    if (!f->ranges || sc_ranges_have(f->ranges, 0, size) != size)
         return;
     char *p = sc_alloc((size_t)size + 1);
     size_t done = 0, n;
@@ -546,6 +557,7 @@ static void hub_close(struct sc_repo *repo)
     sc_name_clear(&r->name);
     free(r->prefix);
     pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->keeping);
     free(r);
 }
 
@@ -772,7 +784,12 @@ static struct hub_repo *new_repo(struct sc_hub *h, struct sc_name *name)
 {
     struct hub_repo *r = sc_calloc(1, sizeof *r);
     char *prefix = sc_hub_copy(SC_STR(""));
-    if (!r || !prefix || pthread_mutex_init(&r->lock, NULL) != 0) {
+    bool ok = r && prefix && pthread_mutex_init(&r->lock, NULL) == 0;
+    if (ok && pthread_mutex_init(&r->keeping, NULL) != 0) {
+        pthread_mutex_destroy(&r->lock);
+        ok = false;
+    }
+    if (!ok) {
         free(r);
         free(prefix);
         return NULL;

@@ -275,6 +275,8 @@ int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel)
     if (!there)
         return -1;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0664);
+    if (fd < 0 && errno == EACCES) /* somebody else made it; one may still lock what one reads */
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd >= 0 && !wait_for_lock(fd, wait_ms, cancel)) {
         close(fd);
         return -1;

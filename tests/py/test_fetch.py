@@ -207,6 +207,26 @@ class Whole(Case):
         self.assertEqual(done.stdout, self.model("snapshots", self.hub.commit(REPO), "sub/tokenizer.model") + "\n")
         self.assert_snapshot(["sub/tokenizer.model"])
 
+    def test_a_quantisation_with_all_its_parts(self):
+        names = [f"q/m-{quant}-0000{i}-of-00002.gguf" for quant in ("Q4_K_M", "Q8_0") for i in (1, 2)]
+        self.hub.set("org/gguf", files={name: {"text": name, "lfs": True} for name in names})
+        done = self.fetch("org/gguf:q8_0")
+        self.assert_snapshot(names[2:], "org/gguf")
+        self.assertTrue(done.stdout.endswith("/" + names[2] + "\n"))
+
+    def test_a_folder_inside(self):
+        done = self.fetch(f"hf://{REPO}/sub")
+        self.assertTrue(done.stdout.endswith(f"/snapshots/{self.hub.commit(REPO)}/sub\n"))
+        self.assert_snapshot(["sub/deep/notes.txt", "sub/tokenizer.model"])
+
+    def test_few_descriptors_and_no_home(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+        self.hub.set("org/many", files={f"{i}.bin": {"size": 2 * MEGA, "head": b"%d" % i} for i in range(6)}
+                     | {f"{i}.txt": {"text": str(i)} for i in range(60)})
+        self.fetch("org/many", limit=limit, HOME="/nonexistent")
+        self.assertEqual(len(os.listdir(self.cache("models--org--many", "blobs"))), 66)
+
 
 class Words(Case):
     def test_dry_run(self):

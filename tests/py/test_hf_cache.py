@@ -20,7 +20,14 @@ import unittest
 SCRUPLE = os.environ["SCRUPLE"]
 SOURCE = os.environ["SOURCE"]
 sys.path.insert(0, os.path.join(SOURCE, "tests", "mockhub"))
+sys.path.insert(0, os.path.join(SOURCE, "tests", "py"))
 from mockhub import MockHub  # noqa: E402
+
+# The validator wants generated models beside it; by hand this test runs without them.
+SCHEMAS = None
+if "FIXTURES" in os.environ and "TESTDATA" in os.environ:
+    from test_schemas import Schemas
+    SCHEMAS = Schemas(os.path.join(SOURCE, "tests", "schema"))
 
 WEIGHTS = hashlib.shake_128(b"weights").digest(3000000)
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [750000], "data_offsets": [0, 3000000]}}).encode()
@@ -170,6 +177,13 @@ class Case(unittest.TestCase):
     def json(self, *args, status=0, **env):
         return json.loads(self.run_it(*args, "--json", status=status, **env).stdout)
 
+    def cache(self, *args, status=0, **env):
+        """The document of scruple cache, which fits its schema."""
+        found = self.json("cache", *args, status=status, **env)
+        if SCHEMAS:
+            self.assertEqual(list(SCHEMAS.problems("cache.json", found)), [])
+        return found
+
     def walk(self, root=None):
         walker = Walker(root or self.root)
         self.assertEqual(walker.mistakes, [])
@@ -245,7 +259,7 @@ class Written(Case):
             wrong = [m for m in walker.mistakes if not re.search(r"\.[0-9a-f]{8}\.(tmp|incomplete):", m)]
             self.assertEqual(wrong, [])
         self.run_it("fetch", "org/model")
-        self.assertEqual(self.json("cache", "verify")["problems"], [])
+        self.assertEqual(self.cache("verify")["problems"], [])
 
     def test_without_symlinks(self):
         self.run_it("fetch", "org/model", HF_HUB_DISABLE_SYMLINKS="1")
@@ -284,7 +298,7 @@ class Read(Case):
         tier = os.path.join(self.tmp.name, "tier")
         self.plant(tier)
         self.check(SCRUPLE_CACHE_PATH=f"/no/such:{tier}")
-        entries = self.json("cache", SCRUPLE_CACHE_PATH=f"/no/such:{tier}")["entries"]
+        entries = self.cache(SCRUPLE_CACHE_PATH=f"/no/such:{tier}")["entries"]
         self.assertEqual([(e["id"], e["cache"]) for e in entries if e["kind"] == "repository"],
                          [("org/planted", "read only")])
         done = self.run_it("cache", "rm", "org/planted", "--yes", SCRUPLE_CACHE_PATH=tier)
@@ -295,7 +309,7 @@ class Read(Case):
 
 class Housekeeping(Case):
     def entries(self, *args):
-        return [(e["kind"], e["id"]) for e in self.json("cache", "ls", *args)["entries"]]
+        return [(e["kind"], e["id"]) for e in self.cache("ls", *args)["entries"]]
 
     def blob(self, content):
         return os.path.join(self.root, "models--org--model", "blobs", hashlib.sha256(content).hexdigest())
@@ -321,19 +335,19 @@ class Housekeeping(Case):
         self.assertEqual(sorted(self.entries()), [("listing", "org/model"), ("listing", "org/other"),
                                                   ("parts", "org/other"), ("repository", "org/model"),
                                                   ("repository", "org/other")])
-        sizes = [e["bytes"] for e in self.json("cache")["entries"]]
+        sizes = [e["bytes"] for e in self.cache()["entries"]]
         self.assertEqual(sizes, sorted(sizes, reverse=True))
         self.assertEqual({i for _, i in self.entries("org/other")}, {"org/other"})
-        parts, = [e for e in self.json("cache", "ls", "org/other")["entries"] if e["kind"] == "parts"]
+        parts, = [e for e in self.cache("ls", "org/other")["entries"] if e["kind"] == "parts"]
         self.assertEqual(parts["total"], len(MODEL))
         self.assertEqual(self.entries(parts["key"][:10]), [("parts", "org/other")])
-        folders = self.json("cache", "dir")["folders"]
+        folders = self.cache("dir")["folders"]
         self.assertEqual(folders, {"shared": self.root, "read_only": [], "own": self.own})
 
     def test_damage_is_found_and_repaired(self):
         self.run_it("fetch", "org/model")
         self.run_it("fetch", "org/other", "a")
-        self.assertEqual(self.json("cache", "verify")["problems"], [])
+        self.assertEqual(self.cache("verify")["problems"], [])
         self.damage(self.blob(MODEL))
         repo = os.path.join(self.root, "models--org--model")
         write(os.path.join(repo, "refs", "broken"), b"main")
@@ -348,18 +362,18 @@ class Housekeeping(Case):
                 self.damage(os.path.join(folder, "data"))
         want = ["cache.broken-ref", "cache.corrupt-blob", "cache.corrupt-listing", "cache.corrupt-range",
                 "cache.leftover"]
-        found = self.json("cache", "verify", status=1)["problems"]
+        found = self.cache("verify", status=1)["problems"]
         self.assertEqual(sorted(p["id"] for p in found), want)
         self.assertTrue(all(p["state"] == "found" for p in found))
-        self.assertEqual(self.json("cache", "verify", "org/other", status=1)["problems"][0]["id"],
+        self.assertEqual(self.cache("verify", "org/other", status=1)["problems"][0]["id"],
                          "cache.corrupt-range")
-        found = self.json("cache", "verify", "--repair", status=1)["problems"]
+        found = self.cache("verify", "--repair", status=1)["problems"]
         self.assertEqual(sorted(p["id"] for p in found), sorted([*want, "cache.broken-link"]))
         self.assertTrue(all(p["state"] == "removed" for p in found))
-        self.assertEqual(self.json("cache", "verify")["problems"], [])
+        self.assertEqual(self.cache("verify")["problems"], [])
         self.run_it("fetch", "org/model")
         self.run_it("fetch", "org/other", "a")
-        self.assertEqual(self.json("cache", "verify")["problems"], [])
+        self.assertEqual(self.cache("verify")["problems"], [])
         self.walk()
 
     def test_rm(self):

@@ -739,3 +739,119 @@ TEST(hostile_listings_are_absent)
     free(good);
     scratch_remove();
 }
+
+/* ------------------------------------------------------------------------------ housekeeping ---
+ */
+static const struct sc_kept *kept_of(const struct sc_kept_list *l, uint8_t kind)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->items[i].kind == kind)
+            return &l->items[i];
+    return NULL;
+}
+
+/* One of each kind. */
+static void fill_caches(void)
+{
+    CHECK(sc_hf_install_bytes(&env, &listing, "config.json", HELLO, "hello\n", 6));
+    CHECK(save_listing(1000));
+    struct sc_ranges *r = sc_ranges_open(&env, ABC, 100, true);
+    sc_ranges_name(r, "org/name/model.bin");
+    sc_ranges_save(r, 0, "0123456789", 10);
+    sc_ranges_close(r);
+}
+
+TEST(looking_sees_what_is_ours)
+{
+    struct sc_kept_list l;
+    REQUIRE(begin());
+    REQUIRE(sc_kept_look(&env, &l, NULL) == 0);
+    CHECK_U64(l.n, 0);
+    sc_kept_clear(&l);
+    fill_caches();
+    scratch_folder("hub/models--");
+    scratch_folder("hub/models--..--..");
+    scratch_folder("hub/models--a--b--c");
+    scratch_folder("hub/kernels--a--b");
+    scratch_folder("hub/models--a\n--b");
+    scratch_folder("own/ranges/zz");
+    scratch_folder("own/ranges/ba/..hidden");
+    scratch_file("own/listings/x.json", "{}", 2);
+    REQUIRE(sc_kept_look(&env, &l, NULL) == 0);
+    CHECK_U64(l.n, 3);
+    const struct sc_kept *repo = kept_of(&l, SC_KEPT_REPO), *part = kept_of(&l, SC_KEPT_RANGES);
+    REQUIRE(repo && part && kept_of(&l, SC_KEPT_LISTING));
+    CHECK_STR(repo->id, "org/name");
+    CHECK_STR(repo->refs, "main");
+    CHECK_U64(repo->revisions, 1);
+    CHECK_U64(repo->files, 1);
+    CHECK_STR(part->id, "org/name/model.bin");
+    CHECK_U64(part->total, 100);
+    CHECK(sc_kept_matches(repo, "org/name") && sc_kept_matches(part, "org/name"));
+    CHECK(sc_kept_matches(repo, "models/org/name"));
+    CHECK(sc_kept_matches(part, "ba7816") && !sc_kept_matches(part, "ba781"));
+    CHECK(!sc_kept_matches(repo, "datasets/org/name") && !sc_kept_matches(part, ""));
+    CHECK(!sc_kept_matches(part, "org") && !sc_kept_matches(repo, "models--org--name"));
+    sc_kept_clear(&l);
+    scratch_remove();
+}
+
+TEST(removing_stays_inside)
+{
+    struct sc_error e;
+    REQUIRE(begin());
+    fill_caches();
+    REQUIRE(scratch_file("precious", "x", 1));
+    static const char *const keys[] = {"..",         "../precious", "",
+                                       "models--..", "/",           "models--a/../.."};
+    for (size_t i = 0; i < SC_COUNT(keys); i++) {
+        for (uint8_t kind = SC_KEPT_REPO; kind <= SC_KEPT_LISTING; kind++) {
+            struct sc_kept k = {.kind = kind, .id = "x", .key = keys[i], .writable = true};
+            CHECK_ERR(SCRUPLE_EUSAGE, sc_kept_remove(&env, &k, &e));
+        }
+    }
+    struct sc_kept_list l;
+    REQUIRE(sc_kept_look(&env, &l, NULL) == 0);
+    CHECK_U64(l.n, 3);
+    for (size_t i = 0; i < l.n; i++) {
+        struct sc_kept k = l.items[i];
+        k.writable = false;
+        CHECK_ERR(SCRUPLE_EUSAGE, sc_kept_remove(&env, &k, &e));
+        CHECK(sc_kept_remove(&env, &l.items[i], &e) == 0);
+        CHECK(sc_kept_remove(&env, &l.items[i], &e) == 0); /* it is gone: that is what was asked */
+    }
+    sc_kept_clear(&l);
+    REQUIRE(sc_kept_look(&env, &l, NULL) == 0);
+    CHECK_U64(l.n, 0);
+    sc_kept_clear(&l);
+    CHECK(holds("precious", "x"));
+    scratch_remove();
+}
+
+static void count_problem(void *ctx, const struct sc_kept_problem *p)
+{
+    (void)p;
+    ++*(unsigned *)ctx;
+}
+
+TEST(verifying_can_be_stopped)
+{
+    unsigned n = 0;
+    _Atomic int cancel = 0;
+    struct sc_error e = {0};
+    REQUIRE(begin());
+    fill_caches();
+    CHECK(sc_kept_verify(&env, NULL, false, &cancel, count_problem, NULL, &n, &e) == 0);
+    REQUIRE(scratch_file(REPO "/blobs/" HELLO, "hallo\n", 6));
+    CHECK(sc_kept_verify(&env, NULL, false, &cancel, count_problem, NULL, &n, &e) == 1);
+    CHECK(sc_kept_verify(&env, "org/other", false, &cancel, count_problem, NULL, &n, &e) == 0);
+    CHECK_U64(n, 1);
+    cancel = 1;
+    CHECK_ERR(SCRUPLE_EINTERRUPTED,
+              sc_kept_verify(&env, NULL, true, &cancel, count_problem, NULL, &n, &e));
+    CHECK(holds(REPO "/blobs/" HELLO, "hallo\n"));
+    cancel = 0;
+    CHECK(sc_kept_verify(&env, NULL, true, &cancel, count_problem, NULL, &n, &e) == 2);
+    CHECK(sc_kept_verify(&env, NULL, true, &cancel, count_problem, NULL, &n, &e) == 0);
+    scratch_remove();
+}
