@@ -51,6 +51,7 @@ struct hub_repo {
     bool locked;            /* we have had it, or given up waiting */
     atomic_bool settled;    /* what is read from here on is no header */
     pthread_mutex_t lock;
+    pthread_mutex_t keeping; /* of ranges; taken inside the other, never around it */
 };
 
 struct hub_source {
@@ -104,25 +105,6 @@ static void release_lock(struct hub_repo *r)
 /* -------------------------------------------------------------------------------- what is kept ---
  */
 
-/* Once there, they stay until promote(), which nobody reads beside. */
-static struct sc_ranges *ranges_of(struct file *f)
-{
-    pthread_mutex_lock(&f->owner->lock);
-    struct sc_ranges *ranges = f->ranges;
-    pthread_mutex_unlock(&f->owner->lock);
-    return ranges;
-}
-
-static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
-{
-    return sc_ranges_load(ranges_of(ctx), off, dst, len);
-}
-
-static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
-{
-    return sc_ranges_gap(ranges_of(ctx), from, to, off, len);
-}
-
 static bool has_identity(const struct file *f)
 {
     return f->about->etag[0] && f->about->bytes != UINT64_MAX;
@@ -136,16 +118,24 @@ static void put_name(struct sc_buf *b, const struct file *f)
     sc_buf_puts(b, f->about->path);
 }
 
-/* Those that are there. With the lock held. */
-static void open_ranges(struct file *f)
+/* The ranges that are kept, or NULL. */
+static struct sc_ranges *ranges_of(struct file *f)
 {
-    if (!has_identity(f) || f->ranges || f->looked)
-        return;
-    f->looked = true;
-    f->ranges = sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, false);
+    struct hub_repo *r = f->owner;
+    if (!has_identity(f))
+        return NULL;
+    pthread_mutex_lock(&r->keeping);
+    if (!f->ranges && !f->looked) {
+        f->looked = true;
+        f->ranges = sc_ranges_open(&r->hub->env, f->about->etag, f->about->bytes, false);
+    }
+    struct sc_ranges *ranges = f->ranges;
+    pthread_mutex_unlock(&r->keeping);
+    return ranges;
 }
 
-/* New ones, on the saver's thread and without the lock: it takes a disk its time. */
+/* They will be written: only now are folders and files made. That takes a disk its time, so it is
+ * done without the lock. */
 static void make_ranges(struct file *f)
 {
     struct sc_buf name = {0};
@@ -158,15 +148,22 @@ static void make_ranges(struct file *f)
     if (ranges && !name.failed)
         sc_ranges_name(ranges, name.p);
     sc_buf_clear(&name);
-    pthread_mutex_lock(&f->owner->lock);
+    pthread_mutex_lock(&f->owner->keeping);
     if (!f->ranges) {
         f->ranges = ranges;
         ranges = NULL;
     }
-    pthread_mutex_unlock(&f->owner->lock);
-    sc_ranges_close(ranges); /* somebody else's were found meanwhile */
+    pthread_mutex_unlock(&f->owner->keeping);
+    sc_ranges_close(ranges); /* others were found meanwhile */
 }
 
+static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
+{
+    struct sc_ranges *ranges = ranges_of(ctx);
+    return ranges ? sc_ranges_load(ranges, off, dst, len) : 0;
+}
+
+/* On the saver's thread. */
 static void save_now(void *ctx, uint64_t off, const void *src, size_t len)
 {
     make_ranges(ctx);
@@ -180,13 +177,20 @@ static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
         sc_saver_put(f->owner->saver, save_now, ctx, off, src, len);
 }
 
+static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
+{
+    struct sc_ranges *ranges = ranges_of(ctx);
+    if (ranges)
+        return sc_ranges_gap(ranges, from, to, off, len);
+    *off = from;
+    *len = to - from;
+    return from < to;
+}
+
 static bool is_kept(struct file *f, uint64_t off, uint64_t len)
 {
     uint64_t gap_off, gap_len;
-    pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f);
-    struct sc_ranges *ranges = f->ranges;
-    pthread_mutex_unlock(&f->owner->lock);
+    struct sc_ranges *ranges = ranges_of(f);
     return ranges && !sc_ranges_gap(ranges, off, off + len, &gap_off, &gap_len);
 }
 
@@ -273,7 +277,7 @@ static int open_remote(struct file *f, struct sc_error *e)
             .explain = explain,
             .explain_ctx = f,
         };
-        if (has_identity(f) && r->saver)
+        if (has_identity(f) && r->hub->env.cache)
             o.store = (struct sc_store){f, load_range, save_range, range_gap};
         rc = sc_remote_open(http, &o, &f->remote, e);
     }
@@ -285,11 +289,11 @@ static int open_remote(struct file *f, struct sc_error *e)
 /* After waiting for the lock: somebody else may have put bytes into the ranges. */
 static void look_again(struct file *f)
 {
-    if (f->ranges)
-        sc_ranges_refresh(f->ranges);
+    struct sc_ranges *ranges = ranges_of(f);
+    if (ranges)
+        sc_ranges_refresh(ranges);
     else
-        f->looked = false;
-    open_ranges(f);
+        f->looked = false; /* this once */
 }
 
 /* --------------------------------------------------------------------------------- the source ---
@@ -298,12 +302,12 @@ static void look_again(struct file *f)
 /* All of it from what is kept? */
 static bool read_kept(struct hub_source *s, uint64_t off, void *dst, size_t len)
 {
-    struct file *f = s->file;
-    pthread_mutex_lock(&f->owner->lock);
-    open_ranges(f);
-    struct sc_ranges *ranges = s->inner ? NULL : f->ranges; /* the remote looks there itself */
-    pthread_mutex_unlock(&f->owner->lock);
+    struct hub_repo *r = s->file->owner;
     size_t done = 0;
+    pthread_mutex_lock(&r->lock);
+    const bool direct = s->inner == NULL; /* else the remote looks there itself */
+    pthread_mutex_unlock(&r->lock);
+    struct sc_ranges *ranges = direct ? ranges_of(s->file) : NULL;
     while (ranges && done < len) {
         const size_t n = sc_ranges_load(ranges, off + done, (uint8_t *)dst + done, len - done);
         if (n == 0)
@@ -361,15 +365,13 @@ static void promote(struct file *f)
 {
     struct hub_repo *r = f->owner;
     const uint64_t size = f->about->bytes;
-    if (size > SMALL_BYTES)
+    if (size > SMALL_BYTES || !has_identity(f))
         return;
     if (f->remote) {
         sc_remote_forget(f->remote); /* all of it goes to the ranges now */
         sc_saver_flush(r->saver);
     }
-    if (!f->ranges)
-        return;
-    if (sc_ranges_have(f->ranges, 0, size) != size)
+    if (!f->ranges || sc_ranges_have(f->ranges, 0, size) != size)
         return;
     char *p = sc_alloc((size_t)size + 1);
     size_t done = 0, n;
@@ -585,6 +587,7 @@ static void hub_close(struct sc_repo *repo)
     sc_name_clear(&r->name);
     free(r->prefix);
     pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->keeping);
     free(r);
 }
 
@@ -811,7 +814,12 @@ static struct hub_repo *new_repo(struct sc_hub *h, struct sc_name *name)
 {
     struct hub_repo *r = sc_calloc(1, sizeof *r);
     char *prefix = sc_hub_copy(SC_STR(""));
-    if (!r || !prefix || pthread_mutex_init(&r->lock, NULL) != 0) {
+    bool ok = r && prefix && pthread_mutex_init(&r->lock, NULL) == 0;
+    if (ok && pthread_mutex_init(&r->keeping, NULL) != 0) {
+        pthread_mutex_destroy(&r->lock);
+        ok = false;
+    }
+    if (!ok) {
         free(r);
         free(prefix);
         return NULL;
