@@ -5,7 +5,9 @@
  */
 #include "cli/cmd_check.c"
 #include "cli/cmd_completions.c"
+#include "cli/cmd_cache.c"
 #include "cli/cmd_env.c"
+#include "cli/cmd_fetch.c"
 #include "cli/cmd_formats.c"
 #include "cli/cmd_help.c"
 #include "cli/cmd_info.c"
@@ -15,6 +17,7 @@
 #include "cli/help.c"
 #include "cli/man.c"
 #include "cli/opt.c"
+#include "cli/progress.c"
 #include "cli/session.c"
 #include "cli/sink.c"
 
