@@ -447,6 +447,12 @@ static void say_done(struct fetch *f, double seconds)
 
     if (f->c->set.quiet)
         return;
+    const struct sc_io *io = sc_repo_hub(f->repo)->io;
+    if (f->c->set.verbose && io) {
+        sc_format_bytes(io->bytes_read, size);
+        sc_say(f->c, "note", "%s received in %llu requests", size,
+               (unsigned long long)io->requests);
+    }
     for (size_t i = 0; i < f->n; i++)
         files += f->items[i].state == SC_FETCH_DONE;
     if (!files) {
