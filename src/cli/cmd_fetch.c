@@ -393,7 +393,7 @@ static void put_word(struct sc_buf *b, const char *word)
     sc_buf_putc(b, '\'');
 }
 
-static void put_option(struct sc_buf *b, const char *name, const char *value)
+static void put_resume_option(struct sc_buf *b, const char *name, const char *value)
 {
     if (!value)
         return;
@@ -402,7 +402,7 @@ static void put_option(struct sc_buf *b, const char *name, const char *value)
 }
 
 /* The command again, but for a token: that stays secret. */
-static void put_command(struct sc_buf *b, const struct fetch *f)
+static void put_resume_command(struct sc_buf *b, const struct fetch *f)
 {
     const struct sc_settings *set = &f->c->set;
 
@@ -411,11 +411,11 @@ static void put_command(struct sc_buf *b, const struct fetch *f)
     for (size_t i = 0; i < f->filters.n; i++)
         put_word(b, f->filters.p[i]);
     for (size_t i = 0; i < set->include.n; i++)
-        put_option(b, " --include", set->include.p[i]);
+        put_resume_option(b, " --include", set->include.p[i]);
     for (size_t i = 0; i < set->exclude.n; i++)
-        put_option(b, " --exclude", set->exclude.p[i]);
-    put_option(b, " --revision", set->revision);
-    put_option(b, " --local-dir", set->local_dir);
+        put_resume_option(b, " --exclude", set->exclude.p[i]);
+    put_resume_option(b, " --revision", set->revision);
+    put_resume_option(b, " --local-dir", set->local_dir);
     if (set->threads)
         sc_buf_printf(b, " -j %llu", (unsigned long long)set->threads);
     if (set->token)
@@ -427,7 +427,7 @@ static int say_failure(struct fetch *f, const struct sc_error *e)
     struct sc_buf command = {0};
 
     if (e->code == SCRUPLE_EINTERRUPTED) {
-        put_command(&command, f);
+        put_resume_command(&command, f);
         if (!command.failed)
             sc_say(f->c, "note",
                    "interrupted; what arrived is kept, and this goes on from there: %s", command.p);
