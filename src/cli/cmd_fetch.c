@@ -38,7 +38,7 @@ static const struct sc_option fetch_options[] = {
 
 static const struct sc_example fetch_examples[] = {
     {"scruple fetch Qwen/Qwen3-0.6B", "all files, into the cache that other tools use, too"},
-    {"scruple tree $(scruple fetch -q Qwen/Qwen3-0.6B)", "where they are is printed"},
+    {"scruple fetch hf://org/model@v1/model.gguf", "one file of a tag; prints where it is"},
     {"scruple fetch org/model --dry-run", "what is here, and what would come"},
     {"scruple fetch org/model --include '*.json' --local-dir model", "some files, into a folder"},
     {"scruple fetch org/model model.layers.3 lm_head", "only the bytes of these tensors"},
@@ -393,7 +393,7 @@ static void put_word(struct sc_buf *b, const char *word)
     sc_buf_putc(b, '\'');
 }
 
-static void put_resume_option(struct sc_buf *b, const char *name, const char *value)
+static void put_value(struct sc_buf *b, const char *name, const char *value)
 {
     if (!value)
         return;
@@ -402,7 +402,7 @@ static void put_resume_option(struct sc_buf *b, const char *name, const char *va
 }
 
 /* The command again, but for a token: that stays secret. */
-static void put_resume_command(struct sc_buf *b, const struct fetch *f)
+static void put_again(struct sc_buf *b, const struct fetch *f)
 {
     const struct sc_settings *set = &f->c->set;
 
@@ -411,11 +411,11 @@ static void put_resume_command(struct sc_buf *b, const struct fetch *f)
     for (size_t i = 0; i < f->filters.n; i++)
         put_word(b, f->filters.p[i]);
     for (size_t i = 0; i < set->include.n; i++)
-        put_resume_option(b, " --include", set->include.p[i]);
+        put_value(b, " --include", set->include.p[i]);
     for (size_t i = 0; i < set->exclude.n; i++)
-        put_resume_option(b, " --exclude", set->exclude.p[i]);
-    put_resume_option(b, " --revision", set->revision);
-    put_resume_option(b, " --local-dir", set->local_dir);
+        put_value(b, " --exclude", set->exclude.p[i]);
+    put_value(b, " --revision", set->revision);
+    put_value(b, " --local-dir", set->local_dir);
     if (set->threads)
         sc_buf_printf(b, " -j %llu", (unsigned long long)set->threads);
     if (set->token)
@@ -427,7 +427,7 @@ static int say_failure(struct fetch *f, const struct sc_error *e)
     struct sc_buf command = {0};
 
     if (e->code == SCRUPLE_EINTERRUPTED) {
-        put_resume_command(&command, f);
+        put_again(&command, f);
         if (!command.failed)
             sc_say(f->c, "note",
                    "interrupted; what arrived is kept, and this goes on from there: %s", command.p);
@@ -447,6 +447,12 @@ static void say_done(struct fetch *f, double seconds)
 
     if (f->c->set.quiet)
         return;
+    const struct sc_io *io = sc_repo_hub(f->repo)->io;
+    if (f->c->set.verbose && io) {
+        sc_format_bytes(io->bytes_read, size);
+        sc_say(f->c, "note", "%s received in %llu requests", size,
+               (unsigned long long)io->requests);
+    }
     for (size_t i = 0; i < f->n; i++)
         files += f->items[i].state == SC_FETCH_DONE;
     if (!files) {

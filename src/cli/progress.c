@@ -36,7 +36,7 @@ static struct {
     size_t n_samples;  /* ever */
     struct sc_progress last;
     bool any;
-} line = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} bar = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static uint64_t now_ms(void)
 {
@@ -49,21 +49,21 @@ static uint64_t now_ms(void)
 /* ---------------------------------------------------------------------------------- rate --- */
 static void take_sample(uint64_t now, uint64_t moved)
 {
-    size_t last = (line.n_samples + SAMPLES - 1) % SAMPLES;
+    size_t last = (bar.n_samples + SAMPLES - 1) % SAMPLES;
 
-    if (line.n_samples && now - line.sample[last].when < SAMPLE_MS)
+    if (bar.n_samples && now - bar.sample[last].when < SAMPLE_MS)
         return;
-    line.sample[line.n_samples % SAMPLES].when = now;
-    line.sample[line.n_samples % SAMPLES].moved = moved;
-    line.n_samples++;
+    bar.sample[bar.n_samples % SAMPLES].when = now;
+    bar.sample[bar.n_samples % SAMPLES].moved = moved;
+    bar.n_samples++;
 }
 
 /* Bytes a second over the last few; 0: not known yet. */
 static double rate_of(uint64_t now, uint64_t moved)
 {
-    size_t oldest = line.n_samples > SAMPLES ? line.n_samples % SAMPLES : 0;
-    uint64_t since = line.n_samples ? line.sample[oldest].when : now;
-    uint64_t before = line.n_samples ? line.sample[oldest].moved : moved;
+    size_t oldest = bar.n_samples > SAMPLES ? bar.n_samples % SAMPLES : 0;
+    uint64_t since = bar.n_samples ? bar.sample[oldest].when : now;
+    uint64_t before = bar.n_samples ? bar.sample[oldest].moved : moved;
 
     if (now <= since + SAMPLE_MS / 2 || moved <= before)
         return 0;
@@ -97,7 +97,7 @@ static void put_amount(struct sc_buf *b, uint64_t done, uint64_t total)
     sc_buf_printf(b, "%s of %s", a, z);
 }
 
-static void put_line(struct sc_buf *b, uint64_t now, const struct sc_progress *p, size_t columns)
+static void put_line(struct sc_buf *b, uint64_t now, const struct sc_progress *p, size_t room)
 {
     double percent = p->total ? (double)p->done * 100 / (double)p->total : 100;
     double rate = rate_of(now, p->moved);
@@ -115,16 +115,16 @@ static void put_line(struct sc_buf *b, uint64_t now, const struct sc_progress *p
     }
     if (b->failed || !p->what)
         return;
-    if (!columns) {
+    if (!room) {
         sc_buf_puts(b, "  ");
         sc_put_safe(b, sc_strz(p->what), 0);
-    } else if (b->n + 8 < columns) {
+    } else if (b->n + 8 < room) {
         sc_buf_puts(b, "  ");
-        sc_put_safe(b, sc_strz(p->what), columns - b->n);
+        sc_put_safe(b, sc_strz(p->what), room - b->n);
     }
 }
 
-static void put_json(struct sc_buf *b, uint64_t now, const struct sc_progress *p)
+static void put_object(struct sc_buf *b, uint64_t now, const struct sc_progress *p)
 {
     double rate = rate_of(now, p->moved);
     struct sc_buf what = {0};
@@ -165,35 +165,35 @@ static void wipe(void)
 {
     struct sc_buf b = {0};
 
-    if (!line.width)
+    if (!bar.width)
         return;
     sc_buf_putc(&b, '\r');
-    sc_buf_repeat(&b, ' ', line.width);
+    sc_buf_repeat(&b, ' ', bar.width);
     sc_buf_putc(&b, '\r');
     if (!b.failed)
         sc_write_error(b.p, b.n);
     sc_buf_clear(&b);
-    line.width = 0;
+    bar.width = 0;
 }
 
 static void draw(uint64_t now)
 {
-    size_t columns = line.how == HOW_LINE ? terminal_width() - 1 : 0;
+    size_t room = bar.how == HOW_LINE ? terminal_width() - 1 : 0;
     struct sc_buf text = {0}, b = {0};
 
-    if (line.how == HOW_JSON) {
-        put_json(&b, now, &line.last);
+    if (bar.how == HOW_JSON) {
+        put_object(&b, now, &bar.last);
     } else {
-        put_line(&text, now, &line.last, columns);
+        put_line(&text, now, &bar.last, room);
         size_t width = sc_safe_width(sc_str(text.p ? text.p : "", text.n));
-        if (line.how == HOW_LINE)
+        if (bar.how == HOW_LINE)
             sc_buf_putc(&b, '\r');
-        (void)sc_put_safe(&b, sc_str(text.p ? text.p : "", text.n), columns);
-        if (line.how == HOW_LINE) { /* what was longer before is written over */
-            width = SC_MIN(width, columns);
-            if (line.width > width)
-                sc_buf_repeat(&b, ' ', line.width - width);
-            line.width = width;
+        (void)sc_put_safe(&b, sc_str(text.p ? text.p : "", text.n), room);
+        if (bar.how == HOW_LINE) { /* what was longer before is written over */
+            width = SC_MIN(width, room);
+            if (bar.width > width)
+                sc_buf_repeat(&b, ' ', bar.width - width);
+            bar.width = width;
         } else {
             sc_buf_putc(&b, '\n');
         }
@@ -202,7 +202,7 @@ static void draw(uint64_t now)
         sc_write_error(b.p, b.n);
     sc_buf_clear(&text);
     sc_buf_clear(&b);
-    line.shown = now;
+    bar.shown = now;
 }
 
 /* ------------------------------------------------------------------------------- outside --- */
@@ -217,12 +217,12 @@ void sc_progress_start(const struct sc_cli *c, int forced)
         how = HOW_NOT;
     else
         how = tty ? HOW_LINE : HOW_PLAIN;
-    pthread_mutex_lock(&line.lock);
-    line.how = (uint8_t)how;
-    line.width = line.n_samples = 0;
-    line.any = false;
-    line.start = line.shown = now_ms();
-    pthread_mutex_unlock(&line.lock);
+    pthread_mutex_lock(&bar.lock);
+    bar.how = (uint8_t)how;
+    bar.width = bar.n_samples = 0;
+    bar.any = false;
+    bar.start = bar.shown = now_ms();
+    pthread_mutex_unlock(&bar.lock);
 }
 
 void sc_progress_show(const struct sc_progress *p)
@@ -230,39 +230,39 @@ void sc_progress_show(const struct sc_progress *p)
     static const unsigned every[] = {
         [HOW_LINE] = DRAW_MS, [HOW_PLAIN] = PLAIN_MS, [HOW_JSON] = JSON_MS};
 
-    pthread_mutex_lock(&line.lock);
-    if (line.how != HOW_NOT) {
+    pthread_mutex_lock(&bar.lock);
+    if (bar.how != HOW_NOT) {
         uint64_t now = now_ms();
         take_sample(now, p->moved);
-        line.last = *p;
-        line.any = true;
-        if (now - line.shown >= every[line.how])
+        bar.last = *p;
+        bar.any = true;
+        if (now - bar.shown >= every[bar.how])
             draw(now);
     }
-    pthread_mutex_unlock(&line.lock);
+    pthread_mutex_unlock(&bar.lock);
 }
 
 double sc_progress_end(void)
 {
-    pthread_mutex_lock(&line.lock);
+    pthread_mutex_lock(&bar.lock);
     uint64_t now = now_ms();
     wipe();
-    if (line.how == HOW_JSON && line.any)
+    if (bar.how == HOW_JSON && bar.any)
         draw(now);
-    line.how = HOW_NOT;
-    line.last.what = NULL;
-    double seconds = (double)(now - line.start) / 1000;
-    pthread_mutex_unlock(&line.lock);
+    bar.how = HOW_NOT;
+    bar.last.what = NULL;
+    double seconds = (double)(now - bar.start) / 1000;
+    pthread_mutex_unlock(&bar.lock);
     return seconds;
 }
 
 void sc_progress_hide(void)
 {
-    pthread_mutex_lock(&line.lock);
+    pthread_mutex_lock(&bar.lock);
     wipe();
 }
 
 void sc_progress_go_on(void)
 {
-    pthread_mutex_unlock(&line.lock);
+    pthread_mutex_unlock(&bar.lock);
 }

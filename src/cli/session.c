@@ -192,7 +192,7 @@ struct sc_open_options sc_cli_open_options(struct sc_cli *c)
 void sc_cli_findings(const struct sc_cli *c, const struct sc_model *m)
 {
     enum { SHOWN = 20 };
-    static const char *const kinds[] = {"note", "warning", "error"};
+    static const char *const severities[] = {"note", "warning", "error"};
     const struct sc_catalog *cat = m->catalog;
     size_t shown = 0, all = cat->n_errors + cat->n_warnings;
 
@@ -212,7 +212,7 @@ void sc_cli_findings(const struct sc_cli *c, const struct sc_model *m)
         if (f->severity == SC_INFO)
             continue;
         bool named = f->file < cat->n_files;
-        sc_say(c, kinds[f->severity], "%s%s%s", named ? cat->files[f->file].path : "",
+        sc_say(c, severities[f->severity], "%s%s%s", named ? cat->files[f->file].path : "",
                named ? ": " : "", f->message);
         shown++;
     }
