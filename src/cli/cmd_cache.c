@@ -130,21 +130,33 @@ static int make_rows(struct rows *r, const struct sc_kept *const *kept, size_t n
     return 0;
 }
 
-enum column { KIND, ID, REFS, REVISIONS, FILES, BYTES, TOTAL, USED, DATE, KEY, CACHE };
-static const struct sc_column columns[] = {
-    [KIND] = {"kind", "what", NULL, SC_COL_TEXT, 0, 0},
-    [ID] = {"id", "id", NULL, SC_COL_KEY, 0, 0},
-    [REFS] = {"refs", "revision", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
-    [REVISIONS] = {"revisions", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
-    [FILES] = {"files", "files", NULL, SC_COL_COUNT, 0, 0},
-    [BYTES] = {"bytes", "size", "bytes", SC_COL_BYTES, 0, 0},
-    [TOTAL] = {"total", "whole", "bytes", SC_COL_BYTES, SC_COL_OPTIONAL, 0},
-    [USED] = {"used", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
-    [DATE] = {"date", "last used", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
-    [KEY] = {"key", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [CACHE] = {"cache", "cache", NULL, SC_COL_TEXT, 0, 0},
+enum column {
+    KEPT_KIND,
+    KEPT_ID,
+    KEPT_REFS,
+    KEPT_REVISIONS,
+    KEPT_FILES,
+    KEPT_BYTES,
+    KEPT_TOTAL,
+    KEPT_USED,
+    KEPT_DATE,
+    KEPT_KEY,
+    KEPT_CACHE
 };
-static const char *const kinds[] = {"repository", "parts", "listing"};
+static const struct sc_column columns[] = {
+    [KEPT_KIND] = {"kind", "what", NULL, SC_COL_TEXT, 0, 0},
+    [KEPT_ID] = {"id", "id", NULL, SC_COL_KEY, 0, 0},
+    [KEPT_REFS] = {"refs", "revision", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
+    [KEPT_REVISIONS] = {"revisions", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
+    [KEPT_FILES] = {"files", "files", NULL, SC_COL_COUNT, 0, 0},
+    [KEPT_BYTES] = {"bytes", "size", "bytes", SC_COL_BYTES, 0, 0},
+    [KEPT_TOTAL] = {"total", "whole", "bytes", SC_COL_BYTES, SC_COL_OPTIONAL, 0},
+    [KEPT_USED] = {"used", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
+    [KEPT_DATE] = {"date", "last used", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
+    [KEPT_KEY] = {"key", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [KEPT_CACHE] = {"cache", "cache", NULL, SC_COL_TEXT, 0, 0},
+};
+static const char *const kept_kinds[] = {"repository", "parts", "listing"};
 
 static struct sc_str date_of(uint64_t used)
 {
@@ -160,41 +172,41 @@ static void row_cell(const void *ctx, size_t i, size_t column, struct sc_cell *o
     const struct row *r = &((const struct rows *)ctx)->p[i];
     const struct sc_kept *k = r->kept;
     switch ((enum column)column) {
-    case KIND:
-        out->text = sc_strz(kinds[k->kind]);
+    case KEPT_KIND:
+        out->text = sc_strz(kept_kinds[k->kind]);
         break;
-    case ID:
+    case KEPT_ID:
         out->text = sc_strz(r->id);
         break;
-    case REFS:
+    case KEPT_REFS:
         out->text = sc_strz(k->refs);
         out->null = !*k->refs;
         break;
-    case REVISIONS:
+    case KEPT_REVISIONS:
         out->u = k->revisions;
         out->null = k->kind != SC_KEPT_REPO;
         break;
-    case FILES:
+    case KEPT_FILES:
         out->u = r->files;
         break;
-    case BYTES:
+    case KEPT_BYTES:
         out->u = r->bytes;
         break;
-    case TOTAL:
+    case KEPT_TOTAL:
         out->u = r->total;
         out->null = k->kind != SC_KEPT_RANGES;
         break;
-    case USED:
+    case KEPT_USED:
         out->u = r->used;
         break;
-    case DATE:
+    case KEPT_DATE:
         out->text = date_of(r->used);
         break;
-    case KEY:
+    case KEPT_KEY:
         out->text = sc_strz(k->key);
         out->null = r->n > 1;
         break;
-    case CACHE:
+    case KEPT_CACHE:
         out->text = sc_strz(k->kind != SC_KEPT_REPO ? "own" : k->writable ? "shared" : "read only");
         break;
     }

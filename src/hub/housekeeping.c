@@ -562,6 +562,16 @@ static bool range_was_read(void *ctx, uint64_t n)
     return is_cancelled(v) == 0;
 }
 
+/* A process that was killed right after it made the folder: nothing is kept, nothing is wrong. */
+static bool holds_nothing(const char *folder)
+{
+    struct stat st;
+    char *data = join(folder, "data", NULL);
+    bool nothing = data && lstat(data, &st) != 0 && errno == ENOENT;
+    free(data);
+    return nothing;
+}
+
 static int verify_range(struct verify *v, const char *folder)
 {
     uint64_t junk = 0, lost = 0, left = 0;
@@ -569,6 +579,11 @@ static int verify_range(struct verify *v, const char *folder)
     if (r) {
         lost = sc_ranges_check(r, &junk, range_was_read, v);
         left = sc_ranges_have(r, 0, sc_ranges_size(r));
+    }
+    if (!r && holds_nothing(folder)) {
+        if (v->repair)
+            sc_remove_tree(folder);
+        return 0;
     }
     if (is_cancelled(v) == 0 && (!r || lost || junk))
         tell(v, "cache.corrupt-range", folder, 1,

@@ -834,6 +834,25 @@ static void count_problem(void *ctx, const struct sc_kept_problem *p)
     ++*(unsigned *)ctx;
 }
 
+TEST(a_start_that_was_killed_is_no_problem)
+{
+    unsigned n = 0;
+    struct sc_error e = {0};
+    REQUIRE(begin());
+    struct sc_ranges *r = sc_ranges_open(&env, ABC, 100, true);
+    sc_ranges_close(r);
+    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/data")) == 0);
+    CHECK(sc_kept_verify(&env, NULL, false, NULL, count_problem, NULL, &n, &e) == 0);
+    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/map")) == 0);
+    CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 0);
+    CHECK(access(scratch_at("own/ranges/ba/" ABC), F_OK) != 0);
+    r = sc_ranges_open(&env, ABC, 100, true);
+    sc_ranges_close(r);
+    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/map")) == 0);
+    CHECK(sc_kept_verify(&env, NULL, false, NULL, count_problem, NULL, &n, &e) == 1);
+    scratch_remove();
+}
+
 TEST(verifying_can_be_stopped)
 {
     unsigned n = 0;

@@ -229,7 +229,7 @@ TEST(removed_is_gone_for_all)
 /* ---------------------------------------------------------------------------------- damage --- */
 static void flip(const char *path, off_t at, uint8_t bits)
 {
-    uint8_t c;
+    uint8_t c = 0;
     int fd = open(path, O_RDWR);
     CHECK(fd >= 0 && pread(fd, &c, 1, at) == 1);
     c ^= bits;
