@@ -51,6 +51,7 @@
 #define MAX_MAP      ((uint64_t)64 << 20)
 #define UNIT         ((size_t)1 << 20) /* the largest that save writes */
 #define CHUNK        ((size_t)64 << 10)
+#define FEW          32  /* units that are added one by one */
 #define HELD_AT_MOST 128 /* descriptors kept open by all ranges together */
 
 struct file {
@@ -247,6 +248,99 @@ static bool add_unit(struct sc_ranges *r, struct unit u, bool sound)
     return splice(r, from, to, with, k);
 }
 
+/* Many at once: one pass over all starts in order, with a heap of those that cover the place, the
+ * newest on top. A log in any order costs n log n. */
+struct sweep {
+    const struct extent *in; /* older ones first */
+    size_t *heap, n_heap;    /* their numbers */
+};
+
+static int by_start(const void *a, const void *b)
+{
+    const struct extent *x = *(const struct extent *const *)a,
+                        *y = *(const struct extent *const *)b;
+    return x->off != y->off ? (x->off < y->off ? -1 : 1) : x < y ? -1 : x > y;
+}
+
+static void heap_push(struct sweep *w, size_t item)
+{
+    size_t i = w->n_heap++;
+    for (; i > 0 && w->heap[(i - 1) / 2] < item; i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = item;
+}
+
+static void heap_pop(struct sweep *w)
+{
+    size_t last = w->heap[--w->n_heap], i = 0, child;
+    for (; (child = 2 * i + 1) < w->n_heap; i = child) {
+        child += child + 1 < w->n_heap && w->heap[child + 1] > w->heap[child];
+        if (w->heap[child] <= last)
+            break;
+        w->heap[i] = w->heap[child];
+    }
+    w->heap[i] = last;
+}
+
+/* Appends [off, end) of item x; joins what belongs together. */
+static void put_visible(struct sc_ranges *r, const struct extent *x, uint64_t off, uint64_t end)
+{
+    struct extent *last = r->n ? &r->extents[r->n - 1] : NULL;
+    if (last && last->end == off && same_unit(&last->unit, &x->unit)) {
+        last->end = end;
+        last->sound = last->sound || x->sound;
+        return;
+    }
+    r->extents[r->n] = *x;
+    r->extents[r->n].off = off;
+    r->extents[r->n++].end = end;
+}
+
+static void run_sweep(struct sc_ranges *r, struct sweep *w, const struct extent *const *starts,
+                      size_t n)
+{
+    uint64_t at = 0;
+    for (size_t i = 0; i < n || w->n_heap > 0;) {
+        if (w->n_heap == 0)
+            at = starts[i]->off;
+        for (; i < n && starts[i]->off <= at; i++)
+            heap_push(w, (size_t)(starts[i] - w->in));
+        const struct extent *top = &w->in[w->heap[0]];
+        if (top->end <= at) {
+            heap_pop(w);
+            continue;
+        }
+        uint64_t end = i < n ? SC_MIN(top->end, starts[i]->off) : top->end;
+        put_visible(r, top, at, end);
+        at = end;
+    }
+}
+
+/* Every start and every end makes at most one border: room for twice as many. */
+static bool add_units(struct sc_ranges *r, const struct extent *units, size_t n)
+{
+    size_t all = r->n + n;
+    struct extent *in = sc_calloc(all, sizeof *in);
+    const struct extent **starts = sc_calloc(all, sizeof *starts);
+    struct sweep w = {.in = in, .heap = sc_calloc(all, sizeof *w.heap)};
+    bool ok = in && starts && w.heap &&
+              sc_grow(&r->extents, &r->cap, 2 * all, sizeof r->extents[0], NULL) == 0;
+    if (ok) {
+        if (r->n)
+            memcpy(in, r->extents, r->n * sizeof *in);
+        memcpy(in + r->n, units, n * sizeof *in);
+        for (size_t i = 0; i < all; i++)
+            starts[i] = &in[i];
+        qsort(starts, all, sizeof *starts, by_start);
+        r->n = 0;
+        run_sweep(r, &w, starts, all);
+    }
+    free(in);
+    free(starts);
+    free(w.heap);
+    return ok;
+}
+
 /* After a checksum that does not fit: no part of the unit is there. */
 static void drop_unit(struct sc_ranges *r, const struct unit *u)
 {
@@ -317,40 +411,65 @@ static bool is_record(const uint8_t *p)
     return sc_le32(p + 20) == crc_of(p, 20);
 }
 
-static bool take_record(struct sc_ranges *r, const uint8_t *p)
+/* Units that were read of the log and are not yet among the extents. */
+struct batch {
+    struct extent *p;
+    size_t n, cap;
+};
+
+static bool take_record(const struct sc_ranges *r, const uint8_t *p, struct batch *b)
 {
     struct unit u = {.off = sc_le64(p), .crc = sc_le32(p + 16)};
     uint64_t len = sc_le64(p + 8);
     if (len == 0 || !sc_add(u.off, len, &u.end) || u.end > r->size)
         return true; /* of another object: as if it were not there */
-    return add_unit(r, u, false);
+    if (sc_grow(&b->p, &b->cap, b->n + 1, sizeof b->p[0], NULL) < 0)
+        return false;
+    b->p[b->n++] = (struct extent){u.off, u.end, u, false};
+    return true;
+}
+
+/* One piece of the log; how much of it was used. */
+static size_t take_records(struct sc_ranges *r, const uint8_t *p, size_t n, struct batch *b)
+{
+    size_t at = 0;
+    while (n - at >= RECORD) {
+        bool whole = is_record(p + at);
+        if (whole && !take_record(r, p + at, b))
+            break; /* no memory */
+        r->junk += !whole;
+        at += whole ? RECORD : 1;
+    }
+    return at;
+}
+
+static void take_batch(struct sc_ranges *r, struct batch *b)
+{
+    bool ok = b->n > FEW && add_units(r, b->p, b->n);
+    for (size_t i = 0; i < b->n && !ok && b->n <= FEW; i++)
+        add_unit(r, b->p[i].unit, false);
+    free(b->p);
 }
 
 /* Reads what was appended since. With the lock held. */
 static void read_log(struct sc_ranges *r)
 {
     struct stat st;
+    struct batch batch = {0};
     int fd = take_file(r, &r->map);
     if (fd < 0)
         return;
     uint64_t end = fstat(fd, &st) == 0 ? SC_MIN((uint64_t)st.st_size, MAX_MAP) : 0;
     uint8_t *buf = end >= r->map_at + RECORD ? sc_alloc(CHUNK) : NULL;
     while (buf && end >= r->map_at + RECORD) {
-        size_t n = (size_t)SC_MIN(end - r->map_at, (uint64_t)CHUNK), at = 0;
-        if (!read_at(fd, buf, n, r->map_at))
-            break;
-        while (n - at >= RECORD) {
-            bool whole = is_record(buf + at);
-            if (whole && !take_record(r, buf + at))
-                break; /* no memory */
-            r->junk += !whole;
-            at += whole ? RECORD : 1;
-        }
-        r->map_at += at;
-        if (n - at >= RECORD)
+        size_t n = (size_t)SC_MIN(end - r->map_at, (uint64_t)CHUNK);
+        size_t used = read_at(fd, buf, n, r->map_at) ? take_records(r, buf, n, &batch) : 0;
+        r->map_at += used;
+        if (n - used >= RECORD)
             break;
     }
     free(buf);
+    take_batch(r, &batch);
     give_file(&r->map);
 }
 
@@ -614,15 +733,12 @@ uint64_t sc_ranges_size(const struct sc_ranges *r)
 void sc_ranges_name(struct sc_ranges *r, const char *name)
 {
     struct sc_buf path = {0};
+    struct stat st;
     size_t n = strlen(name);
     if (!r || r->read_only || n == 0 || n > MAX_NAME || !path_of(&path, r, "name"))
         return;
-    /* In its place at once and never synced: a name that is cut off misleads nobody. */
-    int fd = open(path.p, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd >= 0) {
-        (void)sc_write_all(fd, name, n);
-        close(fd);
-    }
+    if (lstat(path.p, &st) != 0 && errno == ENOENT)
+        sc_write_file(path.p, name, n, 0666);
     sc_buf_clear(&path);
 }
 
@@ -842,26 +958,26 @@ uint64_t sc_ranges_check(struct sc_ranges *r, uint64_t *junk, bool (*more)(void 
                          void *ctx)
 {
     uint64_t lost = 0;
+    size_t kept = 0;
     bool go_on = true;
     pthread_mutex_lock(&r->lock);
     int fd = take_file(r, &r->data);
-    for (size_t i = 0; fd >= 0 && go_on && i < r->n;) {
-        struct extent x = r->extents[i];
-        bool ok = x.sound || check_unit(fd, &x.unit);
-        go_on = !more || more(ctx, x.end - x.off);
-        if (ok) {
-            mark_sound(r, &x.unit);
-            i++;
-        } else {
-            size_t n = r->n;
-            for (size_t k = i; k < n && r->extents[k].off < x.unit.end; k++)
-                if (same_unit(&r->extents[k].unit, &x.unit))
-                    lost += r->extents[k].end - r->extents[k].off;
-            drop_unit(r, &x.unit);
-        }
+    for (size_t i = 0; fd >= 0 && i < r->n; i++) {
+        struct extent *x = &r->extents[i];
+        uint64_t n = x->end - x->off;
+        bool ok = !go_on || x->sound || check_unit(fd, &x->unit);
+        if (go_on)
+            x->sound = ok;
+        if (ok)
+            r->extents[kept++] = *x;
+        else
+            lost += n;
+        go_on = go_on && (!more || more(ctx, n));
     }
-    if (fd >= 0)
+    if (fd >= 0) {
+        r->n = kept;
         give_file(&r->data);
+    }
     *junk = r->junk;
     pthread_mutex_unlock(&r->lock);
     return lost;
