@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scruple.h - the public interface of libscruple: look at the weights of AI models.
  *
- * A model is opened from a path; only headers are read. After scruple_open() returns, a
+ * A model is opened by name: a path, a name on the Hugging Face Hub, a URL; only headers are read. After scruple_open() returns, a
  * `scruple_model` is immutable: any number of threads may read it at once. All strings and arrays
  * that the functions return belong to the model and live until scruple_close(), unless the
  * comment says otherwise. Names are UTF-8 as the file has them; they may hold any character, so
@@ -60,8 +60,11 @@ typedef struct scruple_model scruple_model;
 /* "0.1.0" */
 SCRUPLE_API const char *scruple_version(void);
 
-/* Open the model at `path` (a folder, a weight file, an index file, or "-" for standard input)
- * and read its headers. *out is NULL on failure; free it with scruple_close(). Thread-safe. */
+/* Open the model `path` (a folder, a weight file, an index file, "-" for standard input; what is
+ * none of these on this machine: "org/name" of the Hub, hf://..., a URL) and read its headers. A
+ * model that is not here is asked for over the network, with the environment of the Hugging Face
+ * tools (HF_TOKEN, HF_ENDPOINT, ...) and their cache; HF_HUB_OFFLINE=1 keeps it from that. *out is
+ * NULL on failure; free it with scruple_close(). Thread-safe. */
 SCRUPLE_API int scruple_open(const char *path, scruple_model **out,
                              struct scruple_message *message);
 

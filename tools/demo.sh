@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # demo.sh PROGRAM FOLDER: make sample models in FOLDER (a sharded safetensors model, a GGUF file, a
-# torch file) and show what the program says about them.
+# torch file) and show what the program says about them; then the same over HTTP, from a Hub that
+# runs on this machine for as long as it takes.
 set -eu
 program=$1
 folder=$2
+top=$PWD
 
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
@@ -25,3 +27,25 @@ show tree demo
 show tree demo-gguf/*.gguf
 show tree demo-torch/*.pt
 show tree demo model.layers.0.self_attn --json
+
+rm -rf hub caches
+mkdir -p hub/demo-org caches/home
+ln -s "$PWD/demo" hub/demo-org/demo
+mkfifo caches/hold
+"$python" -B "$top/tests/mockhub/mockhub.py" hub --ports-file caches/ports <caches/hold >/dev/null &
+exec 9>caches/hold # the Hub ends when this is closed
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    [ -s caches/ports ] && break
+    sleep 0.3
+done
+HF_ENDPOINT=$(sed -n 's/^HUB //p' caches/ports)
+export HF_ENDPOINT HF_HOME="$PWD/caches/hf" SCRUPLE_CACHE="$PWD/caches/scruple" HOME="$PWD/caches/home"
+export no_proxy=127.0.0.1
+unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE HF_TOKEN
+printf '\nThe same model on a Hub (a mock of it, at %s):\n' "$HF_ENDPOINT"
+show demo-org/demo layers.2-11.mlp -v
+show fetch demo-org/demo model.layers.3.mlp.experts.0 --progress never
+show fetch demo-org/demo --progress never
+show cache ls
+exec 9>&-
+wait

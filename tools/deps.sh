@@ -23,6 +23,7 @@ look()
     command -v "${CC:-cc}" >/dev/null 2>&1 || need_tool gcc gcc
     need_tool pkg-config pkg-config
     need_tool python3 python3
+    need_tool openssl openssl # certificates of the tests
     need_library jansson libjansson-dev
     need_library libdeflate libdeflate-dev
     need_library yaml-0.1 libyaml-dev
