@@ -36,7 +36,8 @@ static const struct sc_option tree_options[] = {
 };
 
 static const struct sc_example tree_examples[] = {
-    {"scruple Qwen3-0.6B", "the tree of a model in a folder"},
+    {"scruple Qwen/Qwen3-0.6B", "the tree of a model on the Hub; only headers are fetched"},
+    {"scruple Qwen3-0.6B", "of a model in a folder"},
     {"scruple model.gguf attn", "only tensors with \"attn\" in their names"},
     {"scruple model.safetensors 'layers.3-7' --flat", "layers 3 to 7, every tensor on a line"},
     {"scruple tree model --depth 2 --sort size", "the largest modules first"},

@@ -128,9 +128,11 @@ void sc_help_overview(struct sc_buf *b)
         put_wrapped(b, sc_commands[i]->summary, widest + 4, widest + 4);
     }
     sc_buf_puts(b, "\n");
-    put_description(b, "MODEL is a folder, a weight file (safetensors, GGUF, PyTorch, NPZ, NPY, "
-                       "whatever its name), an index file, or - for standard input. Only headers "
-                       "are read.");
+    put_description(b,
+                    "MODEL is a folder, a weight file (safetensors, GGUF, PyTorch, NPZ, NPY, "
+                    "whatever its name), an index file, or - for standard input; what is none of "
+                    "these on this machine: org/name of the Hub, hf://..., or a URL. Only headers "
+                    "are read, also over the network.");
     sc_buf_puts(b, "\nExamples:\n");
     for (const struct sc_example *x = sc_cmd_tree.examples; x->line; x++)
         sc_buf_printf(b, "  %s\n      %s\n", x->line, x->what);

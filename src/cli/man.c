@@ -173,7 +173,9 @@ void sc_man_page(struct sc_buf *b)
                 "safetensors, GGUF, PyTorch, NPZ and NPY files and tells them by their content, "
                 "not by their names. Only headers are read, and nothing in a file is executed.\n");
     sc_buf_puts(b, ".PP\n");
-    put_roff(b, "MODEL is a folder, a weight file, an index file, or - for standard input. The "
+    put_roff(b, "MODEL is a folder, a weight file, an index file, or - for standard input; what is "
+                "none of these on this machine is a model on the Hugging Face Hub (org/name, "
+                "hf://org/name@revision/path, the address of its page) or a URL. The "
                 "files of a sharded or split model are one model. Results go to standard output, "
                 "everything else to standard error.\n");
     sc_buf_puts(b, ".SH COMMANDS\n");
@@ -197,12 +199,13 @@ void sc_man_page(struct sc_buf *b)
         sc_buf_putc(b, '\n');
     }
     sc_buf_puts(b, ".SH FILES\n");
-    put_roff(b, "Beside the weights of a model these are read where they stand: config.json, "
-                "generation_config.json, tokenizer.json, tokenizer_config.json, README.md and "
-                "*.index.json. A model on the Hub is also kept in caches: whole files in the one that "
-                "the Hugging Face tools share (HF_HUB_CACHE), parts of files and listings in our "
-                "own (SCRUPLE_CACHE). No other files are read or written, but for --output and "
-                "fetch --local-dir.\n");
+    put_roff(b,
+             "Beside the weights of a model these are read where they stand: config.json, "
+             "generation_config.json, tokenizer.json, tokenizer_config.json, README.md and "
+             "*.index.json. A model on the Hub is also kept in caches: whole files in the one that "
+             "the Hugging Face tools share (HF_HUB_CACHE), parts of files and listings in our "
+             "own (SCRUPLE_CACHE). No other files are read or written, but for --output and "
+             "fetch --local-dir.\n");
     sc_buf_puts(b, ".SH EXAMPLES\n");
     put_examples(b);
 }
