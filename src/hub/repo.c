@@ -60,6 +60,18 @@ static void append(struct sc_error *e, const char *text)
         memcpy(e->text + at, text, n + 1);
 }
 
+/* A sentence about the network names a host, and which model was meant must be told, too. */
+static void name_model(struct sc_error *e, const char *model)
+{
+    struct sc_quoted q;
+    const char *colon = strstr(e->text, ": ");
+    const size_t n = colon ? (size_t)(colon - e->text) : 0;
+    for (const char *p = model; n > 0 && strlen(p) >= n; p++)
+        if (strncmp(p, e->text, n) == 0)
+            return;
+    sc_error_prefix(e, "%s", sc_quote(&q, sc_strz(model)));
+}
+
 /* Takes over the session. */
 static int open_hub(struct sc_hub *h, const char *model, struct sc_name *name,
                     const struct sc_hub_options *o, struct sc_repo **out, struct sc_error *e)
@@ -74,6 +86,8 @@ static int open_hub(struct sc_hub *h, const char *model, struct sc_name *name,
     else
         rc = sc_repo_open_hub(h, name, out, &why);
     if (rc < 0) {
+        if (rc == SCRUPLE_ENETWORK)
+            name_model(&why, model);
         if (bare && (rc == SCRUPLE_ENOTFOUND || rc == SCRUPLE_ENETWORK))
             append(&why, "; nor is there a file or folder of that name here");
         if (e)

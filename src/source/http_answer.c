@@ -280,6 +280,7 @@ int sc_http_judge(struct sc_http_job *j, struct sc_error *e)
     const struct sc_http_answer *a = &j->a;
 
     note_answer(j);
+    j->origin->answered = true;
     if (sc_http_is_redirect(a)) {
         j->follow = !(j->q->stay && leaves(j));
         j->mode = j->follow ? SC_HTTP_DROP : SC_HTTP_ERROR;

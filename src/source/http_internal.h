@@ -72,6 +72,7 @@ struct sc_http_origin {
     uint64_t limit_until;  /* ms */
     uint64_t paused_until; /* ms; 0: not */
     uint64_t next_note;    /* ms; 0: nothing said about this pause */
+    bool answered;         /* there is a server */
 };
 
 struct sc_http_job {

@@ -206,7 +206,8 @@ static enum verdict explain(struct sc_http_job *j, CURLcode code)
         sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection: the host is not there or refuses it%s%s",
                 origin, proxy_of(j) ? "; the proxy that is set is " : "",
                 proxy_of(j) ? sc_http_safe_url(&q, proxy_of(j)) : "");
-        return AGAIN;
+        /* Where nobody has answered yet, the name is more likely wrong than the server asleep. */
+        return j->origin->answered ? AGAIN : AGAIN_ONCE;
     case CURLE_OPERATION_TIMEDOUT:
         sc_fail(e, SCRUPLE_ENETWORK, "%s: no connection within %u s", origin,
                 (j->h->o.connect_ms + 999) / 1000);

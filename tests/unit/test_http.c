@@ -1054,10 +1054,18 @@ TEST(nobody_there)
     uint64_t size = 1;
     REQUIRE(rig_start(&g, honest, &size, OPTIONS(0)));
     REQUIRE(server_start(&gone, honest, &size));
-    server_stop(&gone);
     struct sc_http_request q = {.url = server_url(&gone, "/x?secret")};
+    CHECK_ERR(0, sc_http_do(g.h, &q, &e));
+    sc_http_request_clear(g.h, &q);
+    server_stop(&gone); /* one that has answered may come back */
+    q = (struct sc_http_request){.url = server_url(&gone, "/x?secret")};
     CHECK_ERR(SCRUPLE_ENETWORK, sc_http_do(g.h, &q, &e));
     CHECK(has(e.text, "refuses it (tried 6 times)"));
+    REQUIRE(server_start(&gone, honest, &size));
+    server_stop(&gone); /* one that never did is more likely misspelt */
+    q = (struct sc_http_request){.url = server_url(&gone, "/x?secret")};
+    CHECK_ERR(SCRUPLE_ENETWORK, sc_http_do(g.h, &q, &e));
+    CHECK(has(e.text, "refuses it (tried 2 times)"));
     q.url = "http://no.such.host.invalid/x";
     CHECK_ERR(SCRUPLE_ENETWORK, sc_http_do(g.h, &q, &e));
     CHECK(has(e.text, "http://no.such.host.invalid: this host cannot be found; is there a network? "
