@@ -203,6 +203,8 @@ class Names(Case):
             f.write(bytes_.ljust(size, b"\0"))
         self.assertEqual(self.tensors("org/one"), ["local.weight"])
         self.assertEqual(self.asked(), [])
+        self.assertIn("--revision does not count", self.run_("tree", "org/one", "--revision", "v1").stderr)
+        self.assertIn("hf://", self.refused("org/one/other.gguf"))
         self.assertEqual(self.tensors("file://" + os.path.join(self.tmp.name, "org", "one")), ["local.weight"])
         self.assertEqual(self.tensors("hf://org/one"), ["lm_head.weight"])
 
