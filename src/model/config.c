@@ -8,6 +8,7 @@
  * Does not own: quantisation (config_quant.c), GGUF keys (config_gguf.c).
  *
  * A config that cannot be used costs its facts, never the listing: it is ignored with a warning.
+ * Only one that the network does not deliver is a failure: the model has it.
  * Nothing here sizes, loops over or divides by a number from the file. */
 #include "model/config.h"
 
