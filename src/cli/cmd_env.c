@@ -155,6 +155,13 @@ static void add_hub(struct sc_document *d, const struct sc_cli *c)
         sc_hub_env_clear(&env);
 }
 
+/* What may be shown of a variable. An address may hold a password. */
+static const char *shown(const char *name, bool secret)
+{
+    const char *value = getenv(name);
+    return value && (secret || (strstr(value, "://") && strchr(value, '@'))) ? "(set)" : value;
+}
+
 static int run_env(struct sc_cli *c)
 {
     struct sc_document d;
@@ -171,8 +178,7 @@ static int run_env(struct sc_cli *c)
     struct sc_field *variables = sc_add_object(&d, &d.root, "environment");
     const struct sc_hub_variable *v;
     for (size_t i = 0; (v = sc_variable(i)); i++)
-        sc_add_textz(&d, variables, v->name,
-                     v->secret && getenv(v->name) ? "(set)" : getenv(v->name));
+        sc_add_textz(&d, variables, v->name, shown(v->name, v->secret));
     if (c->set.json) {
         sc_report_json(&c->out, &d);
     } else if (d.failed) {

@@ -203,10 +203,17 @@ struct parse {
     bool escaped; /* %xx counts */
 };
 
+/* The text as it may be shown: what follows "?" in an address can be a signature. */
+static const char *shown(const struct parse *p, struct sc_quoted *q)
+{
+    const size_t n = strstr(p->text, "://") ? strcspn(p->text, "?#") : strlen(p->text);
+    return sc_quote(q, sc_str(p->text, n));
+}
+
 static int refuse(const struct parse *p, const char *why, struct sc_error *e)
 {
     struct sc_quoted q;
-    return sc_fail(e, SCRUPLE_EUSAGE, "%s: %s", sc_quote(&q, sc_strz(p->text)), why);
+    return sc_fail(e, SCRUPLE_EUSAGE, "%s: %s", shown(p, &q), why);
 }
 
 /* Empty parts are dropped. */
@@ -511,8 +518,11 @@ static int parse_web(struct parse *p, const char *path, struct sc_error *e)
         const struct sc_str action = p->part[p->at++];
         if (!is_one_of(action, actions, SC_COUNT(actions))) {
             struct sc_quoted q, page;
-            rc = sc_fail(e, SCRUPLE_EUSAGE, "%s: the page \"%s\" shows no files; write %s",
-                         sc_quote(&q, sc_strz(p->text)), sc_quote(&page, action), p->out->id);
+            const uint8_t type = p->out->type;
+            const bool plain = type == SC_REPO_MODEL;
+            rc = sc_fail(e, SCRUPLE_EUSAGE, "%s: the page \"%s\" shows no files; write %s%s%s%s",
+                         shown(p, &q), sc_quote(&page, action), plain ? "" : "hf://",
+                         plain ? "" : sc_repo_type_plural[type], plain ? "" : "/", p->out->id);
         } else if (p->at < p->n) {
             const struct sc_str first = p->part[p->at++];
             rc = take_revision(p, first, e);

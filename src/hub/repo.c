@@ -96,6 +96,38 @@ static int open_hub(struct sc_hub *h, const char *model, struct sc_name *name,
     return rc;
 }
 
+/* "org/name/file.gguf" is no path here, and would be a file on the Hub. */
+static bool could_be_inside(const char *path)
+{
+    const char *slash = strchr(path, '/'), *end = slash ? strchr(slash + 1, '/') : NULL;
+    return end && end[1] && sc_hub_is_id(sc_str(path, (size_t)(end - path)));
+}
+
+static int open_path(const char *path, struct sc_repo **out, struct sc_error *e)
+{
+    struct sc_error why = {0};
+    int rc = open_local(path, out, &why);
+    if (rc == SCRUPLE_ENOTFOUND && !exists(path) && could_be_inside(path))
+        append(&why, " (a part of a model on the Hub begins with hf://)");
+    if (rc < 0 && e)
+        *e = why;
+    return rc;
+}
+
+/* What is here has no revisions: silence would show something else than was asked for. */
+static void note_revision(const char *model, const struct sc_hub_options *o)
+{
+    struct sc_quoted q;
+    struct sc_buf b = {0};
+    if (!o || !o->revision || !o->note)
+        return;
+    sc_buf_printf(&b, "--revision does not count for %s, which is no model on the Hub",
+                  sc_http_safe_url(&q, model));
+    if (!b.failed)
+        o->note(o->note_ctx, b.p);
+    sc_buf_clear(&b);
+}
+
 static int open_named(const char *model, const struct sc_hub_options *o, struct sc_repo **out,
                       struct sc_error *e)
 {
@@ -112,11 +144,13 @@ static int open_named(const char *model, const struct sc_hub_options *o, struct 
         rc = open_hub(h, model, &name, o, out, e);
         break;
     case SC_NAME_URL:
+        note_revision(model, o);
         rc = sc_repo_open_url(h, name.url, out, e);
         break;
     case SC_NAME_PATH:
         sc_hub_close(h);
-        rc = open_local(name.path, out, e);
+        note_revision(model, o);
+        rc = open_path(name.path, out, e);
         break;
     }
     sc_name_clear(&name);
@@ -128,8 +162,10 @@ int sc_repo_open(const char *model, const struct sc_hub_options *o, struct sc_re
 {
     *out = NULL;
     /* What cannot be but a path needs no settings, and strange ones are no reason to refuse it. */
-    if (exists(model) || model[0] == '\0' || strchr("/~.", model[0]))
+    if (exists(model) || model[0] == '\0' || strchr("/~.", model[0])) {
+        note_revision(model, o);
         return open_local(model, out, e);
+    }
     return open_named(model, o, out, e);
 }
 

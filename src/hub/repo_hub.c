@@ -234,7 +234,8 @@ static int explain(void *ctx, const struct sc_http_reply *reply, const char *nam
     const struct file *f = ctx;
     const struct hub_repo *r = f->owner;
     (void)name;
-    if (strcmp(reply->error_code, "EntryNotFound") == 0)
+    if (strcmp(reply->error_code, "EntryNotFound") == 0 && reply->url &&
+        sc_http_same_origin(reply->url, r->hub->env.endpoint))
         sc_hf_mark_absent(&r->hub->env, &r->listing, f->about->path);
     return sc_hub_explain(r->hub, reply, NULL, &r->name, f->about->path, e);
 }

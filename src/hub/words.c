@@ -291,6 +291,23 @@ static int say_trouble(struct saying *s, struct sc_error *e)
     return finish(s, SCRUPLE_ENETWORK, e);
 }
 
+/* Where the Hub has sent us for the bytes, something is wrong: that says nothing of the file. */
+static int say_storage(struct saying *s, const char *file, struct sc_error *e)
+{
+    struct sc_quoted q;
+    put_subject(s);
+    sc_buf_printf(&s->text, "the storage behind the Hub answers %d for \"", s->reply->status);
+    put_quoted(&s->text, file);
+    sc_buf_printf(&s->text, "\" (%s); try again", sc_http_safe_url(&q, s->reply->url));
+    return finish(s, SCRUPLE_ENETWORK, e);
+}
+
+static bool is_elsewhere(const struct saying *s)
+{
+    const char *url = s->reply->url;
+    return url && s->reply->hops > 0 && !sc_http_same_origin(url, s->hub->env.endpoint);
+}
+
 static bool says(const char *text, const char *part)
 {
     return sc_str_has_nocase(sc_strz(text), sc_strz(part));
@@ -317,6 +334,8 @@ int sc_hub_explain(struct sc_hub *h, const struct sc_http_reply *r, const char *
 {
     struct saying s = {.hub = h, .reply = r, .name = name};
     const char *code = r->error_code;
+    if (file && is_elsewhere(&s))
+        return say_storage(&s, file, e);
     if (strcmp(code, "RevisionNotFound") == 0)
         return say_no_revision(&s, file == NULL, e);
     if (strcmp(code, "EntryNotFound") == 0 && file)

@@ -8,6 +8,7 @@
  * Does not own: quantisation (config_quant.c), GGUF keys (config_gguf.c).
  *
  * A config that cannot be used costs its facts, never the listing: it is ignored with a warning.
+ * Only one that the network does not deliver is a failure: the model has it.
  * Nothing here sizes, loops over or divides by a number from the file. */
 #include "model/config.h"
 
@@ -121,6 +122,15 @@ static int parse(struct sc_model *m, const char *path, char *text, size_t n, jso
     return ignored(m, why.text, e);
 }
 
+/* Of a model on the Hub the file is there: when the network fails, the model is not what would be
+ * shown without it. Offline and from an old listing what is here must do. */
+static bool must_be_read(const struct sc_repo *repo, int code)
+{
+    const struct sc_hub_listing *l = sc_repo_listing(repo);
+    return l && !l->stale && !sc_repo_hub(repo)->env.offline &&
+           (code == SCRUPLE_ENETWORK || code == SCRUPLE_EIO);
+}
+
 int sc_config_load(struct sc_model *m, struct sc_repo *repo, const char *path, uint64_t max,
                    json_t **out, struct sc_error *e)
 {
@@ -131,7 +141,8 @@ int sc_config_load(struct sc_model *m, struct sc_repo *repo, const char *path, u
     int code = sc_repo_read_text(repo, path, max, &text, &n, &why);
     if (code == SCRUPLE_ENOTFOUND)
         return 0;
-    if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED) {
+    if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED ||
+        (code < 0 && must_be_read(repo, code))) {
         if (e)
             *e = why;
         return code;

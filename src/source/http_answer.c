@@ -51,7 +51,7 @@ void sc_http_plan(struct sc_http_job *j)
     j->ask_range = !j->q->head && (j->q->ranged || j->delivered > 0);
     if (j->end <= j->begin) /* an object said to be shorter than where we ask: let it answer */
         j->end = j->q->ranged ? j->q->offset + j->q->length : UINT64_MAX;
-    j->judged = j->follow = j->whole = j->cut = j->closed = false;
+    j->judged = j->follow = j->whole = j->cut = j->closed = j->vague = false;
     j->mode = SC_HTTP_DROP;
     j->skip = j->got = j->mark = 0;
     j->left = UINT64_MAX;
@@ -147,6 +147,17 @@ static int check_body(struct sc_http_job *j, uint64_t total, struct sc_error *e)
     return 0;
 }
 
+/* A page where a file of a known size was asked for: what networks send that want a login first. */
+static int check_page(struct sc_http_job *j, uint64_t size, struct sc_error *e)
+{
+    const struct sc_str type = sc_strz(j->a.content_type);
+    if (j->total == UINT64_MAX || size == j->total || !sc_str_has_nocase(type, SC_STR("text/html")))
+        return 0;
+    return fail_here(j, e, SCRUPLE_ENETWORK,
+                     "a web page (text/html) came instead of the file; does this network want a "
+                     "login in the browser first?");
+}
+
 /* Is there room for what will come? */
 static int check_room(struct sc_http_job *j, struct sc_error *e)
 {
@@ -188,8 +199,7 @@ static int take_part(struct sc_http_job *j, struct sc_error *e)
     return 0;
 }
 
-/* Forget what was handed over: the server cannot go on where it stopped. */
-static bool restart(struct sc_http_job *j)
+bool sc_http_restart(struct sc_http_job *j)
 {
     if (j->q->sink || (!j->q->dst && !j->q->body))
         return false;
@@ -219,7 +229,7 @@ static int take_from_whole(struct sc_http_job *j, uint64_t size, struct sc_error
                 "the server ignores byte ranges, and the whole object would have to be "
                 "read");
     } else if (j->begin > SC_HTTP_WASTE) {
-        if (!restart(j))
+        if (!sc_http_restart(j))
             return fail_here(j, e, SCRUPLE_ENETWORK,
                              "the connection broke after %" PRIu64 " bytes, and the server ignores "
                              "byte ranges",
@@ -235,6 +245,8 @@ static int take_all(struct sc_http_job *j, struct sc_error *e)
 {
     const uint64_t size = j->a.has_length ? j->a.length : UINT64_MAX;
 
+    TRY(check_page(j, size, e));
+    j->vague = size == UINT64_MAX && !j->a.etag[0];
     TRY(check_body(j, size, e));
     TRY(check_room(j, e));
     if (j->ask_range)

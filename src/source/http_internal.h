@@ -27,6 +27,7 @@ enum {
     SC_HTTP_MAX_WAIT_S = 60,         /* a limit that takes longer is a failure */
     SC_HTTP_MAX_EXCHANGES = 1000,    /* of one job: a server must not keep us busy for ever */
 };
+#define SC_HTTP_PROGRESS   (UINT64_C(8) << 10)  /* bytes that make up for the failures before */
 #define SC_HTTP_WASTE      (UINT64_C(1) << 20)  /* bytes read at most that nobody asked for */
 #define SC_HTTP_ERROR_BODY (UINT64_C(64) << 10) /* bytes read of an answer that is no success */
 #define SC_HTTP_STEP_MS    100                  /* how often somebody's cancel flag is looked at */
@@ -111,6 +112,7 @@ struct sc_http_job {
     struct sc_http_answer a;
     enum sc_http_mode mode;
     bool ask_range, judged, follow, whole, cut, closed;
+    bool vague; /* nothing ties the body to the object: neither its length nor a Content-Range */
     uint64_t begin, end;              /* asked bytes of the object; end UINT64_MAX: to its end */
     uint64_t skip, left;              /* of the answer's body: not wanted, then wanted */
     uint64_t got;                     /* bytes of its body that came */
@@ -172,6 +174,8 @@ int sc_http_judge(struct sc_http_job *j, struct sc_error *e);
 /* Bytes of the body; how many were taken, fewer than n to end the exchange (j->closed or j->code
  * tells why). */
 size_t sc_http_deliver(struct sc_http_job *j, const uint8_t *p, size_t n);
+/* Forget what was handed over, to begin again; false: it cannot be taken back. */
+bool sc_http_restart(struct sc_http_job *j);
 /* Is everything that was asked for here? */
 bool sc_http_complete(const struct sc_http_job *j);
 

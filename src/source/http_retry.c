@@ -27,10 +27,13 @@ static uint64_t pause_ms(struct sc_http_job *j)
     return ms + sc_hash_mix(h->seed, h->jitters++) % (ms / 4 + 1);
 }
 
-/* Counts a failure. Bytes that arrived start the count anew. false: it was one too many. */
+/* Counts a failure. Bytes that arrived start the count anew, if they are not so few that a server
+ * could keep us busy with them for hours. false: it was one too many. */
 static bool may_try_again(struct sc_http_job *j, unsigned tries)
 {
-    if (j->delivered > j->furthest) {
+    if (j->vague) /* a piece of some page must not become the beginning of a file */
+        sc_http_restart(j);
+    if (j->delivered >= j->furthest + SC_HTTP_PROGRESS) {
         j->furthest = j->delivered;
         j->failures = 0;
     }
@@ -224,7 +227,11 @@ static enum verdict explain(struct sc_http_job *j, CURLcode code)
                 sc_quote(&q, sc_strz(j->problem)));
         return AGAIN;
     case CURLE_OUT_OF_MEMORY:
-        sc_say_memory(e);
+        if (j->a.header_bytes > 0 && !j->judged) /* how libcurl calls a line without an end */
+            sc_fail(e, SCRUPLE_ENETWORK, "%s: the header of the answer is too long",
+                    sc_http_safe_url(&q, j->place.url));
+        else
+            sc_say_memory(e);
         return FINAL;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEAR          ((uint64_t)4 << 10) /* the rest of a string that was stepped over */
 #define FIRST_DEFAULT ((uint64_t)128 << 10)
 #define AHEAD_MAX     ((uint64_t)4 << 20)
 #define STRAIGHT      ((uint64_t)1 << 20) /* above it, a read is not kept in memory */
@@ -195,7 +196,7 @@ struct read {
     uint8_t *dst;
     uint64_t len;
     bool tried;      /* what holds `off` was waited for: if it failed, so has the read */
-    bool sequential; /* it began where the last one ended */
+    bool sequential; /* it began where the last one ended, or a little behind */
 };
 
 static void advance(struct read *rd, uint64_t n)
@@ -390,7 +391,7 @@ static int remote_read(struct sc_source *s, uint64_t off, void *dst, size_t len,
     struct sc_remote *r = h->r;
     struct read rd = {.h = h, .off = off, .dst = dst, .len = len};
     pthread_mutex_lock(&r->lock);
-    rd.sequential = off > 0 && h->next == off;
+    rd.sequential = off > 0 && h->next <= off && off - h->next <= NEAR;
     h->next = off + len;
     if (!rd.sequential)
         h->step = 0;

@@ -10,8 +10,9 @@
  * How bytes are fetched:
  *   - A read looks at what is here, then asks the store, then the network.
  *   - Gaps between wanted spans below SC_REMOTE_MERGE are fetched along, in one request.
- *   - A read that follows the last one of its source fetches ahead: twice the last step, at least
- *     SC_REMOTE_MERGE, up to 4 MiB, and never beyond the span that prefetch announced it in.
+ *   - A read that follows the last one of its source (4 KiB may lie between) fetches ahead: twice
+ *     the last step, at least SC_REMOTE_MERGE, up to 4 MiB, and never beyond the span that prefetch
+ *     announced it in.
  *   - A read of more than 1 MiB (more than struct sc_reader asks for) goes straight to its
  *     destination, in parts of 8 MiB, 4 at once, and is kept neither in memory nor in the store.
  *   - At most 64 MiB of a file are kept in memory; what was used least recently goes first, and

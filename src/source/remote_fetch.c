@@ -75,15 +75,17 @@ static bool covers_all(const struct sc_remote *r, const struct extent *x)
 
 static uint64_t received(const struct fetch *f)
 {
-    return f->q.ranged ? f->q.reply.received : f->got;
+    return f->q.reply.received;
 }
 
 /* Is the answer what was asked for? Sets f->changed where it is about other bytes. */
 static bool is_good(const struct sc_remote *r, struct fetch *f)
 {
     const struct sc_http_reply *reply = &f->q.reply;
-    if (f->q.result < 0)
+    if (f->q.result < 0) {
+        f->changed = f->q.result == SCRUPLE_ELIMIT; /* longer than it was said to be */
         return false;
+    }
     if (reply->status == 416) {
         f->changed = r->size != UINT64_MAX; /* it had these bytes before */
         return false;
@@ -173,16 +175,20 @@ static void fail_held(struct sc_remote *r, struct fetch *why)
     }
 }
 
-/* Did the signature end? */
-static bool is_refused(const struct fetch *f)
+/* Did the signature end? Even a new one may be refused once, where clocks differ. */
+static bool is_refused(const struct sc_remote *r, const struct fetch *f)
 {
-    int status = f->q.reply.status;
-    return f->direct && f->q.result == 0 && (status == 400 || status == 401 || status == 403);
+    const struct sc_http_reply *reply = &f->q.reply;
+    if (f->q.result < 0)
+        return false;
+    if (f->direct)
+        return reply->status == 400 || reply->status == 401 || reply->status == 403;
+    return reply->status == 403 && reply->url && !sc_http_same_origin(reply->url, r->url);
 }
 
 static void forget_direct(struct sc_remote *r, const struct fetch *f)
 {
-    if (r->direct_url && strcmp(r->direct_url, f->url) == 0) {
+    if (f->direct && r->direct_url && strcmp(r->direct_url, f->url) == 0) {
         free(r->direct_url);
         r->direct_url = NULL;
     }
@@ -205,9 +211,11 @@ static void arrive(struct sc_remote *r, struct extent *x, const struct fetch *f)
 static void finish(struct sc_remote *r, struct fetch *f)
 {
     struct extent *x = f->x;
-    if (is_refused(f) && !x->again && !x->abandoned && !r->closing) {
+    if (is_refused(r, f) && !x->again && !x->abandoned && !r->closing) {
         x->again = true;
         forget_direct(r, f);
+        if (r->leader == f)
+            r->leader = NULL;
         sc_remote_start(r, x);
         return;
     }
@@ -240,19 +248,6 @@ static void on_done(void *ctx, struct sc_http_request *q)
 }
 
 /* ----------------------------------------------------------------------------- the question --- */
-
-/* A body without a range: the server decides how long it is. */
-static int take_whole(void *ctx, const uint8_t *p, size_t n)
-{
-    struct fetch *f = ctx;
-    if (n > f->x->len - f->got) {
-        f->changed = true;
-        return SCRUPLE_EIO;
-    }
-    memcpy(f->x->bytes + f->got, p, n);
-    f->got += n;
-    return 0;
-}
 
 static const char *text_or_null(const char *s)
 {
@@ -291,14 +286,9 @@ static struct fetch *new_fetch(struct sc_remote *r, struct extent *x, bool direc
     q->url = direct ? f->url : r->url;
     q->with_token = r->with_token && !direct;
     q->ranged = !covers_all(r, x);
-    if (q->ranged) {
-        q->offset = x->off;
-        q->length = x->len;
-        q->dst = x->bytes;
-    } else {
-        q->sink = take_whole;
-        q->sink_ctx = f;
-    }
+    q->offset = x->off;
+    q->length = x->len;
+    q->dst = x->bytes;
     expect(r, f);
     return f;
 }

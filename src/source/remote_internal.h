@@ -62,8 +62,7 @@ struct fetch {
     bool direct;  /* goes to the signed URL */
     bool changed; /* the answer is about other bytes than those before */
     bool cleared;
-    uint64_t got; /* bytes received, where there is no range */
-    char *url;    /* direct: a copy */
+    char *url; /* direct: a copy */
     char body_etag[136];
     unsigned refs;
     struct fetch *next_retired;

@@ -203,6 +203,8 @@ class Names(Case):
             f.write(bytes_.ljust(size, b"\0"))
         self.assertEqual(self.tensors("org/one"), ["local.weight"])
         self.assertEqual(self.asked(), [])
+        self.assertIn("--revision does not count", self.run_("tree", "org/one", "--revision", "v1").stderr)
+        self.assertIn("hf://", self.refused("org/one/other.gguf"))
         self.assertEqual(self.tensors("file://" + os.path.join(self.tmp.name, "org", "one")), ["local.weight"])
         self.assertEqual(self.tensors("hf://org/one"), ["lm_head.weight"])
 
@@ -459,6 +461,10 @@ class Words(Case):
         self.assertEqual([e["path"] for e in self.hub.log()][-1], "/api/models/org/one/refs")
         self.refused("org/one", "--revision", "a b", status=2)
 
+    def test_pages_without_files(self):
+        self.assertIn("write org/one", self.refused("hf.co/org/one/commits/main", status=2))
+        self.assertIn("write hf://datasets/org/data", self.refused("hf.co/datasets/org/data/viewer", status=2))
+
     def test_file(self):
         message = self.refused("hf://org/one/model.safetensor")
         self.assertIn('"model.safetensors"', message)
@@ -505,6 +511,63 @@ class Words(Case):
         self.assertEqual(glob.glob(os.path.join(self.tmp.name, "**", "escape.json"), recursive=True), [])
 
 
+class Trouble(Case):
+    """Answers that are not what was asked for: one sentence or the right result, now and the next time."""
+
+    def test_a_piece_of_another_answer_is_not_the_beginning_of_a_file(self):
+        for match, where in (("safetensors", "cdn"), ("resolve.*safetensors", "hub"), ("resolve.*config", "hub")):
+            with self.subTest(match):
+                self.hub.fault("garbage", match=match, where=where, times=1,
+                               data="HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc")
+                self.assertEqual(self.tensors("org/one"), ["lm_head.weight"])
+                self.assertEqual(self.tensors("org/one"), ["lm_head.weight"])
+                self.tmp.cleanup()
+                os.makedirs(self.tmp.name)
+
+    def test_a_page_instead_of_a_file(self):
+        page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>"
+        for match, where in (("safetensors", "cdn"), ("resolve", "hub")):
+            for kind, args in (("html", {}), ("garbage", {"data": page})):
+                with self.subTest(match=match, kind=kind):
+                    self.hub.fault(kind, match=match, where=where, **args)
+                    self.assertIn("login in the browser", self.refused("org/one"))
+                    self.hub.clear_faults()
+                    self.assertEqual(self.tensors("org/one"), ["lm_head.weight"])
+                    self.tmp.cleanup()
+                    os.makedirs(self.tmp.name)
+
+    def test_an_address_that_is_refused_at_once_is_asked_for_again(self):
+        self.hub.fault("expired-signature", where="cdn", times=1)
+        self.assertEqual(self.tensors("org/sharded")[0], "model.layers.0.mlp.down_proj.weight")
+        self.hub.fault("expired-signature", where="cdn")
+        message = self.refused("org/one", token=ALICE)
+        self.assertIn("the storage behind the Hub answers 403", message)
+        self.assertNotIn("token", message)
+
+    def test_a_few_bytes_are_no_progress(self):
+        self.hub.fault("reset", match="safetensors", where="cdn", bytes=10)
+        self.assertIn("tried 6 times", self.refused("org/one"))
+
+    def test_an_endless_header(self):
+        self.hub.fault("long-header", match="safetensors", where="cdn", name="X-Long", bytes=2000000)
+        self.assertIn("header of the answer is too long", self.refused("org/one"))
+
+    def test_a_config_that_does_not_come(self):
+        """What is shown without it would be another model."""
+        for kind, args in (("status", {"status": 400}), ("commit-changes", {"commit": "f" * 40})):
+            self.hub.clear_faults()
+            self.hub.fault(kind, match="resolve.*config.json", **args)
+            for command in ("tree", "info", "check"):
+                done = self.run_(command, "org/one", status=4 if kind == "status" else 3)
+                self.assertEqual(done.stdout, "")
+                self.assertIn("config.json", done.stderr)
+        self.hub.clear_faults()
+        self.run_("tree", "org/one")
+        for path in glob.glob(os.path.join(self.tmp.name, "hf", "hub", "*", "*", "*", "config.json")):
+            os.unlink(path)
+        self.run_("tree", "org/one", "--offline")
+
+
 class Tokens(Case):
     def test_the_token_goes_to_the_hub_only(self):
         self.run_("tree", "org/sharded", token=ALICE)
@@ -522,6 +585,15 @@ class Tokens(Case):
         done = self.run_("tree", "org/private", token=ALICE, HF_DEBUG="1")
         self.assertIn("curl", done.stderr)
         self.assertIn("/api/models/org/private", done.stderr)
+
+    def test_no_secret_of_an_address_in_messages(self):
+        for name in ("https://hf.co/org/one/commits/main?token=SECRET", "http://127.0.0.1:1/a b.gguf?Signature=SECRET",
+                     "https://hf.co/api/x?token=SECRET", "http://127.0.0.1:1/a.gguf?x=SECRET\x01"):
+            self.assertNotIn("SECRET", self.refused(name, status=2))
+
+    def test_the_environment_shows_no_password(self):
+        endpoint = "https://user:SECRET@example.org"
+        self.assertNotIn("SECRET", self.run_("env", HF_ENDPOINT=endpoint, HTTPS_PROXY=endpoint).stdout)
 
     def test_no_secret_on_disk(self):
         self.run_("tree", "org/private", token=ALICE)

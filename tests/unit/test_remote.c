@@ -296,6 +296,18 @@ TEST(reading_on_takes_growing_steps)
     world_end(&w);
 }
 
+/* A vocabulary: the rest of a string at the end of each window is stepped over. */
+TEST(small_steps_are_reading_on)
+{
+    struct world w = world(GIB);
+    size_t before;
+    for (uint64_t at = 0; at < 13 * MIB; at += 32 * KIB)
+        REQUIRE(reads_well(w.f, at, 32 * KIB - 12));
+    before = requests(w.s);
+    CHECK_U64(before, 8);
+    world_end(&w);
+}
+
 TEST(reading_ahead_stops_at_the_end_of_what_was_announced)
 {
     struct world w = world(GIB);
