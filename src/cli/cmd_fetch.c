@@ -493,7 +493,7 @@ static void find_folder(struct fetch *f)
     if (f->options.local_dir)
         sc_buf_puts(&f->folder, f->options.local_dir);
     else
-        (void)sc_fetch_folder(r, &f->folder);
+        (void)sc_fetch_folder(r, f->items, f->n, &f->folder);
     const char *path = r->selected ? r->selected : r->files[0].path;
     const struct sc_hub_file *file = sc_repo_hub_file(r, path);
     size_t whole = file ? strlen(file->path) : 0, below = strlen(path);

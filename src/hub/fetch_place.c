@@ -270,13 +270,21 @@ static int move_into(struct sc_fetch_job *j, const char *data, const char *to,
 }
 
 /* ------------------------------------------------------------------------ shared cache --- */
-static bool find_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
-                      const struct sc_hub_file *f, struct sc_buf *path)
+static bool has_size(const struct sc_buf *path, const struct sc_hub_file *f)
 {
     struct stat st;
 
-    return *f->etag && sc_hf_blob(env, l->type, l->id, f->etag, path) && !path->failed &&
-           stat(path->p, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->bytes;
+    return !path->failed && stat(path->p, &st) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == f->bytes;
+}
+
+/* A blob, or a file of the snapshot, of any cache. */
+static bool find_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                      const struct sc_hub_file *f, struct sc_buf *path)
+{
+    return (*f->etag && sc_hf_blob(env, l->type, l->id, f->etag, path) && has_size(path, f)) ||
+           (sc_hf_find(env, l->type, l->id, l->commit, f->path, path) == SC_HF_HIT &&
+            has_size(path, f));
 }
 
 bool sc_fetch_has_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
@@ -289,16 +297,28 @@ bool sc_fetch_has_blob(const struct sc_hub_env *env, const struct sc_hub_listing
     return yes;
 }
 
-static bool in_cache(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+static bool in_cache(const struct sc_hub_env *env, size_t root, const struct sc_hub_listing *l,
                      const struct sc_hub_file *f)
 {
     struct sc_buf path = {0};
-    struct stat st;
-    bool yes = sc_hf_find(env, l->type, l->id, l->commit, f->path, &path) == SC_HF_HIT &&
-               !path.failed && stat(path.p, &st) == 0 && (uint64_t)st.st_size == f->bytes;
+    bool yes = sc_hf_find_at(env, root, l, f->path, &path) && has_size(&path, f);
 
     sc_buf_clear(&path);
     return yes;
+}
+
+size_t sc_fetch_root(const struct sc_repo *r, const struct sc_fetch_item *items, size_t n)
+{
+    const struct sc_hub_env *env = &sc_repo_hub(r)->env;
+
+    for (size_t root = 0; root <= env->n_tiers; root++) {
+        bool all = n > 0;
+        for (size_t i = 0; i < n && all; i++)
+            all = !items[i].spans && in_cache(env, root, sc_repo_listing(r), items[i].file);
+        if (all)
+            return root;
+    }
+    return 0;
 }
 
 static int cache_error(struct sc_fetch_job *j, uint64_t need, int error, struct sc_error *e)
@@ -306,21 +326,41 @@ static int cache_error(struct sc_fetch_job *j, uint64_t need, int error, struct 
     return sc_fetch_disk_error(j->env, j->env->hf_cache, error, need, e);
 }
 
-int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o,
+int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o, size_t root,
                       const struct sc_hub_file *f, bool *yes, struct sc_error *e)
 {
     *yes = false;
     if (o->local_dir)
         return in_folder(sc_repo_hub(r), o->local_dir, f, yes, e);
-    *yes = in_cache(&sc_repo_hub(r)->env, sc_repo_listing(r), f);
+    *yes = in_cache(&sc_repo_hub(r)->env, root, sc_repo_listing(r), f);
     return 0;
+}
+
+/* A link to a blob of the cache, or a copy of a file that another cache has; that is held against
+ * its hash first. */
+static int into_cache(struct sc_fetch_job *j, const char *from, const struct sc_hub_file *f,
+                      bool *yes, struct sc_error *e)
+{
+    const char *cache = j->env->hf_cache;
+    int error;
+
+    errno = 0;
+    if (cache && sc_str_starts(sc_strz(from), cache)) {
+        *yes = sc_hf_install(j->env, j->listing, f->path, f->etag, NULL);
+        return *yes ? 0 : cache_error(j, 0, errno, e);
+    }
+    TRY(hash_file(j->hub, from, f, -1, yes, &error, e));
+    if (!*yes)
+        return 0;
+    *yes = sc_hf_install_copy(j->env, j->listing, f->path, f->etag, from);
+    return *yes ? 0 : cache_error(j, f->bytes, errno, e);
 }
 
 int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool *yes,
                        struct sc_error *e)
 {
     struct sc_buf blob = {0}, to = {0};
-    int code = sc_fetch_in_place(j->repo, j->o, f, yes, e); /* somebody else was quicker */
+    int code = sc_fetch_in_place(j->repo, j->o, 0, f, yes, e); /* somebody else was quicker */
 
     if (code == 0 && !*yes && find_blob(j->env, j->listing, f, &blob)) {
         if (j->o->local_dir) {
@@ -332,10 +372,7 @@ int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool
             else
                 code = copy_into(j, blob.p, to.p, f, yes, e);
         } else {
-            errno = 0;
-            *yes = sc_hf_install(j->env, j->listing, f->path, f->etag, NULL);
-            if (!*yes)
-                code = cache_error(j, 0, errno, e);
+            code = into_cache(j, blob.p, f, yes, e);
         }
     }
     if (code == 0 && *yes && j->o->local_dir)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -226,6 +227,58 @@ class Whole(Case):
                      | {f"{i}.txt": {"text": str(i)} for i in range(60)})
         self.fetch("org/many", limit=limit, HOME="/nonexistent")
         self.assertEqual(len(os.listdir(self.cache("models--org--many", "blobs"))), 66)
+
+
+class ReadOnlyCaches(Case):
+    """SCRUPLE_CACHE_PATH: files that are there are used, and the folder that is printed has them all."""
+
+    def setUp(self):
+        super().setUp()
+        self.tier = os.path.join(self.tmp.name, "tier")
+        self.fetch(REPO, HF_HUB_CACHE=self.tier)
+        self.hub.clear_log()
+
+    def assert_whole(self, folder, paths=FILES):
+        for path in paths:
+            with open(os.path.join(folder.strip(), path), "rb") as f:
+                self.assertEqual(f.read(), self.hub.content(REPO, path), path)
+
+    def test_the_folder_is_the_one_that_has_all(self):
+        for args in ([], ["--offline"]):
+            done = self.fetch(REPO, *args, SCRUPLE_CACHE_PATH=self.tier)
+            self.assertTrue(done.stdout.startswith(self.tier))
+            self.assert_whole(done.stdout)
+        self.assertFalse(os.path.exists(self.model("blobs")))
+        self.assertEqual(self.hub.log(), [])
+
+    def test_what_is_scattered_is_brought_together(self):
+        self.fetch(REPO, "--include", "config.json")
+        os.unlink(f"{self.tier}/models--org--model/snapshots/{self.hub.commit(REPO)}/config.json")
+        dry = json.loads(self.fetch(REPO, "--dry-run", "--json", SCRUPLE_CACHE_PATH=self.tier).stdout)
+        self.assertEqual(dry["totals"]["missing"], 0)
+        done = self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assertTrue(done.stdout.startswith(self.cache()))
+        self.assert_whole(done.stdout)
+        self.assert_snapshot(FILES)
+        self.assertEqual(self.hub.sent("cdn"), 0)
+
+    def test_blobs_of_an_older_commit(self):
+        self.hub.set(REPO, bump=True)
+        shutil.rmtree(os.path.join(self.tmp.name, "scruple"))
+        done = self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assert_snapshot(FILES)
+        self.assert_whole(done.stdout)
+        self.assertEqual(self.hub.sent("cdn"), 0)
+
+    def test_what_is_damaged_there_is_fetched(self):
+        self.hub.set(REPO, bump=True)
+        shutil.rmtree(os.path.join(self.tmp.name, "scruple"))
+        with open(f"{self.tier}/models--org--model/blobs/{self.hub.etag(REPO, 'model.safetensors')}", "r+b") as f:
+            f.seek(5000)
+            f.write(b"\0\1")
+        self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assert_snapshot(FILES)
+        self.assertEqual(self.hub.sent("cdn"), len(WEIGHTS))
 
 
 class Words(Case):

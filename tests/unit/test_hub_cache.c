@@ -132,7 +132,7 @@ TEST(as_the_official_client_lays_it_out)
     CHECK(!sc_hf_blob(&env, SC_REPO_MODEL, id, OTHER, &path));
     CHECK(sc_hf_mark_absent(&env, &listing, "x/no.json"));
     CHECK(sc_hf_find(&env, SC_REPO_MODEL, id, COMMIT, "x/no.json", &path) == SC_HF_ABSENT);
-    CHECK(sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(sc_hf_snapshot_path(&env, &listing, 0, &path));
     CHECK_STR(path.p, scratch_at(REPO "/snapshots/" COMMIT));
     sc_buf_clear(&path);
     scratch_remove();
@@ -314,9 +314,9 @@ TEST(names_from_outside_stay_inside)
     CHECK(!sc_hf_install_bytes(&env, &listing, "a", "", "abc", 3));
     listing.commit[0] = '.';
     CHECK(!sc_hf_install_bytes(&env, &listing, "a", ABC, "abc", 3));
-    CHECK(!sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(!sc_hf_snapshot_path(&env, &listing, 0, &path));
     listing.type = 9;
-    CHECK(!sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(!sc_hf_snapshot_path(&env, &listing, 0, &path));
     sc_buf_clear(&path);
     scratch_remove();
 }
