@@ -108,6 +108,9 @@ int sc_ranges_fd(struct sc_ranges *r);
 const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
 /* errno of the last failed write; 0: none. ENOSPC stops a download. */
 int sc_ranges_error(const struct sc_ranges *r);
+/* Somebody else has removed it, or moved it into the shared cache: nothing is kept here any more,
+ * and what stands under its name is another one. */
+bool sc_ranges_gone(struct sc_ranges *r);
 /* Remove it from disk (after a mismatch, or once promoted). */
 void sc_ranges_remove(struct sc_ranges *r);
 /* For housekeeping: what one folder holds, only to be read. NULL: nothing of ours that is sound. */

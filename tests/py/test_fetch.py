@@ -518,6 +518,48 @@ class Together(Case):
         self.assertEqual(self.ranges(), [])
 
 
+    def test_the_same_content_in_two_repositories(self):
+        same = {f"{i}.bin": {"size": 4 * MEGA, "head": b"%d" % i} for i in range(2)}
+        self.hub.set("org/a", files=same)
+        self.hub.set("org/b", files=same)
+        self.hub.warm()
+        self.hub.fault("slow", where="cdn", rate=8000000)
+        running = [self.start("org/a"), self.start("org/b")]
+        for process in running:
+            err = process.communicate(timeout=120)[1]
+            self.assertEqual(process.returncode, 0, err)
+        for repo in ("org/a", "org/b"):
+            self.assert_snapshot(list(same), repo)
+        self.assertEqual(self.ranges(), [])
+
+    def test_parts_are_removed_meanwhile(self):
+        for args in ([REPO], [REPO, "lm_head", "model"]):
+            self.hub.clear_log()
+            self.hub.fault("slow", match="model.safetensors", where="cdn", rate=4000000)
+            process = self.start(*args)
+            self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 3000000))
+            done = subprocess.run([SCRUPLE, "cache", "rm", "--ranges"], env=self.env(), stdin=subprocess.DEVNULL,
+                                  capture_output=True, check=False, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.hub.clear_faults()
+            err = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, 0, err)
+            self.fetch(REPO)
+            self.assert_snapshot(FILES)
+            shutil.rmtree(self.model())
+
+    def test_part_of_another_type_of_repository_has_its_type_in_its_name(self):
+        self.hub.set("datasets/org/data", files={"a.bin": {"size": 8 * MEGA, "head": b"a"}})
+        self.hub.fault("slow", where="cdn", rate=4000000)
+        process = self.start("hf://datasets/org/data")
+        self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 3000000))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        done = subprocess.run([SCRUPLE, "cache", "ls", "datasets/org/data"], env=self.env(), check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertRegex(done.stdout, "parts +datasets/org/data")
+
+
 class LocalFolder(Case):
     def setUp(self):
         super().setUp()
