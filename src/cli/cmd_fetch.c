@@ -428,7 +428,7 @@ static int say_failure(struct fetch *f, const struct sc_error *e)
 
     if (e->code == SCRUPLE_EINTERRUPTED) {
         put_again(&command, f);
-        if (!command.failed)
+        if (!command.failed && !f->c->set.quiet)
             sc_say(f->c, "note",
                    "interrupted; what arrived is kept, and this goes on from there: %s", command.p);
         sc_buf_clear(&command);

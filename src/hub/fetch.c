@@ -90,6 +90,7 @@ void sc_fetch_count(struct sc_fetch_job *j, struct sc_fetch_task *t, uint64_t he
 void sc_fetch_received(struct sc_fetch_job *j, struct sc_fetch_task *t, uint64_t n)
 {
     j->fetched += n;
+    j->file = t->item->file->path;
     sc_fetch_count(j, t, t->counted + n);
 }
 

@@ -49,11 +49,11 @@ struct sc_fetch_job {
     size_t first[3];       /* of each kind: no task before it is to do */
     size_t running;        /* threads */
     struct sc_error error; /* the first */
-    const char *file;      /* that moved last, for the progress */
     size_t files_done;
 
     _Atomic int stop; /* the negative code of that error: everybody leaves */
     _Atomic uint64_t done, fetched;
+    const char *_Atomic file; /* that moved last, for the progress */
 };
 
 /* ---- fetch.c */

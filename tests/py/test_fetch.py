@@ -592,6 +592,40 @@ class LocalFolder(Case):
         self.assertEqual(self.hub.log(), [])
         self.assert_folder(FILES)
 
+    def test_names_as_long_as_a_disk_takes(self):
+        long = ["x" * 255, "d/" * 300 + "y" * 240 + ".txt"]
+        self.hub.set("org/long", files={name: {"text": "long"} for name in long})
+        for _ in range(2):
+            self.fetch("org/long", "--local-dir", self.dir)
+            for name in long:
+                with open(os.path.join(self.dir, name), "rb") as f:
+                    self.assertEqual(f.read(), b"long")
+        self.fetch("org/long")
+        self.fetch("org/long", "--local-dir", self.dir + "2")
+        self.assert_snapshot(long, "org/long")
+        self.hub.set("org/long", files={"z" * 256: {"text": "too long"}})
+        for args in ([], ["--local-dir", self.dir + "3"]):
+            err = self.fetch("org/long", *args, "--revision", self.hub.commit("org/long"), status=5).stderr
+            self.assertIn("zzz", err)
+            self.assertNotIn("HF_HUB_CACHE", err)
+
+    def test_nothing_is_left_beside_the_files(self):
+        self.hub.fault("slow", where="hub", match="resolve", rate=3000)
+        process = self.start(REPO, "--local-dir", self.dir)
+        self.assertTrue(self.hub.wait(lambda: os.path.exists(self.dir + "/config.json")))
+        process.kill()
+        process.communicate()
+        for folder, _, files in os.walk(self.dir):
+            if ".cache" not in folder:
+                self.assertEqual([name for name in files if name.endswith((".tmp", ".incomplete"))], [])
+
+    def test_files_for_git_are_left_out(self):
+        self.hub.set("org/git", files={name: {"text": "x"} for name in
+                                       ("a.txt", ".git/config", "b/.GIT/hooks/pre-commit", ".gitattributes")})
+        done = self.fetch("org/git", "--local-dir", self.dir)
+        self.assertIn("2 files are left out", done.stderr)
+        self.assertEqual(sorted(os.listdir(self.dir)), [".cache", ".gitattributes", "a.txt"])
+
     def test_what_is_right_stays_and_what_is_not_is_replaced(self):
         os.makedirs(self.dir)
         with open(os.path.join(self.dir, "config.json"), "wb") as f:
