@@ -108,6 +108,8 @@ int sc_ranges_fd(struct sc_ranges *r);
 const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
 /* errno of the last failed write; 0: none. ENOSPC stops a download. */
 int sc_ranges_error(const struct sc_ranges *r);
+/* Others have written into it since we wrote or read it. */
+bool sc_ranges_touched(struct sc_ranges *r);
 /* Somebody else has removed it, or moved it into the shared cache: nothing is kept here any more,
  * and what stands under its name is another one. */
 bool sc_ranges_gone(struct sc_ranges *r);

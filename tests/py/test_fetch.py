@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 SCRUPLE = os.environ["SCRUPLE"]
 SOURCE = os.environ["SOURCE"]
@@ -474,6 +475,21 @@ class Damaged(Case):
             f.seek(-1, 1)
             f.write(bytes([byte[0] ^ 1]))
         self.fetch(REPO)
+        self.assert_snapshot(FILES)
+
+    def test_another_process_writes_over_what_was_hashed(self):
+        self.hub.fault("slow", match="model.safetensors", where="cdn", times=1, rate=4000000)
+        process = self.start(REPO)
+        self.assertTrue(self.hub.wait(lambda: any(os.path.getsize(path) > 2 * MEGA for path in self.ranges())))
+        data, = self.ranges()
+        with open(data, "r+b") as f:
+            f.seek(300000)
+            f.write(b"not what it was")
+        record = struct.pack("<QQI", 300000, 15, zlib.crc32(b"not what it was"))
+        with open(os.path.join(os.path.dirname(data), "map"), "ab") as f:
+            f.write(record + struct.pack("<I", zlib.crc32(record)))
+        err = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 0, err)
         self.assert_snapshot(FILES)
 
     def test_cut_and_reset(self):
