@@ -566,9 +566,9 @@ class Together(Case):
 
     def test_part_of_another_type_of_repository_has_its_type_in_its_name(self):
         self.hub.set("datasets/org/data", files={"a.bin": {"size": 8 * MEGA, "head": b"a"}})
-        self.hub.fault("slow", where="cdn", rate=4000000)
+        self.hub.fault("stall", where="cdn", bytes=3 * MEGA)
         process = self.start("hf://datasets/org/data")
-        self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 3000000))
+        self.assertTrue(self.hub.wait(lambda: any(os.path.getsize(path) > MEGA for path in self.ranges())))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         done = subprocess.run([SCRUPLE, "cache", "ls", "datasets/org/data"], env=self.env(), check=False,
