@@ -529,7 +529,6 @@ static int run_verify(struct sc_cli *c, const struct sc_hub_env *env)
 {
     struct problems ps = {0};
     struct sc_error e = {0};
-    struct sc_quoted q;
     const struct sc_words *w = &c->operands.words;
     if (w->n > 2)
         return sc_wrong_use(c, "cache verify takes one ID, but %zu are given", w->n - 1);
@@ -538,13 +537,8 @@ static int run_verify(struct sc_cli *c, const struct sc_hub_env *env)
                               take_problem, take_progress, &ps, &e);
     sc_progress_end();
     int status = code < 0 ? sc_fail_exit(c, &e) : code > 0 ? SC_EXIT_FINDINGS : SC_EXIT_OK;
-    if (code >= 0 && w->n > 1 && !ps.n && !ps.bytes) {
-        sc_say(c, "", "nothing in the caches is called %s (scruple cache ls lists them)",
-               sc_quote(&q, sc_strz(w->p[1])));
-        status = SC_EXIT_NOT_FOUND;
-    } else if (code >= 0) {
+    if (code >= 0)
         put_verified(c, env, &ps);
-    }
     if (ps.failed)
         c->out.status = c->out.status ? c->out.status : SCRUPLE_EMEMORY;
     free(ps.p);

@@ -428,7 +428,7 @@ static int say_failure(struct fetch *f, const struct sc_error *e)
 
     if (e->code == SCRUPLE_EINTERRUPTED) {
         put_again(&command, f);
-        if (!command.failed)
+        if (!command.failed && !f->c->set.quiet)
             sc_say(f->c, "note",
                    "interrupted; what arrived is kept, and this goes on from there: %s", command.p);
         sc_buf_clear(&command);
@@ -493,7 +493,7 @@ static void find_folder(struct fetch *f)
     if (f->options.local_dir)
         sc_buf_puts(&f->folder, f->options.local_dir);
     else
-        (void)sc_fetch_folder(r, &f->folder);
+        (void)sc_fetch_folder(r, f->items, f->n, &f->folder);
     const char *path = r->selected ? r->selected : r->files[0].path;
     const struct sc_hub_file *file = sc_repo_hub_file(r, path);
     size_t whole = file ? strlen(file->path) : 0, below = strlen(path);

@@ -70,6 +70,19 @@ static const char *keep_text(struct sc_hub_listing *l, struct sc_str s)
     return s.n ? sc_arena_copy(&l->arena, s.p, s.n) : "";
 }
 
+/* What lies in a folder .git can make git run commands; no repository has such files. */
+static bool is_in_git_folder(struct sc_str path)
+{
+    for (size_t at = 0, end; at < path.n; at = end + 1) {
+        end = at;
+        while (end < path.n && path.p[end] != '/')
+            end++;
+        if (sc_str_eq_nocase(sc_str(path.p + at, end - at), SC_STR(".git")))
+            return true;
+    }
+    return false;
+}
+
 /* Returns 1 when it was taken, 0 when its path is not sound. */
 static int add_file(struct sc_hub_listing *l, struct sc_str path, uint64_t bytes,
                     struct sc_str etag, struct sc_error *e)
@@ -86,7 +99,7 @@ static int add_file(struct sc_hub_listing *l, struct sc_str path, uint64_t bytes
         return sc_fail_memory(e);
     if (!sc_hub_is_hex(f.etag, strlen(f.etag)))
         f.etag = "";
-    if (!sc_path_is_inside(f.path))
+    if (!sc_path_is_inside(f.path) || is_in_git_folder(path))
         return 0;
     l->files[l->n_files++] = f;
     return 1;

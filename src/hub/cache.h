@@ -108,6 +108,11 @@ int sc_ranges_fd(struct sc_ranges *r);
 const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
 /* errno of the last failed write; 0: none. ENOSPC stops a download. */
 int sc_ranges_error(const struct sc_ranges *r);
+/* Others have written into it since we wrote or read it. */
+bool sc_ranges_touched(struct sc_ranges *r);
+/* Somebody else has removed it, or moved it into the shared cache: nothing is kept here any more,
+ * and what stands under its name is another one. */
+bool sc_ranges_gone(struct sc_ranges *r);
 /* Remove it from disk (after a mismatch, or once promoted). */
 void sc_ranges_remove(struct sc_ranges *r);
 /* For housekeeping: what one folder holds, only to be read. NULL: nothing of ours that is sound. */
@@ -132,6 +137,9 @@ enum sc_hf_found { SC_HF_MISS, SC_HF_HIT, SC_HF_ABSENT /* .no_exist: known not t
 /* On a hit *path (NUL-terminated) is a regular file that exists. */
 enum sc_hf_found sc_hf_find(const struct sc_hub_env *env, uint8_t type, const char *id,
                             const char *commit, const char *file, struct sc_buf *path);
+/* The same of one of them: 0 is the cache, the tiers follow. */
+bool sc_hf_find_at(const struct sc_hub_env *env, size_t root, const struct sc_hub_listing *l,
+                   const char *file, struct sc_buf *path);
 /* blobs/<etag> of this repository, whatever snapshot points to it. */
 bool sc_hf_blob(const struct sc_hub_env *env, uint8_t type, const char *id, const char *etag,
                 struct sc_buf *path);
@@ -145,14 +153,17 @@ int sc_hf_snapshot(const struct sc_hub_env *env, uint8_t type, const char *id, c
  * the blob is there, only link it. */
 bool sc_hf_install(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *file,
                    const char *etag, const char *data);
+/* The same from a file that stays: of a cache that is only read. */
+bool sc_hf_install_copy(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                        const char *file, const char *etag, const char *from);
 /* The same for content in memory (small files), verified here against the etag. */
 bool sc_hf_install_bytes(const struct sc_hub_env *env, const struct sc_hub_listing *l,
                          const char *file, const char *etag, const void *p, size_t n);
 bool sc_hf_write_ref(const struct sc_hub_env *env, const struct sc_hub_listing *l);
 bool sc_hf_mark_absent(const struct sc_hub_env *env, const struct sc_hub_listing *l,
                        const char *file);
-/* snapshots/<commit> of it, whether it is there or not. */
-bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+/* snapshots/<commit> of it in the cache (root 0) or a tier, whether it is there or not. */
+bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l, size_t root,
                          struct sc_buf *path);
 /* The lock of a download: .locks/models--org--name/<etag>.lock. As sc_lock_file(). */
 int sc_hf_lock(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *etag,

@@ -90,6 +90,7 @@ void sc_fetch_count(struct sc_fetch_job *j, struct sc_fetch_task *t, uint64_t he
 void sc_fetch_received(struct sc_fetch_job *j, struct sc_fetch_task *t, uint64_t n)
 {
     j->fetched += n;
+    j->file = t->item->file->path;
     sc_fetch_count(j, t, t->counted + n);
 }
 
@@ -270,17 +271,18 @@ static uint64_t kept(const struct sc_hub_env *env, const struct sc_fetch_item *i
     return n;
 }
 
-static int look_at(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetch_item *it,
-                   struct sc_error *e)
+static int look_at(struct sc_repo *r, const struct sc_fetch_options *o, size_t root,
+                   struct sc_fetch_item *it, struct sc_error *e)
 {
     bool yes = false;
 
     it->want = it->spans ? span_bytes(it) : it->file->bytes;
     it->here = 0;
     it->state = SC_FETCH_MISSING;
-    TRY(sc_fetch_in_place(r, it->spans ? &(struct sc_fetch_options){0} : o, it->file, &yes, e));
+    if (!it->spans)
+        TRY(sc_fetch_in_place(r, o, root, it->file, &yes, e));
     bool blob = sc_fetch_has_blob(&sc_repo_hub(r)->env, sc_repo_listing(r), it->file);
-    if (yes || (it->spans && blob)) {
+    if (yes || (blob && (it->spans || !*it->file->etag))) { /* without etag it cannot be moved */
         it->here = it->want;
         it->state = SC_FETCH_HAVE;
         return 0;
@@ -314,10 +316,11 @@ int sc_fetch_look(struct sc_repo *r, const struct sc_fetch_options *o, struct sc
     const struct sc_fetch_options none = {0};
 
     TRY(need_hub(r, e));
+    const size_t root = sc_fetch_root(r, items, n);
     for (size_t i = 0; i < n; i++) {
         if (is_cancelled(r))
             return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-        TRY(look_at(r, o ? o : &none, &items[i], e));
+        TRY(look_at(r, o ? o : &none, root, &items[i], e));
     }
     return 0;
 }
@@ -530,8 +533,11 @@ int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetc
     return code;
 }
 
-bool sc_fetch_folder(const struct sc_repo *r, struct sc_buf *path)
+bool sc_fetch_folder(const struct sc_repo *r, const struct sc_fetch_item *items, size_t n,
+                     struct sc_buf *path)
 {
     return sc_repo_listing(r) &&
-           sc_hf_snapshot_path(&sc_repo_hub(r)->env, sc_repo_listing(r), path) && !path->failed;
+           sc_hf_snapshot_path(&sc_repo_hub(r)->env, sc_repo_listing(r), sc_fetch_root(r, items, n),
+                               path) &&
+           !path->failed;
 }

@@ -49,11 +49,11 @@ struct sc_fetch_job {
     size_t first[3];       /* of each kind: no task before it is to do */
     size_t running;        /* threads */
     struct sc_error error; /* the first */
-    const char *file;      /* that moved last, for the progress */
     size_t files_done;
 
     _Atomic int stop; /* the negative code of that error: everybody leaves */
     _Atomic uint64_t done, fetched;
+    const char *_Atomic file; /* that moved last, for the progress */
 };
 
 /* ---- fetch.c */
@@ -95,10 +95,14 @@ bool sc_fetch_expired(const struct sc_http_request *q, const char *url);
 int sc_fetch_mismatch(const struct sc_hub_file *file, const char *got, struct sc_error *e);
 
 /* ---- fetch_place.c */
-/* Is the whole file in its place? Hashes what in a folder has no record of ours. */
-int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o,
+/* The cache that has all of these files: 0 is the one we write to (also when none has), then the
+ * tiers, which are only read. */
+size_t sc_fetch_root(const struct sc_repo *r, const struct sc_fetch_item *items, size_t n);
+/* Is the whole file in its place: below local_dir, else in that cache? Hashes what in a folder has
+ * no record of ours. */
+int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o, size_t root,
                       const struct sc_hub_file *f, bool *yes, struct sc_error *e);
-/* Can it be had without the network: from a blob of the shared cache? True: it is in its place. */
+/* Can it be had without the network: from another file of a cache? True: it is in its place. */
 int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool *yes,
                        struct sc_error *e);
 /* Verified content takes its place: a file that may be moved away, or bytes. */
@@ -113,6 +117,7 @@ int sc_fetch_disk_error(const struct sc_hub_env *env, const char *path, int erro
                         struct sc_error *e);
 /* Notes in the folder what a file of it is, unless that stands there. */
 void sc_fetch_record(struct sc_fetch_job *j, const struct sc_hub_file *f);
+/* Do the caches hold the content of this file? */
 bool sc_fetch_has_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
                        const struct sc_hub_file *f);
 

@@ -22,10 +22,11 @@
 #include <sys/stat.h>
 
 #include "hub/fetch.h"
+#include "hub/internal.h"
 
 #define PIECE ((size_t)512 << 10)
 #define FLUSH ((uint64_t)4 << 20) /* handed to the disk at a time */
-enum { PIECES = 12, RESOLVES = 4 };
+enum { PIECES = 12, RESOLVES = 4, RESTARTS = 5 };
 
 struct file {
     struct sc_fetch_job *job;
@@ -352,7 +353,8 @@ static int open_ranges(struct file *f, struct sc_error *e)
     f->ranges = sc_ranges_open(f->job->env, f->what->etag, f->what->bytes, true);
     if (f->ranges) {
         struct sc_buf name = {0};
-        sc_buf_printf(&name, "%s/%s", f->job->listing->id, f->what->path);
+        sc_hub_put_id(&name, f->job->listing->type, f->job->listing->id);
+        sc_buf_printf(&name, "/%s", f->what->path);
         if (!name.failed)
             sc_ranges_name(f->ranges, name.p);
         sc_buf_clear(&name);
@@ -362,32 +364,87 @@ static int open_ranges(struct file *f, struct sc_error *e)
                                e);
 }
 
-static int receive_and_place(struct file *f, struct sc_error *e)
+/* As if nothing of it had come. */
+static void forget_all(struct file *f)
+{
+    sc_ranges_close(f->ranges);
+    f->ranges = NULL;
+    sc_sha_free(f->sha);
+    f->sha = NULL;
+    f->failed = false;
+    f->disk_error = 0;
+    sc_fetch_count(f->job, f->task, 0);
+}
+
+/* What we hashed came from the network; when a process that only looks at the file has put its part
+ * over it meanwhile, what counts is on the disk. */
+static int hash_again(struct file *f, enum sc_sha_kind kind, char hex[65], struct sc_error *e)
+{
+    TRY(sc_sha_new(kind, f->what->bytes, &f->sha, e));
+    f->pos = 0;
+    int code = hash_kept(f);
+    if (code < 0)
+        return sc_fail(e, code, "stopped");
+    sc_sha_end(f->sha, hex);
+    f->sha = NULL;
+    return 0;
+}
+
+/* Received twice at most, when the checksum is wrong; f->ranges is NULL when it stays wrong. */
+static int receive_right(struct file *f, char hex[65], struct sc_error *e)
 {
     enum sc_sha_kind kind = SC_SHA256;
-    char hex[65] = "";
-    struct sc_buf data = {0};
 
     (void)sc_sha_kind_of(f->what->etag, &kind);
     for (int tries = 0; tries < 2; tries++) {
         TRY(open_ranges(f, e));
         TRY(receive_file(f, kind, hex, e));
+        if (!strcmp(hex, f->what->etag) && sc_ranges_touched(f->ranges))
+            TRY(hash_again(f, kind, hex, e));
         if (!strcmp(hex, f->what->etag))
-            break;
+            return 0;
         sc_ranges_remove(f->ranges);
-        sc_ranges_close(f->ranges);
-        f->ranges = NULL;
-        sc_fetch_count(f->job, f->task, 0);
+        forget_all(f);
         forget_address(f);
     }
+    return 0;
+}
+
+static int receive_and_place(struct file *f, struct sc_error *e)
+{
+    char hex[65] = "";
+    struct sc_buf data = {0};
+    int code = receive_right(f, hex, e);
+
+    if (code < 0)
+        return code;
     if (!f->ranges)
         return sc_fetch_mismatch(f->what, hex, e);
+    if (sc_ranges_gone(f->ranges)) /* what has its name now was not hashed by us */
+        return sc_fail(e, SCRUPLE_EWRITE, "%s: was removed while it was written",
+                       sc_ranges_path(f->ranges));
     sc_buf_printf(&data, "%s/data", sc_ranges_path(f->ranges));
-    int code = data.failed ? sc_fail_memory(e) : sc_fetch_place_file(f->job, f->what, data.p, e);
+    code = data.failed ? sc_fail_memory(e) : sc_fetch_place_file(f->job, f->what, data.p, e);
     sc_buf_clear(&data);
     if (code == 0)
         sc_ranges_remove(f->ranges);
     return code;
+}
+
+/* The parts of a file belong to everybody: they may be removed, or another process that fetches the
+ * same content for another repository was quicker and has moved them into its place. */
+static int receive_in_spite(struct file *f, struct sc_error *e)
+{
+    for (int i = 0;; i++) {
+        bool there = false;
+        int code = receive_and_place(f, e);
+        if (code >= 0 || !sc_ranges_gone(f->ranges) || i == RESTARTS || sc_fetch_stopped(f->job))
+            return code;
+        forget_all(f);
+        TRY(sc_fetch_from_blob(f->job, f->what, &there, e));
+        if (there)
+            return 0;
+    }
 }
 
 static int with_writer(struct file *f, struct sc_error *e)
@@ -397,7 +454,7 @@ static int with_writer(struct file *f, struct sc_error *e)
     TRY(sc_fetch_http(f->job, &f->http, e));
     if (pthread_create(&writer, NULL, write_pieces, f) != 0)
         return sc_fail(e, SCRUPLE_EMEMORY, "no thread could be started: %s", strerror(EAGAIN));
-    int code = receive_and_place(f, e);
+    int code = receive_in_spite(f, e);
     pthread_mutex_lock(&f->lock);
     f->quit = true;
     pthread_cond_broadcast(&f->moved);

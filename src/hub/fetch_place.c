@@ -45,6 +45,8 @@ int sc_fetch_disk_error(const struct sc_hub_env *env, const char *path, int erro
 
     put_size(size, need);
     sc_quote(&q, sc_strz(path));
+    if (error == ENAMETOOLONG)
+        variable = NULL;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
         return sc_fail(e, SCRUPLE_EWRITE,
                        "%s: cannot be written: %s (%s more are needed; what arrived is kept, and "
@@ -62,6 +64,13 @@ int sc_fetch_disk_error(const struct sc_hub_env *env, const char *path, int erro
 static void local_path(struct sc_buf *b, const char *dir, const char *path)
 {
     sc_buf_printf(b, "%s/%s", dir, path);
+}
+
+/* Stem of temporary files: where the Hugging Face tools have theirs, too, so that a killed run
+ * leaves nothing beside the files, and a long name stays one. */
+static void stem_path(struct sc_buf *b, const char *dir, const struct sc_hub_file *f)
+{
+    sc_buf_printf(b, "%s/.cache/huggingface/download/%s", dir, f->etag);
 }
 
 static void metadata_path(struct sc_buf *b, const char *dir, const char *path)
@@ -189,14 +198,18 @@ void sc_fetch_record(struct sc_fetch_job *j, const struct sc_hub_file *f)
     sc_buf_clear(&text);
 }
 
-/* Git is to leave the folder's own records alone. */
-static void ignore_records(const char *dir)
+/* Git is to leave the folder's own records alone; leftovers among them go. */
+static void tidy_records(const char *dir)
 {
     struct sc_buf path = {0};
 
     sc_buf_printf(&path, "%s/.cache/huggingface/.gitignore", dir);
     if (!path.failed && access(path.p, F_OK) < 0)
         (void)sc_write_file(path.p, "*", 1, 0666);
+    path.n = 0;
+    sc_buf_printf(&path, "%s/.cache/huggingface/download", dir);
+    if (!path.failed && sc_make_folders(path.p))
+        sc_sweep(path.p);
     sc_buf_clear(&path);
 }
 
@@ -216,32 +229,63 @@ static bool make_parents(const char *path)
     return ok;
 }
 
-/* A copy beside the target that takes its place when its hash is right. */
-static int copy_into(struct sc_fetch_job *j, const char *from, const char *to,
-                     const struct sc_hub_file *f, bool *same, struct sc_error *e)
+/* A copy below STEM that takes its place when its hash is right; *error: errno of a failure. */
+static int copy_by(struct sc_fetch_job *j, const char *stem, const char *from, const char *to,
+                   const struct sc_hub_file *f, bool *same, int *error, struct sc_error *e)
 {
     struct sc_buf temporary = {0};
-    int error = 0, fd = sc_open_temporary(&temporary, to, ".tmp", j->mode);
+    int fd = sc_open_temporary(&temporary, stem, ".incomplete", j->mode);
 
     *same = false;
+    *error = fd < 0 ? errno : 0;
     if (fd < 0) {
-        error = errno;
         sc_buf_clear(&temporary);
-        return local_error(j, to, error, f->bytes, e);
+        return 0;
     }
-    int code = hash_file(j->hub, from, f, fd, same, &error, e);
-    if (code == 0 && *same && !error && !sc_sync(fd))
-        error = errno;
-    if (close(fd) < 0 && !error)
-        error = errno;
-    if (code == 0 && *same && !error && rename(temporary.p, to) < 0)
-        error = errno;
-    if (code < 0 || !*same || error)
+    int code = hash_file(j->hub, from, f, fd, same, error, e);
+    if (code == 0 && *same && !*error && !sc_sync(fd))
+        *error = errno;
+    if (close(fd) < 0 && !*error)
+        *error = errno;
+    if (code == 0 && *same && !*error && rename(temporary.p, to) < 0)
+        *error = errno;
+    if (code < 0 || !*same || *error)
         (void)unlink(temporary.p);
     else
         sc_sync_folder_of(to);
     sc_buf_clear(&temporary);
-    return code < 0 ? code : error ? local_error(j, to, error, f->bytes, e) : 0;
+    return code;
+}
+
+/* Beside the target where that is on another disk than the records. */
+static int copy_into(struct sc_fetch_job *j, const char *from, const char *to,
+                     const struct sc_hub_file *f, bool *same, struct sc_error *e)
+{
+    struct sc_buf stem = {0};
+    int error;
+
+    stem_path(&stem, j->o->local_dir, f);
+    int code = stem.failed ? sc_fail_memory(e) : copy_by(j, stem.p, from, to, f, same, &error, e);
+    sc_buf_clear(&stem);
+    TRY(code);
+    if (error == EXDEV || error == ENOENT)
+        TRY(copy_by(j, to, from, to, f, same, &error, e));
+    return error ? local_error(j, to, error, f->bytes, e) : 0;
+}
+
+static bool write_into(struct sc_fetch_job *j, const char *to, const struct sc_hub_file *f,
+                       const void *p, size_t n)
+{
+    struct sc_buf stem = {0};
+
+    stem_path(&stem, j->o->local_dir, f);
+    bool ok = !stem.failed && sc_write_file_via(stem.p, to, p, n, j->mode);
+    if (!ok && (errno == EXDEV || errno == ENOENT))
+        ok = sc_write_file(to, p, n, j->mode);
+    int error = errno;
+    sc_buf_clear(&stem);
+    errno = error;
+    return ok;
 }
 
 /* Moves, or copies from another file system. */
@@ -270,13 +314,21 @@ static int move_into(struct sc_fetch_job *j, const char *data, const char *to,
 }
 
 /* ------------------------------------------------------------------------ shared cache --- */
-static bool find_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
-                      const struct sc_hub_file *f, struct sc_buf *path)
+static bool has_size(const struct sc_buf *path, const struct sc_hub_file *f)
 {
     struct stat st;
 
-    return *f->etag && sc_hf_blob(env, l->type, l->id, f->etag, path) && !path->failed &&
-           stat(path->p, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->bytes;
+    return !path->failed && stat(path->p, &st) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == f->bytes;
+}
+
+/* A blob, or a file of the snapshot, of any cache. */
+static bool find_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                      const struct sc_hub_file *f, struct sc_buf *path)
+{
+    return (*f->etag && sc_hf_blob(env, l->type, l->id, f->etag, path) && has_size(path, f)) ||
+           (sc_hf_find(env, l->type, l->id, l->commit, f->path, path) == SC_HF_HIT &&
+            has_size(path, f));
 }
 
 bool sc_fetch_has_blob(const struct sc_hub_env *env, const struct sc_hub_listing *l,
@@ -289,38 +341,73 @@ bool sc_fetch_has_blob(const struct sc_hub_env *env, const struct sc_hub_listing
     return yes;
 }
 
-static bool in_cache(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+static bool in_cache(const struct sc_hub_env *env, size_t root, const struct sc_hub_listing *l,
                      const struct sc_hub_file *f)
 {
     struct sc_buf path = {0};
-    struct stat st;
-    bool yes = sc_hf_find(env, l->type, l->id, l->commit, f->path, &path) == SC_HF_HIT &&
-               !path.failed && stat(path.p, &st) == 0 && (uint64_t)st.st_size == f->bytes;
+    bool yes = sc_hf_find_at(env, root, l, f->path, &path) && has_size(&path, f);
 
     sc_buf_clear(&path);
     return yes;
 }
 
-static int cache_error(struct sc_fetch_job *j, uint64_t need, int error, struct sc_error *e)
+size_t sc_fetch_root(const struct sc_repo *r, const struct sc_fetch_item *items, size_t n)
 {
-    return sc_fetch_disk_error(j->env, j->env->hf_cache, error, need, e);
+    const struct sc_hub_env *env = &sc_repo_hub(r)->env;
+
+    for (size_t root = 0; root <= env->n_tiers; root++) {
+        bool all = n > 0;
+        for (size_t i = 0; i < n && all; i++)
+            all = !items[i].spans && in_cache(env, root, sc_repo_listing(r), items[i].file);
+        if (all)
+            return root;
+    }
+    return 0;
 }
 
-int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o,
+static int cache_error(struct sc_fetch_job *j, const struct sc_hub_file *f, int error,
+                       struct sc_error *e)
+{
+    const char *path = error == ENAMETOOLONG ? f->path : j->env->hf_cache;
+
+    return sc_fetch_disk_error(j->env, path, error, f->bytes, e);
+}
+
+int sc_fetch_in_place(const struct sc_repo *r, const struct sc_fetch_options *o, size_t root,
                       const struct sc_hub_file *f, bool *yes, struct sc_error *e)
 {
     *yes = false;
     if (o->local_dir)
         return in_folder(sc_repo_hub(r), o->local_dir, f, yes, e);
-    *yes = in_cache(&sc_repo_hub(r)->env, sc_repo_listing(r), f);
+    *yes = in_cache(&sc_repo_hub(r)->env, root, sc_repo_listing(r), f);
     return 0;
+}
+
+/* A link to a blob of the cache, or a copy of a file that another cache has; that is held against
+ * its hash first. */
+static int into_cache(struct sc_fetch_job *j, const char *from, const struct sc_hub_file *f,
+                      bool *yes, struct sc_error *e)
+{
+    const char *cache = j->env->hf_cache;
+    int error;
+
+    errno = 0;
+    if (cache && sc_str_starts(sc_strz(from), cache)) {
+        *yes = sc_hf_install(j->env, j->listing, f->path, f->etag, NULL);
+        return *yes ? 0 : cache_error(j, f, errno, e);
+    }
+    TRY(hash_file(j->hub, from, f, -1, yes, &error, e));
+    if (!*yes)
+        return 0;
+    *yes = sc_hf_install_copy(j->env, j->listing, f->path, f->etag, from);
+    return *yes ? 0 : cache_error(j, f, errno, e);
 }
 
 int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool *yes,
                        struct sc_error *e)
 {
     struct sc_buf blob = {0}, to = {0};
-    int code = sc_fetch_in_place(j->repo, j->o, f, yes, e); /* somebody else was quicker */
+    int code = sc_fetch_in_place(j->repo, j->o, 0, f, yes, e); /* somebody else was quicker */
 
     if (code == 0 && !*yes && find_blob(j->env, j->listing, f, &blob)) {
         if (j->o->local_dir) {
@@ -332,10 +419,7 @@ int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool
             else
                 code = copy_into(j, blob.p, to.p, f, yes, e);
         } else {
-            errno = 0;
-            *yes = sc_hf_install(j->env, j->listing, f->path, f->etag, NULL);
-            if (!*yes)
-                code = cache_error(j, 0, errno, e);
+            code = into_cache(j, blob.p, f, yes, e);
         }
     }
     if (code == 0 && *yes && j->o->local_dir)
@@ -355,7 +439,7 @@ int sc_fetch_place_file(struct sc_fetch_job *j, const struct sc_hub_file *f, con
         errno = 0;
         if (sc_hf_install(j->env, j->listing, f->path, f->etag, data))
             return 0;
-        return cache_error(j, f->bytes, errno, e);
+        return cache_error(j, f, errno, e);
     }
     local_path(&to, j->o->local_dir, f->path);
     if (to.failed)
@@ -380,12 +464,12 @@ int sc_fetch_place_bytes(struct sc_fetch_job *j, const struct sc_hub_file *f, co
     if (!j->o->local_dir) {
         if (sc_hf_install_bytes(j->env, j->listing, f->path, f->etag, p, n))
             return 0;
-        return cache_error(j, n, errno, e);
+        return cache_error(j, f, errno, e);
     }
     local_path(&to, j->o->local_dir, f->path);
     if (to.failed)
         code = sc_fail_memory(e);
-    else if (!sc_write_file(to.p, p ? p : "", n, j->mode))
+    else if (!write_into(j, to.p, f, p ? p : "", n))
         code = local_error(j, to.p, errno, n, e);
     if (code == 0)
         sc_fetch_record(j, f);
@@ -405,6 +489,7 @@ struct room {
 static void add_needs(const struct sc_fetch_job *j, struct room *cache, struct room *target)
 {
     bool one = cache->known && target->known && cache->device == target->device;
+    uint64_t largest = 0; /* large files stay there until they are whole */
 
     for (size_t i = 0; i < j->n; i++) {
         const struct sc_fetch_task *t = &j->tasks[i];
@@ -417,7 +502,10 @@ static void add_needs(const struct sc_fetch_job *j, struct room *cache, struct r
             target->need = sc_add_up(target->need, missing);
         else
             target->need = sc_add_up(target->need, t->item->want);
+        if (t->kind == SC_FETCH_FILES && !one)
+            largest = SC_MAX(largest, missing);
     }
+    cache->need = sc_add_up(cache->need, largest);
 }
 
 static int check_room(struct sc_fetch_job *j, const struct room *r, struct sc_error *e)
@@ -483,7 +571,7 @@ int sc_fetch_room(struct sc_fetch_job *j, struct sc_error *e)
                        large && !cache.path ? "SCRUPLE_CACHE" : "HF_HUB_CACHE");
     if (whole && j->o->local_dir) {
         TRY(check_folder(j, &target, sc_make_folders, need, e));
-        ignore_records(j->o->local_dir);
+        tidy_records(j->o->local_dir);
     } else if (whole) {
         TRY(check_shared(j, &target, need, e));
     }

@@ -10,7 +10,8 @@
 
 #include "hub/fetch.h"
 
-#define STEP ((uint64_t)32 << 20) /* read at once */
+#define STEP     ((uint64_t)32 << 20) /* read at once */
+#define RESTARTS 5
 #define LITTLE                                                                                     \
     ((uint64_t)1 << 20) /* shorter spans are announced: they are fetched side by side              \
                          */
@@ -96,7 +97,7 @@ static void close_source(struct parts *p)
     p->source = NULL;
 }
 
-static int fetch_parts(struct parts *p, struct sc_error *e)
+static int fetch_once(struct parts *p, bool *gone, struct sc_error *e)
 {
     const struct sc_hub_file *w = p->task->item->file;
     const struct sc_hub_env *env = p->job->env;
@@ -120,7 +121,19 @@ static int fetch_parts(struct parts *p, struct sc_error *e)
             code = sc_fetch_disk_error(env, sc_ranges_path(r), sc_ranges_error(r),
                                        p->task->item->want - kept, e);
     }
+    *gone = sc_ranges_gone(r);
     sc_ranges_close(r);
+    return code;
+}
+
+/* Somebody may remove the cache meanwhile. */
+static int fetch_parts(struct parts *p, struct sc_error *e)
+{
+    bool gone = false;
+    int code = fetch_once(p, &gone, e);
+
+    for (int i = 0; i < RESTARTS && code == SCRUPLE_EWRITE && gone; i++)
+        code = fetch_once(p, &gone, e);
     return code;
 }
 

@@ -29,6 +29,7 @@
 
 #define MAX_PATH ((size_t)1024) /* bytes of a file's path, of a revision */
 #define COPY     ((size_t)256 << 10)
+#define INSTALLS 5 /* tries, while others remove */
 
 /* ------------------------------------------------------------------------- what is sound --- */
 static bool path_is_sound(const char *path)
@@ -130,6 +131,16 @@ enum sc_hf_found sc_hf_find(const struct sc_hub_env *env, uint8_t type, const ch
     if (found != SC_HF_HIT)
         path->n = 0;
     return found;
+}
+
+bool sc_hf_find_at(const struct sc_hub_env *env, size_t root, const struct sc_hub_listing *l,
+                   const char *file, struct sc_buf *path)
+{
+    struct stat st;
+    const char *top = root_at(env, root);
+    return top && sc_hub_is_hex(l->commit, 40) && path_is_sound(file) &&
+           make_path(path, top, l->type, l->id, "snapshots", l->commit, file) &&
+           is_file(path->p, &st);
 }
 
 bool sc_hf_blob(const struct sc_hub_env *env, uint8_t type, const char *id, const char *etag,
@@ -402,8 +413,18 @@ static bool put_file(const struct sc_hub_env *env, const struct sc_buf *repo, co
     return (!content || put_content(blob, blob, content)) && put_link(repo, place, file, etag);
 }
 
-static bool install(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *file,
-                    const char *etag, const struct content *content)
+/* Looking for leftovers once a run is enough, and with ten thousand files all that one can afford.
+ */
+static void sweep_once(const char *blobs)
+{
+    static _Atomic uint64_t last;
+    uint64_t now = sc_hash(blobs, strlen(blobs));
+    if (atomic_exchange(&last, now) != now)
+        sc_sweep(blobs);
+}
+
+static bool install_once(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                         const char *file, const char *etag, const struct content *content)
 {
     struct sc_buf repo = {0}, blob = {0}, place = {0};
     bool ok = path_is_sound(file) && etag_is_sound(etag) && make_repo(env, l, &repo);
@@ -412,14 +433,29 @@ static bool install(const struct sc_hub_env *env, const struct sc_hub_listing *l
         ok = !blob.failed && sc_make_folders(blob.p);
     }
     if (ok) {
-        sc_sweep(blob.p);
+        sweep_once(blob.p);
         sc_buf_printf(&blob, "/%s", etag);
         ok = !blob.failed && make_place(&place, &repo, "snapshots", l->commit, file) &&
              put_file(env, &repo, blob.p, place.p, file, etag, content);
     }
+    int error = errno;
     sc_buf_clear(&repo);
     sc_buf_clear(&blob);
     sc_buf_clear(&place);
+    errno = error;
+    return ok;
+}
+
+/* Somebody may remove the repository at the same time: its folders are made again. */
+static bool install(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *file,
+                    const char *etag, const struct content *content)
+{
+    bool ok = false;
+    for (int i = 0; !ok && i < INSTALLS; i++) {
+        errno = 0;
+        if (!(ok = install_once(env, l, file, etag, content)) && errno != ENOENT)
+            break;
+    }
     if (ok)
         sc_hf_write_ref(env, l); /* the file is in its place, whatever becomes of the name */
     return ok;
@@ -430,6 +466,13 @@ bool sc_hf_install(const struct sc_hub_env *env, const struct sc_hub_listing *l,
 {
     struct content c = {.path = data};
     return install(env, l, file, etag, data ? &c : NULL);
+}
+
+bool sc_hf_install_copy(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+                        const char *file, const char *etag, const char *from)
+{
+    struct content c = {.path = from, .keep = true};
+    return install(env, l, file, etag, &c);
 }
 
 bool sc_hf_install_bytes(const struct sc_hub_env *env, const struct sc_hub_listing *l,
@@ -475,11 +518,12 @@ bool sc_hf_mark_absent(const struct sc_hub_env *env, const struct sc_hub_listing
     return fd >= 0;
 }
 
-bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l,
+bool sc_hf_snapshot_path(const struct sc_hub_env *env, const struct sc_hub_listing *l, size_t root,
                          struct sc_buf *path)
 {
-    return env->hf_cache && sc_hub_is_hex(l->commit, 40) &&
-           make_path(path, env->hf_cache, l->type, l->id, "snapshots", l->commit, NULL);
+    const char *top = root_at(env, root);
+    return top && sc_hub_is_hex(l->commit, 40) &&
+           make_path(path, top, l->type, l->id, "snapshots", l->commit, NULL);
 }
 
 int sc_hf_lock(const struct sc_hub_env *env, const struct sc_hub_listing *l, const char *etag,

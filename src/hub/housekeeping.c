@@ -46,6 +46,12 @@ static char *join(const char *a, const char *b, const char *c)
     return path.p;
 }
 
+static bool is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 static const char *root_at(const struct sc_hub_env *env, size_t i)
 {
     return i == 0              ? (env->hf_cache ? env->hf_cache : "")
@@ -247,7 +253,7 @@ static int look_at_parts(void *ctx, const char *name)
     if (!folder)
         return sc_fail_memory(w->e);
     inner.folder = folder;
-    int code = each_entry(folder, look_at_part, &inner);
+    int code = is_link(folder) ? 0 : each_entry(folder, look_at_part, &inner);
     free(folder);
     return code;
 }
@@ -372,6 +378,14 @@ static char *path_of(const struct sc_hub_env *env, const struct sc_kept *k, cons
     return NULL;
 }
 
+static bool is_below_link(const char *root, const char *name)
+{
+    char *path = join(root, name, NULL);
+    bool yes = !path || is_link(path);
+    free(path);
+    return yes;
+}
+
 int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e)
 {
     struct sc_quoted q;
@@ -387,7 +401,7 @@ int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct
     else if (!sc_remove_tree(path))
         code = sc_fail(e, SCRUPLE_EWRITE, "%s cannot be removed: %s", sc_quote(&q, sc_strz(path)),
                        strerror(errno));
-    else if (locks)
+    else if (locks && !is_below_link(env->hf_cache, ".locks"))
         sc_remove_tree(locks);
     free(locks);
     free(path);
@@ -453,6 +467,13 @@ static int hash_file(struct verify *v, int fd, enum sc_sha_kind kind, uint64_t s
     return 0;
 }
 
+/* Somebody has removed it since we looked. */
+static bool is_gone(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) != 0 && errno == ENOENT;
+}
+
 static int verify_blob(struct verify *v, const char *path, const char *name)
 {
     enum sc_sha_kind kind;
@@ -467,7 +488,7 @@ static int verify_blob(struct verify *v, const char *path, const char *name)
     int unreadable = fd < 0 ? errno : 0;
     if (fd >= 0)
         close(fd);
-    if (code < 0 || strcmp(hex, name) == 0)
+    if (code < 0 || strcmp(hex, name) == 0 || is_gone(path))
         return code;
     tell(v, "cache.corrupt-blob", path, 2,
          unreadable ? "the blob cannot be read" : "the content is not what its name promises",
@@ -512,8 +533,9 @@ static int visit_link(void *ctx, const char *path, int dir, const char *name, co
     char *full = join(v->folder, path, NULL);
     if (!full)
         return sc_fail_memory(v->e);
-    tell(v, "cache.broken-link", full, 1, "the link leads to nothing",
-         v->repair && unlinkat(dir, name, 0) == 0);
+    if (!is_gone(full))
+        tell(v, "cache.broken-link", full, 1, "the link leads to nothing",
+             v->repair && unlinkat(dir, name, 0) == 0);
     free(full);
     return 0;
 }
@@ -529,7 +551,7 @@ static int visit_ref(void *ctx, const char *path, int dir, const char *name, con
     char *text = sc_read_file(full, 256, &n);
     if (text)
         text[strcspn(text, " \t\r\n")] = '\0';
-    if (!text || !sc_hub_is_hex(text, 40))
+    if ((!text || !sc_hub_is_hex(text, 40)) && !is_gone(full))
         tell(v, "cache.broken-ref", full, 1, "the file does not name a commit",
              v->repair && unlinkat(dir, name, 0) == 0);
     free(text);
@@ -537,6 +559,7 @@ static int visit_ref(void *ctx, const char *path, int dir, const char *name, con
     return 0;
 }
 
+/* What a link leads to is looked at, but nothing is removed there: it may be anything. */
 static int verify_repo(struct verify *v, const char *repo)
 {
     static const struct {
@@ -545,10 +568,13 @@ static int verify_repo(struct verify *v, const char *repo)
     } parts[] = {{"blobs", visit_blob}, {"snapshots", visit_link}, {"refs", visit_ref}};
     for (size_t i = 0; i < SC_COUNT(parts); i++) {
         char *folder = join(repo, parts[i].name, NULL);
+        const bool repair = v->repair;
         if (!folder)
             return sc_fail_memory(v->e);
         v->folder = folder;
+        v->repair = repair && !is_link(repo) && !is_link(folder);
         int code = sc_walk(folder, parts[i].visit, v);
+        v->repair = repair;
         free(folder);
         TRY(code);
     }
@@ -602,6 +628,8 @@ static void verify_listing(struct verify *v, const char *path)
         sc_hub_listing_clear(&l);
         return;
     }
+    if (is_gone(path))
+        return;
     tell(v, "cache.corrupt-listing", path, 1, "the listing is damaged; it is not used",
          v->repair && unlink(path) == 0);
 }
@@ -646,7 +674,8 @@ static int own_leftovers(struct verify *v)
         if (!folder)
             return sc_fail_memory(v->e);
         v->folder = folder;
-        code = each_entry(folder, find_leftovers, v);
+        if (!is_link(folder))
+            code = each_entry(folder, find_leftovers, v);
         free(folder);
     }
     return code;
@@ -654,9 +683,18 @@ static int own_leftovers(struct verify *v)
 
 static int verify_all(struct verify *v, const struct sc_kept_list *l, const char *id, bool repair)
 {
-    for (size_t i = 0; i < l->n; i++)
-        if (!id || sc_kept_matches(&l->items[i], id))
-            v->total = sc_add_up(v->total, l->items[i].bytes);
+    struct sc_quoted q;
+    size_t meant = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        if (id && !sc_kept_matches(&l->items[i], id))
+            continue;
+        v->total = sc_add_up(v->total, l->items[i].bytes);
+        meant++;
+    }
+    if (id && !meant)
+        return sc_fail(v->e, SCRUPLE_ENOTFOUND,
+                       "nothing in the caches is called %s (scruple cache ls lists them)",
+                       sc_quote(&q, sc_strz(id)));
     advance(v, 0);
     for (size_t i = 0; i < l->n; i++) {
         const struct sc_kept *k = &l->items[i];

@@ -201,8 +201,10 @@ int sc_fetch_look(struct sc_repo *r, const struct sc_fetch_options *o, struct sc
 int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetch_item *items,
              size_t n, struct sc_error *e);
 
-/* The folder of the shared cache where the files of this commit are, once they are fetched. */
-bool sc_fetch_folder(const struct sc_repo *r, struct sc_buf *path);
+/* The folder where these files are, once they are fetched: in the shared cache, or in one that is
+ * only read and has them all. */
+bool sc_fetch_folder(const struct sc_repo *r, const struct sc_fetch_item *items, size_t n,
+                     struct sc_buf *path);
 
 /* ---------------------------------------------------------------------------- housekeeping --- */
 /* What is in the caches. */

@@ -3,11 +3,13 @@
  *
  *     listings/<sha256 of "endpoint\ntype\nid\nrevision">.json
  *
- *     {"version": 1, "endpoint": "https://huggingface.co", "type": "models",
+ *     {"crc32": "0f3a91c2",
+ *      "version": 2, "endpoint": "https://huggingface.co", "type": "models",
  *      "asked": "gpt2", "asked_revision": "main", "id": "openai-community/gpt2", "revision":
  * "main", "commit": "607a30d7...", "gated": false, "private": false, "checked": 1767225600,
  *      "files": [["config.json", 665, "10c66461e4c109db5a2196bff4bb59be30396ed8"], ...]}
  *
+ * The checksum is of all bytes behind its comma; it stands at the very beginning, without spaces.
  * Everything is checked again when it is read. Whatever is odd, in one place, makes the whole thing
  * absent: asking the Hub again costs one request. */
 #include "hub/cache.h"
@@ -15,12 +17,16 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <libdeflate.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define VERSION   1
+#define VERSION   2
+#define SIGN      "{\"crc32\":\"%08x\"," /* in place of the "{" that opens the document */
+#define SIGN_SIZE ((size_t)20)
 #define MAX_BYTES ((size_t)64 << 20)
 #define MAX_FILES 1000000
 #define MAX_TEXT  1024
@@ -160,11 +166,21 @@ static bool take_document(struct sc_hub_listing *l, const json_t *d)
            take_files(l, json_object_get(d, "files"));
 }
 
+static bool is_signed(const char *text, size_t n)
+{
+    char want[SIGN_SIZE + 1];
+    if (n < SIGN_SIZE)
+        return false;
+    snprintf(want, sizeof want, SIGN, libdeflate_crc32(0, text + SIGN_SIZE, n - SIGN_SIZE));
+    return memcmp(text, want, SIGN_SIZE) == 0;
+}
+
 static json_t *read_document(const char *path)
 {
     size_t n = 0;
     char *text = sc_read_file(path, MAX_BYTES, &n);
-    json_t *d = text ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *d =
+        text && is_signed(text, n) ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL) : NULL;
     free(text);
     return d;
 }
@@ -212,6 +228,18 @@ static json_t *files_as_json(const struct sc_hub_listing *l)
     return list;
 }
 
+/* `text` begins with "{". */
+static bool write_signed(const char *path, const char *text, unsigned mode)
+{
+    struct sc_buf b = {0};
+    size_t n = strlen(text + 1);
+    sc_buf_printf(&b, SIGN, libdeflate_crc32(0, text + 1, n));
+    sc_buf_put(&b, text + 1, n);
+    bool ok = !b.failed && sc_write_file(path, b.p, b.n, mode);
+    sc_buf_clear(&b);
+    return ok;
+}
+
 bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
                      const struct sc_hub_listing *l)
 {
@@ -230,7 +258,7 @@ bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
                       : NULL;
     char *text = d ? json_dumps(d, JSON_COMPACT) : NULL;
     bool ok = text && sc_make_cache(env->cache) &&
-              sc_write_file(path.p, text, strlen(text), l->is_private ? 0600 : 0666);
+              write_signed(path.p, text, l->is_private ? 0600 : 0666);
     free(text);
     json_decref(d);
     sc_buf_clear(&path);

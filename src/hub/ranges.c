@@ -720,6 +720,29 @@ const char *sc_ranges_path(const struct sc_ranges *r)
     return r ? r->folder : NULL;
 }
 
+bool sc_ranges_touched(struct sc_ranges *r)
+{
+    bool touched = false;
+    pthread_mutex_lock(&r->lock);
+    read_log(r);
+    for (size_t i = 0; i < r->n && !touched; i++)
+        touched = !r->extents[i].sound;
+    pthread_mutex_unlock(&r->lock);
+    return touched;
+}
+
+bool sc_ranges_gone(struct sc_ranges *r)
+{
+    if (!r)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    if (!r->dead && !still_ours(r))
+        r->dead = true;
+    bool gone = r->dead;
+    pthread_mutex_unlock(&r->lock);
+    return gone;
+}
+
 int sc_ranges_error(const struct sc_ranges *r)
 {
     return r ? atomic_load(&r->error) : 0;

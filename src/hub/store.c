@@ -24,6 +24,7 @@
 #define POLL_MS    50
 #define TRIES      100     /* names for a temporary file */
 #define MAX_REMOVE 1000000 /* folders below one that is removed */
+#define REMOVES    10      /* times, while others put things into what is removed */
 
 static const char cache_tag[] =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -381,10 +382,10 @@ static bool empty_folder(struct paths *list, size_t i)
 {
     int fd = open(list->p[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    bool ok = d != NULL;
+    bool ok = d || (fd < 0 && errno == ENOENT); /* somebody else removes it, too */
     if (!d && fd >= 0)
         close(fd);
-    for (struct dirent *en; ok && (en = readdir(d));) {
+    for (struct dirent *en; d && ok && (en = readdir(d));) {
         struct stat st;
         if (strcmp(en->d_name, ".") == 0 || strcmp(en->d_name, "..") == 0)
             continue;
@@ -403,14 +404,14 @@ static bool empty_folder(struct paths *list, size_t i)
     return ok;
 }
 
-bool sc_remove_tree(const char *path)
+static bool remove_once(const char *path)
 {
     struct stat st;
     struct paths list = {0};
     if (lstat(path, &st) != 0)
         return errno == ENOENT;
     if (!S_ISDIR(st.st_mode))
-        return unlink(path) == 0;
+        return unlink(path) == 0 || errno == ENOENT;
     bool ok = push_path(&list, path, "");
     for (size_t i = 0; ok && i < list.n; i++)
         ok = empty_folder(&list, i);
@@ -421,6 +422,15 @@ bool sc_remove_tree(const char *path)
         free(list.p[i]);
     free(list.p);
     errno = error;
+    return ok;
+}
+
+bool sc_remove_tree(const char *path)
+{
+    bool ok = false;
+    for (int i = 0; !ok && i < REMOVES; i++)
+        if (!(ok = remove_once(path)) && errno != ENOTEMPTY && errno != EEXIST)
+            break;
     return ok;
 }
 

@@ -8,12 +8,14 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 SCRUPLE = os.environ["SCRUPLE"]
 SOURCE = os.environ["SOURCE"]
@@ -228,6 +230,58 @@ class Whole(Case):
         self.assertEqual(len(os.listdir(self.cache("models--org--many", "blobs"))), 66)
 
 
+class ReadOnlyCaches(Case):
+    """SCRUPLE_CACHE_PATH: files that are there are used, and the folder that is printed has them all."""
+
+    def setUp(self):
+        super().setUp()
+        self.tier = os.path.join(self.tmp.name, "tier")
+        self.fetch(REPO, HF_HUB_CACHE=self.tier)
+        self.hub.clear_log()
+
+    def assert_whole(self, folder, paths=FILES):
+        for path in paths:
+            with open(os.path.join(folder.strip(), path), "rb") as f:
+                self.assertEqual(f.read(), self.hub.content(REPO, path), path)
+
+    def test_the_folder_is_the_one_that_has_all(self):
+        for args in ([], ["--offline"]):
+            done = self.fetch(REPO, *args, SCRUPLE_CACHE_PATH=self.tier)
+            self.assertTrue(done.stdout.startswith(self.tier))
+            self.assert_whole(done.stdout)
+        self.assertFalse(os.path.exists(self.model("blobs")))
+        self.assertEqual(self.hub.log(), [])
+
+    def test_what_is_scattered_is_brought_together(self):
+        self.fetch(REPO, "--include", "config.json")
+        os.unlink(f"{self.tier}/models--org--model/snapshots/{self.hub.commit(REPO)}/config.json")
+        dry = json.loads(self.fetch(REPO, "--dry-run", "--json", SCRUPLE_CACHE_PATH=self.tier).stdout)
+        self.assertEqual(dry["totals"]["missing"], 0)
+        done = self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assertTrue(done.stdout.startswith(self.cache()))
+        self.assert_whole(done.stdout)
+        self.assert_snapshot(FILES)
+        self.assertEqual(self.hub.sent("cdn"), 0)
+
+    def test_blobs_of_an_older_commit(self):
+        self.hub.set(REPO, bump=True)
+        shutil.rmtree(os.path.join(self.tmp.name, "scruple"))
+        done = self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assert_snapshot(FILES)
+        self.assert_whole(done.stdout)
+        self.assertEqual(self.hub.sent("cdn"), 0)
+
+    def test_what_is_damaged_there_is_fetched(self):
+        self.hub.set(REPO, bump=True)
+        shutil.rmtree(os.path.join(self.tmp.name, "scruple"))
+        with open(f"{self.tier}/models--org--model/blobs/{self.hub.etag(REPO, 'model.safetensors')}", "r+b") as f:
+            f.seek(5000)
+            f.write(b"\0\1")
+        self.fetch(REPO, SCRUPLE_CACHE_PATH=self.tier)
+        self.assert_snapshot(FILES)
+        self.assertEqual(self.hub.sent("cdn"), len(WEIGHTS))
+
+
 class Words(Case):
     def test_dry_run(self):
         done = self.fetch(REPO, "--dry-run")
@@ -423,6 +477,21 @@ class Damaged(Case):
         self.fetch(REPO)
         self.assert_snapshot(FILES)
 
+    def test_another_process_writes_over_what_was_hashed(self):
+        self.hub.fault("slow", match="model.safetensors", where="cdn", times=1, rate=4000000)
+        process = self.start(REPO)
+        self.assertTrue(self.hub.wait(lambda: any(os.path.getsize(path) > 2 * MEGA for path in self.ranges())))
+        data, = self.ranges()
+        with open(data, "r+b") as f:
+            f.seek(300000)
+            f.write(b"not what it was")
+        record = struct.pack("<QQI", 300000, 15, zlib.crc32(b"not what it was"))
+        with open(os.path.join(os.path.dirname(data), "map"), "ab") as f:
+            f.write(record + struct.pack("<I", zlib.crc32(record)))
+        err = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 0, err)
+        self.assert_snapshot(FILES)
+
     def test_cut_and_reset(self):
         self.hub.fault("short-body", match="model.safetensors", where="cdn", times=1, bytes=2000000)
         self.hub.fault("reset", match="model.safetensors", where="cdn", times=1, after=1, bytes=1000000)
@@ -465,6 +534,48 @@ class Together(Case):
         self.assertEqual(self.ranges(), [])
 
 
+    def test_the_same_content_in_two_repositories(self):
+        same = {f"{i}.bin": {"size": 4 * MEGA, "head": b"%d" % i} for i in range(2)}
+        self.hub.set("org/a", files=same)
+        self.hub.set("org/b", files=same)
+        self.hub.warm()
+        self.hub.fault("slow", where="cdn", rate=8000000)
+        running = [self.start("org/a"), self.start("org/b")]
+        for process in running:
+            err = process.communicate(timeout=120)[1]
+            self.assertEqual(process.returncode, 0, err)
+        for repo in ("org/a", "org/b"):
+            self.assert_snapshot(list(same), repo)
+        self.assertEqual(self.ranges(), [])
+
+    def test_parts_are_removed_meanwhile(self):
+        for args in ([REPO], [REPO, "lm_head", "model"]):
+            self.hub.clear_log()
+            self.hub.fault("slow", match="model.safetensors", where="cdn", rate=4000000)
+            process = self.start(*args)
+            self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 3000000))
+            done = subprocess.run([SCRUPLE, "cache", "rm", "--ranges"], env=self.env(), stdin=subprocess.DEVNULL,
+                                  capture_output=True, check=False, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.hub.clear_faults()
+            err = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, 0, err)
+            self.fetch(REPO)
+            self.assert_snapshot(FILES)
+            shutil.rmtree(self.model())
+
+    def test_part_of_another_type_of_repository_has_its_type_in_its_name(self):
+        self.hub.set("datasets/org/data", files={"a.bin": {"size": 8 * MEGA, "head": b"a"}})
+        self.hub.fault("stall", where="cdn", bytes=3 * MEGA)
+        process = self.start("hf://datasets/org/data")
+        self.assertTrue(self.hub.wait(lambda: any(os.path.getsize(path) > MEGA for path in self.ranges())))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        done = subprocess.run([SCRUPLE, "cache", "ls", "datasets/org/data"], env=self.env(), check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertRegex(done.stdout, "parts +datasets/org/data")
+
+
 class LocalFolder(Case):
     def setUp(self):
         super().setUp()
@@ -496,6 +607,40 @@ class LocalFolder(Case):
         self.fetch(REPO, "--local-dir", self.dir)
         self.assertEqual(self.hub.log(), [])
         self.assert_folder(FILES)
+
+    def test_names_as_long_as_a_disk_takes(self):
+        long = ["x" * 255, "d/" * 300 + "y" * 240 + ".txt"]
+        self.hub.set("org/long", files={name: {"text": "long"} for name in long})
+        for _ in range(2):
+            self.fetch("org/long", "--local-dir", self.dir)
+            for name in long:
+                with open(os.path.join(self.dir, name), "rb") as f:
+                    self.assertEqual(f.read(), b"long")
+        self.fetch("org/long")
+        self.fetch("org/long", "--local-dir", self.dir + "2")
+        self.assert_snapshot(long, "org/long")
+        self.hub.set("org/long", files={"z" * 256: {"text": "too long"}})
+        for args in ([], ["--local-dir", self.dir + "3"]):
+            err = self.fetch("org/long", *args, "--revision", self.hub.commit("org/long"), status=5).stderr
+            self.assertIn("zzz", err)
+            self.assertNotIn("HF_HUB_CACHE", err)
+
+    def test_nothing_is_left_beside_the_files(self):
+        self.hub.fault("slow", where="hub", match="resolve", rate=3000)
+        process = self.start(REPO, "--local-dir", self.dir)
+        self.assertTrue(self.hub.wait(lambda: os.path.exists(self.dir + "/config.json")))
+        process.kill()
+        process.communicate()
+        for folder, _, files in os.walk(self.dir):
+            if ".cache" not in folder:
+                self.assertEqual([name for name in files if name.endswith((".tmp", ".incomplete"))], [])
+
+    def test_files_for_git_are_left_out(self):
+        self.hub.set("org/git", files={name: {"text": "x"} for name in
+                                       ("a.txt", ".git/config", "b/.GIT/hooks/pre-commit", ".gitattributes")})
+        done = self.fetch("org/git", "--local-dir", self.dir)
+        self.assertIn("2 files are left out", done.stderr)
+        self.assertEqual(sorted(os.listdir(self.dir)), [".cache", ".gitattributes", "a.txt"])
 
     def test_what_is_right_stays_and_what_is_not_is_replaced(self):
         os.makedirs(self.dir)

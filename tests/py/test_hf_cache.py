@@ -406,6 +406,46 @@ class Housekeeping(Case):
         self.assertEqual(read(os.path.join(outside, "file")), b"mine")
         self.assertEqual(self.entries(), [])
 
+    def test_nothing_is_removed_behind_a_link(self):
+        outside = os.path.join(self.tmp.name, "outside")
+        names = ["file", "0" * 40, "models--org--model/lock", "old.tmp", "40/" + "40" * 20 + "/data"]
+        for name in names:
+            write(os.path.join(outside, name), b"mine")
+            os.utime(os.path.join(outside, name), (1, 1))
+        os.symlink("nowhere", os.path.join(outside, "link"))
+        self.run_it("fetch", "org/model")
+        for name in ("blobs", "snapshots", "refs"):
+            os.makedirs(os.path.join(self.root, "models--org--" + name))
+            os.symlink(outside, os.path.join(self.root, "models--org--" + name, name))
+        os.symlink(outside, os.path.join(self.root, "models--org--all"))
+        os.rename(os.path.join(self.root, ".locks"), os.path.join(self.tmp.name, "locks"))
+        os.symlink(outside, os.path.join(self.root, ".locks"))
+        os.makedirs(os.path.join(self.own, "ranges"), exist_ok=True)
+        os.symlink(os.path.join(outside, "40"), os.path.join(self.own, "ranges", "40"))
+        self.run_it("cache", "verify", "--repair", status=1)
+        self.run_it("cache", "rm", "--all", "--yes")
+        for name in names:
+            self.assertEqual(read(os.path.join(outside, name)), b"mine", name)
+        self.assertTrue(os.path.islink(os.path.join(outside, "link")))
+        self.assertEqual(self.entries(), [])
+
+    def test_a_repository_without_bytes_is_one(self):
+        write(os.path.join(self.root, "models--org--empty", "refs", "main"), b"a" * 40)
+        self.assertEqual(self.cache("verify", "org/empty")["problems"], [])
+
+    def test_removed_by_several_at_once(self):
+        for _ in range(5):
+            self.run_it("fetch", "org/model")
+            self.run_it("fetch", "org/other", "a")
+            children = [subprocess.Popen([SCRUPLE, "cache", *args], env=self.env(), stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                        for args in (["rm", "--all", "--yes"], ["verify"]) * 3]
+            for child in children:
+                out, err = child.communicate(timeout=60)
+                self.assertEqual(err, b"")
+                self.assertNotIn(b"listing is damaged", out)
+        self.assertEqual(self.entries(), [])
+
     def ask(self, answer):
         """On a terminal; the exit code."""
         main, side = pty.openpty()

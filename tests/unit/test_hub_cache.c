@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <libdeflate.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -132,7 +133,7 @@ TEST(as_the_official_client_lays_it_out)
     CHECK(!sc_hf_blob(&env, SC_REPO_MODEL, id, OTHER, &path));
     CHECK(sc_hf_mark_absent(&env, &listing, "x/no.json"));
     CHECK(sc_hf_find(&env, SC_REPO_MODEL, id, COMMIT, "x/no.json", &path) == SC_HF_ABSENT);
-    CHECK(sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(sc_hf_snapshot_path(&env, &listing, 0, &path));
     CHECK_STR(path.p, scratch_at(REPO "/snapshots/" COMMIT));
     sc_buf_clear(&path);
     scratch_remove();
@@ -314,9 +315,9 @@ TEST(names_from_outside_stay_inside)
     CHECK(!sc_hf_install_bytes(&env, &listing, "a", "", "abc", 3));
     listing.commit[0] = '.';
     CHECK(!sc_hf_install_bytes(&env, &listing, "a", ABC, "abc", 3));
-    CHECK(!sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(!sc_hf_snapshot_path(&env, &listing, 0, &path));
     listing.type = 9;
-    CHECK(!sc_hf_snapshot_path(&env, &listing, &path));
+    CHECK(!sc_hf_snapshot_path(&env, &listing, 0, &path));
     sc_buf_clear(&path);
     scratch_remove();
 }
@@ -663,7 +664,17 @@ static char *listing_path(void)
     return path;
 }
 
-/* The document with `what` replaced must not be taken. */
+/* Puts the right checksum in front of a document. */
+static void sign(struct sc_buf *b)
+{
+    char crc[9];
+    if (b->n < 20)
+        return;
+    snprintf(crc, sizeof crc, "%08x", libdeflate_crc32(0, b->p + 20, b->n - 20));
+    memcpy(b->p + 10, crc, 8);
+}
+
+/* The document with `what` replaced must not be taken, though its checksum is right. */
 static void refuse(const char *good, const char *what, const char *with)
 {
     struct sc_hub_listing l;
@@ -673,6 +684,7 @@ static void refuse(const char *good, const char *what, const char *with)
     sc_buf_put(&b, good, (size_t)(at - good));
     sc_buf_puts(&b, with);
     sc_buf_puts(&b, at + strlen(what));
+    sign(&b);
     CHECK(sc_write_file(listing_path(), b.p, b.n, 0600));
     bool taken = sc_listing_load(&env, &name, &l);
     if (taken)
@@ -710,8 +722,8 @@ TEST(hostile_listings_are_absent)
         {"\"asked\":\"org/name\"", "\"asked\":\"org/other\""},
         {"\"asked\":\"org/name\"", "\"asked\":\"org/name\",\"asked\":\"org/name\""},
         {"\"revision\":\"main\"", "\"revision\":\"../x\""},
-        {"\"version\":1", "\"version\":2"},
-        {"\"version\":1", "\"version\":\"1\""},
+        {"\"version\":2", "\"version\":1"},
+        {"\"version\":2", "\"version\":\"2\""},
         {"\"type\":\"models\"", "\"type\":\"nothing\""},
         {"\"type\":\"models\"", "\"type\":\"datasets\""},
         {"\"gated\":true", "\"gated\":1"},
@@ -735,6 +747,12 @@ TEST(hostile_listings_are_absent)
     for (size_t cut = 0; cut < n; cut++) {
         CHECK(sc_write_file(listing_path(), good, cut, 0600));
         CHECK(!sc_listing_load(&env, &name, &l));
+    }
+    for (size_t i = 0; i < n; i++) { /* one bit, anywhere */
+        good[i] ^= (char)(1 << i % 8);
+        CHECK(sc_write_file(listing_path(), good, n, 0600));
+        CHECK(!sc_listing_load(&env, &name, &l));
+        good[i] ^= (char)(1 << i % 8);
     }
     free(good);
     scratch_remove();
@@ -863,7 +881,8 @@ TEST(verifying_can_be_stopped)
     CHECK(sc_kept_verify(&env, NULL, false, &cancel, count_problem, NULL, &n, &e) == 0);
     REQUIRE(scratch_file(REPO "/blobs/" HELLO, "hallo\n", 6));
     CHECK(sc_kept_verify(&env, NULL, false, &cancel, count_problem, NULL, &n, &e) == 1);
-    CHECK(sc_kept_verify(&env, "org/other", false, &cancel, count_problem, NULL, &n, &e) == 0);
+    CHECK_ERR(SCRUPLE_ENOTFOUND,
+              sc_kept_verify(&env, "org/other", false, &cancel, count_problem, NULL, &n, &e));
     CHECK_U64(n, 1);
     cancel = 1;
     CHECK_ERR(SCRUPLE_EINTERRUPTED,
