@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #include "hub/fetch.h"
+#include "hub/internal.h"
 
 #define PIECE ((size_t)512 << 10)
 #define FLUSH ((uint64_t)4 << 20) /* handed to the disk at a time */
@@ -352,7 +353,8 @@ static int open_ranges(struct file *f, struct sc_error *e)
     f->ranges = sc_ranges_open(f->job->env, f->what->etag, f->what->bytes, true);
     if (f->ranges) {
         struct sc_buf name = {0};
-        sc_buf_printf(&name, "%s/%s", f->job->listing->id, f->what->path);
+        sc_hub_put_id(&name, f->job->listing->type, f->job->listing->id);
+        sc_buf_printf(&name, "/%s", f->what->path);
         if (!name.failed)
             sc_ranges_name(f->ranges, name.p);
         sc_buf_clear(&name);
@@ -406,6 +408,7 @@ static int with_writer(struct file *f, struct sc_error *e)
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what comes is written there */
 static int fetch_file(struct sc_fetch_job *j, struct sc_fetch_task *t, uint8_t *memory,
                       struct sc_error *e)
 {
