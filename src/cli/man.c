@@ -197,12 +197,13 @@ void sc_man_page(struct sc_buf *b)
         sc_buf_putc(b, '\n');
     }
     sc_buf_puts(b, ".SH FILES\n");
-    put_roff(b, "Beside the weights of a model these are read where they stand: config.json, "
-                "generation_config.json, tokenizer.json, tokenizer_config.json, README.md and "
-                "*.index.json. A model on the Hub is also kept in caches: whole files in the one that "
-                "the Hugging Face tools share (HF_HUB_CACHE), parts of files and listings in our "
-                "own (SCRUPLE_CACHE). No other files are read or written, but for --output and "
-                "fetch --local-dir.\n");
+    put_roff(b,
+             "Beside the weights of a model these are read where they stand: config.json, "
+             "generation_config.json, tokenizer.json, tokenizer_config.json, README.md and "
+             "*.index.json. A model on the Hub is also kept in caches: whole files in the one that "
+             "the Hugging Face tools share (HF_HUB_CACHE), parts of files and listings in our "
+             "own (SCRUPLE_CACHE). No other files are read or written, but for --output and "
+             "fetch --local-dir.\n");
     sc_buf_puts(b, ".SH EXAMPLES\n");
     put_examples(b);
 }
