@@ -30,8 +30,8 @@
 int sc_analyze_tree(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                     const struct sc_outline *outline, const struct sc_outline_options *oo,
                     struct sc_error *e);
-/* info: "model", "io", "totals", "hub", "facts", "tokenizer", "card", "dtypes", "layouts", "towers",
- * "metadata", "pickle", "files", "findings". */
+/* info: "model", "io", "totals", "hub", "facts", "tokenizer", "card", "dtypes", "layouts",
+ * "towers", "metadata", "pickle", "files", "findings". */
 int sc_analyze_info(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                     struct sc_error *e);
 /* check: "model", "io", "totals", "verdict" ("sound", "warnings" or "errors"), "summary", "pickle",

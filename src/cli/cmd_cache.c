@@ -228,13 +228,15 @@ static void put_sum(struct sc_cli *c, const struct rows *r, const char *verb)
     struct sc_buf b = {0};
     char size[32];
     sc_buf_puts(&b, verb);
-    for (uint8_t kind = 0, any = 0; kind < SC_COUNT(words); kind++) {
+    bool any = false;
+    for (size_t kind = 0; kind < SC_COUNT(words); kind++) {
         size_t n = 0;
         for (size_t i = 0; i < r->n; i++)
             n += r->p[i].kept->kind == kind ? r->p[i].n : 0;
         if (n == 0)
             continue;
-        sc_buf_puts(&b, any++ ? ", " : "");
+        sc_buf_puts(&b, any ? ", " : "");
+        any = true;
         sc_buf_printf(&b, "%zu %s", n, n == 1 ? words[kind].one : words[kind].many);
     }
     sc_format_bytes(r->bytes, size);

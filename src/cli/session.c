@@ -176,7 +176,6 @@ struct sc_open_options sc_cli_open_options(struct sc_cli *c)
         .cancel = &sc_cancel,
         .note = tell_note,
         .note_ctx = c,
-        .verbose = c->set.verbose > 0,
     };
     return (struct sc_open_options){
         .include = c->set.include.p,

@@ -139,12 +139,12 @@ struct sc_file {
 struct sc_open_options {
     const char *const *include; /* globs on relative paths; NULL-terminated or NULL */
     const char *const *exclude;
-    bool lenient;              /* list what is sound, record what is not */
-    bool verify;               /* also read tensor data to verify checksums (zip CRC) */
-    bool facts;                /* also read what only `info` and `check` tell: tokenizer, card */
-    bool check;                /* also hold config, names and pickles against the tensors */
-    bool keep_repo; /* the repository stays open with the model: its bytes will be read */
-    bool names_only;           /* leave roles, towers, layers and experts of names unread */
+    bool lenient;    /* list what is sound, record what is not */
+    bool verify;     /* also read tensor data to verify checksums (zip CRC) */
+    bool facts;      /* also read what only `info` and `check` tell: tokenizer, card */
+    bool check;      /* also hold config, names and pickles against the tensors */
+    bool keep_repo;  /* the repository stays open with the model: its bytes will be read */
+    bool names_only; /* leave roles, towers, layers and experts of names unread */
     uint64_t max_extra_memory; /* 0: the built-in ceilings */
     const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
     void (*note)(void *ctx, const char *sentence); /* "3 weight sets, showing safetensors" */

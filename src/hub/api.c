@@ -311,8 +311,8 @@ static int get(struct sc_hub *h, const char *url, bool hasty, struct sc_http_req
                struct sc_buf *body, struct sc_buf *error_body, struct sc_error *e)
 {
     struct sc_http *http;
-    TRY(sc_hub_http(h, &http, e));
-    body->max = MAX_BODY;
+    if (!body->max)
+        body->max = MAX_BODY;
     error_body->max = 16384;
     *q = (struct sc_http_request){
         .url = url,
@@ -322,6 +322,7 @@ static int get(struct sc_hub *h, const char *url, bool hasty, struct sc_http_req
         .body = body,
         .error_body = error_body,
     };
+    TRY(sc_hub_http(h, &http, e));
     TRY(sc_http_do(http, q, e));
     return q->reply.status >= 200 && q->reply.status < 300 ? 0 : SCRUPLE_EFORMAT;
 }
@@ -514,6 +515,8 @@ static int name_listing(struct sc_hub_listing *l, const struct sc_name *name, st
     return l->id && l->revision ? 0 : sc_fail_memory(e);
 }
 
+/* One request, GET /api/models/{id}/revision/{rev}?blobs=true; where the answer lacks sizes, the
+ * paged tree is walked, too. A renamed repository is followed. */
 static int ask(struct sc_hub *h, const struct sc_name *name, bool hasty, struct sc_hub_listing *out,
                bool *reached, struct sc_error *e)
 {
@@ -534,29 +537,17 @@ static int ask(struct sc_hub *h, const struct sc_name *name, bool hasty, struct 
     return rc;
 }
 
-int sc_hub_ask(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listing *out,
-               struct sc_error *e)
-{
-    bool reached;
-    return ask(h, name, false, out, &reached, e);
-}
-
-static int ask_commit(struct sc_hub *h, const struct sc_name *name, bool hasty, char commit[41],
-                      bool *reached, struct sc_error *e)
+/* The cheap question, for a listing whose hour is over: which commit is the revision now? One
+ * request without files. */
+static int ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[41], bool *reached,
+                      struct sc_error *e)
 {
     struct sc_hub_listing l = {0};
-    int rc = ask_repo(h, name, false, hasty, &l, reached, e);
+    int rc = ask_repo(h, name, false, true, &l, reached, e);
     if (rc == 0)
         memcpy(commit, l.commit, sizeof l.commit);
     sc_hub_listing_clear(&l);
     return rc;
-}
-
-int sc_hub_ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[41],
-                      struct sc_error *e)
-{
-    bool reached;
-    return ask_commit(h, name, false, commit, &reached, e);
 }
 
 /* ------------------------------------------------------------------------- the rule of an hour ---
@@ -677,7 +668,7 @@ static int confirm(struct sc_hub *h, const struct sc_name *name, struct sc_hub_l
                    bool *reached, struct sc_error *e)
 {
     char commit[41];
-    TRY(ask_commit(h, name, true, commit, reached, e));
+    TRY(ask_commit(h, name, commit, reached, e));
     if (strcmp(commit, kept->commit) != 0)
         return 0;
     kept->checked = now_unix();

@@ -91,8 +91,8 @@ void sc_ranges_close(struct sc_ranges *r);
 void sc_ranges_name(struct sc_ranges *r, const char *name);
 /* As struct sc_store wants them; ctx is the struct sc_ranges. Thread-safe. A record whose checksum
  * does not fit its bytes counts as absent. */
-size_t sc_ranges_load(void *r, uint64_t off, void *dst, size_t len);
-void sc_ranges_save(void *r, uint64_t off, const void *src, size_t len);
+size_t sc_ranges_load(void *ctx, uint64_t off, void *dst, size_t len);
+void sc_ranges_save(void *ctx, uint64_t off, const void *src, size_t len);
 /* Bytes of off..off+len that are kept. */
 uint64_t sc_ranges_have(struct sc_ranges *r, uint64_t off, uint64_t len);
 /* The first gap at or after `from`, before `to`; false: none. */
@@ -170,7 +170,8 @@ int sc_hf_lock(const struct sc_hub_env *env, const struct sc_hub_listing *l, con
                unsigned wait_ms, const _Atomic int *cancel);
 
 /* -------------------------------------------------------------------------- listing.c --- */
-/* Key: endpoint, type, id, revision. false: none that is sound. */
+/* Key: endpoint, type, id, revision. false: none that is sound. One with a file whose size is not
+ * known is not kept. */
 bool sc_listing_load(const struct sc_hub_env *env, const struct sc_name *name,
                      struct sc_hub_listing *out);
 bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,

@@ -44,9 +44,10 @@ const struct sc_hub_variable sc_hub_variables[] = {
     {"HF_HUB_USER_AGENT_ORIGIN", "added to the name that the Hub sees", false},
     {"HF_OIDC_RESOURCE", "trusted publishing; not supported, set HF_TOKEN", false},
     {"HF_OIDC_ID_TOKEN", "trusted publishing; not supported, set HF_TOKEN", true},
-    {"HTTPS_PROXY", "proxy for https addresses; also HTTP_PROXY, ALL_PROXY", true},
+    {"HTTPS_PROXY", "proxy for https addresses; also http_proxy (in small letters) and ALL_PROXY",
+     true},
     {"NO_PROXY", "hosts that are asked without a proxy", false},
-    {"SSL_CERT_FILE", "certificates to trust; also SSL_CERT_DIR", false},
+    {"SSL_CERT_FILE", "file or folder of certificates to trust", false},
     {"CURL_CA_BUNDLE", "certificates to trust", false},
     {"REQUESTS_CA_BUNDLE", "certificates to trust", false},
     {NULL, NULL, false},
@@ -346,9 +347,11 @@ static int read_token(struct sc_hub_env *env, const struct sc_hub_options *o, st
     if (env->token)
         return 0;
     const bool explicit_only = is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN");
-    for (size_t i = 0; i < SC_COUNT(names) && !env->token && !explicit_only; i++)
-        if (variable(names[i]))
-            TRY(take_token(env, getenv(names[i]), strlen(getenv(names[i])), names[i], e));
+    for (size_t i = 0; i < SC_COUNT(names) && !env->token && !explicit_only; i++) {
+        const char *value = variable(names[i]);
+        if (value)
+            TRY(take_token(env, value, strlen(value), names[i], e));
+    }
     if (!env->token && !explicit_only)
         TRY(read_token_file(env, e));
     if (env->token)

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, LOCK_MS = 300, PARALLEL = 4, PARALLEL_MAX = 64 };
+enum { TICK_MS = 100, LOCK_MS = 300, PARALLEL = 4 };
 
 /* ------------------------------------------------------------------------------- waiting --- */
 int sc_fetch_cond(pthread_cond_t *c)
@@ -98,10 +98,24 @@ void sc_fetch_received(struct sc_fetch_job *j, struct sc_fetch_task *t, uint64_t
 /* Two paths with the same content are fetched one after the other: the second finds the blob. */
 static bool is_busy(const struct sc_fetch_job *j, const char *etag)
 {
-    for (size_t i = 0; i < j->n; i++)
-        if (j->tasks[i].phase == SC_PHASE_BUSY && !strcmp(j->tasks[i].item->file->etag, etag))
+    for (size_t i = 0; i < j->n_busy; i++)
+        if (!strcmp(j->busy[i]->item->file->etag, etag))
             return true;
     return false;
+}
+
+/* With the lock held. */
+static void note_phase(struct sc_fetch_job *j, struct sc_fetch_task *t, enum sc_fetch_phase phase)
+{
+    size_t at = 0;
+
+    while (at < j->n_busy && j->busy[at] != t)
+        at++;
+    if (phase == SC_PHASE_BUSY && at == j->n_busy)
+        j->busy[j->n_busy++] = t;
+    else if (phase != SC_PHASE_BUSY && at < j->n_busy)
+        j->busy[at] = j->busy[--j->n_busy];
+    t->phase = (uint8_t)phase;
 }
 
 static struct sc_fetch_task *find_task(struct sc_fetch_job *j, enum sc_fetch_kind kind,
@@ -119,9 +133,9 @@ static struct sc_fetch_task *find_task(struct sc_fetch_job *j, enum sc_fetch_kin
         }
         all_before = false;
         *any = true;
-        if (is_busy(j, t->item->file->etag))
+        if (j->n_busy == SC_COUNT(j->busy) || is_busy(j, t->item->file->etag))
             continue;
-        t->phase = SC_PHASE_BUSY;
+        note_phase(j, t, SC_PHASE_BUSY);
         return t;
     }
     return NULL;
@@ -130,7 +144,7 @@ static struct sc_fetch_task *find_task(struct sc_fetch_job *j, enum sc_fetch_kin
 static void set_phase(struct sc_fetch_job *j, struct sc_fetch_task *t, enum sc_fetch_phase phase)
 {
     pthread_mutex_lock(&j->lock);
-    t->phase = (uint8_t)phase;
+    note_phase(j, t, phase);
     if (phase == SC_PHASE_BUSY)
         j->file = t->item->file->path;
     pthread_cond_broadcast(&j->moved);
@@ -255,8 +269,10 @@ static uint64_t span_bytes(const struct sc_fetch_item *it)
 
 uint64_t sc_fetch_kept(struct sc_ranges *r, const struct sc_fetch_item *it)
 {
-    uint64_t n = it->spans ? 0 : sc_ranges_have(r, 0, it->file->bytes);
+    uint64_t n = 0;
 
+    if (!it->spans)
+        return sc_ranges_have(r, 0, it->file->bytes);
     for (size_t i = 0; i < it->n_spans; i++)
         n += sc_ranges_have(r, it->spans[i].off, it->spans[i].len);
     return n;
@@ -274,13 +290,13 @@ static uint64_t kept(const struct sc_hub_env *env, const struct sc_fetch_item *i
 static int look_at(struct sc_repo *r, const struct sc_fetch_options *o, size_t root,
                    struct sc_fetch_item *it, struct sc_error *e)
 {
+    const struct sc_fetch_options into_cache = {0};
     bool yes = false;
 
     it->want = it->spans ? span_bytes(it) : it->file->bytes;
     it->here = 0;
     it->state = SC_FETCH_MISSING;
-    if (!it->spans)
-        TRY(sc_fetch_in_place(r, o, root, it->file, &yes, e));
+    TRY(sc_fetch_in_place(r, it->spans ? &into_cache : o, root, it->file, &yes, e));
     bool blob = sc_fetch_has_blob(&sc_repo_hub(r)->env, sc_repo_listing(r), it->file);
     if (yes || (blob && (it->spans || !*it->file->etag))) { /* without etag it cannot be moved */
         it->here = it->want;
@@ -445,10 +461,10 @@ static size_t affordable(void)
 static void run_all(struct sc_fetch_job *j)
 {
     static void *(*const runs[])(void *) = {sc_fetch_files, sc_fetch_smalls, sc_fetch_parts};
-    size_t parallel = SC_MIN(j->o->parallel ? j->o->parallel : PARALLEL, PARALLEL_MAX), n = 0;
+    size_t parallel = SC_MIN(j->o->parallel ? j->o->parallel : PARALLEL, SC_FETCH_THREADS), n = 0;
     size_t can = affordable();
-    struct start starts[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
-    pthread_t threads[2 * PARALLEL_MAX + SC_FETCH_PUMPS];
+    struct start starts[2 * SC_FETCH_THREADS + SC_FETCH_PUMPS];
+    pthread_t threads[2 * SC_FETCH_THREADS + SC_FETCH_PUMPS];
 
     j->at_once = SC_MIN(can / SC_FETCH_PUMPS + 1, SC_FETCH_AT_ONCE);
     for (size_t kind = 0; kind < SC_COUNT(runs); kind++) {

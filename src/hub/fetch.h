@@ -17,6 +17,7 @@
 
 #define SC_FETCH_SMALL ((uint64_t)1 << 20)         /* up to here a file is fetched into memory */
 enum { SC_FETCH_PUMPS = 4, SC_FETCH_AT_ONCE = 8 }; /* threads for those, and requests of each */
+enum { SC_FETCH_THREADS = 64 };                    /* of each other kind, at most */
 
 enum sc_fetch_kind { SC_FETCH_FILES, SC_FETCH_SMALLS, SC_FETCH_PARTS };
 enum sc_fetch_phase { SC_PHASE_TODO, SC_PHASE_LATER, SC_PHASE_BUSY, SC_PHASE_OVER };
@@ -43,11 +44,13 @@ struct sc_fetch_job {
 
     pthread_mutex_t opening; /* files of the repository */
     pthread_mutex_t lock;
-    pthread_cond_t moved;  /* a task changed its phase, or all must stop */
-    pthread_cond_t ended;  /* no thread is running any more */
-    size_t at_once;        /* small files of a thread */
-    size_t first[3];       /* of each kind: no task before it is to do */
-    size_t running;        /* threads */
+    pthread_cond_t moved; /* a task changed its phase, or all must stop */
+    pthread_cond_t ended; /* no thread is running any more */
+    size_t at_once;       /* small files of a thread */
+    size_t first[3];      /* of each kind: no task before it is to do */
+    size_t running;       /* threads */
+    struct sc_fetch_task *busy[2 * SC_FETCH_THREADS + SC_FETCH_PUMPS * SC_FETCH_AT_ONCE];
+    size_t n_busy;         /* tasks whose phase is SC_PHASE_BUSY, in no order */
     struct sc_error error; /* the first */
     size_t files_done;
 

@@ -463,6 +463,7 @@ static int with_writer(struct file *f, struct sc_error *e)
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what comes is written there */
 static int fetch_file(struct sc_fetch_job *j, struct sc_fetch_task *t, uint8_t *memory,
                       struct sc_error *e)
 {

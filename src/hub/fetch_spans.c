@@ -12,9 +12,8 @@
 
 #define STEP     ((uint64_t)32 << 20) /* read at once */
 #define RESTARTS 5
-#define LITTLE                                                                                     \
-    ((uint64_t)1 << 20) /* shorter spans are announced: they are fetched side by side              \
-                         */
+/* Shorter spans are announced: they are fetched side by side. */
+#define LITTLE ((uint64_t)1 << 20)
 
 struct parts {
     struct sc_fetch_job *job;

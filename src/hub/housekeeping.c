@@ -208,10 +208,10 @@ static int look_at_repo(void *ctx, const char *name)
 /* The name that a part was fetched under; its type is in front of it. */
 static void name_part(struct sc_kept *k, const char *name)
 {
-    for (uint8_t t = 0; t <= SC_REPO_SPACE; t++) {
+    for (size_t t = 0; t <= SC_REPO_SPACE; t++) {
         size_t n = strlen(sc_repo_type_plural[t]);
         if (strncmp(name, sc_repo_type_plural[t], n) == 0 && name[n] == '/')
-            k->type = t;
+            k->type = (uint8_t)t;
     }
 }
 
@@ -444,8 +444,10 @@ static void tell(struct verify *v, const char *id, const char *path, uint8_t sev
     v->tell(v->ctx, &p);
 }
 
-/* The digest of what an open file holds, as its etag says it. Negative: interrupted, no library. */
-static int hash_file(struct verify *v, int fd, enum sc_sha_kind kind, uint64_t size, char hex[65])
+/* The digest of what an open file holds, as its etag says it. *error: errno of a failed read.
+ * Negative: interrupted, no library. */
+static int hash_file(struct verify *v, int fd, enum sc_sha_kind kind, uint64_t size, char hex[65],
+                     int *error)
 {
     struct sc_sha *s;
     TRY(sc_sha_new(kind, size, &s, v->e));
@@ -453,6 +455,8 @@ static int hash_file(struct verify *v, int fd, enum sc_sha_kind kind, uint64_t s
         ssize_t n = read(fd, v->buf, READ_SIZE);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            *error = errno;
         if (n <= 0)
             break;
         sc_sha_add(s, v->buf, (size_t)n);
@@ -482,10 +486,10 @@ static int verify_blob(struct verify *v, const char *path, const char *name)
     if (!sc_sha_kind_of(name, &kind))
         return 0; /* of an older client, or of nobody: its name is no promise */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    int code = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
-                   ? hash_file(v, fd, kind, (uint64_t)st.st_size, hex)
-                   : 0;
     int unreadable = fd < 0 ? errno : 0;
+    int code = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
+                   ? hash_file(v, fd, kind, (uint64_t)st.st_size, hex, &unreadable)
+                   : 0;
     if (fd >= 0)
         close(fd);
     if (code < 0 || strcmp(hex, name) == 0 || is_gone(path))
@@ -528,7 +532,8 @@ static int visit_link(void *ctx, const char *path, int dir, const char *name, co
 {
     struct verify *v = ctx;
     struct stat target;
-    if (!S_ISLNK(st->st_mode) || fstatat(dir, name, &target, 0) == 0)
+    if (!S_ISLNK(st->st_mode) || fstatat(dir, name, &target, 0) == 0 ||
+        (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)) /* perhaps it leads somewhere */
         return 0;
     char *full = join(v->folder, path, NULL);
     if (!full)

@@ -34,8 +34,8 @@ enum sc_name_kind {
     SC_NAME_URL, /* another http(s) URL: one file */
 };
 struct sc_name {
-    uint8_t kind; /* enum sc_name_kind */
-    uint8_t type; /* enum sc_repo_type */
+    uint8_t kind;   /* enum sc_name_kind */
+    uint8_t type;   /* enum sc_repo_type */
     char *id;       /* "org/name", or "gpt2" */
     char *revision; /* NULL: the default branch */
     char *path;     /* file or folder inside; NULL: all of it. SC_NAME_PATH: the path itself */
@@ -64,21 +64,20 @@ struct sc_hub_options {
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence); /* may come from another thread */
     void *note_ctx;
-    bool verbose; /* notes that only a curious user wants: which cache served what */
 };
 /* The environment of eco.md 1.1, read once. All strings are owned. */
 struct sc_hub_env {
-    char *endpoint;     /* "https://huggingface.co", no "/" at the end */
-    char *hf_home;      /* $HF_HOME ... */
-    char *hf_cache;     /* $HF_HUB_CACHE ...: shared, written */
-    char **tiers;       /* $SCRUPLE_CACHE_PATH: more shared caches, read only */
+    char *endpoint; /* "https://huggingface.co", no "/" at the end */
+    char *hf_home;  /* $HF_HOME ... */
+    char *hf_cache; /* $HF_HUB_CACHE ...: shared, written */
+    char **tiers;   /* $SCRUPLE_CACHE_PATH: more shared caches, read only */
     size_t n_tiers;
     char *cache;        /* $SCRUPLE_CACHE ...: ours. NULL: there is no home to put it in */
     char *token;        /* NULL: none */
     char *token_source; /* "--token", "HF_TOKEN", or the path of the file; NULL: no token */
     char *token_hint;   /* a sentence where one was meant and is not usable (OIDC ...); or NULL */
     char *user_agent;
-    char *ca_bundle;    /* NULL: the library's */
+    char *ca_bundle;     /* NULL: the library's */
     const char *offline; /* "--offline", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"; NULL: online */
     bool no_symlinks, trace;
     bool endpoint_is_default;
@@ -91,7 +90,7 @@ int sc_hub_env_read(struct sc_hub_env *env, const struct sc_hub_options *o, stru
 void sc_hub_env_clear(struct sc_hub_env *env);
 extern const struct sc_hub_variable {
     const char *name, *meaning;
-    bool secret; /* never shown */
+    bool secret;      /* never shown */
 } sc_hub_variables[]; /* ends with name == NULL */
 
 /* --------------------------------------------------------------------------------- listing --- */
@@ -129,14 +128,6 @@ void sc_hub_close(struct sc_hub *h);
 int sc_hub_http(struct sc_hub *h, struct sc_http **out, struct sc_error *e);
 void sc_hub_note(struct sc_hub *h, const char *fmt, ...) SC_PRINTF(2, 3);
 
-/* Ask the Hub (api.c): one request, GET /api/models/{id}/revision/{rev}?blobs=true; where the
- * answer lacks sizes, the paged tree is walked, too. A renamed repository is followed. */
-int sc_hub_ask(struct sc_hub *h, const struct sc_name *name, struct sc_hub_listing *out,
-               struct sc_error *e);
-/* The cheap question, for a listing whose hour is over: which commit is the revision now? One
- * request without files. */
-int sc_hub_ask_commit(struct sc_hub *h, const struct sc_name *name, char commit[41],
-                      struct sc_error *e);
 /* Listing by the rule of one hour: kept and fresh -> kept; kept and the commit is still the same
  * (one request) -> kept; else asked. Offline or when the network fails: the kept one, or what the
  * shared cache holds of it, with `stale` set; or an error that says what was tried. */
@@ -176,13 +167,13 @@ struct sc_fetch_item {
     const struct sc_hub_file *file; /* of the listing */
     struct sc_span *spans;          /* only these (sorted, disjoint); NULL: the whole file */
     size_t n_spans;
-    uint64_t want;  /* bytes in all */
-    uint64_t here;  /* of them here before */
-    uint8_t state;  /* enum sc_fetch_state */
+    uint64_t want; /* bytes in all */
+    uint64_t here; /* of them here before */
+    uint8_t state; /* enum sc_fetch_state */
 };
 struct sc_fetch_progress {
-    uint64_t done, total;     /* bytes; done includes what was here before */
-    uint64_t fetched;         /* bytes that came over the wire now */
+    uint64_t done, total; /* bytes; done includes what was here before */
+    uint64_t fetched;     /* bytes that came over the wire now */
     size_t files_done, files;
     const char *file; /* that moves now, or NULL */
 };
@@ -197,7 +188,8 @@ int sc_fetch_look(struct sc_repo *r, const struct sc_fetch_options *o, struct sc
                   size_t n, struct sc_error *e);
 /* Fetch what is missing. A whole file is verified (size, SHA-256 or git's SHA-1) and takes its
  * place in the shared cache, or in local_dir; what was interrupted goes on later from what is on
- * disk. Spans go to our cache of ranges. Stops at the first failure; everything received is kept. */
+ * disk. Spans go to our cache of ranges. Stops at the first failure; everything received is kept.
+ */
 int sc_fetch(struct sc_repo *r, const struct sc_fetch_options *o, struct sc_fetch_item *items,
              size_t n, struct sc_error *e);
 

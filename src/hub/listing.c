@@ -240,11 +240,21 @@ static bool write_signed(const char *path, const char *text, unsigned mode)
     return ok;
 }
 
+/* What the Hub did not tell this time it may tell the next. */
+static bool is_complete(const struct sc_hub_listing *l)
+{
+    for (size_t i = 0; i < l->n_files; i++)
+        if (l->files[i].bytes == UINT64_MAX)
+            return false;
+    return true;
+}
+
 bool sc_listing_save(const struct sc_hub_env *env, const struct sc_name *name,
                      const struct sc_hub_listing *l)
 {
     struct sc_buf path = {0};
-    if (l->type > SC_REPO_SPACE || l->n_files > MAX_FILES || !file_of(&path, env, name)) {
+    if (!is_complete(l) || l->type > SC_REPO_SPACE || l->n_files > MAX_FILES ||
+        !file_of(&path, env, name)) {
         sc_buf_clear(&path);
         return false;
     }

@@ -324,7 +324,7 @@ static bool add_units(struct sc_ranges *r, const struct extent *units, size_t n)
     const struct extent **starts = sc_calloc(all, sizeof *starts);
     struct sweep w = {.in = in, .heap = sc_calloc(all, sizeof *w.heap)};
     bool ok = in && starts && w.heap &&
-              sc_grow(&r->extents, &r->cap, 2 * all, sizeof r->extents[0], NULL) == 0;
+              sc_grow(&r->extents, &r->cap, 2 * all, sizeof r->extents[0], NULL) == 0 && r->extents;
     if (ok) {
         if (r->n)
             memcpy(in, r->extents, r->n * sizeof *in);

@@ -33,7 +33,7 @@ struct file {
     const struct sc_hub_file *about;
     struct sc_ranges *ranges;
     bool looked; /* for ranges, without creating any */
-    bool made;   /* ranges were created, or cannot be; the saver's */
+    bool made;   /* somebody creates them, has done so, or cannot */
     struct sc_remote *remote;
     size_t sources;
 };
@@ -51,7 +51,7 @@ struct hub_repo {
     bool locked;            /* we have had it, or given up waiting */
     atomic_bool settled;    /* what is read from here on is no header */
     pthread_mutex_t lock;
-    pthread_mutex_t keeping; /* of ranges; taken inside the other, never around it */
+    pthread_mutex_t keeping; /* of ranges, looked and made; taken inside the other, never around */
 };
 
 struct hub_source {
@@ -134,14 +134,23 @@ static struct sc_ranges *ranges_of(struct file *f)
     return ranges;
 }
 
+/* Is it on us to make them? Once for each file; the saver and a reader may both want to. */
+static bool claim_making(struct file *f)
+{
+    pthread_mutex_lock(&f->owner->keeping);
+    const bool ours = !f->made && !f->ranges;
+    f->made = f->made || ours;
+    pthread_mutex_unlock(&f->owner->keeping);
+    return ours;
+}
+
 /* They will be written: only now are folders and files made. That takes a disk its time, so it is
  * done without the lock. */
 static void make_ranges(struct file *f)
 {
     struct sc_buf name = {0};
-    if (f->made || ranges_of(f))
+    if (ranges_of(f) || !claim_making(f))
         return;
-    f->made = true;
     struct sc_ranges *ranges =
         sc_ranges_open(&f->owner->hub->env, f->about->etag, f->about->bytes, true);
     put_name(&name, f);
@@ -163,7 +172,7 @@ static size_t load_range(void *ctx, uint64_t off, void *dst, size_t len)
     return ranges ? sc_ranges_load(ranges, off, dst, len) : 0;
 }
 
-/* On the saver's thread. */
+/* On the saver's thread, or on the reader's when the saver has too much to do. */
 static void save_now(void *ctx, uint64_t off, const void *src, size_t len)
 {
     make_ranges(ctx);
@@ -291,24 +300,32 @@ static int open_remote(struct file *f, struct sc_error *e)
 static void look_again(struct file *f)
 {
     struct sc_ranges *ranges = ranges_of(f);
-    if (ranges)
+    if (ranges) {
         sc_ranges_refresh(ranges);
-    else
-        f->looked = false; /* this once */
+        return;
+    }
+    pthread_mutex_lock(&f->owner->keeping);
+    f->looked = false; /* this once */
+    pthread_mutex_unlock(&f->owner->keeping);
 }
 
 /* --------------------------------------------------------------------------------- the source ---
  */
 
+/* Is there no remote yet, which would look at what is kept itself? */
+static bool is_direct(struct hub_source *s)
+{
+    pthread_mutex_lock(&s->file->owner->lock);
+    const bool direct = s->inner == NULL;
+    pthread_mutex_unlock(&s->file->owner->lock);
+    return direct;
+}
+
 /* All of it from what is kept? */
 static bool read_kept(struct hub_source *s, uint64_t off, void *dst, size_t len)
 {
-    struct hub_repo *r = s->file->owner;
     size_t done = 0;
-    pthread_mutex_lock(&r->lock);
-    const bool direct = s->inner == NULL; /* else the remote looks there itself */
-    pthread_mutex_unlock(&r->lock);
-    struct sc_ranges *ranges = direct ? ranges_of(s->file) : NULL;
+    struct sc_ranges *ranges = is_direct(s) ? ranges_of(s->file) : NULL;
     while (ranges && done < len) {
         const size_t n = sc_ranges_load(ranges, off + done, (uint8_t *)dst + done, len - done);
         if (n == 0)
@@ -352,11 +369,11 @@ static int hub_read(struct sc_source *base, uint64_t off, void *dst, size_t len,
 static void hub_prefetch(struct sc_source *base, const struct sc_span *spans, size_t n)
 {
     struct hub_source *s = (struct hub_source *)base;
-    bool kept = true;
-    for (size_t i = 0; i < n && kept && !s->inner; i++)
+    bool kept = is_direct(s);
+    for (size_t i = 0; i < n && kept; i++)
         kept = spans[i].off <= base->size && spans[i].len <= base->size - spans[i].off &&
                is_kept(s->file, spans[i].off, spans[i].len);
-    if ((kept && !s->inner) || need_inner(s, NULL) < 0)
+    if (kept || need_inner(s, NULL) < 0)
         return;
     sc_source_prefetch(s->inner, spans, n);
 }
@@ -383,6 +400,7 @@ static void promote(struct file *f)
         sc_hf_install_bytes(&r->hub->env, &r->listing, f->about->path, f->about->etag, p, done)) {
         sc_remote_close(f->remote);
         f->remote = NULL;
+        sc_saver_flush(r->saver); /* closing may have given it more */
         sc_ranges_remove(f->ranges);
         sc_ranges_close(f->ranges);
         f->ranges = NULL;

@@ -5,12 +5,14 @@
  * small ones. Done between the answers of a server, that would be most of the time; done beside
  * them, none. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hub/cache.h"
 
-#define QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait; what comes then is saved by its giver */
+#define QUEUE_MAX                                                                                  \
+    ((size_t)64 << 20) /* bytes that may wait; what comes then is saved by its giver */
 
 struct item {
     struct item *next;
@@ -56,6 +58,17 @@ static void *work(void *ctx)
     return NULL;
 }
 
+/* Signals are for the threads of the program. */
+static bool start_thread(struct sc_saver *s)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    const int error = pthread_create(&s->thread, NULL, work, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error == 0;
+}
+
 struct sc_saver *sc_saver_new(void)
 {
     struct sc_saver *s = sc_calloc(1, sizeof *s);
@@ -71,7 +84,7 @@ struct sc_saver *sc_saver_new(void)
         free(s);
         return NULL;
     }
-    if (pthread_create(&s->thread, NULL, work, s) != 0) {
+    if (!start_thread(s)) {
         pthread_cond_destroy(&s->changed);
         pthread_mutex_destroy(&s->lock);
         free(s);

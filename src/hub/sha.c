@@ -49,7 +49,8 @@ struct sc_sha {
 
 static int fail_start(struct sc_error *e)
 {
-    return sc_fail(e, SCRUPLE_EUNSUPPORTED, "libcrypto refuses to compute this hash");
+    sc_fail(e, SCRUPLE_EUNSUPPORTED, "libcrypto refuses to compute this hash");
+    return SCRUPLE_EUNSUPPORTED;
 }
 
 int sc_sha_new(enum sc_sha_kind kind, uint64_t size, struct sc_sha **out, struct sc_error *e)
@@ -64,7 +65,8 @@ int sc_sha_new(enum sc_sha_kind kind, uint64_t size, struct sc_sha **out, struct
     struct sc_sha *s = sc_calloc(1, sizeof *s);
     if (!s || !(s->ctx = crypto.EVP_MD_CTX_new())) {
         free(s);
-        return sc_fail_memory(e);
+        sc_fail_memory(e);
+        return SCRUPLE_EMEMORY;
     }
     const EVP_MD *md = kind == SC_SHA256 ? crypto.EVP_sha256() : crypto.EVP_sha1();
     if (crypto.EVP_DigestInit_ex(s->ctx, md, NULL) != 1) { /* e.g. SHA-1 switched off by policy */
@@ -94,11 +96,11 @@ void sc_sha_end(struct sc_sha *s, char hex[65])
 
     if (crypto.EVP_DigestFinal_ex(s->ctx, sum, &n) != 1 || s->failed || n > 32)
         n = 0; /* an empty text is no digest of anything */
-    for (unsigned i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         hex[2 * i] = digits[sum[i] >> 4];
         hex[2 * i + 1] = digits[sum[i] & 15];
     }
-    hex[2 * n] = '\0';
+    hex[(size_t)2 * n] = '\0';
     sc_sha_free(s);
 }
 

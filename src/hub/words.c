@@ -13,6 +13,7 @@
 #include "hub/internal.h"
 
 enum { MAX_NAMES = 2000, SHOWN = 5 };
+#define MAX_REFS ((size_t)4 << 20) /* bytes of an answer that is built up in memory */
 
 /* One sentence in the making. */
 struct saying {
@@ -238,7 +239,7 @@ static int say_no_access(struct saying *s, struct sc_error *e)
 /* One more request, to be of help; when it fails, the sentence is shorter. */
 static void put_near_revisions(struct saying *s, const char *revision)
 {
-    struct sc_buf url = {0}, body = {0}, names = {0};
+    struct sc_buf url = {0}, body = {.max = MAX_REFS}, names = {0};
     sc_hub_api_url(&url, s->hub, s->name->type, s->name->id);
     sc_buf_puts(&url, "/refs");
     if (!url.failed && sc_hub_get(s->hub, url.p, &body, NULL) == 0 && body.p &&

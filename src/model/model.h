@@ -183,10 +183,10 @@ struct sc_node {
 
 struct sc_model {
     struct sc_catalog *catalog;
-    char *label;               /* what the user opened: a path, "org/name", a URL */
-    const char *origin;        /* "local", "hub" or "url" */
-    char *revision, *commit;   /* of the Hub; NULL elsewhere */
-    char *page;                /* its page there; NULL elsewhere */
+    char *label;             /* what the user opened: a path, "org/name", a URL */
+    const char *origin;      /* "local", "hub" or "url" */
+    char *revision, *commit; /* of the Hub; NULL elsewhere */
+    char *page;              /* its page there; NULL elsewhere */
     bool gated, is_private;
     struct sc_tensor *tensors; /* logical, in natural order */
     struct sc_tensor_part *parts;

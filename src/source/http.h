@@ -128,7 +128,8 @@ int sc_http_submit(struct sc_http *h, struct sc_http_request *q,
  * ranges". Several threads may wait for one request. */
 int sc_http_wait(struct sc_http *h, struct sc_http_request *q, struct sc_error *e);
 bool sc_http_is_done(struct sc_http *h, struct sc_http_request *q);
-/* Stop it if it is still going on, wait for that, free what it owns. */
+/* Stop it if it is still going on, wait for that, free what it owns. A `done` callback may clear
+ * its own request, but no other one that is still going on. */
 void sc_http_request_clear(struct sc_http *h, struct sc_http_request *q);
 /* submit and wait. */
 int sc_http_do(struct sc_http *h, struct sc_http_request *q, struct sc_error *e);

@@ -194,7 +194,7 @@ static int take_part(struct sc_http_job *j, struct sc_error *e)
     TRY(check_body(j, a->total, e));
     j->end = SC_MIN(j->end, last_byte(j));
     j->cut = a->end > j->end;
-    j->left = SC_MIN(n, j->end - j->begin);
+    j->left = j->end > j->begin ? SC_MIN(n, j->end - j->begin) : 0;
     j->q->reply.partial = true;
     return 0;
 }
@@ -324,10 +324,20 @@ bool sc_http_complete(const struct sc_http_job *j)
 
 /* ------------------------------------------------------------------------------ the body --- */
 
+/* An answer that did not say how long it is cannot be judged before it is too long. */
+static int check_length(struct sc_http_job *j, size_t n)
+{
+    if (j->q->ranged || j->total == UINT64_MAX || n <= j->total - SC_MIN(j->delivered, j->total))
+        return 0;
+    return fail_here(j, &j->error, SCRUPLE_EIO,
+                     "was changed while being read: it has more bytes than %" PRIu64, j->total);
+}
+
 static int hand_over(struct sc_http_job *j, const uint8_t *p, size_t n)
 {
     struct sc_http_request *q = j->q;
 
+    TRY(check_length(j, n));
     if (q->dst) {
         if (n > q->length - j->delivered)
             return fail_here(j, &j->error, SCRUPLE_ELIMIT,

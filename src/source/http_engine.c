@@ -43,18 +43,7 @@ void sc_http_say(struct sc_http *h, const char *fmt, ...)
 
 /* ---------------------------------------------------------------------------------- lists --- */
 
-void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front)
-{
-    sc_http_list_drop(j);
-    j->list = l;
-    j->prev = front ? NULL : l->last;
-    j->next = front ? l->first : NULL;
-    *(j->prev ? &j->prev->next : &l->first) = j;
-    *(j->next ? &j->next->prev : &l->last) = j;
-    l->n++;
-}
-
-void sc_http_list_drop(struct sc_http_job *j)
+static void list_drop(struct sc_http_job *j)
 {
     struct sc_http_list *l = j->list;
     if (!l)
@@ -66,6 +55,17 @@ void sc_http_list_drop(struct sc_http_job *j)
     l->n--;
     j->prev = j->next = NULL;
     j->list = NULL;
+}
+
+void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front)
+{
+    list_drop(j);
+    j->list = l;
+    j->prev = front ? NULL : l->last;
+    j->next = front ? l->first : NULL;
+    *(j->prev ? &j->prev->next : &l->first) = j;
+    *(j->next ? &j->next->prev : &l->last) = j;
+    l->n++;
 }
 
 /* -------------------------------------------------------------------------------- finished --- */
@@ -98,7 +98,7 @@ void sc_http_finish(struct sc_http_job *j, int code)
     struct sc_http *h = j->h;
 
     sc_http_exchange_end(j);
-    sc_http_list_drop(j);
+    list_drop(j);
     fill_reply(j, code);
     h->calling = j;
     if (j->done)
@@ -163,7 +163,7 @@ static struct sc_http_origin *find_origin(struct sc_http *h, const char *name)
 int sc_http_queue(struct sc_http_job *j, bool front, struct sc_error *e)
 {
     struct sc_http_origin *o = find_origin(j->h, j->place.origin);
-    sc_http_list_drop(j); /* counts with the origin that it leaves */
+    list_drop(j); /* counts with the origin that it leaves */
     if (!o)
         return sc_fail_memory(e);
     j->origin = o;
@@ -178,6 +178,10 @@ static void admit(struct sc_http_job *j)
     uint64_t end;
     int code = 0;
 
+    if (atomic_load(&j->abort)) { /* in the inbox it was not seen by interrupt_jobs() */
+        interrupt(j);
+        return;
+    }
     if (q->ranged && (!q->length || !sc_add(q->offset, q->length, &end)))
         code = sc_fail(e, SCRUPLE_EUSAGE, "an empty or endless range of bytes was asked for");
     if (code == 0)

@@ -16,8 +16,6 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
     const size_t n = size * count;
     struct sc_str line = sc_str(p, n);
 
-    if (j->judged) /* trailers */
-        return n;
     j->a.header_bytes += n;
     if (j->a.header_bytes > SC_HTTP_MAX_HEADERS) {
         struct sc_quoted q;
@@ -25,6 +23,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
                           sc_http_safe_url(&q, j->place.url));
         return 0;
     }
+    if (j->judged) /* trailers */
+        return n;
     while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
         line.n--;
     if (line.n) {

@@ -353,12 +353,6 @@ static bool keep_text(struct sc_http_answer *a, struct sc_str name, struct sc_st
     return false;
 }
 
-static void keep_range(struct sc_http_answer *a, struct sc_str value)
-{
-    a->has_range = sc_http_content_range(value, &a->begin, &a->end, &a->total, &a->unsatisfied);
-    a->bad_range = !a->has_range;
-}
-
 static int keep_field(struct sc_http_answer *a, struct sc_str name, struct sc_str value)
 {
     struct sc_str next;
@@ -375,7 +369,7 @@ static int keep_field(struct sc_http_answer *a, struct sc_str name, struct sc_st
     } else if (sc_str_eq_nocase(name, SC_STR("Content-Length")))
         a->has_length = sc_str_u64(value, &a->length);
     else if (sc_str_eq_nocase(name, SC_STR("Content-Range")))
-        keep_range(a, value);
+        a->has_range = sc_http_content_range(value, &a->begin, &a->end, &a->total, &a->unsatisfied);
     else if (sc_str_eq_nocase(name, SC_STR("RateLimit")))
         a->has_rate = sc_http_rate_limit(value, &a->rest, &a->renewal);
     else if (sc_str_eq_nocase(name, SC_STR("Retry-After")))

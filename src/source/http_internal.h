@@ -43,7 +43,7 @@ struct sc_http_place {
 struct sc_http_answer {
     int status; /* 0: none yet */
     size_t header_bytes;
-    bool has_range, bad_range, unsatisfied, has_length, has_rate, has_retry_after;
+    bool has_range, unsatisfied, has_length, has_rate, has_retry_after;
     uint64_t begin, end, total; /* Content-Range */
     uint64_t length;            /* Content-Length */
     uint64_t rest, renewal;     /* RateLimit: r and t */
@@ -139,7 +139,7 @@ struct sc_http {
     /* The thread's own. */
     CURLM *multi;
     struct sc_http_list sleeping, running;
-    struct sc_http_origin *origins, *turn;
+    struct sc_http_origin *origins;
     CURL **spare; /* handles for the next exchange; room for o.connections */
     unsigned n_spare;
     struct sc_http_job *calling; /* whose callback runs */
@@ -151,7 +151,6 @@ struct sc_http {
 void *sc_http_thread(void *ctx); /* the engine */
 uint64_t sc_http_now(void);      /* ms, monotonic */
 void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front);
-void sc_http_list_drop(struct sc_http_job *j);
 /* The job is done: callback, waiters. j must not be used any more. */
 void sc_http_finish(struct sc_http_job *j, int code);
 /* Into the queue of the origin of j->place. */
@@ -203,7 +202,6 @@ void sc_http_after_proxy(struct sc_http_job *j);
 void sc_http_after_timeout(struct sc_http_job *j);
 /* What an answer says about limits that is not a failure. */
 void sc_http_note_limits(struct sc_http_job *j);
-const char *sc_http_status_text(int status); /* "not found"; "" */
 
 /* ------------------------------------------------------------------------------- headers --- */
 /* One line of the header, without its end. */

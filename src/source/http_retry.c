@@ -62,7 +62,8 @@ static void sleep_or_give_up(struct sc_http_job *j, unsigned tries)
 
 /* ---------------------------------------------------------------------------------- words --- */
 
-const char *sc_http_status_text(int status)
+/* "not found"; "": there is no word for it. */
+static const char *status_text(int status)
 {
     static const struct {
         int status;
@@ -94,7 +95,7 @@ const char *sc_http_status_text(int status)
 static void put_status(struct sc_buf *b, const struct sc_http_reply *r)
 {
     struct sc_quoted q;
-    const char *text = sc_http_status_text(r->status);
+    const char *text = status_text(r->status);
 
     sc_buf_printf(b, "%d", r->status);
     if (text[0])
@@ -317,7 +318,7 @@ static void refuse(struct sc_http_job *j, uint64_t seconds)
     else
         sc_fail(&j->error, SCRUPLE_ENETWORK,
                 "%s answers %d (%s) and asks to come back in %" PRIu64 " s; try again then",
-                o->name, j->a.status, sc_http_status_text(j->a.status), seconds);
+                o->name, j->a.status, status_text(j->a.status), seconds);
     while (o->queue.first) {
         struct sc_http_job *other = o->queue.first;
         other->error = j->error;

@@ -183,8 +183,8 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
 int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,
                       struct sc_error *e);
 /* A hint: `path` will be opened soon, and its first `head` and last `tail` bytes read (as far as it
- * has them). A remote
- * repository starts fetching; at most a few dozen such files should be outstanding. */
+ * has them). A remote repository starts fetching; at most a few dozen such files should be
+ * outstanding. */
 void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail);
 /* A hint: all headers are read. A remote repository lets other processes go ahead. */
 void sc_repo_settle(struct sc_repo *r);

@@ -444,6 +444,21 @@ class Interrupted(Case):
         self.assert_snapshot(FILES)
         self.assertLess(self.hub.sent("cdn"), len(WEIGHTS) - MEGA)
 
+    def test_what_is_left_goes_by_the_name_of_the_repository(self):
+        self.hub.set("datasets/org/model", files=FILES)
+        self.hub.fault("slow", match="model.safetensors", where="cdn", rate=6000000)
+        process = self.start("hf://datasets/org/model", "--include", "*.safetensors")
+        self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 3000000))
+        process.kill()
+        process.communicate(timeout=60)
+
+        def left(name):
+            done = subprocess.run([SCRUPLE, "cache", "rm", name, "--dry-run", "--json"], env=self.env(),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            return [entry["kind"] for entry in json.loads(done.stdout)["entries"]] if done.returncode == 0 else []
+        self.assertIn("parts", left("datasets/org/model"))
+        self.assertEqual(left("org/model"), [])
+
 
 class Damaged(Case):
     def test_one_flipped_bit_is_fetched_again(self):
@@ -513,6 +528,17 @@ class Damaged(Case):
         done = self.fetch(REPO, "--include", "*.safetensors", status=3)
         self.assertIn("changed", done.stderr)
         self.assertFalse(os.path.exists(self.model("snapshots")))
+
+    def test_longer_than_the_hub_says(self):
+        for path, how in (("model.safetensors", "chunked"), ("config.json", "no-length")):
+            self.hub.fault("size-changes", match=path, by=700000)
+            self.hub.fault(how, match=path)
+            done = self.fetch(REPO, "--include", path, status=3)
+            self.assertIn("was changed while being read", done.stderr)
+            self.assertNotIn("cannot be written", done.stderr)
+            self.hub.clear_faults()
+        self.fetch(REPO)
+        self.assert_snapshot(FILES)
 
     def test_not_found_and_gone(self):
         self.hub.fault("status", match="resolve.*config.json", status=404)

@@ -349,6 +349,16 @@ class Requests(Case):
                         f.write(b"\xff" * 8)
         self.assertEqual(self.run_("tree", "org/sharded").stdout, first)
 
+    def test_a_list_without_sizes_is_not_kept(self):
+        self.hub.fault("status", match="/tree/", status=404)
+        self.run_("tree", "org/mirror")
+        self.assertIn("sound", self.run_("cache", "verify").stdout)
+        self.hub.clear_faults()
+        self.hub.clear_log()
+        self.run_("tree", "org/mirror")
+        self.assertTrue(self.hub.log(path="/api/models/org/mirror"))
+        self.assertIn("sound", self.run_("cache", "verify").stdout)
+
 
 class Offline(Case):
     WAYS = ({"HF_HUB_OFFLINE": "1"}, {"TRANSFORMERS_OFFLINE": "yes"})

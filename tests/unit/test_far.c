@@ -148,7 +148,8 @@ TEST(heads_and_tails_are_announced)
     struct sc_model *m = NULL;
     struct far far = {0};
     struct sc_error e = {0};
-    REQUIRE(sc_model_open_repo(far_repo(SC_FIXTURES "/torch-module", &far), NULL, &m, &e) == 0);
+    const struct sc_open_options o = {.keep_repo = true}; /* its paths are looked at below */
+    REQUIRE(sc_model_open_repo(far_repo(SC_FIXTURES "/torch-module", &far), &o, &m, &e) == 0);
     bool found = false;
     for (size_t i = 0; i < far.n; i++)
         if (strcmp(far.expected[i].path, m->catalog->files[0].path) == 0)
