@@ -42,72 +42,70 @@ static inline float float_of(uint32_t bits)
     return v.f;
 }
 
-/* The magnitude of a float of few bits: `mag` is exponent and mantissa. All values are exact. */
-static inline float magnitude(unsigned mag, int mantissa_bits, int bias)
+static inline uint32_t bits_of(float value)
 {
-    const uint32_t normal =
-        ((uint32_t)mag << (23 - mantissa_bits)) + ((uint32_t)(127 - bias) << 23);
-    const float unit = float_of((uint32_t)(127 + 1 - bias - mantissa_bits) << 23);
-    return mag < 1U << mantissa_bits ? (float)mag * unit : float_of(normal);
+    const union {
+        float f;
+        uint32_t u;
+    } v = {value};
+    return v.u;
 }
 
-static inline float with_sign(float value, bool negative)
+/* Both sides of a choice are computed, and the choice is among integers: so a compiler needs no
+ * branch, which random weights would make expensive, and may work on several values at once. */
+static inline uint32_t either(bool first, uint32_t a, uint32_t b)
 {
-    return negative ? -value : value;
+    const uint32_t mask = 0 - (uint32_t)first;
+    return (a & mask) | (b & ~mask);
+}
+
+/* The magnitude of a float of few bits: `mag` is exponent and mantissa. All values are exact. */
+static inline uint32_t magnitude(uint32_t mag, int mantissa_bits, int bias)
+{
+    const uint32_t normal = (mag << (23 - mantissa_bits)) + ((uint32_t)(127 - bias) << 23);
+    const float unit = float_of((uint32_t)(127 + 1 - bias - mantissa_bits) << 23);
+    const uint32_t below = bits_of((float)(int32_t)mag * unit);
+    return either(mag < 1U << mantissa_bits, below, normal);
+}
+
+/* `sign` is the bit of the code that holds it. */
+static inline float small(uint32_t code, uint32_t sign, int mantissa_bits, int bias)
+{
+    const uint32_t negative = code & sign ? UINT32_C(1) << 31 : 0;
+    return float_of(magnitude(code & (sign - 1), mantissa_bits, bias) | negative);
+}
+
+/* The same, but for one magnitude, or one code, that is NaN. */
+static inline float small_fn(uint32_t code, int mantissa_bits, int bias)
+{
+    const uint32_t mag = code & 0x7f, sign = (code & 0x80) << 24;
+    return float_of(either(mag == 0x7f, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias)) | sign);
+}
+
+static inline float small_fnuz(uint32_t code, int mantissa_bits, int bias)
+{
+    const uint32_t mag = code & 0x7f, sign = (code & 0x80) << 24;
+    return float_of(either(code == 0x80, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias) | sign));
+}
+
+static inline float f16(uint32_t code)
+{
+    const uint32_t mag = code & 0x7fff, sign = (code & 0x8000) << 16;
+    /* The top bit of the mantissa makes a NaN quiet. */
+    const uint32_t special = 0x7f800000 | mag << 13 | (uint32_t)(mag > 0x7c00) << 22;
+    return float_of(either(mag >= 0x7c00, special, magnitude(mag, 10, 15)) | sign);
 }
 
 float sc_f16_value(uint16_t bits)
 {
-    const uint32_t mag = bits & 0x7fff, sign = (uint32_t)(bits & 0x8000) << 16;
-    if (mag >= 0x7c00) /* the top bit of the mantissa makes a NaN quiet */
-        return float_of(sign | 0x7f800000 | mag << 13 | (uint32_t)(mag > 0x7c00) << 22);
-    return with_sign(magnitude(mag, 10, 15), sign != 0);
-}
-
-static inline float f8_e4m3(uint8_t code)
-{
-    const unsigned mag = code & 0x7f;
-    const uint32_t sign = (uint32_t)(code & 0x80) << 24;
-    return mag == 0x7f ? float_of(SC_NAN_BITS | sign) : with_sign(magnitude(mag, 3, 7), sign != 0);
-}
-
-static inline float f8_e5m2(uint8_t code)
-{
-    return sc_f16_value((uint16_t)(code << 8));
-}
-
-static inline float f8_e4m3fnuz(uint8_t code)
-{
-    return code == 0x80 ? float_of(SC_NAN_BITS)
-                        : with_sign(magnitude(code & 0x7f, 3, 8), code > 0x80);
-}
-
-static inline float f8_e5m2fnuz(uint8_t code)
-{
-    return code == 0x80 ? float_of(SC_NAN_BITS)
-                        : with_sign(magnitude(code & 0x7f, 2, 16), code > 0x80);
+    return f16(bits);
 }
 
 /* One bit tells both special codes from their neighbours: 00 is 2^-127, a subnormal float, and FF
  * is NaN, not infinity. */
-static inline float f8_e8m0(uint8_t code)
+static inline float f8_e8m0(uint32_t code)
 {
-    return float_of((uint32_t)code << 23 | (uint32_t)(code == 0 || code == 0xff) << 22);
-}
-
-static inline float f6_e2m3(unsigned code)
-{
-    return with_sign(magnitude(code & 0x1f, 3, 1), (code & 0x20) != 0);
-}
-
-static inline float f6_e3m2(unsigned code)
-{
-    return with_sign(magnitude(code & 0x1f, 2, 3), (code & 0x20) != 0);
-}
-
-static inline float f4(unsigned code)
-{
-    return with_sign(magnitude(code & 7, 1, 1), (code & 8) != 0);
+    return float_of(code << 23 | (uint32_t)(code == 0 || code == 0xff) << 22);
 }
 
 /* -------------------------------------------------------------------------------- decoders --- */
@@ -130,17 +128,17 @@ static void decode_c64(const uint8_t *src, float *dst, size_t n)
             dst[i] = value;                                                                        \
         }                                                                                          \
     }
-EACH(f16, 2, sc_f16_value(sc_le16(p)))
+EACH(f16, 2, f16(sc_le16(p)))
 EACH(bf16, 2, sc_bf16_value(sc_le16(p)))
 EACH(u8, 1, (float)*p)
 EACH(i8, 1, (float)(int8_t)*p)
 EACH(u16, 2, (float)sc_le16(p))
 EACH(i16, 2, (float)(int16_t)sc_le16(p))
 EACH(bool, 1, (float)(*p != 0))
-EACH(f8_e4m3, 1, f8_e4m3(*p))
-EACH(f8_e5m2, 1, f8_e5m2(*p))
-EACH(f8_e4m3fnuz, 1, f8_e4m3fnuz(*p))
-EACH(f8_e5m2fnuz, 1, f8_e5m2fnuz(*p))
+EACH(f8_e4m3, 1, small_fn(*p, 3, 7))
+EACH(f8_e5m2, 1, f16((uint32_t)*p << 8))
+EACH(f8_e4m3fnuz, 1, small_fnuz(*p, 3, 8))
+EACH(f8_e5m2fnuz, 1, small_fnuz(*p, 2, 16))
 EACH(f8_e8m0, 1, f8_e8m0(*p))
 
 static void decode_c32(const uint8_t *src, float *dst, size_t n)
@@ -149,23 +147,23 @@ static void decode_c32(const uint8_t *src, float *dst, size_t n)
 }
 
 /* Four values in three bytes. */
-#define EACH_F6(name)                                                                              \
+#define EACH_F6(name, mantissa_bits, bias)                                                         \
     static void decode_##name(const uint8_t *src, float *dst, size_t n)                            \
     {                                                                                              \
         for (size_t i = 0; i < n; i++, src += 3, dst += 4) {                                       \
             const uint32_t four = sc_le16(src) | (uint32_t)src[2] << 16;                           \
             for (unsigned k = 0; k < 4; k++)                                                       \
-                dst[k] = name(four >> 6 * k & 0x3f);                                               \
+                dst[k] = small(four >> 6 * k & 0x3f, 0x20, mantissa_bits, bias);                   \
         }                                                                                          \
     }
-EACH_F6(f6_e2m3)
-EACH_F6(f6_e3m2)
+EACH_F6(f6_e2m3, 3, 1)
+EACH_F6(f6_e3m2, 2, 3)
 
 static void decode_f4(const uint8_t *src, float *dst, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        dst[2 * i] = f4(src[i] & 15);
-        dst[2 * i + 1] = f4(src[i] >> 4);
+        dst[2 * i] = small(src[i] & 15, 8, 1, 1);
+        dst[2 * i + 1] = small(src[i] >> 4, 8, 1, 1);
     }
 }
 

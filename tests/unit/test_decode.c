@@ -486,11 +486,11 @@ TEST(levels_give_the_same_bits_and_stay_inside)
     guarded_close(&out);
 }
 
-/* All pairs of bytes at the place of every pair of neighbours of a block: scales of every value
- * (infinite, NaN, subnormal) among random codes. */
-TEST(levels_agree_on_all_scales)
+/* Any two bytes may be a scale: at every even place of a block random halves, many of them
+ * subnormal, infinite or NaN, among random codes. */
+TEST(levels_agree_on_odd_scales)
 {
-    enum { AT_ONCE = 64 };
+    enum { AT_ONCE = 16 };
     static uint8_t bytes[AT_ONCE * 512];
     static float want[AT_ONCE * 512], got[AT_ONCE * 512];
     for (size_t i = 0; i < sc_codec_count(); i++) {
@@ -501,8 +501,7 @@ TEST(levels_agree_on_all_scales)
             continue;
         random_bytes(bytes, AT_ONCE * c->bytes, 0);
         for (size_t at = 0; at + 2 <= c->bytes; at += 2) {
-            /* one in 64 of the 65,536, others for every place; both ends of the exponent wholly */
-            for (unsigned k = 0; k < 16; k++) {
+            for (unsigned k = 0; k < 8; k++) {
                 for (size_t b = 0; b < AT_ONCE; b++) {
                     const unsigned scale = k < 2   ? random_bits() & 0x83ff
                                            : k < 4 ? random_bits() | 0x7c00
