@@ -133,17 +133,14 @@ static bool is_wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     traits_fn *ggml = load_ggml();
-    uint8_t *src = malloc(VALUES * sizeof(float));
-    float *dst = malloc(VALUES * sizeof(float));
+    static uint8_t src[VALUES * sizeof(float)]; /* no format takes more than a float does */
+    static float dst[VALUES];
     uint64_t sum = 0;
     uint32_t state = 1;
-    if (!src || !dst)
-        return 1;
-    for (size_t i = 0; i < VALUES * sizeof(float); i++) {
+    for (size_t i = 0; i < sizeof src; i++) {
         state = state * 1664525 + 1013904223;
         src[i] = (uint8_t)(state >> 24 & 0xbb); /* no byte ends the exponent of a scale in ones */
     }
-    memset(dst, 0, VALUES * sizeof(float));
     for (size_t i = 1; i < sc_codec_count(); i++) {
         const sc_codec_id id = (sc_codec_id)i;
         if (sc_decoder(id, SC_CPU_C) && is_wanted(sc_codec(id)->name, argc, argv))
@@ -151,7 +148,5 @@ int main(int argc, char **argv)
     }
     printf("read\t1\t%.3f\n", read_speed(&sum));
     fprintf(stderr, "sum %016llx\n", (unsigned long long)sum); /* so that it is computed */
-    free(src);
-    free(dst);
     return 0;
 }

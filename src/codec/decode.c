@@ -125,14 +125,14 @@ static void widen(sc_codec_id id, const uint8_t *src, double *dst, size_t n)
         widen((digits)-100, src, dst, n);                                                          \
     }
 #define NAME(digits) widen_##digits,
+/* clang-format off */
 #define TEN(X, ten)                                                                                \
-    X(1##ten##0)                                                                                   \
-    X(1##ten##1)                                                                                   \
-    X(1##ten##2) X(1##ten##3) X(1##ten##4) X(1##ten##5) X(1##ten##6) X(1##ten##7) X(1##ten##8)     \
-        X(1##ten##9)
+    X(1##ten##0) X(1##ten##1) X(1##ten##2) X(1##ten##3) X(1##ten##4)                               \
+    X(1##ten##5) X(1##ten##6) X(1##ten##7) X(1##ten##8) X(1##ten##9)
 #define HUNDRED(X)                                                                                 \
-    TEN(X, 0)                                                                                      \
-    TEN(X, 1) TEN(X, 2) TEN(X, 3) TEN(X, 4) TEN(X, 5) TEN(X, 6) TEN(X, 7) TEN(X, 8) TEN(X, 9)
+    TEN(X, 0) TEN(X, 1) TEN(X, 2) TEN(X, 3) TEN(X, 4)                                              \
+    TEN(X, 5) TEN(X, 6) TEN(X, 7) TEN(X, 8) TEN(X, 9)
+/* clang-format on */
 HUNDRED(WIDEN)
 static sc_decode64_fn *const wideners[] = {HUNDRED(NAME)};
 

@@ -23,9 +23,9 @@ enum sc_cpu sc_cpu_level(void);
 
 /* Compile one function for a level: SC_TARGET_AVX2 static void f(...). */
 #if defined(__x86_64__) && defined(__GNUC__)
-#define SC_HAVE_X86       1
-#define SC_TARGET_AVX2    __attribute__((target("avx2,fma,f16c")))
-#define SC_TARGET_AVX512  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define SC_HAVE_X86      1
+#define SC_TARGET_AVX2   __attribute__((target("avx2,fma,f16c")))
+#define SC_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #else
 #define SC_HAVE_X86 0
 #endif

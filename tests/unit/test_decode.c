@@ -252,7 +252,7 @@ TEST(all_bytes_of_fp4)
         bytes[i] = (uint8_t)i;
     for (size_t k = 0; k < SC_COUNT(names); k++) {
         decode(names[k], bytes, got, 256);
-        for (unsigned i = 0; i < 256; i++) {
+        for (size_t i = 0; i < 256; i++) {
             CHECK(is_value(got[2 * i], e2m1[i & 7], i >> 3 & 1));
             CHECK(is_value(got[2 * i + 1], e2m1[i >> 4 & 7], i >> 7));
         }
@@ -289,7 +289,7 @@ TEST(complex_types_give_two_values)
     const uint8_t half[] = {0x00, 0x3c, 0x00, 0xc0,
                             0x00, 0x80, 0x01, 0x00}; /* 1 - 2i, -0 + 2^-24i */
     const double wide[] = {1.5, -2.5, 1e300, -0.0};
-    float f[4];
+    float f[4] = {0};
     double d[4];
     decode("C32", half, f, 2);
     CHECK(is_value(f[0], 1, false) && is_value(f[1], 2, true));
@@ -404,7 +404,8 @@ TEST(tables_name_rows_that_exist_and_each_once)
 
 /* --------------------------------------------------- levels agree, and stay within their bounds
  * --- Buffers that end where a page that cannot be touched begins. */
-enum { MOST_BLOCKS = 70, ROUNDS = 3 };
+enum { ROUNDS = 3 };
+#define MOST_BLOCKS ((size_t)70)
 
 struct guarded {
     uint8_t *map, *end;
@@ -499,7 +500,7 @@ TEST(levels_agree_on_odd_scales)
         const size_t values = c->block * (size_t)sc_codec_values(id);
         if (c->kind != SC_KIND_BLOCK || !sc_decoder(id, SC_CPU_C) || n_levels() == 1)
             continue;
-        random_bytes(bytes, AT_ONCE * c->bytes, 0);
+        random_bytes(bytes, (size_t)AT_ONCE * c->bytes, 0);
         for (size_t at = 0; at + 2 <= c->bytes; at += 2) {
             for (unsigned k = 0; k < 8; k++) {
                 for (size_t b = 0; b < AT_ONCE; b++) {
