@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_decode_iq: the decoders of IQ1 to IQ4 against what ggml gives for the same bytes, and the
  * variants of every processor level against the plain C. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "codec/decode_iq.h"
 #include "iq_blocks.h"
@@ -148,27 +149,23 @@ TEST(values_of_quantised_rows_are_those_of_ggml)
 
 TEST(values_of_random_blocks_are_those_of_ggml)
 {
-    const size_t elements = 262144;
-    float *y = malloc(elements * sizeof *y);
+    enum { elements = 262144 };
+    static float y[elements];
+    static uint8_t blocks[elements / 32 * 18];
 
-    REQUIRE(y);
     for (size_t t = 0; t < SC_COUNT(types); t++) {
         const struct sc_codec *c = codec_of(types[t].name);
         const size_t n = elements / c->block;
-        uint8_t *blocks = malloc(n * c->bytes);
         uint32_t state = 1;
-        REQUIRE(blocks);
         fill(blocks, n * c->bytes, &state);
         for (unsigned level = 0; level < LEVELS; level++) {
             sc_decode_fn *decode = variant(types[t].name, level);
             if (!decode)
                 continue;
             decode(blocks, y, n);
-            CHECK_U64(fnv(y, elements * sizeof *y), types[t].random_sum);
+            CHECK_U64(fnv(y, sizeof y), types[t].random_sum);
         }
-        free(blocks);
     }
-    free(y);
 }
 
 /* One value of each rule, by hand. */
@@ -207,22 +204,23 @@ TEST(small_examples)
 /* Any block, whatever d: finite, subnormal, zero, infinite, NaN of either sign. */
 TEST(variants_give_the_same_bits)
 {
-    static uint8_t blocks[64 * 136];
-    static float want[64 * 256], got[64 * 256];
+    enum { n = 64 };
+    static uint8_t blocks[n * 136];
+    static float want[n * 256], got[n * 256];
     uint32_t state = 7;
 
     for (size_t t = 0; t < SC_COUNT(types); t++) {
         const struct sc_codec *c = codec_of(types[t].name);
-        for (unsigned d = 0; d < 0x10000; d += 5 * 64) {
-            fill(blocks, 64u * c->bytes, &state);
-            for (unsigned i = 0; i < 64; i++)
-                set_d(blocks + i * c->bytes, types[t].name, d + 5 * i);
-            variant(types[t].name, 0)(blocks, want, 64);
+        for (unsigned d = 0; d < 0x10000; d += 5 * n) {
+            fill(blocks, (size_t)n * c->bytes, &state);
+            for (unsigned i = 0; i < n; i++)
+                set_d(blocks + (size_t)i * c->bytes, types[t].name, d + 5 * i);
+            variant(types[t].name, 0)(blocks, want, n);
             for (unsigned level = 1; level < LEVELS; level++) {
                 if (!variant(types[t].name, level))
                     continue;
-                variant(types[t].name, level)(blocks, got, 64);
-                CHECK_BITS(got, want, 64u * c->block * sizeof *got);
+                variant(types[t].name, level)(blocks, got, n);
+                CHECK_BITS(got, want, (size_t)n * c->block * sizeof *got);
             }
         }
     }
@@ -232,9 +230,11 @@ TEST(variants_give_the_same_bits)
 static uint8_t *fenced(size_t bytes)
 {
     const size_t page = 65536, size = (bytes + page - 1) / page * page;
-    uint8_t *p =
-        mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int zeros = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    uint8_t *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE, zeros, 0);
 
+    if (zeros >= 0)
+        (void)close(zeros);
     if (p == MAP_FAILED || mprotect(p + size, page, PROT_NONE) != 0)
         return NULL;
     return p + size;
