@@ -89,8 +89,8 @@ IQ_INLINE void iq3_s_values(float *y, float d, struct sc_iq3_group g)
 IQ_INLINE void iq4_values(float *y, float scale, const uint8_t nibbles[16])
 {
     for (unsigned j = 0; j < 16; j++) {
-        y[j] = scale * sc_iq4_levels[nibbles[j] & 15];
-        y[j + 16] = scale * sc_iq4_levels[nibbles[j] >> 4];
+        y[j] = scale * (float)sc_iq4_levels[nibbles[j] & 15];
+        y[j + 16] = scale * (float)sc_iq4_levels[nibbles[j] >> 4];
     }
 }
 

@@ -46,12 +46,12 @@ AVX2 void store_signed(float *y, __m256 v, __m256i signs, int l)
     const __m256i sign =
         _mm256_and_si256(_mm256_sllv_epi32(signs, up), _mm256_set1_epi32(INT32_MIN));
 
-    _mm256_storeu_ps(y + 8 * l, _mm256_xor_ps(v, _mm256_castsi256_ps(sign)));
+    _mm256_storeu_ps(y, _mm256_xor_ps(v, _mm256_castsi256_ps(sign)));
 }
 
 AVX2 void iq1_avx2(float *y, __m256 d, struct sc_iq1_group g)
 {
-    for (int l = 0; l < 4; l++) {
+    for (size_t l = 0; l < 4; l++) {
         const __m256 levels = _mm256_broadcast_ps((const __m128 *)sc_iq1_levels[g.level[l]]);
         _mm256_storeu_ps(y + 8 * l, choose_4(_mm256_mul_ps(d, levels), g.vector[l]));
     }
@@ -64,9 +64,9 @@ AVX2 void iq2_avx2(float *y, __m256 levels, struct sc_iq2_group g)
     const __m256 t1 = _mm256_mul_ps(levels, _mm256_broadcast_ss(g.scale[1]));
 
     store_signed(y, choose_4(t0, g.vector[0]), signs, 0);
-    store_signed(y, choose_4(t0, g.vector[1]), signs, 1);
-    store_signed(y, choose_4(t1, g.vector[2]), signs, 2);
-    store_signed(y, choose_4(t1, g.vector[3]), signs, 3);
+    store_signed(y + 8, choose_4(t0, g.vector[1]), signs, 1);
+    store_signed(y + 16, choose_4(t1, g.vector[2]), signs, 2);
+    store_signed(y + 24, choose_4(t1, g.vector[3]), signs, 3);
 }
 
 AVX2 void iq3_avx2(float *y, __m256 levels, struct sc_iq3_group g)
@@ -75,9 +75,9 @@ AVX2 void iq3_avx2(float *y, __m256 levels, struct sc_iq3_group g)
     const __m256 t = _mm256_mul_ps(levels, _mm256_broadcast_ss(g.scale));
 
     store_signed(y, choose_8(t, g.vector[0]), signs, 0);
-    store_signed(y, choose_8(t, g.vector[1]), signs, 1);
-    store_signed(y, choose_8(t, g.vector[2]), signs, 2);
-    store_signed(y, choose_8(t, g.vector[3]), signs, 3);
+    store_signed(y + 8, choose_8(t, g.vector[1]), signs, 1);
+    store_signed(y + 16, choose_8(t, g.vector[2]), signs, 2);
+    store_signed(y + 24, choose_8(t, g.vector[3]), signs, 3);
 }
 
 /* 16 nibbles, one a byte. */
@@ -190,7 +190,7 @@ AVX512 __m512 iq1_levels_avx512(unsigned first, unsigned second)
 
 AVX512 void iq1_avx512(float *y, __m512 d, struct sc_iq1_group g)
 {
-    for (int l = 0; l < 4; l += 2) {
+    for (size_t l = 0; l < 4; l += 2) {
         const __m512 t = _mm512_mul_ps(d, iq1_levels_avx512(g.level[l], g.level[l + 1]));
         _mm512_storeu_ps(y + 8 * l, choose_4_avx512(t, g.vector[l], g.vector[l + 1]));
     }
