@@ -138,10 +138,11 @@ static void nvfp4(const uint8_t *restrict src, float *restrict dst, size_t n)
 
 static void q1_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 18, dst += 128) {
-        const float d = sc_half_at(src);
-        for (size_t j = 0; j < 128; j++)
-            dst[j] = src[2 + j / 8] >> j % 8 & 1 ? d : -d;
+    for (; n > 0; n--, src += 18) {
+        const float d = sc_half_at(src), values[2] = {-d, d};
+        for (size_t i = 0; i < 16; i++, dst += 8)
+            for (size_t j = 0; j < 8; j++)
+                dst[j] = values[src[2 + i] >> j & 1];
     }
 }
 

@@ -68,31 +68,35 @@ static void q3_k(const uint8_t *restrict src, float *restrict dst, size_t n)
     }
 }
 
-/* 6-bit scale and minimum i of 8, in 12 bytes: the first four of each have a byte of their own,
- * whose top pairs belong to the last four; these share a byte of nibbles. */
-static void scale_of_8(const uint8_t *p, size_t i, int *scale, int *least)
+/* Group i of 8: values are s q - less. */
+struct line {
+    float s, less;
+};
+
+/* 6-bit scales and minima, in 12 bytes: the first four of each have a byte of their own, whose top
+ * pairs belong to the last four; these share a byte of nibbles. */
+static struct line line_of_8(const uint8_t *block, size_t i)
 {
-    if (i < 4) {
-        *scale = p[i] & 63;
-        *least = p[i + 4] & 63;
-    } else {
-        *scale = (p[i + 4] & 15) | p[i - 4] >> 6 << 4;
-        *least = p[i + 4] >> 4 | p[i] >> 6 << 4;
-    }
+    const float d = sc_half_at(block), dmin = sc_half_at(block + 2);
+    const uint8_t *p = block + 4;
+
+    if (i < 4)
+        return (struct line){d * (float)(p[i] & 63), dmin * (float)(p[i + 4] & 63)};
+    const int scale = (p[i + 4] & 15) | p[i - 4] >> 6 << 4;
+    const int least = p[i + 4] >> 4 | p[i] >> 6 << 4;
+    return (struct line){d * (float)scale, dmin * (float)least};
 }
 
 static void q4_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 144) {
-        const float d = sc_half_at(src), dmin = sc_half_at(src + 2);
-        for (unsigned i = 0; i < 8; i++, dst += 32) {
-            const uint8_t *p = src + 16 + i / 2 * 32;
-            const unsigned shift = i % 2 * 4;
-            int scale, least;
-            scale_of_8(src + 4, i, &scale, &least);
-            const float s = d * (float)scale, less = dmin * (float)least;
+        const uint8_t *p = src + 16;
+        for (size_t i = 0; i < 8; i += 2, p += 32, dst += 64) {
+            const struct line a = line_of_8(src, i), b = line_of_8(src, i + 1);
             for (size_t l = 0; l < 32; l++)
-                dst[l] = s * (float)(p[l] >> shift & 15) - less;
+                dst[l] = a.s * (float)(p[l] & 15) - a.less;
+            for (size_t l = 0; l < 32; l++)
+                dst[l + 32] = b.s * (float)(p[l] >> 4) - b.less;
         }
     }
 }
@@ -100,15 +104,14 @@ static void q4_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 static void q5_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 176) {
-        const float d = sc_half_at(src), dmin = sc_half_at(src + 2);
-        for (unsigned i = 0; i < 8; i++, dst += 32) {
-            const uint8_t *p = src + 48 + i / 2 * 32, *high = src + 16;
-            const unsigned shift = i % 2 * 4;
-            int scale, least;
-            scale_of_8(src + 4, i, &scale, &least);
-            const float s = d * (float)scale, less = dmin * (float)least;
+        const uint8_t *p = src + 48, *fifth = src + 16;
+        for (unsigned i = 0; i < 8; i += 2, p += 32, dst += 64) {
+            const struct line a = line_of_8(src, i), b = line_of_8(src, i + 1);
+            const uint8_t bit = (uint8_t)(1u << i), next = (uint8_t)(2u << i);
             for (size_t l = 0; l < 32; l++)
-                dst[l] = s * (float)((p[l] >> shift & 15) | (high[l] >> i & 1) << 4) - less;
+                dst[l] = a.s * (float)((p[l] & 15) + (fifth[l] & bit ? 16 : 0)) - a.less;
+            for (size_t l = 0; l < 32; l++)
+                dst[l + 32] = b.s * (float)((p[l] >> 4) + (fifth[l] & next ? 16 : 0)) - b.less;
         }
     }
 }
