@@ -66,7 +66,8 @@ bool sc_codec_bytes(sc_codec_id id, const uint64_t *shape, size_t rank, uint64_t
  * decoder gives the value that the format's definition gives, GGML's the same bits as ggml
  * (float operations in its order). NaN and infinities pass through, -0 stays -0. */
 
-/* n whole blocks at src (any alignment) to n * block values at dst; they do not overlap. */
+/* n whole blocks at src (any alignment) to n * block * sc_codec_values() values at dst; they do not
+ * overlap. */
 typedef void sc_decode_fn(const uint8_t *src, float *dst, size_t n);
 typedef void sc_decode64_fn(const uint8_t *src, double *dst, size_t n);
 
@@ -78,7 +79,8 @@ sc_decode_fn *sc_decoder(sc_codec_id id, enum sc_cpu level);
 /* As double: every type that sc_decoder() knows, and those whose values only a double holds
  * (64-bit integers above 2^53 are rounded to nearest even). */
 sc_decode64_fn *sc_decoder64(sc_codec_id id);
-/* Values that one element gives: 2 for complex types, else 1. */
+/* Values that one element gives: 2 for complex types and for the byte of two F4 that torch counts as
+ * one element (F4_X2), else 1. A block of n elements gives n times as many. */
 unsigned sc_codec_values(sc_codec_id id);
 /* Big-endian elements to little-endian ones, in place; false: this type cannot be swapped. */
 bool sc_codec_swap(sc_codec_id id, void *p, uint64_t n_elements);

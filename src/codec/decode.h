@@ -13,6 +13,13 @@
 
 #include "codec/codec.h"
 
+/* A product that is not rounded before the sum gives other bits. The build says -ffp-contract=off;
+ * clang fuses by default, so whoever builds in one line without flags is told here. (gcc does not
+ * fuse in ISO C, and does not know the pragma.) */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
 /* One row of a file's table; ends with name == NULL. Levels may be NULL: then the one below is
  * taken. */
 struct sc_decoder_row {
