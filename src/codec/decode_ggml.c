@@ -21,7 +21,7 @@
  * Does not own: types of two levels of scales (decode_k.c), code books (decode_iq.c). */
 #include "codec/decode_ggml.h"
 
-static void q4_0(const uint8_t *src, float *dst, size_t n)
+static void q4_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 18, dst += 32) {
         const float d = sc_half_at(src);
@@ -33,7 +33,7 @@ static void q4_0(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-static void q4_1(const uint8_t *src, float *dst, size_t n)
+static void q4_1(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 20, dst += 32) {
         const float d = sc_half_at(src), less = sc_minus(sc_half_at(src + 2));
@@ -55,7 +55,7 @@ static int high5(const uint8_t *high, size_t j)
     return high[4 + j] >> 4 | (high[2 + j / 8] >> j % 8 & 1) << 4;
 }
 
-static void q5_0(const uint8_t *src, float *dst, size_t n)
+static void q5_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 22, dst += 32) {
         const float d = sc_half_at(src);
@@ -66,7 +66,7 @@ static void q5_0(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-static void q5_1(const uint8_t *src, float *dst, size_t n)
+static void q5_1(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 24, dst += 32) {
         const float d = sc_half_at(src), less = sc_minus(sc_half_at(src + 2));
@@ -77,7 +77,7 @@ static void q5_1(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-static void q8_0(const uint8_t *src, float *dst, size_t n)
+static void q8_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 34, dst += 32) {
         const float d = sc_half_at(src);
@@ -86,7 +86,7 @@ static void q8_0(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-static void q8_1(const uint8_t *src, float *dst, size_t n)
+static void q8_1(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 36, dst += 32) {
         const float d = sc_half_at(src);
@@ -97,7 +97,7 @@ static void q8_1(const uint8_t *src, float *dst, size_t n)
 
 static const int8_t e2m1_twice[16] = {SC_E2M1_TWICE};
 
-static void mxfp4(const uint8_t *src, float *dst, size_t n)
+static void mxfp4(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 17, dst += 32) {
         const float d = sc_e8m0_half(src[0]);
@@ -122,7 +122,7 @@ const float sc_ue4m3_half[256] = {
     UE4M3_BELOW_15, UE4M3_15(UE4M3(15, 7)), /* 0x80 to 0xFF */
 };
 
-static void nvfp4(const uint8_t *src, float *dst, size_t n)
+static void nvfp4(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 36) {
         for (size_t s = 0; s < 4; s++, dst += 16) {
@@ -136,16 +136,17 @@ static void nvfp4(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-static void q1_0(const uint8_t *src, float *dst, size_t n)
+static void q1_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 18, dst += 128) {
-        const float d = sc_half_at(src);
-        for (size_t j = 0; j < 128; j++)
-            dst[j] = src[2 + j / 8] >> j % 8 & 1 ? d : -d;
+    for (; n > 0; n--, src += 18) {
+        const float d = sc_half_at(src), values[2] = {-d, d};
+        for (size_t i = 0; i < 16; i++, dst += 8)
+            for (size_t j = 0; j < 8; j++)
+                dst[j] = values[src[2 + i] >> j & 1];
     }
 }
 
-static void q2_0(const uint8_t *src, float *dst, size_t n)
+static void q2_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 18, dst += 64) {
         const float d = sc_half_at(src);

@@ -134,6 +134,26 @@ SC_TARGET_AVX2 void sc_decode_q2_0_avx2(const uint8_t *src, float *dst, size_t n
 
 static const float e2m1[16] = {SC_E2M1_TWICE};
 
+/* The codes 0 to 15 times a scale. */
+SC_INLINE_AVX512 __m512 times_codes(__m512 d)
+{
+    const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_mul_ps(codes, d);
+}
+
+/* 32 values in order from 4 bytes of fifth bits and 16 of nibbles: where the bit is set the code is
+ * in the second table. */
+SC_INLINE_AVX512 void put_fives_avx512(float *dst, const uint8_t *p, __m512 below16, __m512 from16)
+{
+    const uint32_t fifth = load_u32(p);
+    const __m512i v = indices16(p + 4), sixteen = _mm512_set1_epi32(16);
+    const __m512i a = _mm512_and_epi32(v, _mm512_set1_epi32(15)), b = _mm512_srli_epi32(v, 4);
+    const __m512i low = _mm512_mask_or_epi32(a, (__mmask16)fifth, a, sixteen);
+    const __m512i high = _mm512_mask_or_epi32(b, (__mmask16)(fifth >> 16), b, sixteen);
+    _mm512_storeu_ps(dst, _mm512_permutex2var_ps(below16, low, from16));
+    _mm512_storeu_ps(dst + 16, _mm512_permutex2var_ps(below16, high, from16));
+}
+
 SC_TARGET_AVX512 void sc_decode_q4_0_avx512(const uint8_t *src, float *dst, size_t n)
 {
     const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
@@ -143,27 +163,31 @@ SC_TARGET_AVX512 void sc_decode_q4_0_avx512(const uint8_t *src, float *dst, size
 
 SC_TARGET_AVX512 void sc_decode_q4_1_avx512(const uint8_t *src, float *dst, size_t n)
 {
-    const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     for (; n > 0; n--, src += 20, dst += 32) {
         const __m512 less = _mm512_set1_ps(sc_minus(half_at(src + 2)));
-        const __m512 table = _mm512_sub_ps(_mm512_mul_ps(codes, halves_at(src)), less);
+        const __m512 table = _mm512_sub_ps(times_codes(halves_at(src)), less);
         put_nibbles_avx512(dst, src + 4, table);
     }
 }
 
 SC_TARGET_AVX512 void sc_decode_q5_0_avx512(const uint8_t *src, float *dst, size_t n)
 {
+    const __m512 below =
+        _mm512_setr_ps(-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1);
     for (; n > 0; n--, src += 22, dst += 32) {
-        const float d = half_at(src);
-        put32_avx512(dst, sub8(codes5(src + 2), 16), &d);
+        const __m512 d = halves_at(src);
+        put_fives_avx512(dst, src + 2, _mm512_mul_ps(below, d), times_codes(d));
     }
 }
 
 SC_TARGET_AVX512 void sc_decode_q5_1_avx512(const uint8_t *src, float *dst, size_t n)
 {
+    const __m512 above =
+        _mm512_setr_ps(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
     for (; n > 0; n--, src += 24, dst += 32) {
-        const float d = half_at(src), less = sc_minus(half_at(src + 2));
-        put32_less_avx512(dst, codes5(src + 4), &d, &less);
+        const __m512 d = halves_at(src), less = _mm512_set1_ps(sc_minus(half_at(src + 2)));
+        put_fives_avx512(dst, src + 4, _mm512_sub_ps(times_codes(d), less),
+                         _mm512_sub_ps(_mm512_mul_ps(above, d), less));
     }
 }
 

@@ -74,7 +74,7 @@ SC_INLINE_AVX2 __m256i nibbles16(const uint8_t *p)
     return keep(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), 15);
 }
 
-/* Signed bytes to floats: all bits of byte i are bit i of `bits`. */
+/* All bits of byte i are bit i of `bits`. */
 SC_INLINE_AVX2 __m256i spread_bits(uint32_t bits)
 {
     const __m256i byte =
@@ -135,22 +135,6 @@ SC_INLINE_AVX512 void put16_less_avx512(float *dst, const void *codes, const flo
 {
     const __m512 product = _mm512_mul_ps(floats16(codes), _mm512_set1_ps(*d));
     _mm512_storeu_ps(dst, _mm512_sub_ps(product, _mm512_set1_ps(*less)));
-}
-SC_INLINE_AVX512 void put32_avx512(float *dst, __m256i codes, const float *d)
-{
-    const __m512 scale = _mm512_set1_ps(*d);
-    const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(codes));
-    const __m512i high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(codes, 1));
-    _mm512_storeu_ps(dst, _mm512_mul_ps(_mm512_cvtepi32_ps(low), scale));
-    _mm512_storeu_ps(dst + 16, _mm512_mul_ps(_mm512_cvtepi32_ps(high), scale));
-}
-SC_INLINE_AVX512 void put32_less_avx512(float *dst, __m256i codes, const float *d,
-                                        const float *less)
-{
-    int8_t c[32];
-    store32(c, codes);
-    put16_less_avx512(dst, c, d, less);
-    put16_less_avx512(dst + 16, c + 16, d, less);
 }
 
 /* The half at p in all lanes. */

@@ -17,23 +17,26 @@
  *     TQ2_0     66  64 B, d                                           (q - 1) d
  *
  * Scales serve 16 values in Q2_K, Q3_K and Q6_K, 32 in Q4_K and Q5_K. Codes of 2 bits come 32
- * bytes a half block: value 32 t + l is bits 2t of byte l. */
+ * bytes a half block: value 32 t + l is bits 2t of byte l.
+ *
+ * The loops take a group of one scale at a time, so that compilers can make vectors of them. */
 #include "codec/decode_ggml.h"
 
-/* Value i of 128 that 32 bytes hold. */
-static int two_bits(const uint8_t *p, size_t i)
+/* 16 values of the 2 bits at `shift` of each byte. */
+static inline void put_pairs(float *restrict dst, const uint8_t *restrict p, unsigned shift,
+                             float s, float less)
 {
-    return p[i % 32] >> i / 32 * 2 & 3;
+    for (size_t l = 0; l < 16; l++)
+        dst[l] = s * (float)(p[l] >> shift & 3) - less;
 }
 
-static void q2_k(const uint8_t *src, float *dst, size_t n)
+static void q2_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 84, dst += 256) {
+    for (; n > 0; n--, src += 84) {
         const float d = sc_half_at(src + 80), dmin = sc_half_at(src + 82);
-        for (size_t i = 0; i < 256; i++) {
-            const uint8_t both = src[i / 16];
-            const float s = d * (float)(both & 15), less = dmin * (float)(both >> 4);
-            dst[i] = s * (float)two_bits(src + 16 + i / 128 * 32, i % 128) - less;
+        for (size_t i = 0; i < 16; i++, dst += 16) { /* group 8 h + 2 t + half of the 32 bytes */
+            const float s = d * (float)(src[i] & 15), less = dmin * (float)(src[i] >> 4);
+            put_pairs(dst, src + 16 + i / 8 * 32 + i % 2 * 16, i / 2 % 4 * 2, s, less);
         }
     }
 }
@@ -45,80 +48,92 @@ static int scale_of_16(const uint8_t *p, size_t i)
     return low | (p[8 + i % 4] >> i / 4 * 2 & 3) << 4;
 }
 
-static void q3_k(const uint8_t *src, float *dst, size_t n)
+/* 16 values of the 2 bits at `shift` of each byte of p and the bit `third` of those of high. */
+static inline void put_threes(float *restrict dst, const uint8_t *restrict p, unsigned shift,
+                              const uint8_t *restrict high, unsigned third, float s)
 {
-    for (; n > 0; n--, src += 110, dst += 256) {
+    for (size_t l = 0; l < 16; l++)
+        dst[l] = s * (float)(((p[l] >> shift & 3) | (high[l] >> third & 1) << 2) - 4);
+}
+
+static void q3_k(const uint8_t *restrict src, float *restrict dst, size_t n)
+{
+    for (; n > 0; n--, src += 110) {
         const float d = sc_half_at(src + 108);
-        for (size_t i = 0; i < 256; i++) {
-            const float s = d * (float)(scale_of_16(src + 96, i / 16) - 32);
-            const int high = src[i % 32] >> i / 32 & 1;
-            const int q = two_bits(src + 32 + i / 128 * 32, i % 128) | high << 2;
-            dst[i] = s * (float)(q - 4);
+        for (unsigned i = 0; i < 16; i++, dst += 16) {
+            const float s = d * (float)(scale_of_16(src + 96, i) - 32);
+            const uint8_t *high = src + i % 2 * 16, *p = high + 32 + i / 8 * 32;
+            put_threes(dst, p, i / 2 % 4 * 2, high, i / 2, s);
         }
     }
 }
 
-/* 6-bit scale and minimum i of 8, in 12 bytes: the first four of each have a byte of their own,
- * whose top pairs belong to the last four; these share a byte of nibbles. */
-static void scale_of_8(const uint8_t *p, size_t i, int *scale, int *least)
+/* Group i of 8: values are s q - less. */
+struct line {
+    float s, less;
+};
+
+/* 6-bit scales and minima, in 12 bytes: the first four of each have a byte of their own, whose top
+ * pairs belong to the last four; these share a byte of nibbles. */
+static struct line line_of_8(const uint8_t *block, size_t i)
 {
-    if (i < 4) {
-        *scale = p[i] & 63;
-        *least = p[i + 4] & 63;
-    } else {
-        *scale = (p[i + 4] & 15) | p[i - 4] >> 6 << 4;
-        *least = p[i + 4] >> 4 | p[i] >> 6 << 4;
+    const float d = sc_half_at(block), dmin = sc_half_at(block + 2);
+    const uint8_t *p = block + 4;
+
+    if (i < 4)
+        return (struct line){d * (float)(p[i] & 63), dmin * (float)(p[i + 4] & 63)};
+    const int scale = (p[i + 4] & 15) | p[i - 4] >> 6 << 4;
+    const int least = p[i + 4] >> 4 | p[i] >> 6 << 4;
+    return (struct line){d * (float)scale, dmin * (float)least};
+}
+
+static void q4_k(const uint8_t *restrict src, float *restrict dst, size_t n)
+{
+    for (; n > 0; n--, src += 144) {
+        const uint8_t *p = src + 16;
+        for (size_t i = 0; i < 8; i += 2, p += 32, dst += 64) {
+            const struct line a = line_of_8(src, i), b = line_of_8(src, i + 1);
+            for (size_t l = 0; l < 32; l++)
+                dst[l] = a.s * (float)(p[l] & 15) - a.less;
+            for (size_t l = 0; l < 32; l++)
+                dst[l + 32] = b.s * (float)(p[l] >> 4) - b.less;
+        }
     }
 }
 
-/* Q4_K and Q5_K from group i of 32 on: low bytes of nibbles, and fifth bits if there are any. */
-static void decode_group_of_32(const uint8_t *block, const uint8_t *low, const uint8_t *fifth,
-                               size_t i, float *dst)
+static void q5_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    int scale, least;
-    scale_of_8(block + 4, i, &scale, &least);
-    const float s = sc_half_at(block) * (float)scale, less = sc_half_at(block + 2) * (float)least;
-    for (size_t l = 0; l < 32; l++) {
-        const int nibble = low[i / 2 * 32 + l] >> i % 2 * 4 & 15;
-        const int bit = fifth ? fifth[l] >> i & 1 : 0;
-        dst[l] = s * (float)(nibble | bit << 4) - less;
+    for (; n > 0; n--, src += 176) {
+        const uint8_t *p = src + 48, *fifth = src + 16;
+        for (unsigned i = 0; i < 8; i += 2, p += 32, dst += 64) {
+            const struct line a = line_of_8(src, i), b = line_of_8(src, i + 1);
+            const uint8_t bit = (uint8_t)(1u << i), next = (uint8_t)(2u << i);
+            for (size_t l = 0; l < 32; l++)
+                dst[l] = a.s * (float)((p[l] & 15) + (fifth[l] & bit ? 16 : 0)) - a.less;
+            for (size_t l = 0; l < 32; l++)
+                dst[l + 32] = b.s * (float)((p[l] >> 4) + (fifth[l] & next ? 16 : 0)) - b.less;
+        }
     }
 }
 
-static void q4_k(const uint8_t *src, float *dst, size_t n)
+/* Half blocks: 64 bytes hold 128 low nibbles, the low ones of all bytes first; 32 bytes of `high`
+ * hold the pairs above them in the order of Q2_K. */
+static void q6_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 144, dst += 256)
-        for (size_t i = 0; i < 8; i++)
-            decode_group_of_32(src, src + 16, NULL, i, dst + 32 * i);
-}
-
-static void q5_k(const uint8_t *src, float *dst, size_t n)
-{
-    for (; n > 0; n--, src += 176, dst += 256)
-        for (size_t i = 0; i < 8; i++)
-            decode_group_of_32(src, src + 48, src + 16, i, dst + 32 * i);
-}
-
-/* Code i of 256: half blocks of 64 bytes, whose low nibbles come before their high ones. */
-static int q6_code(const uint8_t *block, size_t i)
-{
-    const uint8_t *low = block + i / 128 * 64, *high = block + 128 + i / 128 * 32;
-    const int nibble = low[i % 64] >> i % 128 / 64 * 4 & 15;
-    return (nibble | two_bits(high, i % 128) << 4) - 32;
-}
-
-static void q6_k(const uint8_t *src, float *dst, size_t n)
-{
-    for (; n > 0; n--, src += 210, dst += 256) {
+    for (; n > 0; n--, src += 210) {
         const float d = sc_half_at(src + 208);
-        for (size_t i = 0; i < 256; i++) {
-            const float s = d * (float)(int8_t)src[192 + i / 16];
-            dst[i] = s * (float)q6_code(src, i);
+        for (unsigned i = 0; i < 16; i++, dst += 16) {
+            const uint8_t *p = src + i / 8 * 64 + i % 4 * 16;
+            const uint8_t *high = src + 128 + i / 8 * 32 + i % 2 * 16;
+            const unsigned shift = i / 4 % 2 * 4, pair = i / 2 % 4 * 2;
+            const float s = d * (float)(int8_t)src[192 + i];
+            for (size_t l = 0; l < 16; l++)
+                dst[l] = s * (float)(((p[l] >> shift & 15) | (high[l] >> pair & 3) << 4) - 32);
         }
     }
 }
 
-static void q8_k(const uint8_t *src, float *dst, size_t n)
+static void q8_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 292, dst += 256) {
         const union {
@@ -130,33 +145,39 @@ static void q8_k(const uint8_t *src, float *dst, size_t n)
     }
 }
 
-/* A byte is a fraction of 256 in base 3: digit t is found by multiplying with 3^t, which drops
- * the digits before it, and once more by 3, whose carry it is. Less 1. */
-static float trit(uint8_t byte, size_t t)
+/* Digit t of `width` bytes less 1, times d, for t = 0 ... digits - 1. A byte is a fraction of 256
+ * in base 3: digit t is found by multiplying with 3^t, which drops the digits before it, and once
+ * more by 3, whose carry it is. */
+static inline float *put_trits(float *restrict dst, const uint8_t *restrict p, size_t width,
+                               size_t digits, float d)
 {
     static const uint8_t power[] = {1, 3, 9, 27, 81};
-    return (float)(((uint8_t)(byte * power[t]) * 3 >> 8) - 1);
+    for (size_t t = 0; t < digits; t++, dst += width)
+        for (size_t m = 0; m < width; m++)
+            dst[m] = (float)(((uint8_t)(p[m] * power[t]) * 3 >> 8) - 1) * d;
+    return dst;
 }
 
-static void tq1_0(const uint8_t *src, float *dst, size_t n)
+static void tq1_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 54, dst += 256) {
+    for (; n > 0; n--, src += 54) {
         const float d = sc_half_at(src + 52);
-        for (size_t i = 0; i < 160; i++)
-            dst[i] = trit(src[i % 32], i / 32) * d;
-        for (size_t i = 0; i < 80; i++)
-            dst[160 + i] = trit(src[32 + i % 16], i / 16) * d;
-        for (size_t i = 0; i < 16; i++)
-            dst[240 + i] = trit(src[48 + i % 4], i / 4) * d;
+        dst = put_trits(dst, src, 32, 5, d);
+        dst = put_trits(dst, src + 32, 16, 5, d);
+        dst = put_trits(dst, src + 48, 4, 4, d);
     }
 }
 
-static void tq2_0(const uint8_t *src, float *dst, size_t n)
+static void tq2_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
-    for (; n > 0; n--, src += 66, dst += 256) {
+    for (; n > 0; n--, src += 66) {
         const float d = sc_half_at(src + 64);
-        for (size_t i = 0; i < 256; i++)
-            dst[i] = (float)(two_bits(src + i / 128 * 32, i % 128) - 1) * d;
+        for (unsigned i = 0; i < 8; i++, dst += 32) {
+            const uint8_t *p = src + i / 4 * 32;
+            const unsigned shift = i % 4 * 2;
+            for (size_t m = 0; m < 32; m++)
+                dst[m] = (float)((p[m] >> shift & 3) - 1) * d;
+        }
     }
 }
 
