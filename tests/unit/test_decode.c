@@ -533,7 +533,7 @@ TEST(doubles_are_the_floats)
     for (size_t i = 0; i < sc_codec_count(); i++) {
         const sc_codec_id id = (sc_codec_id)i;
         const struct sc_codec *c = sc_codec(id);
-        const size_t values = BLOCKS * c->block * (size_t)sc_codec_values(id);
+        const size_t values = (size_t)BLOCKS * c->block * (size_t)sc_codec_values(id);
         unsigned wrong = 0;
         if (!sc_decoder(id, SC_CPU_C))
             continue;
