@@ -92,7 +92,7 @@ SC_TARGET_AVX2 void sc_decode_nvfp4_avx2(const uint8_t *src, float *dst, size_t 
     }
 }
 
-/* 8 values of the bits from `bit` on: the bit goes where the sign is, and turns it if clear. */
+/* 8 values of the bits from `bit` on: the bit goes where the sign is, and turns it if set. */
 SC_INLINE_AVX2 void put_signs(float *dst, __m256i bits, int bit, __m256 minus_d)
 {
     const __m256i up =
