@@ -23,8 +23,8 @@
 #include "codec/decode_ggml.h"
 
 /* 16 values of the 2 bits at `shift` of each byte. */
-static inline void put_pairs(float *restrict dst, const uint8_t *restrict p, unsigned shift,
-                             float s, float less)
+static inline void put_pairs(float *restrict dst, const uint8_t *restrict p, size_t shift, float s,
+                             float less)
 {
     for (size_t l = 0; l < 16; l++)
         dst[l] = s * (float)(p[l] >> shift & 3) - less;
@@ -49,8 +49,8 @@ static int scale_of_16(const uint8_t *p, size_t i)
 }
 
 /* 16 values of the 2 bits at `shift` of each byte of p and the bit `third` of those of high. */
-static inline void put_threes(float *restrict dst, const uint8_t *restrict p, unsigned shift,
-                              const uint8_t *restrict high, unsigned third, float s)
+static inline void put_threes(float *restrict dst, const uint8_t *restrict p, size_t shift,
+                              const uint8_t *restrict high, size_t third, float s)
 {
     for (size_t l = 0; l < 16; l++)
         dst[l] = s * (float)(((p[l] >> shift & 3) | (high[l] >> third & 1) << 2) - 4);
@@ -60,7 +60,7 @@ static void q3_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 110) {
         const float d = sc_half_at(src + 108);
-        for (unsigned i = 0; i < 16; i++, dst += 16) {
+        for (size_t i = 0; i < 16; i++, dst += 16) {
             const float s = d * (float)(scale_of_16(src + 96, i) - 32);
             const uint8_t *high = src + i % 2 * 16, *p = high + 32 + i / 8 * 32;
             put_threes(dst, p, i / 2 % 4 * 2, high, i / 2, s);
@@ -105,7 +105,7 @@ static void q5_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 176) {
         const uint8_t *p = src + 48, *fifth = src + 16;
-        for (unsigned i = 0; i < 8; i += 2, p += 32, dst += 64) {
+        for (size_t i = 0; i < 8; i += 2, p += 32, dst += 64) {
             const struct line a = line_of_8(src, i), b = line_of_8(src, i + 1);
             const uint8_t bit = (uint8_t)(1u << i), next = (uint8_t)(2u << i);
             for (size_t l = 0; l < 32; l++)
@@ -122,10 +122,10 @@ static void q6_k(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 210) {
         const float d = sc_half_at(src + 208);
-        for (unsigned i = 0; i < 16; i++, dst += 16) {
+        for (size_t i = 0; i < 16; i++, dst += 16) {
             const uint8_t *p = src + i / 8 * 64 + i % 4 * 16;
             const uint8_t *high = src + 128 + i / 8 * 32 + i % 2 * 16;
-            const unsigned shift = i / 4 % 2 * 4, pair = i / 2 % 4 * 2;
+            const size_t shift = i / 4 % 2 * 4, pair = i / 2 % 4 * 2;
             const float s = d * (float)(int8_t)src[192 + i];
             for (size_t l = 0; l < 16; l++)
                 dst[l] = s * (float)(((p[l] >> shift & 15) | (high[l] >> pair & 3) << 4) - 32);
@@ -172,9 +172,9 @@ static void tq2_0(const uint8_t *restrict src, float *restrict dst, size_t n)
 {
     for (; n > 0; n--, src += 66) {
         const float d = sc_half_at(src + 64);
-        for (unsigned i = 0; i < 8; i++, dst += 32) {
+        for (size_t i = 0; i < 8; i++, dst += 32) {
             const uint8_t *p = src + i / 4 * 32;
-            const unsigned shift = i % 4 * 2;
+            const size_t shift = i % 4 * 2;
             for (size_t m = 0; m < 32; m++)
                 dst[m] = (float)((p[m] >> shift & 3) - 1) * d;
         }

@@ -10,7 +10,7 @@
 #include "ggml_blocks.h"
 
 #define LEVELS     3u
-#define MAX_VALUES 262144u
+#define MAX_VALUES ((size_t)262144)
 #define MAX_BYTES  (MAX_VALUES / 256 * 292u) /* Q8_K takes most */
 
 static uint32_t fnv(const void *p, size_t n)
