@@ -39,41 +39,70 @@ const float sc_iq2_scales[16] = SCALES(0.125F, 0.25F);
 const float sc_iq3xxs_scales[16] = SCALES(0.25F, 0.5F);
 const float sc_iq3s_scales[16] = SCALES(1.0F, 2.0F);
 
-/* x, or -x when bit n of signs is set: NaN changes its sign, too. */
-IQ_INLINE float with_sign(float x, uint32_t signs, unsigned n)
+/* Element j of a vector: its digit, in bits j * bits and up of v, chooses a value, bit j of signs
+ * negates it (NaN, too). */
+#define ELEMENT(j, bits, mask) with_sign(values[v >> (j) * (bits) & (2 * (bits)-1)], signs >> (j))
+/* Written out, since compilers do not unroll such a loop unless they are asked to optimise more. */
+#define VECTOR(bits, mask)                                                                         \
+    do {                                                                                           \
+        y[0] = ELEMENT(0, bits, mask);                                                             \
+        y[1] = ELEMENT(1, bits, mask);                                                             \
+        y[2] = ELEMENT(2, bits, mask);                                                             \
+        y[3] = ELEMENT(3, bits, mask);                                                             \
+        y[4] = ELEMENT(4, bits, mask);                                                             \
+        y[5] = ELEMENT(5, bits, mask);                                                             \
+        y[6] = ELEMENT(6, bits, mask);                                                             \
+        y[7] = ELEMENT(7, bits, mask);                                                             \
+    } while (0)
+
+IQ_INLINE float with_sign(float x, uint32_t sign)
 {
     union {
         float f;
         uint32_t u;
     } v = {x};
 
-    v.u ^= signs >> n << 31;
+    v.u ^= sign << 31;
     return v.f;
+}
+
+IQ_INLINE void choose_4(float *y, const float values[4], uint32_t v, uint32_t signs)
+{
+    VECTOR(2, 3U);
+}
+
+IQ_INLINE void choose_8(float *y, const float values[8], uint32_t v, uint32_t signs)
+{
+    VECTOR(4, 7U);
 }
 
 IQ_INLINE void iq1_values(float *y, float d, struct sc_iq1_group g)
 {
-    for (unsigned l = 0; l < 4; l++)
-        for (unsigned j = 0; j < 8; j++)
-            y[8 * l + j] = d * sc_iq1_levels[g.level[l]][g.vector[l] >> 2 * j & 3];
+    for (unsigned l = 0; l < 4; l++) {
+        const float *const levels = sc_iq1_levels[g.level[l]];
+        const float values[4] = {d * levels[0], d * levels[1], d * levels[2], 0};
+        choose_4(y + 8 * l, values, g.vector[l], 0);
+    }
 }
 
 IQ_INLINE void iq2_values(float *y, float d, struct sc_iq2_group g)
 {
     for (unsigned l = 0; l < 4; l++) {
         const float scale = d * *g.scale[l / 2];
-        const float value[4] = {scale * sc_iq2_levels[0], scale * sc_iq2_levels[1],
-                                scale * sc_iq2_levels[2], 0};
-        for (unsigned j = 0; j < 8; j++)
-            y[8 * l + j] = with_sign(value[g.vector[l] >> 2 * j & 3], g.signs, 8 * l + j);
+        const float values[4] = {scale * sc_iq2_levels[0], scale * sc_iq2_levels[1],
+                                 scale * sc_iq2_levels[2], 0};
+        choose_4(y + 8 * l, values, g.vector[l], g.signs >> 8 * l);
     }
 }
 
 IQ_INLINE void iq3_values(float *y, float scale, struct sc_iq3_group g, const float levels[8])
 {
+    float values[8];
+
+    for (unsigned i = 0; i < 8; i++)
+        values[i] = scale * levels[i];
     for (unsigned l = 0; l < 4; l++)
-        for (unsigned j = 0; j < 8; j++)
-            y[8 * l + j] = with_sign(scale * levels[g.vector[l] >> 4 * j & 7], g.signs, 8 * l + j);
+        choose_8(y + 8 * l, values, g.vector[l], g.signs >> 8 * l);
 }
 
 IQ_INLINE void iq3_xxs_values(float *y, float d, struct sc_iq3_group g)
