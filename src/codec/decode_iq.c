@@ -41,7 +41,7 @@ const float sc_iq3s_scales[16] = SCALES(1.0F, 2.0F);
 
 /* Element j of a vector: its digit, in bits j * bits and up of v, chooses a value, bit j of signs
  * negates it (NaN, too). */
-#define ELEMENT(j, bits, mask) with_sign(values[v >> (j) * (bits) & (2 * (bits)-1)], signs >> (j))
+#define ELEMENT(j, bits, mask) with_sign(values[v >> (j) * (bits) & (mask)], signs >> (j))
 /* Written out, since compilers do not unroll such a loop unless they are asked to optimise more. */
 #define VECTOR(bits, mask)                                                                         \
     do {                                                                                           \
@@ -78,7 +78,7 @@ IQ_INLINE void choose_8(float *y, const float values[8], uint32_t v, uint32_t si
 
 IQ_INLINE void iq1_values(float *y, float d, struct sc_iq1_group g)
 {
-    for (unsigned l = 0; l < 4; l++) {
+    for (size_t l = 0; l < 4; l++) {
         const float *const levels = sc_iq1_levels[g.level[l]];
         const float values[4] = {d * levels[0], d * levels[1], d * levels[2], 0};
         choose_4(y + 8 * l, values, g.vector[l], 0);
@@ -87,7 +87,7 @@ IQ_INLINE void iq1_values(float *y, float d, struct sc_iq1_group g)
 
 IQ_INLINE void iq2_values(float *y, float d, struct sc_iq2_group g)
 {
-    for (unsigned l = 0; l < 4; l++) {
+    for (size_t l = 0; l < 4; l++) {
         const float scale = d * *g.scale[l / 2];
         const float values[4] = {scale * sc_iq2_levels[0], scale * sc_iq2_levels[1],
                                  scale * sc_iq2_levels[2], 0};
@@ -101,7 +101,7 @@ IQ_INLINE void iq3_values(float *y, float scale, struct sc_iq3_group g, const fl
 
     for (unsigned i = 0; i < 8; i++)
         values[i] = scale * levels[i];
-    for (unsigned l = 0; l < 4; l++)
+    for (size_t l = 0; l < 4; l++)
         choose_8(y + 8 * l, values, g.vector[l], g.signs >> 8 * l);
 }
 
