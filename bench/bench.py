@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
-    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
-another commit: it takes turns with ours and gets a column of its own.
+another commit: it takes turns with ours and gets a column of its own.  $GGML_LIB, when set, is the
+path of a libggml-base.so, the peer of the group `decode`.
 
 Times are the fastest of N runs of whole programs, from fork to exit.  Nothing is judged: the goal
 stands beside the ratio, the reader compares.
@@ -171,8 +172,30 @@ def on_the_hub():
     hub.measure(sys.modules[__name__], SCRUPLE, headers("deepseek-v3"), DATA)
 
 
+def decode():
+    """Elements a second of each decoder: against ggml, and against what memory brings."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "decode")], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[2])
+    for name, bytes_each, *numbers in lines:
+        *levels, ggml = [float(number) for number in numbers]
+        levels = {level: speed for level, speed in zip(("c", "avx2", "avx512"), levels) if speed}
+        best = list(levels)[-1]
+        goal = ">= 2" if name in TWICE else ">= 1"
+        for level, speed in levels.items():
+            what = f"decode {name}, {level}"
+            if ggml:
+                row(what, "Gelem/s", speed, ggml, "ggml, same run", goal if level == best else "-")
+            if level == best or not ggml:
+                row(what, "Gelem/s", speed, read / float(bytes_each), "adding up memory", "-")
+
+
+# At least twice as fast as ggml as it is shipped.
+TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
+
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub}
+          "hostile": hostile, "hub": on_the_hub, "decode": decode}
 
 
 def number(value, unit=""):

@@ -488,6 +488,25 @@ for name, lines in (
         ("away", ("HTTP/1.1 301 M", "Location: http://user:pw@[::1]:8080/a b/%41?X-Amz-Date=20240229T000000Z&X-Amz-Expires=60")),
         ("signed", ("HTTP/1.1 307 T", "Location: //STORE.example:443/x?se=2024-02-29T00%3A00%3A00Z"))):
     seed("http", name, "\r\n".join(lines) + "\r\n\r\n")
+
+# ------------------------------------------------------------------------------------ decode
+# Blocks of any format: the first byte is the distance from an even address.
+def pseudo_random(n, state=1):
+    out = bytearray()
+    for _ in range(n):
+        state = (state * 1664525 + 1013904223) & 0xffffffff
+        out.append(state >> 24)
+    return bytes(out)
+
+
+for name, data in (("zeros", bytes(700)), ("ones", b"\0" + b"\xff" * 700),
+                   ("random", b"\0" + pseudo_random(2000)), ("odd", b"\7" + pseudo_random(900, 7)),
+                   ("halves", b"\0" + struct.pack("<300H", *(i * 0x222 & 0xffff for i in range(300)))),
+                   ("nan-scales", b"\0" + struct.pack("<300H", *(0x7e00 if i % 3 else i * 214
+                                                               for i in range(300)))),
+                   ("tiny-scales", b"\0" + struct.pack("<300H", *(i * 0x801 & 0x83ff for i in range(300)))),
+                   ("few", b"\1\2\3\4\5")):
+    seed("decode", name, data)
 PY
 
 for folder in fuzz/corpus/*/; do

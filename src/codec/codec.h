@@ -2,8 +2,8 @@
 /* codec: number formats, one row each.
  *
  * Owns: the table of every element type that a checkpoint can hold (safetensors, GGUF, torch,
- * numpy) with its exact geometry, and the maps from each container's own spelling to a row.
- * Decoding and encoding functions join the same rows when `scan` and `quant` arrive.
+ * numpy) with its exact geometry, the maps from each container's own spelling to a row, and the
+ * functions that turn blocks into values. Encoding joins the same rows when `quant` arrives.
  *
  * Does not own: where blocks lie in a file (format), nor scales that are tensors of their own
  * (model). Pure: no files, no threads, no allocation.
@@ -11,7 +11,7 @@
 #ifndef SC_CODEC_H
 #define SC_CODEC_H
 
-#include "base/base.h"
+#include "kernel/kernel.h"
 
 enum sc_kind {
     SC_KIND_FLOAT, /* one value an element: F32, BF16, F8_E4M3, F4 */
@@ -60,5 +60,40 @@ double sc_codec_bits(sc_codec_id id);
 /* Stored bytes of a tensor of this shape. false: does not fit in 64 bits, a GGML row is not whole
  * blocks, or sub-byte elements do not fill whole bytes. */
 bool sc_codec_bytes(sc_codec_id id, const uint64_t *shape, size_t rank, uint64_t *out);
+
+/* ------------------------------------------------------------------------------- decoding ---
+ * Blocks as they lie in a file (little-endian; see sc_codec_swap) become values. Exact: every
+ * decoder gives the value that the format's definition gives, GGML's the same bits as ggml
+ * (float operations in its order). NaN and infinities pass through, -0 stays -0. */
+
+/* n whole blocks at src (any alignment) to n * block * sc_codec_values() values at dst; they do not
+ * overlap. */
+typedef void sc_decode_fn(const uint8_t *src, float *dst, size_t n);
+typedef void sc_decode64_fn(const uint8_t *src, double *dst, size_t n);
+
+/* As float. NULL: a float cannot hold every value of this type (F64, 32- and 64-bit integers:
+ * ask for sc_decoder64), or its bytes alone do not tell the value (quantised integers of torch,
+ * labels of folded layouts, opaque and row-wise types). Complex types give two values an element,
+ * real part first. Always the same bits, whatever the level. */
+sc_decode_fn *sc_decoder(sc_codec_id id, enum sc_cpu level);
+/* As double: every type that sc_decoder() knows, and those whose values only a double holds
+ * (64-bit integers above 2^53 are rounded to nearest even). */
+sc_decode64_fn *sc_decoder64(sc_codec_id id);
+/* Values that one element gives: 2 for complex types and for the byte of two F4 that torch counts
+ * as one element (F4_X2), else 1. A block of n elements gives n times as many. */
+unsigned sc_codec_values(sc_codec_id id);
+/* Big-endian elements to little-endian ones, in place; false: this type cannot be swapped. */
+bool sc_codec_swap(sc_codec_id id, void *p, uint64_t n_elements);
+
+/* What a half or bfloat16 is as float. */
+float sc_f16_value(uint16_t bits);
+static inline float sc_bf16_value(uint16_t bits)
+{
+    const union {
+        uint32_t u;
+        float f;
+    } v = {(uint32_t)bits << 16};
+    return v.f;
+}
 
 #endif
