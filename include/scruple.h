@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scruple.h - the public interface of libscruple: look at the weights of AI models.
  *
- * A model is opened by name: a path, a name on the Hugging Face Hub, a URL; only headers are read. After scruple_open() returns, a
- * `scruple_model` is immutable: any number of threads may read it at once. All strings and arrays
- * that the functions return belong to the model and live until scruple_close(), unless the
- * comment says otherwise. Names are UTF-8 as the file has them; they may hold any character, so
- * escape them before they reach a terminal or a page.
+ * A model is opened by name: a path, a name on the Hugging Face Hub, a URL; only headers are read.
+ * After scruple_open() returns, a `scruple_model` is immutable: any number of threads may read it
+ * at once. All strings and arrays that the functions return belong to the model and live until
+ * scruple_close(), unless the comment says otherwise. Names are UTF-8 as the file has them; they
+ * may hold any character, so escape them before they reach a terminal or a page.
  *
  * Functions that can fail return 0 or a negative SCRUPLE_E... code and, when `message` is not
  * NULL, fill it with one sentence: what is wrong, where, and what was allowed.
