@@ -756,12 +756,16 @@ uint64_t sc_ranges_size(const struct sc_ranges *r)
 void sc_ranges_name(struct sc_ranges *r, const char *name)
 {
     struct sc_buf path = {0};
-    struct stat st;
     size_t n = strlen(name);
     if (!r || r->read_only || n == 0 || n > MAX_NAME || !path_of(&path, r, "name"))
         return;
-    if (lstat(path.p, &st) != 0 && errno == ENOENT)
-        sc_write_file(path.p, name, n, 0666);
+    /* In its place at once and never synced: a name that is cut off misleads nobody, and to wait
+     * for the disk for each file of a model would be most of the time. */
+    int fd = open(path.p, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+        (void)sc_write_all(fd, name, n);
+        close(fd);
+    }
     sc_buf_clear(&path);
 }
 
@@ -890,14 +894,16 @@ static bool make_place(const struct sc_hub_env *env, const char *folder)
     struct stat st;
     if (lstat(folder, &st) == 0)
         return S_ISDIR(st.st_mode);
-    if (!sc_make_cache(env->cache) || !sc_make_folders(folder))
+    if (!sc_make_cache(env->cache))
         return false;
     struct sc_buf above = {0};
     sc_buf_put(&above, folder, (size_t)(strrchr(folder, '/') - folder));
-    if (!above.failed)
+    const bool old = !above.failed && lstat(above.p, &st) == 0;
+    const bool ok = sc_make_folders(folder);
+    if (ok && old)
         sc_sweep(above.p);
     sc_buf_clear(&above);
-    return true;
+    return ok;
 }
 
 static struct sc_ranges *start(struct sc_ranges *r, bool create)

@@ -24,7 +24,7 @@
 #include "source/internal.h"
 #include "source/remote.h"
 
-enum { LOCK_WAIT_MS = 30000, SHOWN_NAMES = 8 };
+enum { LOCK_WAIT_MS = 30000, SHOWN_NAMES = 8, SAVERS = 2 };
 #define SMALL_BYTES ((uint64_t)16 << 20) /* complete ones move into the shared cache */
 
 /* One file that was looked for. */
@@ -36,6 +36,7 @@ struct file {
     bool made;   /* somebody creates them, has done so, or cannot */
     struct sc_remote *remote;
     size_t sources;
+    bool was_read; /* and closed again */
 };
 
 struct hub_repo {
@@ -44,12 +45,13 @@ struct hub_repo {
     struct sc_name name;
     struct sc_hub_listing listing;
     struct sc_hub_wire wire;
-    char *prefix;           /* "sub/" or "" */
-    struct file **files;    /* as listing.files; NULL: not needed so far */
-    struct sc_saver *saver; /* of what comes over the network */
-    int fd;                 /* of the lock; -1: not ours */
-    bool locked;            /* we have had it, or given up waiting */
-    atomic_bool settled;    /* what is read from here on is no header */
+    char *prefix;                    /* "sub/" or "" */
+    struct file **files;             /* as listing.files; NULL: not needed so far */
+    struct sc_saver *savers[SAVERS]; /* of what comes over the network; a file has always the same,
+                                        and each waits for the disk on its own */
+    int fd;                          /* of the lock; -1: not ours */
+    bool locked;                     /* we have had it, or given up waiting */
+    atomic_bool settled;             /* what is read from here on is no header */
     pthread_mutex_t lock;
     pthread_mutex_t keeping; /* of ranges, looked and made; taken inside the other, never around */
 };
@@ -92,11 +94,30 @@ static bool take_lock(struct hub_repo *r)
     return r->fd >= 0;
 }
 
+static struct sc_saver *saver_of(const struct file *f)
+{
+    const struct hub_repo *r = f->owner;
+    return r->savers[(size_t)(f->about - r->listing.files) % SAVERS];
+}
+
+static void start_savers(struct hub_repo *r)
+{
+    for (size_t i = 0; i < SAVERS && r->hub->env.cache; i++)
+        if (!r->savers[i])
+            r->savers[i] = sc_saver_new();
+}
+
+static void flush_savers(struct hub_repo *r)
+{
+    for (size_t i = 0; i < SAVERS; i++)
+        sc_saver_flush(r->savers[i]);
+}
+
 /* They shall find what we have fetched. */
 static void release_lock(struct hub_repo *r)
 {
     if (r->fd >= 0) {
-        sc_saver_flush(r->saver);
+        flush_savers(r);
         close(r->fd);
     }
     r->fd = -1;
@@ -179,11 +200,22 @@ static void save_now(void *ctx, uint64_t off, const void *src, size_t len)
     sc_ranges_save(ranges_of(ctx), off, src, len);
 }
 
+/* A small file that has come whole goes where other tools find it; what cannot go there (another
+ * hash, a cache that is only read) is a part like others. */
+static void install_now(void *ctx, uint64_t off, const void *src, size_t len)
+{
+    const struct file *f = ctx;
+    const struct hub_repo *r = f->owner;
+    if (!sc_hf_install_bytes(&r->hub->env, &r->listing, f->about->path, f->about->etag, src, len))
+        save_now(ctx, off, src, len);
+}
+
 static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
 {
     const struct file *f = ctx;
-    if (!f->owner->settled || f->owner->hub->options.keep_data)
-        sc_saver_put(f->owner->saver, save_now, ctx, off, src, len);
+    const bool whole = off == 0 && len == f->about->bytes && len <= SMALL_BYTES;
+    if (whole || !f->owner->settled || f->owner->hub->options.keep_data)
+        sc_saver_put(saver_of(f), whole ? install_now : save_now, ctx, off, src, len);
 }
 
 static bool range_gap(void *ctx, uint64_t from, uint64_t to, uint64_t *off, uint64_t *len)
@@ -271,8 +303,7 @@ static int open_remote(struct file *f, struct sc_error *e)
     if (r->hub->env.offline)
         return fail_offline(f, e);
     TRY(sc_hub_http(r->hub, &http, e));
-    if (!r->saver && r->hub->env.cache)
-        r->saver = sc_saver_new();
+    start_savers(r);
     sc_hub_file_url(&url, r->hub, &r->listing, f->about->path);
     put_name(&name, f);
     int rc = url.failed || name.failed ? sc_fail_memory(e) : 0;
@@ -387,7 +418,7 @@ static void promote(struct file *f)
         return;
     if (f->remote) {
         sc_remote_forget(f->remote); /* all of it goes to the ranges now */
-        sc_saver_flush(r->saver);
+        sc_saver_flush(saver_of(f));
     }
     if (!f->ranges || sc_ranges_have(f->ranges, 0, size) != size)
         return;
@@ -400,7 +431,7 @@ static void promote(struct file *f)
         sc_hf_install_bytes(&r->hub->env, &r->listing, f->about->path, f->about->etag, p, done)) {
         sc_remote_close(f->remote);
         f->remote = NULL;
-        sc_saver_flush(r->saver); /* closing may have given it more */
+        sc_saver_flush(saver_of(f)); /* closing may have given it more */
         sc_ranges_remove(f->ranges);
         sc_ranges_close(f->ranges);
         f->ranges = NULL;
@@ -414,7 +445,8 @@ static void hub_source_close(struct sc_source *base)
     struct hub_source *s = (struct hub_source *)base;
     struct hub_repo *r = s->file->owner;
     sc_source_close(s->inner);
-    if (--s->file->sources == 0)
+    s->file->was_read = true;
+    if (--s->file->sources == 0 && r->settled) /* else at the end: others wait for their headers */
         promote(s->file);
     sc_hub_wire_tell(&r->wire, r->repo);
 }
@@ -498,11 +530,14 @@ static int hub_open(struct sc_repo *repo, const char *path, struct sc_source **o
     *out = NULL;
     if (!about)
         return fail_absent(r, path, e);
+    struct file *f = file_of(r, about);
+    if (f && f->was_read && f->sources == 0)
+        sc_saver_flush(saver_of(f)); /* what was read of it before is on its way to a cache */
     const int fd = open_shared(r, about, &absent);
     if (fd >= 0) {
         struct sc_buf name = {0};
-        const struct file f = {.owner = r, .about = about};
-        put_name(&name, &f);
+        const struct file shown = {.owner = r, .about = about};
+        put_name(&name, &shown);
         int rc = 0;
         if (name.failed) {
             close(fd);
@@ -515,7 +550,6 @@ static int hub_open(struct sc_repo *repo, const char *path, struct sc_source **o
     }
     if (absent && r->listing.stale)
         return fail_absent(r, path, e);
-    struct file *f = file_of(r, about);
     int rc = f ? open_file(r, f, out, e) : sc_fail_memory(e);
     sc_hub_wire_tell(&r->wire, repo);
     return rc;
@@ -591,8 +625,10 @@ static void hub_close(struct sc_repo *repo)
             promote(r->files[i]);
             sc_remote_close(r->files[i]->remote);
         }
-    sc_saver_stop(r->saver);
-    r->saver = NULL;
+    for (size_t i = 0; i < SAVERS; i++) {
+        sc_saver_stop(r->savers[i]);
+        r->savers[i] = NULL;
+    }
     for (size_t i = 0; r->files && i < r->listing.n_files; i++)
         if (r->files[i]) {
             sc_ranges_close(r->files[i]->ranges);
