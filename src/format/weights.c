@@ -61,6 +61,7 @@ struct planner {
     size_t n, cap;
     enum set set;
     bool prefix_single; /* diffusers: a lone sub-folder still prefixes */
+    uint64_t guess;     /* bytes of every shard's header that are on their way already; 0: none */
 };
 
 void sc_plan_clear(struct sc_plan *plan)
@@ -175,7 +176,9 @@ static void guess_reads(const struct planner *p, struct sc_plan_file *f)
     f->head = 128 * kib;
     if (in_set(SET_GGUF, base))
         f->head = 256 * kib; /* without its vocabulary, which doubles the steps */
-    if (f->map != UINT32_MAX) {
+    if (p->guess) {
+        f->head = p->guess;
+    } else if (f->map != UINT32_MAX) {
         const struct sc_map_load *l = &p->plan->maps[f->map].loads[f->shard];
         f->head = 4 * kib + l->name_bytes + (uint64_t)l->tensors * 96;
     }
@@ -245,9 +248,42 @@ static bool is_there(struct planner *p, const char *path)
     return true;
 }
 
+static bool is_shard_of(const struct candidate *k, const struct candidate *index)
+{
+    const struct sc_str stem = sc_str(index->base.p, SC_MIN(k->stem.n, index->base.n));
+    return k->parts && sc_str_eq(k->folder, index->folder) && sc_str_eq(k->stem, stem) &&
+           index->base.n > stem.n && index->base.p[stem.n] == '.';
+}
+
+/* An index of another repository has to come before it tells anything. Meanwhile its shards can: it
+ * names each tensor once, with the name of a file, and a header once, with type, shape and place,
+ * which is about as long; so the size of the index tells that of the headers. */
+static void expect_shards(struct planner *p, const char *path)
+{
+    enum { MOST_BYTES = 48 << 20, ROUNDING = 8 << 10 };
+    const struct sc_repo_file *index = sc_repo_find(p->repo, path);
+    const struct candidate named = take_apart(path);
+    uint64_t shards = 0;
+    p->guess = 0;
+    if (!sc_repo_is_remote(p->repo) || p->set != SET_SAFETENSORS || !index ||
+        index->bytes > MOST_BYTES)
+        return;
+    sc_repo_expect(p->repo, path, index->bytes, 0);
+    for (size_t i = 0; i < p->n; i++)
+        shards += is_shard_of(&p->all[i], &named);
+    const uint64_t guess = shards ? index->bytes / shards * 3 / 2 + ROUNDING : 0;
+    if (!shards || guess > MOST_BYTES / shards)
+        return;
+    p->guess = guess;
+    for (size_t i = 0; i < p->n; i++)
+        if (is_shard_of(&p->all[i], &named))
+            sc_repo_expect(p->repo, p->all[i].path, guess, 0);
+}
+
 static int plan_index(struct planner *p, const char *path, const char *component,
                       struct sc_error *e)
 {
+    expect_shards(p, path);
     struct sc_plan *plan = p->plan;
     TRY(sc_grow(&plan->maps, &plan->maps_cap, plan->n_maps + 1, sizeof plan->maps[0], e));
     const uint32_t number = (uint32_t)plan->n_maps++;
@@ -266,6 +302,7 @@ static int plan_index(struct planner *p, const char *path, const char *component
         }
         TRY(plan_file(p, m->shards[i].p, component, number, (uint32_t)i, e));
     }
+    p->guess = 0;
     return 0;
 }
 
