@@ -126,7 +126,8 @@ TEST(headers_of_shards_are_announced)
     struct far far = {0};
     struct sc_error e = {0};
     size_t shards = 0;
-    REQUIRE(sc_model_open_repo(far_repo(SC_FIXTURES "/llama-sharded", &far), NULL, &m, &e) == 0);
+    const struct sc_open_options o = {.keep_repo = true}; /* its paths are looked at below */
+    REQUIRE(sc_model_open_repo(far_repo(SC_FIXTURES "/llama-sharded", &far), &o, &m, &e) == 0);
     for (size_t i = 0; i < far.n; i++)
         for (size_t f = 0; f < m->catalog->n_files; f++) {
             const struct sc_file *file = &m->catalog->files[f];
