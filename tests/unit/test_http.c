@@ -1061,6 +1061,8 @@ TEST(nobody_there)
     q = (struct sc_http_request){.url = server_url(&gone, "/x?secret")};
     CHECK_ERR(SCRUPLE_ENETWORK, sc_http_do(g.h, &q, &e));
     CHECK(has(e.text, "refuses it (tried 6 times)"));
+    sc_http_request_clear(g.h, &q);
+    free(gone.log);
     REQUIRE(server_start(&gone, honest, &size));
     server_stop(&gone); /* one that never did is more likely misspelt */
     q = (struct sc_http_request){.url = server_url(&gone, "/x?secret")};
