@@ -444,20 +444,6 @@ seed("facts", "card-odd", files(("README.md", "---\nlicense: &x mit\nlanguage: *
 seed("facts", "gguf", files(("model.gguf", small_gguf(), 0)))
 seed("facts", "broken", files(("config.json", "{", 0), ("tokenizer.json", "[", 0), ("README.md", "---\n\t- x: [\n---", 0)))
 
-# ------------------------------------------------------------------------------ HTTP headers
-for name, lines in (
-        ("file", ("HTTP/1.1 206 Partial Content", "Content-Range: bytes 0-99/1234", "Content-Length: 100",
-                  'ETag: W/"abc"', "Content-Encoding: identity", "Content-Type: text/plain")),
-        ("hub", ("HTTP/1.1 103 Early Hints", "HTTP/2 302 ", 'X-Linked-Etag: "sha"', "X-Linked-Size: 1234",
-                 "X-Repo-Commit: c", "X-Xet-Hash: h", "Location: ../x?Expires=1700000000&Signature=s#f")),
-        ("pages", ("HTTP/2 200", 'Link: </a>; rel="prev", <https://hub.example/b?cursor=c>; title="x,>\\""; rel="last next"',
-                   'RateLimit: "api";r=0;t=123', "X-HF-Warning: topic; text")),
-        ("slow", ("HTTP/1.1 429 Slow", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "X-Request-Id: r")),
-        ("dates", ("HTTP/1.1 503 No", "Retry-After: Sunday, 06-Nov-94 08:49:37 GMT", "X: Sun Nov  6 08:49:37 1994")),
-        ("error", ("HTTP/1.1 416 No", "Content-Range: bytes */9", "X-Error-Code: EntryNotFound", "X-Error-Message: no")),
-        ("away", ("HTTP/1.1 301 M", "Location: http://user:pw@[::1]:8080/a b/%41?X-Amz-Date=20240229T000000Z&X-Amz-Expires=60")),
-        ("signed", ("HTTP/1.1 307 T", "Location: //STORE.example:443/x?se=2024-02-29T00%3A00%3A00Z"))):
-    seed("http", name, "\r\n".join(lines) + "\r\n\r\n")
 # --------------------------------------------------------------------------------------- hub
 sha, sha2 = "0123456789abcdef" * 2 + "01234567", "0123456789abcdef" * 4
 siblings = [{"rfilename": "config.json", "size": 600, "blobId": sha},
