@@ -161,6 +161,8 @@ bool sc_str_ends(struct sc_str a, const char *suffix);
 /* ASCII case-insensitive. */
 bool sc_str_eq_nocase(struct sc_str a, struct sc_str b);
 bool sc_str_has_nocase(struct sc_str a, struct sc_str needle);
+/* A copy in its own memory, NUL-terminated; NULL: no memory. */
+char *sc_str_copy(struct sc_str s);
 /* Decimal digits only, no sign, no space, fits in 64 bits. */
 bool sc_str_u64(struct sc_str s, uint64_t *out);
 /* Byte order, as memcmp with the shorter first. */

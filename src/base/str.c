@@ -22,6 +22,17 @@ struct sc_str sc_strz(const char *s)
     return s ? sc_str(s, strlen(s)) : SC_STR("");
 }
 
+char *sc_str_copy(struct sc_str s)
+{
+    char *copy = sc_alloc(s.n + 1);
+    if (!copy)
+        return NULL;
+    if (s.n > 0)
+        memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
+    return copy;
+}
+
 bool sc_str_eq(struct sc_str a, struct sc_str b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

@@ -285,7 +285,7 @@ int sc_hub_read_repo(const char *p, size_t n, bool with_files, struct sc_hub_lis
         memcpy(out->commit, a.sha.p, 40);
         out->commit[40] = '\0';
         if (sc_hub_is_id(a.id)) {
-            out->id = sc_hub_copy(a.id);
+            out->id = sc_str_copy(a.id);
             if (!out->id)
                 rc = sc_fail_memory(e);
         }
@@ -416,7 +416,7 @@ static char *next_page(const struct sc_hub *h, const char *next)
     if (!next)
         return NULL;
     if (sc_http_same_origin(next, h->env.endpoint))
-        return sc_hub_copy(sc_strz(next));
+        return sc_str_copy(sc_strz(next));
     if (!sc_str_starts(sc_strz(next), home))
         return NULL;
     sc_buf_printf(&b, "%s/%s", h->env.endpoint, next + sizeof home - 1);
@@ -510,8 +510,8 @@ static int name_listing(struct sc_hub_listing *l, const struct sc_name *name, st
 {
     l->type = name->type;
     if (!l->id)
-        l->id = sc_hub_copy(sc_strz(name->id));
-    l->revision = sc_hub_copy(sc_strz(name->revision ? name->revision : "main"));
+        l->id = sc_str_copy(sc_strz(name->id));
+    l->revision = sc_str_copy(sc_strz(name->revision ? name->revision : "main"));
     return l->id && l->revision ? 0 : sc_fail_memory(e);
 }
 

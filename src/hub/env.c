@@ -130,7 +130,7 @@ static size_t expand_variable(struct sc_buf *b, const char *s)
 
 static char *finish(struct sc_buf *b)
 {
-    char *copy = b->failed ? NULL : sc_hub_copy(sc_str(b->p, b->n));
+    char *copy = b->failed ? NULL : sc_str_copy(sc_str(b->p, b->n));
     sc_buf_clear(b);
     return copy;
 }
@@ -208,7 +208,7 @@ static int read_tiers(struct sc_hub_env *env, struct sc_error *e)
     const char *list = variable("SCRUPLE_CACHE_PATH");
     while (list && *list) {
         const size_t n = strcspn(list, ":");
-        char *piece = sc_hub_copy(sc_str(list, n));
+        char *piece = sc_str_copy(sc_str(list, n));
         char *path = piece && n > 0 ? sc_hub_expand(piece) : NULL;
         free(piece);
         if (n > 0 && !path)
@@ -278,7 +278,7 @@ static int read_endpoint(struct sc_hub_env *env, struct sc_error *e)
                        "https, a host, no user name, no query)");
     }
     env->endpoint_is_default = sc_str_is(s, DEFAULT_ENDPOINT);
-    return keep(&env->endpoint, sc_hub_copy(s), e);
+    return keep(&env->endpoint, sc_str_copy(s), e);
 }
 
 /* --------------------------------------------------------------------------------------- token ---
@@ -302,14 +302,14 @@ static int clean_token(const char *text, size_t n, const char *from, char **out,
                            "the token from %s holds characters that no token has (copied "
                            "incompletely? a file with several lines?)",
                            sc_quote(&q, sc_strz(from)));
-    return s.n > 0 ? keep(out, sc_hub_copy(s), e) : 0;
+    return s.n > 0 ? keep(out, sc_str_copy(s), e) : 0;
 }
 
 static int take_token(struct sc_hub_env *env, const char *text, size_t n, const char *from,
                       struct sc_error *e)
 {
     TRY(clean_token(text, n, from, &env->token, e));
-    return env->token ? keep(&env->token_source, sc_hub_copy(sc_strz(from)), e) : 0;
+    return env->token ? keep(&env->token_source, sc_str_copy(sc_strz(from)), e) : 0;
 }
 
 static int read_token_file(struct sc_hub_env *env, struct sc_error *e)
@@ -335,7 +335,7 @@ static int read_token_file(struct sc_hub_env *env, struct sc_error *e)
 
 static int hint(struct sc_hub_env *env, const char *sentence, struct sc_error *e)
 {
-    return keep(&env->token_hint, sc_hub_copy(sc_strz(sentence)), e);
+    return keep(&env->token_hint, sc_str_copy(sc_strz(sentence)), e);
 }
 
 /* --token, HF_TOKEN, its old name, the file. */

@@ -403,6 +403,16 @@ static int into_cache(struct sc_fetch_job *j, const char *from, const struct sc_
     return *yes ? 0 : cache_error(j, f, errno, e);
 }
 
+/* Where the file goes below local_dir, its folder made. */
+static int local_place(struct sc_fetch_job *j, const struct sc_hub_file *f, struct sc_buf *to,
+                       struct sc_error *e)
+{
+    local_path(to, j->o->local_dir, f->path);
+    if (to->failed)
+        return sc_fail_memory(e);
+    return make_parents(to->p) ? 0 : local_error(j, to->p, errno, f->bytes, e);
+}
+
 int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool *yes,
                        struct sc_error *e)
 {
@@ -411,12 +421,8 @@ int sc_fetch_from_blob(struct sc_fetch_job *j, const struct sc_hub_file *f, bool
 
     if (code == 0 && !*yes && find_blob(j->env, j->listing, f, &blob)) {
         if (j->o->local_dir) {
-            local_path(&to, j->o->local_dir, f->path);
-            if (to.failed)
-                code = sc_fail_memory(e);
-            else if (!make_parents(to.p))
-                code = local_error(j, to.p, errno, f->bytes, e);
-            else
+            code = local_place(j, f, &to, e);
+            if (code == 0)
                 code = copy_into(j, blob.p, to.p, f, yes, e);
         } else {
             code = into_cache(j, blob.p, f, yes, e);
@@ -441,12 +447,8 @@ int sc_fetch_place_file(struct sc_fetch_job *j, const struct sc_hub_file *f, con
             return 0;
         return cache_error(j, f, errno, e);
     }
-    local_path(&to, j->o->local_dir, f->path);
-    if (to.failed)
-        code = sc_fail_memory(e);
-    else if (!make_parents(to.p))
-        code = local_error(j, to.p, errno, f->bytes, e);
-    else
+    code = local_place(j, f, &to, e);
+    if (code == 0)
         code = move_into(j, data, to.p, f, e);
     if (code == 0)
         sc_fetch_record(j, f);

@@ -60,7 +60,6 @@ struct sc_hub_options {
     const char *revision; /* --revision; wins over the name's */
     const char *token;    /* --token; wins over environment and file */
     bool offline;         /* --offline */
-    bool keep_data;       /* also keep tensor data that is read, not only headers (fetch) */
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence); /* may come from another thread */
     void *note_ctx;

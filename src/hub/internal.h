@@ -5,8 +5,6 @@
 
 #include "hub/hub.h"
 
-/* A copy in its own memory; NULL: no memory. */
-char *sc_hub_copy(struct sc_str s);
 /* Lower-case hex digits, `n` of them, and nothing else. */
 bool sc_hub_is_hex(const char *s, size_t n);
 /* Can this be an id ("org/name", "gpt2"), a revision as git allows it? */

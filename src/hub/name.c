@@ -45,17 +45,6 @@ static const char *const file_ends[] = {
 
 /* ---------------------------------------------------------------------------------- pieces --- */
 
-char *sc_hub_copy(struct sc_str s)
-{
-    char *copy = sc_alloc(s.n + 1);
-    if (!copy)
-        return NULL;
-    if (s.n > 0)
-        memcpy(copy, s.p, s.n);
-    copy[s.n] = '\0';
-    return copy;
-}
-
 bool sc_hub_is_hex(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -235,7 +224,7 @@ static int split(struct parse *p, const char *s, struct sc_error *e)
 static int set(char **out, struct sc_str s, struct sc_error *e)
 {
     free(*out);
-    *out = sc_hub_copy(s);
+    *out = sc_str_copy(s);
     return *out ? 0 : sc_fail_memory(e);
 }
 
@@ -504,7 +493,7 @@ static int take_web_id(struct parse *p, struct sc_error *e)
 
 static int parse_web(struct parse *p, const char *path, struct sc_error *e)
 {
-    char *copy = sc_hub_copy(sc_str(path, strcspn(path, "?#")));
+    char *copy = sc_str_copy(sc_str(path, strcspn(path, "?#")));
     if (!copy)
         return sc_fail_memory(e);
     p->escaped = true;

@@ -46,7 +46,7 @@ static int set_revision(struct sc_name *name, const char *revision, struct sc_er
                      sc_quote(&q, sc_strz(revision)));
     } else {
         free(name->revision);
-        name->revision = sc_hub_copy(sc_str(b.p, b.n));
+        name->revision = sc_str_copy(sc_str(b.p, b.n));
         rc = name->revision ? 0 : sc_fail_memory(e);
     }
     sc_buf_clear(&b);

@@ -214,7 +214,7 @@ static void save_range(void *ctx, uint64_t off, const void *src, size_t len)
 {
     const struct file *f = ctx;
     const bool whole = off == 0 && len == f->about->bytes && len <= SMALL_BYTES;
-    if (whole || !f->owner->settled || f->owner->hub->options.keep_data)
+    if (whole || !f->owner->settled)
         sc_saver_put(saver_of(f), whole ? install_now : save_now, ctx, off, src, len);
 }
 
@@ -340,6 +340,18 @@ static void look_again(struct file *f)
     pthread_mutex_unlock(&f->owner->keeping);
 }
 
+/* Waits for processes that fetch the same; whether what is kept must be looked at again. */
+static bool let_others_go_first(struct file *f)
+{
+    struct hub_repo *r = f->owner;
+    pthread_mutex_lock(&r->lock);
+    const bool again = take_lock(r);
+    if (again)
+        look_again(f);
+    pthread_mutex_unlock(&r->lock);
+    return again;
+}
+
 /* --------------------------------------------------------------------------------- the source ---
  */
 
@@ -383,15 +395,9 @@ static int need_inner(struct hub_source *s, struct sc_error *e)
 static int hub_read(struct sc_source *base, uint64_t off, void *dst, size_t len, struct sc_error *e)
 {
     struct hub_source *s = (struct hub_source *)base;
-    struct hub_repo *r = s->file->owner;
     if (read_kept(s, off, dst, len))
         return 0;
-    pthread_mutex_lock(&r->lock);
-    const bool again = take_lock(r);
-    if (again)
-        look_again(s->file);
-    pthread_mutex_unlock(&r->lock);
-    if (again && read_kept(s, off, dst, len))
+    if (let_others_go_first(s->file) && read_kept(s, off, dst, len))
         return 0;
     TRY(need_inner(s, e));
     return sc_source_read(s->inner, off, dst, len, e);
@@ -591,12 +597,7 @@ static void hub_expect(struct sc_repo *repo, const char *path, uint64_t head, ui
     const size_t n = ends(about->bytes, head, tail, spans);
     if (!f || n == 0 || spans_kept(f, spans, n))
         return;
-    pthread_mutex_lock(&r->lock);
-    const bool again = take_lock(r);
-    if (again)
-        look_again(f);
-    pthread_mutex_unlock(&r->lock);
-    if (again && (is_shared(r, about) || spans_kept(f, spans, n)))
+    if (let_others_go_first(f) && (is_shared(r, about) || spans_kept(f, spans, n)))
         return;
     pthread_mutex_lock(&r->lock);
     const int rc = open_remote(f, NULL); /* a failure shows when the file is read */
@@ -686,8 +687,8 @@ static int select_file(struct hub_repo *r, const char *path, struct sc_error *e)
     const char *slash = strrchr(path, '/');
     const size_t n = slash ? (size_t)(slash + 1 - path) : 0;
     free(r->prefix);
-    r->prefix = sc_hub_copy(sc_str(path, n));
-    r->repo->selected = sc_hub_copy(sc_strz(path + n));
+    r->prefix = sc_str_copy(sc_str(path, n));
+    r->repo->selected = sc_str_copy(sc_strz(path + n));
     return r->prefix && r->repo->selected ? 0 : sc_fail_memory(e);
 }
 
@@ -720,7 +721,7 @@ static int select_path(struct hub_repo *r, const char *path, struct sc_error *e)
     int rc = 0;
     if (found) {
         free(r->prefix);
-        r->prefix = sc_hub_copy(sc_str(folder.p, folder.n));
+        r->prefix = sc_str_copy(sc_str(folder.p, folder.n));
         rc = r->prefix ? 0 : sc_fail_memory(e);
     } else {
         rc = folder.failed ? sc_fail_memory(e) : fail_no_path(r, path, e);
@@ -838,9 +839,9 @@ static int set_facts(struct hub_repo *r, struct sc_error *e)
         label.n--;
     repo->origin = "hub";
     repo->counts_itself = true;
-    repo->label = label.failed ? NULL : sc_hub_copy(sc_str(label.p, label.n));
-    repo->revision = sc_hub_copy(sc_strz(r->listing.revision));
-    repo->commit = sc_hub_copy(sc_strz(r->listing.commit));
+    repo->label = label.failed ? NULL : sc_str_copy(sc_str(label.p, label.n));
+    repo->revision = sc_str_copy(sc_strz(r->listing.revision));
+    repo->commit = sc_str_copy(sc_strz(r->listing.commit));
     sc_buf_clear(&label);
     return repo->label && repo->revision && repo->commit ? 0 : sc_fail_memory(e);
 }
@@ -868,7 +869,7 @@ static int open_steps(struct hub_repo *r, struct sc_error *e)
 static struct hub_repo *new_repo(struct sc_hub *h, struct sc_name *name)
 {
     struct hub_repo *r = sc_calloc(1, sizeof *r);
-    char *prefix = sc_hub_copy(SC_STR(""));
+    char *prefix = sc_str_copy(SC_STR(""));
     bool ok = r && prefix && pthread_mutex_init(&r->lock, NULL) == 0;
     if (ok && pthread_mutex_init(&r->keeping, NULL) != 0) {
         pthread_mutex_destroy(&r->lock);

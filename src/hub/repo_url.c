@@ -50,7 +50,7 @@ static char *file_name(const char *url)
         if ((unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f || b.p[i] == '/' || b.p[i] == '\\')
             b.p[i] = '_';
     sound = sound && sc_path_is_inside(b.p);
-    char *name = sc_hub_copy(sound ? sc_str(b.p, b.n) : SC_STR("download"));
+    char *name = sc_str_copy(sound ? sc_str(b.p, b.n) : SC_STR("download"));
     sc_buf_clear(&b);
     return name;
 }
@@ -63,11 +63,11 @@ static char *base_of(const char *url)
     while (n > least && url[n - 1] != '/')
         n--;
     if (n > least)
-        return sc_hub_copy(sc_str(url, n));
+        return sc_str_copy(sc_str(url, n));
     struct sc_buf b = {0}; /* "https://host" */
     sc_buf_put(&b, url, path_length(url));
     sc_buf_putc(&b, '/');
-    char *base = b.failed ? NULL : sc_hub_copy(sc_str(b.p, b.n));
+    char *base = b.failed ? NULL : sc_str_copy(sc_str(b.p, b.n));
     sc_buf_clear(&b);
     return base;
 }
@@ -106,7 +106,7 @@ static int add(struct url_repo *r, const char *path, const char *url, bool neigh
     struct sc_quoted q;
     TRY(sc_hub_http(r->hub, &http, e));
     struct neighbour *n = sc_calloc(1, sizeof *n);
-    char *copy = n ? sc_hub_copy(sc_strz(path)) : NULL;
+    char *copy = n ? sc_str_copy(sc_strz(path)) : NULL;
     if (!copy) {
         free(n);
         return sc_fail_memory(e);
@@ -208,7 +208,7 @@ static int open_steps(struct sc_repo *repo, const char *url, struct sc_error *e)
     r->base = base_of(url);
     r->signed_url = url[path_length(url)] == '?';
     repo->selected = file_name(url);
-    repo->label = sc_hub_copy(sc_strz(sc_http_safe_url(&q, url)));
+    repo->label = sc_str_copy(sc_strz(sc_http_safe_url(&q, url)));
     if (!r->base || !repo->selected || !repo->label)
         return sc_fail_memory(e);
     r->is_index = sc_str_ends(sc_strz(repo->selected), ".index.json");

@@ -25,7 +25,7 @@ static int copy_option(struct sc_http *h, const char **to, const char *from, str
     *to = NULL;
     if (!from)
         return 0;
-    char *copy = sc_http_copy(sc_strz(from));
+    char *copy = sc_str_copy(sc_strz(from));
     if (!copy)
         return sc_fail_memory(e);
     *to = h->owned[h->n_owned++] = copy;

@@ -312,7 +312,7 @@ static void keep(char *out, size_t size, struct sc_str value)
 static int keep_copy(char **out, struct sc_str value)
 {
     free(*out);
-    *out = sc_http_copy(value);
+    *out = sc_str_copy(value);
     return *out ? 0 : SCRUPLE_EMEMORY;
 }
 
@@ -412,15 +412,4 @@ void sc_http_answer_clear(struct sc_http_answer *a)
     free(a->location);
     free(a->next);
     *a = (struct sc_http_answer){.linked_size = UINT64_MAX, .total = UINT64_MAX};
-}
-
-char *sc_http_copy(struct sc_str s)
-{
-    char *p = sc_alloc(s.n + 1);
-    if (!p)
-        return NULL;
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    p[s.n] = '\0';
-    return p;
 }

@@ -163,7 +163,6 @@ int sc_http_exchange_start(struct sc_http_job *j, struct sc_error *e);
 /* Takes the handle from the multi handle and keeps it for the next. */
 void sc_http_exchange_end(struct sc_http_job *j);
 void sc_http_answer_clear(struct sc_http_answer *a);
-char *sc_http_copy(struct sc_str s); /* NULL: no memory */
 
 /* -------------------------------------------------------------------------------- answer --- */
 /* Which bytes are asked for next. */

@@ -85,7 +85,7 @@ static int fill(const struct sc_curl *c, CURLU *u, const char *text, struct sc_h
     c->url_set(u, CURLUPART_FRAGMENT, NULL, 0);
     if (c->url_get(u, CURLUPART_URL, &url, 0) != CURLUE_OK || !url)
         return sc_fail_memory(e);
-    out->url = sc_http_copy(sc_strz(url));
+    out->url = sc_str_copy(sc_strz(url));
     c->free(url);
     if (!out->url)
         return sc_fail_memory(e);

@@ -464,8 +464,8 @@ static int make(struct sc_http *h, const struct sc_remote_options *o, struct sc_
     pthread_cond_init(&r->changed, NULL);
     r->held_end = &r->held;
     r->http = h;
-    r->url = strdup(o->url);
-    r->name = strdup(o->name);
+    r->url = sc_str_copy(sc_strz(o->url));
+    r->name = sc_str_copy(sc_strz(o->name));
     r->with_token = o->with_token;
     r->size = o->size;
     r->facts.size = UINT64_MAX;

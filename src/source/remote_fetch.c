@@ -129,7 +129,7 @@ static void learn_route(struct sc_remote *r, const struct sc_http_reply *reply)
     uint64_t soon = (uint64_t)time(NULL) + EXPIRES_EARLY;
     char *copy = NULL;
     if (elsewhere && reply->expires > soon)
-        copy = strdup(reply->url);
+        copy = sc_str_copy(sc_strz(reply->url));
     free(r->direct_url);
     r->direct_url = copy;
     r->direct_expires = reply->expires;
@@ -148,31 +148,36 @@ static void learn(struct sc_remote *r, const struct fetch *f)
         learn_route(r, reply);
 }
 
-static void release_held(struct sc_remote *r)
+/* All that are held; what is held from now on is another list. */
+static struct extent *take_held(struct sc_remote *r)
 {
-    struct extent *x = r->held;
+    struct extent *list = r->held;
     r->held = NULL;
     r->held_end = &r->held;
-    while (x) {
-        struct extent *next = x->next_held;
-        x->next_held = NULL;
-        sc_remote_start(r, x);
-        x = next;
-    }
+    return list;
+}
+
+static struct extent *next_held(struct extent **list)
+{
+    struct extent *x = *list;
+    *list = x->next_held;
+    x->next_held = NULL;
+    return x;
+}
+
+static void release_held(struct sc_remote *r)
+{
+    struct extent *list = take_held(r);
+    while (list)
+        sc_remote_start(r, next_held(&list));
 }
 
 /* What stopped the leader would stop them, too. */
 static void fail_held(struct sc_remote *r, struct fetch *why)
 {
-    struct extent *x = r->held;
-    r->held = NULL;
-    r->held_end = &r->held;
-    while (x) {
-        struct extent *next = x->next_held;
-        x->next_held = NULL;
-        fail_extent(r, x, why);
-        x = next;
-    }
+    struct extent *list = take_held(r);
+    while (list)
+        fail_extent(r, next_held(&list), why);
 }
 
 /* Did the signature end? Even a new one may be refused once, where clocks differ. */
@@ -278,7 +283,7 @@ static struct fetch *new_fetch(struct sc_remote *r, struct extent *x, bool direc
     f->r = r;
     f->x = x;
     f->direct = direct;
-    if (direct && !(f->url = strdup(r->direct_url))) {
+    if (direct && !(f->url = sc_str_copy(sc_strz(r->direct_url)))) {
         free(f);
         return NULL;
     }

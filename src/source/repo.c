@@ -84,13 +84,6 @@ static void single_close(struct sc_repo *r)
 static const struct sc_repo_ops single_ops = {
     .scheme = "single", .open = single_open, .close = single_close};
 
-static char *copy_string(const char *s)
-{
-    size_t n = strlen(s) + 1;
-    char *copy = sc_alloc(n);
-    return copy ? memcpy(copy, s, n) : NULL;
-}
-
 /* Takes over the source, on failure too. */
 static int open_single(struct sc_source *s, struct sc_repo **out, struct sc_error *e)
 {
@@ -101,8 +94,8 @@ static int open_single(struct sc_source *s, struct sc_repo **out, struct sc_erro
     }
     r->ops = &single_ops;
     r->private_data = s;
-    r->label = copy_string(s->name);
-    r->selected = copy_string(s->name);
+    r->label = sc_str_copy(sc_strz(s->name));
+    r->selected = sc_str_copy(sc_strz(s->name));
     int rc = r->label && r->selected ? 0 : sc_fail_memory(e);
     if (rc == 0)
         rc = sc_repo_add_file(r, s->name, s->size, e);
