@@ -22,9 +22,10 @@ static void check_name(const char *text)
     if (n.id)
         FUZZ_CHECK(sc_hub_is_id(sc_strz(n.id)) && !strstr(n.id, "..") && !strstr(n.id, "--"));
     if (n.revision)
-        FUZZ_CHECK(sc_hub_is_revision(sc_strz(n.revision)) && sc_path_is_inside(n.revision));
+        FUZZ_CHECK(sc_hub_is_revision(sc_strz(n.revision)) &&
+                   sc_path_is_inside(sc_strz(n.revision)));
     if (n.kind == SC_NAME_HUB && n.path)
-        FUZZ_CHECK(sc_path_is_inside(n.path));
+        FUZZ_CHECK(sc_path_is_inside(sc_strz(n.path)));
     sc_name_clear(&n);
 }
 
@@ -33,7 +34,7 @@ static void check_listing(struct sc_hub_listing *l)
     sc_hub_listing_sort(l);
     for (size_t i = 0; i < l->n_files; i++) {
         const struct sc_hub_file *f = &l->files[i];
-        FUZZ_CHECK(sc_path_is_inside(f->path) && sc_hub_listing_find(l, f->path) == f);
+        FUZZ_CHECK(sc_path_is_inside(sc_strz(f->path)) && sc_hub_listing_find(l, f->path) == f);
         FUZZ_CHECK(f->etag[0] == '\0' || sc_hub_is_hex(f->etag, strlen(f->etag) == 40 ? 40 : 64));
         FUZZ_CHECK(f->bytes < (uint64_t)1 << 60 || f->bytes == UINT64_MAX);
         for (const char *p = f->path; *p; p++)

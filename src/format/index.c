@@ -33,22 +33,6 @@ struct sc_str sc_entry_raw_name(const struct sc_catalog *c, const struct sc_entr
     return sc_str(en->name + skip, en->name_len - skip);
 }
 
-/* A relative path that stays below its folder: no empty, "." or ".." part, no '\\', no NUL. */
-static bool path_is_safe(struct sc_str s)
-{
-    if (s.n == 0 || s.n > 4096 || memchr(s.p, '\0', s.n) || memchr(s.p, '\\', s.n))
-        return false;
-    for (size_t i = 0; i <= s.n;) {
-        const char *slash = i < s.n ? memchr(s.p + i, '/', s.n - i) : NULL;
-        const size_t end = slash ? (size_t)(slash - s.p) : s.n;
-        const struct sc_str part = sc_str(s.p + i, end - i);
-        if (part.n == 0 || sc_str_is(part, ".") || sc_str_is(part, ".."))
-            return false;
-        i = end + 1;
-    }
-    return true;
-}
-
 struct reader {
     struct sc_catalog *c;
     struct sc_weight_map *map;
@@ -99,7 +83,7 @@ static int add_item(struct reader *r, struct sc_str name, struct sc_str file, ui
     struct sc_quoted q, t;
     uint32_t shard = r->last;
     const bool same = m->n_shards > 0 && is_shard(r, shard, file);
-    if (!same && !path_is_safe(file))
+    if (!same && (file.n > 4096 || !sc_path_is_inside(file)))
         return sc_problem(r->c, SC_ERROR, "index.path", UINT32_MAX, name, at, e,
                           "%s: tensor \"%s\" is said to be in \"%s\", which is not a file below "
                           "the model's folder",

@@ -99,7 +99,7 @@ static int add_file(struct sc_hub_listing *l, struct sc_str path, uint64_t bytes
         return sc_fail_memory(e);
     if (!sc_hub_is_hex(f.etag, strlen(f.etag)))
         f.etag = "";
-    if (!sc_path_is_inside(f.path) || is_in_git_folder(path))
+    if (!sc_path_is_inside(sc_strz(f.path)) || is_in_git_folder(path))
         return 0;
     l->files[l->n_files++] = f;
     return 1;

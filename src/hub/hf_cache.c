@@ -34,7 +34,7 @@
 /* ------------------------------------------------------------------------- what is sound --- */
 static bool path_is_sound(const char *path)
 {
-    return path && strlen(path) <= MAX_PATH && sc_path_is_inside(path);
+    return path && strlen(path) <= MAX_PATH && sc_path_is_inside(sc_strz(path));
 }
 
 static bool etag_is_sound(const char *etag)

@@ -111,8 +111,8 @@ static bool take_file(struct sc_hub_listing *l, const json_t *v)
     size_t n = json_string_length(path), m = json_string_length(etag);
     struct sc_hub_file f = {json_string_value(path), (uint64_t)json_integer_value(bytes),
                             json_string_value(etag)};
-    if (n > MAX_TEXT || strlen(f.path) != n || strlen(f.etag) != m || !sc_path_is_inside(f.path) ||
-        !etag_may_be(f.etag))
+    if (n > MAX_TEXT || strlen(f.path) != n || strlen(f.etag) != m ||
+        !sc_path_is_inside(sc_strz(f.path)) || !etag_may_be(f.etag))
         return false;
     f.path = sc_arena_copy(&l->arena, f.path, n);
     f.etag = sc_arena_copy(&l->arena, f.etag, m);

@@ -263,7 +263,7 @@ static int set_path(struct parse *p, struct sc_error *e)
     }
     if (rc == 0 && (b.failed || !b.p))
         rc = sc_fail_memory(e);
-    if (rc == 0 && !sc_path_is_inside(b.p))
+    if (rc == 0 && !sc_path_is_inside(sc_strz(b.p)))
         rc = refuse(p, "the path leaves the repository", e);
     if (rc == 0)
         rc = set(&p->out->path, sc_str(b.p, b.n), e);

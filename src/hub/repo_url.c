@@ -49,7 +49,7 @@ static char *file_name(const char *url)
     for (size_t i = 0; sound && i < b.n; i++)
         if ((unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f || b.p[i] == '/' || b.p[i] == '\\')
             b.p[i] = '_';
-    sound = sound && sc_path_is_inside(b.p);
+    sound = sound && sc_path_is_inside(sc_strz(b.p));
     char *name = sc_str_copy(sound ? sc_str(b.p, b.n) : SC_STR("download"));
     sc_buf_clear(&b);
     return name;
@@ -133,7 +133,7 @@ static int add(struct url_repo *r, const char *path, const char *url, bool neigh
 static bool may_have(const struct url_repo *r, const char *path)
 {
     static const char *const ends[] = {".safetensors", ".bin", ".pt", ".pth"};
-    if (r->signed_url || !sc_path_is_inside(path))
+    if (r->signed_url || !sc_path_is_inside(sc_strz(path)))
         return false;
     if (strcmp(path, "config.json") == 0)
         return true;

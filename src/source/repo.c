@@ -138,18 +138,19 @@ int sc_repo_open_local(const char *path, struct sc_repo **out, struct sc_error *
 
 /* Relative, and no part is empty, "." or "..". A backslash separates parts elsewhere, and a model
  * that is sound here should be so there. */
-bool sc_path_is_inside(const char *path)
+bool sc_path_is_inside(struct sc_str path)
 {
-    if (strchr(path, '\\'))
+    if (path.n == 0 || memchr(path.p, '\0', path.n) || memchr(path.p, '\\', path.n))
         return false;
-    for (;;) {
-        size_t n = strcspn(path, "/");
-        if (n == 0 || (n == 1 && path[0] == '.') || (n == 2 && path[0] == '.' && path[1] == '.'))
+    for (size_t i = 0; i <= path.n;) {
+        const char *slash = memchr(path.p + i, '/', path.n - i);
+        const size_t end = slash ? (size_t)(slash - path.p) : path.n;
+        const struct sc_str part = sc_str(path.p + i, end - i);
+        if (part.n == 0 || sc_str_is(part, ".") || sc_str_is(part, ".."))
             return false;
-        if (path[n] == '\0')
-            return true;
-        path += n + 1;
+        i = end + 1;
     }
+    return true;
 }
 
 int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **out,
@@ -159,7 +160,7 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
     struct sc_source *s = NULL;
     *out = NULL;
     /* What is listed was found inside, whatever its name looks like. */
-    if (!sc_repo_find(r, path) && !sc_path_is_inside(path)) {
+    if (!sc_repo_find(r, path) && !sc_path_is_inside(sc_strz(path))) {
         sc_fail(e, SCRUPLE_EFORMAT, "%s: points outside the model folder",
                 path[0] ? sc_quote_path(&q, path) : "\"\"");
         return SCRUPLE_EFORMAT;

@@ -188,8 +188,8 @@ int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **
 void sc_repo_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail);
 /* A hint: all headers are read. A remote repository lets other processes go ahead. */
 void sc_repo_settle(struct sc_repo *r);
-/* Relative, `/` only, and no part empty, "." or "..": may be joined to a root. */
-bool sc_path_is_inside(const char *path);
+/* Relative, `/` only, no NUL, and no part empty, "." or "..": may be joined to a root. */
+bool sc_path_is_inside(struct sc_str path);
 void sc_repo_close(struct sc_repo *r);
 
 #endif
