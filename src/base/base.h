@@ -69,6 +69,9 @@ int sc_fail(struct sc_error *e, int code, const char *fmt, ...) SC_PRINTF(3, 4);
 int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, ...) SC_PRINTF(4, 5);
 int sc_fail_v(struct sc_error *e, int code, const char *fmt, va_list ap) SC_PRINTF(3, 0);
 void sc_say_memory(struct sc_error *e);
+/* A sentence for whoever asked for notes; `note` NULL: for nobody. */
+void sc_note_v(void (*note)(void *ctx, const char *sentence), void *ctx, const char *fmt,
+               va_list ap) SC_PRINTF(3, 0);
 static inline int sc_fail_memory(struct sc_error *e)
 {
     sc_say_memory(e);

@@ -52,6 +52,16 @@ int sc_fail_at(struct sc_error *e, int code, uint64_t offset, const char *fmt, .
     return code;
 }
 
+void sc_note_v(void (*note)(void *ctx, const char *sentence), void *ctx, const char *fmt,
+               va_list ap)
+{
+    struct sc_error said;
+    if (!note)
+        return;
+    sc_fail_v(&said, 0, fmt, ap);
+    note(ctx, said.text);
+}
+
 void sc_say_memory(struct sc_error *e)
 {
     sc_fail(e, SCRUPLE_EMEMORY, "out of memory");

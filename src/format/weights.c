@@ -76,14 +76,12 @@ void sc_plan_clear(struct sc_plan *plan)
 static void note(struct sc_catalog *c, const char *fmt, ...) SC_PRINTF(2, 3);
 static void note(struct sc_catalog *c, const char *fmt, ...)
 {
-    struct sc_error said;
     va_list ap;
-    if (!c->options || !c->options->note)
+    if (!c->options)
         return;
     va_start(ap, fmt);
-    sc_fail_v(&said, 0, fmt, ap);
+    sc_note_v(c->options->note, c->options->note_ctx, fmt, ap);
     va_end(ap);
-    c->options->note(c->options->note_ctx, said.text);
 }
 
 /* ------------------------------------------------------------------------------ taking apart ---

@@ -6,7 +6,6 @@
  * what could send a secret astray is an error. */
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,14 +55,10 @@ const struct sc_hub_variable sc_hub_variables[] = {
 static void note(const struct sc_hub_options *o, const char *fmt, ...) SC_PRINTF(2, 3);
 static void note(const struct sc_hub_options *o, const char *fmt, ...)
 {
-    char text[600];
     va_list ap;
-    if (!o->note)
-        return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    sc_note_v(o->note, o->note_ctx, fmt, ap);
     va_end(ap);
-    o->note(o->note_ctx, text);
 }
 
 /* NULL: not set, or empty. */

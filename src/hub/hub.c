@@ -3,7 +3,6 @@
  *
  * Does not own: questions (api.c), files (repo.c). */
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,14 +41,10 @@ void sc_hub_close(struct sc_hub *h)
 
 void sc_hub_note(struct sc_hub *h, const char *fmt, ...)
 {
-    char text[1200];
     va_list ap;
-    if (!h->options.note)
-        return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    sc_note_v(h->options.note, h->options.note_ctx, fmt, ap);
     va_end(ap);
-    h->options.note(h->options.note_ctx, text);
 }
 
 int sc_hub_http(struct sc_hub *h, struct sc_http **out, struct sc_error *e)

@@ -8,7 +8,6 @@
  *                  +- sleeping <- failure-+
  */
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,14 +30,10 @@ uint64_t sc_http_unix_time(void)
 
 void sc_http_say(struct sc_http *h, const char *fmt, ...)
 {
-    char text[1024];
     va_list ap;
-    if (!h->o.note)
-        return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    sc_note_v(h->o.note, h->o.note_ctx, fmt, ap);
     va_end(ap);
-    h->o.note(h->o.note_ctx, text);
 }
 
 /* ---------------------------------------------------------------------------------- lists --- */
