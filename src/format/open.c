@@ -174,7 +174,8 @@ static void look_ahead(struct opener *o, const struct sc_plan *plan, struct look
     enum { MOST_BYTES = 48 << 20 };
     while (l->next < plan->n_files && l->ahead < MOST_BYTES) {
         const struct sc_plan_file *f = &plan->files[l->next++];
-        sc_repo_expect(o->repo, f->path, f->head, f->tail);
+        if (f->head + f->tail > 0)
+            sc_repo_expect(o->repo, f->path, f->head, f->tail);
         l->ahead += f->head + f->tail;
     }
 }

@@ -61,7 +61,7 @@ struct planner {
     size_t n, cap;
     enum set set;
     bool prefix_single; /* diffusers: a lone sub-folder still prefixes */
-    uint64_t guess;     /* bytes of every shard's header that are on their way already; 0: none */
+    bool ahead;         /* the shards of the index that is read are on their way already */
 };
 
 void sc_plan_clear(struct sc_plan *plan)
@@ -164,19 +164,32 @@ static struct candidate take_apart(const char *path)
 
 /* ------------------------------------------------------------------------------------- plan --- */
 
+static bool is_shard_of(const struct candidate *k, const struct candidate *index)
+{
+    const struct sc_str stem = sc_str(index->base.p, SC_MIN(k->stem.n, index->base.n));
+    return k->parts && sc_str_eq(k->folder, index->folder) && sc_str_eq(k->stem, stem) &&
+           index->base.n > stem.n && index->base.p[stem.n] == '.';
+}
+
+static bool is_on_its_way(const struct planner *p, const char *path, const char *index)
+{
+    const struct candidate shard = take_apart(path), named = take_apart(index);
+    return p->ahead && is_shard_of(&shard, &named);
+}
+
 /* How much of a file is read to list it. A header of safetensors takes its names and at most 96
  * bytes a tensor, `{"dtype":...,"shape":[...],"data_offsets":[...]}`; a pickle is shorter, but
  * the directory of its archive stands at the other end. */
 static void guess_reads(const struct planner *p, struct sc_plan_file *f)
 {
+    if (f->map != UINT32_MAX && is_on_its_way(p, f->path, p->plan->maps[f->map].path))
+        return; /* announced before the index was read */
     const uint64_t kib = 1024;
     const struct sc_str base = base_of(f->path);
     f->head = 128 * kib;
     if (in_set(SET_GGUF, base))
         f->head = 256 * kib; /* without its vocabulary, which doubles the steps */
-    if (p->guess) {
-        f->head = p->guess;
-    } else if (f->map != UINT32_MAX) {
+    if (f->map != UINT32_MAX) {
         const struct sc_map_load *l = &p->plan->maps[f->map].loads[f->shard];
         f->head = 4 * kib + l->name_bytes + (uint64_t)l->tensors * 96;
     }
@@ -246,13 +259,6 @@ static bool is_there(struct planner *p, const char *path)
     return true;
 }
 
-static bool is_shard_of(const struct candidate *k, const struct candidate *index)
-{
-    const struct sc_str stem = sc_str(index->base.p, SC_MIN(k->stem.n, index->base.n));
-    return k->parts && sc_str_eq(k->folder, index->folder) && sc_str_eq(k->stem, stem) &&
-           index->base.n > stem.n && index->base.p[stem.n] == '.';
-}
-
 /* An index of another repository has to come before it tells anything. Meanwhile its shards can: it
  * names each tensor once, with the name of a file, and a header once, with type, shape and place,
  * which is about as long; so the size of the index tells that of the headers. */
@@ -262,7 +268,7 @@ static void expect_shards(struct planner *p, const char *path)
     const struct sc_repo_file *index = sc_repo_find(p->repo, path);
     const struct candidate named = take_apart(path);
     uint64_t shards = 0;
-    p->guess = 0;
+    p->ahead = false;
     if (!sc_repo_is_remote(p->repo) || p->set != SET_SAFETENSORS || !index ||
         index->bytes > MOST_BYTES)
         return;
@@ -272,7 +278,7 @@ static void expect_shards(struct planner *p, const char *path)
     const uint64_t guess = shards ? index->bytes / shards * 3 / 2 + ROUNDING : 0;
     if (!shards || guess > MOST_BYTES / shards)
         return;
-    p->guess = guess;
+    p->ahead = true;
     for (size_t i = 0; i < p->n; i++)
         if (is_shard_of(&p->all[i], &named))
             sc_repo_expect(p->repo, p->all[i].path, guess, 0);
@@ -300,7 +306,7 @@ static int plan_index(struct planner *p, const char *path, const char *component
         }
         TRY(plan_file(p, m->shards[i].p, component, number, (uint32_t)i, e));
     }
-    p->guess = 0;
+    p->ahead = false;
     return 0;
 }
 

@@ -31,7 +31,7 @@ struct sc_plan_file {
     uint32_t map;          /* into maps, or UINT32_MAX */
     uint32_t shard;        /* in that map */
     uint64_t head, tail;   /* bytes that listing it takes, by a guess: what a remote repository
-                              should fetch at once */
+                              should fetch at once; 0: it has been told already */
 };
 struct sc_plan {
     struct sc_plan_file *files;

@@ -137,7 +137,7 @@ TEST(headers_of_shards_are_announced)
             CHECK(far.expected[i].bytes <= 3 * file->header_bytes + 8192);
             shards++;
         }
-    CHECK_U64(shards, 2 * m->catalog->n_files); /* with the index, and when their turn comes */
+    CHECK_U64(shards, m->catalog->n_files);
     CHECK(shards > 1);
     sc_model_close(m);
     free(far.expected);
