@@ -76,8 +76,8 @@ static int copy_text(struct sc_model *m, const char *text, char **out, struct sc
 /* What will be read beside the weights, so that a remote repository fetches it all at once. */
 static void expect_small_files(struct sc_repo *repo, const struct sc_open_options *o)
 {
-    static const char *const config[] = {"config.json", "params.json", "model_index.json",
-                                         "hf_quant_config.json", "quantize_config.json"};
+    static const char *const config[] = {"config.json", "params.json", "model_index.json"};
+    static const char *const quantization[] = {"hf_quant_config.json", "quantize_config.json"};
     static const char *const facts[] = {"README.md",
                                         "tokenizer.json",
                                         "tokenizer_config.json",
@@ -87,9 +87,15 @@ static void expect_small_files(struct sc_repo *repo, const struct sc_open_option
                                         "tokenizer/special_tokens_map.json"};
     if (!repo->ops->expect)
         return;
-    for (size_t i = 0; i < SC_COUNT(config); i++)
-        if (sc_repo_find(repo, config[i]))
+    bool found = false; /* the first that is there is read, as in config.c */
+    for (size_t i = 0; i < SC_COUNT(config) && !found; i++) {
+        found = sc_repo_find(repo, config[i]) != NULL;
+        if (found)
             sc_repo_expect(repo, config[i], SC_MAX_CONFIG_BYTES, 0);
+    }
+    for (size_t i = 0; i < SC_COUNT(quantization); i++)
+        if (sc_repo_find(repo, quantization[i]))
+            sc_repo_expect(repo, quantization[i], SC_MAX_CONFIG_BYTES, 0);
     for (size_t i = 0; o && o->facts && i < SC_COUNT(facts); i++)
         if (sc_repo_find(repo, facts[i]))
             sc_repo_expect(repo, facts[i], SC_MAX_CONFIG_BYTES, 0);
