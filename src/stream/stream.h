@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream: values of tensors, decoded once, within a budget, in parallel.
+ *
+ * Owns: the threads of the program (one pool), views (any stored tensor as its logical values,
+ * whatever its container, element type and layout), and sweeps (many tensors, each read and decoded
+ * once for all passes that want it, in file order).
+ *
+ * Does not own: what is computed of the values (analyze, picture), number formats (codec), bytes
+ * (source).
+ *
+ * Results are the same bits for any number of threads: work is cut into segments by shape alone,
+ * and segments are merged in their order.
+ */
+#ifndef SC_STREAM_H
+#define SC_STREAM_H
+
+#include "math/math.h"
+#include "model/model.h"
+
+/* ---------------------------------------------------------------------------------- pool --- */
+struct sc_pool;
+/* threads 0: as many as this process may use (affinity, cgroup quota). With one, everything runs in
+ * the calling thread. */
+int sc_pool_new(unsigned threads, struct sc_pool **out, struct sc_error *e);
+void sc_pool_free(struct sc_pool *p); /* NULL is allowed; nothing may be running */
+/* fn(ctx, i) for every i below n; the caller takes part. May be called from inside fn: idle threads
+ * help with the innermost work first. No spinning. */
+void sc_pool_for(struct sc_pool *p, size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
+unsigned sc_pool_threads(const struct sc_pool *p);
+/* The pool as math wants it; borrowed. */
+struct sc_parallel sc_pool_parallel(struct sc_pool *p);
+
+/* Bytes that this process should take for itself: `asked` (--memory), else a quarter of the RAM or
+ * of the cgroup's limit, whichever is less; at least 64 MiB. */
+uint64_t sc_memory_budget(uint64_t asked);
+
+/* ---------------------------------------------------------------------------------- views ---
+ * One logical tensor as values in row-major order. Values: an element gives one, a complex one two
+ * (real part first). Logical: scales, zero points and permutations applied, GPTQ and AWQ transposed
+ * to [out, in]. Exact: float operations in the order that the layout's definition gives.
+ * A view may be read from many threads. The model must have been opened with keep_repo. */
+struct sc_values {
+    const struct sc_model *model;
+    const struct sc_tensor *tensor;
+    uint64_t count;      /* of all values */
+    uint64_t rows;       /* product of all dimensions but the last; 1 for vectors and scalars */
+    uint64_t cols;       /* values of the last dimension; rows * cols == count */
+    uint64_t first_byte; /* where its main part starts in its file: for the order of work */
+    sc_codec_id codec;   /* of the main part */
+    uint8_t code_bytes;  /* 1, 2 or 4: plain contiguous little-endian elements whose value is a
+                            function of these bytes alone, so sc_values_codes() works. F4 and F6 are
+                            not. 0: no */
+    bool is_double;      /* values do not fit a float: read64 is exact, read rounds */
+};
+/* SCRUPLE_EUNSUPPORTED with a sentence (which layout or type, and that it is only listed) when
+ * values cannot be computed; SCRUPLE_EFORMAT when parts do not fit each other (scales of a wrong
+ * shape, an index out of range). Small parts (scales, zero points, maps) are read here, bounded by
+ * the tensor's own size. */
+int sc_values_open(const struct sc_model *m, uint32_t tensor, struct sc_values **out,
+                   struct sc_error *e);
+void sc_values_close(struct sc_values *v); /* NULL is allowed */
+/* Values first..first+n. Any alignment; whole blocks are fastest. */
+int sc_values_read(struct sc_values *v, uint64_t first, uint64_t n, float *dst, struct sc_error *e);
+int sc_values_read64(struct sc_values *v, uint64_t first, uint64_t n, double *dst,
+                     struct sc_error *e);
+/* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
+int sc_values_read_runs(struct sc_values *v, uint64_t first, uint64_t stride, size_t n_runs,
+                        uint64_t n, float *dst, struct sc_error *e);
+/* Elements as stored (code_bytes each), in place when the file can be mapped, else copied to
+ * scratch (n * code_bytes). *out is valid until close or the next use of scratch. */
+int sc_values_codes(struct sc_values *v, uint64_t first, uint64_t n, void *scratch,
+                    const void **out, struct sc_error *e);
+/* A hint: values first..first+n will be read soon (remote files). */
+void sc_values_prefetch(struct sc_values *v, uint64_t first, uint64_t n);
+/* Bytes that name the content of this tensor, for keys of stored results: the identity of its files
+ * (the Hub's hash; device, inode, size and time of change of local ones), positions, types and
+ * shapes of its parts. Appends to out; false: there is none (standard input). */
+bool sc_values_identity(struct sc_values *v, struct sc_buf *out);
+
+/* A matrix of this view for math: `rows` x `cols` of the values that start at `first`, row-major.
+ * Borrowed; the view must outlive it. */
+struct sc_values_matrix {
+    struct sc_values *view;
+    uint64_t first;
+    struct sc_matrix matrix; /* matrix.ctx is this struct */
+};
+void sc_values_matrix(struct sc_values *v, uint64_t first, uint64_t rows, uint64_t cols,
+                      struct sc_values_matrix *out);
+
+/* --------------------------------------------------------------------------------- sweeps ---
+ * What a pass sees of a tensor at a time: a rectangle in cache. Either whole rows (col == 0, n_cols
+ * == view->cols) or a part of one row (n_rows == 1). At most SC_CHUNK_VALUES values. */
+#define SC_CHUNK_VALUES   (UINT64_C(1) << 16)
+#define SC_SEGMENT_VALUES (UINT64_C(1) << 22) /* one thread takes so many at a time */
+struct sc_chunk {
+    const struct sc_values *view;
+    uint64_t row, col;
+    uint64_t n_rows, n_cols;
+    const void *codes;      /* code_bytes each, when view->code_bytes and a pass wants them */
+    const float *values;    /* when a pass wants them */
+    const double *values64; /* likewise, of views with is_double */
+    /* the other side of a pair (diff): same shape; NULL when the item has one view */
+    const struct sc_values *view_b;
+    const void *codes_b;
+    const float *values_b;
+    const double *values64_b;
+};
+enum sc_want { SC_WANT_CODES = 1, SC_WANT_VALUES = 2 };
+
+/* One tensor, or a pair of equal shapes. */
+struct sc_item {
+    uint32_t tensor, tensor_b;      /* SC_NO_NODE: no second */
+    const struct sc_model *model_b; /* of tensor_b */
+    void *user;                     /* the caller's: where results go */
+};
+
+/* A pass. `ctx` is the pass's own setup. All functions may be called from many threads for
+ * different items; merge and end for one item never at once. */
+struct sc_pass {
+    const char *name;
+    /* Of this view: SC_WANT_*; 0: this tensor does not interest it. */
+    unsigned (*wants)(void *ctx, const struct sc_item *item, const struct sc_values *v);
+    /* What is known of a tensor when nothing has been read. */
+    int (*begin)(void *ctx, const struct sc_item *item, const struct sc_values *v, void **total,
+                 struct sc_error *e);
+    /* Accumulators of one thread for one segment of visit 0, 1, ... `reuse` is a part that merge
+     * has emptied, or NULL. */
+    int (*part)(void *ctx, void *total, unsigned visit, void *reuse, void **part,
+                struct sc_error *e);
+    void (*chunk)(void *ctx, void *total, void *part, const struct sc_chunk *c);
+    /* In the order of segments. The part is then reused or freed by part_free. */
+    void (*merge)(void *ctx, void *total, void *part);
+    void (*part_free)(void *ctx, void *part);
+    /* After the last segment of a visit: true asks for another one (quantiles of floats). */
+    bool (*again)(void *ctx, void *total, unsigned visit);
+    /* The result into item->user; frees total. */
+    int (*end)(void *ctx, const struct sc_item *item, const struct sc_values *v, void *total,
+               struct sc_error *e);
+    void (*drop)(void *ctx, void *total); /* given up: cancelled, or reading failed */
+};
+/* Work on a tensor as a whole, beside the passes: spectra. `memory` tells what it will take. */
+struct sc_task {
+    const char *name;
+    uint64_t (*memory)(void *ctx, const struct sc_item *item,
+                       const struct sc_values *v); /* 0: skip */
+    int (*run)(void *ctx, const struct sc_item *item, struct sc_values *v,
+               const struct sc_parallel *p, struct sc_error *e);
+};
+
+struct sc_sweep {
+    struct sc_pool *pool;
+    const struct sc_model *model;
+    const struct sc_item *items;
+    size_t n_items;
+    const struct sc_pass *const *passes; /* with their ctx in the same place */
+    void *const *pass_ctx;
+    size_t n_passes;
+    const struct sc_task *task; /* may be NULL */
+    void *task_ctx;
+    uint64_t memory; /* budget in bytes for tasks; one task always runs */
+    const _Atomic int *cancel;
+    /* An item is finished, or cannot be read (why is not NULL; the sweep goes on, unless the code
+     * is SCRUPLE_EINTERRUPTED or SCRUPLE_EMEMORY). One call at a time. Non-zero stops. */
+    int (*done)(void *ctx, size_t item, const struct sc_error *why);
+    /* Now and then: bytes of tensors that are read, of all. From any thread, one at a time. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total, const char *tensor);
+    void *ctx;
+};
+/* All items, in file order. 0, or what stopped it (SCRUPLE_EINTERRUPTED after a cancel). */
+int sc_sweep_run(const struct sc_sweep *s, struct sc_error *e);
+
+#endif
