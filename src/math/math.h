@@ -12,6 +12,8 @@
 #ifndef SC_MATH_H
 #define SC_MATH_H
 
+#include <stdatomic.h>
+
 #include "kernel/kernel.h"
 
 /* Threads of somebody else: run() calls fn(fn_ctx, i) for every i below n, in any order, at once if
@@ -33,5 +35,39 @@ struct sc_matrix {
                 struct sc_error *e);
     void *ctx;
 };
+
+/* ------------------------------------------------------------------------ singular values --- */
+enum sc_svd_method {
+    SC_SVD_GRAM,     /* eigenvalues of the smaller Gram matrix */
+    SC_SVD_REFINED,  /* and the smallest ones by QR and inverse Lanczos, where Gram loses them */
+    SC_SVD_LANCZOS,  /* the largest `top` only */
+    SC_SVD_ESTIMATE, /* stochastic Lanczos quadrature between Lanczos extremes */
+};
+struct sc_svd_options {
+    bool quick;        /* Lanczos: the largest `top` only */
+    size_t top;        /* 10 */
+    bool refine;       /* spend a QR when Gram cannot tell the smallest to 1e-5 */
+    uint64_t max_rank; /* above this smaller side: an estimate; 0: 16384 */
+    uint64_t memory;   /* bytes that may be taken; 0: as needed (see sc_svd_memory) */
+    const _Atomic int *cancel;
+};
+struct sc_svd {
+    double *s; /* descending; all min(rows, cols) of them, `n_known` in quick mode. Estimates: one
+                  value a rank, read off the estimated distribution */
+    size_t n;
+    enum sc_svd_method method;
+    double error_bound; /* relative, of the smallest in s */
+    double residual;    /* Lanczos: relative bound of the largest */
+    double frobenius;   /* of the matrix, exact */
+    double floor;       /* what is below is zero in double: s[0] max(rows, cols) eps */
+};
+/* The matrix is read once or a few times in panels. A matrix with NaN or infinity is refused
+ * (SCRUPLE_EFORMAT, "not finite"). Zero matrices give zeros. OpenBLAS is loaded on first need and
+ * runs with one thread; `p` gives the others. Clear *out with sc_svd_clear(). */
+int sc_svd_values(const struct sc_matrix *m, const struct sc_svd_options *o,
+                  const struct sc_parallel *p, struct sc_svd *out, struct sc_error *e);
+void sc_svd_clear(struct sc_svd *s);
+/* Bytes that it takes: at most 3 n^2 doubles and panels, n the smaller side. */
+uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options *o);
 
 #endif
