@@ -57,7 +57,7 @@ static void sleep_or_give_up(struct sc_http_job *j, unsigned tries)
         return;
     }
     j->wake = sc_http_now() + pause_ms(j);
-    sc_http_list_push(&j->h->sleeping, j, false);
+    sc_http_list_push(&j->h->sleeping, j);
 }
 
 /* ---------------------------------------------------------------------------------- words --- */
@@ -376,6 +376,6 @@ void sc_http_after_status(struct sc_http_job *j)
     pause_origin(j->origin, seconds);
     if (!may_try_again(j, j->h->o.tries))
         give_up(j);
-    else if (sc_http_queue(j, true, &j->error) < 0)
+    else if (sc_http_queue(j, &j->error) < 0)
         sc_http_finish(j, j->error.code);
 }
