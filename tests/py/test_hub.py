@@ -235,6 +235,11 @@ class Requests(Case):
             self.assertEqual(first, 0)
             self.assertLess(last, 128 << 10)
 
+    def test_a_header_that_makes_no_sense_is_not_kept(self):
+        self.hub.fault("corrupt", where="cdn", times=1, offset=8)
+        self.refused("org/one", status=3)
+        self.assertEqual(self.tensors("org/one"), ["lm_head.weight"])
+
     def test_what_is_read_first_comes_first(self):
         """All resolves are answered at about the same time; their order must survive that."""
         count = 150

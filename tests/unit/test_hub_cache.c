@@ -793,7 +793,7 @@ TEST(looking_sees_what_is_ours)
     scratch_folder("hub/kernels--a--b");
     scratch_folder("hub/models--a\n--b");
     scratch_folder("own/ranges/zz");
-    scratch_folder("own/ranges/ba/" ABC);
+    CHECK(sc_make_folders(scratch_at("own/ranges/ba/" ABC)));
     scratch_file("own/ranges/" ABC ".maps", "x", 1);
     scratch_file("own/ranges/x.map", "x", 1);
     scratch_file("own/listings/x.json", "{}", 2);
@@ -878,7 +878,7 @@ TEST(parts_of_earlier_versions_are_leftovers)
     unsigned n = 0;
     struct sc_error e = {0};
     REQUIRE(begin());
-    scratch_folder("own/ranges/ba/" ABC);
+    REQUIRE(sc_make_folders(scratch_at("own/ranges/ba/" ABC)));
     REQUIRE(scratch_file("own/ranges/ba/" ABC "/data", "x", 1));
     CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 0);
     make_old("own/ranges/ba");
