@@ -152,6 +152,8 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
                           why.text);
     }
     status = parse_file(o, file, s, e);
+    if (status == SCRUPLE_EFORMAT || status == SCRUPLE_ELIMIT)
+        sc_source_reject(s);
     sc_source_close(s);
     if (status == SCRUPLE_EIO && c->options && c->options->lenient && e) {
         why = *e;

@@ -8,8 +8,8 @@
  *
  * Ours, below env->cache:
  *     listings/<sha256 of "endpoint type id revision">.json   see listing.c
- *     ranges/<2 hex>/<key>/data      sparse; bytes at their place in the file
- *                         /map       log of what is in data: see ranges.c
+ *     ranges/<key>.map               log of what is kept, small parts included: see ranges.c
+ *     ranges/<key>.data              sparse; large parts at their place in the file
  *     locks/<name>                   flock(2), advisory
  *     CACHEDIR.TAG
  * Temporary files end in ".tmp"; those older than a day are removed in passing. */
@@ -87,8 +87,9 @@ struct sc_ranges;
 struct sc_ranges *sc_ranges_open(const struct sc_hub_env *env, const char *etag, uint64_t size,
                                  bool create);
 void sc_ranges_close(struct sc_ranges *r);
-/* What people call it: "org/name/model.safetensors". The first name given is kept beside it. */
+/* What people call it: "org/name/model.safetensors". The first name given is kept in its log. */
 void sc_ranges_name(struct sc_ranges *r, const char *name);
+const char *sc_ranges_name_of(const struct sc_ranges *r); /* NULL: none was given */
 /* As struct sc_store wants them; ctx is the struct sc_ranges. Thread-safe. A record whose checksum
  * does not fit its bytes counts as absent. */
 size_t sc_ranges_load(void *ctx, uint64_t off, void *dst, size_t len);
@@ -103,9 +104,12 @@ void sc_ranges_refresh(struct sc_ranges *r);
  * (call it every 1 MiB or so, then at most that much is fetched again after kill -9). */
 bool sc_ranges_write(struct sc_ranges *r, uint64_t off, const void *src, size_t len);
 bool sc_ranges_record(struct sc_ranges *r, uint64_t off, uint64_t len, uint32_t crc);
+/* From here on all that is kept is in `data`, which exists, and what others put elsewhere does not
+ * count: for a download, which moves `data` away when it is complete. */
+bool sc_ranges_gather(struct sc_ranges *r);
 /* Descriptor of `data`, for hashing what is there; owned by r. */
 int sc_ranges_fd(struct sc_ranges *r);
-const char *sc_ranges_path(const struct sc_ranges *r); /* the folder */
+const char *sc_ranges_path(const struct sc_ranges *r); /* without ".map" or ".data" at its end */
 /* errno of the last failed write; 0: none. ENOSPC stops a download. */
 int sc_ranges_error(const struct sc_ranges *r);
 /* Others have written into it since we wrote or read it. */
@@ -115,8 +119,11 @@ bool sc_ranges_touched(struct sc_ranges *r);
 bool sc_ranges_gone(struct sc_ranges *r);
 /* Remove it from disk (after a mismatch, or once promoted). */
 void sc_ranges_remove(struct sc_ranges *r);
-/* For housekeeping: what one folder holds, only to be read. NULL: nothing of ours that is sound. */
-struct sc_ranges *sc_ranges_open_folder(const char *folder);
+/* The same for files that may be damaged, by their path without its end; true when nothing is
+ * there any more. */
+bool sc_ranges_erase(const char *stem);
+/* For housekeeping: what is kept there, only to be read. NULL: nothing of ours that is sound. */
+struct sc_ranges *sc_ranges_open_stem(const char *stem);
 uint64_t sc_ranges_size(const struct sc_ranges *r); /* of the whole object */
 /* Reads everything that is kept and forgets (in memory) what does not fit its checksum. Returns how
  * many bytes that were; *junk: bytes of the log that are no records. `more` (may be NULL) is called

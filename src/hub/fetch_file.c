@@ -358,7 +358,9 @@ static int open_ranges(struct file *f, struct sc_error *e)
         if (!name.failed)
             sc_ranges_name(f->ranges, name.p);
         sc_buf_clear(&name);
-        return 0;
+        if (sc_ranges_gather(f->ranges))
+            return 0;
+        errno = sc_ranges_error(f->ranges);
     }
     return sc_fetch_disk_error(f->job->env, folder ? folder : "the cache", errno, f->what->bytes,
                                e);
@@ -423,7 +425,7 @@ static int receive_and_place(struct file *f, struct sc_error *e)
     if (sc_ranges_gone(f->ranges)) /* what has its name now was not hashed by us */
         return sc_fail(e, SCRUPLE_EWRITE, "%s: was removed while it was written",
                        sc_ranges_path(f->ranges));
-    sc_buf_printf(&data, "%s/data", sc_ranges_path(f->ranges));
+    sc_buf_printf(&data, "%s.data", sc_ranges_path(f->ranges));
     code = data.failed ? sc_fail_memory(e) : sc_fetch_place_file(f->job, f->what, data.p, e);
     sc_buf_clear(&data);
     if (code == 0)

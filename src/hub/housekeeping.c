@@ -215,46 +215,47 @@ static void name_part(struct sc_kept *k, const char *name)
     }
 }
 
-static int look_at_part(void *ctx, const char *name)
+/* "<key>.map" or "<key>.data"; the key. */
+static bool is_part(const char *name, const char *end, char key[65])
 {
-    static const char *const files[] = {"data", "map", "name"};
-    struct look *w = ctx;
-    struct sc_kept k = {.kind = SC_KEPT_RANGES, .files = 1};
-    if (!is_key(name))
-        return 0;
-    char *folder = join(w->folder, name, NULL), *text = NULL;
-    for (size_t i = 0; folder && i < SC_COUNT(files); i++) {
-        char *path = join(folder, files[i], NULL);
-        struct stat st;
-        if (path && lstat(path, &st) == 0)
-            note_file(&k, &st);
-        if (path && i == 2)
-            text = sc_read_file(path, 4096, NULL);
-        free(path);
-    }
-    struct sc_ranges *r = folder ? sc_ranges_open_folder(folder) : NULL;
-    k.total = sc_ranges_size(r);
-    sc_ranges_close(r);
-    name_part(&k, text ? text : "");
-    int code =
-        folder ? add_kept(w, k, text && *text ? text : name, name, "") : sc_fail_memory(w->e);
-    free(text);
-    free(folder);
-    return code;
+    const char *dot = strchr(name, '.');
+    if (!dot || dot - name > 64 || strcmp(dot, end) != 0)
+        return false;
+    memcpy(key, name, (size_t)(dot - name));
+    key[dot - name] = '\0';
+    return is_key(key);
 }
 
-static int look_at_parts(void *ctx, const char *name)
+static int look_at_part(void *ctx, const char *name)
 {
+    static const char *const ends[] = {".map", ".data"};
     struct look *w = ctx;
-    if (!sc_hub_is_hex(name, 2))
+    struct sc_kept k = {.kind = SC_KEPT_RANGES, .files = 1};
+    struct stat st[2];
+    bool there[2] = {false, false};
+    char key[65];
+    if (!is_part(name, ends[0], key) && !is_part(name, ends[1], key))
         return 0;
-    struct look inner = *w;
-    char *folder = join(w->folder, name, NULL);
-    if (!folder)
-        return sc_fail_memory(w->e);
-    inner.folder = folder;
-    int code = is_link(folder) ? 0 : each_entry(folder, look_at_part, &inner);
-    free(folder);
+    char *stem = join(w->folder, key, NULL);
+    for (size_t i = 0; stem && i < 2; i++) {
+        struct sc_buf path = {0};
+        sc_buf_printf(&path, "%s%s", stem, ends[i]);
+        there[i] = !path.failed && lstat(path.p, &st[i]) == 0;
+        sc_buf_clear(&path);
+        if (there[i])
+            note_file(&k, &st[i]);
+    }
+    if (stem && there[0] && is_part(name, ends[1], key)) { /* its log stands for both */
+        free(stem);
+        return 0;
+    }
+    struct sc_ranges *r = stem ? sc_ranges_open_stem(stem) : NULL;
+    const char *text = sc_ranges_name_of(r);
+    k.total = sc_ranges_size(r);
+    name_part(&k, text ? text : "");
+    int code = stem ? add_kept(w, k, text ? text : key, key, "") : sc_fail_memory(w->e);
+    sc_ranges_close(r);
+    free(stem);
     return code;
 }
 
@@ -306,7 +307,7 @@ int sc_kept_look(const struct sc_hub_env *env, struct sc_kept_list *out, struct 
     }
     w.tier = 0;
     if (code >= 0 && env->cache)
-        code = look_into(&w, env->cache, "ranges", look_at_parts);
+        code = look_into(&w, env->cache, "ranges", look_at_part);
     if (code >= 0 && env->cache)
         code = look_into(&w, env->cache, "listings", look_at_listing);
     if (code < 0)
@@ -358,20 +359,17 @@ bool sc_kept_matches(const struct sc_kept *k, const char *id)
 }
 
 /* ------------------------------------------------------------------------------------ paths --- */
-/* Where it stands; NULL: a name that cannot be, or no memory. `root` is its cache. */
+/* Where it stands (of parts: without the end); NULL: a name that cannot be, or no memory. `root` is
+ * its cache. */
 static char *path_of(const struct sc_hub_env *env, const struct sc_kept *k, const char *root)
 {
-    char id[256], two[3];
+    char id[256];
     uint8_t type;
     switch ((enum sc_kept_kind)k->kind) {
     case SC_KEPT_REPO:
         return is_repo(k->key, &type, id) ? join(root, k->key, NULL) : NULL;
     case SC_KEPT_RANGES:
-        snprintf(two, sizeof two, "%.2s", k->key);
-        char *ranges = is_key(k->key) && env->cache ? join(env->cache, "ranges", two) : NULL;
-        char *path = ranges ? join(ranges, k->key, NULL) : NULL;
-        free(ranges);
-        return path;
+        return is_key(k->key) && env->cache ? join(env->cache, "ranges", k->key) : NULL;
     case SC_KEPT_LISTING:
         return is_listing(k->key) && env->cache ? join(env->cache, "listings", k->key) : NULL;
     }
@@ -398,7 +396,7 @@ int sc_kept_remove(const struct sc_hub_env *env, const struct sc_kept *k, struct
     if (!path)
         code = sc_fail(e, SCRUPLE_EUSAGE, "%s cannot be removed: not a name of ours",
                        sc_quote(&q, sc_strz(k->key)));
-    else if (!sc_remove_tree(path))
+    else if (!(k->kind == SC_KEPT_RANGES ? sc_ranges_erase(path) : sc_remove_tree(path)))
         code = sc_fail(e, SCRUPLE_EWRITE, "%s cannot be removed: %s", sc_quote(&q, sc_strz(path)),
                        strerror(errno));
     else if (locks && !is_below_link(env->hf_cache, ".locks"))
@@ -593,35 +591,31 @@ static bool range_was_read(void *ctx, uint64_t n)
     return is_cancelled(v) == 0;
 }
 
-/* A process that was killed right after it made the folder: nothing is kept, nothing is wrong. */
-static bool holds_nothing(const char *folder)
+static bool has_part(const char *stem, const char *end)
 {
-    struct stat st;
-    char *data = join(folder, "data", NULL);
-    bool nothing = data && lstat(data, &st) != 0 && errno == ENOENT;
-    free(data);
-    return nothing;
+    struct sc_buf path = {0};
+    sc_buf_printf(&path, "%s%s", stem, end);
+    const bool there = !path.failed && !is_gone(path.p);
+    sc_buf_clear(&path);
+    return there;
 }
 
-static int verify_range(struct verify *v, const char *folder)
+static int verify_range(struct verify *v, const char *stem)
 {
     uint64_t junk = 0, lost = 0, left = 0;
-    struct sc_ranges *r = sc_ranges_open_folder(folder);
+    struct sc_ranges *r = sc_ranges_open_stem(stem);
     if (r) {
         lost = sc_ranges_check(r, &junk, range_was_read, v);
         left = sc_ranges_have(r, 0, sc_ranges_size(r));
     }
-    if (!r && holds_nothing(folder)) {
-        if (v->repair)
-            sc_remove_tree(folder);
-        return 0;
-    }
+    if (!r && !has_part(stem, ".map") && !has_part(stem, ".data"))
+        return 0; /* somebody has removed it since we looked */
     if (is_cancelled(v) == 0 && (!r || lost || junk))
-        tell(v, "cache.corrupt-range", folder, 1,
+        tell(v, "cache.corrupt-range", stem, 1,
              !r     ? "the log of what is kept is missing or damaged; nothing of it is used"
              : lost ? "parts do not fit their checksums; they are not used"
                     : "the log of what is kept has damaged records; they are not used",
-             v->repair && (left == 0 ? sc_remove_tree(folder) : sc_ranges_rewrite(r)));
+             v->repair && (left == 0 ? sc_ranges_erase(stem) : sc_ranges_rewrite(r)));
     sc_ranges_close(r);
     return is_cancelled(v);
 }
@@ -655,6 +649,12 @@ static int verify_one(struct verify *v, const struct sc_kept *k, const char *roo
     return code;
 }
 
+/* "ranges/<2 hex>": where the first form of this cache had its parts, which nobody reads now. */
+static bool is_old_part(const char *name, const struct stat *st)
+{
+    return S_ISDIR(st->st_mode) && sc_hub_is_hex(name, 2) && sc_is_old(st);
+}
+
 /* Folders that may hold temporary files of ours, after everything else. */
 static int find_leftovers(void *ctx, const char *name)
 {
@@ -663,7 +663,7 @@ static int find_leftovers(void *ctx, const char *name)
     char *path = join(v->folder, name, NULL);
     if (!path)
         return sc_fail_memory(v->e);
-    if (lstat(path, &st) == 0 && is_leftover(name, &st))
+    if (lstat(path, &st) == 0 && (is_leftover(name, &st) || is_old_part(name, &st)))
         tell_leftover(v, path);
     free(path);
     return 0;
@@ -671,11 +671,10 @@ static int find_leftovers(void *ctx, const char *name)
 
 static int own_leftovers(struct verify *v)
 {
-    char below[16];
+    static const char *const below[] = {"ranges", "listings"};
     int code = 0;
-    for (unsigned i = 0; i <= 256 && code >= 0 && v->env->cache; i++) {
-        snprintf(below, sizeof below, i < 256 ? "ranges/%02x" : "listings", i);
-        char *folder = join(v->env->cache, below, NULL);
+    for (size_t i = 0; i < SC_COUNT(below) && code >= 0 && v->env->cache; i++) {
+        char *folder = join(v->env->cache, below[i], NULL);
         if (!folder)
             return sc_fail_memory(v->e);
         v->folder = folder;

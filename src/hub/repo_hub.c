@@ -37,6 +37,7 @@ struct file {
     struct sc_remote *remote;
     size_t sources;
     bool was_read; /* and closed again */
+    bool rejected; /* what is kept of it is dropped when the repository is closed */
 };
 
 struct hub_repo {
@@ -415,6 +416,11 @@ static void hub_prefetch(struct sc_source *base, const struct sc_span *spans, si
     sc_source_prefetch(s->inner, spans, n);
 }
 
+static void hub_reject(struct sc_source *base)
+{
+    ((struct hub_source *)base)->file->rejected = true;
+}
+
 /* A small file that is here whole is a file of the shared cache: other tools find it there. */
 static void promote(struct file *f)
 {
@@ -461,6 +467,7 @@ static const struct sc_source_ops source_ops = {
     .scheme = "remote",
     .read_at = hub_read,
     .prefetch = hub_prefetch,
+    .reject = hub_reject,
     .close = hub_source_close,
 };
 
@@ -632,6 +639,8 @@ static void hub_close(struct sc_repo *repo)
     }
     for (size_t i = 0; r->files && i < r->listing.n_files; i++)
         if (r->files[i]) {
+            if (r->files[i]->rejected)
+                sc_ranges_remove(ranges_of(r->files[i]));
             sc_ranges_close(r->files[i]->ranges);
             free(r->files[i]);
         }

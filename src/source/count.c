@@ -35,6 +35,11 @@ static void count_prefetch(struct sc_source *s, const struct sc_span *spans, siz
     sc_source_prefetch(((struct count *)s)->inner, spans, n);
 }
 
+static void count_reject(struct sc_source *s)
+{
+    sc_source_reject(((struct count *)s)->inner);
+}
+
 static void count_close(struct sc_source *s)
 {
     sc_source_close(((struct count *)s)->inner);
@@ -46,6 +51,7 @@ static const struct sc_source_ops count_ops = {
     .map = count_map,
     .check = count_check,
     .prefetch = count_prefetch,
+    .reject = count_reject,
     .close = count_close,
 };
 

@@ -33,6 +33,11 @@ static void fault_prefetch(struct sc_source *s, const struct sc_span *spans, siz
     sc_source_prefetch(((struct fault *)s)->inner, spans, n);
 }
 
+static void fault_reject(struct sc_source *s)
+{
+    sc_source_reject(((struct fault *)s)->inner);
+}
+
 static void fault_close(struct sc_source *s)
 {
     sc_source_close(((struct fault *)s)->inner);
@@ -43,6 +48,7 @@ static const struct sc_source_ops fault_ops = {
     .read_at = fault_read,
     .check = fault_check,
     .prefetch = fault_prefetch,
+    .reject = fault_reject,
     .close = fault_close,
 };
 

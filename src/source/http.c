@@ -222,7 +222,7 @@ int sc_http_submit(struct sc_http *h, struct sc_http_request *q,
     q->result = 0;
     pthread_mutex_lock(&h->lock);
     const bool wake = h->inbox.n == 0;
-    sc_http_list_push(&h->inbox, j, false);
+    sc_http_list_push(&h->inbox, j);
     pthread_mutex_unlock(&h->lock);
     if (wake)
         h->c->multi_wakeup(h->multi);

@@ -17,8 +17,9 @@
  *   - What a message shows of a URL has no query: signatures are secrets.
  *   - Transient failures are tried again (connection, time, short body, 408, 429, 5xx), 5 times
  *     with 0.5 s doubling to 8 s and some jitter; bytes that arrived start the count anew, and only
- *     the missing ones are asked for. Retry-After and `RateLimit: ...;r=0;t=N` are obeyed up to
- *     60 s and fail with the number beyond that; a limit pauses every request to that origin.
+ *     the missing ones are asked for; twice where time ran out. Retry-After and `RateLimit:
+ * ...;r=0;t=N` are obeyed up to 60 s and fail with the number beyond that; a limit pauses every
+ * request to that origin.
  *   - Time: 10 s to connect, 30 s to the first byte, then at least 1 KB/s over 30 s (settable).
  *
  * Threads: everything may be called from any thread; a request object belongs to one at a time.

@@ -52,15 +52,21 @@ static void list_drop(struct sc_http_job *j)
     j->list = NULL;
 }
 
-void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front)
+/* Behind `before`, which is in l (NULL: in front of all). j is in no list. */
+static void list_insert(struct sc_http_list *l, struct sc_http_job *j, struct sc_http_job *before)
 {
-    list_drop(j);
     j->list = l;
-    j->prev = front ? NULL : l->last;
-    j->next = front ? l->first : NULL;
+    j->prev = before;
+    j->next = before ? before->next : l->first;
     *(j->prev ? &j->prev->next : &l->first) = j;
     *(j->next ? &j->next->prev : &l->last) = j;
     l->n++;
+}
+
+void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j)
+{
+    list_drop(j);
+    list_insert(l, j, l->last);
 }
 
 /* -------------------------------------------------------------------------------- finished --- */
@@ -155,14 +161,17 @@ static struct sc_http_origin *find_origin(struct sc_http *h, const char *name)
     return o;
 }
 
-int sc_http_queue(struct sc_http_job *j, bool front, struct sc_error *e)
+int sc_http_queue(struct sc_http_job *j, struct sc_error *e)
 {
     struct sc_http_origin *o = find_origin(j->h, j->place.origin);
     list_drop(j); /* counts with the origin that it leaves */
     if (!o)
         return sc_fail_memory(e);
     j->origin = o;
-    sc_http_list_push(&o->queue, j, front);
+    struct sc_http_job *before = o->queue.last;
+    while (before && before->number > j->number)
+        before = before->prev;
+    list_insert(&o->queue, j, before);
     return 0;
 }
 
@@ -173,6 +182,7 @@ static void admit(struct sc_http_job *j)
     uint64_t end;
     int code = 0;
 
+    j->number = j->h->admitted++;
     if (atomic_load(&j->abort)) { /* in the inbox it was not seen by interrupt_jobs() */
         interrupt(j);
         return;
@@ -182,7 +192,7 @@ static void admit(struct sc_http_job *j)
     if (code == 0)
         code = sc_http_place_parse(NULL, q->url, &j->place, e);
     if (code == 0)
-        code = sc_http_queue(j, false, e);
+        code = sc_http_queue(j, e);
     if (code < 0)
         sc_http_finish(j, code);
 }
@@ -221,7 +231,7 @@ static bool has_mail(struct sc_http *h)
 
 static void start(struct sc_http *h, struct sc_http_job *j)
 {
-    sc_http_list_push(&h->running, j, false);
+    sc_http_list_push(&h->running, j);
     j->origin->running++;
     const int code = sc_http_exchange_start(j, &j->error);
     if (code < 0)
@@ -256,7 +266,7 @@ static void wake_sleepers(struct sc_http *h, uint64_t now)
     struct sc_http_job *next;
     for (struct sc_http_job *j = h->sleeping.first; j; j = next) {
         next = j->next;
-        if (j->wake <= now && sc_http_queue(j, true, &j->error) < 0)
+        if (j->wake <= now && sc_http_queue(j, &j->error) < 0)
             sc_http_finish(j, j->error.code);
     }
 }
@@ -278,7 +288,7 @@ static void tell_pauses(struct sc_http *h, uint64_t now)
 static void go_on(struct sc_http_job *j)
 {
     sc_http_exchange_end(j);
-    if (sc_http_queue(j, true, &j->error) < 0)
+    if (sc_http_queue(j, &j->error) < 0)
         sc_http_finish(j, j->error.code);
 }
 

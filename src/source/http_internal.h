@@ -94,6 +94,7 @@ struct sc_http_job {
     struct sc_error error;
 
     /* How far it is. */
+    uint64_t number;            /* of all jobs, in the order of admission */
     struct sc_http_place place; /* what is asked next */
     struct sc_http_origin *origin;
     unsigned failures;  /* in a row */
@@ -139,6 +140,7 @@ struct sc_http {
     /* The thread's own. */
     CURLM *multi;
     struct sc_http_list sleeping, running;
+    uint64_t admitted; /* jobs so far */
     struct sc_http_origin *origins;
     CURL **spare; /* handles for the next exchange; room for o.connections */
     unsigned n_spare;
@@ -148,13 +150,14 @@ struct sc_http {
 };
 
 /* -------------------------------------------------------------------------------- engine --- */
-void *sc_http_thread(void *ctx); /* the engine */
-uint64_t sc_http_now(void);      /* ms, monotonic */
-void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j, bool front);
+void *sc_http_thread(void *ctx);                                       /* the engine */
+uint64_t sc_http_now(void);                                            /* ms, monotonic */
+void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j); /* at the end */
 /* The job is done: callback, waiters. j must not be used any more. */
 void sc_http_finish(struct sc_http_job *j, int code);
-/* Into the queue of the origin of j->place. */
-int sc_http_queue(struct sc_http_job *j, bool front, struct sc_error *e);
+/* Into the queue of the origin of j->place, in the order in which jobs were admitted: what was
+ * asked for first is wanted first, also after redirects and failures. */
+int sc_http_queue(struct sc_http_job *j, struct sc_error *e);
 void sc_http_say(struct sc_http *h, const char *fmt, ...) SC_PRINTF(2, 3);
 void sc_http_job_free(struct sc_http_job *j);
 

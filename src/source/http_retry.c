@@ -57,7 +57,7 @@ static void sleep_or_give_up(struct sc_http_job *j, unsigned tries)
         return;
     }
     j->wake = sc_http_now() + pause_ms(j);
-    sc_http_list_push(&j->h->sleeping, j, false);
+    sc_http_list_push(&j->h->sleeping, j);
 }
 
 /* ---------------------------------------------------------------------------------- words --- */
@@ -270,8 +270,11 @@ void sc_http_after_proxy(struct sc_http_job *j)
     sc_http_finish(j, j->error.code);
 }
 
+/* Each of these has taken its time already; with all tries a server that accepts and says nothing
+ * would hold somebody for minutes. */
 void sc_http_after_timeout(struct sc_http_job *j)
 {
+    const unsigned tries = SC_MIN(2u, j->h->o.tries);
     struct sc_quoted q;
     const char *url = sc_http_safe_url(&q, j->place.url);
     if (j->judged)
@@ -283,7 +286,7 @@ void sc_http_after_timeout(struct sc_http_job *j)
                 (j->h->o.answer_ms + 999) / 1000);
     sc_http_exchange_end(j);
     j->fresh = true;
-    sleep_or_give_up(j, j->q->hasty ? 0 : j->h->o.tries);
+    sleep_or_give_up(j, j->q->hasty ? 0 : tries);
 }
 
 /* The pause that an answer asks for, in seconds; 0: none. A renewal in t seconds may be t and a
@@ -376,6 +379,6 @@ void sc_http_after_status(struct sc_http_job *j)
     pause_origin(j->origin, seconds);
     if (!may_try_again(j, j->h->o.tries))
         give_up(j);
-    else if (sc_http_queue(j, true, &j->error) < 0)
+    else if (sc_http_queue(j, &j->error) < 0)
         sc_http_finish(j, j->error.code);
 }

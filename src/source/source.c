@@ -67,6 +67,12 @@ void sc_source_prefetch_head(struct sc_source *s, uint64_t n)
         sc_source_prefetch(s, &span, 1);
 }
 
+void sc_source_reject(struct sc_source *s)
+{
+    if (s->ops->reject)
+        s->ops->reject(s);
+}
+
 void sc_source_close(struct sc_source *s)
 {
     if (!s)

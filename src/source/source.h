@@ -34,6 +34,9 @@ struct sc_source_ops {
     int (*check)(struct sc_source *s, struct sc_error *e);
     /* Optional: these bytes will be read soon. Returns at once; a failure shows when they are. */
     void (*prefetch)(struct sc_source *s, const struct sc_span *spans, size_t n);
+    /* Optional: what was read is not what it should be, so it must not be kept for the next time.
+     */
+    void (*reject)(struct sc_source *s);
     /* Optional: release what is private; sc_source_close() then frees name and object. */
     void (*close)(struct sc_source *s);
 };
@@ -56,6 +59,9 @@ void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t
 /* The same for the first n bytes, as far as the source has them and up to 32 MiB: beyond that,
  * reading on finds its own pace. */
 void sc_source_prefetch_head(struct sc_source *s, uint64_t n);
+/* What was read makes no sense. Only a server's word binds bytes to a file; a source that keeps
+ * them between runs forgets them, so that the next run asks again. */
+void sc_source_reject(struct sc_source *s);
 void sc_source_close(struct sc_source *s); /* NULL is allowed */
 
 /* Regular files only: FIFOs, devices and folders are refused by name. Maps on local file systems

@@ -4,6 +4,7 @@
 What is in the shared cache is looked at as the Hugging Face tools would: refs, snapshots, links,
 blobs that are named by the hash of what they hold.
 """
+import glob
 import hashlib
 import json
 import os
@@ -93,11 +94,8 @@ class Case(unittest.TestCase):
         return self.cache("models--org--model", *parts)
 
     def ranges(self):
-        """Data of the cache of ranges, in bytes on disk."""
-        found = []
-        for folder, _, files in os.walk(os.path.join(self.tmp.name, "scruple", "ranges")):
-            found += [os.path.join(folder, f) for f in files if f == "data"]
-        return found
+        """Large parts in the cache of ranges; small ones are in the logs beside them."""
+        return glob.glob(os.path.join(self.tmp.name, "scruple", "ranges", "*.data"))
 
     def assert_snapshot(self, paths, repo=REPO, killed=False):
         """As the official layout says; nothing else in it, but what somebody who was killed left."""
@@ -501,8 +499,10 @@ class Damaged(Case):
             f.seek(300000)
             f.write(b"not what it was")
         record = struct.pack("<QQI", 300000, 15, zlib.crc32(b"not what it was"))
-        with open(os.path.join(os.path.dirname(data), "map"), "ab") as f:
-            f.write(record + struct.pack("<I", zlib.crc32(record)))
+        with open(data.removesuffix("data") + "map", "r+b") as f:
+            salt, = struct.unpack("<I", f.read(28)[24:])
+            f.seek(0, os.SEEK_END)
+            f.write(record + struct.pack("<I", zlib.crc32(record, salt)))
         err = process.communicate(timeout=60)[1]
         self.assertEqual(process.returncode, 0, err)
         self.assert_snapshot(FILES)

@@ -358,8 +358,8 @@ class Housekeeping(Case):
                     if b"org/model" in read(os.path.join(self.own, "listings", f))]
         write(os.path.join(self.own, "listings", listing), b"{")
         for folder, _, files in os.walk(os.path.join(self.own, "ranges")):
-            if "data" in files:
-                self.damage(os.path.join(folder, "data"))
+            for name in files:
+                self.damage(os.path.join(folder, name))
         want = ["cache.broken-ref", "cache.corrupt-blob", "cache.corrupt-listing", "cache.corrupt-range",
                 "cache.leftover"]
         found = self.cache("verify", status=1)["problems"]

@@ -235,6 +235,24 @@ class Requests(Case):
             self.assertEqual(first, 0)
             self.assertLess(last, 128 << 10)
 
+    def test_a_header_that_makes_no_sense_is_not_kept(self):
+        self.hub.fault("corrupt", where="cdn", times=1, offset=8)
+        self.refused("org/one", status=3)
+        self.assertEqual(self.tensors("org/one"), ["lm_head.weight"])
+
+    def test_what_is_read_first_comes_first(self):
+        """All resolves are answered at about the same time; their order must survive that."""
+        count = 150
+        files = {f"model-{i:05}-of-{count:05}.safetensors": shard([f"model.layers.{i}.weight"])
+                 for i in range(1, count + 1)}
+        self.hub.set("org/many", files=files)
+        self.hub.fault("latency", ms=20)
+        self.assertEqual(len(self.tensors("org/many")), count)
+        order = [entry["file"] for entry in self.hub.log("cdn")]
+        self.assertEqual(len(order), count)
+        for name in list(files)[:10]:
+            self.assertLess(order.index(name), 30, name)
+
     def test_the_second_run_asks_nothing(self):
         for command in ("tree", "info"):
             first = self.run_(command, "org/sharded").stdout
@@ -384,7 +402,7 @@ class Offline(Case):
 
     def test_bytes_that_are_not_kept(self):
         self.run_("tree", "org/one")
-        for path in glob.glob(os.path.join(self.tmp.name, "scruple", "ranges", "*", "*", "*")):
+        for path in glob.glob(os.path.join(self.tmp.name, "scruple", "ranges", "*")):
             os.unlink(path)
         message = self.refused("org/one", "--offline")
         self.assertIn("model.safetensors", message)

@@ -793,7 +793,9 @@ TEST(looking_sees_what_is_ours)
     scratch_folder("hub/kernels--a--b");
     scratch_folder("hub/models--a\n--b");
     scratch_folder("own/ranges/zz");
-    scratch_folder("own/ranges/ba/..hidden");
+    CHECK(sc_make_folders(scratch_at("own/ranges/ba/" ABC)));
+    scratch_file("own/ranges/" ABC ".maps", "x", 1);
+    scratch_file("own/ranges/x.map", "x", 1);
     scratch_file("own/listings/x.json", "{}", 2);
     REQUIRE(sc_kept_look(&env, &l, NULL) == 0);
     CHECK_U64(l.n, 3);
@@ -859,15 +861,30 @@ TEST(a_start_that_was_killed_is_no_problem)
     REQUIRE(begin());
     struct sc_ranges *r = sc_ranges_open(&env, ABC, 100, true);
     sc_ranges_close(r);
-    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/data")) == 0);
     CHECK(sc_kept_verify(&env, NULL, false, NULL, count_problem, NULL, &n, &e) == 0);
-    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/map")) == 0);
+    CHECK(unlink(scratch_at("own/ranges/" ABC ".map")) == 0);
     CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 0);
-    CHECK(access(scratch_at("own/ranges/ba/" ABC), F_OK) != 0);
-    r = sc_ranges_open(&env, ABC, 100, true);
-    sc_ranges_close(r);
-    CHECK(unlink(scratch_at("own/ranges/ba/" ABC "/map")) == 0);
+    REQUIRE(scratch_file("own/ranges/" ABC ".data", "x", 1)); /* bytes without a log */
     CHECK(sc_kept_verify(&env, NULL, false, NULL, count_problem, NULL, &n, &e) == 1);
+    CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 1);
+    CHECK(access(scratch_at("own/ranges/" ABC ".data"), F_OK) != 0);
+    CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 0);
+    scratch_remove();
+}
+
+/* The first form of this cache had its parts in folders of two digits; nobody reads them now. */
+TEST(parts_of_earlier_versions_are_leftovers)
+{
+    unsigned n = 0;
+    struct sc_error e = {0};
+    REQUIRE(begin());
+    REQUIRE(sc_make_folders(scratch_at("own/ranges/ba/" ABC)));
+    REQUIRE(scratch_file("own/ranges/ba/" ABC "/data", "x", 1));
+    CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 0);
+    make_old("own/ranges/ba");
+    CHECK(sc_kept_verify(&env, NULL, false, NULL, count_problem, NULL, &n, &e) == 1);
+    CHECK(sc_kept_verify(&env, NULL, true, NULL, count_problem, NULL, &n, &e) == 1);
+    CHECK(access(scratch_at("own/ranges/ba"), F_OK) != 0);
     scratch_remove();
 }
 

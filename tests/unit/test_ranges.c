@@ -15,8 +15,9 @@
 #include "hub/cache.h"
 #include "scratch.h"
 
-#define ETAG "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-#define SIZE ((uint64_t)3 << 20)
+#define ETAG   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define SIZE   ((uint64_t)3 << 20)
+#define HEADER (28 + 64 + 4) /* of the log */
 
 static struct sc_hub_env env;
 static char cache[600];
@@ -43,6 +44,15 @@ static void save(struct sc_ranges *r, uint64_t off, size_t n)
     free(p);
 }
 
+/* As a download does: into `data`, whatever the size. */
+static void write_down(struct sc_ranges *r, uint64_t off, size_t n)
+{
+    uint8_t *p = malloc(n);
+    fill_pattern(p, off, n);
+    CHECK(sc_ranges_write(r, off, p, n) && sc_ranges_record(r, off, n, libdeflate_crc32(0, p, n)));
+    free(p);
+}
+
 /* How many bytes come back at off; fails the test when one of them is wrong. */
 static size_t load(struct sc_ranges *r, uint64_t off, size_t n)
 {
@@ -58,7 +68,7 @@ static const char *in_range(const char *name)
     static char path[8][1024];
     static unsigned next;
     char *p = path[next++ % 8];
-    snprintf(p, sizeof path[0], "%s/ranges/ba/" ETAG "/%s", cache, name);
+    snprintf(p, sizeof path[0], "%s/ranges/" ETAG ".%s", cache, name);
     return p;
 }
 
@@ -135,7 +145,7 @@ TEST(large_saves_are_units_of_a_mebibyte)
     struct sc_ranges *r = open_size(SIZE);
     save(r, 100, SIZE - 100);
     CHECK(stat(in_range("map"), &st) == 0);
-    CHECK_U64(st.st_size, 24 + 64 + 4 + 3 * 24);
+    CHECK_U64(st.st_size, HEADER + 3 * 24);
     sc_ranges_close(r);
     r = open_size(SIZE);
     CHECK_U64(load(r, 100, SIZE - 100), SIZE - 100);
@@ -197,11 +207,75 @@ TEST(the_name_stays)
 {
     REQUIRE(begin());
     struct sc_ranges *r = open_size(10);
+    CHECK(sc_ranges_name_of(r) == NULL && sc_ranges_name_of(NULL) == NULL);
     sc_ranges_name(r, "org/name/a.gguf");
     sc_ranges_name(r, "other/name/b.gguf");
-    char *name = sc_read_file(in_range("name"), 100, NULL);
-    CHECK_STR(name, "org/name/a.gguf");
-    free(name);
+    CHECK_STR(sc_ranges_name_of(r), "org/name/a.gguf");
+    save(r, 0, 10);
+    sc_ranges_close(r);
+    r = open_size(10);
+    sc_ranges_name(r, "other/name/b.gguf");
+    CHECK_STR(sc_ranges_name_of(r), "org/name/a.gguf");
+    CHECK_U64(load(r, 0, 10), 10);
+    CHECK(sc_ranges_rewrite(r));
+    sc_ranges_close(r);
+    r = open_size(10);
+    CHECK_STR(sc_ranges_name_of(r), "org/name/a.gguf");
+    CHECK_U64(load(r, 0, 10), 10);
+    sc_ranges_close(r);
+    scratch_remove();
+}
+
+TEST(small_parts_take_one_file)
+{
+    REQUIRE(begin());
+    struct sc_ranges *r = open_size(SIZE);
+    save(r, 0, 90000);
+    save(r, 90000, 10);
+    CHECK(access(in_range("data"), F_OK) != 0);
+    sc_ranges_close(r);
+    r = open_size(SIZE);
+    CHECK_U64(load(r, 100, SIZE - 100), 90010 - 100);
+    save(r, 100000, 300 << 10);
+    CHECK(access(in_range("data"), F_OK) == 0);
+    CHECK_U64(load(r, 100000, SIZE - 100000), 300 << 10);
+    sc_ranges_close(r);
+    r = open_size(SIZE);
+    CHECK_U64(sc_ranges_have(r, 0, SIZE), 90010 + (300 << 10));
+    CHECK_U64(load(r, 0, SIZE), 90010);
+    sc_ranges_close(r);
+    scratch_remove();
+}
+
+/* What a download moves away must be whole, whatever others put into the log meanwhile. */
+TEST(a_download_gathers_all_in_one_file)
+{
+    REQUIRE(begin());
+    uint64_t off, len;
+    struct sc_ranges *r = open_size(300), *other = open_size(300);
+    save(r, 0, 100);
+    save(r, 50, 100);
+    sc_ranges_close(r);
+    r = open_size(300);
+    CHECK(sc_ranges_gather(r));
+    save(other, 200, 100);
+    sc_ranges_refresh(r);
+    sc_ranges_refresh(other);
+    CHECK_U64(sc_ranges_have(other, 0, 300), 250);
+    CHECK_U64(sc_ranges_have(r, 0, 300), 150);
+    CHECK(sc_ranges_gap(r, 0, 300, &off, &len) && off == 150 && len == 150);
+    save(r, 150, 150);
+    uint8_t p[300];
+    int fd = sc_ranges_fd(r);
+    CHECK(fd >= 0 && pread(fd, p, 300, 0) == 300 && is_pattern(p, 0, 300));
+    CHECK(!sc_ranges_touched(r));
+    sc_ranges_close(r);
+    sc_ranges_close(other);
+
+    CHECK(sc_ranges_erase(scratch_at("cache/ranges/" ETAG)));
+    r = open_size(300);
+    CHECK(sc_ranges_gather(r) && access(in_range("data"), F_OK) == 0); /* though it is empty */
+    CHECK(!sc_ranges_gather(NULL));
     sc_ranges_close(r);
     scratch_remove();
 }
@@ -256,9 +330,9 @@ TEST(every_flipped_bit_in_the_data)
 {
     REQUIRE(begin());
     struct sc_ranges *r = open_size(300);
-    save(r, 0, 100);
-    save(r, 100, 100);
-    save(r, 200, 100);
+    write_down(r, 0, 100);
+    write_down(r, 100, 100);
+    write_down(r, 200, 100);
     sc_ranges_close(r);
     for (int bit = 0; bit < 300 * 8; bit++) {
         flip(in_range("data"), bit / 8, (uint8_t)(1u << bit % 8));
@@ -280,13 +354,13 @@ TEST(every_flipped_byte_in_the_map)
     REQUIRE(begin());
     struct stat st;
     struct sc_ranges *r = open_size(300);
-    save(r, 0, 100);
-    save(r, 100, 100);
-    save(r, 200, 100);
+    write_down(r, 0, 100);
+    write_down(r, 100, 100);
+    write_down(r, 200, 100);
     sc_ranges_close(r);
     size_t n = 0;
     char *good = sc_read_file(in_range("map"), 4096, &n);
-    REQUIRE(good && n == 24 + 64 + 4 + 3 * 24);
+    REQUIRE(good && n == HEADER + 3 * 24);
     for (size_t at = 0; at < n; at++) {
         for (unsigned bits = 1; bits < 256; bits = bits * 2 + (bits == 64)) {
             CHECK(stat(in_range("map"), &st) == 0);
@@ -295,8 +369,8 @@ TEST(every_flipped_byte_in_the_map)
             close(fd);
             flip(in_range("map"), (off_t)at, (uint8_t)bits);
             r = sc_ranges_open(&env, ETAG, 300, false);
-            CHECK((r != NULL) == (at >= 92)); /* without its header it is nothing */
-            CHECK_U64(sc_ranges_have(r, 0, 300), at < 92 ? 0 : 200);
+            CHECK((r != NULL) == (at >= HEADER)); /* without its header it is nothing */
+            CHECK_U64(sc_ranges_have(r, 0, 300), at < HEADER ? 0 : 200);
             sc_ranges_close(r);
             check_recovery(300);
         }
@@ -309,9 +383,9 @@ TEST(every_torn_tail_of_the_map)
 {
     REQUIRE(begin());
     struct sc_ranges *r = open_size(300);
-    save(r, 0, 100);
-    save(r, 100, 100);
-    save(r, 200, 100);
+    write_down(r, 0, 100);
+    write_down(r, 100, 100);
+    write_down(r, 200, 100);
     sc_ranges_close(r);
     size_t n = 0;
     char *good = sc_read_file(in_range("map"), 4096, &n);
@@ -321,10 +395,122 @@ TEST(every_torn_tail_of_the_map)
         CHECK(write(fd, good, cut) == (ssize_t)cut);
         close(fd);
         r = sc_ranges_open(&env, ETAG, 300, false);
-        CHECK_U64(sc_ranges_have(r, 0, 300), cut < 92 ? 0 : (cut - 92) / 24 * 100);
+        CHECK_U64(sc_ranges_have(r, 0, 300), cut < HEADER ? 0 : (cut - HEADER) / 24 * 100);
         sc_ranges_close(r);
         check_recovery(300);
     }
+    free(good);
+    scratch_remove();
+}
+
+/* The log of three parts of 100 bytes, which carries them. */
+static char *carried_map(size_t *n)
+{
+    struct sc_ranges *r = open_size(300);
+    save(r, 0, 100);
+    save(r, 100, 100);
+    save(r, 200, 100);
+    sc_ranges_close(r);
+    return sc_read_file(in_range("map"), 4096, n);
+}
+
+static void put_map(const char *p, size_t n)
+{
+    int fd = open(in_range("map"), O_WRONLY | O_TRUNC);
+    CHECK(write(fd, p, n) == (ssize_t)n);
+    close(fd);
+}
+
+TEST(every_flipped_byte_of_a_map_with_bytes)
+{
+    REQUIRE(begin());
+    size_t n = 0;
+    char *good = carried_map(&n);
+    REQUIRE(good && n == HEADER + 3 * 124);
+    for (size_t at = HEADER; at < n; at++) {
+        put_map(good, n);
+        flip(in_range("map"), (off_t)at, (uint8_t)(1u << at % 8));
+        struct sc_ranges *r = open_size(300);
+        for (uint64_t i = 0; i < 3; i++)
+            CHECK_U64(load(r, i * 100, 100), (at - HEADER) / 124 == i ? 0 : 100);
+        CHECK_U64(sc_ranges_have(r, 0, 300), 200);
+        sc_ranges_close(r);
+        check_recovery(300);
+    }
+    free(good);
+    scratch_remove();
+}
+
+TEST(every_torn_tail_of_a_map_with_bytes)
+{
+    REQUIRE(begin());
+    size_t n = 0;
+    char *good = carried_map(&n);
+    REQUIRE(good != NULL);
+    for (size_t cut = HEADER; cut < n; cut++) {
+        const size_t whole = (cut - HEADER) / 124 * 100;
+        put_map(good, cut);
+        struct sc_ranges *r = open_size(300), *other = open_size(300);
+        CHECK_U64(sc_ranges_have(r, 0, 300), whole);
+        save(other, 299, 1); /* shorter than what is missing */
+        sc_ranges_refresh(r);
+        CHECK_U64(sc_ranges_have(r, 0, 300), whole + 1);
+        sc_ranges_close(other);
+        sc_ranges_close(r);
+        r = open_size(300);
+        CHECK_U64(load(r, 0, 299), whole);
+        CHECK_U64(load(r, 299, 1), 1);
+        sc_ranges_close(r);
+        check_recovery(300);
+    }
+    free(good);
+    scratch_remove();
+}
+
+/* A reader may see a part that is still being written, and later all of it. */
+TEST(a_write_seen_half_way)
+{
+    REQUIRE(begin());
+    size_t n = 0;
+    uint64_t junk;
+    char *good = carried_map(&n);
+    REQUIRE(good != NULL);
+    for (size_t cut = HEADER; cut < n; cut++) {
+        put_map(good, cut);
+        struct sc_ranges *r = open_size(300);
+        int fd = open(in_range("map"), O_WRONLY | O_APPEND);
+        CHECK(write(fd, good + cut, n - cut) == (ssize_t)(n - cut));
+        close(fd);
+        sc_ranges_refresh(r);
+        CHECK_U64(sc_ranges_check(r, &junk, NULL, NULL), 0);
+        CHECK_U64(junk, 0);
+        CHECK_U64(load(r, 0, 300), 300);
+        sc_ranges_close(r);
+    }
+    free(good);
+    scratch_remove();
+}
+
+/* The bytes of a part can look like a record only of another log, for nobody knows the salt. */
+TEST(bytes_that_look_like_a_record)
+{
+    REQUIRE(begin());
+    size_t n = 0;
+    char *good = carried_map(&n);
+    REQUIRE(good != NULL);
+    struct sc_ranges *r = open_size(300);
+    sc_ranges_remove(r);
+    sc_ranges_close(r);
+    r = open_size(300);
+    sc_ranges_save(r, 0, good + HEADER, 124); /* a record for 0..100, and these bytes */
+    sc_ranges_close(r);
+    free(good);
+    good = sc_read_file(in_range("map"), 4096, &n);
+    REQUIRE(good != NULL);
+    put_map(good, n - 1); /* its last byte was not written: it is looked into */
+    r = open_size(300);
+    CHECK_U64(sc_ranges_have(r, 0, 300), 0);
+    sc_ranges_close(r);
     free(good);
     scratch_remove();
 }
@@ -347,9 +533,15 @@ TEST(what_is_no_map_is_absent)
     CHECK(sc_ranges_open(&env, ETAG, 300, true) == NULL);
     unlink(in_range("map"));
     check_recovery(300);
+    unlink(in_range("map"));
+    r = open_size(300);
+    write_down(r, 0, 200);
+    save(r, 200, 50);
+    sc_ranges_close(r);
     unlink(in_range("data"));
     r = open_size(300);
-    CHECK_U64(load(r, 0, 300), 0);
+    CHECK_U64(load(r, 0, 200), 0);
+    CHECK_U64(load(r, 200, 100), 50);
     sc_ranges_close(r);
     check_recovery(300);
     scratch_remove();
@@ -360,9 +552,12 @@ TEST(another_size_leaves_no_tail)
     REQUIRE(begin());
     struct stat st;
     struct sc_ranges *r = open_size(300);
-    save(r, 0, 300);
+    write_down(r, 0, 300);
     sc_ranges_close(r);
     check_recovery(200);
+    r = open_size(200);
+    CHECK(sc_ranges_gather(r));
+    sc_ranges_close(r);
     CHECK(stat(in_range("data"), &st) == 0);
     CHECK_U64(st.st_size, 200);
     scratch_remove();
@@ -372,16 +567,16 @@ TEST(a_check_finds_and_rewrites)
 {
     REQUIRE(begin());
     struct sc_ranges *r = open_size(300);
-    save(r, 0, 100);
-    save(r, 100, 100);
+    write_down(r, 0, 100);
+    write_down(r, 100, 100);
     save(r, 200, 100);
     sc_ranges_close(r);
     flip(in_range("data"), 150, 1);
     int fd = open(in_range("map"), O_WRONLY | O_APPEND);
     CHECK(write(fd, "torn record, and more than one", 30) == 30);
     close(fd);
-    CHECK(sc_ranges_open_folder(cache) == NULL);
-    r = sc_ranges_open_folder(sc_ranges_path(NULL) ? "" : in_range("."));
+    CHECK(sc_ranges_open_stem(cache) == NULL);
+    r = sc_ranges_open_stem(scratch_at("cache/ranges/" ETAG));
     REQUIRE(r != NULL);
     uint64_t junk = 0;
     CHECK_U64(sc_ranges_size(r), 300);
@@ -446,15 +641,19 @@ TEST(a_long_log_is_read)
     REQUIRE(begin());
     enum { RECORDS = 1000000 };
     struct sc_ranges *r = open_size((uint64_t)RECORDS * 2);
+    CHECK(sc_ranges_gather(r));
     sc_ranges_close(r);
     uint8_t *p = malloc((size_t)RECORDS * 24);
-    REQUIRE(p != NULL);
+    char *head = sc_read_file(in_range("map"), 4096, NULL);
+    REQUIRE(p != NULL && head != NULL);
+    const uint32_t salt = sc_le32((const uint8_t *)head + 24);
+    free(head);
     for (size_t i = 0; i < RECORDS; i++) {
         uint64_t v[2] = {(uint64_t)(RECORDS - 1 - i) * 2, 1 + i % 2};
         for (size_t k = 0; k < 16; k++)
             p[i * 24 + k] = (uint8_t)(v[k / 8] >> (k % 8 * 8));
         memset(p + i * 24 + 16, 0, 4);
-        uint32_t crc = libdeflate_crc32(0, p + i * 24, 20);
+        uint32_t crc = libdeflate_crc32(salt, p + i * 24, 20);
         for (size_t k = 0; k < 4; k++)
             p[i * 24 + 20 + k] = (uint8_t)(crc >> (8 * k));
     }
@@ -682,13 +881,13 @@ TEST(a_read_only_cache_is_read)
     REQUIRE(begin());
     chmod(scratch_root, 0755);
     struct sc_ranges *r = open_size(SIZE);
-    save(r, 0, 1000);
+    save(r, 0, 500);
+    write_down(r, 500, 500);
     sc_ranges_close(r);
-    static const char *const names[] = {"data", "map", "."};
-    for (size_t i = 0; i < 3; i++)
-        chmod(in_range(names[i]), i == 2 ? 0555 : 0444);
+    static const char *const names[] = {"data", "map"};
+    for (size_t i = 0; i < 2; i++)
+        chmod(in_range(names[i]), 0444);
     chmod(scratch_at("cache/ranges"), 0555);
-    chmod(scratch_at("cache/ranges/ba"), 0555);
     CHECK(wait_child(start_child(as_somebody_else, NULL)) == 0);
     scratch_remove();
 }
