@@ -284,4 +284,3 @@ TEST(the_budget_has_a_floor)
     CHECK_U64(sc_memory_budget(1), 64 << 20);
     CHECK(sc_memory_budget(0) >= (64 << 20));
 }
-

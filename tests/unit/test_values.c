@@ -27,7 +27,8 @@ static bool same_bits(const void *a, const void *b, size_t n)
     return memcmp(a, b, n) == 0;
 }
 
-/* ------------------------------------------------------------------------- types, one by one --- */
+/* ------------------------------------------------------------------------- types, one by one ---
+ */
 
 /* Reads whole and compares with doubles. */
 static void check_all(struct sc_values *v, const double *want, size_t n)
@@ -59,12 +60,24 @@ TEST(plain_types_have_their_values)
         {"F32", {0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0}, 8, {1, -2}, 4, false},
         {"F16", {0, 0x3c, 0, 0xc0}, 4, {1, -2}, 2, false},
         {"BF16", {0x80, 0x3f, 0, 0xc0}, 4, {1, -2}, 2, false},
-        {"F64", {0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 1, 0, 0, 0, 0, 0, 0, 0xc0}, 16,
-         {1, -2.0000000000000004}, 0, true},
-        {"I64", {1, 0, 0, 0, 0, 0, 0x20, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 16,
-         {9007199254740992.0, -1}, 0, true},
-        {"U64", {255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0}, 16,
-         {18446744073709551616.0, 1}, 0, true},
+        {"F64",
+         {0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 1, 0, 0, 0, 0, 0, 0, 0xc0},
+         16,
+         {1, -2.0000000000000004},
+         0,
+         true},
+        {"I64",
+         {1, 0, 0, 0, 0, 0, 0x20, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+         16,
+         {9007199254740992.0, -1},
+         0,
+         true},
+        {"U64",
+         {255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0},
+         16,
+         {18446744073709551616.0, 1},
+         0,
+         true},
         {"I32", {0xff, 0xff, 0xff, 0x7f, 0xfe, 0xff, 0xff, 0xff}, 8, {2147483647.0, -2}, 4, true},
         {"U32", {0xff, 0xff, 0xff, 0xff, 5, 0, 0, 0}, 8, {4294967295.0, 5}, 4, true},
         {"I16", {0, 0x80, 1, 0}, 4, {-32768, 1}, 2, false},
@@ -150,8 +163,7 @@ TEST(scalars_and_empty_tensors)
     CHECK_ERR(SCRUPLE_EUSAGE, sc_values_read(v, 0, 2, (float[2]){0}, NULL));
     CHECK_ERR(SCRUPLE_EUSAGE, sc_values_read(v, 2, 0, (float[2]){0}, NULL));
     CHECK_ERR(SCRUPLE_EUSAGE, sc_values_read(v, UINT64_MAX, 2, (float[2]){0}, NULL));
-    CHECK_ERR(SCRUPLE_EUSAGE,
-              sc_values_read_runs(v, 0, UINT64_MAX, 3, 1, (float[3]){0}, NULL));
+    CHECK_ERR(SCRUPLE_EUSAGE, sc_values_read_runs(v, 0, UINT64_MAX, 3, 1, (float[3]){0}, NULL));
     sc_values_close(v);
     static const char *const empty[] = {"none", "no_rows", "no_cols", "large_none"};
     for (size_t i = 0; i < SC_COUNT(empty); i++) {
@@ -168,7 +180,8 @@ TEST(scalars_and_empty_tensors)
     free(b.p);
 }
 
-/* ----------------------------------------------------------------------------- any alignment --- */
+/* ----------------------------------------------------------------------------- any alignment ---
+ */
 
 /* Random pieces are what a whole read gives there. */
 static void check_pieces(struct sc_values *v, const char *what)
@@ -783,10 +796,8 @@ static int far_open(struct sc_repo *r, const char *path, struct sc_source **out,
     struct far_source *s = calloc(1, sizeof *s);
     (void)e;
     s->far = r->private_data;
-    s->base = (struct sc_source){.ops = &far_source_ops,
-                                 .name = strdup(path),
-                                 .size = s->far->b.n,
-                                 .remote = true};
+    s->base = (struct sc_source){
+        .ops = &far_source_ops, .name = strdup(path), .size = s->far->b.n, .remote = true};
     *out = &s->base;
     return 0;
 }
