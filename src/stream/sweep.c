@@ -633,6 +633,7 @@ static int start_parts(struct sweep *sw, struct work *w, struct piece *piece, st
         void *reuse = piece->part[i];
         if (!w->live[i].active)
             continue;
+        piece->part[i] = NULL;
         TRY(sw->s->passes[i]->part(sw->s->pass_ctx[i], w->live[i].total, w->visit, reuse,
                                    &piece->part[i], e));
     }
