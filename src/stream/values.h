@@ -7,7 +7,7 @@
 
 #define SC_RAW_BYTES ((size_t)256 << 10) /* read at once: what stays in the second cache */
 
-/* What takes long before the first read: unpacking. */
+/* What takes long before the first read: unpacking, copying. */
 int sc_values_prepare(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
 /* Has a file that was read changed meanwhile? */
 int sc_values_check(struct sc_values *v, struct sc_error *e);

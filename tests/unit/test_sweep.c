@@ -545,6 +545,88 @@ TEST(expanded_views_are_not_endless)
     sc_model_close(m);
 }
 
+/* ------------------------------------------------------------------------ over a network --- */
+
+static struct blob far_bytes;
+static _Atomic uint64_t far_asked, far_read_bytes, far_most;
+
+static int far_read(struct sc_source *s, uint64_t off, void *dst, size_t len, struct sc_error *e)
+{
+    (void)s, (void)e;
+    memcpy(dst, far_bytes.p + off, len);
+    far_read_bytes += len;
+    return 0;
+}
+
+static void far_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        CHECK(spans[i].len > 0 && spans[i].len <= s->size - spans[i].off);
+        far_asked += spans[i].len;
+    }
+    const uint64_t ahead = far_asked - SC_MIN(far_asked, far_read_bytes);
+    for (uint64_t most = far_most;
+         ahead > most && !atomic_compare_exchange_weak(&far_most, &most, ahead);)
+        ;
+}
+
+static const struct sc_source_ops far_source_ops = {
+    .scheme = "far", .read_at = far_read, .prefetch = far_prefetch};
+
+static int far_open(struct sc_repo *r, const char *path, struct sc_source **out, struct sc_error *e)
+{
+    struct sc_source *s = calloc(1, sizeof *s);
+    (void)r, (void)e;
+    *s = (struct sc_source){
+        .ops = &far_source_ops, .name = strdup(path), .size = far_bytes.n, .remote = true};
+    *out = s;
+    return 0;
+}
+
+static void far_close(struct sc_repo *r)
+{
+    (void)r;
+}
+
+static const struct sc_repo_ops far_ops = {.scheme = "far", .open = far_open, .close = far_close};
+
+/* All of it is asked for before it is read, but never much of it. */
+TEST(remote_bytes_are_asked_for_ahead)
+{
+    static uint8_t zeros[30 << 20];
+    struct st_maker maker = {0};
+    struct sc_model *m = NULL;
+    const struct sc_open_options o = {.keep_repo = true};
+    st_add(&maker, "a", "U8", "[30,1048576]", zeros, sizeof zeros);
+    for (unsigned i = 0; i < 100; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "b%u", i);
+        st_add(&maker, name, "U8", "[1000]", zeros, 1000);
+    }
+    st_add(&maker, "c", "U8", "[30,1048576]", zeros, sizeof zeros);
+    st_add(&maker, "d", "U8", "[30,1048576]", zeros, sizeof zeros);
+    far_bytes = st_finish(&maker);
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        struct seen seen[128] = {{0}};
+        struct sc_repo *r = sc_repo_new(NULL);
+        REQUIRE(r && sc_repo_add_file(r, "m.safetensors", far_bytes.n, NULL) == 0);
+        r->ops = &far_ops;
+        r->label = sc_str_copy(SC_STR("far"));
+        REQUIRE(sc_model_open_repo(r, &o, &m, NULL) == 0);
+        struct run run = {.r = {.want = SC_WANT_CODES, .visits = 1}, .seen = seen};
+        struct sc_item *items = items_of(m, seen);
+        far_asked = far_read_bytes = far_most = 0;
+        CHECK_ERR(0, sweep(m, items, threads, &run, NULL, 0, NULL));
+        CHECK_U64(far_asked, m->bytes);
+        CHECK_U64(far_read_bytes, m->bytes);
+        /* a window, and what the threads are at */
+        CHECK(far_most <= (UINT64_C(48) << 20) + threads * SC_SEGMENT_VALUES);
+        free(items);
+        sc_model_close(m);
+    }
+    free(far_bytes.p);
+}
+
 /* ----------------------------------------------------------------------------------- tasks --- */
 
 static _Atomic uint64_t task_bytes, task_most;
