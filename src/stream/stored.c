@@ -277,10 +277,17 @@ const uint8_t *sc_stored_map(struct sc_stored *st, uint64_t first, uint64_t n, b
     return sc_source_map(s, st->base + first * st->unit, (size_t)(n * st->unit));
 }
 
-int sc_stored_check(struct sc_stored *st, struct sc_error *e)
+int sc_stored_check(struct sc_stored *st, bool all, struct sc_error *e)
 {
     struct sc_source *s = st->held;
-    return s ? sc_source_check(s, e) : 0;
+    if (s && !st->packed)
+        return sc_source_check(s, e);
+    if (!all)
+        return 0;
+    TRY(sc_model_source(st->model, st->file, &s, e));
+    const int code = sc_source_check(s, e);
+    sc_model_release(st->model, st->file);
+    return code;
 }
 
 bool sc_stored_is_remote(struct sc_stored *st)

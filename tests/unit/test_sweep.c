@@ -448,6 +448,42 @@ TEST(failing_reads_fail_their_tensor)
     free(b.p);
 }
 
+/* A task runs when all was read, and before its tensor is done: it spoils the file. */
+static uint64_t any_memory(void *ctx, const struct sc_item *item, const struct sc_values *v)
+{
+    (void)ctx, (void)item, (void)v;
+    return 1;
+}
+
+static int spoil_file(void *ctx, const struct sc_item *item, struct sc_values *v,
+                      const struct sc_parallel *p, struct sc_error *e)
+{
+    (void)ctx, (void)item, (void)v, (void)p, (void)e;
+    const struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    return utimensat(AT_FDCWD, scratch_at("model.safetensors"), times, 0) == 0 ? 0 : SCRUPLE_EIO;
+}
+
+TEST(files_that_change_fail_what_is_read_then)
+{
+    static const struct sc_task task = {"spoil", any_memory, spoil_file};
+    struct blob b = many_shapes();
+    const char *folder = make_folder();
+    write_file(folder, "model.safetensors", b.p, b.n);
+    struct sc_model *m = open_path(folder);
+    struct seen seen[16] = {{0}};
+    struct run run = {.r = {.want = SC_WANT_CODES, .visits = 1}, .seen = seen};
+    struct sc_item *items = items_of(m, seen);
+    CHECK_ERR(0, sweep(m, items, 1, &run, &task, 1, NULL));
+    CHECK(run.n_failed > 5 && run.n_failed < m->n_tensors);
+    for (uint32_t i = 0; i < m->n_tensors; i++)
+        CHECK(!seen[i].failed || (strstr(seen[i].why.text, "was changed while being read") &&
+                                  strstr(seen[i].why.text, m->tensors[i].name)));
+    free(items);
+    sc_model_close(m);
+    remove_folder(scratch_root);
+    free(b.p);
+}
+
 TEST(a_pass_that_fails_fails_its_tensor)
 {
     struct blob b = many_shapes();
