@@ -40,6 +40,16 @@ static void count_reject(struct sc_source *s)
     sc_source_reject(((struct count *)s)->inner);
 }
 
+static void count_read_ahead(struct sc_source *s, struct sc_span span)
+{
+    sc_source_read_ahead(((struct count *)s)->inner, span);
+}
+
+static bool count_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return sc_source_identity(((struct count *)s)->inner, out);
+}
+
 static void count_close(struct sc_source *s)
 {
     sc_source_close(((struct count *)s)->inner);
@@ -52,6 +62,8 @@ static const struct sc_source_ops count_ops = {
     .check = count_check,
     .prefetch = count_prefetch,
     .reject = count_reject,
+    .read_ahead = count_read_ahead,
+    .identity = count_identity,
     .close = count_close,
 };
 
@@ -66,6 +78,7 @@ int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source 
     }
     c->inner = inner;
     c->base.remote = inner->remote;
+    c->base.resident = inner->resident;
     c->io = io;
     *out = &c->base;
     return 0;

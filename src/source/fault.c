@@ -38,6 +38,16 @@ static void fault_reject(struct sc_source *s)
     sc_source_reject(((struct fault *)s)->inner);
 }
 
+static void fault_read_ahead(struct sc_source *s, struct sc_span span)
+{
+    sc_source_read_ahead(((struct fault *)s)->inner, span);
+}
+
+static bool fault_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return sc_source_identity(((struct fault *)s)->inner, out);
+}
+
 static void fault_close(struct sc_source *s)
 {
     sc_source_close(((struct fault *)s)->inner);
@@ -49,6 +59,8 @@ static const struct sc_source_ops fault_ops = {
     .check = fault_check,
     .prefetch = fault_prefetch,
     .reject = fault_reject,
+    .read_ahead = fault_read_ahead,
+    .identity = fault_identity,
     .close = fault_close,
 };
 
