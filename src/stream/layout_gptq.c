@@ -247,7 +247,8 @@ static int transposed_tile(const struct sc_unpack *u, struct sc_unpack_scratch *
     const bool awq = u->tensor->layout == SC_LAYOUT_AWQ;
     const struct rect all =
         awq ? awq_words(row, n_rows, col, n) : gptq_words(u, row, n_rows, col, n);
-    if (all.rows <= MOST_STRIP / 4 / (2 * LINE)) /* else each tile sees for itself */
+    const struct rect strip = strip_for(u, w, &all);
+    if (strip.rows * strip.cols <= MOST_STRIP / 4) /* else each tile sees for itself */
         TRY(need_strip(u, w, &all, e));
     for (size_t i = 0, rows; i < n_rows; i += rows) {
         rows = rows_at_once(u, n_rows - i);

@@ -300,6 +300,12 @@ TEST(fp8_blocks)
     fp8("F8_E4M3", e4m3, DIMS(2, 9000), "a.weight_scale_inv", "F32", DIMS(1, 71), 128, 128, true);
 }
 
+/* Four MiB of scales: they are read where they are needed. */
+TEST(fp8_with_many_scales)
+{
+    fp8("F8_E4M3", e4m3, DIMS(1100, 1000), "a.weight_scale", "F32", DIMS(1100, 1000), 1, 1, false);
+}
+
 TEST(fp8_rows_and_tensors)
 {
     const uint64_t all = 1 << 20;
