@@ -105,6 +105,16 @@ static int beyond(const struct sc_unpack *u, const struct sc_unpack_part *p, str
                             "it is too short for the shape of the weight");
 }
 
+/* That of the entry, or one that may be filled anew. */
+static struct sc_unpack_window *window_of(struct sc_unpack_scratch *w, uint32_t entry)
+{
+    for (size_t i = 0; i < SC_COUNT(w->windows); i++)
+        if (w->windows[i].have && w->windows[i].entry == entry)
+            return &w->windows[i];
+    w->turn = (w->turn + 1) % SC_COUNT(w->windows);
+    return &w->windows[w->turn];
+}
+
 int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
                   const struct sc_unpack_part *p, uint64_t off, size_t len, const uint8_t **out,
                   struct sc_error *e)
@@ -116,8 +126,19 @@ int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
         *out = u->bytes.map(u->bytes.ctx, p->entry, off, len);
     if (*out)
         return 0;
-    *out = w->small;
-    return len ? u->bytes.read(u->bytes.ctx, p->entry, off, w->small, len, e) : 0;
+    struct sc_unpack_window *win = window_of(w, p->entry);
+    if (off < win->from || len > win->have || off - win->from > win->have - len) {
+        /* Rows follow each other, and so do their scales; not those of transposed ones. */
+        const uint64_t take = u->tile ? len : SC_MIN(p->bytes - off, (uint64_t)SC_SMALL);
+        win->have = 0;
+        if (take)
+            TRY(u->bytes.read(u->bytes.ctx, p->entry, off, win->bytes, (size_t)take, e));
+        win->entry = p->entry;
+        win->from = off;
+        win->have = take;
+    }
+    *out = win->bytes + (off - win->from);
+    return 0;
 }
 
 /* Codes follow each other, so those that come next in this call are read along. */
@@ -375,6 +396,9 @@ static int take_scratch(const struct sc_unpack *u, uint64_t row, struct sc_unpac
         if (!w)
             return sc_fail_memory(e);
         memset(w, 0, offsetof(struct sc_unpack_scratch, room));
+        w->turn = 0;
+        for (size_t i = 0; i < SC_COUNT(w->windows); i++)
+            w->windows[i].have = w->windows[i].from = 0;
     }
     w->have = w->stop = 0; /* what was read is not kept for the next call */
     if (!w->scales && u->n_floats) {

@@ -40,6 +40,13 @@ struct sc_unpack_grid {
     uint64_t high, wide;  /* scales of a column and of a row */
 };
 
+/* Bytes of a part that is too large to be kept as a whole, where it cannot be mapped. */
+struct sc_unpack_window {
+    uint32_t entry;
+    uint64_t from, have;
+    uint8_t bytes[SC_SMALL];
+};
+
 /* Memory of one reader; never shared. */
 struct sc_unpack_scratch {
     struct sc_unpack_scratch *next;
@@ -54,7 +61,8 @@ struct sc_unpack_scratch {
         uint8_t room[SC_ROOM];       /* codes that were read */
         uint32_t lines[SC_ROOM / 4]; /* words of SC_ROWS rows, row by row: layout_gptq.c */
     };
-    uint8_t small[SC_SMALL];
+    unsigned turn;                      /* the window that was filled last */
+    struct sc_unpack_window windows[3]; /* scales, and zero points or biases */
 };
 
 struct sc_unpack {
@@ -114,7 +122,8 @@ int sc_unpack_refuse(const struct sc_unpack *u, const struct sc_unpack_part *p, 
 /* The part must be there. */
 int sc_unpack_need(const struct sc_unpack *u, const struct sc_unpack_part *p, const char *what,
                    struct sc_error *e);
-/* len <= SC_SMALL bytes of a part, in place or in w->small; of the codes: len <= SC_ROOM. */
+/* len <= SC_SMALL bytes of a part, in place or in a window, until the next call; of the codes:
+ * len <= SC_ROOM. */
 int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
                   const struct sc_unpack_part *p, uint64_t off, size_t len, const uint8_t **out,
                   struct sc_error *e);
