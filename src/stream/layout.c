@@ -75,8 +75,8 @@ static int open_part(const struct sc_unpack *u, uint32_t entry, struct sc_unpack
     return p->bytes ? u->bytes.read(u->bytes.ctx, entry, 0, p->whole, (size_t)p->bytes, e) : 0;
 }
 
-int sc_unpack_part(struct sc_unpack *u, enum sc_part kind, const char *ends,
-                   struct sc_unpack_part *p, struct sc_error *e)
+int sc_part_find(struct sc_unpack *u, enum sc_part kind, const char *ends, struct sc_unpack_part *p,
+                 struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
     for (size_t i = 0; i < t->n_parts; i++) {
@@ -254,8 +254,8 @@ static bool lead_fits(const uint64_t *lead, const uint64_t *dims, size_t n)
     return true;
 }
 
-int sc_unpack_grid(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
-                   struct sc_error *e)
+int sc_grid_open(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
+                 struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
     const struct sc_entry *s = sc_part_entry(u, p);
@@ -338,7 +338,7 @@ int sc_unpack_order(struct sc_unpack *u, uint64_t n_groups, struct sc_error *e)
 {
     struct sc_unpack_part p = {.entry = SC_PART_ABSENT};
     struct sc_unpack_scratch *w = NULL;
-    int code = sc_unpack_part(u, SC_PART_ORDER, NULL, &p, e);
+    int code = sc_part_find(u, SC_PART_ORDER, NULL, &p, e);
     if (code == 0 && sc_part_there(&p)) {
         if (!sc_part_is(&p, "I32") && !sc_part_is(&p, "I64"))
             code = sc_unpack_refuse(u, &p, SCRUPLE_EFORMAT, e, "I32 was expected");

@@ -282,9 +282,9 @@ static bool is_words(const struct sc_unpack_part *p)
 static int open_scales(struct sc_unpack *u, struct sc_error *e)
 {
     const int64_t told = u->model->config.quant_group;
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "scales", e));
-    TRY(sc_unpack_part(u, SC_PART_ZERO, NULL, &u->zero, e));
+    TRY(sc_part_find(u, SC_PART_ZERO, NULL, &u->zero, e));
     const struct sc_entry *s = sc_part_entry(u, &u->scale);
     const uint64_t groups = s->rank == 2 ? s->shape[0] : 0;
     if (!sc_part_is_float(&u->scale) || groups == 0 || !is_matrix(u, &u->scale, groups, u->rows))

@@ -99,8 +99,8 @@ struct sc_unpack {
 /* ------------------------------------------------------------------------------- layout.c --- */
 /* Part `kind` of the tensor; `ends`: and of a name that ends so (NULL: any). The part is left
  * absent when there is none. Small ones are read. */
-int sc_unpack_part(struct sc_unpack *u, enum sc_part kind, const char *ends,
-                   struct sc_unpack_part *p, struct sc_error *e);
+int sc_part_find(struct sc_unpack *u, enum sc_part kind, const char *ends, struct sc_unpack_part *p,
+                 struct sc_error *e);
 static inline bool sc_part_there(const struct sc_unpack_part *p)
 {
     return p->entry != SC_PART_ABSENT;
@@ -142,8 +142,8 @@ int sc_code_values(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint6
                    float *dst, struct sc_error *e);
 /* How scales lie over the tensor. Lengths that the configuration tells win where they fit; with
  * `blocks`, blocks of 128 x 128 are tried next. */
-int sc_unpack_grid(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
-                   struct sc_error *e);
+int sc_grid_open(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
+                 struct sc_error *e);
 /* Index of the first scale of a row. */
 uint64_t sc_grid_row(const struct sc_unpack *u, uint64_t row);
 /* The group of every column from a part of integers; -1 anywhere, or all of them 0: there is no
