@@ -145,7 +145,7 @@ static void refused(struct kit *k, int code, const char *words)
     sc_unpack_close(u);
 }
 
-/* -------------------------------------------------------------------------------- bytes ----- */
+/* ---------------------------------------------------------------------------------- bytes --- */
 static void put_bits(uint8_t *p, uint64_t bit, unsigned n, uint32_t value)
 {
     for (unsigned i = 0; i < n; i++, bit++)
