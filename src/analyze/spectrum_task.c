@@ -234,8 +234,7 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
             *worst = s;
     }
     worst->slices = measured;
-    /* The passes of the same tensor may end at this moment. */
-    __atomic_fetch_or(&health->measured, SC_METHOD_SPECTRAL, __ATOMIC_RELAXED);
+    health->measured |= SC_METHOD_SPECTRAL;
     return 0;
 }
 
