@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "math/math.h"
+#include "oom.h"
 
 #define CHECK_RELATIVE(got, want, tolerance) CHECK_NEAR((got) / (want), 1, tolerance)
 
@@ -122,6 +123,25 @@ TEST(a_shuffle_says_what_cannot_be_read)
     CHECK_ERR(SCRUPLE_EIO, sc_shuffled_copy(&m, 1, NULL, v, &e));
     CHECK(strncmp(e.text, "row 1", 5) == 0);
     CHECK_ERR(SCRUPLE_EIO, sc_shuffled_copy(&m, 1, NULL, v, NULL));
+    free(v);
+}
+
+TEST(a_shuffle_says_when_memory_ends)
+{
+    struct grid g = {1000, 1, UINT64_MAX};
+    const struct sc_matrix m = {2500, 1000, read_grid, &g};
+    float *v = malloc(2500 * 1000 * sizeof *v);
+    uint64_t k = 0;
+    for (bool reached = true; reached; k++) {
+        struct sc_error e = {0};
+        sc_oom_fail_at(k);
+        const int code = sc_shuffled_copy(&m, 1, NULL, v, &e);
+        reached = sc_oom_failed() > 0;
+        sc_oom_off();
+        CHECK_ERR(reached ? SCRUPLE_EMEMORY : 0, code);
+        CHECK_ERR(reached ? SCRUPLE_EMEMORY : 0, e.code);
+    }
+    CHECK(k > 5);
     free(v);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "analyze/health.h"
+#include "oom.h"
 
 /* As make_spectra.py prints them: describe(). */
 static const struct golden {
@@ -473,6 +474,24 @@ TEST(the_largest_values_tell_something)
     CHECK_U64(d.energy_rank[2], golden[3].energy_rank[2]);
     CHECK(isnan(d.condition));
     free(w);
+}
+
+TEST(memory_that_ends_is_said)
+{
+    double s[30];
+    for (int i = 0; i < 30; i++)
+        s[i] = 30 - i;
+    struct sc_svd svd = {.s = s, .n = 30, .method = SC_SVD_GRAM, .frobenius = 100, .floor = 1e-12};
+    struct sc_spectrum out;
+    uint64_t k = 0;
+    for (bool reached = true; reached; k++) {
+        sc_oom_fail_at(k);
+        const int code = sc_spectrum_describe(&svd, 30, 30, &out, NULL);
+        reached = sc_oom_failed() > 0;
+        sc_oom_off();
+        CHECK_ERR(reached ? SCRUPLE_EMEMORY : 0, code);
+    }
+    CHECK_U64(k, 3);
 }
 
 /* -------------------------------------------------------------------------- random order --- */
