@@ -56,14 +56,14 @@ static double code_step(const struct sc_values *v, double rms)
 {
     const struct sc_tensor *t = v->tensor;
     double bits = t->bits;
-    double group = t->group ? t->group : (double)v->count;
+    uint64_t group = t->group ? t->group : v->count;
     if (t->group == UINT16_MAX)
-        group = (double)v->cols;
+        group = v->cols;
     if (t->layout == SC_LAYOUT_GGML) { /* a scale for a block or a part of one, among the bits */
         bits = floor(sc_codec_bits(v->codec));
         group = 32;
     }
-    return bits >= 1 ? 2 * rms * sc_normal_abs_max_mean(fmax(group, 1)) * exp2(-bits) : NAN;
+    return bits >= 1 ? 2 * rms * sc_normal_max(group) * exp2(-bits) : NAN;
 }
 
 double sc_rounding_rms(const struct sc_values *v, double rms)

@@ -602,3 +602,20 @@ TEST(rows_of_the_table_are_whole)
     }
     CHECK_STR(sc_spectrum_method_names[SC_SPECTRUM_REFINED], "gram+qr");
 }
+
+TEST(every_figure_is_explained)
+{
+    static char text[1 << 17];
+    FILE *f = fopen(SC_TESTDATA "/../../docs/metrics.md", "r");
+    REQUIRE(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    for (size_t i = 0; i < sc_metrics_spectral.n; i++) {
+        char heading[100];
+        snprintf(heading, sizeof heading, "\n### spectral.%s\n",
+                 sc_metrics_spectral.metrics[i].key);
+        if (!strstr(text, heading))
+            fprintf(stderr, "docs/metrics.md lacks%s", heading);
+        CHECK(strstr(text, heading) != NULL);
+    }
+}
