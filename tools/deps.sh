@@ -20,6 +20,15 @@ need_loaded()
     PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q "$1" || missing="$missing $2"
 }
 
+need_font()
+{
+    for path in /usr/share/fonts/truetype/dejavu /usr/share/fonts/DejaVuSans.ttf \
+        /usr/share/fonts/*/DejaVuSans.ttf; do
+        [ ! -e "$path" ] || return 0
+    done
+    missing="$missing fonts-dejavu-core"
+}
+
 look()
 {
     missing=
@@ -36,6 +45,9 @@ look()
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
     need_loaded libopenblas.so.0 libopenblas0-pthread
+    # Plots as PNG; the tests draw some.
+    need_loaded librsvg-2.so.2 librsvg2-2
+    need_font
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 
