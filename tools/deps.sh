@@ -30,6 +30,7 @@ look()
     need_library zlib zlib1g-dev
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
+    need_library sqlite3 libsqlite3-dev
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 
