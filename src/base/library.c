@@ -15,8 +15,10 @@ int sc_library_load(const char *const *names, const struct sc_symbol *symbols, s
     for (size_t i = 0; names[i] && !handle; i++)
         handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (!handle)
-        return sc_fail(e, SCRUPLE_EUNSUPPORTED, "the library %s cannot be loaded: is it installed?",
-                       names[0]);
+        return sc_fail(
+            e, SCRUPLE_EUNSUPPORTED,
+            "the library %s cannot be loaded; install it to read models over the network",
+            names[0]);
     for (size_t i = 0; i < n; i++) {
         void *at = dlsym(handle, symbols[i].name);
         if (!at) {
