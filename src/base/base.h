@@ -265,10 +265,10 @@ struct sc_symbol {
     void *slot; /* points to a function pointer, which is set */
 };
 /* Load the first of `names` (NULL-terminated) that is there and look up all symbols; it is never
- * unloaded. SCRUPLE_EUNSUPPORTED with a sentence that says what to install. Call once (pthread_once
- * or under a lock). */
+ * unloaded. SCRUPLE_EUNSUPPORTED with a sentence that says what to install to do what ("read models
+ * over the network"). Call once (pthread_once or under a lock). */
 int sc_library_load(const char *const *names, const struct sc_symbol *symbols, size_t n,
-                    struct sc_error *e);
+                    const char *to_do_what, struct sc_error *e);
 
 /* ----------------------------------------------------------------------------------- JSON ---
  * A strict one-pass scanner (RFC 8259, valid UTF-8, bounded depth, integers to 2^64-1 kept exact)

@@ -9,16 +9,14 @@
 #include "base/base.h"
 
 int sc_library_load(const char *const *names, const struct sc_symbol *symbols, size_t n,
-                    struct sc_error *e)
+                    const char *to_do_what, struct sc_error *e)
 {
     void *handle = NULL;
     for (size_t i = 0; names[i] && !handle; i++)
         handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (!handle)
-        return sc_fail(
-            e, SCRUPLE_EUNSUPPORTED,
-            "the library %s cannot be loaded; install it to read models over the network",
-            names[0]);
+        return sc_fail(e, SCRUPLE_EUNSUPPORTED,
+                       "the library %s cannot be loaded; install it to %s", names[0], to_do_what);
     for (size_t i = 0; i < n; i++) {
         void *at = dlsym(handle, symbols[i].name);
         if (!at) {

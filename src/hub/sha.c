@@ -39,7 +39,7 @@ static void load_crypto(void)
         FUNCTIONS(SYMBOL)
 #undef SYMBOL
     };
-    sc_library_load(names, symbols, SC_COUNT(symbols), &crypto_error);
+    sc_library_load(names, symbols, SC_COUNT(symbols), "verify downloads", &crypto_error);
 }
 
 struct sc_sha {

@@ -17,7 +17,8 @@ static void load(void)
     static const struct sc_symbol symbols[] = {SC_CURL_FUNCTIONS(SYMBOL)};
 #undef SYMBOL
 
-    if (sc_library_load(names, symbols, SC_COUNT(symbols), &problem) < 0)
+    if (sc_library_load(names, symbols, SC_COUNT(symbols), "read models over the network",
+                        &problem) < 0)
         return;
     if (table.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         sc_fail(&problem, SCRUPLE_EUNSUPPORTED, "the library libcurl cannot be initialised");
