@@ -16,7 +16,7 @@ static void load(void)
     static const struct sc_symbol symbols[] = {SC_SQLITE_FUNCTIONS(SYMBOL)};
 #undef SYMBOL
 
-    if (sc_library_load(names, symbols, SC_COUNT(symbols), &problem) < 0)
+    if (sc_library_load(names, symbols, SC_COUNT(symbols), "keep results", &problem) < 0)
         return;
     if (!table.threadsafe())
         sc_fail(&problem, SCRUPLE_EUNSUPPORTED, "the library libsqlite3 was built without threads");
