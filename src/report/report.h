@@ -32,7 +32,7 @@ int sc_out_finish(struct sc_out *o); /* flush, free; status */
 struct sc_term {
     bool colour;
     bool ascii;   /* no characters outside ASCII: foreign ones become \u{..} */
-    size_t width; /* columns; values of fields are cut there, tables never; 0: unlimited */
+    size_t width; /* columns; values of fields are cut there, tables if they allow it; 0: unlimited */
 };
 /* Colours by meaning, as in `we`: 256-colour codes. */
 enum sc_colour {
@@ -76,10 +76,14 @@ void sc_format_real(double v, char out[40]);
 /* One strict JSON document: valid UTF-8, no duplicate keys of ours, NaN and infinities as strings,
  * every number round-trips. Table rows and small objects in lists take one line each. */
 void sc_report_json(struct sc_out *o, const struct sc_document *d);
+/* A member of an object that is written piece by piece: its key, if it has one, and its value, which
+ * goes on at this indentation. */
+void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t indent);
 /* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
  * formula gets a leading apostrophe; control characters are escaped as on the terminal. */
 void sc_report_csv(struct sc_out *o, const struct sc_table *t);
-/* Aligned columns, two blanks between them; a line of titles when a column has one. */
+/* Aligned columns, two blanks between them; a line of titles when a column has one. A table that is
+ * wider than term->width loses what its columns' flags allow. */
 void sc_report_table(struct sc_out *o, const struct sc_table *t, const struct sc_term *term);
 /* Fields of an object as aligned "key  value" lines, indented by two blanks; nested objects by two
  * more. Nulls and tables are left out. */

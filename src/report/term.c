@@ -124,6 +124,7 @@ struct shown {
     struct sc_str text;
     enum sc_colour colour;
     size_t indent, width; /* width includes indent and unit */
+    size_t max;           /* text is cut there; 0: it is not. Set by the caller */
     char own[64];         /* storage of numbers */
     char unit[16];
 };
@@ -194,7 +195,7 @@ static void show_text(struct shown *s, struct scratch *scratch, const struct sc_
                       enum sc_colour colour, struct sc_str text)
 {
     s->colour = colour;
-    s->width = make_safe(scratch, t, text, 0, &s->text);
+    s->width = make_safe(scratch, t, text, s->max, &s->text);
 }
 
 /* Joined by blanks: the names folded into a tensor. */
@@ -320,20 +321,58 @@ static bool aligns_right(const struct sc_column *column)
 
 struct layout {
     size_t width[SC_MAX_COLUMNS];
+    size_t cut[SC_MAX_COLUMNS]; /* text is cut to so many columns; 0: it is not */
     bool hidden[SC_MAX_COLUMNS];
     bool titles;
+    size_t n;
 };
+
+static size_t table_width(const struct layout *l)
+{
+    size_t width = 0, shown = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        width += l->hidden[i] ? 0 : l->width[i];
+        shown += !l->hidden[i];
+    }
+    return width + (shown ? 2 * (shown - 1) : 0);
+}
+
+/* Takes what is too much from columns that may be cut, as long as they keep `least`. */
+static void shrink(struct layout *l, const struct sc_table *t, size_t room, size_t least)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        size_t width = table_width(l);
+        if (width <= room || l->hidden[i] || !(t->columns[i].flags & SC_COL_SHRINK))
+            continue;
+        size_t spare = l->width[i] > least ? l->width[i] - least : 0;
+        l->cut[i] = l->width[i] -= SC_MIN(spare, width - room);
+    }
+}
+
+static void fit(struct layout *l, const struct sc_table *t, size_t room)
+{
+    enum { NAME_GOOD = 28, NAME_LEAST = 8 };
+
+    if (!room)
+        return;
+    shrink(l, t, room, NAME_GOOD);
+    for (size_t i = l->n; i-- > 0 && table_width(l) > room;)
+        l->hidden[i] = l->hidden[i] || (t->columns[i].flags & SC_COL_SPARE);
+    shrink(l, t, room, NAME_LEAST);
+}
 
 static void measure(const struct sc_table *t, const struct sc_term *term, struct scratch *scratch,
                     struct layout *l)
 {
     struct shown shown;
 
-    *l = (struct layout){0};
-    for (size_t i = 0; i < t->n_columns; i++)
+    *l = (struct layout){.n = SC_MIN(t->n_columns, SC_MAX_COLUMNS)};
+    shown.max = 0;
+    for (size_t i = 0; i < l->n; i++)
         l->hidden[i] = t->columns[i].flags & SC_COL_JSON_ONLY;
     for (size_t row = 0; row < t->n_rows; row++) {
-        for (size_t i = 0; i < t->n_columns; i++) {
+        for (size_t i = 0; i < l->n; i++) {
             if (l->hidden[i])
                 continue;
             struct sc_cell cell = {0};
@@ -343,7 +382,7 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
             l->width[i] = SC_MAX(l->width[i], width);
         }
     }
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         const struct sc_column *column = &t->columns[i];
         if ((column->flags & SC_COL_OPTIONAL) && !l->width[i])
             l->hidden[i] = true;
@@ -352,6 +391,7 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
             l->width[i] = SC_MAX(l->width[i], strlen(column->title));
         }
     }
+    fit(l, t, term->width);
 }
 
 /* Blanks are held back until something follows them, so no line ends in blanks. */
@@ -371,11 +411,11 @@ static void put_titles(struct sc_out *o, const struct sc_table *t, const struct 
 {
     struct line line = {0};
 
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         if (l->hidden[i])
             continue;
         const char *title = t->columns[i].title ? t->columns[i].title : "";
-        size_t pad = l->width[i] - strlen(title);
+        size_t pad = l->width[i] - SC_MIN(strlen(title), l->width[i]);
         if (line.begun)
             line.blanks += 2;
         line.begun = true;
@@ -396,11 +436,12 @@ static void put_row(struct sc_out *o, const struct sc_table *t, size_t row,
     struct line line = {0};
     struct shown shown;
 
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         if (l->hidden[i])
             continue;
         struct sc_cell cell = {0};
         t->cell(t->ctx, row, i, &cell);
+        shown.max = l->cut[i];
         show(&shown, scratch, term, &t->columns[i], &cell);
         size_t pad = l->width[i] - SC_MIN(shown.width, l->width[i]);
         if (line.begun)

@@ -33,6 +33,8 @@ enum sc_column_flags {
     SC_COL_TERM_ONLY = 2, /* not in JSON and CSV */
     SC_COL_RIGHT = 4,     /* align right in the terminal */
     SC_COL_OPTIONAL = 8,  /* the terminal drops the column when every cell is empty */
+    SC_COL_SHRINK = 16,   /* text that a narrow terminal cuts */
+    SC_COL_SPARE = 32,    /* dropped, the last one first, where even that is not enough */
 };
 struct sc_column {
     const char *key;   /* JSON key and CSV header */
@@ -55,12 +57,17 @@ struct sc_cell {
     bool null;      /* prints as null, or as nothing */
 };
 #define SC_MAX_COLUMNS 32
+struct sc_document;
+struct sc_field;
 struct sc_table {
     const struct sc_column *columns;
-    size_t n_columns; /* at most SC_MAX_COLUMNS */
+    size_t n_columns; /* on a terminal at most SC_MAX_COLUMNS are looked at */
     size_t n_rows;
     void (*cell)(const void *ctx, size_t row, size_t column, struct sc_cell *out);
     const void *ctx; /* outlives the table */
+    /* Rows that are more than cells: the members of a row's JSON object are added to `into`, which
+     * lives until the next row. NULL: the cells. What is flat (CSV, SQLite) shows the cells. */
+    void (*object)(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into);
 };
 
 /* A document is an object of ordered fields; everything lives in its arena except what is marked
