@@ -60,7 +60,9 @@ struct sc_storage {
     uint32_t file;
     uint32_t crc32; /* of the unpacked bytes, if has_crc */
     sc_codec_id dtype;
-    uint8_t method; /* 0 stored, 8 deflated */
+    uint32_t unseen; /* zip: so many bytes before `offset` stands a local header that was not read
+                        when the file was opened; 0: it was. See sc_zip_check_local() */
+    uint8_t method;  /* 0 stored, 8 deflated */
     bool has_crc;
     bool referenced;
 };

@@ -67,7 +67,7 @@ static int add_view(struct archive *a, const struct sc_zip_member *m, const stru
         .crc32 = m->crc32,
         .dtype = npy->codec,
         .method = (uint8_t)m->method,
-        .has_crc = true,
+        .has_crc = npy->sized && npy->bytes == data, /* it counts what follows, too */
         .referenced = true,
     };
     uint64_t strides[SC_MAX_RANK], step = 1;

@@ -202,6 +202,7 @@ static int place_storages(struct archive *a, size_t first, uint32_t space)
             .stored = m->stored,
             .bytes = m->bytes,
             .crc32 = m->crc32,
+            .unseen = m->unseen ? (uint32_t)(m->data - m->header) : 0,
             .method = (uint8_t)m->method,
             .has_crc = true,
         };

@@ -391,6 +391,7 @@ static int place_remote(struct opening *o, uint64_t limit)
             continue; /* said later */
         const uint64_t next = i + 1 < o->n ? SC_MIN(order[i + 1]->header, limit) : limit;
         m->data = read_anyway(o, m) ? 0 : data_before(m, next);
+        m->unseen = m->data != 0;
         if (!m->data)
             spans[n++] =
                 (struct sc_span){m->header, SC_MIN((uint64_t)REMOTE_LOCAL, limit - m->header)};
@@ -580,6 +581,38 @@ static int sort_names(struct opening *o, struct sc_zip *zip)
 done:
     free(list);
     return SC_MIN(code, 0);
+}
+
+int sc_zip_check_local(struct sc_source *s, const struct sc_storage *storage, struct sc_error *e)
+{
+    uint8_t p[LOCAL_BYTES];
+    char *name = NULL;
+    struct sc_quoted q, r;
+    bool fits = false;
+    int code = 0;
+    if (storage->unseen == 0)
+        return 0;
+    const uint64_t at = storage->offset - storage->unseen;
+    TRY(sc_source_read(s, at, p, sizeof p, e));
+    const size_t n = sc_le16(p + 26), extra = sc_le16(p + 28), key = strlen(storage->key);
+    if (is_signature(p, 3, 4) && sc_le16(p + 8) == storage->method &&
+        LOCAL_BYTES + n + extra == storage->unseen && n >= key) {
+        name = sc_alloc(n);
+        if (!name)
+            return sc_fail_memory(e);
+        code = sc_source_read(s, at + LOCAL_BYTES, name, n, e);
+        fits = code == 0 && sc_str_ends(sc_str(name, n), storage->key) &&
+               (n == key || name[n - key - 1] == '/');
+        free(name);
+    }
+    if (code < 0 || fits)
+        return code;
+    return sc_fail_at(
+        e, SCRUPLE_EFORMAT, at,
+        "%s: the local header of member \"%s\" at byte %llu contradicts the directory "
+        "of the archive",
+        sc_quote(&q, sc_strz(s->name)), sc_quote(&r, sc_strz(storage->key)),
+        (unsigned long long)at);
 }
 
 int sc_zip_open(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct sc_arena *arena,

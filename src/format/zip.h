@@ -22,6 +22,7 @@ struct sc_zip_member {
     uint32_t crc32;
     uint16_t method;
     uint16_t flags;
+    bool unseen; /* placed by arithmetic: its local header was not read */
     bool usable; /* false: a problem was reported for it (lenient mode) */
 };
 struct sc_zip {
@@ -44,7 +45,7 @@ bool sc_zip_has_suffix(struct sc_source *s, const char *suffix);
  * deflate data, more or fewer bytes than the directory says) goes to sc_problem(); where that
  * returns 0 (lenient), `failed` is set and the stream has ended. */
 struct sc_zip_stream {
-    struct sc_catalog *catalog;
+    struct sc_catalog *catalog; /* NULL: problems are errors, and nothing is recorded */
     uint32_t file;
     struct sc_source *source;
     const struct sc_zip_member *member;
@@ -73,6 +74,13 @@ int sc_zip_read(struct sc_catalog *c, uint32_t file, struct sc_source *s,
  * `check`. Reports a problem on mismatch. */
 int sc_zip_verify(struct sc_catalog *c, uint32_t file, struct sc_source *s,
                   const struct sc_zip_member *m, struct sc_error *e);
+/* The unpacked bytes of a storage as a source of their own (memory, or an unlinked file), with the
+ * CRC checked. A finished catalog is only read; from any thread. */
+int sc_zip_unpack(struct sc_source *s, const struct sc_storage *storage, const _Atomic int *cancel,
+                  struct sc_source **out, struct sc_error *e);
+/* Holds the local header of a storage with `unseen` against what was taken for granted: where its
+ * data begin, its method, and that its name ends in the storage's key. */
+int sc_zip_check_local(struct sc_source *s, const struct sc_storage *storage, struct sc_error *e);
 /* Every usable member, when the options ask for it (verify); else nothing. */
 int sc_zip_verify_all(struct sc_catalog *c, uint32_t file, struct sc_source *s,
                       const struct sc_zip *zip, struct sc_error *e);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { CHUNK = 32768 };
+enum { CHUNK = 32768, BLOCK = 256 << 10 };
 
 struct sc_zip_inflater {
     z_stream z;
@@ -22,8 +22,12 @@ struct sc_zip_inflater {
 /* Content that cannot be right: reported, and the stream is over. */
 static int spoil(struct sc_zip_stream *st, const char *what, struct sc_error *e)
 {
-    struct sc_quoted q;
+    struct sc_quoted q, r;
     st->failed = true;
+    if (!st->catalog)
+        return sc_fail_at(e, SCRUPLE_EFORMAT, st->member->data, "%s: member \"%s\" %s (%llu bytes)",
+                          sc_quote(&r, sc_strz(st->source->name)), sc_quote(&q, st->member->name),
+                          what, (unsigned long long)st->member->bytes);
     return sc_problem(st->catalog, SC_ERROR, "zip.data", st->file, SC_NO_TENSOR, st->member->data,
                       e, "member \"%s\" %s (%llu bytes)", sc_quote(&q, st->member->name), what,
                       (unsigned long long)st->member->bytes);
@@ -36,6 +40,8 @@ static int refuse(struct sc_zip_stream *st, struct sc_error *e)
     struct sc_quoted q;
     if (m->method == 0 || m->method == 8)
         return spoil(st, "cannot be read", e);
+    if (!st->catalog)
+        return spoil(st, "is packed with a method that cannot be read", e);
     st->failed = true;
     return sc_problem(st->catalog, SC_ERROR, "zip.data", st->file, SC_NO_TENSOR, m->data, e,
                       "member \"%s\" is packed with method %u; only 0 (stored) and 8 (deflated) "
@@ -159,7 +165,12 @@ int sc_zip_stream_check(struct sc_zip_stream *st, enum sc_severity severity, str
     }
     if (st->crc == m->crc32)
         return 0;
-    struct sc_quoted q;
+    struct sc_quoted q, r;
+    if (!st->catalog)
+        return sc_fail_at(e, SCRUPLE_EFORMAT, m->data,
+                          "%s: member \"%s\" has CRC-32 %08x, but the directory says %08x",
+                          sc_quote(&r, sc_strz(st->source->name)), sc_quote(&q, m->name),
+                          (unsigned)st->crc, (unsigned)m->crc32);
     return sc_problem(st->catalog, severity, "zip.crc", st->file, SC_NO_TENSOR, m->data, e,
                       "member \"%s\" has CRC-32 %08x, but the directory says %08x",
                       sc_quote(&q, m->name), (unsigned)st->crc, (unsigned)m->crc32);
@@ -215,7 +226,6 @@ int sc_zip_read(struct sc_catalog *c, uint32_t file, struct sc_source *s,
 int sc_zip_verify(struct sc_catalog *c, uint32_t file, struct sc_source *s,
                   const struct sc_zip_member *m, struct sc_error *e)
 {
-    enum { BLOCK = 256 << 10 };
     struct sc_zip_stream st;
     uint8_t *block = sc_alloc(BLOCK);
     if (!block)
@@ -246,4 +256,50 @@ int sc_zip_verify_all(struct sc_catalog *c, uint32_t file, struct sc_source *s,
         if (zip->members[i].usable)
             TRY(sc_zip_verify(c, file, s, &zip->members[i], e));
     return 0;
+}
+
+/* -------------------------------------------------------------------------------- unpacked --- */
+
+static int unpack(struct sc_zip_stream *st, struct sc_spool *sp, const _Atomic int *cancel,
+                  struct sc_error *e)
+{
+    while (st->out_left > 0) {
+        uint8_t *at;
+        size_t room, got;
+        if (cancel && *cancel)
+            return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+        TRY(sc_spool_room(sp, &at, &room, e));
+        TRY(sc_zip_stream_read(st, at, SC_MIN(room, (size_t)BLOCK), &got, e));
+        sc_spool_take(sp, got);
+    }
+    return 0;
+}
+
+int sc_zip_unpack(struct sc_source *s, const struct sc_storage *storage, const _Atomic int *cancel,
+                  struct sc_source **out, struct sc_error *e)
+{
+    const struct sc_zip_member member = {
+        .name = sc_strz(storage->key),
+        .data = storage->offset,
+        .stored = storage->stored,
+        .bytes = storage->bytes,
+        .crc32 = storage->crc32,
+        .method = storage->method,
+        .usable = storage->method == 0 || storage->method == 8,
+    };
+    struct sc_zip_stream st;
+    struct sc_spool sp;
+    *out = NULL;
+    TRY(sc_zip_check_local(s, storage, e));
+    sc_spool_start(&sp, s->name, "");
+    int code = sc_zip_stream_open(&st, NULL, 0, s, &member, e);
+    if (code == 0)
+        code = unpack(&st, &sp, cancel, e);
+    if (code == 0 && storage->has_crc)
+        code = sc_zip_stream_check(&st, SC_ERROR, e);
+    if (code == 0)
+        code = sc_spool_finish(&sp, out, e);
+    sc_zip_stream_close(&st);
+    sc_spool_drop(&sp);
+    return code;
 }

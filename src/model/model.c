@@ -139,6 +139,8 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
     if (o && o->facts)
         TRY(sc_model_read_facts(m, repo, e));
     sc_repo_settle(repo);
+    if (o && o->keep_repo)
+        TRY(sc_model_sources_new(m, e));
     return o && o->check ? sc_model_check(m, e) : 0;
 }
 
@@ -184,6 +186,7 @@ void sc_model_close(struct sc_model *m)
 {
     if (!m)
         return;
+    sc_model_sources_free(m->sources);
     sc_repo_close(m->repo);
     sc_catalog_close(m->catalog);
     free(m->tensors);

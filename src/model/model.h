@@ -6,7 +6,8 @@
  * collapsed rows, and filters.
  *
  * Does not own: bytes. Nothing here reads tensor data, but for two kinds of metadata that are
- * stored as tensors: shapes (16 bytes) and the JSON of bitsandbytes (below 4 KiB).
+ * stored as tensors: shapes (16 bytes) and the JSON of bitsandbytes (below 4 KiB). It does keep the
+ * files open for those who read more.
  *
  * Immutable after sc_model_open(); may be read from many threads.
  */
@@ -202,6 +203,7 @@ struct sc_model {
     struct sc_arena arena;
     struct sc_io io;
     struct sc_repo *repo; /* while opening, and with keep_repo until the model is closed */
+    struct sc_model_sources *sources; /* with keep_repo: see sc_model_source() */
 };
 
 /* Takes over the repository and closes it (with keep_repo: when the model is closed). */
@@ -217,6 +219,25 @@ unsigned sc_tensor_flags(const struct sc_model *m, const struct sc_tensor *t);
 /* What a tensor adds to the number of parameters: the product of its shape, but weights that share
  * a storage (tied embeddings, expanded views of PyTorch) count once, and broken ones do not. */
 uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t);
+
+/* ------------------------------------------------------------------------------- sources ---
+ * The files of an open model (keep_repo), one open source each, shared by all who read. At most
+ * SC_MODEL_SOURCES files stay open; one that nobody holds is closed when another is needed. From
+ * any thread. */
+#define SC_MODEL_SOURCES 64
+/* catalog->files[file], until sc_model_release(). What is mapped of it stays as long. A file that
+ * has another size than its header was read with is refused (SCRUPLE_EIO). */
+int sc_model_source(const struct sc_model *m, uint32_t file, struct sc_source **out,
+                    struct sc_error *e);
+void sc_model_release(const struct sc_model *m, uint32_t file);
+/* The unpacked bytes of a deflated storage: unpacked by the first who asks, kept while somebody
+ * holds it, and a little longer. Until sc_model_release_storage(). */
+int sc_model_storage(const struct sc_model *m, uint32_t storage, const _Atomic int *cancel,
+                     struct sc_source **out, struct sc_error *e);
+void sc_model_release_storage(const struct sc_model *m, uint32_t storage);
+/* sources.c: made when the model is open, closed before its repository. */
+int sc_model_sources_new(struct sc_model *m, struct sc_error *e);
+void sc_model_sources_free(struct sc_model_sources *s);
 
 /* Steps of opening, each in its own file. `repo` is open during the call. */
 int sc_model_read_config(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);

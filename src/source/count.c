@@ -35,6 +35,16 @@ static void count_prefetch(struct sc_source *s, const struct sc_span *spans, siz
     sc_source_prefetch(((struct count *)s)->inner, spans, n);
 }
 
+static void count_read_ahead(struct sc_source *s, struct sc_span span)
+{
+    sc_source_read_ahead(((struct count *)s)->inner, span);
+}
+
+static bool count_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return sc_source_identity(((struct count *)s)->inner, out);
+}
+
 static void count_close(struct sc_source *s)
 {
     sc_source_close(((struct count *)s)->inner);
@@ -46,6 +56,8 @@ static const struct sc_source_ops count_ops = {
     .map = count_map,
     .check = count_check,
     .prefetch = count_prefetch,
+    .read_ahead = count_read_ahead,
+    .identity = count_identity,
     .close = count_close,
 };
 
@@ -60,6 +72,7 @@ int sc_source_count(struct sc_source *inner, struct sc_io *io, struct sc_source 
     }
     c->inner = inner;
     c->base.remote = inner->remote;
+    c->base.resident = inner->resident;
     c->io = io;
     *out = &c->base;
     return 0;

@@ -33,6 +33,16 @@ static void fault_prefetch(struct sc_source *s, const struct sc_span *spans, siz
     sc_source_prefetch(((struct fault *)s)->inner, spans, n);
 }
 
+static void fault_read_ahead(struct sc_source *s, struct sc_span span)
+{
+    sc_source_read_ahead(((struct fault *)s)->inner, span);
+}
+
+static bool fault_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return sc_source_identity(((struct fault *)s)->inner, out);
+}
+
 static void fault_close(struct sc_source *s)
 {
     sc_source_close(((struct fault *)s)->inner);
@@ -43,6 +53,8 @@ static const struct sc_source_ops fault_ops = {
     .read_at = fault_read,
     .check = fault_check,
     .prefetch = fault_prefetch,
+    .read_ahead = fault_read_ahead,
+    .identity = fault_identity,
     .close = fault_close,
 };
 

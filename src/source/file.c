@@ -33,7 +33,7 @@ struct file {
     struct sc_source base;
     int fd;
     struct timespec modified; /* when it was opened */
-    bool no_map;
+    bool no_map, temporary;
 
     pthread_mutex_t lock; /* the first mapping */
     bool map_tried;
@@ -47,6 +47,15 @@ static struct timespec modified_at(const struct stat *st)
     return st->st_mtimespec;
 #else
     return st->st_mtim;
+#endif
+}
+
+static struct timespec changed_at(const struct stat *st)
+{
+#if defined(__APPLE__)
+    return st->st_ctimespec;
+#else
+    return st->st_ctim;
 #endif
 }
 
@@ -200,6 +209,33 @@ static const uint8_t *file_map(struct sc_source *s, uint64_t off, size_t len)
 
 /* ------------------------------------------------------------------------ opening, closing --- */
 
+/* The kernel reads ahead by itself, but a little, and only once it has seen that reads follow each
+ * other; threads that share a file do not look like that. */
+static void file_read_ahead(struct sc_source *s, struct sc_span span)
+{
+#if defined(POSIX_FADV_WILLNEED)
+    (void)posix_fadvise(((struct file *)s)->fd, (off_t)span.off, (off_t)span.len,
+                        POSIX_FADV_WILLNEED);
+#else
+    (void)s, (void)span;
+#endif
+}
+
+/* With the time of change, which no program can set back. */
+static bool file_identity(struct sc_source *s, struct sc_buf *out)
+{
+    const struct file *f = (const struct file *)s;
+    struct stat st;
+    if (f->temporary || fstat(f->fd, &st) != 0)
+        return false;
+    const struct timespec modified = modified_at(&st), changed = changed_at(&st);
+    sc_buf_printf(out, "file %llx %llx %llx %lld.%09ld %lld.%09ld", (unsigned long long)st.st_dev,
+                  (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+                  (long long)modified.tv_sec, (long)modified.tv_nsec, (long long)changed.tv_sec,
+                  (long)changed.tv_nsec);
+    return !out->failed;
+}
+
 static void file_close(struct sc_source *s)
 {
     struct file *f = (struct file *)s;
@@ -217,6 +253,8 @@ static const struct sc_source_ops file_ops = {
     .read_at = file_read,
     .map = file_map,
     .check = file_check,
+    .read_ahead = file_read_ahead,
+    .identity = file_identity,
     .close = file_close,
 };
 
@@ -242,6 +280,7 @@ int sc_file_open_fd(int fd, const char *name, const struct sc_file_options *o,
     f->fd = fd;
     f->modified = modified_at(&st);
     f->no_map = o && o->no_map;
+    f->temporary = o && o->temporary;
     pthread_mutex_init(&f->lock, NULL);
     *out = &f->base;
 done:

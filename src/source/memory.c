@@ -45,6 +45,7 @@ int sc_memory_open(const void *p, size_t n, const char *name, struct sc_source *
     if (!m)
         return SCRUPLE_EMEMORY;
     m->p = p;
+    m->base.resident = true;
     *out = &m->base;
     return 0;
 }
@@ -83,11 +84,17 @@ static int borrowed_check(struct sc_source *s, struct sc_error *e)
     return sc_source_check(((struct borrowed *)s)->inner, e);
 }
 
+static bool borrowed_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return sc_source_identity(((struct borrowed *)s)->inner, out);
+}
+
 static const struct sc_source_ops borrowed_ops = {
     .scheme = "borrowed",
     .read_at = borrowed_read,
     .map = borrowed_map,
     .check = borrowed_check,
+    .identity = borrowed_identity,
 };
 
 int sc_source_borrow(struct sc_source *inner, struct sc_source **out, struct sc_error *e)
@@ -97,6 +104,7 @@ int sc_source_borrow(struct sc_source *inner, struct sc_source **out, struct sc_
     if (!b)
         return SCRUPLE_EMEMORY;
     b->inner = inner;
+    b->base.resident = inner->resident;
     *out = &b->base;
     return 0;
 }

@@ -421,10 +421,23 @@ static void remote_close(struct sc_source *s)
         sc_remote_forget(r);
 }
 
+/* An etag tells versions of one object apart, not objects: its name belongs to it. */
+static bool remote_identity(struct sc_source *s, struct sc_buf *out)
+{
+    struct sc_remote_facts facts;
+    sc_remote_facts(((struct handle *)s)->r, &facts);
+    if (!facts.etag[0])
+        return false;
+    sc_buf_printf(out, "remote %llu %s ", (unsigned long long)s->size, facts.etag);
+    sc_buf_puts(out, s->name);
+    return !out->failed;
+}
+
 static const struct sc_source_ops remote_ops = {
     .scheme = "remote",
     .read_at = remote_read,
     .prefetch = remote_prefetch,
+    .identity = remote_identity,
     .close = remote_close,
 };
 

@@ -54,10 +54,25 @@ int sc_source_check(struct sc_source *s, struct sc_error *e)
     return s->ops->check ? s->ops->check(s, e) : 0;
 }
 
+bool sc_source_identity(struct sc_source *s, struct sc_buf *out)
+{
+    return s->ops->identity && s->ops->identity(s, out);
+}
+
 void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
 {
     if (s->ops->prefetch && n > 0)
         s->ops->prefetch(s, spans, n);
+}
+
+void sc_source_read_ahead(struct sc_source *s, struct sc_span span)
+{
+    if (span.off > s->size || span.len > s->size - span.off || span.len == 0)
+        return;
+    if (s->ops->read_ahead)
+        s->ops->read_ahead(s, span);
+    else
+        sc_source_prefetch(s, &span, 1);
 }
 
 void sc_source_prefetch_head(struct sc_source *s, uint64_t n)

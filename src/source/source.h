@@ -34,6 +34,10 @@ struct sc_source_ops {
     int (*check)(struct sc_source *s, struct sc_error *e);
     /* Optional: these bytes will be read soon. Returns at once; a failure shows when they are. */
     void (*prefetch)(struct sc_source *s, const struct sc_span *spans, size_t n);
+    /* Optional: the same for a long stretch that is read to its end; NULL: prefetch. */
+    void (*read_ahead)(struct sc_source *s, struct sc_span span);
+    /* Optional: bytes that change when the content may have; see sc_source_identity(). */
+    bool (*identity)(struct sc_source *s, struct sc_buf *out);
     /* Optional: release what is private; sc_source_close() then frees name and object. */
     void (*close)(struct sc_source *s);
 };
@@ -43,6 +47,7 @@ struct sc_source {
     char *name;    /* path or URL for messages; owned */
     uint64_t size; /* bytes */
     bool remote;   /* every read may be a round trip: read neighbours together, nothing for fun */
+    bool resident; /* all of it is in memory: mapping costs nothing, and never fails */
 };
 
 /* All of off..off+len or an error that names file, position and size. */
@@ -50,11 +55,16 @@ int sc_source_read(struct sc_source *s, uint64_t off, void *dst, size_t len, str
 /* NULL when this source cannot map (network file systems, sockets, faults): read instead. */
 const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len);
 int sc_source_check(struct sc_source *s, struct sc_error *e);
+/* Appends what names the content of this source: device, inode, size and times of change of a file,
+ * the etag of a remote one. false: nothing does (memory, a pipe). */
+bool sc_source_identity(struct sc_source *s, struct sc_buf *out);
 /* A hint: the spans (any order, may overlap, must lie inside the source) will be read soon. Remote
  * sources merge neighbours and fetch all of them at once; others do nothing. */
 void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n);
-/* The same for the first n bytes, as far as the source has them and up to 32 MiB: beyond that,
- * reading on finds its own pace. */
+/* A hint: all of the span will be read soon. Local files, too, are read from the disk meanwhile. */
+void sc_source_read_ahead(struct sc_source *s, struct sc_span span);
+/* As sc_source_prefetch() for the first n bytes, as far as the source has them and up to 32 MiB:
+ * beyond that, reading on finds its own pace. */
 void sc_source_prefetch_head(struct sc_source *s, uint64_t n);
 void sc_source_close(struct sc_source *s); /* NULL is allowed */
 
@@ -62,6 +72,7 @@ void sc_source_close(struct sc_source *s); /* NULL is allowed */
  * unless no_map. */
 struct sc_file_options {
     bool no_map;
+    bool temporary; /* nobody else's, and gone with its descriptor: it has no identity */
 };
 int sc_file_open(const char *path, const struct sc_file_options *o, struct sc_source **out,
                  struct sc_error *e);
@@ -74,6 +85,32 @@ int sc_memory_open(const void *p, size_t n, const char *name, struct sc_source *
 /* Standard input: a redirected file is read in place; a pipe is kept in memory up to 64 MiB and
  * beyond that in an unlinked file under $TMPDIR. */
 int sc_stdin_open(struct sc_source **out, struct sc_error *e);
+
+/* Bytes that come one after the other, in memory up to 64 MiB and beyond that in an unlinked file
+ * under $TMPDIR; at last a source. Not to be shared by threads.
+ *
+ *     sc_spool_start(&sp, name, "");
+ *     while (...) { sc_spool_room(&sp, &at, &room, e); n = get(at, room); sc_spool_take(&sp, n); }
+ *     sc_spool_finish(&sp, &source, e);
+ *     sc_spool_drop(&sp);                                in any case */
+#define SC_SPOOL_STEP (1 << 20) /* the most room that is offered at once */
+struct sc_spool {
+    const char *name;   /* borrowed: of the source */
+    const char *advice; /* borrowed: what else helps against a full disk; "" */
+    uint8_t *p;         /* what has come, or with a file: what it does not have yet */
+    size_t n, cap;
+    int fd;         /* the file, or -1 */
+    uint64_t filed; /* bytes in the file */
+};
+void sc_spool_start(struct sc_spool *sp, const char *name, const char *advice);
+/* Where the next bytes may go: at least one. */
+int sc_spool_room(struct sc_spool *sp, uint8_t **at, size_t *room, struct sc_error *e);
+void sc_spool_take(struct sc_spool *sp, size_t n); /* so many are there now */
+int sc_spool_finish(struct sc_spool *sp, struct sc_source **out, struct sc_error *e);
+void sc_spool_drop(struct sc_spool *sp);
+/* A copy of len bytes at `off`, in a spool. */
+int sc_source_spool(struct sc_source *s, uint64_t off, uint64_t len, const _Atomic int *cancel,
+                    struct sc_source **out, struct sc_error *e);
 
 /* What went through a source. One may be shared by all files of a model. */
 struct sc_io {

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* values: what sweeps need of views beyond stream.h. Private to the stream layer. */
+#ifndef SC_STREAM_VALUES_H
+#define SC_STREAM_VALUES_H
+
+#include "stream/stream.h"
+
+#define SC_RAW_BYTES ((size_t)256 << 10) /* read at once: what stays in the second cache */
+
+/* What takes long before the first read: unpacking. */
+int sc_values_prepare(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
+/* Has a file that was read changed meanwhile? */
+int sc_values_check(struct sc_values *v, struct sc_error *e);
+/* Values first..first+n (at most SC_CHUNK_VALUES) from one look at their bytes. `raw` has room for
+ * SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is `raw`, or
+ * in place. */
+int sc_values_load(struct sc_values *v, uint64_t first, uint64_t n, uint8_t *raw,
+                   const void **codes, float *values, double *values64, struct sc_error *e);
+
+#endif
