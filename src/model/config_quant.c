@@ -138,7 +138,7 @@ static void read_quant(struct sc_reading *r, const json_t *quant)
         c->quant_modelopt_awq |= strstr(algo, "AWQ") != NULL;
     if (!c->quant_format && !sc_config_text(r, quant,
                                             "format checkpoint_format quant_algo fmt "
-                                            "mode qformat_weight",
+                                            "mode qformat_weight linear_class",
                                             &c->quant_format))
         sc_config_text(r, quant, "version", &c->quant_format);
     read_bits(r, quant);

@@ -66,6 +66,8 @@ bool sc_scale_fits(const uint64_t *dims, size_t rank, const struct sc_entry *sca
     if (!divides(n, s[rank - 2]) || !divides(k, s[rank - 1]))
         return false;
     const uint64_t per = s[rank - 1];
+    if (!block && s[rank - 2] == n / 128 + (n % 128 != 0))
+        block = 128; /* what every producer of square blocks uses, where nobody says so */
     if (block && per == k / block + (k % block != 0))
         *group = block < UINT16_MAX ? (uint16_t)block : 0;
     else if (per != 1 || s[rank - 2] == n)

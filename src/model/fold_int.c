@@ -190,7 +190,8 @@ int sc_fold_ct_words(struct sc_fold *f, const struct sc_fold_group *g, struct sc
     if (!bits)
         bits = ct_guess(f, g, words, groups, &k);
     set_2d(p, n, k);
-    if (!bits || !sc_scale_fits(p->shape, 2, s, 0, &p->group))
+    const int64_t per = f->m->config.quant_group;
+    if (!bits || !sc_scale_fits(p->shape, 2, s, per > 0 ? (uint64_t)per : 0, &p->group))
         return 0;
     p->layout = SC_LAYOUT_CT_PACK;
     p->dtype = sc_int_label(bits);

@@ -148,7 +148,8 @@ struct sc_config {
     double rope_theta, norm_eps;
     bool tied_embeddings, has_tied_embeddings;
     const char *quant_method; /* "gptq", "fp8", ... */
-    const char *quant_format; /* compressed-tensors format, gptq checkpoint_format, MLX mode, ... */
+    const char *quant_format; /* compressed-tensors format, gptq checkpoint_format, MLX mode, class
+                                 of BitNet's layers, ... */
     int64_t quant_bits, quant_group; /* 0: not said; group -1: one per row */
     uint64_t quant_block[2];         /* fp8 weight_block_size */
     bool quant_modelopt_awq;

@@ -133,7 +133,7 @@ TEST(fold_fp8_blocks)
     start(&k);
     ADD(&k, "x.experts.gate_up_proj", "F8_E4M3", 3, 96, 144);
     ADD(&k, "x.experts.gate_up_proj_scale_inv", "BF16", 3, 1, 2);
-    one(&k, "x.experts.gate_up_proj 3x96x144 F8_E4M3 fp8 8 72: gate_up_proj "
+    one(&k, "x.experts.gate_up_proj 3x96x144 F8_E4M3 fp8 8 128: gate_up_proj "
             "gate_up_proj_scale_inv");
     start(&k);
     ADD(&k, "weight", "F8_E4M3", 256, 256);
@@ -163,7 +163,7 @@ TEST(fold_fp8_rows_and_tensors)
     start(&k);
     ADD(&k, "a.weight", "F8_E4M3", 160, 300);
     ADD(&k, "a.scale", "F8_E8M0", 2, 3);
-    one(&k, "a.weight 160x300 F8_E4M3 fp8 8 100: weight scale");
+    one(&k, "a.weight 160x300 F8_E4M3 fp8 8 128: weight scale");
     start(&k);
     ADD(&k, "e.down", "F8_E4M3", 4, 16, 32);
     ADD(&k, "e.down_scale", "F32", 4);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout_bits: packed integers to floats, and scales over runs of them. Pure.
+ *
+ * Loops have constant lengths wherever they can, because a compiler then makes vectors of them
+ * without asking; all of them exist twice, for any processor and for AVX2, from the same source. */
+#include <string.h>
+
+#include "stream/layout_parts.h"
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+#if defined(__GNUC__)
+#define ALWAYS static inline __attribute__((always_inline))
+#else
+#define ALWAYS static inline
+#endif
+
+enum { STEP = 32 };
+
+/* ---------------------------------------------------------------------------------- codes --- */
+/* Eight codes; `bits` is a constant where this is called. */
+ALWAYS void eight(const uint8_t *src, unsigned bits, float *dst)
+{
+    uint8_t bytes[8] = {0};
+    memcpy(bytes, src, bits);
+    const uint64_t all = sc_le64(bytes);
+    const uint32_t mask = (1U << bits) - 1;
+    for (unsigned i = 0; i < 8; i++)
+        dst[i] = (float)(int32_t)((uint32_t)(all >> i * bits) & mask);
+}
+
+ALWAYS void many(const uint8_t *src, unsigned bits, size_t eights, float *dst)
+{
+    for (; eights; eights--, src += bits, dst += 8)
+        eight(src, bits, dst);
+}
+
+/* Four bits are the most common by far. */
+ALWAYS void nibbles(const uint8_t *src, size_t n, float *dst)
+{
+    for (; n >= STEP; n -= STEP, src += STEP / 2, dst += STEP) {
+        uint8_t codes[STEP];
+        for (size_t i = 0; i < STEP / 2; i++) {
+            codes[2 * i] = src[i] & 15;
+            codes[2 * i + 1] = src[i] >> 4;
+        }
+        for (size_t i = 0; i < STEP; i++)
+            dst[i] = (float)codes[i];
+    }
+    many(src, 4, n / 8, dst);
+}
+
+ALWAYS void bytes(const uint8_t *src, size_t n, float *dst)
+{
+    for (; n >= STEP; n -= STEP, src += STEP, dst += STEP)
+        for (size_t i = 0; i < STEP; i++)
+            dst[i] = (float)src[i];
+    many(src, 8, n / 8, dst);
+}
+
+/* n is a multiple of 8. */
+ALWAYS void unpack(const uint8_t *src, unsigned bits, size_t n, float *dst)
+{
+    switch (bits) {
+    case 1:
+        many(src, 1, n / 8, dst);
+        break;
+    case 2:
+        many(src, 2, n / 8, dst);
+        break;
+    case 3:
+        many(src, 3, n / 8, dst);
+        break;
+    case 4:
+        nibbles(src, n, dst);
+        break;
+    case 5:
+        many(src, 5, n / 8, dst);
+        break;
+    case 6:
+        many(src, 6, n / 8, dst);
+        break;
+    case 7:
+        many(src, 7, n / 8, dst);
+        break;
+    default:
+        bytes(src, n, dst);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- scales --- */
+ALWAYS float one(enum sc_apply how, float v, float a, float b)
+{
+    switch (how) {
+    case SC_APPLY_SCALE:
+        break;
+    case SC_APPLY_ZERO_SCALE:
+        return (v - b) * a;
+    case SC_APPLY_SCALE_BIAS:
+        return v * a + b;
+    }
+    return v * a;
+}
+
+ALWAYS void run(enum sc_apply how, float *dst, size_t n, float a, float b)
+{
+    for (; n >= 16; n -= 16, dst += 16)
+        for (size_t i = 0; i < 16; i++)
+            dst[i] = one(how, dst[i], a, b);
+    for (size_t i = 0; i < n; i++)
+        dst[i] = one(how, dst[i], a, b);
+}
+
+ALWAYS void runs(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along,
+                 const float *a, const float *b)
+{
+    const uint64_t into = col % along;
+    for (uint64_t left = along - into; n; left = along) {
+        const size_t take = (size_t)SC_MIN(left, (uint64_t)n);
+        run(how, dst, take, *a++, how == SC_APPLY_SCALE ? 0 : *b++);
+        dst += take;
+        n -= take;
+    }
+}
+
+ALWAYS void apply(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along,
+                  const float *a, const float *b)
+{
+    switch (how) {
+    case SC_APPLY_SCALE:
+        runs(SC_APPLY_SCALE, dst, n, col, along, a, b);
+        break;
+    case SC_APPLY_ZERO_SCALE:
+        runs(SC_APPLY_ZERO_SCALE, dst, n, col, along, a, b);
+        break;
+    case SC_APPLY_SCALE_BIAS:
+        runs(SC_APPLY_SCALE_BIAS, dst, n, col, along, a, b);
+        break;
+    }
+}
+
+/* --------------------------------------------------------------------------------- levels --- */
+static void unpack_c(const uint8_t *src, unsigned bits, size_t n, float *dst)
+{
+    unpack(src, bits, n, dst);
+}
+static void apply_c(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along,
+                    const float *a, const float *b)
+{
+    apply(how, dst, n, col, along, a, b);
+}
+#if SC_HAVE_X86
+SC_TARGET_AVX2 static void unpack_avx2(const uint8_t *src, unsigned bits, size_t n, float *dst)
+{
+    unpack(src, bits, n, dst);
+}
+SC_TARGET_AVX2 static void apply_avx2(enum sc_apply how, float *dst, size_t n, uint64_t col,
+                                      uint64_t along, const float *a, const float *b)
+{
+    apply(how, dst, n, col, along, a, b);
+}
+#define LEVEL(name) (sc_cpu_level() >= SC_CPU_AVX2 ? name##_avx2 : name##_c)
+#else
+#define LEVEL(name) name##_c
+#endif
+
+/* A group of eight codes of which only some are there or wanted. */
+static void some(const uint8_t *src, unsigned bits, size_t skip, size_t n, float *dst)
+{
+    uint8_t copy[8] = {0};
+    float values[8];
+    memcpy(copy, src, ((skip + n) * bits + 7) / 8);
+    unpack_c(copy, bits, 8, values);
+    memcpy(dst, values + skip, n * sizeof dst[0]);
+}
+
+void sc_bits_unpack(const uint8_t *src, unsigned bits, uint64_t first, size_t n, float *dst)
+{
+    const size_t skip = (size_t)(first % 8);
+    if (skip && n) {
+        const size_t head = SC_MIN(8 - skip, n);
+        some(src, bits, skip, head, dst);
+        src += bits;
+        dst += head;
+        n -= head;
+    }
+    const size_t body = n & ~(size_t)7;
+    if (body)
+        LEVEL(unpack)(src, bits, body, dst);
+    if (n > body)
+        some(src + body / 8 * bits, bits, 0, n - body, dst + body);
+}
+
+void sc_words_unpack(const uint8_t *src, unsigned bits, uint64_t first, size_t n, float *dst)
+{
+    const unsigned per = 32 / bits;
+    const uint32_t mask = (1U << bits) - 1;
+    for (unsigned at = (unsigned)(first % per); n; src += 4, at = 0) {
+        const uint32_t word = sc_le32(src);
+        for (; at < per && n; at++, n--)
+            *dst++ = (float)(word >> at * bits & mask);
+    }
+}
+
+void sc_apply_runs(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along,
+                   const float *a, const float *b)
+{
+    LEVEL(apply)(how, dst, n, col, along, a, b);
+}
+
+void sc_apply_order(enum sc_apply how, float *dst, size_t n, const uint32_t *group, const float *a,
+                    const float *b)
+{
+    if (how == SC_APPLY_SCALE)
+        for (size_t i = 0; i < n; i++)
+            dst[i] *= a[group[i]];
+    else
+        for (size_t i = 0; i < n; i++)
+            dst[i] = (dst[i] - b[group[i]]) * a[group[i]];
+}
