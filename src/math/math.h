@@ -70,4 +70,11 @@ void sc_svd_clear(struct sc_svd *s);
 /* Bytes that it takes: at most 3 n^2 doubles and panels, n the smaller side. */
 uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options *o);
 
+/* ------------------------------------------------------------------------ normal samples --- */
+/* Mean of the largest |x| of n independent standard normal values: the integral of
+ * 1 - (1 - erfc(t / sqrt 2))^n over t > 0. To 1e-9; n 0: NaN. */
+double sc_normal_max(uint64_t n);
+/* Share of a normal distribution further from its mean than this many standard deviations. */
+double sc_normal_beyond(double sigmas);
+
 #endif
