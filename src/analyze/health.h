@@ -92,10 +92,6 @@ enum sc_spectrum_method {
     SC_SPECTRUM_LANCZOS,  /* quick: the largest only */
     SC_SPECTRUM_ESTIMATE, /* stochastic quadrature: too large for the rest */
 };
-struct sc_power_law {
-    double alpha, xmin, xmax, distance, sigma; /* distance: Kolmogorov-Smirnov D */
-    uint64_t in_tail;
-};
 struct sc_spectrum {
     uint32_t method; /* enum sc_spectrum_method */
     uint32_t slices; /* matrices measured: experts of a stack; the worst is shown */
@@ -188,13 +184,14 @@ extern const char *const sc_spectrum_method_names[]; /* "gram", "gram+qr", "lanc
 
 /* ---------------------------------------------------------------------- how it is measured --- */
 struct sc_measure {
-    unsigned methods;  /* enum sc_method */
-    uint32_t bits;     /* 2 to 8; 8 */
-    uint32_t group;    /* 128; 0: whole rows */
-    bool quick;        /* spectra: the largest singular values only */
-    bool shuffled;     /* spectra: also of a shuffled copy */
-    bool refine;       /* spectra: exact condition numbers above 3e5; on by default */
-    uint64_t max_rank; /* above this smaller side a spectrum is an estimate; 16384 */
+    unsigned methods;          /* enum sc_method */
+    uint32_t bits;             /* 2 to 8; 8 */
+    uint32_t group;            /* 128; 0: whole rows */
+    bool quick;                /* spectra: the largest singular values only */
+    bool shuffled;             /* spectra: also of a shuffled copy */
+    bool refine;               /* spectra: exact condition numbers above 3e5; on by default */
+    uint64_t max_rank;         /* above this smaller side a spectrum is an estimate; 16384 */
+    const _Atomic int *cancel; /* ends spectra between two steps; NULL: nothing does */
 };
 /* item->user is a struct sc_health. The context of both is a const struct sc_measure. */
 extern const struct sc_pass sc_pass_elements; /* basic, sparsity, quantization */
@@ -206,6 +203,21 @@ struct sc_matrices {
     uint64_t n, rows, cols;
 };
 struct sc_matrices sc_matrices_of(const struct sc_values *v);
+
+/* The figures of one matrix, without a model. A matrix with NaN or infinity is refused
+ * (SCRUPLE_EFORMAT). The shuffled copy lies in memory as floats, so it is left out (NaN) where it
+ * would take more than the singular values do and more than 256 MiB: long embeddings.
+ * condition_resolution is the task's, which knows the type. */
+int sc_spectrum_measure(const struct sc_matrix *m, const struct sc_measure *how,
+                        const struct sc_parallel *p, struct sc_spectrum *out, struct sc_error *e);
+/* The same of singular values that are here already: all of them, or the largest. */
+int sc_spectrum_describe(const struct sc_svd *svd, uint64_t rows, uint64_t cols,
+                         struct sc_spectrum *out, struct sc_error *e);
+void sc_spectrum_none(struct sc_spectrum *out); /* nothing is known: NaN, UINT64_MAX */
+/* What rounding to the stored type has done to the values of v, as root mean square, when theirs is
+ * rms: the relative step of a float (or its subnormal one), the step of integers, the step of codes
+ * of this many bits that span a group of normal values. NaN: not known. */
+double sc_rounding_rms(const struct sc_values *v, double rms);
 
 /* ------------------------------------------------------------------------------- verdicts --- */
 struct sc_issue {

@@ -77,4 +77,109 @@ double sc_normal_max(uint64_t n);
 /* Share of a normal distribution further from its mean than this many standard deviations. */
 double sc_normal_beyond(double sigmas);
 
+/* ------------------------------------------------------------------------- random numbers ---
+ * By index, so that any thread may ask for any of them. SplitMix64 (Steele, Lea, Flood, OOPSLA
+ * 2014): output `index` of the generator that starts at `seed`. */
+uint64_t sc_random(uint64_t seed, uint64_t index);
+/* The same brought into 0..n-1 (n of at least 1) by multiplication; uneven by at most n / 2^64. */
+uint64_t sc_random_below(uint64_t seed, uint64_t index, uint64_t n);
+/* All values of m into dst (rows * cols of them) in a random order, each order as likely as any
+ * other. The matrix is read once, from several threads. */
+int sc_shuffled_copy(const struct sc_matrix *m, uint64_t seed, const struct sc_parallel *p,
+                     float *dst, struct sc_error *e);
+
+/* ------------------------------------------------------------------- normal distribution ---
+ * To a few units of the last place, tails included. n is a number of samples of at least 1, which
+ * need not be whole; NaN for what is out of range. */
+double sc_normal_cdf(double x);
+double sc_normal_quantile(double p);
+double sc_normal_max_mean(double n);     /* E max x_i */
+double sc_normal_abs_max_mean(double n); /* E max |x_i| */
+double sc_normal_max_quantile(double n, double p);
+double sc_normal_abs_max_quantile(double n, double p);
+
+/* ------------------------------------------------------------------------ random matrices ---
+ * What a matrix of this shape has when its entries are independent with standard deviation sigma.
+ * Below, m is the longer side and n the shorter one, beta = n / m, s descends and holds all n
+ * singular values. Limits of large matrices: good to a percent from n = 100 on. */
+/* Marchenko and Pastur (Math. USSR Sb. 1 (1967) 457): share of x = s^2 / (sigma^2 m) below x. */
+double sc_mp_cdf(double x, double beta);
+double sc_mp_median(double beta); /* mu_beta: 0.6528 for square ones, to 1 for long ones */
+/* sigma from median(s) / sqrt(m mu_beta) (Gavish and Donoho, IEEE Trans. Inf. Theory 60 (2014)
+ * 5040), which up to half of the values being signal does not move much. NaN of an empty one. */
+double sc_mp_sigma(const double *s, uint64_t rows, uint64_t cols);
+/* sigma (sqrt m + sqrt n): where noise ends. */
+double sc_mp_edge(double sigma, uint64_t rows, uint64_t cols);
+/* Kolmogorov-Smirnov distance of all s^2 below the edge from Marchenko and Pastur. */
+double sc_mp_distance(const double *s, uint64_t rows, uint64_t cols, double sigma);
+/* lambda*(beta) sqrt(m) sigma: values above are worth keeping when the matrix is to be recovered
+ * with the least squared error (Gavish and Donoho, as above, eq. 11). */
+double sc_signal_threshold(double sigma, uint64_t rows, uint64_t cols);
+/* The largest singular value centred and scaled so that noise follows the Tracy-Widom law of order
+ * 1 (Johnstone, Ann. Stat. 29 (2001) 295): quantiles 95 % 0.979, 99 % 2.023. */
+double sc_tracy_widom(double s_max, double sigma, uint64_t rows, uint64_t cols);
+/* Condition number: median of square normal matrices, 3.67 n (Edelman, SIAM J. Matrix Anal. Appl. 9
+ * (1988) 543), else the limit (sqrt m + sqrt n) / (sqrt m - sqrt n), but never above the former. */
+double sc_condition_random(uint64_t rows, uint64_t cols);
+/* Chance that a normal matrix n x n has at least this condition number (Edelman, as above):
+ * 1 - exp(-2/x - 2/x^2), x = condition / n. */
+double sc_condition_p(double condition, uint64_t n);
+/* m n / (sqrt m + sqrt n)^2. */
+double sc_stable_rank_random(uint64_t rows, uint64_t cols);
+
+/* ----------------------------------------------------------------------------- power laws ---
+ * x: positive, ascending; WeightWatcher's are eigenvalues s^2 above SC_POWER_LAW_SMALLEST. */
+#define SC_POWER_LAW_SMALLEST 1e-5
+struct sc_power_law {
+    double alpha, xmin, xmax, distance, sigma; /* distance: Kolmogorov-Smirnov D */
+    uint64_t in_tail;                          /* values >= xmin */
+};
+/* Density proportional to x^-alpha from xmin on: alpha by maximum likelihood for every xmin among
+ * x but the largest, of which the one of the smallest D is taken (Clauset, Shalizi, Newman, SIAM
+ * Review 51 (2009) 661), the first of equals. D looks at the lower steps of the empirical
+ * distribution only and sigma is (alpha - 1) / sqrt(in_tail), both as WeightWatcher has them. All
+ * NaN when no candidate has a larger value above it. The bits do not depend on `level`.
+ * O(n^2) at worst, O(n) memory. */
+int sc_power_law_fit(const double *x, size_t n, enum sc_cpu level, struct sc_power_law *out,
+                     struct sc_error *e);
+void sc_power_law_none(struct sc_power_law *out); /* no fit: NaN, UINT64_MAX */
+/* The same alpha with xmin at the middle, x[n / 2] (Hill, Ann. Stat. 3 (1975) 1163). NaN: the upper
+ * half is one value. */
+double sc_hill_alpha(const double *x, size_t n);
+
+/* ---------------------------------------------------------------------------------- ranks ---
+ * s: singular values, descending, of which the largest n are given. */
+/* How many are above; also of the largest only, when the last of them is not above. */
+size_t sc_rank_above(const double *s, size_t n, double threshold);
+/* exp(entropy of s / sum s): the effective rank of Roy and Vetterli (EUSIPCO 2007). */
+double sc_rank_entropy(const double *s, size_t n);
+double sc_participation_ratio(const double *s, size_t n); /* (sum s^2)^2 / sum s^4 */
+/* The first k whose values (or their squares) sum to share * total; UINT64_MAX: none does. */
+uint64_t sc_rank_of_share(const double *s, size_t n, bool squares, double total, double share);
+/* ||W - W_k|| / ||W|| of the best approximation of rank k (Eckart and Young); s is complete. */
+double sc_error_at_rank(const double *s, size_t n, double frobenius, size_t k);
+/* Ranks that the extractors of LoRA adapters choose, between 1 and n - 1; s is complete. All
+ * UINT64_MAX of a zero matrix. */
+enum sc_lora_rule {
+    SC_LORA_FROBENIUS_90, /* first k with sum s^2 >= 0.9^2 of all */
+    SC_LORA_FROBENIUS_95,
+    SC_LORA_RATIO_10, /* above a tenth of the largest */
+    SC_LORA_SUM_90,   /* first k with sum s >= 0.9 of all */
+    SC_LORA_KNEE,     /* the curve is furthest from the line between its ends */
+    SC_LORA_RULES
+};
+void sc_lora_ranks(const double *s, size_t n, uint64_t out[SC_LORA_RULES]);
+/* Spectrum (Hartford et al., arXiv 2406.06623): (1 + sqrt beta) (Q75 - Q25) / 1.349 of the singular
+ * values, quantiles by linear interpolation; and the sum of those above a threshold over the sum of
+ * the others over the largest (infinity when there are no others). */
+double sc_spectrum_threshold(const double *s, size_t n, uint64_t rows, uint64_t cols);
+double sc_spectrum_snr(const double *s, size_t n, double threshold);
+/* WeightWatcher's: -sum p ln p / ln rank with p = s^2 / sum s^2 + 1e-10; the first k for which the
+ * product of the k largest eigenvalues, scaled to a mean of 1, is below 1 (n: none); log10 of sum
+ * s^(2 alpha); and the Jensen-Shannon distance of two spectra, each as shares of its sum of s^2. */
+double sc_spectral_entropy(const double *s, size_t n, size_t rank);
+size_t sc_detx_rank(const double *s, size_t n);
+double sc_log_alpha_norm(const double *s, size_t n, double alpha);
+double sc_spectra_distance(const double *a, const double *b, size_t n);
+
 #endif
