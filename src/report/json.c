@@ -183,11 +183,11 @@ static void put_cells(struct json *j, const struct sc_table *t, size_t row)
 }
 
 /* One row is in memory at a time. */
-static void put_object(struct json *j, const struct sc_table *t, size_t row)
+static void put_object(struct json *j, const struct sc_table *t, sc_row_object *object, size_t row)
 {
     struct sc_document d = {.root = {.kind = SC_FIELD_OBJECT}};
 
-    t->object(t->ctx, row, &d, &d.root);
+    object(t->ctx, row, &d, &d.root);
     if (d.failed)
         j->o->status = j->o->status ? j->o->status : SCRUPLE_EMEMORY;
     else
@@ -195,16 +195,17 @@ static void put_object(struct json *j, const struct sc_table *t, size_t row)
     sc_document_clear(&d);
 }
 
-static void put_table(struct json *j, const struct sc_table *t, size_t indent)
+static void put_table(struct json *j, const struct sc_field *f, size_t indent)
 {
+    const struct sc_table *t = f->as.table;
     struct sc_out *o = j->o;
 
     sc_out_putc(o, '[');
     for (size_t row = 0; row < t->n_rows && !o->status; row++) {
         sc_out_puts(o, row ? ",\n" : "\n");
         sc_out_repeat(o, ' ', indent + 2);
-        if (t->object)
-            put_object(j, t, row);
+        if (f->object)
+            put_object(j, t, f->object, row);
         else
             put_cells(j, t, row);
     }
@@ -295,7 +296,7 @@ static void put_field(struct json *j, const struct sc_field *f, size_t indent, b
         put_children(j, f, indent, one_line);
         break;
     case SC_FIELD_TABLE:
-        put_table(j, f->as.table, indent);
+        put_table(j, f, indent);
         break;
     }
 }

@@ -68,7 +68,7 @@ static bool is_printable_ascii(struct sc_str s)
 /* Memory that is used again from cell to cell. Making text ASCII starts from safe text, making
  * text safe from joined text: hence one buffer for each step. */
 struct scratch {
-    struct sc_buf joined, safe, ascii;
+    struct sc_buf joined, safe, ascii, cut;
 };
 
 /* The safe form of foreign text, at most max columns wide (0: any). *out is borrowed from `in` or
@@ -101,11 +101,12 @@ static size_t make_safe(struct scratch *s, const struct sc_term *t, struct sc_st
 
 static void scratch_clear(struct scratch *s, struct sc_out *o)
 {
-    if (s->joined.failed || s->safe.failed || s->ascii.failed)
+    if (s->joined.failed || s->safe.failed || s->ascii.failed || s->cut.failed)
         o->buf.failed = true;
     sc_buf_clear(&s->joined);
     sc_buf_clear(&s->safe);
     sc_buf_clear(&s->ascii);
+    sc_buf_clear(&s->cut);
 }
 
 void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, struct sc_str text)
@@ -116,6 +117,26 @@ void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, st
     make_safe(&s, t, text, 0, &safe);
     put_coloured(o, t, c, safe.p, safe.n);
     scratch_clear(&s, o);
+}
+
+/* Where half a character could be left, the end is cut instead. */
+size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max)
+{
+    size_t before = b->n, width = sc_put_safe(b, s, 0), n = b->n - before;
+
+    if (!max || width <= max || b->failed)
+        return width;
+    if (max < 8 || width != n) {
+        b->n = before;
+        return sc_put_safe(b, s, max);
+    }
+    size_t tail = (max - 3) * 2 / 3, head = max - 3 - tail;
+    char *p = b->p + before;
+    memmove(p + head + 3, p + n - tail, tail);
+    memcpy(p + head, "...", 3);
+    b->n = before + max;
+    b->p[b->n] = '\0';
+    return max;
 }
 
 /* --------------------------------------------------------------------------------- cells --- */
@@ -195,7 +216,12 @@ static void show_text(struct shown *s, struct scratch *scratch, const struct sc_
                       enum sc_colour colour, struct sc_str text)
 {
     s->colour = colour;
-    s->width = make_safe(scratch, t, text, s->max, &s->text);
+    s->width = make_safe(scratch, t, text, 0, &s->text);
+    if (!s->max || s->width <= s->max)
+        return;
+    scratch->cut.n = 0;
+    s->width = sc_put_safe_middle(&scratch->cut, s->text, s->max);
+    s->text = sc_str(scratch->cut.n ? scratch->cut.p : "", scratch->cut.n);
 }
 
 /* Joined by blanks: the names folded into a tensor. */

@@ -65,10 +65,11 @@ struct sc_table {
     size_t n_rows;
     void (*cell)(const void *ctx, size_t row, size_t column, struct sc_cell *out);
     const void *ctx; /* outlives the table */
-    /* Rows that are more than cells: the members of a row's JSON object are added to `into`, which
-     * lives until the next row. NULL: the cells. What is flat (CSV, SQLite) shows the cells. */
-    void (*object)(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into);
 };
+/* A row as an object: adds its members to `into`, which lives until the next row. ctx is the
+ * table's. */
+typedef void sc_row_object(const void *ctx, size_t row, struct sc_document *d,
+                           struct sc_field *into);
 
 /* A document is an object of ordered fields; everything lives in its arena except what is marked
  * borrowed. Adding never fails visibly: out of memory sets `failed`, looked at once at the end. */
@@ -98,6 +99,7 @@ struct sc_field {
         } children;
         const struct sc_table *table; /* borrowed or in the arena */
     } as;
+    sc_row_object *object; /* tables: what JSON shows of a row instead of its cells; or NULL */
     struct sc_field *next;
 };
 struct sc_document {
@@ -124,6 +126,10 @@ void sc_add_bool(struct sc_document *d, struct sc_field *parent, const char *key
 void sc_add_null(struct sc_document *d, struct sc_field *parent, const char *key);
 void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *key,
                   const struct sc_table *t); /* the sc_table is copied, its ctx is borrowed */
+/* The same, of rows that hold more than cells: JSON shows objects, what is flat (CSV, SQLite, the
+ * terminal) the cells. */
+void sc_add_objects(struct sc_document *d, struct sc_field *parent, const char *key,
+                    const struct sc_table *t, sc_row_object *object);
 /* As sc_add_text, but the bytes are borrowed and must outlive the document. */
 void sc_add_borrowed(struct sc_document *d, struct sc_field *parent, const char *key,
                      struct sc_str text);
