@@ -1043,18 +1043,3 @@ const struct sc_pass sc_pass_elements = {
     .end = end,
     .drop = drop,
 };
-
-/* --------------------------------------------------------------------------------- matrices --- */
-struct sc_matrices sc_matrices_of(const struct sc_values *v)
-{
-    enum { KERNEL = 16 }; /* a last dimension below this is that of a convolution */
-    const struct sc_tensor *t = v->tensor;
-    struct sc_matrices m = {1, 1, v->count};
-    if (t->rank < 2 || v->count == 0)
-        return t->rank < 2 ? m : (struct sc_matrices){1, v->rows, v->cols};
-    const bool stack = t->rank == 3 && t->shape[2] >= KERNEL;
-    m.n = stack ? t->shape[0] : 1;
-    m.rows = t->shape[stack ? 1 : 0];
-    m.cols = v->count / m.n / m.rows;
-    return m;
-}

@@ -77,13 +77,10 @@ static void judge_condition(struct sc_judge *j, size_t i, const struct sc_spectr
 
 static void judge_trap(struct sc_judge *j, size_t i, const struct sc_spectrum *s)
 {
-    double m = (double)SC_MAX(s->rows, s->cols), n = (double)SC_MIN(s->rows, s->cols);
-
-    if (!(s->shuffled_sigma_max > 0) || !(s->frobenius > 0) || n < 32)
+    if (!(s->shuffled_sigma_max > 0) || !(s->frobenius > 0) || SC_MIN(s->rows, s->cols) < 32)
         return;
-    double sigma = s->frobenius / sqrt(m * n), a = sqrt(m - 1), b = sqrt(n);
-    double z = s->shuffled_sigma_max / sigma;
-    double tw = (z * z - (a + b) * (a + b)) / ((a + b) * cbrt(1 / a + 1 / b));
+    double sigma = s->frobenius / sqrt((double)s->rows * (double)s->cols);
+    double tw = sc_tracy_widom(s->shuffled_sigma_max, sigma, s->rows, s->cols);
     if (tw > TRAP)
         sc_judge_add(j, i, SC_RULE_CORRELATION_TRAP, SC_INFO, tw, TRAP,
                      "shuffled, its largest singular value still stands %.1f Tracy-Widom units "

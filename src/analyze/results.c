@@ -490,6 +490,16 @@ int sc_results_size(const char *cache, uint64_t *entries, uint64_t *bytes, struc
     return 0;
 }
 
+uint64_t sc_results_used(const char *cache)
+{
+    struct stat st;
+    char *path = join(cache, "/results.db");
+    uint64_t used = path && stat(path, &st) == 0 ? (uint64_t)st.st_mtime : 0;
+
+    free(path);
+    return used;
+}
+
 /* True when no other process has the database open: only then SQLite leaves WAL mode. A file may
  * be unlinked then; below a process that goes on writing, it may not. */
 static bool is_ours_alone(struct sc_results *r)
