@@ -374,6 +374,8 @@ static char *path_of(const struct sc_hub_env *env, const struct sc_kept *k, cons
         return path;
     case SC_KEPT_LISTING:
         return is_listing(k->key) && env->cache ? join(env->cache, "listings", k->key) : NULL;
+    case SC_KEPT_RESULTS:
+        break;
     }
     return NULL;
 }
