@@ -15,6 +15,16 @@ need_library()
     pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
 }
 
+need_one_of() # PACKAGE PATH...: what is loaded at run time and never linked
+{
+    package=$1
+    shift
+    for path in "$@"; do
+        [ ! -e "$path" ] || return 0
+    done
+    missing="$missing $package"
+}
+
 look()
 {
     missing=
@@ -31,6 +41,11 @@ look()
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
     need_library sqlite3 libsqlite3-dev
+    # Plots as PNG; the tests draw some.
+    need_one_of librsvg2-2 /usr/lib/librsvg-2.so.2 /usr/lib64/librsvg-2.so.2 \
+        /usr/lib/*-linux-*/librsvg-2.so.2
+    need_one_of fonts-dejavu-core /usr/share/fonts/truetype/dejavu /usr/share/fonts/*/DejaVuSans.ttf \
+        /usr/share/fonts/DejaVuSans.ttf
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 

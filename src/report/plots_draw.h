@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plots_draw: what the files of plots share. Private to report. */
+#ifndef SC_PLOTS_DRAW_H
+#define SC_PLOTS_DRAW_H
+
+#include "report/plots.h"
+
+/* plots_data.c: one value of a tensor, and where the tensor stands in its view. */
+struct sc_point {
+    double v;
+    uint32_t at;
+};
+/* Tensors whose value is a number or infinite; the caller frees. NULL and *n 0: none, or no memory
+ * (then s->b.failed). */
+struct sc_point *sc_points_of(struct sc_svg *s, const struct sc_scan_view *v,
+                              const struct sc_plot_metric *m, size_t *n);
+int sc_point_up(const void *a, const void *b);   /* for qsort */
+int sc_point_down(const void *a, const void *b); /* ties in the order of the view */
+struct sc_range {
+    double low, high; /* of the finite ones; low > high: there is none */
+    size_t n, zeros, infinite;
+};
+/* `positive`: zeros and less do not stretch the range. */
+struct sc_range sc_range_of(const double *v, size_t stride, size_t n, bool positive);
+double sc_median(double *v, size_t n); /* sorts; NaN: n is 0 */
+const struct sc_tensor *sc_view_tensor(const struct sc_scan_view *v, size_t i);
+const struct sc_health *sc_view_health(const struct sc_scan_view *v, size_t i, unsigned method);
+/* In pixels: where the data of many tensors would only be a blot, cells take their place. */
+#define SC_MANY_POINTS 1200
+
+/* Panels side by side where there is room, else one below the other. */
+struct sc_rows {
+    double x, y, w, h, gap;
+    size_t per_row, at;
+};
+struct sc_rows sc_rows_start(const struct sc_svg *s, double y, size_t wanted, double least_width,
+                             double h);
+struct sc_box sc_rows_next(struct sc_rows *r);
+double sc_rows_end(const struct sc_rows *r); /* y below the last row */
+
+/* A legend of the kinds of tensors that are among the points; returns its height. */
+double sc_family_legend(struct sc_svg *s, const struct sc_scan_view *v, const struct sc_point *p,
+                        size_t n, double y);
+
+/* One function a plot; the table in plots.c says what each shows. */
+bool sc_draw_distribution(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_singular(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_esd(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_std(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_condition(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_risk(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_rank(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_dashboard(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_comparison(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_evolution(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_roles(const struct sc_plot_input *in, struct sc_svg *s);
+bool sc_draw_experts(const struct sc_plot_input *in, struct sc_svg *s);
+
+#endif

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* svg: colours, shapes and text in pictures. Scales and panels are in svg_axes.c.
+ *
+ * Colour comes from classes, f-NAME for areas and k-NAME for lines, so that a page can change all
+ * of them at once; a file carries the same classes with fixed colours. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/report.h"
+#include "report/svg.h"
+
+const struct sc_ink_info sc_inks[SC_INK_COUNT] = {
+    [SC_INK_NONE] = {"none", "none", "none"},
+    [SC_INK_SURFACE] = {"surface", "#fcfcfb", "#1a1a19"},
+    [SC_INK_TEXT] = {"text", "#0b0b0b", "#ffffff"},
+    [SC_INK_TEXT2] = {"text2", "#52514e", "#c3c2b7"},
+    [SC_INK_MUTED] = {"muted", "#6f6d68", "#98968e"},
+    [SC_INK_GRID] = {"grid", "#e6e5de", "#2c2c2a"},
+    [SC_INK_AXIS] = {"axis", "#b9b8af", "#4a4a46"},
+    [SC_INK_BLUE] = {"blue", "#2a78d6", "#3987e5"},
+    [SC_INK_ORANGE] = {"orange", "#eb6834", "#d95926"},
+    [SC_INK_AQUA] = {"aqua", "#1baf7a", "#199e70"},
+    [SC_INK_VIOLET] = {"violet", "#4a3aa7", "#9085e9"},
+    [SC_INK_YELLOW] = {"yellow", "#eda100", "#c98500"},
+    [SC_INK_MAGENTA] = {"magenta", "#e87ba4", "#d55181"},
+    [SC_INK_GREEN] = {"green", "#008300", "#2f9e44"},
+    [SC_INK_OTHER] = {"other", "#8f8d86", "#8f8d86"},
+    [SC_INK_GOOD] = {"good", "#0ca30c", "#0ca30c"},
+    [SC_INK_WARNING] = {"warning", "#fab219", "#fab219"},
+    [SC_INK_SERIOUS] = {"serious", "#ec835a", "#ec835a"},
+    [SC_INK_CRITICAL] = {"critical", "#d03b3b", "#e05555"},
+    [SC_INK_RAMP0] = {"ramp0", "#e3effd", "#0f2743"},
+    {"ramp1", "#cde2fb", "#10345f"},
+    {"ramp2", "#a9cdf6", "#12427a"},
+    {"ramp3", "#83b5ef", "#185299"},
+    {"ramp4", "#5b9be6", "#1f66b8"},
+    {"ramp5", "#3a82da", "#3a82da"},
+    {"ramp6", "#2267bd", "#69a3ea"},
+    {"ramp7", "#184d92", "#9dc5f4"},
+    [SC_INK_RAMP8] = {"ramp8", "#0d366b", "#d3e6fc"},
+};
+
+static const struct {
+    double size;
+    enum sc_ink ink;
+    bool strong;
+} looks[SC_LOOK_COUNT] = {
+    [SC_LOOK_TICK] = {11, SC_INK_MUTED, false}, [SC_LOOK_LABEL] = {11, SC_INK_TEXT2, false},
+    [SC_LOOK_AXIS] = {12, SC_INK_TEXT2, false}, [SC_LOOK_HEAD] = {13, SC_INK_TEXT, true},
+    [SC_LOOK_TITLE] = {18, SC_INK_TEXT, true},  [SC_LOOK_NOTE] = {12, SC_INK_TEXT2, false},
+    [SC_LOOK_CELL] = {10, SC_INK_TEXT, false},  [SC_LOOK_INSIDE] = {10, SC_INK_SURFACE, false},
+};
+
+/* --------------------------------------------------------------------------------- numbers --- */
+void sc_put_markup(struct sc_buf *b, struct sc_str text)
+{
+    struct sc_buf safe = {0};
+
+    sc_put_safe(&safe, text, 0);
+    b->failed = b->failed || safe.failed;
+    for (size_t i = 0; i < safe.n; i++) {
+        switch (safe.p[i]) {
+        case '&':
+            sc_buf_puts(b, "&amp;");
+            break;
+        case '<':
+            sc_buf_puts(b, "&lt;");
+            break;
+        case '>':
+            sc_buf_puts(b, "&gt;");
+            break;
+        case '"':
+            sc_buf_puts(b, "&quot;");
+            break;
+        case '\'':
+            sc_buf_puts(b, "&#39;");
+            break;
+        default:
+            sc_buf_putc(b, safe.p[i]);
+        }
+    }
+    sc_buf_clear(&safe);
+}
+
+void sc_put_coordinate(struct sc_buf *b, double v)
+{
+    char text[64];
+
+    sc_format_fixed(isfinite(v) ? SC_MIN(SC_MAX(v, -1e6), 1e6) : 0, 2, text);
+    size_t n = strlen(text);
+    while (n && text[n - 1] == '0')
+        n--;
+    if (n && text[n - 1] == '.')
+        n--;
+    sc_buf_put(b, text, n);
+}
+
+/* Values become text without memory that could run out: a picture has thousands of them. */
+static void add(struct sc_short_text *t, const char *text)
+{
+    size_t used = strlen(t->s), n = SC_MIN(strlen(text), sizeof t->s - 1 - used);
+
+    memcpy(t->s + used, text, n);
+    t->s[used + n] = '\0';
+}
+
+static void add_power_of_ten(struct sc_short_text *t, int exponent)
+{
+    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    char digits[24];
+
+    add(t, exponent < 0 ? "10⁻" : "10");
+    sc_format_u64((uint64_t)(exponent < 0 ? -exponent : exponent), digits);
+    for (const char *p = digits; *p; p++)
+        add(t, raised[*p - '0']);
+}
+
+/* m x 10^e with one decimal of m, or a bare power where m is 1. */
+static void add_scientific(struct sc_short_text *t, double v)
+{
+    char text[64];
+    int exponent = (int)floor(log10(fabs(v)));
+    double m = v / pow(10, exponent);
+
+    if (!isfinite(m)) /* subnormal: the power itself is not representable */
+        m = v * 1e300 / pow(10, exponent + 300);
+    if (fabs(m) > 9.95) {
+        m /= 10;
+        exponent++;
+    }
+    if (fabs(fabs(m) - 1) > 0.005) {
+        sc_format_fixed(m, fabs(m - nearbyint(m)) < 0.05 ? 0 : 1, text);
+        add(t, text);
+        add(t, "·");
+    } else if (v < 0) {
+        add(t, "-");
+    }
+    add_power_of_ten(t, exponent);
+}
+
+static void add_trimmed(struct sc_short_text *t, double v, unsigned digits)
+{
+    char text[64];
+
+    sc_format_fixed(v, digits, text);
+    if (strchr(text, '.')) {
+        size_t n = strlen(text);
+        while (text[n - 1] == '0')
+            n--;
+        if (text[n - 1] == '.')
+            n--;
+        text[n] = '\0';
+    }
+    add(t, text);
+}
+
+static unsigned decimals(double size)
+{
+    return size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : size >= 0.1 ? 3 : 4;
+}
+
+struct sc_short_text sc_value_text(double v)
+{
+    static const char *const units[] = {"K", "M", "B", "T"};
+    struct sc_short_text t = {""};
+    double size = fabs(v);
+
+    if (isnan(v)) {
+        add(&t, "–");
+    } else if (isinf(v)) {
+        add(&t, v < 0 ? "-∞" : "∞");
+    } else if (v == 0) {
+        add(&t, "0");
+    } else if (size < 1e-3 || size >= 9.995e14) {
+        add_scientific(&t, v);
+    } else if (size < 9999.5) {
+        add_trimmed(&t, v, decimals(size));
+    } else {
+        size_t unit = 0;
+        for (v /= 1000; fabs(v) >= 999.5; unit++)
+            v /= 1000;
+        add_trimmed(&t, v, SC_MIN(decimals(fabs(v)), 2));
+        add(&t, units[unit]);
+    }
+    return t;
+}
+
+void sc_put_value(struct sc_buf *b, double v)
+{
+    sc_buf_puts(b, sc_value_text(v).s);
+}
+
+/* ------------------------------------------------------------------------------- a picture --- */
+void sc_svg_start(struct sc_svg *s, double w, bool page)
+{
+    *s = (struct sc_svg){.w = w, .page = page};
+}
+
+void sc_svg_clear(struct sc_svg *s)
+{
+    sc_buf_clear(&s->b);
+    sc_buf_clear(&s->notes);
+}
+
+void sc_svg_note(struct sc_svg *s, const char *fmt, ...)
+{
+    va_list ap;
+    char text[400];
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (s->notes.n)
+        sc_buf_putc(&s->notes, ' ');
+    sc_put_safe(&s->notes, sc_strz(text), 0);
+}
+
+/* Fixed colours of the light look; only inks that a class can name. */
+static void put_style(struct sc_buf *b)
+{
+    sc_buf_puts(b, "<style>text{font-family:\"DejaVu Sans\",Verdana,system-ui,sans-serif}");
+    for (size_t i = SC_INK_SURFACE; i < SC_INK_COUNT; i++)
+        sc_buf_printf(b, ".f-%s{fill:%s}.k-%s{stroke:%s}", sc_inks[i].name, sc_inks[i].light,
+                      sc_inks[i].name, sc_inks[i].light);
+    for (size_t i = 0; i < SC_LOOK_COUNT; i++)
+        sc_buf_printf(b, ".t%zu{font-size:%.0fpx;fill:%s%s}", i, looks[i].size,
+                      sc_inks[looks[i].ink].light, looks[i].strong ? ";font-weight:bold" : "");
+    sc_buf_puts(b, "</style>\n");
+}
+
+static void put_open(struct sc_buf *b, const struct sc_svg *s, double height, const char *look)
+{
+    sc_buf_puts(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ");
+    sc_put_coordinate(b, s->w);
+    sc_buf_putc(b, ' ');
+    sc_put_coordinate(b, height);
+    sc_buf_puts(b, "\" width=\"");
+    sc_put_coordinate(b, s->w);
+    sc_buf_puts(b, "\" height=\"");
+    sc_put_coordinate(b, height);
+    sc_buf_puts(b, "\" role=\"img\"");
+    if (look)
+        sc_buf_printf(b, " class=\"%s\"", look);
+}
+
+/* Words of a text in lines of at most `width`; returns the y below the last line. */
+static double put_lines(struct sc_svg *s, double x, double y, double width, enum sc_text_look look,
+                        const char *text)
+{
+    const char *line = text, *fits = NULL, *p = text;
+
+    while (*p) {
+        while (*p == ' ')
+            p++;
+        while (*p && *p != ' ')
+            p++;
+        bool long_line = sc_svg_text_width(sc_str(line, (size_t)(p - line)), look) > width;
+        if (long_line && fits) {
+            sc_svg_text(s, x, y, SC_START, look, sc_str(line, (size_t)(fits - line)), width);
+            y += 17;
+            line = fits + (*fits == ' ');
+        }
+        fits = p;
+    }
+    if (p > line) {
+        sc_svg_text(s, x, y, SC_START, look, sc_str(line, (size_t)(p - line)), width);
+        y += 17;
+    }
+    return y;
+}
+
+static void finish_file(struct sc_svg *s, const char *title, const char *what,
+                        struct sc_str subject, struct sc_buf *out)
+{
+    enum { MARGIN = 24 };
+    struct sc_svg head, foot;
+    double inner = s->w, y = MARGIN + 16;
+
+    sc_svg_start(&head, inner, false);
+    sc_svg_text(&head, 0, y, SC_START, SC_LOOK_TITLE, sc_strz(title), inner);
+    y += 20;
+    if (subject.n) {
+        sc_svg_text(&head, 0, y, SC_START, SC_LOOK_AXIS, subject, inner);
+        y += 19;
+    }
+    y = put_lines(&head, 0, y, inner, SC_LOOK_NOTE, what) + 4;
+    sc_svg_start(&foot, inner, false);
+    double below = s->notes.n ? put_lines(&foot, 0, 20, inner, SC_LOOK_NOTE, s->notes.p) : 8;
+    struct sc_svg whole = {.w = inner + 2 * MARGIN};
+    double height = y + s->h + below + MARGIN / 2;
+    put_open(out, &whole, height, NULL);
+    sc_buf_puts(out, ">\n<title>");
+    sc_put_markup(out, sc_strz(title));
+    sc_buf_puts(out, "</title>\n");
+    put_style(out);
+    sc_buf_puts(
+        out,
+        "<rect width=\"100%\" height=\"100%\" class=\"f-surface\"/>\n<g transform=\"translate(");
+    sc_put_coordinate(out, MARGIN);
+    sc_buf_puts(out, ",0)\">\n");
+    sc_buf_put(out, head.b.p, head.b.n);
+    sc_buf_puts(out, "<g transform=\"translate(0,");
+    sc_put_coordinate(out, y);
+    sc_buf_puts(out, ")\">\n");
+    sc_buf_put(out, s->b.p, s->b.n);
+    sc_buf_puts(out, "</g>\n<g transform=\"translate(0,");
+    sc_put_coordinate(out, y + s->h);
+    sc_buf_puts(out, ")\">\n");
+    sc_buf_put(out, foot.b.p, foot.b.n);
+    sc_buf_puts(out, "</g>\n</g>\n</svg>\n");
+    out->failed = out->failed || head.b.failed || foot.b.failed;
+    sc_svg_clear(&head);
+    sc_svg_clear(&foot);
+}
+
+void sc_svg_finish(struct sc_svg *s, const char *title, const char *what, struct sc_str subject,
+                   const char *look, struct sc_buf *out)
+{
+    out->failed = out->failed || s->b.failed || s->notes.failed;
+    if (s->page) {
+        put_open(out, s, s->h, look);
+        sc_buf_puts(out, " aria-label=\"");
+        sc_put_markup(out, sc_strz(title));
+        sc_buf_puts(out, "\">\n");
+        sc_buf_put(out, s->b.p, s->b.n);
+        sc_buf_puts(out, "</svg>\n");
+    } else {
+        finish_file(s, title, what, subject, out);
+    }
+    sc_svg_clear(s);
+}
+
+/* ---------------------------------------------------------------------------------- shapes --- */
+static void put_attribute(struct sc_svg *s, const char *name, double v)
+{
+    sc_buf_printf(&s->b, " %s=\"", name);
+    sc_put_coordinate(&s->b, v);
+    sc_buf_putc(&s->b, '"');
+}
+
+static void put_point(struct sc_svg *s, char command, double x, double y)
+{
+    sc_buf_putc(&s->b, command);
+    sc_put_coordinate(&s->b, x);
+    sc_buf_putc(&s->b, ' ');
+    sc_put_coordinate(&s->b, y);
+}
+
+void sc_svg_item(struct sc_svg *s, uint32_t tensor, struct sc_str tip)
+{
+    sc_buf_puts(&s->b, "<g");
+    if (s->page && tensor != UINT32_MAX)
+        sc_buf_printf(&s->b, " data-t=\"%u\"", tensor);
+    sc_buf_puts(&s->b, "><title>");
+    sc_put_markup(&s->b, tip);
+    sc_buf_puts(&s->b, "</title>");
+}
+
+void sc_svg_end_item(struct sc_svg *s)
+{
+    sc_buf_puts(&s->b, "</g>\n");
+}
+
+void sc_svg_rect(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill)
+{
+    if (!isfinite(x + y + w + h) || w <= 0 || h <= 0)
+        return;
+    sc_buf_printf(&s->b, "<rect class=\"f-%s\"", sc_inks[fill].name);
+    put_attribute(s, "x", x);
+    put_attribute(s, "y", y);
+    put_attribute(s, "width", w);
+    put_attribute(s, "height", h);
+    sc_buf_puts(&s->b, "/>\n");
+}
+
+void sc_svg_hbar(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill)
+{
+    double r = SC_MIN(SC_MIN(3, h / 2), w);
+
+    if (!isfinite(x + y + w + h) || w <= 0 || h <= 0)
+        return;
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+    put_point(s, 'M', x, y);
+    put_point(s, 'L', x + w - r, y);
+    put_point(s, 'Q', x + w, y);
+    put_point(s, ' ', x + w, y + r);
+    put_point(s, 'L', x + w, y + h - r);
+    put_point(s, 'Q', x + w, y + h);
+    put_point(s, ' ', x + w - r, y + h);
+    put_point(s, 'L', x, y + h);
+    sc_buf_puts(&s->b, "Z\"/>\n");
+}
+
+void sc_svg_vbar(struct sc_svg *s, double x, double bottom, double w, double h, enum sc_ink fill)
+{
+    double r = SC_MIN(SC_MIN(3, w / 2), h), top = bottom - h;
+
+    if (!isfinite(x + bottom + w + h) || w <= 0 || h <= 0)
+        return;
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+    put_point(s, 'M', x, bottom);
+    put_point(s, 'L', x, top + r);
+    put_point(s, 'Q', x, top);
+    put_point(s, ' ', x + r, top);
+    put_point(s, 'L', x + w - r, top);
+    put_point(s, 'Q', x + w, top);
+    put_point(s, ' ', x + w, top + r);
+    put_point(s, 'L', x + w, bottom);
+    sc_buf_puts(&s->b, "Z\"/>\n");
+}
+
+static void put_stroke(struct sc_svg *s, enum sc_ink ink, double width, bool dashed)
+{
+    sc_buf_printf(&s->b, " class=\"k-%s\"", sc_inks[ink].name);
+    put_attribute(s, "stroke-width", width);
+    if (dashed)
+        sc_buf_puts(&s->b, " stroke-dasharray=\"5 4\"");
+}
+
+void sc_svg_line(struct sc_svg *s, double x1, double y1, double x2, double y2, enum sc_ink ink,
+                 double width, bool dashed)
+{
+    if (!isfinite(x1 + y1 + x2 + y2))
+        return;
+    sc_buf_puts(&s->b, "<line");
+    put_stroke(s, ink, width, dashed);
+    put_attribute(s, "x1", x1);
+    put_attribute(s, "y1", y1);
+    put_attribute(s, "x2", x2);
+    put_attribute(s, "y2", y2);
+    sc_buf_puts(&s->b, "/>\n");
+}
+
+void sc_svg_path(struct sc_svg *s, enum sc_ink ink, double width, bool dashed)
+{
+    sc_buf_puts(&s->b, "<path fill=\"none\" stroke-linejoin=\"round\"");
+    put_stroke(s, ink, width, dashed);
+    sc_buf_puts(&s->b, " d=\"");
+    s->in_path = false;
+}
+
+void sc_svg_to(struct sc_svg *s, double x, double y)
+{
+    bool drawn = isfinite(x) && isfinite(y);
+
+    if (drawn)
+        put_point(s, s->in_path ? 'L' : 'M', x, y);
+    s->in_path = drawn;
+}
+
+void sc_svg_end_path(struct sc_svg *s)
+{
+    sc_buf_puts(&s->b, "\"/>\n");
+}
+
+void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const double *high, size_t n,
+                 enum sc_ink fill)
+{
+    size_t used = 0;
+
+    while (used < n && isfinite(x[used] + low[used] + high[used]))
+        used++;
+    if (used < 2)
+        return;
+    sc_buf_printf(&s->b, "<path fill-opacity=\".16\" class=\"f-%s\" d=\"", sc_inks[fill].name);
+    for (size_t i = 0; i < used; i++)
+        put_point(s, i ? 'L' : 'M', x[i], high[i]);
+    for (size_t i = used; i-- > 0;)
+        put_point(s, 'L', x[i], low[i]);
+    sc_buf_puts(&s->b, "Z\"/>\n");
+}
+
+static void put_polygon(struct sc_svg *s, double x, double y, double r, const signed char *corner,
+                        size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        put_point(s, i ? 'L' : 'M', x + r * corner[2 * i] / 100, y + r * corner[2 * i + 1] / 100);
+    sc_buf_putc(&s->b, 'Z');
+}
+
+void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y, double r,
+                 enum sc_ink ink)
+{
+    static const struct {
+        unsigned char n;
+        signed char corner[24]; /* hundredths of r */
+    } shapes[] = {
+        [SC_SHAPE_SQUARE] = {4, {-90, -90, 90, -90, 90, 90, -90, 90}},
+        [SC_SHAPE_TRIANGLE] = {3, {0, -115, 105, 75, -105, 75}},
+        [SC_SHAPE_DIAMOND] = {4, {0, -122, 122, 0, 0, 122, -122, 0}},
+        [SC_SHAPE_DROP] = {3, {0, 115, 105, -75, -105, -75}},
+        [SC_SHAPE_CROSS] = {12, {-35, -110, 35,  -110, 35,  -35, 110,  -35, 110,  35,  35,  35,
+                                 35,  110,  -35, 110,  -35, 35,  -110, 35,  -110, -35, -35, -35}},
+        [SC_SHAPE_BOX] = {4, {-100, -100, 100, -100, 100, 100, -100, 100}},
+        [SC_SHAPE_TICK] = {4, {-25, -120, 25, -120, 25, 120, -25, 120}},
+    };
+
+    if (!isfinite(x + y + r))
+        return;
+    if (shape == SC_SHAPE_RING) {
+        sc_svg_mark(s, SC_SHAPE_CIRCLE, x, y, r, ink);
+        sc_svg_mark(s, SC_SHAPE_CIRCLE, x, y, r / 2, SC_INK_SURFACE);
+        return;
+    }
+    if (shape == SC_SHAPE_LINE || shape == SC_SHAPE_DASH) {
+        sc_svg_line(s, x - 2 * r, y, x + 2 * r, y, ink, 2, shape == SC_SHAPE_DASH);
+        return;
+    }
+    bool ring = shape != SC_SHAPE_BOX && shape != SC_SHAPE_TICK;
+    const char *edge = ring ? " k-surface" : "";
+    if (shape == SC_SHAPE_CIRCLE) {
+        sc_buf_printf(&s->b, "<circle class=\"f-%s%s\"", sc_inks[ink].name, edge);
+        put_attribute(s, "cx", x);
+        put_attribute(s, "cy", y);
+        put_attribute(s, "r", r);
+        sc_buf_puts(&s->b, "/>\n");
+        return;
+    }
+    sc_buf_printf(&s->b, "<path class=\"f-%s%s\" d=\"", sc_inks[ink].name, edge);
+    put_polygon(s, x, y, r, shapes[shape].corner, shapes[shape].n);
+    sc_buf_puts(&s->b, "\"/>\n");
+}
+
+/* ------------------------------------------------------------------------------------ text --- */
+/* Widths of DejaVu Sans in hundredths of the size, by kind of letter: the widest font that a
+ * reader is likely to see, so that nothing overlaps with a narrower one. */
+static double letter_width(uint32_t c)
+{
+    if (c >= 0x2e80)
+        return 1.0;
+    if (c >= 0x2070 && c <= 0x209f)
+        return 0.42;
+    if (c < 0x80) {
+        if (strchr("iljI|.,:;'! ", (int)c) && c)
+            return 0.34;
+        if (strchr("mwMW%@", (int)c) && c)
+            return 0.92;
+        if (c >= 'A' && c <= 'Z')
+            return 0.70;
+        if (strchr("frt()[]-/", (int)c) && c)
+            return 0.42;
+    }
+    return 0.62;
+}
+
+double sc_svg_text_width(struct sc_str text, enum sc_text_look look)
+{
+    double width = 0;
+
+    for (size_t i = 0; i < text.n;) {
+        uint32_t c;
+        size_t n = sc_utf8_decode(text.p + i, text.n - i, &c);
+        width += letter_width(n ? c : 0xfffd);
+        i += n ? n : 1;
+    }
+    return width * looks[look].size * (looks[look].strong ? 1.1 : 1);
+}
+
+static bool inside_letter(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Names differ at both ends, so the middle gives way. Appends safe, unescaped text. */
+static void put_cut(struct sc_buf *b, struct sc_str text, enum sc_text_look look, double max)
+{
+    struct sc_buf safe = {0};
+
+    sc_put_safe(&safe, text, 0);
+    size_t head = safe.n / 2, tail = safe.n - head;
+    struct sc_str all = sc_str(safe.p ? safe.p : "", safe.n);
+    if (max <= 0 || sc_svg_text_width(all, look) <= max) {
+        sc_buf_put(b, all.p, all.n);
+    } else {
+        double room = max - looks[look].size;
+        while (head + tail > 1 &&
+               sc_svg_text_width(sc_str(all.p, head), look) +
+                       sc_svg_text_width(sc_str(all.p + all.n - tail, tail), look) >
+                   room) {
+            if (tail > head)
+                do
+                    tail--;
+                while (tail && inside_letter(all.p[all.n - tail]));
+            else
+                do
+                    head--;
+                while (head && inside_letter(all.p[head]));
+        }
+        while (head && inside_letter(all.p[head]))
+            head--;
+        while (tail && inside_letter(all.p[all.n - tail]))
+            tail--;
+        sc_buf_put(b, all.p, head);
+        sc_buf_puts(b, "…");
+        sc_buf_put(b, all.p + all.n - tail, tail);
+    }
+    b->failed = b->failed || safe.failed;
+    sc_buf_clear(&safe);
+}
+
+void sc_svg_text(struct sc_svg *s, double x, double y, enum sc_anchor anchor,
+                 enum sc_text_look look, struct sc_str text, double max)
+{
+    static const char *const anchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
+    struct sc_buf cut = {0};
+
+    if (!isfinite(x + y) || !text.n)
+        return;
+    put_cut(&cut, text, look, max);
+    sc_buf_printf(&s->b, "<text class=\"t%d\"%s", (int)look, anchors[anchor]);
+    put_attribute(s, "x", x);
+    put_attribute(s, "y", y);
+    sc_buf_putc(&s->b, '>');
+    sc_put_markup(&s->b, sc_str(cut.p ? cut.p : "", cut.n));
+    sc_buf_puts(&s->b, "</text>\n");
+    s->b.failed = s->b.failed || cut.failed;
+    sc_buf_clear(&cut);
+}
+
+void sc_svg_textz(struct sc_svg *s, double x, double y, enum sc_anchor anchor,
+                  enum sc_text_look look, const char *text)
+{
+    sc_svg_text(s, x, y, anchor, look, sc_strz(text), 0);
+}
+
+void sc_svg_take(struct sc_svg *s, double x, double y, double w, double h)
+{
+    if (s->n_taken < SC_SVG_LABELS)
+        s->taken[s->n_taken++] = (struct sc_box){x, y, w, h};
+}
+
+static bool is_free(const struct sc_svg *s, const struct sc_box *b)
+{
+    for (size_t i = 0; i < s->n_taken; i++) {
+        const struct sc_box *t = &s->taken[i];
+        if (b->x < t->x + t->w && t->x < b->x + b->w && b->y < t->y + t->h && t->y < b->y + b->h)
+            return false;
+    }
+    return s->n_taken < SC_SVG_LABELS;
+}
+
+bool sc_svg_label(struct sc_svg *s, const struct sc_box *within, double x, double y, double r,
+                  struct sc_str text)
+{
+    static const signed char place[][2] = {{1, 0},   {-1, 0}, {1, -1}, {1, 1},
+                                           {-1, -1}, {-1, 1}, {0, -1}, {0, 1}};
+    double w = sc_svg_text_width(text, SC_LOOK_LABEL), h = 13;
+
+    if (!isfinite(x + y + r))
+        return false;
+    for (size_t i = 0; i < SC_COUNT(place); i++) {
+        double dx = place[i][0] * (r + 4), dy = place[i][1] * (place[i][0] ? 9 : r + 9);
+        struct sc_box b = {place[i][0] > 0   ? x + dx
+                           : place[i][0] < 0 ? x + dx - w
+                                             : x - w / 2,
+                           y + dy - h / 2, w, h};
+        if (b.x < within->x || b.x + b.w > within->x + within->w || b.y < within->y ||
+            b.y + b.h > within->y + within->h || !is_free(s, &b))
+            continue;
+        sc_svg_take(s, b.x, b.y, b.w, b.h);
+        sc_svg_text(s, b.x, b.y + 10, SC_START, SC_LOOK_LABEL, text, 0);
+        return true;
+    }
+    return false;
+}
