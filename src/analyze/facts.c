@@ -45,11 +45,11 @@ static void weight_file_cell(const void *ctx, size_t row, size_t column, struct 
 int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                      struct sc_error *e)
 {
-    return sc_analyze_model_read(d, into, m, m->io.bytes_read, e);
+    return sc_analyze_model_read(d, into, m, m->io.bytes_read, m->io.requests, e);
 }
 
 int sc_analyze_model_read(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
-                          uint64_t bytes_read, struct sc_error *e)
+                          uint64_t bytes_read, uint64_t requests, struct sc_error *e)
 {
     const struct sc_catalog *c = m->catalog;
     uint64_t bytes = 0;
@@ -68,7 +68,7 @@ int sc_analyze_model_read(struct sc_document *d, struct sc_field *into, const st
     struct sc_field *io = sc_add_object(d, into, "io");
     sc_add_uint(d, io, "bytes_read", bytes_read, SC_COL_BYTES);
     sc_add_uint(d, io, "bytes_total", bytes, SC_COL_BYTES);
-    sc_add_uint(d, io, "requests", m->io.requests, SC_COL_COUNT);
+    sc_add_uint(d, io, "requests", requests, SC_COL_COUNT);
     return sc_analyze_done(d, e);
 }
 

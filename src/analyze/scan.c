@@ -294,10 +294,13 @@ static int look_up(struct run *r, size_t i)
     }
     if (elements && recall(r, PART_ELEMENTS, v, h))
         h->measured |= elements;
-    if ((methods & SC_METHOD_SPECTRAL) && recall(r, PART_SPECTRUM, v, h))
+    const struct sc_item item = {r->s->tensors[i], SC_NO_NODE, NULL, h};
+    bool matrix = sc_task_spectrum.memory(&r->s->measure, &item, v) != 0; /* vectors have none */
+    if ((methods & SC_METHOD_SPECTRAL) && matrix && recall(r, PART_SPECTRUM, v, h))
         h->measured |= SC_METHOD_SPECTRAL;
     sc_values_close(v);
-    bool left = elements & ~h->measured, spectrum = methods & SC_METHOD_SPECTRAL & ~h->measured;
+    bool left = elements & ~h->measured;
+    bool spectrum = matrix && (methods & SC_METHOD_SPECTRAL & ~h->measured);
     r->need[i] = left && spectrum ? NEED_ALL
                  : left           ? NEED_ELEMENTS
                  : spectrum       ? NEED_SPECTRUM
@@ -488,12 +491,20 @@ static void settle(struct run *r)
     }
 }
 
+static bool is_local(const struct sc_scan *s)
+{
+    return strcmp(s->model->origin, "local") == 0;
+}
+
+uint64_t sc_scan_requests(const struct sc_scan *s)
+{
+    return is_local(s) ? s->opened_requests : s->model->io.requests;
+}
+
 uint64_t sc_scan_bytes_read(const struct sc_scan *s)
 {
-    bool local = strcmp(s->model->origin, "local") == 0;
-
     /* Tensors in files that are mapped are not counted by anybody else. */
-    return local ? sc_add_up(s->opened_bytes, s->bytes_read) : s->model->io.bytes_read;
+    return is_local(s) ? sc_add_up(s->opened_bytes, s->bytes_read) : s->model->io.bytes_read;
 }
 
 /* Issues by tensor, each tensor's by rank: a counting sort keeps the order. */
@@ -607,6 +618,7 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     r.s->model = m;
     r.s->measure = o->measure;
     r.s->opened_bytes = m->io.bytes_read;
+    r.s->opened_requests = m->io.requests;
     /* Without a store a scan only takes longer. */
     r.results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
     int code = run_all(&r);

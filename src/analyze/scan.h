@@ -41,10 +41,10 @@ struct sc_scan {
     struct sc_issues issues; /* ranked */
     uint32_t *issue_of;      /* (issues.n) positions in issues, by tensor, then by rank */
     uint32_t *first_issue;   /* (n + 1) where those of tensor i begin in issue_of */
-    uint64_t opened_bytes;   /* that were read to open the model */
-    uint64_t bytes_read;     /* stored bytes of the tensors that were read now */
-    size_t n_measured;       /* have figures, tied ones not counted */
-    size_t n_known;          /* of them: from the store */
+    uint64_t opened_bytes, opened_requests; /* to open the model */
+    uint64_t bytes_read;                    /* stored bytes of the tensors that were read now */
+    size_t n_measured;                      /* have figures, tied ones not counted */
+    size_t n_known;                         /* of them: from the store */
     size_t n_tied, n_unsupported, n_unreadable;
     size_t n_severity[3];      /* issues */
     struct sc_health *records; /* (n_records) */
@@ -63,8 +63,10 @@ int sc_methods_parse(const char *text, unsigned *methods, struct sc_error *e);
 int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struct sc_scan **out,
                 struct sc_error *e);
 void sc_scan_free(struct sc_scan *s); /* NULL is allowed */
-/* Headers and tensors; of a model elsewhere what came over the network. */
+/* Headers and tensors, and the requests for headers: how tensors are read depends on the machine.
+ * Of a model elsewhere what came over the network. */
 uint64_t sc_scan_bytes_read(const struct sc_scan *s);
+uint64_t sc_scan_requests(const struct sc_scan *s);
 
 /* "errors", "warnings" or "healthy"; and a sentence, which is appended. */
 const char *sc_scan_verdict(const struct sc_scan *s);

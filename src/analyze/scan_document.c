@@ -538,7 +538,7 @@ int sc_analyze_scan(struct sc_document *d, struct sc_field *into, const struct s
 {
     const struct sc_model *m = s->model;
 
-    TRY(sc_analyze_model_read(d, into, m, sc_scan_bytes_read(s), e));
+    TRY(sc_analyze_model_read(d, into, m, sc_scan_bytes_read(s), sc_scan_requests(s), e));
     TRY(sc_analyze_totals(d, into, m, e));
     if (s->filtered)
         add_matched(d, into, s);

@@ -64,11 +64,11 @@ struct sc_settings {
     uint64_t memory;   /* 0: sc_memory_budget() decides */
     uint64_t progress; /* enum sc_progress_when */
     /* scan */
-    const char *methods, *compat, *unfrozen;
+    const char *methods, *compat, *unfrozen, *plots;
     uint64_t bits, group, top; /* set before options are read: SC_SETTINGS_DEFAULT */
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
-    bool quick, shuffled, no_cache, full;
+    bool quick, shuffled, no_cache, full, png;
     struct sc_words models, include, exclude;
 };
 #define SC_SETTINGS_DEFAULT {.bits = 8, .group = 128, .top = 10}

@@ -8,8 +8,8 @@
  *         3 NaN among 4,096 values, the first at row 2, column 17; sound weights have none
  *
  * Owns: what a terminal shows of a scan, the exit code, where the other forms go (JSON, CSV,
- * SQLite, WeightScope's layout, Spectrum's list). Does not own: figures, verdicts and their
- * sentences (analyze).
+ * SQLite, a page, pictures, WeightScope's layout, Spectrum's list). Does not own: figures, verdicts
+ * and their sentences (analyze).
  */
 #include <limits.h>
 #include <stddef.h>
@@ -19,6 +19,7 @@
 #include "analyze/scan.h"
 #include "cli/cli.h"
 #include "hub/cache.h"
+#include "report/html.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -45,6 +46,9 @@ static const struct sc_option scan_options[] = {
      "exit with 1 when there is an issue of SEVERITY (info, warning or error) or worse"},
     {"full", 0, SC_OPTION_FLAG, 0, FIELD(full), NULL, NULL,
      "JSON: histograms and spectra, too, of which pictures are made"},
+    {"plots", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(plots), "DIR", NULL,
+     "draw everything that was measured, as SVG files in DIR"},
+    {"png", 0, SC_OPTION_FLAG, 0, FIELD(png), NULL, NULL, "with --plots: as PNG files, too"},
     {"compat", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(compat), "PROGRAM", NULL,
      "print the JSON document that PROGRAM would print: weightscope"},
     {"unfrozen-parameters", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(unfrozen), "FILE", NULL,
@@ -63,12 +67,13 @@ static const struct sc_example scan_examples[] = {
     {"scruple scan Qwen3-0.6B --methods all --shuffled", "singular values and baselines, too"},
     {"scruple scan model.gguf layers.3-7 --top-issues 30", "some layers, in more detail"},
     {"scruple scan model --fail-on error -q", "for a script: the exit code tells"},
+    {"scruple scan model --methods all -o model.html", "a page with every picture, for a browser"},
     {"scruple scan model -o model.sqlite", "every figure of every tensor, for SQL"},
     {"scruple scan model --compat weightscope -o model.json", "for tools that read WeightScope's"},
     {NULL, NULL},
 };
 
-enum form { FORM_TEXT, FORM_JSON, FORM_CSV, FORM_SQLITE, FORM_WEIGHTSCOPE };
+enum form { FORM_TEXT, FORM_JSON, FORM_CSV, FORM_SQLITE, FORM_HTML, FORM_WEIGHTSCOPE };
 struct scanning {
     struct sc_cli *c;
     struct sc_measure measure;
@@ -101,7 +106,7 @@ static void put_mark(struct sc_cli *c, enum sc_severity severity)
 }
 
 /* A sentence in lines that fit, indented. */
-static void put_wrapped(struct sc_cli *c, const char *text, size_t indent)
+static void put_wrapped(struct sc_cli *c, enum sc_colour colour, const char *text, size_t indent)
 {
     size_t room = c->term.width, at = indent;
 
@@ -116,7 +121,7 @@ static void put_wrapped(struct sc_cli *c, const char *text, size_t indent)
             sc_out_putc(&c->out, ' ');
             at++;
         }
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_str(text, n));
+        sc_out_safe(&c->out, &c->term, colour, sc_str(text, n));
         at += width;
         text += n + (text[n] == ' ');
     }
@@ -154,7 +159,7 @@ static void put_issue(struct sc_cli *c, const struct sc_scan *s, const struct to
     if (more.n)
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, more.failed ? "" : more.p);
     sc_out_putc(o, '\n');
-    put_wrapped(c, i->message, 4);
+    put_wrapped(c, SC_COLOUR_NONE, i->message, 4);
     o->buf.failed = o->buf.failed || more.failed || name.failed;
     sc_buf_clear(&more);
     sc_buf_clear(&name);
@@ -227,8 +232,7 @@ static int put_tables(struct sc_cli *c, const struct sc_scan *s, struct sc_docum
         if (!t || !t->n_rows)
             continue;
         sc_out_putc(&c->out, '\n');
-        sc_out_colour(&c->out, &c->term, SC_COLOUR_MODULE, sc_scan_table_titles[which]);
-        sc_out_putc(&c->out, '\n');
+        put_wrapped(c, SC_COLOUR_MODULE, sc_scan_table_titles[which], 0);
         sc_report_table(&c->out, t, &c->term);
     }
     return 0;
@@ -288,24 +292,6 @@ static int put_unfrozen(struct sc_cli *c, const struct sc_scan *s, struct sc_err
                        sc_quote(&q, sc_strz(c->set.unfrozen)));
     sc_buf_clear(&list);
     return code;
-}
-
-static int put_document(struct scanning *x, const struct sc_document *d, struct sc_error *e)
-{
-    switch (x->form) {
-    case FORM_JSON:
-        sc_report_json(&x->c->out, d);
-        break;
-    case FORM_CSV:
-        sc_report_csv(&x->c->out, sc_find_table(&d->root, "tensors"));
-        break;
-    case FORM_SQLITE:
-        return sc_report_sqlite(&x->c->out, d, e);
-    case FORM_TEXT:
-    case FORM_WEIGHTSCOPE:
-        break;
-    }
-    return 0;
 }
 
 /* ---------------------------------------------------------------------------------- running --- */
@@ -387,7 +373,7 @@ static void close_subject(struct subject *s)
     sc_model_close(s->model);
 }
 
-/* Forms that show one model after the other. */
+/* One model after the other: only one is in memory. */
 static int run_each(struct scanning *x, const char *const *paths, size_t n)
 {
     struct sc_cli *c = x->c;
@@ -413,36 +399,101 @@ static int run_each(struct scanning *x, const char *const *paths, size_t n)
     return status;
 }
 
-/* One document for all of them. */
-static int run_document(struct scanning *x, const char *const *paths, size_t n)
-{
-    struct subject *all = sc_calloc(n, sizeof *all);
-    struct sc_error e = {0};
+/* All models of this run, with what was found. */
+struct together {
+    struct subject *all;
+    struct sc_scan_view *views;
+    size_t n;
     struct sc_document d;
-    int status = 0, code = 0;
+};
 
-    if (!all) {
-        sc_fail_memory(&e);
-        return sc_fail_exit(x->c, &e);
+static int put_plots(struct scanning *x, const struct together *t, struct sc_error *e)
+{
+    const struct sc_settings *set = &x->c->set;
+    struct sc_plots_written w = {.note = tell, .note_ctx = x};
+
+    TRY(sc_plots_write(set->plots, t->views, t->n, SC_PLOT_SVG | (set->png ? SC_PLOT_PNG : 0),
+                       (size_t)SC_MIN(set->top, 10000), &w, e));
+    if (!set->quiet)
+        sc_say(x->c, "note", "%zu pictures are in %s", w.svg, set->plots);
+    return 0;
+}
+
+static int put_together(struct scanning *x, struct together *t, struct sc_error *e)
+{
+    struct sc_cli *c = x->c;
+
+    switch (x->form) {
+    case FORM_TEXT:
+        for (size_t i = 0; i < t->n; i++) {
+            if (i)
+                sc_out_putc(&c->out, '\n');
+            TRY(put_text(c, t->all[i].scan, e));
+        }
+        break;
+    case FORM_JSON:
+        sc_report_json(&c->out, &t->d);
+        break;
+    case FORM_CSV:
+        sc_report_csv(&c->out, sc_find_table(&t->d.root, "tensors"));
+        break;
+    case FORM_SQLITE:
+        TRY(sc_report_sqlite(&c->out, &t->d, e));
+        break;
+    case FORM_HTML:
+        TRY(sc_report_html(&c->out, t->views, t->n, e));
+        break;
+    case FORM_WEIGHTSCOPE:
+        put_weightscope(c, t->all[0].scan);
+        break;
     }
-    sc_document_start(&d, SC_SCHEMA_SCAN);
-    struct sc_field *list = n > 1 ? sc_add_list(&d, &d.root, "models") : NULL;
+    if (c->set.plots)
+        TRY(put_plots(x, t, e));
+    return c->set.unfrozen ? put_unfrozen(c, t->all[0].scan, e) : 0;
+}
+
+static struct sc_scan_view view_of(const struct sc_scan *s, const struct sc_field *facts)
+{
+    return (struct sc_scan_view){.title = sc_strz(s->model->label),
+                                 .model = s->model,
+                                 .tensors = s->tensors,
+                                 .health = s->health,
+                                 .n = s->n,
+                                 .issues = &s->issues,
+                                 .rules = sc_rules,
+                                 .n_rules = sc_n_rules,
+                                 .groups = sc_metric_groups,
+                                 .spectrum_methods = sc_spectrum_method_names,
+                                 .facts = facts};
+}
+
+/* One document, one page, pictures that compare: all models stay open. */
+static int run_together(struct scanning *x, const char *const *paths, size_t n)
+{
+    struct together t = {
+        .all = sc_calloc(n, sizeof *t.all), .views = sc_calloc(n, sizeof *t.views), .n = n};
+    struct sc_error e = {0};
+    int status = 0, code = t.all && t.views ? 0 : sc_fail_memory(&e);
+
+    sc_document_start(&t.d, SC_SCHEMA_SCAN);
+    struct sc_field *list = n > 1 ? sc_add_list(&t.d, &t.d.root, "models") : NULL;
     for (size_t i = 0; i < n && !status && code == 0; i++) {
-        status = scan_one(x, paths[i], &all[i]);
-        if (!status)
-            code = sc_analyze_scan(&d, list ? sc_add_object(&d, list, NULL) : &d.root, all[i].scan,
-                                   x->c->set.full, &e);
+        struct sc_field *into = list ? sc_add_object(&t.d, list, NULL) : &t.d.root;
+        status = scan_one(x, paths[i], &t.all[i]);
+        if (status)
+            break;
+        code = sc_analyze_scan(&t.d, into, t.all[i].scan, x->c->set.full, &e);
+        t.views[i] = view_of(t.all[i].scan, into);
     }
     if (!status && code == 0)
-        code = put_document(x, &d, &e);
-    if (!status && code == 0 && x->c->set.unfrozen)
-        code = put_unfrozen(x->c, all[0].scan, &e);
+        code = put_together(x, &t, &e);
     if (code < 0)
         status = sc_fail_exit(x->c, &e);
-    sc_document_clear(&d);
-    for (size_t i = 0; i < n; i++)
-        close_subject(&all[i]);
-    free(all);
+    sc_document_clear(&t.d);
+    for (size_t i = 0; t.all && i < n; i++)
+        close_subject(&t.all[i]);
+    free(t.all);
+    free(t.views);
     return status;
 }
 
@@ -485,6 +536,7 @@ static int read_settings(struct scanning *x, size_t n_models)
               : ends_in(set->output, ".json")                                  ? FORM_JSON
               : ends_in(set->output, ".csv")                                   ? FORM_CSV
               : ends_in(set->output, ".sqlite") || ends_in(set->output, ".db") ? FORM_SQLITE
+              : ends_in(set->output, ".html")                                  ? FORM_HTML
                                                                                : FORM_TEXT;
     if ((x->form == FORM_CSV || x->form == FORM_WEIGHTSCOPE) && n_models > 1)
         return sc_wrong_use(x->c, "%s lists one model, but %zu are given",
@@ -529,8 +581,9 @@ static int run_scan(struct sc_cli *c)
     if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
         status = sc_fail_exit(c, &e);
     if (!status)
-        status = x.form == FORM_TEXT || x.form == FORM_WEIGHTSCOPE ? run_each(&x, paths, n)
-                                                                   : run_document(&x, paths, n);
+        status = (x.form == FORM_TEXT || x.form == FORM_WEIGHTSCOPE) && !c->set.plots
+                     ? run_each(&x, paths, n)
+                     : run_together(&x, paths, n);
     if (!status)
         status = exit_of(&x);
     sc_pool_free(x.pool);
@@ -555,7 +608,7 @@ const struct sc_command sc_cmd_scan = {
         "Figures are kept, by content and method, so that a scan that was interrupted goes on, "
         "and one of an unchanged model reads nothing (scruple cache ls). They are the same bits "
         "for any number of threads and any processor.\n\n"
-        "The suffix of --output chooses the form: .json, .csv or .sqlite; else it is what a "
+        "The suffix of --output chooses the form: .json, .csv, .sqlite or .html; else it is what a "
         "terminal shows. The exit code is 0 whatever is found, unless --fail-on says otherwise.",
     .options = scan_options,
     .n_options = SC_COUNT(scan_options),
