@@ -10,6 +10,10 @@ need_tool()
 {
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
+need_module()
+{
+    python3 -c "import $1" 2>/dev/null || /usr/bin/python3 -c "import $1" 2>/dev/null || missing="$missing $2"
+}
 need_library()
 {
     pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
@@ -34,6 +38,7 @@ look()
     need_tool pkg-config pkg-config
     need_tool python3 python3
     need_tool openssl openssl # certificates of the tests
+    need_module numpy python3-numpy # the oracle of the tests
     need_library jansson libjansson-dev
     need_library libdeflate libdeflate-dev
     need_library yaml-0.1 libyaml-dev
