@@ -14,6 +14,11 @@ need_library()
 {
     pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
 }
+# A library that is loaded at run time and has no use for a pkg-config file.
+need_loaded()
+{
+    PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q "$1" || missing="$missing $2"
+}
 
 look()
 {
@@ -30,6 +35,7 @@ look()
     need_library zlib zlib1g-dev
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
+    need_loaded libopenblas.so.0 libopenblas0-pthread
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 
