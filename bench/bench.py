@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
-    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, svd; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -191,11 +191,26 @@ def decode():
                 row(what, "Gelem/s", speed, read / float(bytes_each), "adding up memory", "-")
 
 
+def spectra():
+    """All singular values, two threads: against numpy, and LAPACK on the same Gram matrix."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+    for n, runs in ((1024, 5), (2048, 5), (4096, 2)):
+        said = subprocess.run([os.path.join(BUILD, "bench", "svd"), str(n), str(runs)], check=True,
+                              stdout=subprocess.PIPE, text=True, env=clean).stdout
+        seconds, direct, two_stage, numpy, _ = [float(word) for word in said.split()]
+        what = f"singular values, {n} x {n}"
+        row(what, "s", seconds, min(direct, two_stage), "LAPACK on the Gram matrix, same run",
+            "<= 1.2")
+        if numpy:
+            row(what, "s", seconds, numpy, "numpy svd, values only, same run", "<= 0.45")
+
+
 # At least twice as fast as ggml as it is shipped.
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub, "decode": decode}
+          "hostile": hostile, "hub": on_the_hub, "decode": decode,
+          "svd": spectra}
 
 
 def number(value, unit=""):

@@ -18,6 +18,11 @@ need_library()
 {
     pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
 }
+# A library that is loaded at run time and has no use for a pkg-config file.
+need_loaded()
+{
+    PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q "$1" || missing="$missing $2"
+}
 
 need_one_of() # PACKAGE PATH...: what is loaded at run time and never linked
 {
@@ -51,6 +56,7 @@ look()
         /usr/lib/*-linux-*/librsvg-2.so.2
     need_one_of fonts-dejavu-core /usr/share/fonts/truetype/dejavu /usr/share/fonts/*/DejaVuSans.ttf \
         /usr/share/fonts/DejaVuSans.ttf
+    need_loaded libopenblas.so.0 libopenblas0-pthread
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 

@@ -52,22 +52,24 @@ struct sc_svd_options {
     const _Atomic int *cancel;
 };
 struct sc_svd {
-    double *s; /* descending; all min(rows, cols) of them, `n_known` in quick mode. Estimates: one
+    double *s; /* descending; all min(rows, cols) of them, `top` in quick mode. Estimates: one
                   value a rank, read off the estimated distribution */
     size_t n;
     enum sc_svd_method method;
-    double error_bound; /* relative, of the smallest in s */
+    double error_bound; /* relative, of the smallest in s that is not 0; 1: it may be anything */
     double residual;    /* Lanczos: relative bound of the largest */
     double frobenius;   /* of the matrix, exact */
     double floor;       /* what is below is zero in double: s[0] max(rows, cols) eps */
 };
-/* The matrix is read once or a few times in panels. A matrix with NaN or infinity is refused
- * (SCRUPLE_EFORMAT, "not finite"). Zero matrices give zeros. OpenBLAS is loaded on first need and
- * runs with one thread; `p` gives the others. Clear *out with sc_svd_clear(). */
+/* The matrix is read once or a few times in panels; an estimate, and quick mode above max_rank,
+ * read it some dozens of times. A matrix with NaN or infinity is refused (SCRUPLE_EFORMAT, "not
+ * finite"). Zero matrices give zeros. May be called from any thread, for several matrices at once.
+ * OpenBLAS is loaded on first need and runs with one thread; `p` gives the others. Clear *out with
+ * sc_svd_clear(); after a failure there is nothing in it. */
 int sc_svd_values(const struct sc_matrix *m, const struct sc_svd_options *o,
                   const struct sc_parallel *p, struct sc_svd *out, struct sc_error *e);
 void sc_svd_clear(struct sc_svd *s);
-/* Bytes that it takes: at most 3 n^2 doubles and panels, n the smaller side. */
+/* Bytes that it takes at most: n^2 doubles, a panel, and 1000 vectors, n the smaller side. */
 uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options *o);
 
 /* ------------------------------------------------------------------------ normal samples --- */
