@@ -55,13 +55,15 @@ static double float_step(const struct float_type *f, bool scaled, double rms)
 static double code_step(const struct sc_values *v, double rms)
 {
     const struct sc_tensor *t = v->tensor;
-    double bits = t->bits ? t->bits : floor(sc_codec_bits(v->codec));
-    double group = t->group ? t->group : (double)v->count;
+    double bits = t->bits;
+    uint64_t group = t->group ? t->group : v->count;
     if (t->group == UINT16_MAX)
-        group = (double)v->cols;
-    if (t->layout == SC_LAYOUT_GGML || t->layout == SC_LAYOUT_PLAIN)
-        group = 32; /* a scale a block or a part of one */
-    return bits >= 1 ? 2 * rms * sc_normal_abs_max_mean(fmax(group, 1)) * exp2(-bits) : NAN;
+        group = v->cols;
+    if (t->layout == SC_LAYOUT_GGML) { /* a scale for a block or a part of one, among the bits */
+        bits = floor(sc_codec_bits(v->codec));
+        group = 32;
+    }
+    return bits >= 1 ? 2 * rms * sc_normal_max(group) * exp2(-bits) : NAN;
 }
 
 double sc_rounding_rms(const struct sc_values *v, double rms)
@@ -72,8 +74,6 @@ double sc_rounding_rms(const struct sc_values *v, double rms)
     if (plain && (c->kind == SC_KIND_INT || c->kind == SC_KIND_UINT || c->kind == SC_KIND_BOOL))
         step = 1;
     else if (!plain && v->tensor->layout != SC_LAYOUT_FP8)
-        step = code_step(v, rms);
-    else if (c->kind == SC_KIND_BLOCK)
         step = code_step(v, rms);
     for (size_t i = 0; i < SC_COUNT(float_types) && isnan(step); i++) {
         if (strcmp(c->name, float_types[i].name) == 0)
@@ -234,8 +234,7 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
             *worst = s;
     }
     worst->slices = measured;
-    /* The passes of the same tensor may end at this moment. */
-    __atomic_fetch_or(&health->measured, SC_METHOD_SPECTRAL, __ATOMIC_RELAXED);
+    health->measured |= SC_METHOD_SPECTRAL;
     return 0;
 }
 

@@ -91,14 +91,14 @@ int sc_shuffled_copy(const struct sc_matrix *m, uint64_t seed, const struct sc_p
                      float *dst, struct sc_error *e);
 
 /* ------------------------------------------------------------------- normal distribution ---
- * To a few units of the last place, tails included. n is a number of samples of at least 1, which
- * need not be whole; NaN for what is out of range. */
+ * Mean 0, standard deviation 1; to a few units of the last place, tails included. NaN for what is
+ * out of range. */
 double sc_normal_cdf(double x);
 double sc_normal_quantile(double p);
-double sc_normal_max_mean(double n);     /* E max x_i */
-double sc_normal_abs_max_mean(double n); /* E max |x_i| */
-double sc_normal_max_quantile(double n, double p);
-double sc_normal_abs_max_quantile(double n, double p);
+double sc_normal_beyond(double sigmas); /* P(|x| > sigmas) */
+/* The largest |x| of n independent samples: its mean and its quantiles. */
+double sc_normal_max(uint64_t n);
+double sc_normal_max_quantile(uint64_t n, double p);
 
 /* ------------------------------------------------------------------------ random matrices ---
  * What a matrix of this shape has when its entries are independent with standard deviation sigma.

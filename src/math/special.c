@@ -37,48 +37,29 @@ double sc_normal_quantile(double p)
     return x;
 }
 
-/* ln of the distribution function, without losing what is close to one. */
-static double log_cdf(double x)
+double sc_normal_beyond(double sigmas)
 {
-    return x > 0 ? log1p(-sc_normal_cdf(-x)) : log(sc_normal_cdf(x));
+    return erfc(sigmas * sqrt_half);
 }
 
-/* E max = integral of x n phi(x) Phi(x)^(n-1). The integrand is smooth and vanishes at both ends,
- * where the trapezoidal rule converges faster than any power of its step. */
-double sc_normal_max_mean(double n)
+/* E max |x| is the integral of x times its density 2 n phi(x) erf(x / sqrt 2)^(n-1) over x > 0.
+ * With x = exp(t) the integrand is smooth and vanishes at both ends, where the trapezoidal rule
+ * converges faster than any power of its step. */
+double sc_normal_max(uint64_t n)
 {
-    const double step = 1.0 / 128;
+    const double step = 1.0 / 512, others = (double)n - 1;
     double sum = 0;
-    if (!(n >= 1))
-        return NAN;
-    for (int i = -37 * 128; i <= 37 * 128; i++) {
-        const double x = i * step;
-        sum += x * density(x) * exp((n - 1) * log_cdf(x));
-    }
-    return n * sum * step;
-}
-
-/* The same of |x|, whose density ends at zero: x = exp(t) takes that end to infinity. */
-double sc_normal_abs_max_mean(double n)
-{
-    const double step = 1.0 / 512;
-    double sum = 0;
-    if (!(n >= 1))
+    if (n == 0)
         return NAN;
     for (int i = -20 * 512; i <= 4 * 512; i++) {
         const double x = exp(i * step);
         const double log_inside = x < 0.5 ? log(erf(x * sqrt_half)) : log1p(-erfc(x * sqrt_half));
-        sum += x * x * density(x) * exp((n - 1) * log_inside);
+        sum += x * x * density(x) * exp(others * log_inside);
     }
-    return 2 * n * sum * step;
+    return 2 * (double)n * sum * step;
 }
 
-double sc_normal_max_quantile(double n, double p)
+double sc_normal_max_quantile(uint64_t n, double p)
 {
-    return n >= 1 ? -sc_normal_quantile(-expm1(log(p) / n)) : NAN;
-}
-
-double sc_normal_abs_max_quantile(double n, double p)
-{
-    return n >= 1 ? -sc_normal_quantile(-0.5 * expm1(log(p) / n)) : NAN;
+    return n > 0 ? -sc_normal_quantile(-0.5 * expm1(log(p) / (double)n)) : NAN;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "analyze/health.h"
+#include "oom.h"
 
 /* As make_spectra.py prints them: describe(). */
 static const struct golden {
@@ -475,6 +476,24 @@ TEST(the_largest_values_tell_something)
     free(w);
 }
 
+TEST(memory_that_ends_is_said)
+{
+    double s[30];
+    for (int i = 0; i < 30; i++)
+        s[i] = 30 - i;
+    struct sc_svd svd = {.s = s, .n = 30, .method = SC_SVD_GRAM, .frobenius = 100, .floor = 1e-12};
+    struct sc_spectrum out;
+    uint64_t k = 0;
+    for (bool reached = true; reached; k++) {
+        sc_oom_fail_at(k);
+        const int code = sc_spectrum_describe(&svd, 30, 30, &out, NULL);
+        reached = sc_oom_failed() > 0;
+        sc_oom_off();
+        CHECK_ERR(reached ? SCRUPLE_EMEMORY : 0, code);
+    }
+    CHECK_U64(k, 3);
+}
+
 /* -------------------------------------------------------------------------- random order --- */
 TEST(a_shuffled_copy_tells_structure_from_values)
 {
@@ -582,4 +601,21 @@ TEST(rows_of_the_table_are_whole)
         }
     }
     CHECK_STR(sc_spectrum_method_names[SC_SPECTRUM_REFINED], "gram+qr");
+}
+
+TEST(every_figure_is_explained)
+{
+    static char text[1 << 17];
+    FILE *f = fopen(SC_TESTDATA "/../../docs/metrics.md", "r");
+    REQUIRE(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    for (size_t i = 0; i < sc_metrics_spectral.n; i++) {
+        char heading[100];
+        snprintf(heading, sizeof heading, "\n### spectral.%s\n",
+                 sc_metrics_spectral.metrics[i].key);
+        if (!strstr(text, heading))
+            fprintf(stderr, "docs/metrics.md lacks%s", heading);
+        CHECK(strstr(text, heading) != NULL);
+    }
 }
