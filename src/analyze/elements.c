@@ -500,7 +500,7 @@ static void central_of_doubles(struct elements *t, struct part *p, const double 
 {
     const struct sc_gathered *g = &t->gathered;
     const double mean = g->sum / (double)sc_order_count(&t->order);
-    const double step = g->abs_max / (double)t->plan.most_steps;
+    const double most_steps = (double)t->plan.most_steps, top = g->abs_max / g->unit;
     struct tally *y = &p->tally;
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(x[i]))
@@ -509,12 +509,12 @@ static void central_of_doubles(struct elements *t, struct part *p, const double 
         add(&y->central_square, d2);
         add(&y->central_third, d2 * d);
         add(&y->central_fourth, d2 * d2);
-        if (!(step > 0))
+        if (!(top > 0))
             continue;
-        const double e = (x[i] - rint(x[i] / step) * step) / g->unit;
+        const double v = x[i] / g->unit, e = v - rint(v * most_steps / top) * top / most_steps;
         y->per_tensor.square += e * e;
         y->per_tensor.abs += fabs(e);
-        y->per_tensor.cross += x[i] / g->unit * e;
+        y->per_tensor.cross += v * e;
         y->per_tensor.most = SC_MAX(y->per_tensor.most, fabs(e));
     }
 }
@@ -800,8 +800,8 @@ struct narrow {
     int least_exponent, mantissa;
 };
 static const struct narrow narrow[] = {
-    {"F8_E4M3", 8, 448, -6, 3},        {"F8_E5M2", 8, 57344, -14, 2},  {"F16", 16, 65504, -14, 10},
-    {"BF16", 16, 0x1.fep127, -126, 7}, {"F32", 32, FLT_MAX, -126, 23},
+    {"F8_E4M3", 8, 448, -6, 3},  {"F8_E5M2", 8, 57344, -14, 2},  {"BF16", 16, 0x1.fep127, -126, 7},
+    {"F16", 16, 65504, -14, 10}, {"F32", 32, FLT_MAX, -126, 23},
 };
 
 static bool fits(double magnitude, const struct narrow *type)

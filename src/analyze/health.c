@@ -3,5 +3,8 @@
 #include "analyze/health.h"
 
 const struct sc_metric_group *const sc_metric_groups[] = {
-    &sc_metrics_basic, &sc_metrics_sparsity, &sc_metrics_quantization, NULL,
+    &sc_metrics_basic,
+    &sc_metrics_sparsity,
+    &sc_metrics_quantization,
+    NULL,
 };
