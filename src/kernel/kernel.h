@@ -39,9 +39,10 @@ void sc_count_codes8(const void *codes, size_t n, uint32_t table[256]);
 void sc_count_codes16(const void *codes, size_t n, uint32_t table[65536]);
 /* table[upper 16 bits]++ of n floats. */
 void sc_count_tops(const float *x, size_t n, uint32_t table[65536]);
-/* The bits of those floats whose wanted[(bits >> 16) & 0x7fff] is not 0, in order; how many. out
- * has room for n + 1. */
-size_t sc_pick_tops(const float *x, size_t n, const uint8_t wanted[32768], uint32_t *out);
+/* The bits of those floats whose bit (bits >> 16) & 0x7fff of wanted is set, in order; how many.
+ * out has room for n + 16. */
+size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
+                    uint32_t *out);
 
 /* ------------------------------------------------------------- moments.c, rows.c: sums of floats
  * Every level gives the same bits: lane i of 16 adds up elements i, i + 16, ... (missing ones are

@@ -565,8 +565,7 @@ TEST(counting)
     static uint32_t table[65536], want[65536];
     uint8_t bytes[2 * N + 1];
     float x[N];
-    uint8_t wanted[32768] = {0};
-    uint32_t picked[N + 1];
+    uint32_t wanted[1024] = {0}, picked[N + 16];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(mix(i) & (i % 2 ? 0x83 : 0xff));
     sc_count_codes16(bytes + 1, N, table); /* any alignment */
@@ -581,18 +580,24 @@ TEST(counting)
     CHECK_BITS(table, want, sizeof want);
     memset(table, 0, sizeof table);
     memset(want, 0, sizeof want);
-    wanted[0x3f80] = wanted[0x3e80] = 1;
+    wanted[0x3f80 / 32] |= 1U << 0x3f80 % 32;
+    wanted[0x3e80 / 32] |= 1U << 0x3e80 % 32;
+    uint32_t want_picked[N];
     size_t n = 0;
     for (size_t i = 0; i < N; i++) {
         x[i] = (float)(i % 3 ? 1 : 0.25) * (i % 2 ? -1.0F : 1.0F) * (i % 5 ? 1 : 3);
         uint32_t bits;
         memcpy(&bits, x + i, sizeof bits);
         want[bits >> 16]++;
+        want_picked[n] = bits;
         n += i % 5 != 0;
     }
     sc_count_tops(x, N, table);
     CHECK_BITS(table, want, sizeof want);
-    CHECK_U64(sc_pick_tops(x, N, wanted, picked), n);
+    for (int level = 0; level <= (int)sc_cpu_level(); level++) {
+        CHECK_U64(sc_pick_tops(x, N, wanted, (enum sc_cpu)level, picked), n);
+        CHECK_BITS(picked, want_picked, n * sizeof picked[0]);
+    }
 }
 
 /* ----------------------------------------------------------------------------------- golden --- */
