@@ -20,7 +20,7 @@
 
 enum {
     FEW_VALUES = 16384,
-    RUN = 8192,       /* values that are decoded at a time, so that they stay in cache */
+    RUN = 16384,      /* values that are decoded at a time, so that they stay in cache */
     PICKED = 2 * RUN, /* values that wait for the details' lock */
     MAX_RANGES = 8,   /* of codes that are no finite values */
     BINS = 65536,

@@ -68,9 +68,11 @@ void sc_central(const float *x, size_t n, double mean, enum sc_cpu level, struct
 /* The largest |x| of every `group` values as bits, the last group may be shorter; and of all. */
 uint32_t sc_peaks(const float *x, size_t n, size_t group, enum sc_cpu level, uint32_t *peaks);
 
-/* One row of a matrix into its columns: peak[i] = max(peak[i], |x[i]| as bits), square[i] += x[i]^2
- * as double. Returns the sum of all squares. */
-double sc_columns(const float *x, size_t n, enum sc_cpu level, uint32_t *peak, double *square);
+/* Rows of a matrix (`rows` x n) into its columns: for each row in turn peak[i] = max(peak[i],
+ * |x[i]| as bits) and square[i] += x[i]^2 as double; row_square[k] is the sum of all squares of row
+ * k. */
+void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
+                double *square, double *row_square);
 
 /* What symmetric integers of one step a group lose, in steps: with t = x inverse[g] and r = t - t
  * rounded to even, sums of r, |r|, ... times weight[g] for each factor of r and t. stride 0: one

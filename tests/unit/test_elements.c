@@ -495,7 +495,7 @@ static void check_levels(const float *x, size_t n, size_t group)
 {
     float inverse[64], weight[64];
     uint32_t peaks[3][64], column_peak[3][600];
-    double square[3][600], row[3];
+    double square[3][600], row[3][6];
     struct sc_sums sums[3];
     struct sc_central central[3];
     struct sc_steps steps[3][2];
@@ -517,14 +517,16 @@ static void check_levels(const float *x, size_t n, size_t group)
             column_peak[level][i] = (uint32_t)i << 20;
             square[level][i] = (double)i;
         }
-        row[level] = sc_columns(x, n, cpu, column_peak[level], square[level]);
+        memset(row[level], 0, sizeof row[level]);
+        sc_columns(x, 1, n, cpu, column_peak[level], square[level], row[level]);
+        sc_columns(x, 5, n / 5, cpu, column_peak[level], square[level], row[level] + 1);
         CHECK_BITS(&sums[level], &sums[0], sizeof sums[0]);
         CHECK_BITS(&central[level], &central[0], sizeof central[0]);
         CHECK_BITS(steps[level], steps[0], sizeof steps[0]);
         CHECK_BITS(peaks[level], peaks[0], sizeof peaks[0]);
         CHECK_BITS(column_peak[level], column_peak[0], sizeof column_peak[0]);
         CHECK_BITS(square[level], square[0], sizeof square[0]);
-        CHECK_BITS(&row[level], &row[0], sizeof row[0]);
+        CHECK_BITS(row[level], row[0], sizeof row[0]);
     }
 }
 
@@ -743,4 +745,30 @@ TEST(normal_references)
     CHECK_NEAR(sc_normal_beyond(3), 0.0026997960632601866, 1e-15);
     CHECK_NEAR(sc_normal_max(10000), 4.01879549053042, 1e-9); /* scipy.integrate.quad */
     CHECK_NEAR(sc_normal_max(1000000000), 6.19784609336907, 1e-9);
+}
+
+/* ------------------------------------------------------------------------------------- names ---
+ */
+TEST(every_figure_is_documented)
+{
+    static char text[1 << 17];
+    FILE *f = fopen(SC_TESTDATA "/../../docs/metrics.md", "rb");
+    REQUIRE(f);
+    const size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    CHECK(n > 1000 && n < sizeof text - 1);
+    const struct sc_metric_group *const groups[] = {&sc_metrics_basic, &sc_metrics_sparsity,
+                                                    &sc_metrics_quantization};
+    const char *at = text; /* the page has the order of the tables */
+    for (size_t g = 0; g < SC_COUNT(groups); g++)
+        for (size_t i = 0; i < groups[g]->n; i++) {
+            char heading[100];
+            snprintf(heading, sizeof heading, "\n### %s.%s\n", groups[g]->key,
+                     groups[g]->metrics[i].key);
+            const char *found = strstr(at, heading);
+            if (!found)
+                fprintf(stderr, "docs/metrics.md lacks%s", heading);
+            CHECK(found != NULL);
+            at = found ? found : at;
+        }
 }
