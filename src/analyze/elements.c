@@ -20,7 +20,7 @@
 
 enum {
     FEW_VALUES = 16384,
-    RUN = 8192,       /* values that are decoded at a time, so that they stay in cache */
+    RUN = 16384,      /* values that are decoded at a time, so that they stay in cache */
     PICKED = 2 * RUN, /* values that wait for the details' lock */
     MAX_RANGES = 8,   /* of codes that are no finite values */
     BINS = 65536,
@@ -93,7 +93,7 @@ struct part {
     size_t n_few;
     uint64_t not_finite; /* codes that were counted so far */
     float *scratch;      /* (SC_CHUNK_VALUES) */
-    uint32_t *picked;    /* (PICKED + RUN + 1), or as many doubles' bits */
+    uint32_t *picked;    /* (PICKED + RUN + 16), or as many doubles' bits */
     uint64_t *picked64;
     size_t n_picked;
 };
@@ -279,9 +279,9 @@ static bool fill_part(const struct elements *t, struct part *p)
     if (t->way != WAY_FEW && p->visit == 0 && !p->count)
         p->count = sc_calloc(bins, sizeof *p->count);
     if (p->visit > 0 && t->way == WAY_FLOATS && !p->picked)
-        p->picked = sc_alloc((PICKED + RUN + 1) * sizeof *p->picked);
+        p->picked = sc_alloc((PICKED + RUN + 16) * sizeof *p->picked);
     if (p->visit > 0 && t->way == WAY_DOUBLES && !p->picked64)
-        p->picked64 = sc_alloc((PICKED + RUN + 1) * sizeof *p->picked64);
+        p->picked64 = sc_alloc((PICKED + RUN + 16) * sizeof *p->picked64);
     return p->scratch && (t->way != WAY_FEW || p->few) &&
            (t->way == WAY_FEW || p->visit > 0 || p->count) &&
            (p->visit == 0 || t->way != WAY_FLOATS || p->picked) &&
@@ -446,15 +446,13 @@ static uint32_t float_bits(double x)
 static void central_of_floats(struct elements *t, struct part *p, uint64_t at, const float *x,
                               size_t n)
 {
-    struct sc_sums s;
+    const struct sc_gathered *g = &t->gathered;
     struct sc_central c;
-    struct tally unused = empty_tally(); /* they were counted in the first visit */
-    sc_sums(x, n, t->level, &s);
-    if (s.most >= 0x7f800000) {
-        n = finite_only(&unused, at, x, n, p->scratch);
+    if (g->nans || g->infinities) {
+        struct tally counted = empty_tally(); /* in the first visit */
+        n = finite_only(&counted, at, x, n, p->scratch);
         x = p->scratch;
     }
-    const struct sc_gathered *g = &t->gathered;
     sc_central(x, n, g->sum / (double)sc_order_count(&t->order), t->level, &c);
     add(&p->tally.central_square, c.square);
     add(&p->tally.central_third, c.third);
@@ -467,11 +465,12 @@ static void central_of_floats(struct elements *t, struct part *p, uint64_t at, c
 static void again_of_floats(struct elements *t, struct part *p, uint64_t at, const float *x,
                             size_t n)
 {
-    const uint8_t *wanted = sc_finer_wanted(t->finer);
+    const uint32_t *wanted = sc_finer_wanted(t->finer);
     if (p->visit == 1)
         central_of_floats(t, p, at, x, n);
     for (size_t i = 0; i < n; i += RUN) {
-        p->n_picked += sc_pick_tops(x + i, SC_MIN(n - i, RUN), wanted, p->picked + p->n_picked);
+        p->n_picked +=
+            sc_pick_tops(x + i, SC_MIN(n - i, RUN), wanted, t->level, p->picked + p->n_picked);
         if (p->n_picked >= PICKED)
             flush_picked(t, p);
     }
@@ -500,7 +499,7 @@ static void central_of_doubles(struct elements *t, struct part *p, const double 
 {
     const struct sc_gathered *g = &t->gathered;
     const double mean = g->sum / (double)sc_order_count(&t->order);
-    const double step = g->abs_max / (double)t->plan.most_steps;
+    const double most_steps = (double)t->plan.most_steps, top = g->abs_max / g->unit;
     struct tally *y = &p->tally;
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(x[i]))
@@ -509,25 +508,25 @@ static void central_of_doubles(struct elements *t, struct part *p, const double 
         add(&y->central_square, d2);
         add(&y->central_third, d2 * d);
         add(&y->central_fourth, d2 * d2);
-        if (!(step > 0))
+        if (!(top > 0))
             continue;
-        const double e = (x[i] - rint(x[i] / step) * step) / g->unit;
+        const double v = x[i] / g->unit, e = v - rint(v * most_steps / top) * top / most_steps;
         y->per_tensor.square += e * e;
         y->per_tensor.abs += fabs(e);
-        y->per_tensor.cross += x[i] / g->unit * e;
+        y->per_tensor.cross += v * e;
         y->per_tensor.most = SC_MAX(y->per_tensor.most, fabs(e));
     }
 }
 
 static void again_of_doubles(struct elements *t, struct part *p, const double *x, size_t n)
 {
-    const uint8_t *wanted = sc_finer_wanted(t->finer);
+    const uint32_t *wanted = sc_finer_wanted(t->finer);
     if (p->visit == 1)
         central_of_doubles(t, p, x, n);
     for (size_t i = 0; i < n; i++) {
         uint64_t bits;
         memcpy(&bits, x + i, sizeof bits);
-        if (!wanted[bits >> 48 & 0x7fff])
+        if (!(wanted[bits >> 53 & 1023] >> (bits >> 48 & 31) & 1))
             continue;
         p->picked64[p->n_picked++] = bits;
         if (p->n_picked >= PICKED)
@@ -800,8 +799,8 @@ struct narrow {
     int least_exponent, mantissa;
 };
 static const struct narrow narrow[] = {
-    {"F8_E4M3", 8, 448, -6, 3},        {"F8_E5M2", 8, 57344, -14, 2},  {"F16", 16, 65504, -14, 10},
-    {"BF16", 16, 0x1.fep127, -126, 7}, {"F32", 32, FLT_MAX, -126, 23},
+    {"F8_E4M3", 8, 448, -6, 3},  {"F8_E5M2", 8, 57344, -14, 2},  {"BF16", 16, 0x1.fep127, -126, 7},
+    {"F16", 16, 65504, -14, 10}, {"F32", 32, FLT_MAX, -126, 23},
 };
 
 static bool fits(double magnitude, const struct narrow *type)

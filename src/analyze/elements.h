@@ -105,7 +105,7 @@ int sc_finer_new(bool wide, struct sc_finer **out, struct sc_error *e);
 void sc_finer_free(struct sc_finer *f);
 /* After all questions were asked: something is to be looked at. */
 bool sc_finer_open(struct sc_finer *f);
-const uint8_t *sc_finer_wanted(const struct sc_finer *f); /* (32768) */
+const uint32_t *sc_finer_wanted(const struct sc_finer *f); /* (1024) a bit for each bin */
 /* Values that fell into wanted bins, as bits. From many threads. */
 void sc_finer_add(struct sc_finer *f, const uint32_t *bits, size_t n);
 void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n);

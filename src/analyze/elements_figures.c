@@ -409,18 +409,22 @@ static void fill_error(const struct sc_int_sums *e, double signal, uint64_t n,
 
 static const struct sc_int_error no_error = {NAN, NAN, NAN, NAN, NAN, NAN};
 
-static void exact_per_tensor(const struct sc_gathered *g, double step, struct sc_int_sums *out)
+/* In units. x is multiplied before it is divided, which keeps ties of short mantissas ties. */
+static void exact_per_tensor(const struct sc_gathered *g, double most_steps,
+                             struct sc_int_sums *out)
 {
     const struct sc_order *o = g->order;
     struct sum square = {0, 0}, sum_abs = {0, 0}, cross = {0, 0};
+    const double top = g->abs_max / g->unit;
     *out = (struct sc_int_sums){0, 0, 0, 0};
-    for (size_t i = 0; i < o->n && step > 0; i++) {
+    for (size_t i = 0; i < o->n && top > 0; i++) {
         const double n =
             (double)(o->below[0][i + 1] - o->below[0][i] + o->below[1][i + 1] - o->below[1][i]);
-        const double e = (o->low[i] - rint(o->low[i] / step) * step) / g->unit;
+        const double x = o->low[i] / g->unit;
+        const double e = x - rint(x * most_steps / top) * top / most_steps;
         add(&square, n * (e * e));
         add(&sum_abs, n * fabs(e));
-        add(&cross, n * (o->low[i] / g->unit * e));
+        add(&cross, n * (x * e));
         out->most = SC_MAX(out->most, fabs(e));
     }
     out->square = total(&square);
@@ -621,14 +625,14 @@ static void int_error(const struct sc_gathered *g, struct sc_int_sums sums, bool
     out->max_abs *= g->unit;
 }
 
-static void int_errors(const struct sc_gathered *g, double step, struct sc_quantization *q)
+static void int_errors(const struct sc_gathered *g, double most_steps, struct sc_quantization *q)
 {
     const struct sc_lines_plan *p = g->lines->plan;
     struct sc_int_sums sums;
     if (g->order->high)
         int_error(g, g->per_tensor, false, &q->per_tensor);
     else {
-        exact_per_tensor(g, step, &sums);
+        exact_per_tensor(g, most_steps, &sums);
         int_error(g, sums, true, &q->per_tensor);
     }
     q->per_channel = q->per_group = no_error;
@@ -654,7 +658,7 @@ static int quantization(const struct sc_gathered *g, struct sc_quantization *q, 
     q->scale = g->abs_max / most_steps;
     const double normal_max = sc_normal_max(n);
     q->sqnr_normal_db = 10 * log10(12 * most_steps * most_steps / (normal_max * normal_max));
-    int_errors(g, q->scale, q);
+    int_errors(g, most_steps, q);
     q->best_clip = q->best_clip_sqnr_db = NAN;
     if (!(g->abs_max > 0))
         return 0;

@@ -196,31 +196,22 @@ static const float *finite_only(struct sc_lines *l, const float *x, size_t n)
     return l->clean;
 }
 
-static void add_unit(struct sc_lines *l, uint64_t row, uint64_t col, const float *x, size_t n)
+static void add_row(struct sc_lines *l, uint64_t row, uint32_t peak, double square)
+{
+    if (!l->row_peak)
+        return;
+    if (l->n_rows == 0 && !l->absolute)
+        l->first_row = row;
+    const uint64_t at = row - l->first_row;
+    l->n_rows = SC_MAX(l->n_rows, at + 1);
+    l->row_peak[at] = SC_MAX(l->row_peak[at], peak);
+    l->row_square[at] += square;
+}
+
+/* Rounds a unit whose largest magnitude, and those of its groups, are known. */
+static void round_unit(struct sc_lines *l, const float *x, size_t n, uint32_t peak)
 {
     const struct sc_lines_plan *p = l->plan;
-    const size_t group = p->group ? p->group : n;
-    uint32_t peak = sc_peaks(x, n, group, p->level, l->peaks);
-    if (peak >= 0x7f800000) {
-        x = finite_only(l, x, n);
-        peak = sc_peaks(x, n, group, p->level, l->peaks);
-    }
-    double square = 0;
-    if (p->want_columns)
-        square = sc_columns(x, n, p->level, l->column_peak + col, l->column_square + col);
-    else if (p->want_rows) {
-        struct sc_sums sums;
-        sc_sums(x, n, p->level, &sums);
-        square = sums.square;
-    }
-    if (l->row_peak) {
-        if (l->n_rows == 0 && !l->absolute)
-            l->first_row = row;
-        const uint64_t at = row - l->first_row;
-        l->n_rows = SC_MAX(l->n_rows, at + 1);
-        l->row_peak[at] = SC_MAX(l->row_peak[at], peak);
-        l->row_square[at] += square;
-    }
     if (!p->want_errors || peak == 0)
         return;
     const int exponent = exponent_to_remove(peak);
@@ -230,6 +221,54 @@ static void add_unit(struct sc_lines *l, uint64_t row, uint64_t col, const float
         add_groups(l, x, n, top, exponent);
     if (p->rows > 1 && !p->second)
         add_whole(x, n, top, exponent, p->most_steps, p->level, &l->channel);
+}
+
+static uint32_t peaks_of(struct sc_lines *l, const float *x, size_t n)
+{
+    const size_t group = l->plan->group && l->plan->want_errors ? l->plan->group : n;
+    return sc_peaks(x, n, group, l->plan->level, l->peaks);
+}
+
+static void add_unit(struct sc_lines *l, uint64_t row, uint64_t col, const float *x, size_t n)
+{
+    const struct sc_lines_plan *p = l->plan;
+    uint32_t peak = peaks_of(l, x, n);
+    if (peak >= 0x7f800000) {
+        x = finite_only(l, x, n);
+        peak = peaks_of(l, x, n);
+    }
+    double square = 0;
+    if (p->want_columns)
+        sc_columns(x, 1, n, p->level, l->column_peak + col, l->column_square + col, &square);
+    else if (p->want_rows) {
+        struct sc_sums sums;
+        sc_sums(x, n, p->level, &sums);
+        square = sums.square;
+    }
+    add_row(l, row, peak, square);
+    round_unit(l, x, n, peak);
+}
+
+/* Whole rows. Their columns are added several rows at a time, unless something is not finite. */
+static void add_rows(struct sc_lines *l, uint64_t row, const float *x, size_t rows)
+{
+    enum { TOGETHER = 4 };
+    const struct sc_lines_plan *p = l->plan;
+    const size_t n = (size_t)p->cols;
+    double square[TOGETHER];
+    for (; p->want_columns && rows >= TOGETHER; rows -= TOGETHER, row += TOGETHER) {
+        uint32_t peak;
+        if (sc_peaks(x, TOGETHER * n, TOGETHER * n, p->level, &peak) >= 0x7f800000)
+            break;
+        sc_columns(x, TOGETHER, n, p->level, l->column_peak, l->column_square, square);
+        for (size_t k = 0; k < TOGETHER; k++, x += n) {
+            peak = peaks_of(l, x, n);
+            add_row(l, row + k, peak, square[k]);
+            round_unit(l, x, n, peak);
+        }
+    }
+    for (; rows; rows--, x += n)
+        add_unit(l, row++, 0, x, n);
 }
 
 /* A unit that is not here as a whole. */
@@ -262,8 +301,11 @@ void sc_lines_add(struct sc_lines *l, uint64_t at, const float *x, size_t n)
         const uint64_t row = at / p->cols, in_row = at % p->cols;
         const uint64_t col = in_row / p->unit * p->unit;
         const size_t unit = (size_t)SC_MIN(p->unit, p->cols - col), off = (size_t)(in_row - col);
-        const size_t now = SC_MIN(n, unit - off);
-        if (now == unit)
+        size_t now = SC_MIN(n, unit - off);
+        if (now == p->cols) {
+            now = n / unit * unit;
+            add_rows(l, row, x, now / unit);
+        } else if (now == unit)
             add_unit(l, row, col, x, unit);
         else
             put_off(l, at, row, col, unit, off, x, now);

@@ -39,7 +39,7 @@ struct sc_finer {
     bool wide, no_memory;
     pthread_mutex_t lock;
     int first[BINS]; /* into detail; -1: none */
-    uint8_t wanted[BINS];
+    uint32_t wanted[BINS / 32];
     int n;
     struct detail detail[MAX_DETAILS];
 };
@@ -125,7 +125,7 @@ static struct detail *want(struct sc_finer *f, uint64_t prefix, unsigned shift, 
         return NULL;
     }
     f->first[bin] = f->n++;
-    f->wanted[bin] = 1;
+    f->wanted[bin / 32] |= UINT32_C(1) << bin % 32;
     return d;
 }
 
@@ -137,7 +137,7 @@ bool sc_finer_open(struct sc_finer *f)
     return false;
 }
 
-const uint8_t *sc_finer_wanted(const struct sc_finer *f)
+const uint32_t *sc_finer_wanted(const struct sc_finer *f)
 {
     return f->wanted;
 }

@@ -7,6 +7,9 @@
 #include "kernel/kernel.h"
 
 #include <string.h>
+#if SC_HAVE_X86
+#include <immintrin.h>
+#endif
 
 static inline uint64_t load64(const uint8_t *p)
 {
@@ -77,13 +80,45 @@ void sc_count_tops(const float *x, size_t n, uint32_t table[65536])
         table[bits_of(x++) >> 16]++;
 }
 
-size_t sc_pick_tops(const float *x, size_t n, const uint8_t wanted[32768], uint32_t *out)
+static size_t pick_c(const float *x, size_t n, const uint32_t wanted[1024], uint32_t *out)
 {
     size_t picked = 0;
     for (size_t i = 0; i < n; i++) { /* a branch would be guessed wrong too often */
         const uint32_t bits = bits_of(x + i);
         out[picked] = bits;
-        picked += wanted[bits >> 16 & 0x7fff] != 0;
+        picked += wanted[bits >> 21 & 1023] >> (bits >> 16 & 31) & 1;
     }
     return picked;
+}
+
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static size_t pick_avx512(const float *x, size_t n, const uint32_t wanted[1024],
+                                           uint32_t *out)
+{
+    size_t picked = 0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
+        const __m512i bits = _mm512_maskz_loadu_epi32(there, x + i);
+        const __m512i word = _mm512_and_si512(_mm512_srli_epi32(bits, 21), _mm512_set1_epi32(1023));
+        const __m512i set = _mm512_mask_i32gather_epi32(bits, there, word, wanted, 4);
+        const __m512i bit = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(31));
+        const __mmask16 hit =
+            _mm512_mask_test_epi32_mask(there, set, _mm512_sllv_epi32(_mm512_set1_epi32(1), bit));
+        _mm512_storeu_si512(out + picked, _mm512_maskz_compress_epi32(hit, bits));
+        picked += (size_t)__builtin_popcount(hit);
+    }
+    return picked;
+}
+#endif
+
+size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
+                    uint32_t *out)
+{
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        return pick_avx512(x, n, wanted, out);
+#else
+    (void)level;
+#endif
+    return pick_c(x, n, wanted, out);
 }

@@ -39,9 +39,10 @@ void sc_count_codes8(const void *codes, size_t n, uint32_t table[256]);
 void sc_count_codes16(const void *codes, size_t n, uint32_t table[65536]);
 /* table[upper 16 bits]++ of n floats. */
 void sc_count_tops(const float *x, size_t n, uint32_t table[65536]);
-/* The bits of those floats whose wanted[(bits >> 16) & 0x7fff] is not 0, in order; how many. out
- * has room for n + 1. */
-size_t sc_pick_tops(const float *x, size_t n, const uint8_t wanted[32768], uint32_t *out);
+/* The bits of those floats whose bit (bits >> 16) & 0x7fff of wanted is set, in order; how many.
+ * out has room for n + 16. */
+size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
+                    uint32_t *out);
 
 /* ------------------------------------------------------------- moments.c, rows.c: sums of floats
  * Every level gives the same bits: lane i of 16 adds up elements i, i + 16, ... (missing ones are
@@ -67,9 +68,11 @@ void sc_central(const float *x, size_t n, double mean, enum sc_cpu level, struct
 /* The largest |x| of every `group` values as bits, the last group may be shorter; and of all. */
 uint32_t sc_peaks(const float *x, size_t n, size_t group, enum sc_cpu level, uint32_t *peaks);
 
-/* One row of a matrix into its columns: peak[i] = max(peak[i], |x[i]| as bits), square[i] += x[i]^2
- * as double. Returns the sum of all squares. */
-double sc_columns(const float *x, size_t n, enum sc_cpu level, uint32_t *peak, double *square);
+/* Rows of a matrix (`rows` x n) into its columns: for each row in turn peak[i] = max(peak[i],
+ * |x[i]| as bits) and square[i] += x[i]^2 as double; row_square[k] is the sum of all squares of row
+ * k. */
+void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
+                double *square, double *row_square);
 
 /* What symmetric integers of one step a group lose, in steps: with t = x inverse[g] and r = t - t
  * rounded to even, sums of r, |r|, ... times weight[g] for each factor of r and t. stride 0: one

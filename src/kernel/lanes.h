@@ -46,6 +46,9 @@ uint32_t sc_peaks_avx2(const float *x, size_t n, size_t group, uint32_t *peaks);
 uint32_t sc_peaks_avx512(const float *x, size_t n, size_t group, uint32_t *peaks);
 double sc_columns_avx2(const float *x, size_t n, uint32_t *peak, double *square);
 double sc_columns_avx512(const float *x, size_t n, uint32_t *peak, double *square);
+/* Four rows at a time, which move the columns' sums through the cache once. n: whole lanes. */
+void sc_columns4_avx512(const float *x, size_t stride, size_t n, uint32_t *peak, double *square,
+                        double lanes[4][SC_LANES]);
 void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
                    const float *weight, size_t stride, struct sc_steps *out);
 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,

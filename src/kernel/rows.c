@@ -54,7 +54,7 @@ static double columns_c(const float *x, size_t n, uint32_t *peak, double *square
     return sc_lanes_sum(lanes);
 }
 
-double sc_columns(const float *x, size_t n, enum sc_cpu level, uint32_t *peak, double *square)
+static double one_row(const float *x, size_t n, enum sc_cpu level, uint32_t *peak, double *square)
 {
 #if SC_HAVE_X86
     if (level == SC_CPU_AVX512)
@@ -65,6 +65,37 @@ double sc_columns(const float *x, size_t n, enum sc_cpu level, uint32_t *peak, d
     (void)level;
 #endif
     return columns_c(x, n, peak, square);
+}
+
+#if SC_HAVE_X86
+static void four_rows(const float *x, size_t n, uint32_t *peak, double *square, double *row_square)
+{
+    double lanes[4][SC_LANES];
+    const size_t whole = n / SC_LANES * SC_LANES;
+    sc_columns4_avx512(x, n, whole, peak, square, lanes);
+    for (size_t row = 0; row < 4; row++) {
+        for (size_t i = whole; i < n; i++) {
+            const uint32_t bits = magnitude_bits(x[row * n + i]);
+            const double v = (double)x[row * n + i];
+            peak[i] = SC_MAX(peak[i], bits);
+            square[i] += v * v;
+            lanes[row][i - whole] += v * v;
+        }
+        row_square[row] = sc_lanes_sum(lanes[row]);
+    }
+}
+#endif
+
+void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
+                double *square, double *row_square)
+{
+    size_t row = 0;
+#if SC_HAVE_X86
+    for (; level == SC_CPU_AVX512 && row + 4 <= rows; row += 4)
+        four_rows(x + row * n, n, peak, square, row_square + row);
+#endif
+    for (; row < rows; row++)
+        row_square[row] = one_row(x + row * n, n, level, peak, square);
 }
 
 void sc_steps_flush(struct sc_step_lanes *lanes, struct sc_steps *out)

@@ -151,6 +151,38 @@ SC_TARGET_AVX512 double sc_columns_avx512(const float *x, size_t n, uint32_t *pe
     return sc_lanes_sum(lanes);
 }
 
+SC_TARGET_AVX512 void sc_columns4_avx512(const float *x, size_t stride, size_t n, uint32_t *peak,
+                                         double *square, double lanes[4][SC_LANES])
+{
+    const __m512i positive = _mm512_set1_epi32(INT32_MAX);
+    __m512d row[4][2];
+    for (int k = 0; k < 4; k++)
+        row[k][0] = row[k][1] = _mm512_setzero_pd();
+    for (size_t i = 0; i < n; i += SC_LANES) {
+        __m512i most = _mm512_loadu_si512(peak + i);
+        __m512d low = _mm512_loadu_pd(square + i), high = _mm512_loadu_pd(square + i + 8);
+        for (int k = 0; k < 4; k++) {
+            const __m512 v = _mm512_loadu_ps(x + stride * (size_t)k + i);
+            most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), positive));
+            __m512d a = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+            __m512d b = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+            a = _mm512_mul_pd(a, a);
+            b = _mm512_mul_pd(b, b);
+            low = _mm512_add_pd(low, a);
+            high = _mm512_add_pd(high, b);
+            row[k][0] = _mm512_add_pd(row[k][0], a);
+            row[k][1] = _mm512_add_pd(row[k][1], b);
+        }
+        _mm512_storeu_si512(peak + i, most);
+        _mm512_storeu_pd(square + i, low);
+        _mm512_storeu_pd(square + i + 8, high);
+    }
+    for (int k = 0; k < 4; k++) {
+        _mm512_storeu_pd(lanes[k], row[k][0]);
+        _mm512_storeu_pd(lanes[k] + 8, row[k][1]);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- steps --- */
 struct steps8 {
     __m256 square, abs, cross, most;
