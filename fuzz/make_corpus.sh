@@ -495,6 +495,15 @@ for name, data in (("zeros", bytes(700)), ("ones", b"\0" + b"\xff" * 700),
     seed("decode", name, data)
 PY
 
+# ------------------------------------------------------------------------------------ values
+# Models of other targets whose tensors lie in unusual ways.
+mkdir -p fuzz/corpus/values
+for file in npz/seed-* npy/seed-* torch/seed-*shared* torch/seed-big-endian torch/seed-deflated \
+    torch/seed-*tar* torch/seed-*legacy* safetensors/seed-packed safetensors/seed-two \
+    gguf/seed-* model/seed-awq model/seed-bnb-nf4-double model/seed-ct-* model/seed-fp8*; do
+    [ ! -f "fuzz/corpus/$file" ] || cp "fuzz/corpus/$file" "fuzz/corpus/values/seed-$(echo "$file" | sed 's,/seed-,-,')"
+done
+
 for folder in fuzz/corpus/*/; do
     bytes=$(cat "$folder"* | wc -c)
     [ "$bytes" -le 65536 ] || { echo "make_corpus: $folder has $bytes bytes; 65536 are allowed" >&2 && exit 1; }

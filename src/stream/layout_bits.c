@@ -17,47 +17,30 @@
 #define ALWAYS static inline
 #endif
 
-enum { STEP = 32 };
-
 /* ---------------------------------------------------------------------------------- codes --- */
-/* Eight codes; `bits` is a constant where this is called. */
-ALWAYS void eight(const uint8_t *src, unsigned bits, float *dst)
+/* n codes, at most 32 bits in all, from the lowest bit upward; a processor with a shift for each
+ * lane makes one vector of them. */
+ALWAYS void lanes(uint32_t all, unsigned bits, unsigned n, float *dst)
 {
-    uint8_t bytes[8] = {0};
-    memcpy(bytes, src, bits);
-    const uint64_t all = sc_le64(bytes);
     const uint32_t mask = (1U << bits) - 1;
-    for (unsigned i = 0; i < 8; i++)
-        dst[i] = (float)(int32_t)((uint32_t)(all >> i * bits) & mask);
+    for (unsigned i = 0; i < n; i++)
+        dst[i] = (float)(int32_t)(all >> i * bits & mask);
 }
 
+/* Eights of codes; `bits` is a constant where this is called. */
 ALWAYS void many(const uint8_t *src, unsigned bits, size_t eights, float *dst)
 {
-    for (; eights; eights--, src += bits, dst += 8)
-        eight(src, bits, dst);
-}
-
-/* Four bits are the most common by far. */
-ALWAYS void nibbles(const uint8_t *src, size_t n, float *dst)
-{
-    for (; n >= STEP; n -= STEP, src += STEP / 2, dst += STEP) {
-        uint8_t codes[STEP];
-        for (size_t i = 0; i < STEP / 2; i++) {
-            codes[2 * i] = src[i] & 15;
-            codes[2 * i + 1] = src[i] >> 4;
+    for (; eights; eights--, src += bits, dst += 8) {
+        uint8_t bytes[8] = {0};
+        memcpy(bytes, src, bits);
+        if (bits <= 4) {
+            lanes(sc_le32(bytes), bits, 8, dst);
+        } else {
+            const uint64_t all = sc_le64(bytes);
+            lanes((uint32_t)all, bits, 4, dst);
+            lanes((uint32_t)(all >> 4 * bits), bits, 4, dst + 4);
         }
-        for (size_t i = 0; i < STEP; i++)
-            dst[i] = (float)codes[i];
     }
-    many(src, 4, n / 8, dst);
-}
-
-ALWAYS void bytes(const uint8_t *src, size_t n, float *dst)
-{
-    for (; n >= STEP; n -= STEP, src += STEP, dst += STEP)
-        for (size_t i = 0; i < STEP; i++)
-            dst[i] = (float)src[i];
-    many(src, 8, n / 8, dst);
 }
 
 /* n is a multiple of 8. */
@@ -74,7 +57,7 @@ ALWAYS void unpack(const uint8_t *src, unsigned bits, size_t n, float *dst)
         many(src, 3, n / 8, dst);
         break;
     case 4:
-        nibbles(src, n, dst);
+        many(src, 4, n / 8, dst);
         break;
     case 5:
         many(src, 5, n / 8, dst);
@@ -86,8 +69,16 @@ ALWAYS void unpack(const uint8_t *src, unsigned bits, size_t n, float *dst)
         many(src, 7, n / 8, dst);
         break;
     default:
-        bytes(src, n, dst);
+        for (size_t i = 0; i < n; i++)
+            dst[i] = (float)src[i];
     }
+}
+
+/* The same bits of every word; they are little-endian, as in every file. */
+ALWAYS void column(const uint32_t *words, unsigned shift, uint32_t mask, size_t n, float *dst)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (float)(int32_t)(sc_le32((const uint8_t *)(words + i)) >> shift & mask);
 }
 
 /* ---------------------------------------------------------------------------------- scales --- */
@@ -141,30 +132,48 @@ ALWAYS void apply(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_
     }
 }
 
+ALWAYS void order(enum sc_apply how, float *dst, size_t n, const uint32_t *group, const float *a,
+                  const float *b)
+{
+    if (how == SC_APPLY_SCALE)
+        for (size_t i = 0; i < n; i++)
+            dst[i] *= a[group[i]];
+    else
+        for (size_t i = 0; i < n; i++)
+            dst[i] = (dst[i] - b[group[i]]) * a[group[i]];
+}
+
 /* --------------------------------------------------------------------------------- levels --- */
-static void unpack_c(const uint8_t *src, unsigned bits, size_t n, float *dst)
-{
-    unpack(src, bits, n, dst);
-}
-static void apply_c(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along,
-                    const float *a, const float *b)
-{
-    apply(how, dst, n, col, along, a, b);
-}
 #if SC_HAVE_X86
-SC_TARGET_AVX2 static void unpack_avx2(const uint8_t *src, unsigned bits, size_t n, float *dst)
-{
-    unpack(src, bits, n, dst);
-}
-SC_TARGET_AVX2 static void apply_avx2(enum sc_apply how, float *dst, size_t n, uint64_t col,
-                                      uint64_t along, const float *a, const float *b)
-{
-    apply(how, dst, n, col, along, a, b);
-}
+#define LEVELS(X)                                                                                  \
+    X(static, c)                                                                                   \
+    X(SC_TARGET_AVX2 static, avx2)
 #define LEVEL(name) (sc_cpu_level() >= SC_CPU_AVX2 ? name##_avx2 : name##_c)
 #else
+#define LEVELS(X)   X(static, c)
 #define LEVEL(name) name##_c
 #endif
+#define FUNCTIONS(kind, level)                                                                     \
+    kind void unpack_##level(const uint8_t *src, unsigned bits, size_t n, float *dst)              \
+    {                                                                                              \
+        unpack(src, bits, n, dst);                                                                 \
+    }                                                                                              \
+    kind void column_##level(const uint32_t *words, unsigned shift, uint32_t mask, size_t n,       \
+                             float *dst)                                                           \
+    {                                                                                              \
+        column(words, shift, mask, n, dst);                                                        \
+    }                                                                                              \
+    kind void apply_##level(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64_t along, \
+                            const float *a, const float *b)                                        \
+    {                                                                                              \
+        apply(how, dst, n, col, along, a, b);                                                      \
+    }                                                                                              \
+    kind void order_##level(enum sc_apply how, float *dst, size_t n, const uint32_t *group,        \
+                            const float *a, const float *b)                                        \
+    {                                                                                              \
+        order(how, dst, n, group, a, b);                                                           \
+    }
+LEVELS(FUNCTIONS)
 
 /* A group of eight codes of which only some are there or wanted. */
 static void some(const uint8_t *src, unsigned bits, size_t skip, size_t n, float *dst)
@@ -213,10 +222,10 @@ void sc_apply_runs(enum sc_apply how, float *dst, size_t n, uint64_t col, uint64
 void sc_apply_order(enum sc_apply how, float *dst, size_t n, const uint32_t *group, const float *a,
                     const float *b)
 {
-    if (how == SC_APPLY_SCALE)
-        for (size_t i = 0; i < n; i++)
-            dst[i] *= a[group[i]];
-    else
-        for (size_t i = 0; i < n; i++)
-            dst[i] = (dst[i] - b[group[i]]) * a[group[i]];
+    LEVEL(order)(how, dst, n, group, a, b);
+}
+
+void sc_column_unpack(const uint32_t *words, unsigned shift, uint32_t mask, size_t n, float *dst)
+{
+    LEVEL(column)(words, shift, mask, n, dst);
 }

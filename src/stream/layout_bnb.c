@@ -42,13 +42,11 @@ static int bnb4_piece(const struct sc_unpack *u, struct sc_unpack_scratch *w, ui
     TRY(block_scales(u, w, from, (size_t)(to - from), e));
     size_t i = 0;
     if (col % 2)
-        dst[i++] = u->table[*src++ & 15];
-    for (; i + 1 < n; i += 2, src++) {
-        dst[i] = u->table[*src >> 4];
-        dst[i + 1] = u->table[*src & 15];
-    }
+        dst[i++] = u->pairs[*src++][1];
+    for (; i + 1 < n; i += 2, src++)
+        memcpy(dst + i, u->pairs[*src], sizeof u->pairs[0]);
     if (i < n)
-        dst[i] = u->table[*src >> 4];
+        dst[i] = u->pairs[*src][0];
     sc_apply_runs(SC_APPLY_SCALE, dst, n, col, along, w->scales, NULL);
     return 0;
 }
@@ -118,7 +116,12 @@ static int open_nested(struct sc_unpack *u, uint64_t nested, struct sc_error *e)
 int sc_unpack_bnb4(struct sc_unpack *u, struct sc_error *e)
 {
     uint64_t block = 0, nested = 256; /* what bitsandbytes uses when it is not told */
-    TRY(read_map(u, ".quant_map", &u->map, 16, u->table, e));
+    float table[16];
+    TRY(read_map(u, ".quant_map", &u->map, 16, table, e));
+    for (size_t i = 0; i < SC_COUNT(u->pairs); i++) {
+        u->pairs[i][0] = table[i >> 4];
+        u->pairs[i][1] = table[i & 15];
+    }
     TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "absmax", e));
     TRY(read_state(u, &block, &nested, e));

@@ -173,37 +173,36 @@ static struct rect awq_words(uint64_t row, size_t n_rows, uint64_t col, uint64_t
     return (struct rect){.row = col, .rows = n, .col = from, .cols = to - from};
 }
 
-/* The words of each row one after another: then they are bits like any others. */
-static void gptq_codes(const struct sc_unpack *u, struct sc_unpack_scratch *w, const struct tile *t)
+/* Columns of words as lines, an odd number of cache lines apart: powers of two would all fall into
+ * the same few places of the cache. Returns words from line to line. */
+static size_t turn(struct sc_unpack_scratch *w, const struct rect *r)
 {
-    const struct rect r = gptq_words(u, t->row, t->n_rows, t->col, t->n);
+    const size_t step = (size_t)((r->rows + LINE - 1) / LINE | 1) * LINE;
     const uint32_t *src =
-        w->strip + (r.row - w->strip_row) * w->strip_cols + (r.col - w->strip_col);
-    uint32_t *lines = w->lines;
-    for (uint64_t k = 0; k < r.rows; k++, src += w->strip_cols)
-        for (size_t i = 0; i < t->n_rows; i++)
-            lines[i * r.rows + k] = src[i];
+        w->strip + (r->row - w->strip_row) * w->strip_cols + (r->col - w->strip_col);
+    for (uint64_t k = 0; k < r->rows; k++, src += w->strip_cols)
+        for (size_t i = 0; i < r->cols; i++)
+            w->lines[i * step + k] = src[i];
+    return step;
+}
+
+/* Then the words of a row follow each other, and are bits like any others. */
+static void gptq_codes(const struct sc_unpack *u, struct sc_unpack_scratch *w, const struct tile *t,
+                       const struct rect *r)
+{
+    const size_t step = turn(w, r);
     for (size_t i = 0; i < t->n_rows; i++)
-        sc_bits_unpack((const uint8_t *)(lines + i * r.rows) + t->col % 32 / 8 * u->bits, u->bits,
+        sc_bits_unpack((const uint8_t *)(w->lines + i * step) + t->col % 32 / 8 * u->bits, u->bits,
                        t->col, t->n, t->dst + i * t->stride);
 }
 
-static void awq_codes(struct sc_unpack_scratch *w, const struct tile *t)
+static void awq_codes(struct sc_unpack_scratch *w, const struct tile *t, const struct rect *r)
 {
-    const struct rect r = awq_words(t->row, t->n_rows, t->col, t->n);
-    uint32_t *line = w->lines;
-    for (size_t i = 0; i < t->n_rows;) {
-        const uint64_t word = (t->row + i) / 8;
-        const uint8_t *src = (const uint8_t *)(w->strip + (r.row - w->strip_row) * w->strip_cols +
-                                               (word - w->strip_col));
-        for (size_t k = 0; k < t->n; k++)
-            line[k] = sc_le32(src + k * w->strip_cols * 4);
-        for (; i < t->n_rows && (t->row + i) / 8 == word; i++) {
-            const unsigned shift = awq_shift[(t->row + i) % 8];
-            float *dst = t->dst + i * t->stride;
-            for (size_t k = 0; k < t->n; k++)
-                dst[k] = (float)(int32_t)(line[k] >> shift & 15);
-        }
+    const size_t step = turn(w, r);
+    for (size_t i = 0; i < t->n_rows; i++) {
+        const uint64_t row = t->row + i;
+        sc_column_unpack(w->lines + (row / 8 - r->col) * step, awq_shift[row % 8], 15, t->n,
+                         t->dst + i * t->stride);
     }
 }
 
@@ -218,9 +217,9 @@ static int decode_tile(const struct sc_unpack *u, struct sc_unpack_scratch *w, c
         (size_t)(u->order ? u->grid.high : (t->col + t->n - 1) / along + 1 - from);
     TRY(need_strip(u, w, &r, e));
     if (awq)
-        awq_codes(w, t);
+        awq_codes(w, t, &r);
     else
-        gptq_codes(u, w, t);
+        gptq_codes(u, w, t, &r);
     TRY(group_values(u, w, t->row, t->n_rows, from, groups, e));
     for (size_t i = 0; i < t->n_rows; i++) {
         float *dst = t->dst + i * t->stride;
@@ -318,13 +317,14 @@ static int check_codes(struct sc_unpack *u, uint64_t rows, uint64_t cols, struct
                             (unsigned long long)rows, (unsigned long long)cols);
 }
 
-static int no_group(struct sc_unpack *u, uint64_t last, struct sc_error *e)
+/* Without an order, groups of equal length must make up the columns. */
+static int check_groups(struct sc_unpack *u, struct sc_error *e)
 {
-    return last < u->grid.high
-               ? 0
-               : sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e,
-                                  "%llu columns make more groups of %llu",
-                                  (unsigned long long)u->cols, (unsigned long long)u->grid.along);
+    if (u->order || (u->cols - 1) / u->grid.along + 1 == u->grid.high)
+        return 0;
+    return sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e,
+                            "%llu columns do not make %llu groups of equal length",
+                            (unsigned long long)u->cols, (unsigned long long)u->grid.high);
 }
 
 int sc_unpack_gptq(struct sc_unpack *u, struct sc_error *e)
@@ -343,7 +343,7 @@ int sc_unpack_gptq(struct sc_unpack *u, struct sc_error *e)
     u->zero_step = !format || strcmp(format, "gptq_v2") != 0;
     TRY(sc_unpack_order(u, u->grid.high, e));
     u->n_floats = (size_t)SC_MAX(u->order ? u->grid.high : 1, (uint64_t)u->n_floats);
-    return u->order ? 0 : no_group(u, (u->cols - 1) / u->grid.along, e);
+    return check_groups(u, e);
 }
 
 int sc_unpack_awq(struct sc_unpack *u, struct sc_error *e)
@@ -356,5 +356,5 @@ int sc_unpack_awq(struct sc_unpack *u, struct sc_error *e)
     TRY(open_scales(u, e));
     TRY(sc_unpack_need(u, &u->zero, "qzeros", e));
     TRY(check_zeros(u, u->rows / 8 + (u->rows % 8 != 0), e));
-    return no_group(u, (u->cols - 1) / u->grid.along, e);
+    return check_groups(u, e);
 }

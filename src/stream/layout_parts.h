@@ -81,7 +81,7 @@ struct sc_unpack {
     float zero_base;       /* added to zero points that are numbers; all of it without any */
     uint32_t *order;       /* group of every column, or NULL */
     bool zero_step;        /* GPTQ: stored zero points are one less */
-    float table[16];       /* bnb: quant_map */
+    float pairs[256][2];   /* bnb: what a byte stands for, from quant_map */
     float nested[256];     /* bnb: nested_quant_map */
     float offset;          /* bnb: nested_offset */
     uint64_t nested_block; /* bnb: absmax that share a nested one; 0: not nested */
@@ -149,6 +149,8 @@ void sc_bits_unpack(const uint8_t *src, unsigned bits, uint64_t first, size_t n,
 /* Codes first..first+n of 32-bit words that hold 32 / bits codes each; src is the word of the
  * first. */
 void sc_words_unpack(const uint8_t *src, unsigned bits, uint64_t first, size_t n, float *dst);
+/* Bits shift.. of each of n words. */
+void sc_column_unpack(const uint32_t *words, unsigned shift, uint32_t mask, size_t n, float *dst);
 enum sc_apply {
     SC_APPLY_SCALE,      /* v * a */
     SC_APPLY_ZERO_SCALE, /* (v - b) * a */

@@ -227,20 +227,17 @@ static int open_source(struct sc_stored *st, struct sc_source **out, struct sc_e
     return code;
 }
 
-int sc_stored_prepare(struct sc_stored *st, const _Atomic int *cancel, struct sc_error *e)
+/* Holds a source until the end: what was mapped stays, and what was unpacked is not thrown away to
+ * be unpacked anew by the next read. */
+static void keep(struct sc_stored *st, struct sc_source *s)
 {
-    struct sc_source *s;
-    if (!st->packed || st->blocks == 0)
-        return 0;
-    TRY(get_source(st, cancel, &s, e));
     pthread_mutex_lock(&st->lock);
     const bool first = !st->held;
     if (first)
-        st->held = s; /* else it could be thrown away, and unpacked anew by the next read */
+        st->held = s;
     pthread_mutex_unlock(&st->lock);
     if (!first)
         release(st);
-    return 0;
 }
 
 /* What was mapped, and stays. NULL: it cannot be opened. */
@@ -251,14 +248,8 @@ static struct sc_source *hold(struct sc_stored *st)
         return s;
     if (open_source(st, &s, NULL) < 0)
         return NULL;
-    pthread_mutex_lock(&st->lock);
-    const bool first = !st->held;
-    if (first)
-        st->held = s;
-    pthread_mutex_unlock(&st->lock);
-    if (!first)
-        release(st);
-    return s;
+    keep(st, s);
+    return st->held;
 }
 
 /* Found out once: a file is not to be held open for it. */
@@ -286,10 +277,17 @@ const uint8_t *sc_stored_map(struct sc_stored *st, uint64_t first, uint64_t n, b
     return sc_source_map(s, st->base + first * st->unit, (size_t)(n * st->unit));
 }
 
-int sc_stored_check(struct sc_stored *st, struct sc_error *e)
+int sc_stored_check(struct sc_stored *st, bool all, struct sc_error *e)
 {
     struct sc_source *s = st->held;
-    return s ? sc_source_check(s, e) : 0;
+    if (s && !st->packed)
+        return sc_source_check(s, e);
+    if (!all)
+        return 0;
+    TRY(sc_model_source(st->model, st->file, &s, e));
+    const int code = sc_source_check(s, e);
+    sc_model_release(st->model, st->file);
+    return code;
 }
 
 bool sc_stored_is_remote(struct sc_stored *st)
@@ -480,8 +478,8 @@ static int gather(const struct gather *g, uint64_t first, uint64_t n, uint8_t *d
 
 /* A copy that can be mapped, made once; *copy is NULL when the elements can be read in long runs.
  */
-static int copy_of(struct sc_stored *st, struct sc_source *s, struct sc_source **copy,
-                   struct sc_error *e)
+static int copy_of(struct sc_stored *st, struct sc_source *s, const _Atomic int *cancel,
+                   struct sc_source **copy, struct sc_error *e)
 {
     const size_t last = st->rank - 1;
     int code = 0;
@@ -490,7 +488,7 @@ static int copy_of(struct sc_stored *st, struct sc_source *s, struct sc_source *
         return 0;
     pthread_mutex_lock(&st->lock);
     if (!st->copy)
-        code = sc_source_spool(s, st->base, st->reach, NULL, &st->copy, e);
+        code = sc_source_spool(s, st->base, st->reach, cancel, &st->copy, e);
     *copy = st->copy;
     pthread_mutex_unlock(&st->lock);
     return code;
@@ -503,7 +501,7 @@ static int read_strided(struct sc_stored *st, struct sc_source *s, uint64_t firs
     struct sc_source *copy = NULL;
     g.map = sc_source_map(s, st->base, (size_t)st->reach);
     if (!g.map) {
-        TRY(copy_of(st, s, &copy, e));
+        TRY(copy_of(st, s, NULL, &copy, e));
         if (copy) {
             g.s = copy;
             g.base = 0;
@@ -512,6 +510,14 @@ static int read_strided(struct sc_stored *st, struct sc_source *s, uint64_t firs
     }
     TRY(gather(&g, first, n, dst));
     return g.map ? sc_source_check(g.s, e) : 0;
+}
+
+static int say_tensor(const struct sc_stored *st, int code, struct sc_error *e)
+{
+    struct sc_quoted q;
+    if (e && code != SCRUPLE_EMEMORY && code != SCRUPLE_EINTERRUPTED)
+        sc_error_prefix(e, "tensor \"%s\"", sc_quote(&q, sc_entry_name(st->entry)));
+    return code;
 }
 
 int sc_stored_read(struct sc_stored *st, uint64_t first, uint64_t n, void *dst, struct sc_error *e)
@@ -528,9 +534,21 @@ int sc_stored_read(struct sc_stored *st, uint64_t first, uint64_t n, void *dst, 
     }
     if (code == 0 && st->swap)
         sc_codec_swap(st->codec, dst, n * st->block);
-    if (code < 0 && e && code != SCRUPLE_EMEMORY && code != SCRUPLE_EINTERRUPTED) {
-        struct sc_quoted q;
-        sc_error_prefix(e, "tensor \"%s\"", sc_quote(&q, sc_entry_name(st->entry)));
-    }
-    return code;
+    return code < 0 ? say_tensor(st, code, e) : 0;
+}
+
+int sc_stored_prepare(struct sc_stored *st, const _Atomic int *cancel, struct sc_error *e)
+{
+    struct sc_source *s, *copy;
+    int code = 0;
+    if (st->blocks == 0 || (!st->packed && st->rank == 0))
+        return 0;
+    TRY(get_source(st, cancel, &s, e));
+    if (st->rank > 0 && !sc_source_map(s, st->base, (size_t)st->reach))
+        code = copy_of(st, s, cancel, &copy, e);
+    if (code == 0 && st->packed)
+        keep(st, s);
+    else
+        release(st);
+    return code < 0 ? say_tensor(st, code, e) : 0;
 }

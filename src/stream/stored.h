@@ -47,9 +47,9 @@ int sc_stored_read(struct sc_stored *st, uint64_t first, uint64_t n, void *dst, 
 /* In place, until it is closed, or NULL. `resident`: only where that costs nothing, since all of it
  * is in memory. Call sc_stored_check() after the last use. */
 const uint8_t *sc_stored_map(struct sc_stored *st, uint64_t first, uint64_t n, bool resident);
-/* Has its file changed? */
-int sc_stored_check(struct sc_stored *st, struct sc_error *e);
-/* What takes long before the first read: unpacking. */
+/* Has its file changed? Unless `all`, only one that was mapped is looked at. */
+int sc_stored_check(struct sc_stored *st, bool all, struct sc_error *e);
+/* What takes long before the first read: unpacking, copying. */
 int sc_stored_prepare(struct sc_stored *st, const _Atomic int *cancel, struct sc_error *e);
 /* Where n blocks lie in the file: exact for one stretch, else all that may be needed. */
 struct sc_span sc_stored_span(const struct sc_stored *st, uint64_t first, uint64_t n);

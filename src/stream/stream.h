@@ -123,8 +123,9 @@ struct sc_pass {
     /* What is known of a tensor when nothing has been read. */
     int (*begin)(void *ctx, const struct sc_item *item, const struct sc_values *v, void **total,
                  struct sc_error *e);
-    /* Accumulators of one thread for one segment of visit 0, 1, ... `reuse` is a part that merge
-     * has emptied, or NULL. */
+    /* Accumulators of one thread for one segment of visit 0, 1, ... `reuse` is a part of the same
+     * item that merge has emptied (or that saw a segment that failed), or NULL; it belongs to the
+     * pass again, on failure, too. */
     int (*part)(void *ctx, void *total, unsigned visit, void *reuse, void **part,
                 struct sc_error *e);
     void (*chunk)(void *ctx, void *total, void *part, const struct sc_chunk *c);

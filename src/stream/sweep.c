@@ -106,6 +106,7 @@ struct work {
     uint64_t taken, merged; /* segments */
     size_t running;         /* segments on their way */
     bool merging, closing;
+    bool held_up;         /* a thread went away because it would have run too far ahead */
     struct piece *early;  /* finished, and not merged */
     struct piece *spare;  /* merged, for new segments */
     uint64_t bytes, told; /* stored; of them told as read */
@@ -401,10 +402,10 @@ static void complete(struct sweep *sw, struct work *w)
         }
     w->next = NULL;
     pthread_mutex_unlock(&sw->lock);
-    if (w->status == 0)
-        w->status = sc_values_check(w->a, &w->why);
-    if (w->status == 0 && w->b)
-        w->status = sc_values_check(w->b, &w->why);
+    if (w->status == 0 && w->cut.n_segments > 0)
+        w->status = sc_values_check(w->a, true, &w->why);
+    if (w->status == 0 && w->cut.n_segments > 0 && w->b)
+        w->status = sc_values_check(w->b, true, &w->why);
     if (w->status == 0)
         w->status = end_passes(sw, w, &w->why);
     if (w->status == 0 && task)
@@ -633,6 +634,7 @@ static int start_parts(struct sweep *sw, struct work *w, struct piece *piece, st
         void *reuse = piece->part[i];
         if (!w->live[i].active)
             continue;
+        piece->part[i] = NULL;
         TRY(sw->s->passes[i]->part(sw->s->pass_ctx[i], w->live[i].total, w->visit, reuse,
                                    &piece->part[i], e));
     }
@@ -728,12 +730,12 @@ static void do_segment(struct sweep *sw, struct work *w, uint64_t i, struct piec
         piece->next = *list;
         *list = piece;
     }
-    const bool held_up = is_too_far(sw, w);
     if (status == 0)
         merge_early(sw, w);
     const bool over = is_over(w);
     w->closing = w->closing || over;
-    const bool goes_on = held_up && !over && !is_too_far(sw, w);
+    const bool goes_on = w->held_up && !over && !is_too_far(sw, w);
+    w->held_up = w->held_up && !goes_on;
     pthread_mutex_unlock(&sw->lock);
     if (over)
         complete(sw, w);
@@ -777,9 +779,13 @@ static struct work *take_task(struct sweep *sw)
 /* An item with a segment that may be taken. With the lock held. */
 static struct work *find_segment(struct sweep *sw)
 {
-    for (struct work *w = sw->first; w; w = w->next)
-        if (w->status == 0 && !w->closing && w->taken < w->cut.n_segments && !is_too_far(sw, w))
+    for (struct work *w = sw->first; w; w = w->next) {
+        if (w->status < 0 || w->closing || w->taken == w->cut.n_segments)
+            continue;
+        if (!is_too_far(sw, w))
             return w;
+        w->held_up = true;
+    }
     return NULL;
 }
 

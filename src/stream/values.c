@@ -345,7 +345,7 @@ static int read_layout(struct values *v, uint64_t first, uint64_t n, float *dst,
     struct sc_quoted q;
     const int code = sc_unpack_read(v->unpack, first, n, dst, e);
     if (code == 0)
-        return sc_values_check(&v->base, e);
+        return sc_values_check(&v->base, false, e);
     if (e && code != SCRUPLE_EMEMORY && !strstr(e->text, "tensor \""))
         sc_error_prefix(e, "tensor \"%s\"",
                         sc_quote(&q, sc_str(v->base.tensor->name, v->base.tensor->name_len)));
@@ -427,7 +427,7 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
             TRY(sc_values_read(base, at, n, dst + i * n, e));
         mapped = mapped || src;
     }
-    return mapped ? sc_values_check(base, e) : 0;
+    return mapped ? sc_values_check(base, false, e) : 0;
 }
 
 int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,
@@ -471,12 +471,12 @@ int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct 
     return 0;
 }
 
-int sc_values_check(struct sc_values *base, struct sc_error *e)
+int sc_values_check(struct sc_values *base, bool all, struct sc_error *e)
 {
     struct values *v = (struct values *)base;
     struct sc_quoted q;
     for (size_t i = 0; i < v->n_parts; i++) {
-        const int code = sc_stored_check(&v->parts[i], e);
+        const int code = sc_stored_check(&v->parts[i], all, e);
         if (code < 0) {
             if (e)
                 sc_error_prefix(e, "tensor \"%s\"",

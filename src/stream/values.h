@@ -7,10 +7,10 @@
 
 #define SC_RAW_BYTES ((size_t)256 << 10) /* read at once: what stays in the second cache */
 
-/* What takes long before the first read: unpacking. */
+/* What takes long before the first read: unpacking, copying. */
 int sc_values_prepare(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
-/* Has a file that was read changed meanwhile? */
-int sc_values_check(struct sc_values *v, struct sc_error *e);
+/* Has a file changed while it was read? `all`: not only of those that were mapped. */
+int sc_values_check(struct sc_values *v, bool all, struct sc_error *e);
 /* Values first..first+n (at most SC_CHUNK_VALUES) from one look at their bytes. `raw` has room for
  * SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is `raw`, or
  * in place. */

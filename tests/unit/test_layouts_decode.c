@@ -5,6 +5,7 @@
 #include "stream/layout.h"
 #include "test.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct kit {
@@ -14,6 +15,7 @@ struct kit {
     uint64_t size[16];
     bool mapped;
     uint32_t fail_entry; /* reading it fails; UINT32_MAX: none */
+    bool tampered;       /* shapes were changed: zeros follow the data */
     uint64_t seed;
 };
 
@@ -63,7 +65,11 @@ static int read_entry(void *ctx, uint32_t entry, uint64_t off, void *dst, size_t
                       struct sc_error *e)
 {
     const struct kit *k = ctx;
-    CHECK(off <= k->size[entry] && len <= k->size[entry] - off);
+    CHECK(k->tampered || (off <= k->size[entry] && len <= k->size[entry] - off));
+    if (off + len > k->size[entry]) {
+        memset(dst, 0, len);
+        return 0;
+    }
     if (entry == k->fail_entry)
         return sc_fail(e, SCRUPLE_EIO, "no such luck");
     memcpy(dst, k->data[entry] + off, len);
@@ -127,6 +133,7 @@ static void check(struct kit *k, const float *want, uint64_t n)
 static void refused(struct kit *k, int code, const char *words)
 {
     struct sc_unpack *u = NULL;
+    k->tampered = true;
     CHECK_ERR(code, open_it(k, &u));
     CHECK(u == NULL);
     if (!strstr(k->e.text, words)) {
@@ -1003,5 +1010,360 @@ TEST(ggml_with_a_scale)
     }
     fold(&k, "ggml", "Q8_0");
     check(&k, want, n);
+    finish(&k);
+}
+
+/* ------------------------------------------------------------------------------- refusals ---
+ * What the fold accepts and then turns out to be wrong, or is made wrong behind its back: the
+ * sentence names the weight and the part. */
+static struct sc_entry *entry(struct kit *k, uint32_t i)
+{
+    return &k->m.catalog->entries[i];
+}
+
+static void set_type(struct kit *k, uint32_t i, const char *type)
+{
+    entry(k, i)->dtype = sc_codec_find(sc_strz(type));
+}
+
+/* Parts of another kind: as if it were not there. */
+static void lose(struct kit *k, enum sc_part part)
+{
+    for (size_t i = 0; i < k->m.n_parts; i++)
+        if (k->m.parts[i].part == part)
+            k->m.parts[i].part = SC_PART_OTHER;
+}
+
+static void fp8_kit(struct kit *k)
+{
+    start(k);
+    ADD(k, "a.weight", "F8_E4M3", 160, 300);
+    ADD(k, "a.weight_scale_inv", "F32", 2, 3);
+    fold(k, "fp8", "F8_E4M3");
+}
+
+TEST(refuses_fp8)
+{
+    static const uint64_t none[] = {200, 3}, three[] = {3, 3, 3};
+    struct kit k;
+    fp8_kit(&k);
+    lose(&k, SC_PART_SCALE);
+    refused(&k, SCRUPLE_EFORMAT, "a.weight: its scale is missing");
+    finish(&k);
+    fp8_kit(&k);
+    set_type(&k, 1, "I32");
+    refused(&k, SCRUPLE_EFORMAT, "a.weight: a.weight_scale_inv (I32 [2x3]): scales of this type");
+    set_type(&k, 1, "F32");
+    entry(&k, 1)->shape = none;
+    refused(&k, SCRUPLE_EFORMAT, "do not fit the weight's shape");
+    entry(&k, 1)->shape = three;
+    entry(&k, 1)->rank = 3;
+    refused(&k, SCRUPLE_EFORMAT, "do not fit the weight's shape");
+    set_type(&k, 0, "F64");
+    refused(&k, SCRUPLE_EUNSUPPORTED, "a.weight (F64 [160x300])");
+    finish(&k);
+    fp8_kit(&k);
+    k.m.tensors[0].parameters = 160 * 301;
+    refused(&k, SCRUPLE_EFORMAT, "it does not hold the 48160 values");
+    entry(&k, 1)->flags |= SC_ENTRY_BROKEN;
+    refused(&k, SCRUPLE_EFORMAT, "not all of its bytes are there");
+    finish(&k);
+}
+
+/* What cannot be read says why, when the tensor is opened and when it is read. */
+TEST(failing_reads_are_passed_on)
+{
+    struct kit k;
+    struct sc_unpack *u = NULL;
+    float some[4];
+    fp8_kit(&k);
+    k.fail_entry = 1;
+    refused(&k, SCRUPLE_EIO, "no such luck");
+    k.fail_entry = 0;
+    CHECK_ERR(0, open_it(&k, &u));
+    REQUIRE(u);
+    CHECK_ERR(SCRUPLE_EIO, sc_unpack_read(u, 5, 4, some, &k.e));
+    CHECK_STR(k.e.text, "no such luck");
+    k.fail_entry = UINT32_MAX;
+    CHECK_ERR(0, sc_unpack_read(u, 5, 4, some, &k.e));
+    sc_unpack_close(u);
+    finish(&k);
+}
+
+TEST(refuses_fp4)
+{
+    static const uint64_t wrong[] = {4, 3}, two[] = {2};
+    struct kit k;
+    start(&k);
+    ADD(&k, "a.weight", "U8", 4, 32);
+    ADD(&k, "a.weight_scale", "F8_E4M3", 4, 4);
+    ADD(&k, "a.weight_scale_2", "F32", 1);
+    fold(&k, "nvfp4", "NVFP4");
+    entry(&k, 1)->shape = wrong;
+    refused(&k, SCRUPLE_EFORMAT, "one scale for each 16 of 64 columns");
+    set_type(&k, 1, "U8");
+    refused(&k, SCRUPLE_EFORMAT, "F8_E4M3 was expected");
+    entry(&k, 2)->shape = two;
+    refused(&k, SCRUPLE_EFORMAT, "one value was expected");
+    set_type(&k, 2, "U8");
+    refused(&k, SCRUPLE_EFORMAT, "F32 was expected");
+    lose(&k, SC_PART_SCALE_2);
+    refused(&k, SCRUPLE_EFORMAT, "the scale for the whole weight is missing");
+    lose(&k, SC_PART_SCALE);
+    refused(&k, SCRUPLE_EFORMAT, "its scale is missing");
+    set_type(&k, 0, "I32");
+    refused(&k, SCRUPLE_EFORMAT, "U8, I8 or F4 was expected");
+    finish(&k);
+    start(&k);
+    ADD(&k, "a.weight", "U8", 4, 32);
+    ADD(&k, "a.weight_scale", "U8", 4, 2);
+    fold(&k, "mxfp4", "MXFP4");
+    set_type(&k, 1, "I8");
+    refused(&k, SCRUPLE_EFORMAT, "U8 or F8_E8M0 was expected");
+    k.m.tensors[0].parameters--;
+    refused(&k, SCRUPLE_EFORMAT, "it does not hold the 255 values");
+    finish(&k);
+}
+
+static void gptq_kit(struct kit *k)
+{
+    start(k);
+    k->m.config.quant_bits = 4;
+    ADD(k, "a.qweight", "I32", 16, 8);
+    ADD(k, "a.qzeros", "I32", 4, 1);
+    ADD(k, "a.scales", "F16", 4, 8);
+    ADD(k, "a.g_idx", "I32", 128);
+    fold(k, "gptq", "INT4");
+}
+
+TEST(refuses_gptq)
+{
+    static const uint64_t wrong[] = {3, 8}, empty[] = {0, 8}, twice[] = {4, 2}, many[] = {77, 8};
+    struct kit k;
+    gptq_kit(&k);
+    put_i32(k.data[3], 127, 4);
+    refused(&k, SCRUPLE_EFORMAT,
+            "a.weight: a.g_idx (I32 [128]): column 127 is of group 4, and there "
+            "are 4");
+    put_i32(k.data[3], 127, -2);
+    refused(&k, SCRUPLE_EFORMAT, "is of group -2");
+    entry(&k, 3)->shape = wrong;
+    refused(&k, SCRUPLE_EFORMAT, "the weight has 128 columns");
+    set_type(&k, 3, "F32");
+    refused(&k, SCRUPLE_EFORMAT, "I32 was expected");
+    finish(&k);
+    gptq_kit(&k);
+    entry(&k, 1)->shape = twice;
+    refused(&k, SCRUPLE_EFORMAT, "a.qzeros (I32 [4x2]): I32 [4x1] was expected");
+    set_type(&k, 1, "F32");
+    refused(&k, SCRUPLE_EFORMAT, "I32 [4x1] was expected");
+    entry(&k, 2)->shape = empty;
+    refused(&k, SCRUPLE_EFORMAT, "floats of 8 columns were expected");
+    entry(&k, 0)->shape = wrong;
+    refused(&k, SCRUPLE_EFORMAT, "I32 [16x8] was expected");
+    k.m.tensors[0].bits = 9;
+    refused(&k, SCRUPLE_EUNSUPPORTED, "codes of 9 bits");
+    finish(&k);
+    gptq_kit(&k);
+    lose(&k, SC_PART_SCALE);
+    refused(&k, SCRUPLE_EFORMAT, "scales is missing");
+    finish(&k);
+    /* groups of 2 would be 64, and there are no others of equal length; an order may use all */
+    gptq_kit(&k);
+    entry(&k, 2)->shape = many;
+    entry(&k, 1)->shape = (const uint64_t[]){77, 1};
+    refused(&k, SCRUPLE_EFORMAT, "128 columns do not make 77 groups");
+    put_i32(k.data[3], 5, 76);
+    struct sc_unpack *u = NULL;
+    CHECK_ERR(0, open_it(&k, &u));
+    sc_unpack_close(u);
+    finish(&k);
+}
+
+TEST(refuses_awq)
+{
+    struct kit k;
+    start(&k);
+    ADD(&k, "a.qweight", "I32", 64, 2);
+    ADD(&k, "a.qzeros", "I32", 2, 2);
+    ADD(&k, "a.scales", "F16", 2, 16);
+    fold(&k, "awq", "INT4");
+    k.m.tensors[0].bits = 8;
+    refused(&k, SCRUPLE_EUNSUPPORTED, "codes of 8 bits have no order that is known");
+    k.m.tensors[0].bits = 4;
+    lose(&k, SC_PART_ZERO);
+    refused(&k, SCRUPLE_EFORMAT, "qzeros is missing");
+    finish(&k);
+}
+
+TEST(refuses_compressed_tensors)
+{
+    static const uint64_t odd[] = {3, 3};
+    struct kit k;
+    start(&k);
+    k.m.config.quant_bits = 4;
+    ADD(&k, "a.weight_packed", "I32", 8, 16);
+    ADD(&k, "a.weight_scale", "BF16", 8, 4);
+    ADD(&k, "a.weight_zero_point", "I32", 1, 4);
+    ADD(&k, "a.weight_g_idx", "I32", 128);
+    fold(&k, "ct-pack", "INT4");
+    put_i32(k.data[3], 0, 9);
+    refused(&k, SCRUPLE_EFORMAT, "column 0 is of group 9");
+    entry(&k, 2)->shape = odd;
+    refused(&k, SCRUPLE_EFORMAT, "one zero point for each of 8x4 scales");
+    set_type(&k, 1, "U8");
+    refused(&k, SCRUPLE_EFORMAT, "floats were expected");
+    lose(&k, SC_PART_SCALE);
+    refused(&k, SCRUPLE_EFORMAT, "its scale is missing");
+    set_type(&k, 0, "I64");
+    refused(&k, SCRUPLE_EFORMAT, "I32 was expected");
+    set_type(&k, 0, "I32");
+    k.m.tensors[0].bits = 5;
+    refused(&k, SCRUPLE_EFORMAT, "8 rows of 128 codes of 5 bits were expected");
+    k.m.tensors[0].bits = 0;
+    refused(&k, SCRUPLE_EUNSUPPORTED, "codes of 0 bits");
+    finish(&k);
+}
+
+TEST(refuses_mlx)
+{
+    static const uint64_t odd[] = {4, 3};
+    struct kit k;
+    start(&k);
+    ADD(&k, "a.weight", "U32", 4, 16);
+    ADD(&k, "a.scales", "F16", 4, 2);
+    ADD(&k, "a.biases", "F16", 4, 2);
+    fold(&k, "mlx", "INT4");
+    entry(&k, 2)->shape = odd;
+    refused(&k, SCRUPLE_EFORMAT, "one float for each of 8 scales");
+    entry(&k, 1)->shape = odd;
+    refused(&k, SCRUPLE_EFORMAT, "groups of the same length");
+    lose(&k, SC_PART_BIAS);
+    refused(&k, SCRUPLE_EUNSUPPORTED, "of no mode that is known");
+    finish(&k);
+}
+
+static void bnb_kit(struct kit *k, const char *json)
+{
+    start(k);
+    ADD(k, "a.weight", "U8", 64, 1);
+    ADD(k, "a.weight.absmax", "U8", 2);
+    ADD(k, "a.weight.quant_map", "F32", 16);
+    ADD(k, "a.weight.nested_absmax", "F32", 1);
+    ADD(k, "a.weight.nested_quant_map", "F32", 256);
+    memcpy(ADD(k, "a.weight.quant_state.bitsandbytes__nf4", "U8", strlen(json)), json,
+           strlen(json));
+    fold(k, "bnb-4bit", "NF4");
+}
+
+TEST(refuses_bnb_4bit)
+{
+    static const uint64_t two[] = {2}, fifteen[] = {15};
+    struct kit k;
+    bnb_kit(&k, "{\"blocksize\": 64, \"nested_offset\": 0.5}");
+    struct sc_unpack *u = NULL;
+    CHECK_ERR(0, open_it(&k, &u));
+    sc_unpack_close(u);
+    entry(&k, 3)->shape = two;
+    refused(&k, SCRUPLE_EFORMAT, "1 blocks of 256 values were expected");
+    lose(&k, SC_PART_SCALE_2);
+    refused(&k, SCRUPLE_EFORMAT, "nested_absmax is missing");
+    entry(&k, 4)->shape = two;
+    refused(&k, SCRUPLE_EFORMAT, "256 values were expected");
+    k.m.tensors[0].parameters = 126;
+    refused(&k, SCRUPLE_EFORMAT, "bytes of two of the 126 values");
+    entry(&k, 2)->shape = fifteen;
+    refused(&k, SCRUPLE_EFORMAT, "16 values were expected");
+    lose(&k, SC_PART_MAP);
+    refused(&k, SCRUPLE_EFORMAT, "quant_map is missing");
+    finish(&k);
+
+    static const struct {
+        const char *json, *words;
+    } bad[] = {
+        {"{\"blocksize\": 32}", "blocks of 32 values make another number of them"},
+        {"{\"blocksize\": 9223372036854775807}", "make another number of them"},
+        {"{\"nested_offset\": \"much\"}", "nested_offset is no number"},
+        {"{\"nested_offset\": 1e300}", "nested_offset is no number"},
+        {"{\"blocksize\": 64", "it is not valid JSON"},
+        {"[[[[", "it is not valid JSON"},
+    };
+    for (size_t i = 0; i < SC_COUNT(bad); i++) {
+        bnb_kit(&k, bad[i].json);
+        refused(&k, SCRUPLE_EFORMAT, bad[i].words);
+        finish(&k);
+    }
+}
+
+TEST(refuses_the_rest)
+{
+    struct kit k;
+    start(&k);
+    ADD(&k, "a.weight", "U8", 4, 32);
+    ADD(&k, "a.weight_scale", "F32", 1);
+    fold(&k, "bitnet", "TERNARY");
+    set_type(&k, 1, "U8");
+    refused(&k, SCRUPLE_EFORMAT, "one float was expected");
+    k.m.tensors[0].layout = SC_LAYOUT_BNB_INT8;
+    refused(&k, SCRUPLE_EFORMAT, "I8 were expected");
+    for (uint8_t i = SC_LAYOUT_HQQ; i < SC_LAYOUT_COUNT; i++) {
+        CHECK(!sc_layouts[i].decodable);
+        k.m.tensors[0].layout = i;
+        refused(&k, SCRUPLE_EUNSUPPORTED, "are only listed");
+    }
+    finish(&k);
+}
+
+/* ---------------------------------------------------------------------------------- threads --- */
+struct reader {
+    const struct sc_unpack *u;
+    const float *want;
+    uint64_t n, from, step;
+    unsigned bad;
+};
+
+static void *read_all(void *arg)
+{
+    struct reader *r = arg;
+    struct sc_error e;
+    float some[3000];
+    for (uint64_t at = r->from; at + SC_COUNT(some) <= r->n; at += r->step)
+        if (sc_unpack_read(r->u, at, SC_COUNT(some), some, &e) < 0 ||
+            memcmp(some, r->want + at, sizeof some) != 0)
+            r->bad++;
+    return NULL;
+}
+
+TEST(many_threads_read_at_once)
+{
+    struct kit k;
+    start(&k);
+    k.m.config.quant_bits = 4;
+    const uint64_t n = 512 * 256;
+    uint8_t *w = ADD(&k, "a.qweight", "I32", 32, 512), *s = ADD(&k, "a.scales", "F32", 4, 512);
+    uint8_t *z = ADD(&k, "a.qzeros", "I32", 4, 64);
+    for (size_t i = 0; i < k.size[0]; i++)
+        w[i] = (uint8_t)dice(&k);
+    for (size_t i = 0; i < k.size[2]; i++)
+        z[i] = (uint8_t)dice(&k);
+    for (uint64_t i = 0; i < 4 * 512; i++)
+        put_f32(&k, s, i);
+    fold(&k, "gptq", "INT4");
+    struct sc_unpack *u = NULL;
+    CHECK_ERR(0, open_it(&k, &u));
+    float *want = sc_alloc(n * sizeof *want);
+    CHECK_ERR(0, sc_unpack_read(u, 0, n, want, &k.e));
+    struct reader readers[4];
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        readers[i] = (struct reader){.u = u, .want = want, .n = n, .from = i * 3000, .step = 12000};
+        CHECK(pthread_create(&threads[i], NULL, read_all, &readers[i]) == 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_U64(readers[i].bad, 0);
+    }
+    free(want);
+    sc_unpack_close(u);
     finish(&k);
 }

@@ -622,7 +622,7 @@ def bitnet(m, module, n, k):
 
 family("bitnet", "BitNet: U8 ternary, weight_scale", bitnet, {
     "model_type": "bitnet", "architectures": ["BitNetForCausalLM"],
-    "quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear",
+    "quantization_config": {"quant_method": "bitnet", "linear_class": "bitlinear",
                             "quantization_mode": "offline", "use_rms_norm": False}})
 
 
