@@ -339,6 +339,7 @@ for kind in FAMILIES:
     data, zeros = excerpt(FIXTURES / kind / "model.safetensors", ("q_proj", "q_a_proj", "experts", ".w1.", "model.norm"))
     members = [("model.safetensors", data, zeros), ("config.json", config(kind), 0)]
     seed("model", kind, files(*members))
+    seed("unpack", kind, files(*members))
     if kind in ("gptq", "bnb-nf4-double", "ct-pack", "mlx-4bit"):
         seed("model", kind + "-noconfig", files(*members[:1]))
 data, zeros = excerpt(FIXTURES / "mistral-fp8/consolidated.safetensors", ("layers.0.", "norm"))
@@ -375,6 +376,7 @@ scaled = gguf.File()
 scaled.add("blk.0.ffn_down.weight", "Q8_0", [2, 32], bytes(68))
 scaled.add("blk.0.ffn_down.scale", "F32", [1], bytes(4))
 seed("model", "gguf-scaled", files(("model.gguf", scaled.pack(), 0)))
+seed("unpack", "gguf-scaled", files(("model.gguf", scaled.pack(), 0)))
 for kind, parts in (("vptq", {"indices": ("I32", [4, 4]), "centroids.weight": ("F16", [4, 8])}),
                     ("spqr", {"dense_weights": ("I64", [4]), "row_offsets": ("I32", [5]), "col_vals": ("I32", [3])}),
                     ("mxfp8", {"weight": ("F8_E4M3", [2, 64]), "weight_scale": ("U8", [2, 2])}),

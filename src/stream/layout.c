@@ -75,8 +75,8 @@ static int open_part(const struct sc_unpack *u, uint32_t entry, struct sc_unpack
     return p->bytes ? u->bytes.read(u->bytes.ctx, entry, 0, p->whole, (size_t)p->bytes, e) : 0;
 }
 
-int sc_unpack_part(struct sc_unpack *u, enum sc_part kind, const char *ends,
-                   struct sc_unpack_part *p, struct sc_error *e)
+int sc_part_find(struct sc_unpack *u, enum sc_part kind, const char *ends, struct sc_unpack_part *p,
+                 struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
     for (size_t i = 0; i < t->n_parts; i++) {
@@ -105,6 +105,16 @@ static int beyond(const struct sc_unpack *u, const struct sc_unpack_part *p, str
                             "it is too short for the shape of the weight");
 }
 
+/* That of the entry, or one that may be filled anew. */
+static struct sc_unpack_window *window_of(struct sc_unpack_scratch *w, uint32_t entry)
+{
+    for (size_t i = 0; i < SC_COUNT(w->windows); i++)
+        if (w->windows[i].have && w->windows[i].entry == entry)
+            return &w->windows[i];
+    w->turn = (w->turn + 1) % SC_COUNT(w->windows);
+    return &w->windows[w->turn];
+}
+
 int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
                   const struct sc_unpack_part *p, uint64_t off, size_t len, const uint8_t **out,
                   struct sc_error *e)
@@ -116,8 +126,19 @@ int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
         *out = u->bytes.map(u->bytes.ctx, p->entry, off, len);
     if (*out)
         return 0;
-    *out = w->small;
-    return len ? u->bytes.read(u->bytes.ctx, p->entry, off, w->small, len, e) : 0;
+    struct sc_unpack_window *win = window_of(w, p->entry);
+    if (off < win->from || len > win->have || off - win->from > win->have - len) {
+        /* Rows follow each other, and so do their scales; not those of transposed ones. */
+        const uint64_t take = u->tile ? len : SC_MIN(p->bytes - off, (uint64_t)SC_SMALL);
+        win->have = 0;
+        if (take)
+            TRY(u->bytes.read(u->bytes.ctx, p->entry, off, win->bytes, (size_t)take, e));
+        win->entry = p->entry;
+        win->from = off;
+        win->have = take;
+    }
+    *out = win->bytes + (off - win->from);
+    return 0;
 }
 
 /* Codes follow each other, so those that come next in this call are read along. */
@@ -233,8 +254,8 @@ static bool lead_fits(const uint64_t *lead, const uint64_t *dims, size_t n)
     return true;
 }
 
-int sc_unpack_grid(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
-                   struct sc_error *e)
+int sc_grid_open(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
+                 struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
     const struct sc_entry *s = sc_part_entry(u, p);
@@ -317,7 +338,7 @@ int sc_unpack_order(struct sc_unpack *u, uint64_t n_groups, struct sc_error *e)
 {
     struct sc_unpack_part p = {.entry = SC_PART_ABSENT};
     struct sc_unpack_scratch *w = NULL;
-    int code = sc_unpack_part(u, SC_PART_ORDER, NULL, &p, e);
+    int code = sc_part_find(u, SC_PART_ORDER, NULL, &p, e);
     if (code == 0 && sc_part_there(&p)) {
         if (!sc_part_is(&p, "I32") && !sc_part_is(&p, "I64"))
             code = sc_unpack_refuse(u, &p, SCRUPLE_EFORMAT, e, "I32 was expected");
@@ -375,6 +396,9 @@ static int take_scratch(const struct sc_unpack *u, uint64_t row, struct sc_unpac
         if (!w)
             return sc_fail_memory(e);
         memset(w, 0, offsetof(struct sc_unpack_scratch, room));
+        w->turn = 0;
+        for (size_t i = 0; i < SC_COUNT(w->windows); i++)
+            w->windows[i].have = w->windows[i].from = 0;
     }
     w->have = w->stop = 0; /* what was read is not kept for the next call */
     if (!w->scales && u->n_floats) {

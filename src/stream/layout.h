@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layout: logical weights whose codes and scales are tensors of their own (GPTQ, AWQ, FP8 with
  * scales, NVFP4, ...). Private to the stream layer: values.c asks it for every tensor whose layout
- * is neither SC_LAYOUT_PLAIN nor SC_LAYOUT_GGML. */
+ * is neither SC_LAYOUT_PLAIN nor SC_LAYOUT_GGML, and for SC_LAYOUT_GGML with a scale beside it (two
+ * parts). */
 #ifndef SC_STREAM_LAYOUT_H
 #define SC_STREAM_LAYOUT_H
 
 #include "stream/stream.h"
 
 /* Stored bytes of one entry: len of them at off of the entry, little-endian, contiguous, whatever
- * container they lie in. From any thread. */
+ * container they lie in; any off and len. From any thread. Must stay valid until close. */
 struct sc_entry_bytes {
     int (*read)(void *ctx, uint32_t entry, uint64_t off, void *dst, size_t len, struct sc_error *e);
     /* In place, or NULL: read instead. */

@@ -57,7 +57,7 @@ static int read_state(struct sc_unpack *u, uint64_t *block, uint64_t *nested, st
     struct sc_unpack_part p = {.entry = SC_PART_ABSENT};
     json_t *doc = NULL;
     json_error_t at;
-    int code = sc_unpack_part(u, SC_PART_STATE, NULL, &p, e);
+    int code = sc_part_find(u, SC_PART_STATE, NULL, &p, e);
     if (code == 0 && sc_part_there(&p)) {
         if (!p.whole || p.bytes > MOST_STATE || !sc_part_is(&p, "U8"))
             code = sc_unpack_refuse(u, &p, SCRUPLE_EFORMAT, e, "it is no text of up to %d bytes",
@@ -87,7 +87,7 @@ static int read_state(struct sc_unpack *u, uint64_t *block, uint64_t *nested, st
 static int read_map(struct sc_unpack *u, const char *name, struct sc_unpack_part *p, uint64_t n,
                     float *dst, struct sc_error *e)
 {
-    TRY(sc_unpack_part(u, SC_PART_MAP, name, p, e));
+    TRY(sc_part_find(u, SC_PART_MAP, name, p, e));
     TRY(sc_unpack_need(u, p, name + 1, e));
     if (p->count != n)
         return sc_unpack_refuse(u, p, SCRUPLE_EFORMAT, e, "%llu values were expected",
@@ -103,7 +103,7 @@ static uint64_t pieces(uint64_t n, uint64_t size)
 static int open_nested(struct sc_unpack *u, uint64_t nested, struct sc_error *e)
 {
     TRY(read_map(u, ".nested_quant_map", &u->map_2, 256, u->nested, e));
-    TRY(sc_unpack_part(u, SC_PART_SCALE_2, NULL, &u->scale_2, e));
+    TRY(sc_part_find(u, SC_PART_SCALE_2, NULL, &u->scale_2, e));
     TRY(sc_unpack_need(u, &u->scale_2, "nested_absmax", e));
     u->nested_block = nested;
     if (u->scale_2.count != pieces(u->scale.count, nested))
@@ -122,7 +122,7 @@ int sc_unpack_bnb4(struct sc_unpack *u, struct sc_error *e)
         u->pairs[i][0] = table[i >> 4];
         u->pairs[i][1] = table[i & 15];
     }
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "absmax", e));
     TRY(read_state(u, &block, &nested, e));
     if (!block)

@@ -72,7 +72,7 @@ static int groups_of(struct sc_unpack *u, uint64_t along, struct sc_error *e)
 int sc_unpack_fp8(struct sc_unpack *u, struct sc_error *e)
 {
     TRY(plain_codes(u, u->codes.count, e));
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scale", e));
     u->bits = 8;
     u->piece = scaled_piece;
@@ -85,7 +85,7 @@ int sc_unpack_fp8(struct sc_unpack *u, struct sc_error *e)
     if (!sc_part_is_float(&u->scale) && !sc_part_is(&u->scale, "F8_E8M0"))
         return sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e,
                                 "scales of this type do not belong to FP8");
-    return sc_unpack_grid(u, &u->scale, true, e);
+    return sc_grid_open(u, &u->scale, true, e);
 }
 
 /* ---------------------------------------------------------------------------- MXFP4, NVFP4 --- */
@@ -127,7 +127,7 @@ static int nibble_codes(struct sc_unpack *u, struct sc_error *e)
 static int nvfp4_scales(struct sc_unpack *u, struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
-    TRY(sc_unpack_part(u, SC_PART_SCALE_2, NULL, &u->scale_2, e));
+    TRY(sc_part_find(u, SC_PART_SCALE_2, NULL, &u->scale_2, e));
     TRY(sc_unpack_need(u, &u->scale_2, "the scale for the whole weight", e));
     if (!sc_part_is_float(&u->scale_2))
         return sc_unpack_refuse(u, &u->scale_2, SCRUPLE_EFORMAT, e, "F32 was expected");
@@ -145,7 +145,7 @@ static int nvfp4_scales(struct sc_unpack *u, struct sc_error *e)
 int sc_unpack_fp4(struct sc_unpack *u, struct sc_error *e)
 {
     TRY(nibble_codes(u, e));
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scale", e));
     if (u->tensor->layout == SC_LAYOUT_NVFP4)
         return nvfp4_scales(u, e);
@@ -207,7 +207,7 @@ static int bitnet_piece(const struct sc_unpack *u, struct sc_unpack_scratch *w, 
 int sc_unpack_bitnet(struct sc_unpack *u, struct sc_error *e)
 {
     const char *said = u->model->config.quant_format;
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scale", e));
     if (!sc_part_is_float(&u->scale) || u->scale.count != 1)
         return sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e, "one float was expected");
@@ -225,7 +225,7 @@ int sc_unpack_ggml(struct sc_unpack *u, struct sc_error *e)
 {
     const struct sc_tensor *t = u->tensor;
     TRY(plain_codes(u, u->codes.count, e));
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scale", e));
     if (!sc_part_is_float(&u->scale))
         return sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e, "a float was expected");
@@ -234,7 +234,7 @@ int sc_unpack_ggml(struct sc_unpack *u, struct sc_error *e)
                                 "one value was expected, or one for each stacked matrix");
     u->piece = scaled_piece;
     if (t->rank == 3)
-        return sc_unpack_grid(u, &u->scale, false, e);
+        return sc_grid_open(u, &u->scale, false, e);
     u->grid =
         (struct sc_unpack_grid){.down = UINT64_MAX, .along = UINT64_MAX, .high = 1, .wide = 1};
     return u->scale.count == 1 ? 0

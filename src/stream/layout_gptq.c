@@ -247,7 +247,8 @@ static int transposed_tile(const struct sc_unpack *u, struct sc_unpack_scratch *
     const bool awq = u->tensor->layout == SC_LAYOUT_AWQ;
     const struct rect all =
         awq ? awq_words(row, n_rows, col, n) : gptq_words(u, row, n_rows, col, n);
-    if (all.rows <= MOST_STRIP / 4 / (2 * LINE)) /* else each tile sees for itself */
+    const struct rect strip = strip_for(u, w, &all);
+    if (strip.rows * strip.cols <= MOST_STRIP / 4) /* else each tile sees for itself */
         TRY(need_strip(u, w, &all, e));
     for (size_t i = 0, rows; i < n_rows; i += rows) {
         rows = rows_at_once(u, n_rows - i);
@@ -281,9 +282,9 @@ static bool is_words(const struct sc_unpack_part *p)
 static int open_scales(struct sc_unpack *u, struct sc_error *e)
 {
     const int64_t told = u->model->config.quant_group;
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "scales", e));
-    TRY(sc_unpack_part(u, SC_PART_ZERO, NULL, &u->zero, e));
+    TRY(sc_part_find(u, SC_PART_ZERO, NULL, &u->zero, e));
     const struct sc_entry *s = sc_part_entry(u, &u->scale);
     const uint64_t groups = s->rank == 2 ? s->shape[0] : 0;
     if (!sc_part_is_float(&u->scale) || groups == 0 || !is_matrix(u, &u->scale, groups, u->rows))

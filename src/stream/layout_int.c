@@ -87,7 +87,7 @@ static bool is_int(const struct sc_unpack_part *p)
 static int open_zeros(struct sc_unpack *u, bool may_be_packed, struct sc_error *e)
 {
     const struct sc_unpack_grid *g = &u->grid;
-    TRY(sc_unpack_part(u, SC_PART_ZERO, NULL, &u->zero, e));
+    TRY(sc_part_find(u, SC_PART_ZERO, NULL, &u->zero, e));
     if (!sc_part_there(&u->zero))
         return 0;
     const struct sc_entry *z = sc_part_entry(u, &u->zero);
@@ -159,11 +159,11 @@ static int ct_int_piece(const struct sc_unpack *u, struct sc_unpack_scratch *w, 
 /* Scale, zero point and order, which both kinds have. */
 static int open_grid(struct sc_unpack *u, bool may_be_packed, struct sc_error *e)
 {
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scale", e));
     if (!sc_part_is_float(&u->scale))
         return sc_unpack_refuse(u, &u->scale, SCRUPLE_EFORMAT, e, "floats were expected");
-    TRY(sc_unpack_grid(u, &u->scale, true, e));
+    TRY(sc_grid_open(u, &u->scale, true, e));
     TRY(open_zeros(u, may_be_packed, e));
     TRY(sc_unpack_order(u, u->grid.wide, e));
     if (u->order)
@@ -227,9 +227,9 @@ static int mlx_piece(const struct sc_unpack *u, struct sc_unpack_scratch *w, uin
 int sc_unpack_mlx(struct sc_unpack *u, struct sc_error *e)
 {
     const struct sc_entry *en = sc_part_entry(u, &u->codes);
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "its scales", e));
-    TRY(sc_unpack_part(u, SC_PART_BIAS, NULL, &u->bias, e));
+    TRY(sc_part_find(u, SC_PART_BIAS, NULL, &u->bias, e));
     TRY(open_words(u, "U32", en->rank ? en->shape[en->rank - 1] : 0, e));
     if (!sc_part_there(&u->bias))
         return sc_unpack_mlx_float(u, e);
@@ -266,7 +266,7 @@ static int bnb8_piece(const struct sc_unpack *u, struct sc_unpack_scratch *w, ui
 static int row_format(struct sc_unpack *u, struct sc_error *e)
 {
     float format = 0;
-    TRY(sc_unpack_part(u, SC_PART_STATE, NULL, &u->map, e));
+    TRY(sc_part_find(u, SC_PART_STATE, NULL, &u->map, e));
     if (!sc_part_there(&u->map))
         return 0;
     if (u->map.count != 1)
@@ -282,7 +282,7 @@ static int row_format(struct sc_unpack *u, struct sc_error *e)
 
 int sc_unpack_bnb8(struct sc_unpack *u, struct sc_error *e)
 {
-    TRY(sc_unpack_part(u, SC_PART_SCALE, NULL, &u->scale, e));
+    TRY(sc_part_find(u, SC_PART_SCALE, NULL, &u->scale, e));
     TRY(sc_unpack_need(u, &u->scale, "SCB", e));
     if (!sc_part_is(&u->codes, "I8") || u->codes.count != u->count)
         return sc_unpack_refuse(u, &u->codes, SCRUPLE_EFORMAT, e, "%llu values I8 were expected",

@@ -40,6 +40,13 @@ struct sc_unpack_grid {
     uint64_t high, wide;  /* scales of a column and of a row */
 };
 
+/* Bytes of a part that is too large to be kept as a whole, where it cannot be mapped. */
+struct sc_unpack_window {
+    uint32_t entry;
+    uint64_t from, have;
+    uint8_t bytes[SC_SMALL];
+};
+
 /* Memory of one reader; never shared. */
 struct sc_unpack_scratch {
     struct sc_unpack_scratch *next;
@@ -54,7 +61,8 @@ struct sc_unpack_scratch {
         uint8_t room[SC_ROOM];       /* codes that were read */
         uint32_t lines[SC_ROOM / 4]; /* words of SC_ROWS rows, row by row: layout_gptq.c */
     };
-    uint8_t small[SC_SMALL];
+    unsigned turn;                      /* the window that was filled last */
+    struct sc_unpack_window windows[3]; /* scales, and zero points or biases */
 };
 
 struct sc_unpack {
@@ -91,8 +99,8 @@ struct sc_unpack {
 /* ------------------------------------------------------------------------------- layout.c --- */
 /* Part `kind` of the tensor; `ends`: and of a name that ends so (NULL: any). The part is left
  * absent when there is none. Small ones are read. */
-int sc_unpack_part(struct sc_unpack *u, enum sc_part kind, const char *ends,
-                   struct sc_unpack_part *p, struct sc_error *e);
+int sc_part_find(struct sc_unpack *u, enum sc_part kind, const char *ends, struct sc_unpack_part *p,
+                 struct sc_error *e);
 static inline bool sc_part_there(const struct sc_unpack_part *p)
 {
     return p->entry != SC_PART_ABSENT;
@@ -114,7 +122,8 @@ int sc_unpack_refuse(const struct sc_unpack *u, const struct sc_unpack_part *p, 
 /* The part must be there. */
 int sc_unpack_need(const struct sc_unpack *u, const struct sc_unpack_part *p, const char *what,
                    struct sc_error *e);
-/* len <= SC_SMALL bytes of a part, in place or in w->small; of the codes: len <= SC_ROOM. */
+/* len <= SC_SMALL bytes of a part, in place or in a window, until the next call; of the codes:
+ * len <= SC_ROOM. */
 int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
                   const struct sc_unpack_part *p, uint64_t off, size_t len, const uint8_t **out,
                   struct sc_error *e);
@@ -133,8 +142,8 @@ int sc_code_values(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint6
                    float *dst, struct sc_error *e);
 /* How scales lie over the tensor. Lengths that the configuration tells win where they fit; with
  * `blocks`, blocks of 128 x 128 are tried next. */
-int sc_unpack_grid(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
-                   struct sc_error *e);
+int sc_grid_open(struct sc_unpack *u, const struct sc_unpack_part *p, bool blocks,
+                 struct sc_error *e);
 /* Index of the first scale of a row. */
 uint64_t sc_grid_row(const struct sc_unpack *u, uint64_t row);
 /* The group of every column from a part of integers; -1 anywhere, or all of them 0: there is no

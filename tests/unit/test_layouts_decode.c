@@ -5,6 +5,8 @@
 #include "stream/layout.h"
 #include "test.h"
 
+#include "oom.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -143,7 +145,7 @@ static void refused(struct kit *k, int code, const char *words)
     sc_unpack_close(u);
 }
 
-/* -------------------------------------------------------------------------------- helpers --- */
+/* ---------------------------------------------------------------------------------- bytes --- */
 static void put_bits(uint8_t *p, uint64_t bit, unsigned n, uint32_t value)
 {
     for (unsigned i = 0; i < n; i++, bit++)
@@ -296,6 +298,12 @@ TEST(fp8_blocks)
     fp8("F8_E4M3", e4m3, DIMS(3, 160, 144), "a.weight_scale_inv", "BF16", DIMS(1, 2, 2), 128, 128,
         true);
     fp8("F8_E4M3", e4m3, DIMS(2, 9000), "a.weight_scale_inv", "F32", DIMS(1, 71), 128, 128, true);
+}
+
+/* Four MiB of scales: they are read where they are needed. */
+TEST(fp8_with_many_scales)
+{
+    fp8("F8_E4M3", e4m3, DIMS(1100, 1000), "a.weight_scale", "F32", DIMS(1100, 1000), 1, 1, false);
 }
 
 TEST(fp8_rows_and_tensors)
@@ -1366,4 +1374,67 @@ TEST(many_threads_read_at_once)
     free(want);
     sc_unpack_close(u);
     finish(&k);
+}
+
+/* ---------------------------------------------------------------------------- plain C, memory */
+/* ctest runs each test in a process of its own, where nobody has asked for the level yet. */
+TEST(plain_c_gives_the_same_bits)
+{
+    setenv("SCRUPLE_CPU", "c", 1);
+    ct_pack(4, 5, 8320, 64, CT_ZERO, false, false);
+    ct_pack(4, 6, 256, 32, CT_ZERO, true, false);
+    for (unsigned bits = 2; bits <= 8; bits += bits == 6 ? 2 : 1)
+        mlx(bits, DIMS(3, 256), 64);
+    gptq(4, 64, 128, 32, G_V1, ACT_ORDER);
+    gptq(3, 64, 128, 32, G_V1, NO_INDEX);
+    awq(24, 96, 32);
+}
+
+static int open_and_read(struct kit *k, float *dst)
+{
+    struct sc_unpack *u;
+    const int code = open_it(k, &u);
+    if (code < 0) {
+        CHECK(!u);
+        return code;
+    }
+    const int read = sc_unpack_read(u, 0, k->m.tensors[0].parameters, dst, &k->e);
+    sc_unpack_close(u);
+    return read;
+}
+
+/* Each allocation fails in turn: that is said, and nothing is lost (the sanitizer looks). */
+static void without_memory(struct kit *k)
+{
+    const uint64_t n = k->m.tensors[0].parameters;
+    float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
+    k->mapped = false;
+    CHECK_ERR(0, open_and_read(k, want));
+    for (uint64_t i = 0; i < 1000; i++) {
+        sc_oom_fail_at(i);
+        const int code = open_and_read(k, got);
+        const bool reached = sc_oom_failed() > 0;
+        sc_oom_off();
+        if (!reached) {
+            CHECK_ERR(0, code);
+            CHECK_BITS(got, want, n * sizeof *got);
+            break;
+        }
+        CHECK_ERR(SCRUPLE_EMEMORY, code);
+    }
+    free(want);
+    free(got);
+    finish(k);
+}
+
+TEST(memory_that_is_not_there)
+{
+    struct kit k;
+    fp8_kit(&k);
+    without_memory(&k);
+    gptq_kit(&k);
+    put_i32(k.data[3], 5, 3);
+    without_memory(&k);
+    bnb_kit(&k, "{\"blocksize\": 64, \"nested_offset\": 0.5}");
+    without_memory(&k);
 }
