@@ -23,12 +23,14 @@ show()
 }
 
 cd "$folder"
+rm -rf caches
 show tree demo
 show tree demo-gguf/*.gguf
 show tree demo-torch/*.pt
 show tree demo model.layers.0.self_attn --json
+SCRUPLE_CACHE="$PWD/caches/scruple" show scan demo --top-issues 5
 
-rm -rf hub caches
+rm -rf hub
 mkdir -p hub/demo-org caches/home
 ln -s "$PWD/demo" hub/demo-org/demo
 mkfifo caches/hold

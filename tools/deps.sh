@@ -10,6 +10,10 @@ need_tool()
 {
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
+need_module()
+{
+    python3 -c "import $1" 2>/dev/null || /usr/bin/python3 -c "import $1" 2>/dev/null || missing="$missing $2"
+}
 need_library()
 {
     pkg-config --exists "$1" 2>/dev/null || missing="$missing $2"
@@ -38,12 +42,14 @@ look()
     need_tool pkg-config pkg-config
     need_tool python3 python3
     need_tool openssl openssl # certificates of the tests
+    need_module numpy python3-numpy # the oracle of the tests
     need_library jansson libjansson-dev
     need_library libdeflate libdeflate-dev
     need_library yaml-0.1 libyaml-dev
     need_library zlib zlib1g-dev
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
+    need_library sqlite3 libsqlite3-dev
     need_loaded libopenblas.so.0 libopenblas0-pthread
     # Plots as PNG; the tests draw some.
     need_loaded librsvg-2.so.2 librsvg2-2

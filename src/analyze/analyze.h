@@ -45,6 +45,9 @@ int sc_analyze_unreadable(struct sc_document *d, struct sc_field *into, const ch
 /* ------------------------------------------------------------------ parts that they share --- */
 int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                      struct sc_error *e); /* "model" and "io" */
+/* The same when more was read than was needed to open it. */
+int sc_analyze_model_read(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
+                          uint64_t bytes_read, uint64_t requests, struct sc_error *e);
 int sc_analyze_totals(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                       struct sc_error *e);
 int sc_analyze_dtypes(struct sc_document *d, struct sc_field *into, const struct sc_model *m,

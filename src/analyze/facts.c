@@ -45,6 +45,12 @@ static void weight_file_cell(const void *ctx, size_t row, size_t column, struct 
 int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                      struct sc_error *e)
 {
+    return sc_analyze_model_read(d, into, m, m->io.bytes_read, m->io.requests, e);
+}
+
+int sc_analyze_model_read(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
+                          uint64_t bytes_read, uint64_t requests, struct sc_error *e)
+{
     const struct sc_catalog *c = m->catalog;
     uint64_t bytes = 0;
 
@@ -60,9 +66,9 @@ int sc_analyze_model(struct sc_document *d, struct sc_field *into, const struct 
     for (size_t i = 0; i < m->n_files; i++)
         bytes = sc_add_up(bytes, m->files[i].bytes);
     struct sc_field *io = sc_add_object(d, into, "io");
-    sc_add_uint(d, io, "bytes_read", m->io.bytes_read, SC_COL_BYTES);
+    sc_add_uint(d, io, "bytes_read", bytes_read, SC_COL_BYTES);
     sc_add_uint(d, io, "bytes_total", bytes, SC_COL_BYTES);
-    sc_add_uint(d, io, "requests", m->io.requests, SC_COL_COUNT);
+    sc_add_uint(d, io, "requests", requests, SC_COL_COUNT);
     return sc_analyze_done(d, e);
 }
 

@@ -238,10 +238,18 @@ struct sc_issues {
     struct sc_issue *p; /* worst first, then by tensor */
     size_t n, cap;
 };
-/* health[i] belongs to tensors[i] of the model (n of them), NULL: not measured. */
-int sc_issues_find(const struct sc_model *m, const uint32_t *tensors,
-                   const struct sc_health *const *health, size_t n, struct sc_issues *out,
-                   struct sc_error *e);
+/* What became of one tensor of a scan. */
+struct sc_scanned {
+    uint32_t tensor; /* index into model->tensors */
+    uint32_t same; /* index in this list of an earlier one that holds the same values; SC_NO_NODE */
+    bool tied;     /* same, and the file stores these bytes once */
+    bool unsupported;               /* not measured: the layout or type is only listed */
+    const struct sc_health *health; /* NULL: not measured */
+    const char *why;                /* why not: a sentence; NULL: it was not asked for */
+};
+/* All issues of n tensors of m, ranked. */
+int sc_issues_find(const struct sc_model *m, const struct sc_scanned *tensors, size_t n,
+                   struct sc_issues *out, struct sc_error *e);
 void sc_issues_clear(struct sc_issues *s);
 
 #endif

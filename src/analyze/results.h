@@ -26,6 +26,7 @@ bool sc_results_get(struct sc_results *r, struct sc_str key, void *dst, size_t n
 void sc_results_put(struct sc_results *r, struct sc_str key, const void *blob, size_t n);
 /* Entries and bytes, for `cache ls`; and removal of everything, for `cache rm`. 0 or an error. */
 int sc_results_size(const char *cache, uint64_t *entries, uint64_t *bytes, struct sc_error *e);
+uint64_t sc_results_used(const char *cache); /* Unix time of the last write; 0: there is none */
 int sc_results_remove(const char *cache, struct sc_error *e);
 
 #endif

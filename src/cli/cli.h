@@ -58,12 +58,22 @@ struct sc_settings {
     uint64_t depth;
     const char *output, *revision, *token;
     bool offline, dry_run;
-    bool repair, only_ranges, only_listings, all, yes; /* cache */
+    bool repair, only_ranges, only_listings, only_results, all, yes; /* cache */
     const char *local_dir;
     uint64_t threads;  /* 0: as many as are good */
+    uint64_t memory;   /* 0: sc_memory_budget() decides */
     uint64_t progress; /* enum sc_progress_when */
+    /* scan */
+    const char *methods, *compat, *unfrozen, *plots;
+    uint64_t bits, group, top; /* set before options are read: SC_SETTINGS_DEFAULT */
+    uint64_t fail_on;          /* enum sc_fail_on */
+    uint64_t snr;              /* enum sc_snr */
+    bool quick, shuffled, no_cache, full, png;
     struct sc_words models, include, exclude;
 };
+#define SC_SETTINGS_DEFAULT {.bits = 8, .group = 128, .top = 10}
+enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
+enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
 enum sc_progress_when { SC_PROGRESS_AUTO, SC_PROGRESS_NEVER, SC_PROGRESS_JSON };
 void sc_settings_clear(struct sc_settings *s);
@@ -96,6 +106,7 @@ enum sc_option_group {
     SC_GROUP_CSV = 4,
     SC_GROUP_COMMON = 8, /* --quiet, --verbose, --help, --version */
     SC_GROUP_HUB = 16,   /* --revision, --token, --offline */
+    SC_GROUP_WORK = 32,  /* --threads, --memory, --progress */
 };
 
 struct sc_cli;
@@ -116,8 +127,8 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
-extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_fetch,
+    sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);
@@ -198,6 +209,7 @@ struct sc_progress {
 };
 /* From now on sc_progress_show() draws, if options and standard error ask for it. forced: 1 never,
  * -1 and 0 as they say (HF_HUB_DISABLE_PROGRESS_BARS). Any thread may show. */
+extern const char *const sc_progress_words[]; /* of enum sc_progress_when */
 void sc_progress_start(const struct sc_cli *c, int forced);
 void sc_progress_show(const struct sc_progress *p);
 double sc_progress_end(void); /* the line is gone; seconds since the start */
@@ -213,6 +225,11 @@ struct sc_screen {
 void sc_screen_look(struct sc_screen *s);
 bool sc_colour_wanted(enum sc_when when, bool tty);
 
+/* Which words are models and which are filters. `*paths` is borrowed, filters are added. */
+int sc_cli_operands(const struct sc_cli *c, const char *const **paths, size_t *n,
+                    struct sc_words *filters, struct sc_error *e);
+/* "/models/tiny (local) - 1 file, 61 tensors, 336.5 KB, 184.2K parameters" */
+void sc_cli_header(struct sc_cli *c, const struct sc_model *m);
 /* "no tensor matches "attm" (did you mean "attn"?)", on standard error. */
 void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
                      size_t n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_cache: what models on the Hub left on this disk.
+/* cmd_cache: what models on the Hub and scans left on this disk.
  *
  *     cache ls [ID...]     what there is, largest first
  *     cache verify [ID]    hashes blobs, follows links, checks parts of files and listings
@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "analyze/results.h"
 #include "cli/cli.h"
 #include "hub/hub.h"
 
@@ -28,6 +29,8 @@ static const struct sc_option cache_options[] = {
      "verify: remove what is broken, so that it is fetched again"},
     {"ranges", 0, SC_OPTION_FLAG, 0, FIELD(only_ranges), NULL, NULL, "rm: all parts of files"},
     {"listings", 0, SC_OPTION_FLAG, 0, FIELD(only_listings), NULL, NULL, "rm: all listings"},
+    {"results", 0, SC_OPTION_FLAG, 0, FIELD(only_results), NULL, NULL,
+     "rm: all figures of earlier scans"},
     {"all", 0, SC_OPTION_FLAG, 0, FIELD(all), NULL, NULL,
      "rm: everything, the repositories of the shared cache, too"},
     {"dry-run", 'n', SC_OPTION_FLAG, 0, FIELD(dry_run), NULL, NULL,
@@ -156,7 +159,7 @@ static const struct sc_column columns[] = {
     [KEPT_KEY] = {"key", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
     [KEPT_CACHE] = {"cache", "cache", NULL, SC_COL_TEXT, 0, 0},
 };
-static const char *const kept_kinds[] = {"repository", "parts", "listing"};
+static const char *const kept_kinds[] = {"repository", "parts", "listing", "results"};
 
 static struct sc_str date_of(uint64_t used)
 {
@@ -224,7 +227,8 @@ static void put_sum(struct sc_cli *c, const struct rows *r, const char *verb)
         const char *one, *many;
     } words[] = {{"repository", "repositories"},
                  {"file in parts", "files in parts"},
-                 {"listing", "listings"}};
+                 {"listing", "listings"},
+                 {"store of results", "stores of results"}};
     struct sc_buf b = {0};
     char size[32];
     sc_buf_puts(&b, verb);
@@ -289,6 +293,35 @@ static void put_rows(struct sc_cli *c, const struct sc_hub_env *env, const struc
 }
 
 /* --------------------------------------------------------------------------------- choosing --- */
+/* What the caches hold: of the Hub, and figures of scans. */
+static int look(const struct sc_hub_env *env, struct sc_kept_list *list, struct sc_error *e)
+{
+    uint64_t entries, bytes;
+
+    TRY(sc_kept_look(env, list, e));
+    int code = env->cache ? sc_results_size(env->cache, &entries, &bytes, e) : 0;
+    if (code == 0 && env->cache && bytes)
+        code = sc_grow(&list->items, &list->cap, list->n + 1, sizeof list->items[0], e);
+    if (code < 0)
+        sc_kept_clear(list);
+    else if (env->cache && bytes)
+        list->items[list->n++] = (struct sc_kept){.kind = SC_KEPT_RESULTS,
+                                                  .id = "results",
+                                                  .key = "results.db",
+                                                  .refs = "",
+                                                  .files = (size_t)entries,
+                                                  .bytes = bytes,
+                                                  .used = sc_results_used(env->cache),
+                                                  .writable = true};
+    return code;
+}
+
+static int remove_one(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e)
+{
+    return k->kind == SC_KEPT_RESULTS ? sc_results_remove(env->cache, e)
+                                      : sc_kept_remove(env, k, e);
+}
+
 struct chosen {
     const struct sc_kept **p;
     size_t n, cap;
@@ -297,7 +330,8 @@ struct chosen {
 static bool is_meant(const struct sc_cli *c, const struct sc_kept *k, const struct sc_words *ids)
 {
     if (c->set.all || (c->set.only_ranges && k->kind == SC_KEPT_RANGES) ||
-        (c->set.only_listings && k->kind == SC_KEPT_LISTING))
+        (c->set.only_listings && k->kind == SC_KEPT_LISTING) ||
+        (c->set.only_results && k->kind == SC_KEPT_RESULTS))
         return true;
     for (size_t i = 1; i < ids->n; i++)
         if (sc_kept_matches(k, ids->p[i]))
@@ -399,7 +433,7 @@ static int remove_them(struct sc_cli *c, const struct sc_hub_env *env, const str
     struct sc_error e = {0};
     int status = c->set.dry_run ? 0 : may_remove(c, rows);
     for (size_t i = 0; i < chosen->n && !status && !c->set.dry_run; i++)
-        if (sc_cancel || sc_kept_remove(env, chosen->p[i], &e) < 0)
+        if (sc_cancel || remove_one(env, chosen->p[i], &e) < 0)
             status = sc_cancel ? 128 + sc_cancel : sc_fail_exit(c, &e);
     if (!status)
         put_rows(c, env, rows, "rm", c->set.dry_run ? "would remove " : "removed ");
@@ -413,9 +447,10 @@ static int run_rm(struct sc_cli *c, const struct sc_hub_env *env)
     struct rows rows = {0};
     struct sc_error e = {0};
     int status;
-    if (c->operands.words.n < 2 && !c->set.only_ranges && !c->set.only_listings && !c->set.all)
-        return sc_wrong_use(c, "cache rm: say what: ID, --ranges, --listings or --all");
-    if (sc_kept_look(env, &list, &e) < 0)
+    if (c->operands.words.n < 2 && !c->set.only_ranges && !c->set.only_listings &&
+        !c->set.only_results && !c->set.all)
+        return sc_wrong_use(c, "cache rm: say what: ID, --ranges, --listings, --results or --all");
+    if (look(env, &list, &e) < 0)
         return sc_fail_exit(c, &e);
     if (choose(c, &list, false, &chosen, &e) < 0) {
         status = sc_fail_exit(c, &e);
@@ -556,7 +591,7 @@ static int run_ls(struct sc_cli *c, const struct sc_hub_env *env)
     struct rows rows = {0};
     struct sc_error e = {0};
     int status = SC_EXIT_OK;
-    if (sc_kept_look(env, &list, &e) < 0)
+    if (look(env, &list, &e) < 0)
         return sc_fail_exit(c, &e);
     if (choose(c, &list, c->operands.words.n < 2, &chosen, &e) < 0 ||
         make_rows(&rows, chosen.p, chosen.n, &e) < 0)
@@ -611,8 +646,9 @@ static int run_cache(struct sc_cli *c)
         return sc_wrong_use(c, "cache %s: no such action; there are ls, verify, rm and dir",
                             sc_quote(&q, sc_strz(word)));
     if (!actions[i].removes &&
-        (s->only_ranges || s->only_listings || s->all || s->dry_run || s->yes))
-        return sc_wrong_use(c, "--ranges, --listings, --all, --dry-run and --yes are for cache rm");
+        (s->only_ranges || s->only_listings || s->only_results || s->all || s->dry_run || s->yes))
+        return sc_wrong_use(
+            c, "--ranges, --listings, --results, --all, --dry-run and --yes are for cache rm");
     if (!actions[i].repairs && s->repair)
         return sc_wrong_use(c, "--repair is for cache verify");
     if (sc_hub_env_read(&env, &o, &e) < 0)
@@ -624,18 +660,21 @@ static int run_cache(struct sc_cli *c)
 
 const struct sc_command sc_cmd_cache = {
     .name = "cache",
-    .summary = "list, verify or remove what models on the Hub left on this disk",
+    .summary = "list, verify or remove what models and scans left on this disk",
     .usage = "[ls [ID...] | verify [ID] | rm ID... | dir]",
     .description =
         "There are two caches. The one of the Hugging Face tools (HF_HUB_CACHE) holds whole files "
         "and is shared with them; those named by SCRUPLE_CACHE_PATH are of the same kind and only "
-        "read. Our own (SCRUPLE_CACHE) holds parts of files and, for an hour, what the Hub said of "
-        "a repository. ID is org/name, datasets/org/name, or the beginning of a key.\n\n"
+        "read. Our own (SCRUPLE_CACHE) holds parts of files, figures of scans and, for an hour, "
+        "what "
+        "the Hub said of a repository. ID is org/name, datasets/org/name, or the beginning of a "
+        "key.\n\n"
         "ls lists them, largest first; size is what the disk gives up for it. verify hashes every "
         "file that carries its hash as name, follows every link and checks every part against its "
         "checksum; the exit code is 1 when something is wrong. With --repair what is wrong is "
         "removed, so that it is fetched again.\n\n"
-        "rm removes. Parts and listings go without asking; a repository in the shared cache only "
+        "rm removes. Parts, listings and results go without asking; a repository in the shared "
+        "cache only "
         "after a question, or with --yes.",
     .options = cache_options,
     .n_options = SC_COUNT(cache_options),

@@ -19,7 +19,6 @@
 #define FIELD(name)     ((uint16_t)offsetof(struct sc_settings, name))
 #define SC_SCHEMA_FETCH "scruple.fetch/1"
 
-static const char *const progress_words[] = {"auto", "never", "json", NULL};
 static const struct sc_option fetch_options[] = {
     {"include", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(include), "GLOB", NULL,
      "fetch only files whose path matches (may be repeated); \"dir/\" is all below dir"},
@@ -31,7 +30,7 @@ static const struct sc_option fetch_options[] = {
      "put the files into DIR under their own paths, not into the shared cache"},
     {"threads", 'j', SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(threads), "N", NULL,
      "fetch N large files at once (default 4)"},
-    {"progress", 0, SC_OPTION_ENUM, 0, FIELD(progress), "WHEN", progress_words,
+    {"progress", 0, SC_OPTION_ENUM, 0, FIELD(progress), "WHEN", sc_progress_words,
      "tell how far it is: auto (a line on a terminal, else one every 30 s), never, or json (an "
      "object a line, on standard error)"},
 };

@@ -219,7 +219,7 @@ static void put_parameters(struct sc_out *o, const struct sc_term *t, uint64_t n
     sc_out_colour(o, t, SC_COLOUR_UNIT, n == 1 ? "parameter" : "parameters");
 }
 
-static void put_header(struct sc_cli *c, const struct sc_model *m)
+void sc_cli_header(struct sc_cli *c, const struct sc_model *m)
 {
     struct sc_out *o = &c->out;
     const struct sc_term *t = &c->term;
@@ -269,7 +269,7 @@ static void put_text(struct sc_cli *c, const struct listing *l, const struct sc_
     const struct sc_table *dtypes = sc_find_table(result, "dtypes");
     const struct sc_table *rows = sc_find_table(result, "rows");
 
-    put_header(c, l->model);
+    sc_cli_header(c, l->model);
     if (rows)
         sc_report_table(&c->out, rows, &c->term);
     if (filtered) {
@@ -389,17 +389,26 @@ static int run_filtered(struct sc_cli *c, const char *const *paths, size_t n,
     return status ? status : filter && !matched ? SC_EXIT_FINDINGS : SC_EXIT_OK;
 }
 
+int sc_cli_operands(const struct sc_cli *c, const char *const **paths, size_t *n,
+                    struct sc_words *filters, struct sc_error *e)
+{
+    size_t models = count_models(c);
+
+    for (size_t i = models; i < c->operands.words.n; i++)
+        TRY(sc_words_add(filters, c->operands.words.p[i], e));
+    *paths = models ? c->operands.words.p : c->set.models.p;
+    *n = models ? models : c->set.models.n;
+    return 0;
+}
+
 static int run_tree(struct sc_cli *c)
 {
-    size_t n = count_models(c);
-    const char *const *paths = n ? c->operands.words.p : c->set.models.p;
+    const char *const *paths = NULL;
     struct sc_words filters = {0};
     struct sc_error e = {0};
-    int status = 0;
+    size_t n = 0;
+    int status = sc_cli_operands(c, &paths, &n, &filters, &e);
 
-    for (size_t i = n; i < c->operands.words.n && !status; i++)
-        status = sc_words_add(&filters, c->operands.words.p[i], &e);
-    n = n ? n : c->set.models.n;
     c->several = n > 1;
     if (status < 0)
         status = sc_fail_exit(c, &e);

@@ -9,8 +9,8 @@
 #include "cli/cli.h"
 
 const struct sc_command *const sc_commands[] = {
-    &sc_cmd_tree,    &sc_cmd_info, &sc_cmd_check,       &sc_cmd_fetch, &sc_cmd_cache,
-    &sc_cmd_formats, &sc_cmd_env,  &sc_cmd_completions, &sc_cmd_help,  NULL,
+    &sc_cmd_tree,    &sc_cmd_info, &sc_cmd_check,       &sc_cmd_scan, &sc_cmd_fetch, &sc_cmd_cache,
+    &sc_cmd_formats, &sc_cmd_env,  &sc_cmd_completions, &sc_cmd_help, NULL,
 };
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
@@ -45,6 +45,14 @@ static const struct sc_option output_options[] = {
 static const struct sc_option csv_options[] = {
     {"csv", 0, SC_OPTION_FLAG, 0, FIELD(csv), NULL, NULL, "print the table as CSV"},
 };
+static const struct sc_option work_options[] = {
+    {"threads", 'j', SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(threads), "N", NULL,
+     "work in N threads (default: as many as this process may use); results are the same"},
+    {"memory", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(memory), "SIZE", NULL,
+     "take about SIZE of memory, such as 4G (default: a quarter of what there is)"},
+    {"progress", 0, SC_OPTION_ENUM, 0, FIELD(progress), "WHEN", sc_progress_words,
+     "tell how far it is on standard error: auto, never, or json (one object a line)"},
+};
 static const struct sc_option common_options[] = {
     {"quiet", 'q', SC_OPTION_FLAG, 0, FIELD(quiet), NULL, NULL,
      "print no notes and warnings on standard error"},
@@ -61,6 +69,7 @@ static const struct {
 } groups[] = {
     {SC_GROUP_INPUT, input_options, SC_COUNT(input_options)},
     {SC_GROUP_INPUT | SC_GROUP_HUB, hub_options, SC_COUNT(hub_options)},
+    {SC_GROUP_WORK, work_options, SC_COUNT(work_options)},
     {SC_GROUP_CSV, csv_options, SC_COUNT(csv_options)},
     {SC_GROUP_OUTPUT, output_options, SC_COUNT(output_options)},
     {SC_GROUP_COMMON, common_options, SC_COUNT(common_options)},
@@ -83,7 +92,8 @@ const struct sc_option *sc_command_option(const struct sc_command *c, size_t i)
 
 const struct sc_exit sc_exits[] = {
     {SC_EXIT_OK, "Everything is fine."},
-    {SC_EXIT_FINDINGS, "check or cache verify found something, or no tensor matched the filter."},
+    {SC_EXIT_FINDINGS,
+     "check, cache verify or scan --fail-on found something, or no tensor matched."},
     {SC_EXIT_USAGE, "The command line is wrong."},
     {SC_EXIT_INPUT, "The input cannot be read or is not valid."},
     {SC_EXIT_NOT_FOUND, "The model was not found, access was refused, or the network failed."},

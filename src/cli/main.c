@@ -196,7 +196,7 @@ static int run(struct sc_cli *c, char **argv, size_t n, char **token)
 
 int main(int argc, char **argv)
 {
-    struct sc_cli c = {0};
+    struct sc_cli c = {.set = SC_SETTINGS_DEFAULT};
 
     fill_descriptors();
     set_signals();

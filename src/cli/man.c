@@ -115,8 +115,8 @@ static void put_command(struct sc_buf *b, const struct sc_command *c)
 /* Options of the groups, each once, with the commands that take them. */
 static void put_shared(struct sc_buf *b)
 {
-    struct sc_command all = {.groups =
-                                 SC_GROUP_INPUT | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON};
+    struct sc_command all = {.groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT |
+                                       SC_GROUP_CSV | SC_GROUP_COMMON};
     const struct sc_option *o;
 
     for (size_t i = 0; (o = sc_command_option(&all, i)); i++) {

@@ -206,6 +206,8 @@ static void draw(uint64_t now)
 }
 
 /* ------------------------------------------------------------------------------- outside --- */
+const char *const sc_progress_words[] = {"auto", "never", "json", NULL};
+
 void sc_progress_start(const struct sc_cli *c, int forced)
 {
     bool tty = isatty(STDERR_FILENO);

@@ -372,6 +372,8 @@ static char *path_of(const struct sc_hub_env *env, const struct sc_kept *k, cons
         return is_key(k->key) && env->cache ? join(env->cache, "ranges", k->key) : NULL;
     case SC_KEPT_LISTING:
         return is_listing(k->key) && env->cache ? join(env->cache, "listings", k->key) : NULL;
+    case SC_KEPT_RESULTS:
+        break;
     }
     return NULL;
 }

@@ -199,7 +199,12 @@ bool sc_fetch_folder(const struct sc_repo *r, const struct sc_fetch_item *items,
 
 /* ---------------------------------------------------------------------------- housekeeping --- */
 /* What is in the caches. */
-enum sc_kept_kind { SC_KEPT_REPO, SC_KEPT_RANGES, SC_KEPT_LISTING };
+enum sc_kept_kind {
+    SC_KEPT_REPO,
+    SC_KEPT_RANGES,
+    SC_KEPT_LISTING,
+    SC_KEPT_RESULTS /* of others: figures of scans. Not seen from here */
+};
 struct sc_kept {
     uint8_t kind;     /* enum sc_kept_kind */
     uint8_t type;     /* enum sc_repo_type, where it is known */

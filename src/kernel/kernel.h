@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernel: what loops in SIMD share.
  *
- * Owns: which vector units the processor has, and how a test asks for fewer. Loops of one subject
- * stand with it (decoders in codec), as plain C that is always there and variants that are proven
- * to give the same bits.
+ * Owns: which vector units the processor has, and how a test asks for fewer; counting and sums over
+ * codes and floats. Other loops stand with their subject (decoders in codec). All are plain C that
+ * is always there and variants that are proven to give the same bits.
  *
  * Does not own: threads, memory.
  */
@@ -29,5 +29,59 @@ enum sc_cpu sc_cpu_level(void);
 #else
 #define SC_HAVE_X86 0
 #endif
+
+/* ---------------------------------------------------------------- counts.c: how often, which ---
+ * Tables count in 32 bits: whoever passes more than 2^32 - 1 values to one empties it in between.
+ * Codes may have any alignment. Scalar: a table in cache is as fast as the processor stores. */
+
+/* table[code]++ of n codes. */
+void sc_count_codes8(const void *codes, size_t n, uint32_t table[256]);
+void sc_count_codes16(const void *codes, size_t n, uint32_t table[65536]);
+/* table[upper 16 bits]++ of n floats. */
+void sc_count_tops(const float *x, size_t n, uint32_t table[65536]);
+/* The bits of those floats whose bit (bits >> 16) & 0x7fff of wanted is set, in order; how many.
+ * out has room for n + 16. */
+size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
+                    uint32_t *out);
+
+/* ------------------------------------------------------------- moments.c, rows.c: sums of floats
+ * Every level gives the same bits: lane i of 16 adds up elements i, i + 16, ... (missing ones are
+ * zero) without fused operations, and lanes are added as ((i, i + 8), (i, i + 4), ...). A value
+ * that is not finite makes the sums meaningless, which `most` tells. */
+enum { SC_LANES = 16 };
+
+struct sc_sums {
+    double sum, abs, square;
+    float min, max;
+    uint32_t least, most; /* bits of the smallest |x| that is not 0 (UINT32_MAX: none), largest */
+    uint32_t any;         /* all bits or-ed */
+};
+/* n 0: zeros, min = Infinity, max = -Infinity. */
+void sc_sums(const float *x, size_t n, enum sc_cpu level, struct sc_sums *out);
+
+/* Sums of powers of x - mean. */
+struct sc_central {
+    double square, third, fourth;
+};
+void sc_central(const float *x, size_t n, double mean, enum sc_cpu level, struct sc_central *out);
+
+/* The largest |x| of every `group` values as bits, the last group may be shorter; and of all. */
+uint32_t sc_peaks(const float *x, size_t n, size_t group, enum sc_cpu level, uint32_t *peaks);
+
+/* Rows of a matrix (`rows` x n) into its columns: for each row in turn peak[i] = max(peak[i],
+ * |x[i]| as bits) and square[i] += x[i]^2 as double; row_square[k] is the sum of all squares of row
+ * k. */
+void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
+                double *square, double *row_square);
+
+/* What symmetric integers of one step a group lose, in steps: with t = x inverse[g] and r = t - t
+ * rounded to even, sums of r, |r|, ... times weight[g] for each factor of r and t. stride 0: one
+ * inverse and weight for all groups. Groups are summed in float, 32 groups at a time in double. */
+struct sc_steps {
+    double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 t r */
+    double most;               /* largest weight |r| */
+};
+void sc_steps(const float *x, size_t n, size_t group, const float *inverse, const float *weight,
+              size_t stride, enum sc_cpu level, struct sc_steps *out);
 
 #endif

@@ -159,29 +159,55 @@ static void put_cell(struct json *j, const struct sc_column *column, const struc
     }
 }
 
-static void put_table(struct json *j, const struct sc_table *t, size_t indent)
+static void put_children(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
+
+static void put_cells(struct json *j, const struct sc_table *t, size_t row)
 {
+    struct sc_out *o = j->o;
+    bool first = true;
+
+    sc_out_putc(o, '{');
+    for (size_t i = 0; i < t->n_columns; i++) {
+        const struct sc_column *column = &t->columns[i];
+        if (column->flags & SC_COL_TERM_ONLY)
+            continue;
+        struct sc_cell cell = {0};
+        t->cell(t->ctx, row, i, &cell);
+        sc_out_puts(o, first ? "\"" : ", \"");
+        sc_out_puts(o, column->key);
+        sc_out_put(o, "\": ", 3);
+        put_cell(j, column, &cell);
+        first = false;
+    }
+    sc_out_putc(o, '}');
+}
+
+/* One row is in memory at a time. */
+static void put_object(struct json *j, const struct sc_table *t, sc_row_object *object, size_t row)
+{
+    struct sc_document d = {.root = {.kind = SC_FIELD_OBJECT}};
+
+    object(t->ctx, row, &d, &d.root);
+    if (d.failed)
+        j->o->status = j->o->status ? j->o->status : SCRUPLE_EMEMORY;
+    else
+        put_children(j, &d.root, 0, true);
+    sc_document_clear(&d);
+}
+
+static void put_table(struct json *j, const struct sc_field *f, size_t indent)
+{
+    const struct sc_table *t = f->as.table;
     struct sc_out *o = j->o;
 
     sc_out_putc(o, '[');
     for (size_t row = 0; row < t->n_rows && !o->status; row++) {
         sc_out_puts(o, row ? ",\n" : "\n");
         sc_out_repeat(o, ' ', indent + 2);
-        sc_out_putc(o, '{');
-        bool first = true;
-        for (size_t i = 0; i < t->n_columns; i++) {
-            const struct sc_column *column = &t->columns[i];
-            if (column->flags & SC_COL_TERM_ONLY)
-                continue;
-            struct sc_cell cell = {0};
-            t->cell(t->ctx, row, i, &cell);
-            sc_out_puts(o, first ? "\"" : ", \"");
-            sc_out_puts(o, column->key);
-            sc_out_put(o, "\": ", 3);
-            put_cell(j, column, &cell);
-            first = false;
-        }
-        sc_out_putc(o, '}');
+        if (f->object)
+            put_object(j, t, f->object, row);
+        else
+            put_cells(j, t, row);
     }
     if (t->n_rows) {
         sc_out_putc(o, '\n');
@@ -270,9 +296,20 @@ static void put_field(struct json *j, const struct sc_field *f, size_t indent, b
         put_children(j, f, indent, one_line);
         break;
     case SC_FIELD_TABLE:
-        put_table(j, f->as.table, indent);
+        put_table(j, f, indent);
         break;
     }
+}
+
+void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t indent)
+{
+    struct json j = {.o = o};
+
+    if (f->key.n) {
+        put_string(o, f->key);
+        sc_out_put(o, ": ", 2);
+    }
+    put_field(&j, f, indent, false);
 }
 
 void sc_report_json(struct sc_out *o, const struct sc_document *d)

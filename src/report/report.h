@@ -31,8 +31,9 @@ int sc_out_finish(struct sc_out *o); /* flush, free; status */
 
 struct sc_term {
     bool colour;
-    bool ascii;   /* no characters outside ASCII: foreign ones become \u{..} */
-    size_t width; /* columns; values of fields are cut there, tables never; 0: unlimited */
+    bool ascii; /* no characters outside ASCII: foreign ones become \u{..} */
+    size_t
+        width; /* columns; values of fields are cut there, tables if they allow it; 0: unlimited */
 };
 /* Colours by meaning, as in `we`: 256-colour codes. */
 enum sc_colour {
@@ -56,6 +57,9 @@ void sc_colour_on(struct sc_buf *b, const struct sc_term *t, enum sc_colour c);
 void sc_colour_off(struct sc_buf *b, const struct sc_term *t);
 /* Foreign text, made safe, in a colour. */
 void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, struct sc_str text);
+/* Foreign text made safe, at most max columns wide (0: any), cut in its middle: names differ at
+ * their ends. Appends; returns the columns used. */
+size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max);
 /* Our own text in a colour. */
 void sc_out_colour(struct sc_out *o, const struct sc_term *t, enum sc_colour c, const char *s);
 /* A size, as "1.5 MB", number and unit in their colours. */
@@ -76,10 +80,17 @@ void sc_format_real(double v, char out[40]);
 /* One strict JSON document: valid UTF-8, no duplicate keys of ours, NaN and infinities as strings,
  * every number round-trips. Table rows and small objects in lists take one line each. */
 void sc_report_json(struct sc_out *o, const struct sc_document *d);
+/* A member of an object that is written piece by piece: its key, if it has one, and its value,
+ * which goes on at this indentation. */
+void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t indent);
 /* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
  * formula gets a leading apostrophe; control characters are escaped as on the terminal. */
 void sc_report_csv(struct sc_out *o, const struct sc_table *t);
-/* Aligned columns, two blanks between them; a line of titles when a column has one. */
+/* One SQLite database: a table of fields and one a table. The bytes go to `o`; on their way they
+ * stand in a file in $TMPDIR. SCRUPLE_EUNSUPPORTED when libsqlite3 is not there. */
+int sc_report_sqlite(struct sc_out *o, const struct sc_document *d, struct sc_error *e);
+/* Aligned columns, two blanks between them; a line of titles when a column has one. A table that is
+ * wider than term->width loses what its columns' flags allow. */
 void sc_report_table(struct sc_out *o, const struct sc_table *t, const struct sc_term *term);
 /* Fields of an object as aligned "key  value" lines, indented by two blanks; nested objects by two
  * more. Nulls and tables are left out. */

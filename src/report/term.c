@@ -68,7 +68,7 @@ static bool is_printable_ascii(struct sc_str s)
 /* Memory that is used again from cell to cell. Making text ASCII starts from safe text, making
  * text safe from joined text: hence one buffer for each step. */
 struct scratch {
-    struct sc_buf joined, safe, ascii;
+    struct sc_buf joined, safe, ascii, cut;
 };
 
 /* The safe form of foreign text, at most max columns wide (0: any). *out is borrowed from `in` or
@@ -101,11 +101,12 @@ static size_t make_safe(struct scratch *s, const struct sc_term *t, struct sc_st
 
 static void scratch_clear(struct scratch *s, struct sc_out *o)
 {
-    if (s->joined.failed || s->safe.failed || s->ascii.failed)
+    if (s->joined.failed || s->safe.failed || s->ascii.failed || s->cut.failed)
         o->buf.failed = true;
     sc_buf_clear(&s->joined);
     sc_buf_clear(&s->safe);
     sc_buf_clear(&s->ascii);
+    sc_buf_clear(&s->cut);
 }
 
 void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, struct sc_str text)
@@ -118,12 +119,33 @@ void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, st
     scratch_clear(&s, o);
 }
 
+/* Where half a character could be left, the end is cut instead. */
+size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max)
+{
+    size_t before = b->n, width = sc_put_safe(b, s, 0), n = b->n - before;
+
+    if (!max || width <= max || b->failed)
+        return width;
+    if (max < 8 || width != n) {
+        b->n = before;
+        return sc_put_safe(b, s, max);
+    }
+    size_t tail = (max - 3) * 2 / 3, head = max - 3 - tail;
+    char *p = b->p + before;
+    memmove(p + head + 3, p + n - tail, tail);
+    memcpy(p + head, "...", 3);
+    b->n = before + max;
+    b->p[b->n] = '\0';
+    return max;
+}
+
 /* --------------------------------------------------------------------------------- cells --- */
 /* What a cell shows: foreign or own text, then an own unit. */
 struct shown {
     struct sc_str text;
     enum sc_colour colour;
     size_t indent, width; /* width includes indent and unit */
+    size_t max;           /* text is cut there; 0: it is not. Set by the caller */
     char own[64];         /* storage of numbers */
     char unit[16];
 };
@@ -195,6 +217,11 @@ static void show_text(struct shown *s, struct scratch *scratch, const struct sc_
 {
     s->colour = colour;
     s->width = make_safe(scratch, t, text, 0, &s->text);
+    if (!s->max || s->width <= s->max)
+        return;
+    scratch->cut.n = 0;
+    s->width = sc_put_safe_middle(&scratch->cut, s->text, s->max);
+    s->text = sc_str(scratch->cut.n ? scratch->cut.p : "", scratch->cut.n);
 }
 
 /* Joined by blanks: the names folded into a tensor. */
@@ -320,20 +347,58 @@ static bool aligns_right(const struct sc_column *column)
 
 struct layout {
     size_t width[SC_MAX_COLUMNS];
+    size_t cut[SC_MAX_COLUMNS]; /* text is cut to so many columns; 0: it is not */
     bool hidden[SC_MAX_COLUMNS];
     bool titles;
+    size_t n;
 };
+
+static size_t table_width(const struct layout *l)
+{
+    size_t width = 0, shown = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        width += l->hidden[i] ? 0 : l->width[i];
+        shown += !l->hidden[i];
+    }
+    return width + (shown ? 2 * (shown - 1) : 0);
+}
+
+/* Takes what is too much from columns that may be cut, as long as they keep `least`. */
+static void shrink(struct layout *l, const struct sc_table *t, size_t room, size_t least)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        size_t width = table_width(l);
+        if (width <= room || l->hidden[i] || !(t->columns[i].flags & SC_COL_SHRINK))
+            continue;
+        size_t spare = l->width[i] > least ? l->width[i] - least : 0;
+        l->cut[i] = l->width[i] -= SC_MIN(spare, width - room);
+    }
+}
+
+static void fit(struct layout *l, const struct sc_table *t, size_t room)
+{
+    enum { NAME_GOOD = 28, NAME_LEAST = 8 };
+
+    if (!room)
+        return;
+    shrink(l, t, room, NAME_GOOD);
+    for (size_t i = l->n; i-- > 0 && table_width(l) > room;)
+        l->hidden[i] = l->hidden[i] || (t->columns[i].flags & SC_COL_SPARE);
+    shrink(l, t, room, NAME_LEAST);
+}
 
 static void measure(const struct sc_table *t, const struct sc_term *term, struct scratch *scratch,
                     struct layout *l)
 {
     struct shown shown;
 
-    *l = (struct layout){0};
-    for (size_t i = 0; i < t->n_columns; i++)
+    *l = (struct layout){.n = SC_MIN(t->n_columns, SC_MAX_COLUMNS)};
+    shown.max = 0;
+    for (size_t i = 0; i < l->n; i++)
         l->hidden[i] = t->columns[i].flags & SC_COL_JSON_ONLY;
     for (size_t row = 0; row < t->n_rows; row++) {
-        for (size_t i = 0; i < t->n_columns; i++) {
+        for (size_t i = 0; i < l->n; i++) {
             if (l->hidden[i])
                 continue;
             struct sc_cell cell = {0};
@@ -343,7 +408,7 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
             l->width[i] = SC_MAX(l->width[i], width);
         }
     }
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         const struct sc_column *column = &t->columns[i];
         if ((column->flags & SC_COL_OPTIONAL) && !l->width[i])
             l->hidden[i] = true;
@@ -352,6 +417,7 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
             l->width[i] = SC_MAX(l->width[i], strlen(column->title));
         }
     }
+    fit(l, t, term->width);
 }
 
 /* Blanks are held back until something follows them, so no line ends in blanks. */
@@ -371,11 +437,11 @@ static void put_titles(struct sc_out *o, const struct sc_table *t, const struct 
 {
     struct line line = {0};
 
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         if (l->hidden[i])
             continue;
         const char *title = t->columns[i].title ? t->columns[i].title : "";
-        size_t pad = l->width[i] - strlen(title);
+        size_t pad = l->width[i] - SC_MIN(strlen(title), l->width[i]);
         if (line.begun)
             line.blanks += 2;
         line.begun = true;
@@ -396,11 +462,12 @@ static void put_row(struct sc_out *o, const struct sc_table *t, size_t row,
     struct line line = {0};
     struct shown shown;
 
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         if (l->hidden[i])
             continue;
         struct sc_cell cell = {0};
         t->cell(t->ctx, row, i, &cell);
+        shown.max = l->cut[i];
         show(&shown, scratch, term, &t->columns[i], &cell);
         size_t pad = l->width[i] - SC_MIN(shown.width, l->width[i]);
         if (line.begun)

@@ -134,6 +134,12 @@ void sc_add_null(struct sc_document *d, struct sc_field *parent, const char *key
 void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *key,
                   const struct sc_table *t)
 {
+    sc_add_objects(d, parent, key, t, NULL);
+}
+
+void sc_add_objects(struct sc_document *d, struct sc_field *parent, const char *key,
+                    const struct sc_table *t, sc_row_object *object)
+{
     struct sc_field *f = add(d, parent, key, SC_FIELD_TABLE);
     if (!f)
         return;
@@ -144,6 +150,7 @@ void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *ke
     }
     *copy = *t;
     f->as.table = copy;
+    f->object = object;
 }
 
 const struct sc_field *sc_find_field(const struct sc_field *object, const char *key)

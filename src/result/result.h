@@ -33,6 +33,8 @@ enum sc_column_flags {
     SC_COL_TERM_ONLY = 2, /* not in JSON and CSV */
     SC_COL_RIGHT = 4,     /* align right in the terminal */
     SC_COL_OPTIONAL = 8,  /* the terminal drops the column when every cell is empty */
+    SC_COL_SHRINK = 16,   /* text that a narrow terminal cuts */
+    SC_COL_SPARE = 32,    /* dropped, the last one first, where even that is not enough */
 };
 struct sc_column {
     const char *key;   /* JSON key and CSV header */
@@ -55,13 +57,19 @@ struct sc_cell {
     bool null;      /* prints as null, or as nothing */
 };
 #define SC_MAX_COLUMNS 32
+struct sc_document;
+struct sc_field;
 struct sc_table {
     const struct sc_column *columns;
-    size_t n_columns; /* at most SC_MAX_COLUMNS */
+    size_t n_columns; /* on a terminal at most SC_MAX_COLUMNS are looked at */
     size_t n_rows;
     void (*cell)(const void *ctx, size_t row, size_t column, struct sc_cell *out);
     const void *ctx; /* outlives the table */
 };
+/* A row as an object: adds its members to `into`, which lives until the next row. ctx is the
+ * table's. */
+typedef void sc_row_object(const void *ctx, size_t row, struct sc_document *d,
+                           struct sc_field *into);
 
 /* A document is an object of ordered fields; everything lives in its arena except what is marked
  * borrowed. Adding never fails visibly: out of memory sets `failed`, looked at once at the end. */
@@ -91,6 +99,7 @@ struct sc_field {
         } children;
         const struct sc_table *table; /* borrowed or in the arena */
     } as;
+    sc_row_object *object; /* tables: what JSON shows of a row instead of its cells; or NULL */
     struct sc_field *next;
 };
 struct sc_document {
@@ -117,6 +126,10 @@ void sc_add_bool(struct sc_document *d, struct sc_field *parent, const char *key
 void sc_add_null(struct sc_document *d, struct sc_field *parent, const char *key);
 void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *key,
                   const struct sc_table *t); /* the sc_table is copied, its ctx is borrowed */
+/* The same, of rows that hold more than cells: JSON shows objects, what is flat (CSV, SQLite, the
+ * terminal) the cells. */
+void sc_add_objects(struct sc_document *d, struct sc_field *parent, const char *key,
+                    const struct sc_table *t, sc_row_object *object);
 /* As sc_add_text, but the bytes are borrowed and must outlive the document. */
 void sc_add_borrowed(struct sc_document *d, struct sc_field *parent, const char *key,
                      struct sc_str text);

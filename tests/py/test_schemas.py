@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info and check against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check and scan against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -210,6 +210,24 @@ class Documents(unittest.TestCase):
             self.assertEqual(info["totals"]["bytes"], sum(row["bytes"] for row in info[name]))
         done = run("check", path)
         self.check_verdict(self.document("check", path, exits=(done.returncode,)), done.returncode)
+        self.check_scan(path)
+
+    def check_scan(self, path):
+        """Every tensor has a state; the counts are those of the issues."""
+        scan = self.document("scan", path, "--lenient", "--no-cache", "--methods", "all", "--full", exits=(0, 3))
+        summary = scan["summary"]
+        states = [t["state"] for t in scan["tensors"]]
+        self.assertEqual(scan["totals"]["logical_tensors"], len(states))
+        for state in ("measured", "tied", "unsupported", "unreadable"):
+            self.assertEqual(summary[state], states.count(state))
+        for tensor in scan["tensors"]:
+            self.assertEqual(tensor["state"] in ("unsupported", "unreadable"), tensor["why"] is not None)
+        for severity in ("error", "warning", "info"):
+            of_all = [i for i in scan["issues"] if i["severity"] == severity]
+            of_each = [i for t in scan["tensors"] for i in t["issues"] if i["severity"] == severity]
+            self.assertEqual(summary[severity + "s"], len(of_all))
+            self.assertEqual(len(of_all), len(of_each))
+            self.assertEqual(len(of_all), sum(r[severity + "s"] for r in scan["rules"]))
 
     def test_every_fixture(self):
         found = [path for path in folders() if os.path.basename(path) != "strangers"]

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* elements: what the files of the pass over single values share. Private to them.
+ *
+ *   elements.c          the pass: from chunks to sums and counts, by one of four ways
+ *   elements_lines.c    rows and columns, and integers with a scale a row or a group
+ *   elements_order.c    counted magnitudes: ranks, thresholds, and which counts are too coarse
+ *   elements_figures.c  from all of these to struct sc_health
+ *   elements_tables.c   what the figures are called
+ */
+#ifndef SC_ANALYZE_ELEMENTS_H
+#define SC_ANALYZE_ELEMENTS_H
+
+#include "analyze/health.h"
+
+/* --------------------------------------------------------------------------------- lines --- */
+/* More rows or columns than this are not told apart: nobody looks at a million figures, and the
+ * memory for them would follow the file. */
+#define SC_MAX_LINES (UINT64_C(1) << 20)
+/* A longer row is taken in pieces, and its integers in a second visit. */
+#define SC_MAX_WHOLE_ROW SC_CHUNK_VALUES
+
+/* Sums over e = x - (x as integers). */
+struct sc_int_sums {
+    double square, abs, cross, most; /* e^2, |e|, x e, largest |e| */
+};
+
+/* What is known of rows and columns: of a segment, and of the tensor. */
+struct sc_lines {
+    const struct sc_lines_plan *plan;
+    uint64_t first_row, n_rows; /* the rows that row_* have room for; n_rows: seen */
+    uint64_t room;
+    uint32_t *row_peak; /* bits of the largest |x| */
+    double *row_square;
+    uint32_t *column_peak; /* (cols); NULL: not asked for */
+    double *column_square;
+    struct sc_int_sums channel, group;
+    float *head, *tail, *clean; /* units that another segment has the rest of; a unit */
+    uint32_t *peaks;            /* of the groups of a unit */
+    float *inverse, *weight;
+    uint64_t head_at, tail_at; /* position of their first values */
+    size_t n_head, n_tail;
+    bool absolute; /* of all rows: first_row stays 0 */
+};
+/* How a tensor is cut, by its shape alone. */
+struct sc_lines_plan {
+    uint64_t rows, cols, count;
+    uint64_t unit; /* values that are looked at together: a row, or a piece of a long one */
+    bool whole;    /* chunks never cut a unit */
+    bool want_rows, want_columns, want_errors;
+    bool second; /* rows are longer than a unit: their integers need another visit */
+    uint32_t group;
+    float most_steps; /* 2^(bits - 1) - 1 */
+    enum sc_cpu level;
+};
+void sc_lines_plan(const struct sc_measure *m, const struct sc_values *v,
+                   struct sc_lines_plan *out);
+/* Accumulators for at most `values` values (a segment), or of the whole tensor with UINT64_MAX. */
+int sc_lines_new(const struct sc_lines_plan *plan, uint64_t values, struct sc_lines *out,
+                 struct sc_error *e);
+void sc_lines_reset(struct sc_lines *l);
+void sc_lines_clear(struct sc_lines *l);
+/* n values from position `at` on; without a gap to those before. Infinity and NaN count as 0. */
+void sc_lines_add(struct sc_lines *l, uint64_t at, const float *x, size_t n);
+/* The same in the second visit. `peaks`: of all rows. */
+void sc_lines_add_again(struct sc_lines *l, const uint32_t *peaks, uint64_t at, const float *x,
+                        size_t n);
+void sc_lines_merge(struct sc_lines *total, struct sc_lines *part);
+
+/* Values as integers with one step, for a known largest |x| of a tensor or a row: adds to *sums. */
+void sc_int_sums_add(const float *x, size_t n, uint32_t peak, float most_steps, enum sc_cpu level,
+                     float *scratch, struct sc_int_sums *sums);
+
+/* --------------------------------------------------------------------------------- order --- */
+enum { SC_POSITIVE, SC_NEGATIVE, SC_SIDES }; /* by the sign bit: -0 is negative */
+
+/* Magnitudes, ascending, and how many values of either sign have them. An entry is one magnitude,
+ * or (low < high) all from low to below high. */
+struct sc_order {
+    size_t n;
+    double *low, *high;        /* (n); high NULL: entries are single magnitudes */
+    uint64_t *below[SC_SIDES]; /* (n + 1) values of entries before */
+    uint32_t *bin;             /* (n) upper bits, with high */
+    struct sc_finer *finer;    /* with high: what is known better */
+    bool wide;                 /* keys have 63 bits, else 31 */
+};
+void sc_order_clear(struct sc_order *o); /* not finer, which is borrowed */
+uint64_t sc_order_count(const struct sc_order *o);
+/* Where the value of this rank (0: the smallest) lies: a point, or bounds when the entry must be
+ * looked at more closely, which is then noted in finer. */
+struct sc_bounds {
+    double low, high;
+};
+struct sc_bounds sc_order_value(const struct sc_order *o, uint64_t rank);
+struct sc_bounds sc_order_magnitude(const struct sc_order *o, uint64_t rank);
+/* Values below / above t, and those with |x| <= t. */
+uint64_t sc_order_below(const struct sc_order *o, double t);
+uint64_t sc_order_above(const struct sc_order *o, double t);
+uint64_t sc_order_within(const struct sc_order *o, double t);
+/* Thresholds that will turn out to lie somewhere here. */
+void sc_order_expect(const struct sc_order *o, struct sc_bounds threshold);
+
+/* Which bins are too coarse, and what a further visit finds in them. */
+struct sc_finer;
+int sc_finer_new(bool wide, struct sc_finer **out, struct sc_error *e);
+void sc_finer_free(struct sc_finer *f);
+/* After all questions were asked: something is to be looked at. */
+bool sc_finer_open(struct sc_finer *f);
+const uint32_t *sc_finer_wanted(const struct sc_finer *f); /* (1024) a bit for each bin */
+/* Values that fell into wanted bins, as bits. From many threads. */
+void sc_finer_add(struct sc_finer *f, const uint32_t *bits, size_t n);
+void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n);
+/* The visit is over. false: there was no memory for some values. */
+bool sc_finer_close(struct sc_finer *f);
+
+/* ------------------------------------------------------------------------------- figures --- */
+/* What all ways lead to. */
+struct sc_gathered {
+    const struct sc_measure *measure;
+    const struct sc_values *view;
+    const struct sc_order *order;
+    uint64_t nans, infinities, subnormals, zeros, negative_zeros, first_nan, first_infinity;
+    uint64_t distinct;
+    double entropy;
+    double min, max, abs_max, sum, sum_abs, l2_norm;
+    double central_square, central_third, central_fourth; /* over `unit`^2, ^3, ^4 */
+    double unit;                                          /* a power of two near abs_max */
+    struct sc_int_sums per_tensor;                        /* when order is coarse */
+    const struct sc_lines *lines;
+    char holds[16];
+};
+/* Figures that need the order of values only; may leave questions open in order->finer. */
+void sc_figures_ask(const struct sc_gathered *g);
+int sc_figures_fill(const struct sc_gathered *g, struct sc_health *h, struct sc_error *e);
+/* Sums of an exact order. */
+void sc_figures_sums(struct sc_gathered *g);
+
+#endif

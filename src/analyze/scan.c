@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scan: which tensors are read, and what becomes of each.
+ *
+ *   choose     what the filter lets through
+ *   twins      tensors that the file stores once are measured once
+ *   recall     figures of an earlier run, by content and method
+ *   measure    the rest, each read once
+ *   compare    tensors with equal figures: do they hold the same values?
+ *   judge      issues.c
+ *
+ * Figures of 100,000 tensors are some 300 MB: above RECORDS_MAX they are pages of a file without a
+ * name, which the system may write out.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "analyze/issues.h"
+#include "analyze/results.h"
+#include "analyze/scan.h"
+#include "hub/cache.h"
+
+#define RECORDS_MAX ((size_t)16 << 20)
+
+/* ------------------------------------------------------------------------------- options --- */
+struct sc_measure sc_measure_default(void)
+{
+    return (struct sc_measure){
+        .methods = SC_METHODS_ELEMENTS, .bits = 8, .group = 128, .refine = true, .max_rank = 16384};
+}
+
+int sc_methods_parse(const char *text, unsigned *methods, struct sc_error *e)
+{
+    struct sc_str rest = sc_strz(text);
+    struct sc_buf words = {0};
+    struct sc_quoted q;
+
+    *methods = 0;
+    for (bool more = true; more;) {
+        const char *comma = rest.n ? memchr(rest.p, ',', rest.n) : NULL;
+        struct sc_str word = sc_str(rest.p, comma ? (size_t)(comma - rest.p) : rest.n);
+        unsigned found = sc_str_is(word, "all") ? SC_METHODS_ELEMENTS | SC_METHOD_SPECTRAL : 0;
+        for (size_t i = 0; sc_metric_groups[i]; i++)
+            if (sc_str_is(word, sc_metric_groups[i]->key))
+                found = sc_metric_groups[i]->method;
+        if (!found) {
+            for (size_t i = 0; sc_metric_groups[i]; i++)
+                sc_buf_printf(&words, "%s, ", sc_metric_groups[i]->key);
+            int code = sc_fail(e, SCRUPLE_EUSAGE, "--methods cannot be \"%s\": it takes %sall",
+                               sc_quote(&q, word), words.failed ? "" : words.p);
+            sc_buf_clear(&words);
+            return code;
+        }
+        *methods |= found;
+        more = comma;
+        rest = comma ? sc_str(comma + 1, rest.n - word.n - 1) : rest;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------- records --- */
+/* Pages of a file that is gone when we are; NULL: there is no such place. */
+static void *map_file(size_t bytes)
+{
+    const char *folder = getenv("TMPDIR");
+    struct sc_buf path = {0}, stem = {0};
+    void *p = MAP_FAILED;
+
+    sc_buf_printf(&stem, "%s/scruple-figures", folder && *folder ? folder : "/tmp");
+    int fd = stem.failed ? -1 : sc_open_temporary(&path, stem.p, ".tmp", 0600);
+    if (fd >= 0) {
+        (void)unlink(path.p);
+        /* Reserved, since a full disk would be a SIGBUS later. */
+        if (posix_fallocate(fd, 0, (off_t)bytes) == 0)
+            p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        close(fd);
+    }
+    sc_buf_clear(&path);
+    sc_buf_clear(&stem);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static int make_records(struct sc_scan *s, size_t n, struct sc_error *e)
+{
+    uint64_t bytes;
+
+    if (!sc_mul(n, sizeof *s->records, &bytes) || bytes > SIZE_MAX / 2)
+        return sc_fail_memory(e);
+    if (bytes > RECORDS_MAX && (s->records = map_file((size_t)bytes)))
+        s->mapped = (size_t)bytes;
+    if (!s->records)
+        s->records = sc_calloc(SC_MAX(n, (size_t)1), sizeof *s->records);
+    s->n_records = n;
+    return s->records ? 0 : sc_fail_memory(e);
+}
+
+/* --------------------------------------------------------------------------------- the run --- */
+/* What is to be done about a tensor. */
+enum need { NEED_NOTHING, NEED_ALL, NEED_ELEMENTS, NEED_SPECTRUM, NEEDS };
+
+struct run {
+    struct sc_scan *s;
+    const struct sc_scan_options *o;
+    struct sc_results *results;
+    uint8_t *need;         /* (n) enum need */
+    uint32_t *twin;        /* (n) an earlier tensor whose bytes these are, or SC_NO_NODE */
+    struct sc_item *items; /* of one sweep; item k is tensor at[k] */
+    uint32_t *at;
+    uint64_t before, total; /* bytes of earlier sweeps, of all */
+    struct sc_buf key;      /* scratch */
+    struct sc_error *e;
+};
+
+static bool cancelled(const struct run *r)
+{
+    return r->o->cancel && *r->o->cancel;
+}
+
+static const struct sc_tensor *tensor_of(const struct run *r, size_t i)
+{
+    return &r->s->model->tensors[r->s->tensors[i]];
+}
+
+static int choose(struct sc_scan *s, const struct sc_filter *filter, struct sc_error *e)
+{
+    const struct sc_model *m = s->model;
+    size_t most = SC_MAX(m->n_tensors, (size_t)1);
+
+    s->filtered = filter != NULL;
+    s->tensors = sc_alloc(most * sizeof *s->tensors);
+    s->health = sc_calloc(most, sizeof *s->health);
+    s->scanned = sc_calloc(most, sizeof *s->scanned);
+    if (!s->tensors || !s->health || !s->scanned)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct sc_tensor *t = &m->tensors[i];
+        if (!sc_filter_match(filter, sc_str(t->name, t->name_len)))
+            continue;
+        s->scanned[s->n] = (struct sc_scanned){.tensor = (uint32_t)i, .same = SC_NO_NODE};
+        s->tensors[s->n++] = (uint32_t)i;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ twins --- */
+static bool same_bytes(const struct sc_model *m, const struct sc_tensor *a,
+                       const struct sc_tensor *b)
+{
+    const struct sc_entry *x = &m->catalog->entries[a->main], *y = &m->catalog->entries[b->main];
+
+    if (a->n_parts != 1 || b->n_parts != 1 || x->file != y->file || x->dtype != y->dtype ||
+        a->rank != b->rank || (a->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape)))
+        return false;
+    if ((x->view == SC_NO_STORAGE) != (y->view == SC_NO_STORAGE))
+        return false;
+    if (x->view == SC_NO_STORAGE)
+        return x->offset == y->offset;
+    const struct sc_view *v = &m->catalog->views[x->view], *w = &m->catalog->views[y->view];
+    return v->storage == w->storage && v->first == w->first &&
+           (!a->rank || memcmp(v->strides, w->strides, a->rank * sizeof *v->strides) == 0);
+}
+
+static uint64_t place_hash(const struct sc_catalog *c, const struct sc_entry *en)
+{
+    bool plain = en->view == SC_NO_STORAGE;
+    const uint64_t place[] = {en->file, en->dtype, plain ? en->offset : c->views[en->view].storage,
+                              plain ? UINT64_MAX : c->views[en->view].first};
+
+    return sc_hash(place, sizeof place);
+}
+
+/* A file says which entries share their bytes with an earlier one; in the order of names that one
+ * may come later. */
+static int find_twins(struct run *r)
+{
+    const struct sc_model *m = r->s->model;
+    const struct sc_catalog *c = m->catalog;
+    struct sc_index index = {0};
+    bool any = false;
+    int code = 0;
+
+    for (size_t i = 0; i < r->s->n; i++) {
+        r->twin[i] = SC_NO_NODE;
+        any = any || (c->entries[tensor_of(r, i)->main].flags & SC_ENTRY_TIED);
+    }
+    for (size_t i = 0; i < r->s->n && any && code >= 0; i++) {
+        const struct sc_tensor *t = tensor_of(r, i);
+        uint64_t hash = place_hash(c, &c->entries[t->main]);
+        size_t probe = 0;
+        uint32_t k;
+        while ((k = sc_index_next(&index, hash, &probe)) != UINT32_MAX)
+            if (same_bytes(m, t, tensor_of(r, k)))
+                break;
+        r->twin[i] = k;
+        if (k == UINT32_MAX)
+            code = sc_index_put(&index, hash, (uint32_t)i, r->e);
+    }
+    sc_index_clear(&index);
+    return code;
+}
+
+/* ----------------------------------------------------------------------------------- recall --- */
+enum part { PART_ELEMENTS, PART_SPECTRUM };
+
+/* "elements 1 7 8 128\n" and what names the content. false: nothing does. */
+static bool make_key(struct run *r, enum part part, struct sc_values *v)
+{
+    const struct sc_measure *m = &r->s->measure;
+
+    r->key.n = 0;
+    if (part == PART_ELEMENTS)
+        sc_buf_printf(&r->key, "elements %d %u %u %u\n", SC_HEALTH_VERSION,
+                      m->methods & SC_METHODS_ELEMENTS, (unsigned)m->bits, (unsigned)m->group);
+    else
+        sc_buf_printf(&r->key, "spectrum %d %d %d %d %llu\n", SC_HEALTH_VERSION, m->quick,
+                      m->shuffled, m->refine, (unsigned long long)m->max_rank);
+    return sc_values_identity(v, &r->key) && !r->key.failed;
+}
+
+/* The part of a record that belongs to a key. */
+static void *part_of(struct sc_health *h, enum part part, size_t *n)
+{
+    if (part == PART_SPECTRUM) {
+        *n = sizeof h->spectrum;
+        return &h->spectrum;
+    }
+    *n = offsetof(struct sc_health, spectrum) - offsetof(struct sc_health, basic);
+    return &h->basic;
+}
+
+static bool recall(struct run *r, enum part part, struct sc_values *v, struct sc_health *h)
+{
+    size_t n;
+    void *p = part_of(h, part, &n);
+
+    return r->results && make_key(r, part, v) &&
+           sc_results_get(r->results, sc_str(r->key.p, r->key.n), p, n);
+}
+
+static void remember(struct run *r, size_t i)
+{
+    struct sc_health *h = &r->s->records[i];
+    unsigned elements = r->s->measure.methods & SC_METHODS_ELEMENTS;
+    struct sc_values *v = NULL;
+    size_t n;
+
+    if (!r->results || !h->measured || sc_values_open(r->s->model, r->s->tensors[i], &v, NULL) < 0)
+        return;
+    for (enum part part = PART_ELEMENTS; part <= PART_SPECTRUM; part++) {
+        unsigned wanted = part == PART_ELEMENTS ? elements : SC_METHOD_SPECTRAL;
+        if (!wanted || (h->measured & wanted) != wanted || !make_key(r, part, v))
+            continue;
+        const void *p = part_of(h, part, &n);
+        sc_results_put(r->results, sc_str(r->key.p, r->key.n), p, n);
+    }
+    sc_values_close(v);
+}
+
+/* Cannot be measured, and why. */
+static int give_up_on(struct run *r, size_t i, const struct sc_error *why)
+{
+    struct sc_scanned *s = &r->s->scanned[i];
+    struct sc_buf text = {0};
+
+    (void)sc_put_safe(&text, sc_strz(why->text[0] ? why->text : sc_code_text(why->code)), 0);
+    s->unsupported = why->code == SCRUPLE_EUNSUPPORTED;
+    s->why = text.failed ? NULL : sc_arena_copy(&r->s->arena, text.n ? text.p : "", text.n);
+    sc_buf_clear(&text);
+    return s->why ? 0 : sc_fail_memory(r->e);
+}
+
+static bool ends_all(int code)
+{
+    return code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY;
+}
+
+static int look_up(struct run *r, size_t i)
+{
+    struct sc_health *h = &r->s->records[i];
+    unsigned methods = r->s->measure.methods, elements = methods & SC_METHODS_ELEMENTS;
+    struct sc_values *v = NULL;
+    struct sc_error why = {0};
+
+    h->version = SC_HEALTH_VERSION;
+    int code = sc_values_open(r->s->model, r->s->tensors[i], &v, &why);
+    if (code < 0) {
+        why.code = code;
+        if (!ends_all(code))
+            return give_up_on(r, i, &why);
+        *r->e = why;
+        return code;
+    }
+    if (elements && recall(r, PART_ELEMENTS, v, h))
+        h->measured |= elements;
+    const struct sc_item item = {r->s->tensors[i], SC_NO_NODE, NULL, h};
+    bool matrix = sc_task_spectrum.memory(&r->s->measure, &item, v) != 0; /* vectors have none */
+    if ((methods & SC_METHOD_SPECTRAL) && matrix && recall(r, PART_SPECTRUM, v, h))
+        h->measured |= SC_METHOD_SPECTRAL;
+    sc_values_close(v);
+    bool left = elements & ~h->measured;
+    bool spectrum = matrix && (methods & SC_METHOD_SPECTRAL & ~h->measured);
+    r->need[i] = left && spectrum ? NEED_ALL
+                 : left           ? NEED_ELEMENTS
+                 : spectrum       ? NEED_SPECTRUM
+                                  : NEED_NOTHING;
+    if (r->need[i] == NEED_NOTHING)
+        r->s->n_known++;
+    else
+        r->total = sc_add_up(r->total, tensor_of(r, i)->bytes);
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- measure --- */
+static int item_done(void *ctx, size_t item, const struct sc_error *why)
+{
+    struct run *r = ctx;
+    size_t i = r->at[item];
+
+    if (why && !r->s->records[i].measured)
+        return give_up_on(r, i, why);
+    r->s->bytes_read = sc_add_up(r->s->bytes_read, tensor_of(r, i)->bytes);
+    remember(r, i);
+    return 0;
+}
+
+static void tell_progress(void *ctx, uint64_t done, uint64_t total, const char *tensor)
+{
+    const struct run *r = ctx;
+
+    (void)total;
+    r->o->progress(r->o->ctx, sc_add_up(r->before, done), r->total, tensor);
+}
+
+/* All tensors that need the same. */
+static int sweep(struct run *r, enum need need)
+{
+    static const struct sc_pass *const passes[] = {&sc_pass_elements};
+    struct sc_scan *s = r->s;
+    /* The setup of passes is read only. */
+    void *pass_ctx[] = {&s->measure};
+    uint64_t bytes = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        if (r->need[i] != need)
+            continue;
+        r->items[n] = (struct sc_item){s->tensors[i], SC_NO_NODE, NULL, &s->records[i]};
+        r->at[n++] = (uint32_t)i;
+        bytes = sc_add_up(bytes, tensor_of(r, i)->bytes);
+    }
+    if (!n)
+        return 0;
+    struct sc_sweep w = {
+        .pool = r->o->pool,
+        .model = s->model,
+        .items = r->items,
+        .n_items = n,
+        .passes = passes,
+        .pass_ctx = pass_ctx,
+        .n_passes = need == NEED_SPECTRUM ? 0 : 1,
+        .task = need == NEED_ELEMENTS ? NULL : &sc_task_spectrum,
+        .task_ctx = &s->measure,
+        .memory = r->o->memory,
+        .cancel = r->o->cancel,
+        .done = item_done,
+        .progress = r->o->progress ? tell_progress : NULL,
+        .ctx = r,
+    };
+    int code = sc_sweep_run(&w, r->e);
+    r->before = sc_add_up(r->before, bytes);
+    return code;
+}
+
+/* ---------------------------------------------------------------------------------- compare --- */
+/* What two tensors of the same values have in common, as far as figures tell. */
+static uint64_t figures_hash(const struct sc_tensor *t, const struct sc_basic *b)
+{
+    const double moments[] = {b->mean, b->std, b->min, b->max, b->l2_norm, b->kurtosis};
+    uint64_t hash = sc_hash(t->shape, t->rank * sizeof *t->shape);
+
+    hash = sc_hash_mix(hash, sc_hash(moments, sizeof moments));
+    return sc_hash_mix(hash, sc_hash(b->histogram, sizeof b->histogram));
+}
+
+/* Constant tensors are said to be that; of a few values chance is the cause. */
+static bool may_be_copied(const struct sc_health *h)
+{
+    return h && (h->measured & SC_METHOD_BASIC) && h->basic.values >= 64 && h->basic.std > 0 &&
+           h->basic.finite == h->basic.values;
+}
+
+static int compare_values(struct run *r, struct sc_values *a, struct sc_values *b, bool *same)
+{
+    enum { STEP = 1 << 14 };
+    bool wide = a->is_double || b->is_double;
+    size_t size = wide ? sizeof(double) : sizeof(float);
+    char *buffer = sc_alloc(2 * STEP * size);
+    int code = buffer ? 0 : sc_fail_memory(r->e);
+
+    *same = a->count == b->count;
+    for (uint64_t at = 0; at < a->count && *same && code >= 0; at += STEP) {
+        uint64_t n = SC_MIN(a->count - at, (uint64_t)STEP);
+        void *x = buffer, *y = buffer + STEP * size;
+        if (cancelled(r))
+            code = sc_fail(r->e, SCRUPLE_EINTERRUPTED, "interrupted");
+        if (code >= 0)
+            code = wide ? sc_values_read64(a, at, n, x, r->e) : sc_values_read(a, at, n, x, r->e);
+        if (code >= 0)
+            code = wide ? sc_values_read64(b, at, n, y, r->e) : sc_values_read(b, at, n, y, r->e);
+        *same = code >= 0 && memcmp(x, y, (size_t)n * size) == 0;
+    }
+    free(buffer);
+    return code;
+}
+
+/* The answer is kept like a figure, so that a second scan reads nothing. */
+static int is_copy(struct run *r, size_t i, size_t k, bool *same)
+{
+    struct sc_values *a = NULL, *b = NULL;
+    uint8_t answer = 0;
+
+    *same = false;
+    int code = sc_values_open(r->s->model, r->s->tensors[i], &a, r->e);
+    if (code >= 0)
+        code = sc_values_open(r->s->model, r->s->tensors[k], &b, r->e);
+    r->key.n = 0;
+    sc_buf_puts(&r->key, "same 1\n");
+    bool named = code >= 0 && r->results && sc_values_identity(a, &r->key);
+    sc_buf_putc(&r->key, '\n');
+    named = named && sc_values_identity(b, &r->key) && !r->key.failed;
+    if (named && sc_results_get(r->results, sc_str(r->key.p, r->key.n), &answer, 1)) {
+        *same = answer == 1;
+    } else if (code >= 0) {
+        code = compare_values(r, a, b, same);
+        answer = *same;
+        if (code >= 0 && named)
+            sc_results_put(r->results, sc_str(r->key.p, r->key.n), &answer, 1);
+    }
+    sc_values_close(a);
+    sc_values_close(b);
+    return ends_all(code) ? code : 0; /* what cannot be read has been said */
+}
+
+static int find_copies(struct run *r)
+{
+    struct sc_index index = {0};
+    int code = 0;
+
+    for (size_t i = 0; i < r->s->n && code >= 0; i++) {
+        struct sc_scanned *s = &r->s->scanned[i];
+        size_t probe = 0;
+        if (s->tied || !may_be_copied(s->health))
+            continue;
+        uint64_t hash = figures_hash(tensor_of(r, i), &s->health->basic);
+        uint32_t k = sc_index_next(&index, hash, &probe);
+        bool same = false;
+        if (k != UINT32_MAX)
+            code = is_copy(r, i, k, &same);
+        if (same)
+            s->same = k;
+        else if (code >= 0 && k == UINT32_MAX)
+            code = sc_index_put(&index, hash, (uint32_t)i, r->e);
+    }
+    sc_index_clear(&index);
+    return code;
+}
+
+/* ----------------------------------------------------------------------------------- verdict ---
+ */
+static void settle(struct run *r)
+{
+    struct sc_scan *s = r->s;
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct sc_scanned *t = &s->scanned[i];
+        if (r->twin[i] != SC_NO_NODE) {
+            t->same = r->twin[i];
+            t->tied = true;
+            t->health = s->scanned[t->same].health;
+            s->n_tied++;
+        } else if (s->records[i].measured) {
+            t->health = &s->records[i];
+            s->n_measured++;
+        } else {
+            s->n_unsupported += t->why && t->unsupported;
+            s->n_unreadable += t->why && !t->unsupported;
+        }
+        s->health[i] = t->health;
+    }
+}
+
+static bool is_local(const struct sc_scan *s)
+{
+    return strcmp(s->model->origin, "local") == 0;
+}
+
+uint64_t sc_scan_requests(const struct sc_scan *s)
+{
+    return is_local(s) ? s->opened_requests : s->model->io.requests;
+}
+
+uint64_t sc_scan_bytes_read(const struct sc_scan *s)
+{
+    /* Tensors in files that are mapped are not counted by anybody else. */
+    return is_local(s) ? sc_add_up(s->opened_bytes, s->bytes_read) : s->model->io.bytes_read;
+}
+
+/* Issues by tensor, each tensor's by rank: a counting sort keeps the order. */
+static int index_issues(struct sc_scan *s, struct sc_error *e)
+{
+    s->first_issue = sc_calloc(s->n + 2, sizeof *s->first_issue);
+    s->issue_of = sc_alloc(SC_MAX(s->issues.n, (size_t)1) * sizeof *s->issue_of);
+    if (!s->first_issue || !s->issue_of)
+        return sc_fail_memory(e);
+    for (int round = 0; round < 2; round++) {
+        for (size_t k = 0; k < s->issues.n; k++) {
+            size_t low = 0, high = s->n;
+            while (low < high) { /* tensors are ascending */
+                size_t middle = low + (high - low) / 2;
+                if (s->tensors[middle] < s->issues.p[k].tensor)
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+            if (round == 0)
+                s->first_issue[low + 2]++;
+            else
+                s->issue_of[s->first_issue[low + 1]++] = (uint32_t)k;
+        }
+        for (size_t i = 0; round == 0 && i < s->n; i++)
+            s->first_issue[i + 2] += s->first_issue[i + 1];
+    }
+    for (size_t k = 0; k < s->issues.n; k++)
+        s->n_severity[s->issues.p[k].severity]++;
+    return 0;
+}
+
+const char *sc_scan_verdict(const struct sc_scan *s)
+{
+    return s->n_severity[SC_ERROR] ? "errors" : s->n_severity[SC_WARNING] ? "warnings" : "healthy";
+}
+
+static void put_number(struct sc_buf *out, size_t n, const char *word)
+{
+    sc_buf_printf(out, "%zu %s%s", n, word, n == 1 ? "" : "s");
+}
+
+void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
+{
+    size_t errors = s->n_severity[SC_ERROR], warnings = s->n_severity[SC_WARNING], bad = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        bad += s->first_issue[i + 1] > s->first_issue[i] &&
+               s->issues.p[s->issue_of[s->first_issue[i]]].severity > SC_INFO;
+    if (!s->n) {
+        sc_buf_puts(out, "there are no tensors to measure");
+    } else if (!errors && !warnings) {
+        sc_buf_puts(out, s->n_measured ? "healthy: no errors and no warnings in "
+                                       : "nothing could be measured of ");
+        put_number(out, s->n, "tensor");
+    } else {
+        if (errors)
+            put_number(out, errors, "error");
+        if (errors && warnings)
+            sc_buf_puts(out, " and ");
+        if (warnings)
+            put_number(out, warnings, "warning");
+        sc_buf_printf(out, " in %zu of ", bad);
+        put_number(out, s->n, "tensor");
+    }
+    if (s->n_unsupported)
+        sc_buf_printf(out, "; %zu cannot be decoded", s->n_unsupported);
+    if (s->n_unreadable)
+        sc_buf_printf(out, "; %zu cannot be read", s->n_unreadable);
+}
+
+/* ----------------------------------------------------------------------------------- outside ---
+ */
+static int run_all(struct run *r)
+{
+    struct sc_scan *s = r->s;
+
+    TRY(choose(s, r->o->filter, r->e));
+    TRY(make_records(s, s->n, r->e));
+    size_t most = SC_MAX(s->n, (size_t)1);
+    r->need = sc_calloc(most, sizeof *r->need);
+    r->twin = sc_alloc(most * sizeof *r->twin);
+    r->items = sc_alloc(most * sizeof *r->items);
+    r->at = sc_alloc(most * sizeof *r->at);
+    if (!r->need || !r->twin || !r->items || !r->at)
+        return sc_fail_memory(r->e);
+    TRY(find_twins(r));
+    for (size_t i = 0; i < s->n; i++) {
+        if (cancelled(r))
+            return sc_fail(r->e, SCRUPLE_EINTERRUPTED, "interrupted");
+        if (r->twin[i] == SC_NO_NODE)
+            TRY(look_up(r, i));
+    }
+    for (enum need need = NEED_ALL; need < NEEDS; need++)
+        TRY(sweep(r, need));
+    settle(r);
+    TRY(find_copies(r));
+    TRY(sc_issues_find(s->model, s->scanned, s->n, &s->issues, r->e));
+    return index_issues(s, r->e);
+}
+
+int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struct sc_scan **out,
+                struct sc_error *e)
+{
+    struct sc_error own = {0};
+    struct run r = {.o = o, .e = e ? e : &own};
+
+    *out = r.s = sc_calloc(1, sizeof *r.s);
+    if (!r.s)
+        return sc_fail_memory(e);
+    r.s->model = m;
+    r.s->measure = o->measure;
+    r.s->measure.cancel = o->cancel;
+    r.s->opened_bytes = m->io.bytes_read;
+    r.s->opened_requests = m->io.requests;
+    /* Without a store a scan only takes longer. */
+    r.results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
+    int code = run_all(&r);
+    sc_results_close(r.results);
+    free(r.need);
+    free(r.twin);
+    free(r.items);
+    free(r.at);
+    sc_buf_clear(&r.key);
+    return code;
+}
+
+void sc_scan_free(struct sc_scan *s)
+{
+    if (!s)
+        return;
+    if (s->mapped)
+        munmap(s->records, s->mapped);
+    else
+        free(s->records);
+    free(s->tensors);
+    free(s->health);
+    free(s->scanned);
+    free(s->issue_of);
+    free(s->first_issue);
+    sc_issues_clear(&s->issues);
+    sc_arena_clear(&s->arena);
+    free(s);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* counts: how often each bit pattern occurs.
+ *
+ * One table: an increment that waits for the store before it costs less than four tables that no
+ * longer fit the first cache. Codes come four or eight a load, so that loads are left for the
+ * table. */
+#include "kernel/kernel.h"
+
+#include <string.h>
+#if SC_HAVE_X86
+#include <immintrin.h>
+#endif
+
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+void sc_count_codes8(const void *codes, size_t n, uint32_t table[256])
+{
+    /* Here equal neighbours are common, and four tables are small. */
+    uint32_t part[4][256] = {{0}};
+    const uint8_t *p = codes;
+    for (; n >= 8; n -= 8, p += 8) {
+        const uint64_t v = load64(p);
+        part[0][v & 0xff]++;
+        part[1][v >> 8 & 0xff]++;
+        part[2][v >> 16 & 0xff]++;
+        part[3][v >> 24 & 0xff]++;
+        part[0][v >> 32 & 0xff]++;
+        part[1][v >> 40 & 0xff]++;
+        part[2][v >> 48 & 0xff]++;
+        part[3][v >> 56]++;
+    }
+    for (; n; n--)
+        part[0][*p++]++;
+    for (size_t i = 0; i < 256; i++)
+        table[i] += part[0][i] + part[1][i] + part[2][i] + part[3][i];
+}
+
+void sc_count_codes16(const void *codes, size_t n, uint32_t table[65536])
+{
+    const uint8_t *p = codes;
+    for (; n >= 8; n -= 8, p += 16) {
+        const uint64_t a = load64(p), b = load64(p + 8);
+        table[a & 0xffff]++;
+        table[a >> 16 & 0xffff]++;
+        table[a >> 32 & 0xffff]++;
+        table[a >> 48]++;
+        table[b & 0xffff]++;
+        table[b >> 16 & 0xffff]++;
+        table[b >> 32 & 0xffff]++;
+        table[b >> 48]++;
+    }
+    for (; n; n--, p += 2)
+        table[p[0] | p[1] << 8]++;
+}
+
+static inline uint32_t bits_of(const float *x)
+{
+    uint32_t bits;
+    memcpy(&bits, x, sizeof bits);
+    return bits;
+}
+
+void sc_count_tops(const float *x, size_t n, uint32_t table[65536])
+{
+    for (; n >= 4; n -= 4, x += 4) {
+        table[bits_of(x) >> 16]++;
+        table[bits_of(x + 1) >> 16]++;
+        table[bits_of(x + 2) >> 16]++;
+        table[bits_of(x + 3) >> 16]++;
+    }
+    for (; n; n--)
+        table[bits_of(x++) >> 16]++;
+}
+
+static size_t pick_c(const float *x, size_t n, const uint32_t wanted[1024], uint32_t *out)
+{
+    size_t picked = 0;
+    for (size_t i = 0; i < n; i++) { /* a branch would be guessed wrong too often */
+        const uint32_t bits = bits_of(x + i);
+        out[picked] = bits;
+        picked += wanted[bits >> 21 & 1023] >> (bits >> 16 & 31) & 1;
+    }
+    return picked;
+}
+
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static size_t pick_avx512(const float *x, size_t n, const uint32_t wanted[1024],
+                                           uint32_t *out)
+{
+    size_t picked = 0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
+        const __m512i bits = _mm512_maskz_loadu_epi32(there, x + i);
+        const __m512i word = _mm512_and_si512(_mm512_srli_epi32(bits, 21), _mm512_set1_epi32(1023));
+        const __m512i set = _mm512_mask_i32gather_epi32(bits, there, word, wanted, 4);
+        const __m512i bit = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(31));
+        const __mmask16 hit =
+            _mm512_mask_test_epi32_mask(there, set, _mm512_sllv_epi32(_mm512_set1_epi32(1), bit));
+        _mm512_storeu_si512(out + picked, _mm512_maskz_compress_epi32(hit, bits));
+        picked += (size_t)__builtin_popcount(hit);
+    }
+    return picked;
+}
+#endif
+
+size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
+                    uint32_t *out)
+{
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        return pick_avx512(x, n, wanted, out);
+#else
+    (void)level;
+#endif
+    return pick_c(x, n, wanted, out);
+}

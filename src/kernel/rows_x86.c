@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rows_x86: rows.c for AVX2 and AVX-512, bit for bit. */
+#include "kernel/lanes.h"
+
+#if SC_HAVE_X86
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX2   SC_TARGET_AVX2 static inline
+#define AVX512 SC_TARGET_AVX512 static inline
+
+AVX512 __mmask16 first_of(size_t n)
+{
+    return n >= 16 ? 0xffff : (__mmask16)((1U << n) - 1);
+}
+
+/* n < 8: what exists, then zeros. */
+AVX2 __m256i mask8(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+AVX2 __m256 load_up_to_8(const float *x, size_t n)
+{
+    return n >= 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, mask8(n));
+}
+
+/* ----------------------------------------------------------------------------------- peaks --- */
+AVX2 uint32_t largest8(__m256i v)
+{
+    __m128i m = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4e));
+    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(m);
+}
+
+AVX2 uint32_t peak_avx2(const float *x, size_t n)
+{
+    const __m256i positive = _mm256_set1_epi32(INT32_MAX);
+    __m256i a = _mm256_setzero_si256(), b = a;
+    size_t i = 0;
+    for (; n - i >= 16; i += 16) {
+        a = _mm256_max_epu32(a,
+                             _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i)), positive));
+        b = _mm256_max_epu32(
+            b, _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8)), positive));
+    }
+    for (; i < n; i += SC_MIN(n - i, (size_t)8))
+        a = _mm256_max_epu32(
+            a, _mm256_and_si256(_mm256_castps_si256(load_up_to_8(x + i, n - i)), positive));
+    return largest8(_mm256_max_epu32(a, b));
+}
+
+SC_TARGET_AVX2 uint32_t sc_peaks_avx2(const float *x, size_t n, size_t group, uint32_t *peaks)
+{
+    uint32_t all = 0;
+    for (size_t i = 0; i < n; i += SC_MIN(group, n - i)) {
+        const uint32_t peak = peak_avx2(x + i, SC_MIN(group, n - i));
+        *peaks++ = peak;
+        all = SC_MAX(all, peak);
+    }
+    return all;
+}
+
+AVX512 uint32_t peak_avx512(const float *x, size_t n)
+{
+    const __m512i positive = _mm512_set1_epi32(INT32_MAX);
+    __m512i a = _mm512_setzero_si512(), b = a;
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        a = _mm512_max_epu32(a, _mm512_and_si512(_mm512_loadu_si512(x + i), positive));
+        b = _mm512_max_epu32(b, _mm512_and_si512(_mm512_loadu_si512(x + i + 16), positive));
+    }
+    for (; i < n; i += SC_MIN(n - i, (size_t)16))
+        a = _mm512_max_epu32(
+            a, _mm512_and_si512(_mm512_maskz_loadu_epi32(first_of(n - i), x + i), positive));
+    a = _mm512_max_epu32(a, b);
+    return largest8(_mm256_max_epu32(_mm512_castsi512_si256(a), _mm512_extracti32x8_epi32(a, 1)));
+}
+
+SC_TARGET_AVX512 uint32_t sc_peaks_avx512(const float *x, size_t n, size_t group, uint32_t *peaks)
+{
+    uint32_t all = 0;
+    for (size_t i = 0; i < n; i += SC_MIN(group, n - i)) {
+        const uint32_t peak = peak_avx512(x + i, SC_MIN(group, n - i));
+        *peaks++ = peak;
+        all = SC_MAX(all, peak);
+    }
+    return all;
+}
+
+/* --------------------------------------------------------------------------------- columns --- */
+SC_TARGET_AVX2 double sc_columns_avx2(const float *x, size_t n, uint32_t *peak, double *square)
+{
+    const __m256i positive = _mm256_set1_epi32(INT32_MAX);
+    __m256d row[4];
+    for (int i = 0; i < 4; i++)
+        row[i] = _mm256_setzero_pd();
+    size_t i = 0;
+    for (; n - i >= SC_LANES; i += SC_LANES) {
+        for (size_t j = i; j < i + SC_LANES; j += 8) {
+            const __m256i v = _mm256_and_si256(_mm256_loadu_si256((const void *)(x + j)), positive);
+            __m256i *to = (void *)(peak + j);
+            _mm256_storeu_si256(to, _mm256_max_epu32(_mm256_loadu_si256(to), v));
+        }
+        for (int j = 0; j < 4; j++) {
+            const size_t at = i + 4 * (size_t)j;
+            const __m256d v = _mm256_cvtps_pd(_mm_loadu_ps(x + at)), s = _mm256_mul_pd(v, v);
+            _mm256_storeu_pd(square + at, _mm256_add_pd(_mm256_loadu_pd(square + at), s));
+            row[j] = _mm256_add_pd(row[j], s);
+        }
+    }
+    double lanes[SC_LANES];
+    for (int j = 0; j < 4; j++)
+        _mm256_storeu_pd(lanes + 4 * j, row[j]);
+    for (size_t j = 0; i < n; i++, j++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= INT32_MAX;
+        const double v = x[i];
+        peak[i] = SC_MAX(peak[i], bits);
+        square[i] += v * v;
+        lanes[j] += v * v;
+    }
+    return sc_lanes_sum(lanes);
+}
+
+SC_TARGET_AVX512 double sc_columns_avx512(const float *x, size_t n, uint32_t *peak, double *square)
+{
+    const __m512i positive = _mm512_set1_epi32(INT32_MAX);
+    __m512d row[2] = {_mm512_setzero_pd(), _mm512_setzero_pd()};
+    for (size_t i = 0; i < n; i += SC_LANES) {
+        const __mmask16 mask = first_of(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512i bits = _mm512_and_si512(_mm512_castps_si512(v), positive);
+        _mm512_mask_storeu_epi32(peak + i, mask,
+                                 _mm512_max_epu32(_mm512_maskz_loadu_epi32(mask, peak + i), bits));
+        const __m512d half[2] = {_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                                 _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
+        for (int j = 0; j < 2; j++) {
+            const __mmask8 there = (__mmask8)(mask >> 8 * j);
+            double *to = square + i + 8 * j;
+            const __m512d s = _mm512_mul_pd(half[j], half[j]);
+            _mm512_mask_storeu_pd(to, there, _mm512_add_pd(_mm512_maskz_loadu_pd(there, to), s));
+            row[j] = _mm512_add_pd(row[j], s);
+        }
+    }
+    double lanes[SC_LANES];
+    _mm512_storeu_pd(lanes, row[0]);
+    _mm512_storeu_pd(lanes + 8, row[1]);
+    return sc_lanes_sum(lanes);
+}
+
+SC_TARGET_AVX512 void sc_columns4_avx512(const float *x, size_t stride, size_t n, uint32_t *peak,
+                                         double *square, double lanes[4][SC_LANES])
+{
+    const __m512i positive = _mm512_set1_epi32(INT32_MAX);
+    __m512d row[4][2];
+    for (int k = 0; k < 4; k++)
+        row[k][0] = row[k][1] = _mm512_setzero_pd();
+    for (size_t i = 0; i < n; i += SC_LANES) {
+        __m512i most = _mm512_loadu_si512(peak + i);
+        __m512d low = _mm512_loadu_pd(square + i), high = _mm512_loadu_pd(square + i + 8);
+        for (int k = 0; k < 4; k++) {
+            const __m512 v = _mm512_loadu_ps(x + stride * (size_t)k + i);
+            most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), positive));
+            __m512d a = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+            __m512d b = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+            a = _mm512_mul_pd(a, a);
+            b = _mm512_mul_pd(b, b);
+            low = _mm512_add_pd(low, a);
+            high = _mm512_add_pd(high, b);
+            row[k][0] = _mm512_add_pd(row[k][0], a);
+            row[k][1] = _mm512_add_pd(row[k][1], b);
+        }
+        _mm512_storeu_si512(peak + i, most);
+        _mm512_storeu_pd(square + i, low);
+        _mm512_storeu_pd(square + i + 8, high);
+    }
+    for (int k = 0; k < 4; k++) {
+        _mm512_storeu_pd(lanes[k], row[k][0]);
+        _mm512_storeu_pd(lanes[k] + 8, row[k][1]);
+    }
+}
+
+/* ----------------------------------------------------------------------------------- steps --- */
+struct steps8 {
+    __m256 square, abs, cross, most;
+};
+
+AVX2 void step_avx2(__m256 x, __m256 inverse, struct steps8 *s)
+{
+    const __m256 magic = _mm256_set1_ps(SC_ROUND_MAGIC);
+    const __m256 t = _mm256_mul_ps(x, inverse);
+    const __m256 r = _mm256_sub_ps(t, _mm256_sub_ps(_mm256_add_ps(t, magic), magic));
+    const __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), r);
+    s->square = _mm256_add_ps(s->square, _mm256_mul_ps(r, r));
+    s->abs = _mm256_add_ps(s->abs, a);
+    s->cross = _mm256_add_ps(s->cross, _mm256_mul_ps(t, r));
+    s->most = _mm256_max_ps(a, s->most);
+}
+
+AVX2 void weigh_avx2(const struct steps8 *s, float weight, struct steps8 *to)
+{
+    const __m256 w = _mm256_set1_ps(weight), w2 = _mm256_mul_ps(w, w);
+    to->square = _mm256_add_ps(to->square, _mm256_mul_ps(w2, s->square));
+    to->abs = _mm256_add_ps(to->abs, _mm256_mul_ps(w, s->abs));
+    to->cross = _mm256_add_ps(to->cross, _mm256_mul_ps(w2, s->cross));
+    to->most = _mm256_max_ps(_mm256_mul_ps(w, s->most), to->most);
+}
+
+AVX2 void flush_avx2(struct steps8 to[2], struct sc_steps *out)
+{
+    struct sc_step_lanes lanes;
+    for (int i = 0; i < 2; i++) {
+        _mm256_storeu_ps(lanes.square + 8 * i, to[i].square);
+        _mm256_storeu_ps(lanes.abs + 8 * i, to[i].abs);
+        _mm256_storeu_ps(lanes.cross + 8 * i, to[i].cross);
+        _mm256_storeu_ps(lanes.most + 8 * i, to[i].most);
+    }
+    sc_steps_flush(&lanes, out);
+    memset(to, 0, 2 * sizeof *to);
+}
+
+SC_TARGET_AVX2 void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
+                                  const float *weight, size_t stride, struct sc_steps *out)
+{
+    struct steps8 to[2];
+    unsigned groups = 0;
+    memset(to, 0, sizeof to);
+    for (; n; inverse += stride, weight += stride) {
+        const size_t now = SC_MIN(n, group);
+        const __m256 inv = _mm256_set1_ps(*inverse);
+        struct steps8 s[2];
+        memset(s, 0, sizeof s);
+        size_t i = 0;
+        for (; now - i >= 16; i += 16) {
+            step_avx2(_mm256_loadu_ps(x + i), inv, s);
+            step_avx2(_mm256_loadu_ps(x + i + 8), inv, s + 1);
+        }
+        for (struct steps8 *half = s; i < now; i += SC_MIN(now - i, (size_t)8))
+            step_avx2(load_up_to_8(x + i, now - i), inv, half++);
+        weigh_avx2(s, *weight, to);
+        weigh_avx2(s + 1, *weight, to + 1);
+        x += now;
+        n -= now;
+        if (++groups % SC_GROUPS_IN_FLOAT == 0 || n == 0)
+            flush_avx2(to, out);
+    }
+}
+
+struct steps16 {
+    __m512 square, abs, cross, most;
+};
+
+AVX512 void step_avx512(__m512 x, __m512 inverse, struct steps16 *s)
+{
+    const __m512 magic = _mm512_set1_ps(SC_ROUND_MAGIC);
+    const __m512 t = _mm512_mul_ps(x, inverse);
+    const __m512 r = _mm512_sub_ps(t, _mm512_sub_ps(_mm512_add_ps(t, magic), magic));
+    const __m512 a = _mm512_abs_ps(r);
+    s->square = _mm512_add_ps(s->square, _mm512_mul_ps(r, r));
+    s->abs = _mm512_add_ps(s->abs, a);
+    s->cross = _mm512_add_ps(s->cross, _mm512_mul_ps(t, r));
+    s->most = _mm512_max_ps(a, s->most);
+}
+
+AVX512 void flush_avx512(struct steps16 *to, struct sc_steps *out)
+{
+    struct sc_step_lanes lanes;
+    _mm512_storeu_ps(lanes.square, to->square);
+    _mm512_storeu_ps(lanes.abs, to->abs);
+    _mm512_storeu_ps(lanes.cross, to->cross);
+    _mm512_storeu_ps(lanes.most, to->most);
+    sc_steps_flush(&lanes, out);
+    memset(to, 0, sizeof *to);
+}
+
+SC_TARGET_AVX512 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
+                                      const float *weight, size_t stride, struct sc_steps *out)
+{
+    struct steps16 to;
+    unsigned groups = 0;
+    memset(&to, 0, sizeof to);
+    for (; n; inverse += stride, weight += stride) {
+        const size_t now = SC_MIN(n, group);
+        const __m512 inv = _mm512_set1_ps(*inverse), w = _mm512_set1_ps(*weight);
+        const __m512 w2 = _mm512_mul_ps(w, w);
+        struct steps16 s;
+        memset(&s, 0, sizeof s);
+        size_t i = 0;
+        for (; now - i >= 16; i += 16)
+            step_avx512(_mm512_loadu_ps(x + i), inv, &s);
+        if (i < now)
+            step_avx512(_mm512_maskz_loadu_ps(first_of(now - i), x + i), inv, &s);
+        to.square = _mm512_add_ps(to.square, _mm512_mul_ps(w2, s.square));
+        to.abs = _mm512_add_ps(to.abs, _mm512_mul_ps(w, s.abs));
+        to.cross = _mm512_add_ps(to.cross, _mm512_mul_ps(w2, s.cross));
+        to.most = _mm512_max_ps(_mm512_mul_ps(w, s.most), to.most);
+        x += now;
+        n -= now;
+        if (++groups % SC_GROUPS_IN_FLOAT == 0 || n == 0)
+            flush_avx512(&to, out);
+    }
+}
+#endif
