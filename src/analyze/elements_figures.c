@@ -685,6 +685,9 @@ int sc_figures_fill(const struct sc_gathered *g, struct sc_health *h, struct sc_
     const unsigned methods = g->measure->methods & SC_METHODS_ELEMENTS;
     h->version = SC_HEALTH_VERSION;
     h->measured = (h->measured & ~(unsigned)SC_METHODS_ELEMENTS) | methods;
+    memset(&h->basic, 0, sizeof h->basic);
+    memset(&h->sparsity, 0, sizeof h->sparsity);
+    memset(&h->quantization, 0, sizeof h->quantization);
     if (methods & SC_METHOD_BASIC)
         basic(g, &h->basic);
     if (methods & SC_METHOD_QUANTIZATION)
