@@ -56,9 +56,12 @@ static void load(void)
         SYMBOL(cairo, cairo_surface_write_to_png_stream)};
     static const struct sc_symbol gobject_symbols[] = {SYMBOL(gobject, g_object_unref)};
 
-    loaded = !sc_library_load(rsvg_names, rsvg_symbols, SC_COUNT(rsvg_symbols), NULL) &&
-             !sc_library_load(cairo_names, cairo_symbols, SC_COUNT(cairo_symbols), NULL) &&
-             !sc_library_load(gobject_names, gobject_symbols, SC_COUNT(gobject_symbols), NULL);
+    loaded = !sc_library_load(rsvg_names, rsvg_symbols, SC_COUNT(rsvg_symbols), "draw PNG pictures",
+                              NULL) &&
+             !sc_library_load(cairo_names, cairo_symbols, SC_COUNT(cairo_symbols),
+                              "draw PNG pictures", NULL) &&
+             !sc_library_load(gobject_names, gobject_symbols, SC_COUNT(gobject_symbols),
+                              "draw PNG pictures", NULL);
 }
 
 static int take(void *ctx, const unsigned char *p, unsigned n)
