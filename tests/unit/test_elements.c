@@ -433,7 +433,7 @@ static const char *const types[] = {"BF16", "F32", "F64", "F16", "F8_E4M3", "F8_
 
 TEST(small_tensors)
 {
-    static const uint64_t shapes[][2] = {{1, 1}, {1, 2}, {3, 5}, {40, 33}, {128, 127}};
+    static const uint64_t shapes[][2] = {{1, 1}, {1, 2}, {4, 1}, {3, 5}, {40, 33}, {128, 127}};
     for (size_t t = 0; t < SC_COUNT(types); t++)
         for (size_t s = 0; s < SC_COUNT(shapes); s++)
             for (int kind = 0; kind < (t < FULL ? KINDS : BROKEN + 1); kind++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layouts_models: the weights of all quantised fixtures. tools/mkmodel knows the first values of
  * each, from the codes and scales that it packed, in Python. */
-#include "stream/layout.h"
+#include "stream/stream.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -9,56 +9,39 @@
 
 #include <jansson.h>
 
-struct files {
-    const struct sc_model *m;
-    struct sc_source *source[8]; /* by file */
-};
-
-static int read_entry(void *ctx, uint32_t entry, uint64_t off, void *dst, size_t len,
-                      struct sc_error *e)
+/* SC_NO_NODE: none. */
+static uint32_t tensor_called(const struct sc_model *m, const char *name)
 {
-    struct files *f = ctx;
-    const struct sc_entry *en = &f->m->catalog->entries[entry];
-    CHECK(en->view == SC_NO_STORAGE && en->file < SC_COUNT(f->source));
-    CHECK(off <= en->bytes && len <= en->bytes - off);
-    if (!f->source[en->file])
-        TRY(sc_repo_open_file(f->m->repo, f->m->catalog->files[en->file].path, &f->source[en->file],
-                              e));
-    return sc_source_read(f->source[en->file], en->offset + off, dst, len, e);
-}
-
-static const struct sc_tensor *tensor_called(const struct sc_model *m, const char *name)
-{
-    for (size_t i = 0; i < m->n_tensors; i++)
+    for (uint32_t i = 0; i < m->n_tensors; i++)
         if (strcmp(m->tensors[i].name, name) == 0)
-            return &m->tensors[i];
-    return NULL;
+            return i;
+    return SC_NO_NODE;
 }
 
 /* The first values are those that are told, and all others can be read. */
-static void check_values(struct files *f, const struct sc_tensor *t, const json_t *head)
+static void check_values(const struct sc_model *m, uint32_t tensor, const json_t *head)
 {
-    const struct sc_entry_bytes bytes = {read_entry, NULL, f};
     struct sc_error e = {0};
-    struct sc_unpack *u;
-    CHECK_ERR(0, sc_unpack_open(f->m, t, &bytes, &u, &e));
-    if (!u) {
+    struct sc_values *v;
+    CHECK_ERR(0, sc_values_open(m, tensor, &v, &e));
+    if (!v) {
         fprintf(stderr, "%s\n", e.text);
         return;
     }
-    float *all = sc_alloc(t->parameters * sizeof *all);
-    CHECK_ERR(0, sc_unpack_read(u, 0, t->parameters, all, &e));
+    CHECK_U64(v->count, m->tensors[tensor].parameters);
+    float *all = sc_alloc(v->count * sizeof *all);
+    CHECK_ERR(0, sc_values_read(v, 0, v->count, all, &e));
     for (size_t i = 0; i < json_array_size(head); i++) {
         const double want = json_number_value(json_array_get(head, i));
         CHECK_NEAR((double)all[i], want, 4e-9);
     }
-    for (uint64_t i = 0; i < t->parameters; i++)
+    for (uint64_t i = 0; i < v->count; i++)
         if (!isfinite(all[i])) {
             CHECK(!"all values are finite");
             break;
         }
     free(all);
-    sc_unpack_close(u);
+    sc_values_close(v);
 }
 
 /* How many weights were looked at. */
@@ -74,23 +57,20 @@ static size_t check_model(const char *name, const json_t *tensors)
     CHECK_ERR(0, sc_model_open(path, &o, &m, &e));
     if (!m)
         return 0;
-    struct files f = {.m = m};
     json_array_foreach(tensors, i, row)
     {
         const json_t *head = json_object_get(row, "head");
         const char *called = json_string_value(json_object_get(row, "name"));
-        const struct sc_tensor *t = head && called ? tensor_called(m, called) : NULL;
-        CHECK(!head || t);
-        if (t && t->layout != SC_LAYOUT_PLAIN) {
+        const uint32_t t = head && called ? tensor_called(m, called) : SC_NO_NODE;
+        CHECK(!head || t != SC_NO_NODE);
+        if (t != SC_NO_NODE && m->tensors[t].layout != SC_LAYOUT_PLAIN) {
             const unsigned before = test_bad;
-            check_values(&f, t, head);
+            check_values(m, t, head);
             if (test_bad > before)
                 fprintf(stderr, "in %s of %s\n", called, name);
             n++;
         }
     }
-    for (size_t k = 0; k < SC_COUNT(f.source); k++)
-        sc_source_close(f.source[k]);
     sc_model_close(m);
     return n;
 }
