@@ -203,6 +203,8 @@ static void add_row(struct sc_lines *l, uint64_t row, uint32_t peak, double squa
     if (l->n_rows == 0 && !l->absolute)
         l->first_row = row;
     const uint64_t at = row - l->first_row;
+    if (at >= l->room)
+        return; /* a segment is never longer than SC_SEGMENT_VALUES and a chunk */
     l->n_rows = SC_MAX(l->n_rows, at + 1);
     l->row_peak[at] = SC_MAX(l->row_peak[at], peak);
     l->row_square[at] += square;
