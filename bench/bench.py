@@ -231,8 +231,7 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode,
-          "svd": spectra}
-          "hostile": hostile, "hub": on_the_hub, "decode": decode, "elements": elements}
+          "svd": spectra, "elements": elements}
 
 
 def number(value, unit=""):
