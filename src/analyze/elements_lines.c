@@ -86,8 +86,8 @@ int sc_lines_new(const struct sc_lines_plan *plan, uint64_t values, struct sc_li
     if (!plan->want_rows && !plan->want_columns && !plan->want_errors)
         return 0;
     out->absolute = values >= plan->count;
-    /* it may begin and end in a row */
-    out->room = out->absolute ? plan->rows : SC_MIN(plan->rows, values / plan->cols + 2);
+    /* It may begin and end in a row; of columns of one there are as many as values. */
+    out->room = SC_MIN(plan->rows, sc_add_up(values / plan->cols, 2));
     const int status = take_all(out, e);
     if (status < 0)
         sc_lines_clear(out);
