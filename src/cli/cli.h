@@ -71,7 +71,10 @@ struct sc_settings {
     bool quick, shuffled, no_cache, full, png;
     struct sc_words models, include, exclude;
 };
-#define SC_SETTINGS_DEFAULT {.bits = 8, .group = 128, .top = 10}
+#define SC_SETTINGS_DEFAULT                                                                        \
+    {                                                                                              \
+        .bits = 8, .group = 128, .top = 10                                                         \
+    }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
