@@ -268,11 +268,44 @@ struct sc_name_facts {
 };
 struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers);
 
+/* --------------------------------------------------------------------------------- pairs ---
+ * Which tensor of one model is which of another. */
+enum sc_pair_status {
+    SC_PAIR_BOTH,
+    SC_PAIR_SHAPE, /* in both, with another shape: cannot be compared element by element */
+    SC_PAIR_ONLY_A,
+    SC_PAIR_ONLY_B,
+};
+/* How the two found each other: the first of these that does. */
+enum sc_pair_rule {
+    SC_PAIR_BY_NAME,      /* the same name */
+    SC_PAIR_BY_CANONICAL, /* the same weight in another container or under another wrapper */
+    SC_PAIR_BY_ENDING,    /* the same shape, and names that differ in up to two leading words */
+    SC_PAIR_BY_TYING,     /* one stores the output matrix, the other uses its embedding for it */
+};
+struct sc_pair {
+    uint32_t a, b;  /* index into the tensors of either; SC_NO_NODE: only the other has it */
+    uint8_t status; /* enum sc_pair_status */
+    uint8_t rule;   /* enum sc_pair_rule, when both have it */
+};
+struct sc_pairs {
+    struct sc_pair *p; /* in the order of A; what only B has comes last, in its order */
+    size_t n;
+    size_t n_status[4]; /* by enum sc_pair_status */
+};
+/* No tensor is in two pairs, but an embedding that is tied may also stand for the output matrix. A
+ * rule pairs only what it tells apart: a name that several tensors of a model come to be called is
+ * left to the next rule. Shapes are equal when they are so without dimensions of 1. With a filter,
+ * only pairs of which one side's name matches; the pairing itself does not depend on it. */
+struct sc_filter;
+int sc_models_pair(const struct sc_model *a, const struct sc_model *b,
+                   const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e);
+void sc_pairs_clear(struct sc_pairs *p);
+
 /* ------------------------------------------------------------------------------- filters ---
  * dotted: exact module path from the root with all below; no dot: substring; `*?[]`: glob over
  * the whole path or any leading part; `a-b` inside a segment: number range; `re:`: POSIX extended
  * regular expression searched in the name. All ignore ASCII case. Several filters: union. */
-struct sc_filter;
 int sc_filter_new(const char *const *words, size_t n, struct sc_filter **out, struct sc_error *e);
 bool sc_filter_match(const struct sc_filter *f, struct sc_str name); /* NULL filter: all */
 void sc_filter_free(struct sc_filter *f);
