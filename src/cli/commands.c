@@ -135,7 +135,10 @@ static const struct sc_hub_variable variables[] = {
     {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none.", false},
     {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
     {"SCRUPLE_CPU", "Vector units to use at most: c, avx2 or avx512; results are the same.", false},
-    {"TMPDIR", "Where standard input goes that is too large for memory (default /tmp).", false},
+    {"TMPDIR",
+     "Where standard input and unpacked tensors go that are too large for memory "
+     "(default /tmp).",
+     false},
 };
 
 const struct sc_hub_variable *sc_variable(size_t i)

@@ -240,12 +240,14 @@ static struct sc_span item_span(const struct sweep *sw, const struct sc_item *it
     const struct sc_model *m = sw->s->model;
     const struct sc_catalog *c = m->catalog;
     const struct sc_entry *en = &c->entries[m->tensors[item->tensor].main];
+    const struct sc_storage *s =
+        en->view == SC_NO_STORAGE ? NULL : &c->storages[c->views[en->view].storage];
     *file = en->file;
-    if (en->view != SC_NO_STORAGE && c->storages[c->views[en->view].storage].method != 0) {
-        const struct sc_storage *s = &c->storages[c->views[en->view].storage];
+    if (s && s->method != 0)
         return (struct sc_span){s->offset, en->flags & SC_ENTRY_TIED ? 0 : s->stored};
-    }
-    return (struct sc_span){en->offset, en->bytes};
+    /* With the local header, which is read before the data. */
+    const uint64_t more = s && en->bytes > 0 && en->offset == s->offset ? s->unseen : 0;
+    return (struct sc_span){en->offset - more, en->bytes + more};
 }
 
 /* The next stretch to ask for: of one item, or of small ones that are neighbours. With the lock
