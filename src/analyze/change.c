@@ -12,6 +12,7 @@ struct change {
     struct sc_change_sums sums;
     uint64_t values, nonfinite_a, nonfinite_b, changed_bits, max_at;
     double max_abs;
+    bool coded; /* the codes of both were there */
 };
 
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
@@ -113,7 +114,7 @@ static void count_apart(struct change *p, const struct sc_chunk *c, size_t n)
     }
 }
 
-/* Either side may be double alone: what a float cannot hold is compared as double. */
+/* What a float cannot hold on one of the sides is compared as double. */
 static void sums_of(const struct sc_chunk *c, size_t n, struct sc_change_sums *s)
 {
     if (c->values64 && c->values64_b)
@@ -136,7 +137,8 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
         find_largest(p, c, n, c->row * c->view->cols + c->col);
     if (s.compared < n)
         count_apart(p, c, n);
-    if (c->codes && c->codes_b && c->view->codec == c->view_b->codec)
+    p->coded = c->codes && c->codes_b && c->view->codec == c->view_b->codec;
+    if (p->coded)
         p->changed_bits += bits_between(c->codes, c->codes_b, n * c->view->code_bytes);
 }
 
@@ -151,6 +153,7 @@ static void change_merge(void *ctx, void *total, void *part)
     t->nonfinite_a += p->nonfinite_a;
     t->nonfinite_b += p->nonfinite_b;
     t->changed_bits += p->changed_bits;
+    t->coded = p->coded;
     if (p->max_abs > t->max_abs) {
         t->max_abs = p->max_abs;
         t->max_at = p->max_at;
@@ -249,7 +252,7 @@ static int change_end(void *ctx, const struct sc_item *item, const struct sc_val
     out->version = SC_CHANGE_VERSION;
     out->bits = out->changed_bits = UINT64_MAX;
     out->changed_bits_percent = (double)NAN;
-    if (v->code_bytes && item->tensor_b != SC_NO_NODE &&
+    if (v->code_bytes && (t->coded || t->values == 0) && item->tensor_b != SC_NO_NODE &&
         item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN &&
         strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0) {
         out->bits = 8 * (uint64_t)v->code_bytes * t->values;
