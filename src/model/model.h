@@ -163,6 +163,21 @@ struct sc_tokenizer_facts {
     const char *bos, *eos, *pad, *unk;
     bool chat_template;
 };
+/* adapter_config.json, as PEFT writes it */
+struct sc_alpha_pattern {
+    const char *key; /* a module's name, or how it ends; may be a regular expression */
+    double alpha;
+};
+struct sc_adapter_facts {
+    bool there;       /* the file was read */
+    const char *type; /* "LORA"; NULL: not said */
+    const char *base; /* base_model_name_or_path */
+    uint64_t rank;    /* r; 0: not said */
+    double alpha;     /* lora_alpha; NaN: not said */
+    bool rank_stabilised, dora, fan_in_fan_out;
+    const struct sc_alpha_pattern *alphas; /* alpha_pattern, in the order of the file */
+    size_t n_alphas, n_ranks;              /* n_ranks: of rank_pattern */
+};
 /* Front matter of README.md */
 struct sc_card_facts {
     const char *license, *license_name, *base_model[8], *base_model_relation, *pipeline, *library;
@@ -196,6 +211,7 @@ struct sc_model {
     size_t n_tensors, n_parts, n_nodes;
     uint64_t bytes, parameters; /* totals over tensors */
     struct sc_config config;
+    struct sc_adapter_facts adapter;
     struct sc_tokenizer_facts tokenizer;
     struct sc_card_facts card;
     struct sc_repo_file
@@ -242,6 +258,7 @@ void sc_model_sources_free(struct sc_model_sources *s);
 
 /* Steps of opening, each in its own file. `repo` is open during the call. */
 int sc_model_read_config(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
+int sc_model_read_adapter(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
 int sc_model_read_facts(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
 /* Fills tensors and parts from catalog->entries, about in the order of the entries: every entry is
  * part of exactly one tensor, so the bytes of the rows add up. What does not fit a layout in names,
