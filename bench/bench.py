@@ -3,6 +3,8 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, svd; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, elements;
+                                   none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -203,6 +205,25 @@ def spectra():
             "<= 1.2")
         if numpy:
             row(what, "s", seconds, numpy, "numpy svd, values only, same run", "<= 0.45")
+def elements():
+    """Figures of single values: loops against memory, whole passes against numpy."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "elements")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = 4 * max(float(number) for number in lines.pop()[1:4])
+    peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "elements_peer.py")], check=False,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
+    goals = {("sums", "avx2"): ">= 0.45", ("sums", "avx512"): ">= 0.6"}
+    for name, *numbers, bytes_each in lines:
+        for level, speed in zip(("c", "avx2", "avx512"), map(float, numbers)):
+            if speed:
+                row(f"{name}, {level}", "GB/s", speed * int(bytes_each), read,
+                    "adding up memory", goals.get((name, level), "-"))
+    best = {name: max(map(float, numbers)) for name, *numbers, _ in lines}
+    if peer:
+        full = "BF16 basic, sparsity, quantization"
+        row(full, "Gelem/s", best[full], float(peer[0]), "numpy, 9 percentiles", ">= 40")
+        row("BF16 basic", "Gelem/s", best["BF16 basic"], float(peer[1]), "numpy.bincount", ">= 4")
 
 
 # At least twice as fast as ggml as it is shipped.
@@ -210,7 +231,7 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode,
-          "svd": spectra}
+          "svd": spectra, "elements": elements}
 
 
 def number(value, unit=""):

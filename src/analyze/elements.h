@@ -2,6 +2,7 @@
 /* elements: what the files of the pass over single values share. Private to them.
  *
  *   elements.c          the pass: from chunks to sums and counts, by one of four ways
+ *   elements_gather.c   from these to an order
  *   elements_lines.c    rows and columns, and integers with a scale a row or a group
  *   elements_order.c    counted magnitudes: ranks, thresholds, and which counts are too coarse
  *   elements_figures.c  from all of these to struct sc_health
@@ -11,6 +12,8 @@
 #define SC_ANALYZE_ELEMENTS_H
 
 #include "analyze/health.h"
+
+#include <math.h>
 
 /* --------------------------------------------------------------------------------- lines --- */
 /* More rows or columns than this are not told apart: nobody looks at a million figures, and the
@@ -103,14 +106,15 @@ void sc_order_expect(const struct sc_order *o, struct sc_bounds threshold);
 struct sc_finer;
 int sc_finer_new(bool wide, struct sc_finer **out, struct sc_error *e);
 void sc_finer_free(struct sc_finer *f);
-/* After all questions were asked: something is to be looked at. */
-bool sc_finer_open(struct sc_finer *f);
+/* After all questions were asked: something is to be looked at; there was no memory for it. */
+bool sc_finer_open(const struct sc_finer *f);
+bool sc_finer_failed(const struct sc_finer *f);
 const uint32_t *sc_finer_wanted(const struct sc_finer *f); /* (1024) a bit for each bin */
 /* Values that fell into wanted bins, as bits. From many threads. */
 void sc_finer_add(struct sc_finer *f, const uint32_t *bits, size_t n);
 void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n);
-/* The visit is over. false: there was no memory for some values. */
-bool sc_finer_close(struct sc_finer *f);
+/* The visit is over. */
+void sc_finer_close(struct sc_finer *f);
 
 /* ------------------------------------------------------------------------------- figures --- */
 /* What all ways lead to. */
@@ -133,5 +137,77 @@ void sc_figures_ask(const struct sc_gathered *g);
 int sc_figures_fill(const struct sc_gathered *g, struct sc_health *h, struct sc_error *e);
 /* Sums of an exact order. */
 void sc_figures_sums(struct sc_gathered *g);
+
+/* ----------------------------------------------------------------------------- one tensor --- */
+enum {
+    SC_FEW_VALUES = 16384,
+    SC_CODE_RANGES = 8, /* of codes that are no finite values */
+    SC_TOPS = 65536,
+};
+/* Neumaier's sum. */
+struct sc_sum {
+    double value, lost;
+};
+static inline void sc_sum_add(struct sc_sum *s, double x)
+{
+    const double next = s->value + x;
+    s->lost += fabs(s->value) >= fabs(x) ? (s->value - next) + x : (x - next) + s->value;
+    s->value = next;
+}
+static inline void sc_sum_join(struct sc_sum *to, const struct sc_sum *from)
+{
+    sc_sum_add(to, from->value);
+    sc_sum_add(to, from->lost);
+}
+static inline double sc_sum_total(struct sc_sum s)
+{
+    return s.value + s.lost;
+}
+
+enum sc_way { SC_WAY_FEW, SC_WAY_CODES, SC_WAY_FLOATS, SC_WAY_DOUBLES };
+
+/* What a segment adds, and what the whole has. */
+struct sc_tally {
+    uint64_t nans, infinities, first_nan, first_infinity;
+    uint64_t tiny[SC_SIDES]; /* not zero, but the upper 16 bits are */
+    struct sc_sum sum, abs, square, central_square, central_third, central_fourth;
+    double min, max;
+    uint32_t any;  /* all bits */
+    bool not_half; /* some value is no F16 */
+    struct sc_int_sums per_tensor;
+};
+
+struct sc_elements {
+    struct sc_measure measure;
+    const struct sc_values *view;
+    enum sc_way way;
+    bool codes;           /* chunks bring codes */
+    unsigned code_bytes;  /* with codes: 1 or 2 */
+    sc_decode_fn *decode; /* with codes */
+    float *value;         /* of each code, with way codes */
+    enum sc_cpu level;
+    unsigned ranges; /* of codes that are not finite */
+    uint32_t range[SC_CODE_RANGES][2];
+    struct sc_lines_plan plan;
+    struct sc_lines lines;
+    struct sc_tally tally;
+    uint64_t *few;
+    size_t n_few;
+    uint64_t *count; /* of codes, or of upper 16 bits */
+    struct sc_order order;
+    struct sc_finer *finer;
+    struct sc_gathered gathered;
+    uint32_t *row_peak; /* for the second visit */
+    unsigned visit;
+    bool no_memory;
+};
+
+float sc_elements_code_value(const struct sc_elements *t, uint64_t code);
+/* After the first visit: counts become an order, and what is known of it. */
+void sc_elements_gather(struct sc_elements *t);
+/* After the second: central moments, errors of integers. */
+void sc_elements_gather_central(struct sc_elements *t);
+/* A narrower type that loses nothing. */
+void sc_elements_find_holds(struct sc_elements *t);
 
 #endif

@@ -21,21 +21,6 @@ static double share(uint64_t n, uint64_t of)
 }
 
 /* ------------------------------------------------------------------------------------ sums --- */
-/* Neumaier's sum: what each addition rounds away is added up beside it. */
-struct sum {
-    double value, lost;
-};
-static void add(struct sum *s, double x)
-{
-    const double next = s->value + x;
-    s->lost += fabs(s->value) >= fabs(x) ? (s->value - next) + x : (x - next) + s->value;
-    s->value = next;
-}
-static double total(const struct sum *s)
-{
-    return s->value + s->lost;
-}
-
 static uint64_t count_in(const struct sc_order *o, unsigned side, size_t entry)
 {
     return o->below[side][entry + 1] - o->below[side][entry];
@@ -49,19 +34,19 @@ static double power_of_two_near(double x)
 static void central_sums(struct sc_gathered *g, double mean)
 {
     const struct sc_order *o = g->order;
-    struct sum square = {0, 0}, third = {0, 0}, fourth = {0, 0};
+    struct sc_sum square = {0, 0}, third = {0, 0}, fourth = {0, 0};
     for (size_t i = 0; i < o->n; i++)
         for (unsigned side = 0; side < SC_SIDES; side++) {
             const double n = (double)count_in(o, side, i);
             const double x = side == SC_NEGATIVE ? -o->low[i] : o->low[i];
             const double d = x / g->unit - mean, d2 = d * d;
-            add(&square, n * d2);
-            add(&third, n * d2 * d);
-            add(&fourth, n * d2 * d2);
+            sc_sum_add(&square, n * d2);
+            sc_sum_add(&third, n * d2 * d);
+            sc_sum_add(&fourth, n * d2 * d2);
         }
-    g->central_square = total(&square);
-    g->central_third = total(&third);
-    g->central_fourth = total(&fourth);
+    g->central_square = sc_sum_total(square);
+    g->central_third = sc_sum_total(third);
+    g->central_fourth = sc_sum_total(fourth);
 }
 
 static void extremes(struct sc_gathered *g)
@@ -75,24 +60,24 @@ static void extremes(struct sc_gathered *g)
 void sc_figures_sums(struct sc_gathered *g)
 {
     const struct sc_order *o = g->order;
-    struct sum sum = {0, 0}, sum_abs = {0, 0}, square = {0, 0};
+    struct sc_sum sum = {0, 0}, sum_abs = {0, 0}, square = {0, 0};
     extremes(g);
     g->unit = power_of_two_near(g->abs_max);
     for (size_t i = 0; i < o->n; i++) { /* x and -x cancel as integers */
         const uint64_t positive = count_in(o, SC_POSITIVE, i),
                        negative = count_in(o, SC_NEGATIVE, i);
         const double x = o->low[i] / g->unit, both = (double)(positive + negative);
-        add(&sum, positive >= negative ? (double)(positive - negative) * x
-                                       : -((double)(negative - positive) * x));
-        add(&sum_abs, both * x);
-        add(&square, both * (x * x));
+        sc_sum_add(&sum, positive >= negative ? (double)(positive - negative) * x
+                                              : -((double)(negative - positive) * x));
+        sc_sum_add(&sum_abs, both * x);
+        sc_sum_add(&square, both * (x * x));
     }
     const uint64_t n = sc_order_count(o);
-    g->sum = total(&sum) * g->unit;
-    g->sum_abs = total(&sum_abs) * g->unit;
-    g->l2_norm = sqrt(total(&square)) * g->unit;
+    g->sum = sc_sum_total(sum) * g->unit;
+    g->sum_abs = sc_sum_total(sum_abs) * g->unit;
+    g->l2_norm = sqrt(sc_sum_total(square)) * g->unit;
     if (n)
-        central_sums(g, total(&sum) / (double)n);
+        central_sums(g, sc_sum_total(sum) / (double)n);
 }
 
 /* -------------------------------------------------------------------------------- quantiles --- */
@@ -414,7 +399,7 @@ static void exact_per_tensor(const struct sc_gathered *g, double most_steps,
                              struct sc_int_sums *out)
 {
     const struct sc_order *o = g->order;
-    struct sum square = {0, 0}, sum_abs = {0, 0}, cross = {0, 0};
+    struct sc_sum square = {0, 0}, sum_abs = {0, 0}, cross = {0, 0};
     const double top = g->abs_max / g->unit;
     *out = (struct sc_int_sums){0, 0, 0, 0};
     for (size_t i = 0; i < o->n && top > 0; i++) {
@@ -422,14 +407,14 @@ static void exact_per_tensor(const struct sc_gathered *g, double most_steps,
             (double)(o->below[0][i + 1] - o->below[0][i] + o->below[1][i + 1] - o->below[1][i]);
         const double x = o->low[i] / g->unit;
         const double e = x - rint(x * most_steps / top) * top / most_steps;
-        add(&square, n * (e * e));
-        add(&sum_abs, n * fabs(e));
-        add(&cross, n * (x * e));
+        sc_sum_add(&square, n * (e * e));
+        sc_sum_add(&sum_abs, n * fabs(e));
+        sc_sum_add(&cross, n * (x * e));
         out->most = SC_MAX(out->most, fabs(e));
     }
-    out->square = total(&square);
-    out->abs = total(&sum_abs);
-    out->cross = total(&cross);
+    out->square = sc_sum_total(square);
+    out->abs = sc_sum_total(sum_abs);
+    out->cross = sc_sum_total(cross);
 }
 
 /* What integers lose when they only reach a share of the largest magnitude, for many shares: sums
@@ -700,6 +685,9 @@ int sc_figures_fill(const struct sc_gathered *g, struct sc_health *h, struct sc_
     const unsigned methods = g->measure->methods & SC_METHODS_ELEMENTS;
     h->version = SC_HEALTH_VERSION;
     h->measured = (h->measured & ~(unsigned)SC_METHODS_ELEMENTS) | methods;
+    memset(&h->basic, 0, sizeof h->basic);
+    memset(&h->sparsity, 0, sizeof h->sparsity);
+    memset(&h->quantization, 0, sizeof h->quantization);
     if (methods & SC_METHOD_BASIC)
         basic(g, &h->basic);
     if (methods & SC_METHOD_QUANTIZATION)

@@ -86,7 +86,8 @@ int sc_lines_new(const struct sc_lines_plan *plan, uint64_t values, struct sc_li
     if (!plan->want_rows && !plan->want_columns && !plan->want_errors)
         return 0;
     out->absolute = values >= plan->count;
-    out->room = SC_MIN(plan->rows, values / plan->cols + 2); /* it may begin and end in a row */
+    /* It may begin and end in a row; of columns of one there are as many as values. */
+    out->room = SC_MIN(plan->rows, sc_add_up(values / plan->cols, 2));
     const int status = take_all(out, e);
     if (status < 0)
         sc_lines_clear(out);
@@ -203,6 +204,8 @@ static void add_row(struct sc_lines *l, uint64_t row, uint32_t peak, double squa
     if (l->n_rows == 0 && !l->absolute)
         l->first_row = row;
     const uint64_t at = row - l->first_row;
+    if (at >= l->room)
+        return; /* a segment is never longer than SC_SEGMENT_VALUES and a chunk */
     l->n_rows = SC_MAX(l->n_rows, at + 1);
     l->row_peak[at] = SC_MAX(l->row_peak[at], peak);
     l->row_square[at] += square;

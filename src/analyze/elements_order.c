@@ -129,12 +129,17 @@ static struct detail *want(struct sc_finer *f, uint64_t prefix, unsigned shift, 
     return d;
 }
 
-bool sc_finer_open(struct sc_finer *f)
+bool sc_finer_open(const struct sc_finer *f)
 {
     for (int i = 0; i < f->n; i++)
         if (!f->detail[i].ready)
             return true;
     return false;
+}
+
+bool sc_finer_failed(const struct sc_finer *f)
+{
+    return f->no_memory;
 }
 
 const uint32_t *sc_finer_wanted(const struct sc_finer *f)
@@ -177,7 +182,7 @@ static int by_key(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool sc_finer_close(struct sc_finer *f)
+void sc_finer_close(struct sc_finer *f)
 {
     for (int i = 0; i < f->n; i++) {
         struct detail *d = &f->detail[i];
@@ -186,7 +191,6 @@ bool sc_finer_close(struct sc_finer *f)
         d->ready = true;
     }
     memset(f->wanted, 0, sizeof f->wanted);
-    return !f->no_memory;
 }
 
 /* -------------------------------------------------------------------------------- selection --- */

@@ -585,6 +585,7 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     r.s->model = m;
     r.s->base = o->base;
     r.s->measure = o->measure;
+    r.s->measure.cancel = o->cancel;
     r.s->opened_bytes = m->io.bytes_read;
     r.s->opened_requests = m->io.requests;
     /* Without a store a scan only takes longer. */

@@ -617,7 +617,7 @@ const struct sc_command sc_cmd_scan = {
         "Models and filters are told apart as by scruple tree.\n\n"
         "Figures are kept, by content and method, so that a scan that was interrupted goes on, "
         "and one of an unchanged model reads nothing (scruple cache ls). They are the same bits "
-        "for any number of threads and any processor.\n\n"
+        "for any number of threads.\n\n"
         "The suffix of --output chooses the form: .json, .csv, .sqlite or .html; else it is what a "
         "terminal shows. The exit code is 0 whatever is found, unless --fail-on says otherwise.",
     .options = scan_options,

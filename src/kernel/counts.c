@@ -97,7 +97,7 @@ SC_TARGET_AVX512 static size_t pick_avx512(const float *x, size_t n, const uint3
 {
     size_t picked = 0;
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 there = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
+        const __mmask16 there = (__mmask16)(n - i >= 16 ? 0xffffU : (1U << (n - i)) - 1);
         const __m512i bits = _mm512_maskz_loadu_epi32(there, x + i);
         const __m512i word = _mm512_and_si512(_mm512_srli_epi32(bits, 21), _mm512_set1_epi32(1023));
         const __m512i set = _mm512_mask_i32gather_epi32(bits, there, word, wanted, 4);

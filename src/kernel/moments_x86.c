@@ -189,7 +189,7 @@ SC_TARGET_AVX512 void sc_central_avx512(const float *x, size_t n, double mean,
         square[i] = third[i] = fourth[i] = _mm512_setzero_pd();
     for (size_t i = 0; i < n; i += SC_LANES) {
         const size_t left = n - i;
-        const __mmask16 mask = left >= SC_LANES ? 0xffff : (__mmask16)((1U << left) - 1);
+        const __mmask16 mask = (__mmask16)(left >= SC_LANES ? 0xffffU : (1U << left) - 1);
         const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
         const __m512d half[2] = {_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
                                  _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};

@@ -11,7 +11,7 @@
 
 AVX512 __mmask16 first_of(size_t n)
 {
-    return n >= 16 ? 0xffff : (__mmask16)((1U << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffU : (1U << n) - 1);
 }
 
 /* n < 8: what exists, then zeros. */

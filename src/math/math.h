@@ -79,13 +79,6 @@ uint64_t sc_svd_product_memory(uint64_t rows, uint64_t rank, uint64_t cols);
 /* Bytes that it takes at most: n^2 doubles, a panel, and 1000 vectors, n the smaller side. */
 uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options *o);
 
-/* ------------------------------------------------------------------------ normal samples --- */
-/* Mean of the largest |x| of n independent standard normal values: the integral of
- * 1 - (1 - erfc(t / sqrt 2))^n over t > 0. To 1e-9; n 0: NaN. */
-double sc_normal_max(uint64_t n);
-/* Share of a normal distribution further from its mean than this many standard deviations. */
-double sc_normal_beyond(double sigmas);
-
 /* ------------------------------------------------------------------------- random numbers ---
  * By index, so that any thread may ask for any of them. SplitMix64 (Steele, Lea, Flood, OOPSLA
  * 2014): output `index` of the generator that starts at `seed`. */
