@@ -91,6 +91,7 @@ enum sc_spectrum_method {
     SC_SPECTRUM_REFINED,  /* and the smallest by QR and inverse Lanczos */
     SC_SPECTRUM_LANCZOS,  /* quick: the largest only */
     SC_SPECTRUM_ESTIMATE, /* stochastic quadrature: too large for the rest */
+    SC_SPECTRUM_FACTORS,  /* of a product of thin matrices, from these */
 };
 struct sc_spectrum {
     uint32_t method; /* enum sc_spectrum_method */

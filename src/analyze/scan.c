@@ -7,22 +7,13 @@
  *   measure    the rest, each read once
  *   compare    tensors with equal figures: do they hold the same values?
  *   judge      issues.c
- *
- * Figures of 100,000 tensors are some 300 MB: above RECORDS_MAX they are pages of a file without a
- * name, which the system may write out.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "analyze/issues.h"
 #include "analyze/results.h"
 #include "analyze/scan.h"
-#include "hub/cache.h"
-
-#define RECORDS_MAX ((size_t)16 << 20)
 
 /* ------------------------------------------------------------------------------- options --- */
 struct sc_measure sc_measure_default(void)
@@ -60,42 +51,6 @@ int sc_methods_parse(const char *text, unsigned *methods, struct sc_error *e)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------- records --- */
-/* Pages of a file that is gone when we are; NULL: there is no such place. */
-static void *map_file(size_t bytes)
-{
-    const char *folder = getenv("TMPDIR");
-    struct sc_buf path = {0}, stem = {0};
-    void *p = MAP_FAILED;
-
-    sc_buf_printf(&stem, "%s/scruple-figures", folder && *folder ? folder : "/tmp");
-    int fd = stem.failed ? -1 : sc_open_temporary(&path, stem.p, ".tmp", 0600);
-    if (fd >= 0) {
-        (void)unlink(path.p);
-        /* Reserved, since a full disk would be a SIGBUS later. */
-        if (posix_fallocate(fd, 0, (off_t)bytes) == 0)
-            p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        close(fd);
-    }
-    sc_buf_clear(&path);
-    sc_buf_clear(&stem);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-static int make_records(struct sc_scan *s, size_t n, struct sc_error *e)
-{
-    uint64_t bytes;
-
-    if (!sc_mul(n, sizeof *s->records, &bytes) || bytes > SIZE_MAX / 2)
-        return sc_fail_memory(e);
-    if (bytes > RECORDS_MAX && (s->records = map_file((size_t)bytes)))
-        s->mapped = (size_t)bytes;
-    if (!s->records)
-        s->records = sc_calloc(SC_MAX(n, (size_t)1), sizeof *s->records);
-    s->n_records = n;
-    return s->records ? 0 : sc_fail_memory(e);
-}
-
 /* --------------------------------------------------------------------------------- the run --- */
 /* What is to be done about a tensor. */
 enum need { NEED_NOTHING, NEED_ALL, NEED_ELEMENTS, NEED_SPECTRUM, NEEDS };
@@ -109,6 +64,7 @@ struct run {
     struct sc_item *items; /* of one sweep; item k is tensor at[k] */
     uint32_t *at;
     uint64_t before, total; /* bytes of earlier sweeps, of all */
+    uint32_t *base_of;      /* (model->n_tensors) of the base, or SC_NO_NODE; NULL: no base */
     struct sc_buf key;      /* scratch */
     struct sc_error *e;
 };
@@ -144,61 +100,59 @@ static int choose(struct sc_scan *s, const struct sc_filter *filter, struct sc_e
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------ twins --- */
-static bool same_bytes(const struct sc_model *m, const struct sc_tensor *a,
-                       const struct sc_tensor *b)
+/* ------------------------------------------------------------------------------------- base --- */
+static int pair_with_base(struct run *r)
 {
-    const struct sc_entry *x = &m->catalog->entries[a->main], *y = &m->catalog->entries[b->main];
+    struct sc_pairs pairs = {0};
+    size_t most = SC_MAX(r->s->model->n_tensors, (size_t)1);
 
-    if (a->n_parts != 1 || b->n_parts != 1 || x->file != y->file || x->dtype != y->dtype ||
-        a->rank != b->rank || (a->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape)))
-        return false;
-    if ((x->view == SC_NO_STORAGE) != (y->view == SC_NO_STORAGE))
-        return false;
-    if (x->view == SC_NO_STORAGE)
-        return x->offset == y->offset;
-    const struct sc_view *v = &m->catalog->views[x->view], *w = &m->catalog->views[y->view];
-    return v->storage == w->storage && v->first == w->first &&
-           (!a->rank || memcmp(v->strides, w->strides, a->rank * sizeof *v->strides) == 0);
+    if (!r->s->base)
+        return 0;
+    r->base_of = sc_alloc(most * sizeof *r->base_of);
+    if (!r->base_of)
+        return sc_fail_memory(r->e);
+    for (size_t i = 0; i < most; i++)
+        r->base_of[i] = SC_NO_NODE;
+    TRY(sc_models_pair(r->s->base, r->s->model, NULL, &pairs, r->e));
+    for (size_t i = 0; i < pairs.n; i++)
+        if (pairs.p[i].status == SC_PAIR_BOTH)
+            r->base_of[pairs.p[i].b] = pairs.p[i].a;
+    sc_pairs_clear(&pairs);
+    return 0;
 }
 
-static uint64_t place_hash(const struct sc_catalog *c, const struct sc_entry *en)
-{
-    bool plain = en->view == SC_NO_STORAGE;
-    const uint64_t place[] = {en->file, en->dtype, plain ? en->offset : c->views[en->view].storage,
-                              plain ? UINT64_MAX : c->views[en->view].first};
-
-    return sc_hash(place, sizeof place);
-}
-
-/* A file says which entries share their bytes with an earlier one; in the order of names that one
- * may come later. */
-static int find_twins(struct run *r)
+/* A tensor, or how it differs from the base's, under its own name. */
+static int open_view(struct run *r, uint32_t tensor, struct sc_values **out, struct sc_error *e)
 {
     const struct sc_model *m = r->s->model;
-    const struct sc_catalog *c = m->catalog;
-    struct sc_index index = {0};
-    bool any = false;
-    int code = 0;
+    struct sc_values *base = NULL, *own = NULL;
 
-    for (size_t i = 0; i < r->s->n; i++) {
-        r->twin[i] = SC_NO_NODE;
-        any = any || (c->entries[tensor_of(r, i)->main].flags & SC_ENTRY_TIED);
+    if (!r->base_of)
+        return sc_values_open(m, tensor, out, e);
+    *out = NULL;
+    if (r->base_of[tensor] == SC_NO_NODE)
+        return sc_fail(e, SCRUPLE_EUNSUPPORTED, "the base has no tensor of this name and shape");
+    TRY(sc_values_open(r->s->base, r->base_of[tensor], &base, e));
+    int code = sc_values_open(m, tensor, &own, e);
+    if (code < 0) {
+        sc_values_close(base);
+        return code;
     }
-    for (size_t i = 0; i < r->s->n && any && code >= 0; i++) {
-        const struct sc_tensor *t = tensor_of(r, i);
-        uint64_t hash = place_hash(c, &c->entries[t->main]);
-        size_t probe = 0;
-        uint32_t k;
-        while ((k = sc_index_next(&index, hash, &probe)) != UINT32_MAX)
-            if (same_bytes(m, t, tensor_of(r, k)))
-                break;
-        r->twin[i] = k;
-        if (k == UINT32_MAX)
-            code = sc_index_put(&index, hash, (uint32_t)i, r->e);
+    if (base->count == own->count) { /* shapes are equal but for dimensions of 1 */
+        base->rows = own->rows;
+        base->cols = own->cols;
     }
-    sc_index_clear(&index);
-    return code;
+    TRY(sc_values_open_difference(base, own, out, e));
+    (*out)->model = m;
+    (*out)->tensor = &m->tensors[tensor];
+    return 0;
+}
+
+static int open_item(void *ctx, const struct sc_item *item, struct sc_values **a,
+                     struct sc_values **b, struct sc_error *e)
+{
+    *b = NULL;
+    return open_view(ctx, item->tensor, a, e);
 }
 
 /* ----------------------------------------------------------------------------------- recall --- */
@@ -241,12 +195,12 @@ static bool recall(struct run *r, enum part part, struct sc_values *v, struct sc
 
 static void remember(struct run *r, size_t i)
 {
-    struct sc_health *h = &r->s->records[i];
+    struct sc_health *h = sc_scan_record(r->s, i);
     unsigned elements = r->s->measure.methods & SC_METHODS_ELEMENTS;
     struct sc_values *v = NULL;
     size_t n;
 
-    if (!r->results || !h->measured || sc_values_open(r->s->model, r->s->tensors[i], &v, NULL) < 0)
+    if (!r->results || !h->measured || open_view(r, r->s->tensors[i], &v, NULL) < 0)
         return;
     for (enum part part = PART_ELEMENTS; part <= PART_SPECTRUM; part++) {
         unsigned wanted = part == PART_ELEMENTS ? elements : SC_METHOD_SPECTRAL;
@@ -278,13 +232,13 @@ static bool ends_all(int code)
 
 static int look_up(struct run *r, size_t i)
 {
-    struct sc_health *h = &r->s->records[i];
+    struct sc_health *h = sc_scan_record(r->s, i);
     unsigned methods = r->s->measure.methods, elements = methods & SC_METHODS_ELEMENTS;
     struct sc_values *v = NULL;
     struct sc_error why = {0};
 
     h->version = SC_HEALTH_VERSION;
-    int code = sc_values_open(r->s->model, r->s->tensors[i], &v, &why);
+    int code = open_view(r, r->s->tensors[i], &v, &why);
     if (code < 0) {
         why.code = code;
         if (!ends_all(code))
@@ -318,7 +272,7 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
     struct run *r = ctx;
     size_t i = r->at[item];
 
-    if (why && !r->s->records[i].measured)
+    if (why && !sc_scan_record(r->s, i)->measured)
         return give_up_on(r, i, why);
     r->s->bytes_read = sc_add_up(r->s->bytes_read, tensor_of(r, i)->bytes);
     remember(r, i);
@@ -346,7 +300,7 @@ static int sweep(struct run *r, enum need need)
     for (size_t i = 0; i < s->n; i++) {
         if (r->need[i] != need)
             continue;
-        r->items[n] = (struct sc_item){s->tensors[i], SC_NO_NODE, NULL, &s->records[i]};
+        r->items[n] = (struct sc_item){s->tensors[i], SC_NO_NODE, NULL, sc_scan_record(s, i)};
         r->at[n++] = (uint32_t)i;
         bytes = sc_add_up(bytes, tensor_of(r, i)->bytes);
     }
@@ -364,6 +318,7 @@ static int sweep(struct run *r, enum need need)
         .task_ctx = &s->measure,
         .memory = r->o->memory,
         .cancel = r->o->cancel,
+        .open = r->base_of ? open_item : NULL,
         .done = item_done,
         .progress = r->o->progress ? tell_progress : NULL,
         .ctx = r,
@@ -480,8 +435,8 @@ static void settle(struct run *r)
             t->tied = true;
             t->health = s->scanned[t->same].health;
             s->n_tied++;
-        } else if (s->records[i].measured) {
-            t->health = &s->records[i];
+        } else if (sc_scan_record(s, i)->measured) {
+            t->health = sc_scan_record(s, i);
             s->n_measured++;
         } else {
             s->n_unsupported += t->why && t->unsupported;
@@ -539,6 +494,8 @@ static int index_issues(struct sc_scan *s, struct sc_error *e)
 
 const char *sc_scan_verdict(const struct sc_scan *s)
 {
+    if (s->base)
+        return "difference";
     return s->n_severity[SC_ERROR] ? "errors" : s->n_severity[SC_WARNING] ? "warnings" : "healthy";
 }
 
@@ -556,6 +513,9 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
                s->issues.p[s->issue_of[s->first_issue[i]]].severity > SC_INFO;
     if (!s->n) {
         sc_buf_puts(out, "there are no tensors to measure");
+    } else if (s->base) {
+        sc_buf_puts(out, "differences from the base in ");
+        put_number(out, s->n_measured, "tensor");
     } else if (!errors && !warnings) {
         sc_buf_puts(out, s->n_measured ? "healthy: no errors and no warnings in "
                                        : "nothing could be measured of ");
@@ -571,7 +531,8 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
         put_number(out, s->n, "tensor");
     }
     if (s->n_unsupported)
-        sc_buf_printf(out, "; %zu cannot be decoded", s->n_unsupported);
+        sc_buf_printf(out, "; %zu %s", s->n_unsupported,
+                      s->base ? "cannot be compared" : "cannot be decoded");
     if (s->n_unreadable)
         sc_buf_printf(out, "; %zu cannot be read", s->n_unreadable);
 }
@@ -583,7 +544,7 @@ static int run_all(struct run *r)
     struct sc_scan *s = r->s;
 
     TRY(choose(s, r->o->filter, r->e));
-    TRY(make_records(s, s->n, r->e));
+    TRY(sc_records_make(&s->records, s->n, sizeof(struct sc_health), r->e));
     size_t most = SC_MAX(s->n, (size_t)1);
     r->need = sc_calloc(most, sizeof *r->need);
     r->twin = sc_alloc(most * sizeof *r->twin);
@@ -591,7 +552,11 @@ static int run_all(struct run *r)
     r->at = sc_alloc(most * sizeof *r->at);
     if (!r->need || !r->twin || !r->items || !r->at)
         return sc_fail_memory(r->e);
-    TRY(find_twins(r));
+    TRY(pair_with_base(r));
+    for (size_t i = 0; i < s->n; i++)
+        r->twin[i] = SC_NO_NODE;
+    if (!s->base)
+        TRY(sc_find_twins(s->model, s->tensors, s->n, r->twin, r->e));
     for (size_t i = 0; i < s->n; i++) {
         if (cancelled(r))
             return sc_fail(r->e, SCRUPLE_EINTERRUPTED, "interrupted");
@@ -601,8 +566,10 @@ static int run_all(struct run *r)
     for (enum need need = NEED_ALL; need < NEEDS; need++)
         TRY(sweep(r, need));
     settle(r);
-    TRY(find_copies(r));
-    TRY(sc_issues_find(s->model, s->scanned, s->n, &s->issues, r->e));
+    if (!s->base) {
+        TRY(find_copies(r));
+        TRY(sc_issues_find(s->model, s->scanned, s->n, &s->issues, r->e));
+    }
     return index_issues(s, r->e);
 }
 
@@ -616,6 +583,7 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     if (!r.s)
         return sc_fail_memory(e);
     r.s->model = m;
+    r.s->base = o->base;
     r.s->measure = o->measure;
     r.s->measure.cancel = o->cancel;
     r.s->opened_bytes = m->io.bytes_read;
@@ -626,6 +594,7 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     sc_results_close(r.results);
     free(r.need);
     free(r.twin);
+    free(r.base_of);
     free(r.items);
     free(r.at);
     sc_buf_clear(&r.key);
@@ -636,10 +605,7 @@ void sc_scan_free(struct sc_scan *s)
 {
     if (!s)
         return;
-    if (s->mapped)
-        munmap(s->records, s->mapped);
-    else
-        free(s->records);
+    sc_records_free(&s->records);
     free(s->tensors);
     free(s->health);
     free(s->scanned);

@@ -13,6 +13,7 @@
 #define SC_SCAN_H
 
 #include "analyze/analyze.h"
+#include "analyze/figures.h"
 #include "analyze/health.h"
 
 #define SC_SCHEMA_SCAN "scruple.scan/1"
@@ -20,6 +21,7 @@
 struct sc_scan_options {
     struct sc_measure measure;
     const struct sc_filter *filter; /* NULL: all tensors */
+    const struct sc_model *base;    /* what is measured is the difference from it; NULL: none */
     struct sc_pool *pool;           /* borrowed */
     uint64_t memory;                /* budget in bytes, as sc_memory_budget() gives it */
     const char *cache;              /* folder of the store of results; NULL: none */
@@ -32,6 +34,7 @@ struct sc_scan_options {
 
 struct sc_scan {
     const struct sc_model *model; /* borrowed */
+    const struct sc_model *base; /* borrowed; NULL: none. Differences have no issues and no twins */
     struct sc_measure measure;
     bool filtered;
     uint32_t *tensors;               /* (n) indices into model->tensors, ascending */
@@ -47,10 +50,14 @@ struct sc_scan {
     size_t n_known;                         /* of them: from the store */
     size_t n_tied, n_unsupported, n_unreadable;
     size_t n_severity[3];      /* issues */
-    struct sc_health *records; /* (n_records) */
-    size_t n_records, mapped;  /* mapped: bytes, when the records are pages of a file */
+    struct sc_records records; /* struct sc_health */
     struct sc_arena arena;
 };
+
+static inline struct sc_health *sc_scan_record(const struct sc_scan *s, size_t i)
+{
+    return sc_record(&s->records, i);
+}
 
 /* The default: basic, sparsity, quantization; 8 bits, groups of 128. */
 struct sc_measure sc_measure_default(void);
@@ -68,7 +75,8 @@ void sc_scan_free(struct sc_scan *s); /* NULL is allowed */
 uint64_t sc_scan_bytes_read(const struct sc_scan *s);
 uint64_t sc_scan_requests(const struct sc_scan *s);
 
-/* "errors", "warnings" or "healthy"; and a sentence, which is appended. */
+/* "errors", "warnings" or "healthy", or "difference" from a base; and a sentence, which is
+ * appended. */
 const char *sc_scan_verdict(const struct sc_scan *s);
 void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out);
 

@@ -11,123 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/figures.h"
 #include "analyze/scan.h"
 
-/* ----------------------------------------------------------------------------- one metric --- */
-static const void *at(const struct sc_health *h, const struct sc_metric *m)
-{
-    return (const char *)h + m->offset;
-}
-
-static bool is_list(const struct sc_metric *m)
-{
-    return m->kind >= SC_METRIC_DOUBLES && m->kind <= SC_METRIC_UINT32S;
-}
-
-static void add_list(struct sc_document *d, struct sc_field *into, const char *key,
-                     const struct sc_health *h, const struct sc_metric *m)
-{
-    struct sc_field *list = sc_add_list(d, into, key);
-
-    for (size_t i = 0; i < m->count; i++) {
-        double x = 0;
-        if (m->kind == SC_METRIC_UINTS) {
-            sc_add_uint(d, list, NULL, ((const uint64_t *)at(h, m))[i], SC_COL_COUNT);
-            continue;
-        }
-        if (m->kind == SC_METRIC_UINT32S) {
-            sc_add_uint(d, list, NULL, ((const uint32_t *)at(h, m))[i], SC_COL_COUNT);
-            continue;
-        }
-        x = m->kind == SC_METRIC_FLOATS ? (double)((const float *)at(h, m))[i]
-                                        : ((const double *)at(h, m))[i];
-        if (isnan(x))
-            sc_add_null(d, list, NULL);
-        else
-            sc_add_number(d, list, NULL, x);
-    }
-}
-
-/* A scalar as a cell; null: does not apply. */
-static void put_scalar(const struct sc_health *h, const struct sc_metric *m, struct sc_cell *out)
-{
-    switch ((enum sc_metric_kind)m->kind) {
-    case SC_METRIC_DOUBLE:
-        memcpy(&out->f, at(h, m), sizeof out->f);
-        out->null = isnan(out->f);
-        break;
-    case SC_METRIC_UINT:
-        memcpy(&out->u, at(h, m), sizeof out->u);
-        out->null = out->u == UINT64_MAX;
-        break;
-    case SC_METRIC_UINT32:
-        out->u = *(const uint32_t *)at(h, m);
-        break;
-    case SC_METRIC_TEXT:
-        out->text = sc_strz(at(h, m));
-        out->null = !out->text.n;
-        break;
-    case SC_METRIC_METHOD:
-        out->text = sc_strz(sc_spectrum_method_names[*(const uint32_t *)at(h, m)]);
-        break;
-    case SC_METRIC_DOUBLES:
-    case SC_METRIC_FLOATS:
-    case SC_METRIC_UINTS:
-    case SC_METRIC_UINT32S:
-        out->null = true;
-        break;
-    }
-}
-
-static void add_scalar(struct sc_document *d, struct sc_field *into, const char *key,
-                       const struct sc_health *h, const struct sc_metric *m)
-{
-    struct sc_cell cell = {0};
-
-    put_scalar(h, m, &cell);
-    if (cell.null)
-        sc_add_null(d, into, key);
-    else if (m->kind == SC_METRIC_DOUBLE)
-        sc_add_number(d, into, key, cell.f);
-    else if (m->kind == SC_METRIC_TEXT || m->kind == SC_METRIC_METHOD)
-        sc_add_text(d, into, key, cell.text);
-    else
-        sc_add_uint(d, into, key, cell.u, SC_COL_COUNT);
-}
-
-/* "per_channel.sqnr_db": neighbours with the same beginning share an object. */
 static void add_group(struct sc_document *d, struct sc_field *into, const struct sc_health *h,
                       const struct sc_metric_group *g, bool full)
 {
-    struct sc_field *inner = NULL;
-    struct sc_str open = {0};
-
-    if (!h || !(h->measured & g->method)) {
+    if (h && (h->measured & g->method))
+        sc_metrics_add(d, sc_add_object(d, into, g->key), g, h, full);
+    else
         sc_add_null(d, into, g->key);
-        return;
-    }
-    struct sc_field *group = sc_add_object(d, into, g->key);
-    for (size_t i = 0; i < g->n; i++) {
-        const struct sc_metric *m = &g->metrics[i];
-        const char *dot = strchr(m->key, '.');
-        if ((m->flags & SC_METRIC_PLOT) && !full)
-            continue;
-        struct sc_str outer = sc_str(m->key, dot ? (size_t)(dot - m->key) : 0);
-        if (dot && (!inner || !sc_str_eq(outer, open))) {
-            char name[64] = "";
-            memcpy(name, outer.p, SC_MIN(outer.n, sizeof name - 1));
-            inner = sc_add_object(d, group, name);
-            open = outer;
-        }
-        struct sc_field *where = dot ? inner : group;
-        const char *key = dot ? dot + 1 : m->key;
-        if (!dot)
-            inner = NULL;
-        if (is_list(m))
-            add_list(d, where, key, h, m);
-        else
-            add_scalar(d, where, key, h, m);
-    }
 }
 
 /* --------------------------------------------------------------------------------- tensors --- */
@@ -171,10 +64,8 @@ struct tensor_view {
     const struct sc_scan *s;
     bool full;
     struct sc_column *columns;
-    struct flat {
-        const struct sc_metric *metric;
-        unsigned method;
-    } * flat; /* (n_columns) what a column behind the fixed ones shows */
+    const struct sc_metric **metrics; /* (n_columns) what a column behind the fixed ones shows */
+    unsigned *methods;                /* (n_columns) enum sc_method that measures it */
 };
 
 static uint64_t count_issues(const struct sc_scan *s, size_t i, enum sc_severity severity)
@@ -269,8 +160,8 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
         fixed_cell(v->s, row, (enum tensor_column)column, out);
         return;
     }
-    if (h && (h->measured & v->flat[column].method))
-        put_scalar(h, v->flat[column].metric, out);
+    if (h && (h->measured & v->methods[column]))
+        sc_metric_cell(v->metrics[column], h, out);
     else
         out->null = true;
 }
@@ -323,14 +214,6 @@ static void issue_cell(const void *ctx, size_t row, size_t column, struct sc_cel
     }
 }
 
-static void add_value(struct sc_document *d, struct sc_field *into, const char *key, double v)
-{
-    if (isnan(v))
-        sc_add_null(d, into, key);
-    else
-        sc_add_number(d, into, key, v);
-}
-
 static void add_issues_of(struct sc_document *d, struct sc_field *into, const struct sc_scan *s,
                           size_t i)
 {
@@ -343,8 +226,8 @@ static void add_issues_of(struct sc_document *d, struct sc_field *into, const st
         sc_add_textz(d, f, "id", sc_rules[issue->rule].id);
         sc_add_textz(d, f, "severity", severities[issue->severity]);
         sc_add_textz(d, f, "message", issue->message);
-        add_value(d, f, "value", issue->value);
-        add_value(d, f, "threshold", issue->threshold);
+        sc_add_figure(d, f, "value", issue->value);
+        sc_add_figure(d, f, "threshold", issue->threshold);
     }
 }
 
@@ -387,29 +270,18 @@ static int add_tensors(struct sc_document *d, struct sc_field *into, const struc
     if (!v)
         return SCRUPLE_EMEMORY;
     *v = (struct tensor_view){s, full, sc_analyze_alloc(d, n * sizeof *v->columns, e),
-                              sc_analyze_alloc(d, n * sizeof *v->flat, e)};
-    if (!v->columns || !v->flat)
+                              sc_analyze_alloc(d, n * sizeof *v->metrics, e),
+                              sc_analyze_alloc(d, n * sizeof *v->methods, e)};
+    if (!v->columns || !v->metrics || !v->methods)
         return SCRUPLE_EMEMORY;
     memcpy(v->columns, fixed_columns, sizeof fixed_columns);
     for (size_t g = 0; sc_metric_groups[g]; g++) {
         const struct sc_metric_group *group = sc_metric_groups[g];
-        for (size_t i = 0; i < group->n && (s->measure.methods & group->method); i++) {
-            const struct sc_metric *m = &group->metrics[i];
-            struct sc_buf key = {0};
-            if (is_list(m))
-                continue;
-            sc_buf_printf(&key, "%s.%s", group->key, m->key);
-            char *text = key.failed ? NULL : sc_arena_copy(&d->arena, key.p, key.n);
-            sc_buf_clear(&key);
-            if (!text)
-                return sc_fail_memory(e);
-            bool words = m->kind == SC_METRIC_TEXT || m->kind == SC_METRIC_METHOD;
-            uint8_t kind = words                         ? SC_COL_TEXT
-                           : m->kind == SC_METRIC_DOUBLE ? SC_COL_NUMBER
-                                                         : SC_COL_COUNT;
-            v->columns[k] = (struct sc_column){text, NULL, m->unit, kind, SC_COL_JSON_ONLY, 0};
-            v->flat[k++] = (struct flat){m, group->method};
-        }
+        const size_t first = k;
+        if (s->measure.methods & group->method)
+            TRY(sc_metric_columns(d, group, v->columns, v->metrics, &k, e));
+        for (size_t i = first; i < k; i++)
+            v->methods[i] = group->method;
     }
     sc_add_objects(d, into, "tensors", &(struct sc_table){v->columns, k, s->n, tensor_cell, v},
                    tensor_object);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/figures.h"
 #include "analyze/scan.h"
 
 const char *const sc_scan_table_titles[SC_SCAN_TABLES] = {
@@ -21,29 +22,6 @@ const char *const sc_scan_table_titles[SC_SCAN_TABLES] = {
     [SC_SCAN_ROUNDING] = "Sensitivity to rounding, largest loss first",
     [SC_SCAN_SPARSE] = "Zeros, most first",
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Of those that are numbers; sorts v. Infinities count as large. */
-static double median(double *v, size_t n)
-{
-    size_t used = 0;
-
-    for (size_t i = 0; i < n; i++)
-        if (!isnan(v[i]))
-            v[used++] = v[i];
-    if (!used)
-        return NAN;
-    qsort(v, used, sizeof *v, by_value);
-    if (used % 2 || v[used / 2 - 1] >= v[used / 2])
-        return v[used / 2];
-    return (v[used / 2 - 1] + v[used / 2]) / 2;
-}
 
 /* ----------------------------------------------------------------------------------- roles --- */
 static const struct role_figure {
@@ -112,14 +90,6 @@ struct role_view {
     struct role_row row[];
 };
 
-static struct sc_str short_number(double v, char *text)
-{
-    if (isnan(v))
-        return sc_str(text, 0);
-    snprintf(text, 64, "%.4g", v);
-    return sc_strz(text);
-}
-
 static void role_cell(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
     const struct role_view *v = ctx;
@@ -132,7 +102,7 @@ static void role_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         if (exact)
             out->f = r->figure[figure];
         else
-            out->text = short_number(r->figure[figure], v->text);
+            out->text = sc_short_number(r->figure[figure], v->text);
         return;
     }
     switch ((enum role_column)column) {
@@ -157,40 +127,6 @@ static void role_cell(const void *ctx, size_t row, size_t column, struct sc_cell
     case ROLE_FIXED:
         break;
     }
-}
-
-/* n values as at most `most` bars, neighbours put together by their median. */
-static const char *draw_bars(struct sc_document *d, double *v, size_t n, size_t most, bool ascii)
-{
-    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    static const char *const plain[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
-    size_t bars = SC_MIN(n, most);
-    double low = INFINITY, high = -INFINITY;
-    struct sc_buf b = {0};
-
-    for (size_t i = 0; i < bars; i++) {
-        size_t from = i * n / bars, to = (i + 1) * n / bars;
-        v[i] = median(v + from, to - from);
-        if (isfinite(v[i])) {
-            low = fmin(low, v[i]);
-            high = fmax(high, v[i]);
-        }
-    }
-    if (!(high > 0))
-        return NULL;
-    /* What differs by less than a tenth is flat, not a mountain range. */
-    double span = fmax(high - low, 0.1 * high);
-    for (size_t i = 0; i < bars; i++) {
-        double level = (v[i] - low) / span * 7 + 0.5;
-        if (isfinite(level))
-            sc_buf_puts(&b, (ascii ? plain : blocks)[SC_MIN((size_t)level, 7)]);
-        else
-            sc_buf_putc(&b, '?');
-    }
-    const char *text = b.failed || !b.n ? NULL : sc_arena_copy(&d->arena, b.p, b.n);
-    d->failed = d->failed || (b.n && !text);
-    sc_buf_clear(&b);
-    return text;
 }
 
 struct role_member {
@@ -234,7 +170,7 @@ static struct role_row sum_up(struct sc_document *d, const struct sc_scan *s,
     for (size_t f = 0; f < ROLE_FIGURES; f++) {
         for (size_t i = 0; i < n; i++)
             work[i] = figure_of(s->health[m[i].index], &role_figures[f]);
-        r.figure[f] = median(work, n);
+        r.figure[f] = sc_figures_median(work, n);
     }
     for (size_t i = 0; i < n && bars;) {
         size_t end = i;
@@ -242,13 +178,13 @@ static struct role_row sum_up(struct sc_document *d, const struct sc_scan *s,
             end++;
         for (size_t k = i; k < end; k++)
             work[k] = figure_of(s->health[m[k].index], &role_figures[0]);
-        double middle = median(work + i, end - i);
+        double middle = sc_figures_median(work + i, end - i);
         if (m[i].layer >= 0)
             work[layers++] = middle;
         i = end;
     }
     if (bars && layers > 1)
-        r.bars = draw_bars(d, work, layers, bars, ascii);
+        r.bars = sc_bars(d, work, layers, bars, ascii);
     return r;
 }
 
@@ -356,7 +292,7 @@ static const struct sc_tensor *top_tensor(const struct top_view *v, size_t row, 
 static void put_short(const struct top_view *v, double x, struct sc_cell *out)
 {
     out->null = isnan(x);
-    out->text = short_number(x, v->text);
+    out->text = sc_short_number(x, v->text);
 }
 
 static void put_fixed(const struct top_view *v, double x, int digits, struct sc_cell *out)

@@ -10,7 +10,7 @@
 const char *const sc_spectrum_method_names[] = {
     [SC_SPECTRUM_NONE] = "none",         [SC_SPECTRUM_GRAM] = "gram",
     [SC_SPECTRUM_REFINED] = "gram+qr",   [SC_SPECTRUM_LANCZOS] = "lanczos",
-    [SC_SPECTRUM_ESTIMATE] = "estimate",
+    [SC_SPECTRUM_ESTIMATE] = "estimate", [SC_SPECTRUM_FACTORS] = "factors",
 };
 
 #define ROW(kind, key, title, unit, field, count, flags)                                           \

@@ -69,6 +69,8 @@ struct sc_settings {
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
     bool quick, shuffled, no_cache, full, png;
+    const char *base; /* scan */
+    bool no_base;     /* diff */
     struct sc_words models, include, exclude;
 };
 #define SC_SETTINGS_DEFAULT                                                                        \
@@ -130,8 +132,8 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
-extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_fetch,
-    sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
+    sc_cmd_fetch, sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

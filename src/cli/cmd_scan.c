@@ -56,6 +56,8 @@ static const struct sc_option scan_options[] = {
     {"snr", 0, SC_OPTION_ENUM, 0, FIELD(snr), "RULE", snr_words,
      "what counts as signal in that list: as spectrum has it (the default), or mp, what lies "
      "above the edge of Marchenko and Pastur"},
+    {"base", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(base), "MODEL", NULL,
+     "measure how each tensor differs from that of MODEL, instead of the tensor itself"},
     {"no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,
      "measure everything anew, and keep nothing for the next scan"},
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
@@ -81,6 +83,7 @@ struct scanning {
     const struct sc_words *filters;
     struct sc_pool *pool;
     struct sc_hub_env env;
+    struct sc_model *base; /* NULL: none */
     enum form form;
     size_t matched;
     enum sc_severity worst;
@@ -330,6 +333,7 @@ static int scan_one(struct scanning *x, const char *path, struct subject *s)
     struct sc_scan_options so = {
         .measure = x->measure,
         .filter = x->filter,
+        .base = x->base,
         .pool = x->pool,
         .memory = sc_memory_budget(c->set.memory),
         .cache = c->set.no_cache ? NULL : x->env.cache,
@@ -580,12 +584,16 @@ static int run_scan(struct sc_cli *c)
         status = sc_usage_exit(c, &e);
     if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
         status = sc_fail_exit(c, &e);
+    oo.keep_repo = true;
+    if (!status && c->set.base)
+        status = sc_cli_open_with(c, c->set.base, &oo, &x.base);
     if (!status)
         status = (x.form == FORM_TEXT || x.form == FORM_WEIGHTSCOPE) && !c->set.plots
                      ? run_each(&x, paths, n)
                      : run_together(&x, paths, n);
     if (!status)
         status = exit_of(&x);
+    sc_model_close(x.base);
     sc_pool_free(x.pool);
     sc_hub_env_clear(&x.env);
     sc_filter_free(x.filter);
@@ -604,6 +612,8 @@ const struct sc_command sc_cmd_scan = {
         "quantised layouts are applied first. Each figure is held against what a sound tensor of "
         "the same shape and size shows, and the output begins with a verdict and the worst "
         "issues. Every figure is explained in docs/metrics.md, every issue in docs/scan.md.\n\n"
+        "With --base what is measured is the difference from another model: its outliers, its "
+        "spectrum. Differences are not judged.\n\n"
         "Models and filters are told apart as by scruple tree.\n\n"
         "Figures are kept, by content and method, so that a scan that was interrupted goes on, "
         "and one of an unchanged model reads nothing (scruple cache ls). They are the same bits "

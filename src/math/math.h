@@ -69,6 +69,13 @@ struct sc_svd {
 int sc_svd_values(const struct sc_matrix *m, const struct sc_svd_options *o,
                   const struct sc_parallel *p, struct sc_svd *out, struct sc_error *e);
 void sc_svd_clear(struct sc_svd *s);
+/* The values of scale * up * down (rows x rank and rank x cols, row-major) from factorisations of
+ * the two factors: the product is not formed. All min(rows, cols) of them, zeros behind the rank.
+ * Factors with NaN or infinity are refused (SCRUPLE_EFORMAT). O((rows + cols) rank^2 + rank^3) in
+ * the calling thread. */
+int sc_svd_product(const float *up, const float *down, uint64_t rows, uint64_t rank, uint64_t cols,
+                   double scale, const _Atomic int *cancel, struct sc_svd *out, struct sc_error *e);
+uint64_t sc_svd_product_memory(uint64_t rows, uint64_t rank, uint64_t cols);
 /* Bytes that it takes at most: n^2 doubles, a panel, and 1000 vectors, n the smaller side. */
 uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options *o);
 

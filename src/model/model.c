@@ -131,6 +131,7 @@ static int open_steps(struct sc_model *m, struct sc_repo *repo, const struct sc_
     TRY(sc_catalog_open(repo, o, &m->catalog, e));
     TRY(copy_file_list(m, repo, e));
     TRY(sc_model_read_config(m, repo, e));
+    TRY(sc_model_read_adapter(m, repo, e));
     TRY(sc_model_fold(m, e));
     if (!o || !o->names_only)
         sc_model_classify(m);

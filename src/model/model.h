@@ -163,6 +163,21 @@ struct sc_tokenizer_facts {
     const char *bos, *eos, *pad, *unk;
     bool chat_template;
 };
+/* adapter_config.json, as PEFT writes it */
+struct sc_alpha_pattern {
+    const char *key; /* a module's name, or how it ends; may be a regular expression */
+    double alpha;
+};
+struct sc_adapter_facts {
+    bool there;       /* the file was read */
+    const char *type; /* "LORA"; NULL: not said */
+    const char *base; /* base_model_name_or_path */
+    uint64_t rank;    /* r; 0: not said */
+    double alpha;     /* lora_alpha; NaN: not said */
+    bool rank_stabilised, dora, fan_in_fan_out;
+    const struct sc_alpha_pattern *alphas; /* alpha_pattern, in the order of the file */
+    size_t n_alphas, n_ranks;              /* n_ranks: of rank_pattern */
+};
 /* Front matter of README.md */
 struct sc_card_facts {
     const char *license, *license_name, *base_model[8], *base_model_relation, *pipeline, *library;
@@ -196,6 +211,7 @@ struct sc_model {
     size_t n_tensors, n_parts, n_nodes;
     uint64_t bytes, parameters; /* totals over tensors */
     struct sc_config config;
+    struct sc_adapter_facts adapter;
     struct sc_tokenizer_facts tokenizer;
     struct sc_card_facts card;
     struct sc_repo_file
@@ -242,6 +258,7 @@ void sc_model_sources_free(struct sc_model_sources *s);
 
 /* Steps of opening, each in its own file. `repo` is open during the call. */
 int sc_model_read_config(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
+int sc_model_read_adapter(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
 int sc_model_read_facts(struct sc_model *m, struct sc_repo *repo, struct sc_error *e);
 /* Fills tensors and parts from catalog->entries, about in the order of the entries: every entry is
  * part of exactly one tensor, so the bytes of the rows add up. What does not fit a layout in names,
@@ -268,11 +285,44 @@ struct sc_name_facts {
 };
 struct sc_name_facts sc_name_facts(struct sc_str name, uint64_t config_layers);
 
+/* --------------------------------------------------------------------------------- pairs ---
+ * Which tensor of one model is which of another. */
+enum sc_pair_status {
+    SC_PAIR_BOTH,
+    SC_PAIR_SHAPE, /* in both, with another shape: cannot be compared element by element */
+    SC_PAIR_ONLY_A,
+    SC_PAIR_ONLY_B,
+};
+/* How the two found each other: the first of these that does. */
+enum sc_pair_rule {
+    SC_PAIR_BY_NAME,      /* the same name */
+    SC_PAIR_BY_CANONICAL, /* the same weight in another container or under another wrapper */
+    SC_PAIR_BY_ENDING,    /* the same shape, and names that differ in up to two leading words */
+    SC_PAIR_BY_TYING,     /* one stores the output matrix, the other uses its embedding for it */
+};
+struct sc_pair {
+    uint32_t a, b;  /* index into the tensors of either; SC_NO_NODE: only the other has it */
+    uint8_t status; /* enum sc_pair_status */
+    uint8_t rule;   /* enum sc_pair_rule, when both have it */
+};
+struct sc_pairs {
+    struct sc_pair *p; /* in the order of A; what only B has comes last, in its order */
+    size_t n;
+    size_t n_status[4]; /* by enum sc_pair_status */
+};
+/* No tensor is in two pairs, but an embedding that is tied may also stand for the output matrix. A
+ * rule pairs only what it tells apart: a name that several tensors of a model come to be called is
+ * left to the next rule. Shapes are equal when they are so without dimensions of 1. With a filter,
+ * only pairs of which one side's name matches; the pairing itself does not depend on it. */
+struct sc_filter;
+int sc_models_pair(const struct sc_model *a, const struct sc_model *b,
+                   const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e);
+void sc_pairs_clear(struct sc_pairs *p);
+
 /* ------------------------------------------------------------------------------- filters ---
  * dotted: exact module path from the root with all below; no dot: substring; `*?[]`: glob over
  * the whole path or any leading part; `a-b` inside a segment: number range; `re:`: POSIX extended
  * regular expression searched in the name. All ignore ASCII case. Several filters: union. */
-struct sc_filter;
 int sc_filter_new(const char *const *words, size_t n, struct sc_filter **out, struct sc_error *e);
 bool sc_filter_match(const struct sc_filter *f, struct sc_str name); /* NULL filter: all */
 void sc_filter_free(struct sc_filter *f);

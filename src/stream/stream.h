@@ -51,6 +51,7 @@ struct sc_values {
                             function of these bytes alone, so sc_values_codes() works. F4 and F6 are
                             not. 0: no */
     bool is_double;      /* values do not fit a float: read64 is exact, read rounds */
+    const struct sc_values_ops *ops; /* of a view that is computed from others; NULL: of a file */
 };
 /* SCRUPLE_EUNSUPPORTED with a sentence (which layout or type, and that it is only listed) when
  * values cannot be computed; SCRUPLE_EFORMAT when parts do not fit each other (scales of a wrong
@@ -77,6 +78,38 @@ void sc_values_prefetch(struct sc_values *v, uint64_t first, uint64_t n);
  * shapes of its parts. Appends to out; false: there is none (standard input). */
 bool sc_values_identity(struct sc_values *v, struct sc_buf *out);
 
+/* Views that are computed from others, chunk by chunk: nothing of them is ever in memory as a whole.
+ * Their arithmetic is double, read rounds its result once to float. They have no codes. They own the
+ * views that they are made of: these are closed with them, or at once when there is an error.
+ *
+ * b - a, with the name and the shape of a; both have the same rows and columns (SCRUPLE_EFORMAT).
+ * is_double when one of them is. */
+int sc_values_open_difference(struct sc_values *a, struct sc_values *b, struct sc_values **out,
+                              struct sc_error *e);
+/* base + update, likewise, but always is_double: a small update of a large value is not lost. */
+int sc_values_open_sum(struct sc_values *base, struct sc_values *update, struct sc_values **out,
+                       struct sc_error *e);
+/* scale * up * down: the weight update of a low-rank adapter. up is rows x rank, down rank x cols;
+ * `transposed`: the transpose of that product. The two factors are kept in memory as floats, which
+ * must be less than `memory` bytes (SCRUPLE_ELIMIT). Sums are in double, in the order of the rank.
+ * `tensor` gives name and shape (its product is that of rows and cols) and must outlive the view. */
+struct sc_low_rank {
+    const struct sc_model *model; /* of the factors */
+    const struct sc_tensor *tensor;
+    uint32_t up, down; /* tensors of the model */
+    uint64_t rows, cols, rank;
+    double scale;
+    bool transposed;
+    uint64_t memory;
+};
+int sc_values_open_low_rank(const struct sc_low_rank *l, struct sc_values **out,
+                            struct sc_error *e);
+/* The factors of such a view as they are multiplied: rows x rank and rank x cols, after transposing
+ * and without the scale. Borrowed. */
+void sc_values_factors(const struct sc_values *v, const float **up, const float **down);
+/* Zeros in the shape of `like`, which stays the caller's. */
+int sc_values_open_zeros(const struct sc_values *like, struct sc_values **out, struct sc_error *e);
+
 /* A matrix of this view for math: `rows` x `cols` of the values that start at `first`, row-major.
  * Borrowed; the view must outlive it. */
 struct sc_values_matrix {
@@ -98,7 +131,7 @@ struct sc_chunk {
     uint64_t n_rows, n_cols;
     const void *codes;      /* code_bytes each, when view->code_bytes and a pass wants them */
     const float *values;    /* when a pass wants them */
-    const double *values64; /* likewise, of views with is_double */
+    const double *values64; /* likewise, when one of the two views has is_double */
     /* the other side of a pair (diff): same shape; NULL when the item has one view */
     const struct sc_values *view_b;
     const void *codes_b;
@@ -160,6 +193,10 @@ struct sc_sweep {
     void *task_ctx;
     uint64_t memory; /* budget in bytes for tasks; one task always runs */
     const _Atomic int *cancel;
+    /* Views of an item that are not simply its tensors; NULL: they are. *b may stay NULL. From any
+     * thread; the sweep closes them. `tensor` tells when it is read (and how much). */
+    int (*open)(void *ctx, const struct sc_item *item, struct sc_values **a, struct sc_values **b,
+                struct sc_error *e);
     /* An item is finished, or cannot be read (why is not NULL; the sweep goes on, unless the code
      * is SCRUPLE_EINTERRUPTED or SCRUPLE_EMEMORY). One call at a time. Non-zero stops. */
     int (*done)(void *ctx, size_t item, const struct sc_error *why);

@@ -107,6 +107,7 @@ struct work {
     size_t running;         /* segments on their way */
     bool merging, closing;
     bool held_up;         /* a thread went away because it would have run too far ahead */
+    bool wide;            /* one of the views does not fit floats */
     struct piece *early;  /* finished, and not merged */
     struct piece *spare;  /* merged, for new segments */
     uint64_t bytes, told; /* stored; of them told as read */
@@ -431,7 +432,7 @@ static int check_expanded(const struct sc_values *v, struct sc_error *e)
     const struct sc_tensor *t = v->tensor;
     const struct sc_entry *en = &v->model->catalog->entries[t->main];
     struct sc_quoted q;
-    if (en->view == SC_NO_STORAGE || v->count <= EXPANDED_VALUES)
+    if (v->ops || en->view == SC_NO_STORAGE || v->count <= EXPANDED_VALUES)
         return 0;
     const struct sc_storage *s =
         &v->model->catalog->storages[v->model->catalog->views[en->view].storage];
@@ -448,11 +449,14 @@ static int open_views(struct sweep *sw, struct work *w)
 {
     struct sc_error *e = &w->why;
     struct sc_quoted q;
-    TRY(sc_values_open(sw->s->model, w->item->tensor, &w->a, e));
-    if (w->item->tensor_b != SC_NO_NODE)
+    if (sw->s->open)
+        TRY(sw->s->open(sw->s->ctx, w->item, &w->a, &w->b, e));
+    else
+        TRY(sc_values_open(sw->s->model, w->item->tensor, &w->a, e));
+    if (!sw->s->open && w->item->tensor_b != SC_NO_NODE)
         TRY(sc_values_open(w->item->model_b, w->item->tensor_b, &w->b, e));
-    const bool wide = w->a->is_double || (w->b && w->b->is_double);
-    w->cut = cut_of(w->a->rows, w->a->cols, wide ? DOUBLE_CHUNK : SC_CHUNK_VALUES);
+    w->wide = w->a->is_double || (w->b && w->b->is_double);
+    w->cut = cut_of(w->a->rows, w->a->cols, w->wide ? DOUBLE_CHUNK : SC_CHUNK_VALUES);
     if (w->b && (w->b->rows != w->a->rows || w->b->cols != w->a->cols))
         return sc_fail(e, SCRUPLE_EFORMAT, "tensor \"%s\" has another shape in the other model",
                        sc_quote(&q, sc_str(w->a->tensor->name, w->a->tensor->name_len)));
@@ -567,33 +571,36 @@ static void free_rooms(struct room *r)
 }
 
 /* Buffers for one side of a chunk, made with the first that needs them. */
-static int make_room(struct room *r, size_t side, const struct sc_values *v, unsigned want,
-                     struct sc_error *e)
+static int make_room(struct room *r, size_t side, bool wide, unsigned want, struct sc_error *e)
 {
     if (!r->raw[side])
         r->raw[side] = sc_alloc(SC_RAW_BYTES);
     if (want & SC_WANT_VALUES && !r->values[side])
         r->values[side] = sc_alloc(SC_CHUNK_VALUES * sizeof *r->values[0]);
-    if (want & SC_WANT_VALUES && v->is_double && !r->values64[side])
+    if (want & SC_WANT_VALUES && wide && !r->values64[side])
         r->values64[side] = sc_alloc(DOUBLE_CHUNK * sizeof *r->values64[0]);
     const bool made = r->raw[side] && (!(want & SC_WANT_VALUES) || r->values[side]) &&
-                      (!(want & SC_WANT_VALUES) || !v->is_double || r->values64[side]);
+                      (!(want & SC_WANT_VALUES) || !wide || r->values64[side]);
     return made ? 0 : sc_fail_memory(e);
 }
 
 /* One side of a chunk. */
-static int load(struct sc_values *v, unsigned want, size_t side, struct room *r,
+static int load(struct sc_values *v, unsigned want, bool wide, size_t side, struct room *r,
                 const struct area *a, const void **codes, const float **values,
                 const double **values64, struct sc_error *e)
 {
     const bool codes_wanted = want & SC_WANT_CODES && v->code_bytes > 0;
     const bool values_wanted = want & SC_WANT_VALUES;
-    TRY(make_room(r, side, v, want, e));
+    const uint64_t n = a->n_rows * a->n_cols;
+    TRY(make_room(r, side, wide, want, e));
     *values = values_wanted ? r->values[side] : NULL;
-    *values64 = values_wanted && v->is_double ? r->values64[side] : NULL;
-    return sc_values_load(v, a->row * v->cols + a->col, a->n_rows * a->n_cols, r->raw[side],
-                          codes_wanted ? codes : NULL, values_wanted ? r->values[side] : NULL,
-                          *values64 ? r->values64[side] : NULL, e);
+    *values64 = values_wanted && wide ? r->values64[side] : NULL;
+    TRY(sc_values_load(v, a->row * v->cols + a->col, n, r->raw[side], codes_wanted ? codes : NULL,
+                       values_wanted ? r->values[side] : NULL,
+                       *values64 && v->is_double ? r->values64[side] : NULL, e));
+    for (uint64_t i = 0; *values64 && !v->is_double && i < n; i++)
+        r->values64[side][i] = (double)r->values[side][i];
+    return 0;
 }
 
 static int do_chunk(struct sweep *sw, struct work *w, const struct area *a, struct piece *piece,
@@ -607,9 +614,9 @@ static int do_chunk(struct sweep *sw, struct work *w, const struct area *a, stru
                          .view_b = w->b};
     if (cancelled(sw))
         return interrupted(e);
-    TRY(load(w->a, w->want, 0, r, a, &c.codes, &c.values, &c.values64, e));
+    TRY(load(w->a, w->want, w->wide, 0, r, a, &c.codes, &c.values, &c.values64, e));
     if (w->b)
-        TRY(load(w->b, w->want, 1, r, a, &c.codes_b, &c.values_b, &c.values64_b, e));
+        TRY(load(w->b, w->want, w->wide, 1, r, a, &c.codes_b, &c.values_b, &c.values64_b, e));
     for (size_t i = 0; i < sw->s->n_passes; i++)
         if (w->live[i].active)
             sw->s->passes[i]->chunk(sw->s->pass_ctx[i], w->live[i].total, piece->part[i], &c);

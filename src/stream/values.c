@@ -143,6 +143,10 @@ void sc_values_close(struct sc_values *base)
     struct values *v = (struct values *)base;
     if (!v)
         return;
+    if (base->ops) {
+        base->ops->close(base);
+        return;
+    }
     if (v->unpack)
         sc_unpack_close(v->unpack);
     for (size_t i = 0; i < v->n_parts; i++)
@@ -361,6 +365,8 @@ int sc_values_read(struct sc_values *base, uint64_t first, uint64_t n, float *ds
     TRY(check_range(v, first, n, e));
     if (n == 0)
         return 0;
+    if (base->ops)
+        return base->ops->read(base, first, n, dst, NULL, e);
     return v->unpack ? read_layout(v, first, n, dst, e) : read_plain(v, first, n, dst, NULL, e);
 }
 
@@ -372,6 +378,8 @@ int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double 
     TRY(check_range(v, first, n, e));
     if (n == 0)
         return 0;
+    if (base->ops)
+        return base->ops->read(base, first, n, NULL, dst, e);
     if (!v->unpack)
         return read_plain(v, first, n, NULL, dst, e);
     while (n > 0) {
@@ -416,8 +424,9 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
         return check_range(v, UINT64_MAX, n, e);
     if (stride == n && sc_mul(n, n_runs, &end))
         return sc_values_read(base, first, end, dst, e);
-    prefetch_runs(v, first, stride, n_runs, n);
-    const bool map = !v->unpack && n / v->per_block * v->parts[0].unit < SHORT_RUN;
+    if (!base->ops)
+        prefetch_runs(v, first, stride, n_runs, n);
+    const bool map = !base->ops && !v->unpack && n / v->per_block * v->parts[0].unit < SHORT_RUN;
     bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
@@ -452,8 +461,15 @@ int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *sc
 void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n)
 {
     struct values *v = (struct values *)base;
+    if (n == 0 || check_range(v, first, n, NULL) < 0)
+        return;
+    if (base->ops) {
+        if (base->ops->prefetch)
+            base->ops->prefetch(base, first, n);
+        return;
+    }
     struct sc_stored *st = &v->parts[0];
-    if (n == 0 || check_range(v, first, n, NULL) < 0 || !sc_stored_is_remote(st))
+    if (!sc_stored_is_remote(st))
         return;
     struct sc_span span = sc_stored_span(st, 0, st->blocks);
     if (!v->unpack) {
@@ -468,6 +484,8 @@ void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n)
 int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e)
 {
     struct values *v = (struct values *)base;
+    if (base->ops)
+        return base->ops->prepare ? base->ops->prepare(base, cancel, e) : 0;
     for (size_t i = 0; i < v->n_parts; i++)
         TRY(sc_stored_prepare(&v->parts[i], cancel, e));
     return 0;
@@ -477,6 +495,8 @@ int sc_values_check(struct sc_values *base, bool all, struct sc_error *e)
 {
     struct values *v = (struct values *)base;
     struct sc_quoted q;
+    if (base->ops)
+        return base->ops->check ? base->ops->check(base, all, e) : 0;
     for (size_t i = 0; i < v->n_parts; i++) {
         const int code = sc_stored_check(&v->parts[i], all, e);
         if (code < 0) {
@@ -494,6 +514,8 @@ int sc_values_load(struct sc_values *base, uint64_t first, uint64_t n, uint8_t *
 {
     struct values *v = (struct values *)base;
     TRY(check_range(v, first, n, e));
+    if (base->ops)
+        return base->ops->read(base, first, n, values, values64, e);
     if (v->unpack)
         return values ? read_layout(v, first, n, values, e) : 0;
     if (!codes)
@@ -510,6 +532,8 @@ bool sc_values_identity(struct sc_values *base, struct sc_buf *out)
     struct values *v = (struct values *)base;
     const struct sc_tensor *t = base->tensor;
     const struct sc_config *c = &base->model->config;
+    if (base->ops)
+        return base->ops->identity && base->ops->identity(base, out);
     sc_buf_printf(out, "%s %s %u %u", sc_layouts[t->layout].name, t->dtype, t->group, t->bits);
     for (size_t i = 0; i < t->rank; i++)
         sc_buf_printf(out, " %llu", (unsigned long long)t->shape[i]);

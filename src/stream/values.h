@@ -7,6 +7,18 @@
 
 #define SC_RAW_BYTES ((size_t)256 << 10) /* read at once: what stays in the second cache */
 
+/* What a view that is computed from others does. All but read and close may be NULL. */
+struct sc_values_ops {
+    void (*close)(struct sc_values *v);
+    /* To floats, to doubles, or to both. */
+    int (*read)(struct sc_values *v, uint64_t first, uint64_t n, float *floats, double *doubles,
+                struct sc_error *e);
+    void (*prefetch)(struct sc_values *v, uint64_t first, uint64_t n);
+    int (*prepare)(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
+    int (*check)(struct sc_values *v, bool all, struct sc_error *e);
+    bool (*identity)(struct sc_values *v, struct sc_buf *out);
+};
+
 /* What takes long before the first read: unpacking, copying. */
 int sc_values_prepare(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
 /* Has a file changed while it was read? `all`: not only of those that were mapped. */

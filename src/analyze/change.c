@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* change: the pass that compares two tensors of equal shape, value by value. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/change_sums.h"
+#include "analyze/diff.h"
+
+/* What is known of a tensor, or of one segment of it. */
+struct change {
+    struct sc_change_sums sums;
+    uint64_t values, nonfinite_a, nonfinite_b, changed_bits, max_at;
+    double max_abs;
+    bool coded; /* the codes of both were there */
+};
+
+static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
+{
+    (void)ctx, (void)v;
+    return item->tensor_b == SC_NO_NODE ? 0 : SC_WANT_VALUES | SC_WANT_CODES;
+}
+
+static int make(void *reuse, void **out, struct sc_error *e)
+{
+    struct change *c = reuse ? reuse : sc_alloc(sizeof *c);
+
+    if (!c)
+        return sc_fail_memory(e);
+    *c = (struct change){.max_at = UINT64_MAX};
+    *out = c;
+    return 0;
+}
+
+static int change_begin(void *ctx, const struct sc_item *item, const struct sc_values *v,
+                        void **total, struct sc_error *e)
+{
+    (void)ctx, (void)item, (void)v;
+    return make(NULL, total, e);
+}
+
+static int change_part(void *ctx, void *total, unsigned visit, void *reuse, void **part,
+                       struct sc_error *e)
+{
+    (void)ctx, (void)total, (void)visit;
+    return make(reuse, part, e);
+}
+
+/* ---------------------------------------------------------------------------------- chunks --- */
+static void add_sums(struct sc_change_sums *to, const struct sc_change_sums *s)
+{
+    const bool first = to->compared == 0;
+
+    if (s->compared) {
+        to->min_d = first || s->min_d < to->min_d ? s->min_d : to->min_d;
+        to->max_d = first || s->max_d > to->max_d ? s->max_d : to->max_d;
+    }
+    to->a += s->a;
+    to->b += s->b;
+    to->aa += s->aa;
+    to->bb += s->bb;
+    to->ab += s->ab;
+    to->d += s->d;
+    to->dd += s->dd;
+    to->abs_d += s->abs_d;
+    to->max_a = SC_MAX(to->max_a, s->max_a);
+    to->max_b = SC_MAX(to->max_b, s->max_b);
+    to->compared += s->compared;
+    to->changed += s->changed;
+    to->significant += s->significant;
+    to->flips += s->flips;
+}
+
+static uint64_t bits_between(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t ones = 0;
+    size_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        ones += (uint64_t)__builtin_popcountll(x ^ y);
+    }
+    for (; i < n; i++)
+        ones += (uint64_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
+    return ones;
+}
+
+static double value_of(const struct sc_chunk *c, bool second, size_t i)
+{
+    if (c->values64 && c->values64_b)
+        return second ? c->values64_b[i] : c->values64[i];
+    return (double)(second ? c->values_b[i] : c->values[i]);
+}
+
+/* The chunk has a difference above all before it: where it stands first. */
+static void find_largest(struct change *p, const struct sc_chunk *c, size_t n, uint64_t at)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs(value_of(c, true, i) - value_of(c, false, i));
+        if (isfinite(d) && d > p->max_abs) {
+            p->max_abs = d;
+            p->max_at = at + i;
+        }
+    }
+}
+
+static void count_apart(struct change *p, const struct sc_chunk *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        p->nonfinite_a += !isfinite(value_of(c, false, i));
+        p->nonfinite_b += !isfinite(value_of(c, true, i));
+    }
+}
+
+/* What a float cannot hold on one of the sides is compared as double. */
+static void sums_of(const struct sc_chunk *c, size_t n, struct sc_change_sums *s)
+{
+    if (c->values64 && c->values64_b)
+        sc_change_sums64(c->values64, c->values64_b, n, s);
+    else
+        sc_change_sums(c->values, c->values_b, n, sc_cpu_level(), s);
+}
+
+static void change_chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
+{
+    struct change *p = part;
+    struct sc_change_sums s;
+    const size_t n = (size_t)(c->n_rows * c->n_cols);
+
+    (void)ctx, (void)total;
+    sums_of(c, n, &s);
+    add_sums(&p->sums, &s);
+    p->values += n;
+    if (s.max_d > p->max_abs || -s.min_d > p->max_abs)
+        find_largest(p, c, n, c->row * c->view->cols + c->col);
+    if (s.compared < n)
+        count_apart(p, c, n);
+    p->coded = c->codes && c->codes_b && c->view->codec == c->view_b->codec;
+    if (p->coded)
+        p->changed_bits += bits_between(c->codes, c->codes_b, n * c->view->code_bytes);
+}
+
+static void change_merge(void *ctx, void *total, void *part)
+{
+    struct change *t = total;
+    const struct change *p = part;
+
+    (void)ctx;
+    add_sums(&t->sums, &p->sums);
+    t->values += p->values;
+    t->nonfinite_a += p->nonfinite_a;
+    t->nonfinite_b += p->nonfinite_b;
+    t->changed_bits += p->changed_bits;
+    t->coded = p->coded;
+    if (p->max_abs > t->max_abs) {
+        t->max_abs = p->max_abs;
+        t->max_at = p->max_at;
+    }
+}
+
+static void change_part_free(void *ctx, void *part)
+{
+    (void)ctx;
+    free(part);
+}
+
+/* --------------------------------------------------------------------------------- figures --- */
+static double percent_of(uint64_t part, uint64_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : (double)NAN;
+}
+
+/* Standard deviation with N - 1 from sums; rounding may leave a little less than zero. */
+static double std_of(double sum, double squares, uint64_t n)
+{
+    if (n < 2)
+        return (double)NAN;
+    const double m2 = squares - sum * (sum / (double)n);
+    return sqrt(SC_MAX(m2, 0.0) / (double)(n - 1));
+}
+
+static double ratio_of(double x, double y)
+{
+    if (y > 0)
+        return x / y;
+    return x > 0 ? (double)INFINITY : (double)NAN;
+}
+
+/* 1 - cos(a, b) = (|d|^2 - (|a| - |b|)^2) / (2 |a| |b|) with d = b - a: right to the last digits
+ * also where a and b are nearly the same, which 1 - ab / (|a| |b|) is not. */
+static double one_minus_cosine(const struct sc_change_sums *s, double norm_a, double norm_b)
+{
+    const double gap = norm_a + norm_b > 0 ? (s->bb - s->aa) / (norm_a + norm_b) : 0;
+
+    if (!(norm_a > 0) || !(norm_b > 0))
+        return (double)NAN;
+    const double v = (s->dd - gap * gap) / (2 * norm_a * norm_b);
+    return SC_MIN(SC_MAX(v, 0.0), 2.0);
+}
+
+static void describe(const struct change *t, struct sc_change *out)
+{
+    const struct sc_change_sums *s = &t->sums;
+    const uint64_t n = s->compared;
+    const double count = (double)n, nothing = (double)NAN;
+
+    out->values = t->values;
+    out->compared = n;
+    out->changed = s->changed;
+    out->identical = s->changed == 0;
+    out->significant = s->significant;
+    out->sign_flips = s->flips;
+    out->nonfinite_a = t->nonfinite_a;
+    out->nonfinite_b = t->nonfinite_b;
+    out->max_at = t->max_at;
+    out->changed_percent = percent_of(s->changed, t->values);
+    out->significant_percent = percent_of(s->significant, n);
+    out->max_abs = n ? t->max_abs : nothing;
+    out->mean_abs = n ? s->abs_d / count : nothing;
+    out->rms = n ? sqrt(s->dd / count) : nothing;
+    out->l2 = n ? sqrt(s->dd) : nothing;
+    out->norm_a = n ? sqrt(s->aa) : nothing;
+    out->norm_b = n ? sqrt(s->bb) : nothing;
+    out->relative_l2 = n && s->dd > 0 ? ratio_of(out->l2, out->norm_a) : n ? 0 : nothing;
+    out->norm_ratio = n ? ratio_of(out->norm_b, out->norm_a) : nothing;
+    out->one_minus_cosine = n ? one_minus_cosine(s, out->norm_a, out->norm_b) : nothing;
+    out->cosine = 1 - out->one_minus_cosine;
+    out->mean_diff = n ? s->d / count : nothing;
+    out->std_diff = std_of(s->d, s->dd, n);
+    out->min_diff = n ? s->min_d : nothing;
+    out->max_diff = n ? s->max_d : nothing;
+    out->mean_a = n ? s->a / count : nothing;
+    out->mean_b = n ? s->b / count : nothing;
+    out->std_a = std_of(s->a, s->aa, n);
+    out->std_b = std_of(s->b, s->bb, n);
+    out->absmax_a = n ? s->max_a : nothing;
+    out->absmax_b = n ? s->max_b : nothing;
+    out->change_score = 10 * fabs(out->mean_b - out->mean_a) + 10 * fabs(out->std_b - out->std_a) +
+                        fabs(out->norm_b / (out->norm_a + 1e-10) - 1);
+}
+
+static int change_end(void *ctx, const struct sc_item *item, const struct sc_values *v, void *total,
+                      struct sc_error *e)
+{
+    const struct change *t = total;
+    struct sc_change *out = item->user;
+
+    (void)ctx, (void)e;
+    describe(t, out);
+    out->version = SC_CHANGE_VERSION;
+    out->bits = out->changed_bits = UINT64_MAX;
+    out->changed_bits_percent = (double)NAN;
+    if (v->code_bytes && (t->coded || t->values == 0) && item->tensor_b != SC_NO_NODE &&
+        item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN &&
+        strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0) {
+        out->bits = 8 * (uint64_t)v->code_bytes * t->values;
+        out->changed_bits = t->changed_bits;
+        out->changed_bits_percent = percent_of(out->changed_bits, out->bits);
+    }
+    free(total);
+    return 0;
+}
+
+static void change_drop(void *ctx, void *total)
+{
+    (void)ctx;
+    free(total);
+}
+
+const struct sc_pass sc_pass_change = {
+    .name = "change",
+    .wants = change_wants,
+    .begin = change_begin,
+    .part = change_part,
+    .chunk = change_chunk,
+    .merge = change_merge,
+    .part_free = change_part_free,
+    .end = change_end,
+    .drop = change_drop,
+};
+
+/* ----------------------------------------------------------------------------------- table --- */
+#define AT(field) (uint16_t) offsetof(struct sc_change, field)
+#define DOUBLE(field, name, what)                                                                  \
+    {                                                                                              \
+#field, name, what, SC_METRIC_DOUBLE, 0, 1, AT(field)                                      \
+    }
+#define UINT(field, name)                                                                          \
+    {                                                                                              \
+#field, name, NULL, SC_METRIC_UINT, 0, 1, AT(field)                                        \
+    }
+static const struct sc_metric change_metrics[] = {
+    UINT(values, "Values"),
+    UINT(compared, "Compared"),
+    UINT(changed, "Changed"),
+    DOUBLE(changed_percent, "Changed", "%"),
+    UINT(changed_bits, "Changed bits"),
+    DOUBLE(changed_bits_percent, "Changed bits", "%"),
+    UINT(significant, "Changed by 1 %"),
+    DOUBLE(significant_percent, "Changed by 1 %", "%"),
+    UINT(sign_flips, "Sign flips"),
+    DOUBLE(max_abs, "Max |d|", NULL),
+    UINT(max_at, "At"),
+    DOUBLE(mean_abs, "Mean |d|", NULL),
+    DOUBLE(rms, "RMS d", NULL),
+    DOUBLE(l2, "L2", NULL),
+    DOUBLE(relative_l2, "Relative L2", NULL),
+    DOUBLE(cosine, "Cosine", NULL),
+    DOUBLE(one_minus_cosine, "1 - cosine", NULL),
+    DOUBLE(mean_diff, "Mean d", NULL),
+    DOUBLE(std_diff, "Std d", NULL),
+    DOUBLE(min_diff, "Min d", NULL),
+    DOUBLE(max_diff, "Max d", NULL),
+    DOUBLE(mean_a, "Mean A", NULL),
+    DOUBLE(mean_b, "Mean B", NULL),
+    DOUBLE(std_a, "Std A", NULL),
+    DOUBLE(std_b, "Std B", NULL),
+    DOUBLE(norm_a, "Norm A", NULL),
+    DOUBLE(norm_b, "Norm B", NULL),
+    DOUBLE(norm_ratio, "Norm ratio", NULL),
+    DOUBLE(absmax_a, "Max |A|", NULL),
+    DOUBLE(absmax_b, "Max |B|", NULL),
+    UINT(nonfinite_a, "NaN or Inf in A"),
+    UINT(nonfinite_b, "NaN or Inf in B"),
+    DOUBLE(change_score, "Change score", NULL),
+};
+const struct sc_metric_group sc_metrics_change = {"change", "Change", 0, change_metrics,
+                                                  SC_COUNT(change_metrics)};

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_diff: what changed between checkpoints?
+ *
+ *     A  /models/base (local) - 1 file, 201 tensors, 988.1 MB, 494.0M parameters
+ *     B  /models/tuned (local) - 1 file, 201 tensors, 988.1 MB, 494.0M parameters
+ *     ≠ 92 of 201 tensors changed; relative change 0.013
+ *
+ * Owns: which MODEL is compared with which (a declared base, an adapter, checkpoints in order),
+ * what a terminal shows, the exit code. Does not own: figures and tables (analyze). */
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/diff.h"
+#include "cli/cli.h"
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+enum { MAX_MODELS = 256, ONE_SIDED_SHOWN = 5 };
+
+static const struct sc_option diff_options[] = {
+    {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
+     "name a model; all other words are filters then (once for each)"},
+    {"methods", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(methods), "LIST", NULL,
+     "what to measure: basic (the default), spectral, too (singular values of the differences; an "
+     "adapter's are always measured), or all"},
+    {"top", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(top), "N", NULL,
+     "show the N tensors that changed most (default: 10)"},
+    {"no-base", 0, SC_OPTION_FLAG, 0, FIELD(no_base), NULL, NULL,
+     "of an adapter by itself: do not look for the model it was made for"},
+    {"full", 0, SC_OPTION_FLAG, 0, FIELD(full), NULL, NULL,
+     "JSON: spectra, too, of which pictures are made"},
+    {"compat", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(compat), "PROGRAM", NULL,
+     "print the JSON document that PROGRAM would print: weightscope"},
+    {"no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,
+     "compare everything anew, and keep nothing for the next time"},
+    {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
+     "compare what is sound of a broken model"},
+};
+
+static const struct sc_example diff_examples[] = {
+    {"scruple diff base tuned", "what fine-tuning changed, and where"},
+    {"scruple diff base tuned layers.3-7 --top 30", "some layers, in more detail"},
+    {"scruple diff model.safetensors model.gguf", "what a conversion cost"},
+    {"scruple diff base adapter", "what a LoRA adapter adds to each weight"},
+    {"scruple diff org/tuned", "against the base that its model card names"},
+    {"scruple diff step1000 step2000 step3000", "how training went on"},
+    {"scruple diff a b -q && echo same", "for a script: the exit code tells"},
+    {NULL, NULL},
+};
+
+enum form { FORM_TEXT, FORM_JSON, FORM_CSV, FORM_WEIGHTSCOPE };
+struct diffing {
+    struct sc_cli *c;
+    enum form form;
+    unsigned methods; /* 0: as is good for what is compared */
+    struct sc_filter *filter;
+    const struct sc_words *filters;
+    struct sc_pool *pool;
+    struct sc_hub_env env;
+    struct sc_model **models; /* (n) */
+    size_t n;
+    struct sc_adapter *adapter;
+};
+
+/* ----------------------------------------------------------------------------------- text --- */
+static void put_header(struct sc_cli *c, const char *side, const struct sc_model *m)
+{
+    sc_out_colour(&c->out, &c->term, SC_COLOUR_KEY, side);
+    sc_out_puts(&c->out, "  ");
+    sc_cli_header(c, m);
+}
+
+/* Something differs for sure, whatever could not be read. */
+static bool differs(const struct sc_diff *d)
+{
+    return d->n_status[SC_DIFF_CHANGED] || d->n_status[SC_DIFF_SHAPE] ||
+           d->n_status[SC_DIFF_ONLY_A] || d->n_status[SC_DIFF_ONLY_B];
+}
+
+enum verdict { VERDICT_NOTHING, VERDICT_SAME, VERDICT_CHANGED };
+
+static enum verdict verdict_of(size_t n, bool identical, bool different)
+{
+    return !n          ? VERDICT_NOTHING
+           : identical ? VERDICT_SAME
+           : different ? VERDICT_CHANGED
+                       : VERDICT_NOTHING;
+}
+
+static void put_verdict(struct sc_cli *c, enum verdict verdict, const struct sc_buf *sentence)
+{
+    static const enum sc_colour colours[] = {SC_COLOUR_NONE, SC_COLOUR_GOOD, SC_COLOUR_WARNING};
+    static const char *const marks[] = {"", "= ", "≠ "}, *const ascii[] = {"", "= ", "# "};
+
+    sc_out_colour(&c->out, &c->term, colours[verdict], (c->term.ascii ? ascii : marks)[verdict]);
+    sc_out_colour(&c->out, &c->term, colours[verdict],
+                  sentence->failed || !sentence->p ? "" : sentence->p);
+    sc_out_putc(&c->out, '\n');
+    c->out.buf.failed = c->out.buf.failed || sentence->failed;
+}
+
+static void put_title(struct sc_cli *c, const char *title)
+{
+    sc_out_putc(&c->out, '\n');
+    sc_out_colour(&c->out, &c->term, SC_COLOUR_MODULE, title);
+    sc_out_putc(&c->out, '\n');
+}
+
+/* The first few names of a status, and how many more there are. */
+static void put_names(struct sc_cli *c, const struct sc_diff *d, enum sc_diff_status status,
+                      const char *title)
+{
+    size_t shown = 0;
+
+    if (!d->n_status[status])
+        return;
+    put_title(c, title);
+    for (size_t i = 0; i < d->n && shown < ONE_SIDED_SHOWN; i++) {
+        const struct sc_diff_pair *p = &d->pairs[i];
+        const struct sc_tensor *t = sc_diff_tensor(d, p);
+        if (p->status != status)
+            continue;
+        sc_out_puts(&c->out, "  ");
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
+        if (p->why) {
+            sc_out_puts(&c->out, "  ");
+            sc_out_safe(&c->out, &c->term, SC_COLOUR_UNIT, sc_strz(p->why));
+        }
+        sc_out_putc(&c->out, '\n');
+        shown++;
+    }
+    if (d->n_status[status] > shown) {
+        sc_out_puts(&c->out, "  ... and ");
+        sc_out_u64(&c->out, d->n_status[status] - shown);
+        sc_out_puts(&c->out, " more\n");
+    }
+}
+
+static void put_unused(struct sc_cli *c, const struct sc_adapter *a)
+{
+    if (!a || !a->n_left)
+        return;
+    put_title(c, "Not used of the adapter");
+    for (size_t i = 0; i < SC_MIN(a->n_left, (size_t)ONE_SIDED_SHOWN); i++) {
+        const struct sc_tensor *t = &a->model->tensors[a->left[i].tensor];
+        sc_out_puts(&c->out, "  ");
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
+        sc_out_puts(&c->out, "  ");
+        sc_out_colour(&c->out, &c->term, SC_COLOUR_UNIT, a->left[i].why);
+        sc_out_putc(&c->out, '\n');
+    }
+    if (a->n_left > ONE_SIDED_SHOWN) {
+        sc_out_puts(&c->out, "  ... and ");
+        sc_out_u64(&c->out, a->n_left - ONE_SIDED_SHOWN);
+        sc_out_puts(&c->out, " more\n");
+    }
+}
+
+/* The bars take what the figures leave. */
+static size_t bar_room(const struct sc_cli *c)
+{
+    return c->term.width ? SC_MIN(SC_MAX(c->term.width, (size_t)70) - 62, (size_t)32) : 32;
+}
+
+static size_t top_of(const struct sc_cli *c)
+{
+    return (size_t)SC_MIN(c->set.top, 10000);
+}
+
+static int put_table(struct sc_cli *c, const struct sc_table *t, const struct sc_document *doc,
+                     const char *title, struct sc_error *e)
+{
+    if (doc->failed)
+        return sc_fail_memory(e);
+    if (t && t->n_rows) {
+        put_title(c, title);
+        sc_report_table(&c->out, t, &c->term);
+    }
+    return 0;
+}
+
+static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
+{
+    static const enum sc_diff_table tables[] = {SC_DIFF_ROLES, SC_DIFF_MOST, SC_DIFF_SPECTRAL,
+                                                SC_DIFF_SHAPES};
+    struct sc_cli *c = x->c;
+    struct sc_buf sentence = {0};
+    struct sc_document doc;
+    int code = 0;
+
+    sc_document_start(&doc, SC_SCHEMA_DIFF);
+    if (d->has_base)
+        put_header(c, "A", d->a);
+    put_header(c, "B", d->adapter ? d->adapter->model : d->b);
+    sc_diff_sentence(d, &sentence);
+    put_verdict(c, verdict_of(d->n, sc_diff_identical(d), differs(d)), &sentence);
+    sc_buf_clear(&sentence);
+    const bool changed = d->n_status[SC_DIFF_CHANGED] > 0;
+    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++) {
+        if (!changed && tables[i] != SC_DIFF_SHAPES)
+            continue;
+        const struct sc_table *t =
+            sc_diff_table(&doc, d, tables[i], top_of(c), bar_room(c), c->term.ascii, e);
+        code = put_table(c, t, &doc, sc_diff_table_titles[tables[i]], e);
+    }
+    if (code == 0) {
+        put_names(c, d, SC_DIFF_ONLY_A, "Only in A");
+        put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
+        put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");
+        put_unused(c, d->adapter);
+    }
+    sc_document_clear(&doc);
+    return code;
+}
+
+static int put_evolution(struct diffing *x, const struct sc_evolution *v, struct sc_error *e)
+{
+    static const struct {
+        enum sc_evolution_table which;
+        const char *title;
+    } tables[] = {{SC_EVOLUTION_STEPS, "Steps"},
+                  {SC_EVOLUTION_TRACKS, "Changed most, step by step"},
+                  {SC_EVOLUTION_JUMPS, "Jumps"}};
+    struct sc_cli *c = x->c;
+    struct sc_buf sentence = {0};
+    struct sc_document doc;
+    int code = 0;
+
+    sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
+    for (size_t i = 0; i <= v->n_steps; i++) {
+        char side[24];
+        const size_t n = sc_format_u64(i, side);
+        side[n] = '\0';
+        put_header(c, side, v->models[i]);
+    }
+    sc_evolution_sentence(v, &sentence);
+    put_verdict(c, verdict_of(v->n, sc_evolution_identical(v), true), &sentence);
+    sc_buf_clear(&sentence);
+    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++)
+        code =
+            put_table(c, sc_evolution_table(&doc, v, tables[i].which, top_of(c), c->term.ascii, e),
+                      &doc, tables[i].title, e);
+    sc_document_clear(&doc);
+    return code;
+}
+
+/* ---------------------------------------------------------------------------- other forms --- */
+static int put_diff(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
+{
+    struct sc_cli *c = x->c;
+    struct sc_document doc = {.root = {.kind = SC_FIELD_OBJECT}};
+    int code = 0;
+
+    if (x->form == FORM_TEXT)
+        return c->set.quiet ? 0 : put_text(x, d, e);
+    if (x->form != FORM_WEIGHTSCOPE)
+        sc_document_start(&doc, SC_SCHEMA_DIFF);
+    code = x->form == FORM_WEIGHTSCOPE
+               ? sc_diff_weightscope(&doc, &doc.root, d, e)
+               : sc_analyze_diff(&doc, &doc.root, d, top_of(c), c->set.full, e);
+    if (code == 0 && x->form == FORM_CSV)
+        sc_report_csv(&c->out, sc_find_table(&doc.root, "pairs"));
+    else if (code == 0)
+        sc_report_json(&c->out, &doc);
+    sc_document_clear(&doc);
+    return code;
+}
+
+static int put_steps(struct diffing *x, const struct sc_evolution *v, struct sc_error *e)
+{
+    struct sc_cli *c = x->c;
+    struct sc_document doc;
+
+    if (x->form == FORM_TEXT)
+        return c->set.quiet ? 0 : put_evolution(x, v, e);
+    sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
+    const int code = sc_analyze_evolution(&doc, &doc.root, v, e);
+    if (code == 0 && x->form == FORM_CSV)
+        sc_report_csv(&c->out, sc_find_table(&doc.root, "tensors"));
+    else if (code == 0)
+        sc_report_json(&c->out, &doc);
+    sc_document_clear(&doc);
+    return code;
+}
+
+/* -------------------------------------------------------------------------------- opening --- */
+static void show(void *ctx, uint64_t done, uint64_t total, const char *tensor)
+{
+    (void)ctx;
+    sc_progress_show(
+        &(struct sc_progress){.done = done, .total = total, .moved = done, .what = tensor});
+}
+
+static void tell(void *ctx, const char *sentence)
+{
+    const struct diffing *x = ctx;
+
+    if (!x->c->set.quiet)
+        sc_say(x->c, "note", "%s", sentence);
+}
+
+static struct sc_open_options options_of(struct diffing *x)
+{
+    struct sc_open_options o = sc_cli_open_options(x->c);
+
+    o.keep_repo = true;
+    o.facts = x->n == 1; /* the card names the base */
+    return o;
+}
+
+/* The model that `m` says it was made from, and who says so; NULL: nobody does. Names from a file
+ * are followed only where a user's would be a folder or a model on the Hub. */
+static const char *base_of(const struct sc_model *m, const char **who)
+{
+    const char *name = m->adapter.base;
+
+    *who = "adapter_config.json";
+    if (!name && m->card.n_base_models) {
+        name = m->card.base_model[0];
+        *who = "README.md";
+    }
+    return name && name[0] != '-' && name[0] != '\0' && !strstr(name, "://") ? name : NULL;
+}
+
+/* One MODEL was given: its base comes first. 0, or an exit code. */
+static int open_base(struct diffing *x)
+{
+    struct sc_cli *c = x->c;
+    struct sc_open_options o = options_of(x);
+    struct sc_model *base = NULL;
+    struct sc_error e = {0};
+    struct sc_quoted q;
+    const char *who, *name = base_of(x->models[0], &who);
+
+    if (x->adapter && (c->set.no_base || !name))
+        return 0;
+    if (!name)
+        return sc_wrong_use(c,
+                            "diff needs two MODELs: neither a card nor a configuration of %s says "
+                            "which model it was made from",
+                            sc_quote(&q, sc_strz(x->models[0]->label)));
+    o.facts = false;
+    const int code = sc_model_open(name, &o, &base, &e);
+    if (code < 0 && (!x->adapter || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)) {
+        sc_error_prefix(&e, "the base model %s, which %s names", sc_quote(&q, sc_strz(name)), who);
+        return sc_fail_exit(c, &e);
+    }
+    if (code < 0) {
+        if (!c->set.quiet)
+            sc_say(c, "note",
+                   "the base model %s, which %s names, cannot be opened: the adapter "
+                   "stands by itself",
+                   sc_quote(&q, sc_strz(name)), who);
+        return 0;
+    }
+    if (!c->set.quiet)
+        sc_say(c, "note", "comparing with %s, which %s names as the base",
+               sc_quote(&q, sc_strz(name)), who);
+    x->models[1] = x->models[0];
+    x->models[0] = base;
+    x->n = 2;
+    return 0;
+}
+
+/* 0, or an exit code after the error was printed. */
+static int open_all(struct diffing *x, const char *const *paths)
+{
+    struct sc_cli *c = x->c;
+    struct sc_open_options o = options_of(x);
+    struct sc_error e = {0};
+    struct sc_quoted q;
+    int status = 0;
+
+    for (size_t i = 0; i < x->n && !status; i++)
+        status = sc_cli_open_with(c, paths[i], &o, &x->models[i]);
+    if (status || x->n > 2)
+        return status;
+    if (sc_adapter_open(x->models[x->n - 1], &x->adapter, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (x->n == 1)
+        return open_base(x);
+    struct sc_adapter *first = NULL;
+    if (sc_adapter_open(x->models[0], &first, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (first && !x->adapter) {
+        status = sc_wrong_use(c, "%s is an adapter: name the model that it changes before it",
+                              sc_quote(&q, sc_strz(paths[0])));
+    } else if (first) { /* two adapters are compared as they are stored */
+        sc_adapter_free(x->adapter);
+        x->adapter = NULL;
+    }
+    sc_adapter_free(first);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------- running --- */
+static struct sc_diff_options diff_options_of(struct diffing *x)
+{
+    const struct sc_settings *set = &x->c->set;
+
+    return (struct sc_diff_options){
+        .methods = x->methods   ? x->methods
+                   : x->adapter ? SC_METHOD_BASIC | SC_METHOD_SPECTRAL
+                                : SC_METHOD_BASIC,
+        .filter = x->filter,
+        .pool = x->pool,
+        .memory = sc_memory_budget(set->memory),
+        .cache = set->no_cache ? NULL : x->env.cache,
+        .cancel = &sc_cancel,
+        .progress = show,
+        .note = tell,
+        .ctx = x,
+    };
+}
+
+/* The exit code after an error. */
+static int stopped(struct diffing *x, int code, const struct sc_error *e)
+{
+    if (code == SCRUPLE_EINTERRUPTED && !x->c->set.no_cache && x->env.cache)
+        tell(x, "what was compared is kept: the next diff goes on from there");
+    return sc_fail_exit(x->c, e);
+}
+
+static int exit_of(const struct diffing *x, size_t n, bool identical, bool differs)
+{
+    if (x->filter && !n)
+        return SC_EXIT_FINDINGS;
+    return identical ? SC_EXIT_OK : differs ? SC_EXIT_FINDINGS : SC_EXIT_INPUT;
+}
+
+static void tell_known(const struct diffing *x, const struct sc_diff *d, double seconds)
+{
+    char size[32];
+
+    if (!x->c->set.verbose)
+        return;
+    sc_format_bytes(d->bytes_read, size);
+    sc_say(x->c, "note",
+           "%llu tensors compared, %zu of them known from an earlier diff; %s read in "
+           "%.1f s",
+           (unsigned long long)d->sums.tensors, d->n_known, size, seconds);
+}
+
+static int run_two(struct diffing *x)
+{
+    const struct sc_diff_options o = diff_options_of(x);
+    struct sc_diff *d = NULL;
+    struct sc_error e = {0};
+
+    if (x->adapter && x->adapter->note)
+        tell(x, x->adapter->note);
+    sc_progress_start(x->c, x->env.progress_bars);
+    int code =
+        sc_diff_run(x->n == 2 ? x->models[0] : NULL, x->models[x->n - 1], x->adapter, &o, &d, &e);
+    const double seconds = sc_progress_end();
+    int status = code < 0 ? stopped(x, code, &e) : 0;
+    if (!status) {
+        tell_known(x, d, seconds);
+        if (x->filter && !d->n)
+            sc_say_no_match(x->c, x->models[0], x->filters->p, x->filters->n);
+        if (put_diff(x, d, &e) < 0)
+            status = sc_fail_exit(x->c, &e);
+        else
+            status = exit_of(x, d->n, sc_diff_identical(d), differs(d));
+    }
+    sc_diff_free(d);
+    return status;
+}
+
+static int run_steps(struct diffing *x)
+{
+    const struct sc_diff_options o = diff_options_of(x);
+    struct sc_evolution *v = NULL;
+    struct sc_error e = {0};
+
+    sc_progress_start(x->c, x->env.progress_bars);
+    const int code = sc_evolution_run((const struct sc_model *const *)x->models, x->n, &o, &v, &e);
+    sc_progress_end();
+    int status = code < 0 ? stopped(x, code, &e) : 0;
+    if (!status && x->filter && !v->n)
+        sc_say_no_match(x->c, x->models[0], x->filters->p, x->filters->n);
+    if (!status && put_steps(x, v, &e) < 0)
+        status = sc_fail_exit(x->c, &e);
+    else if (!status) {
+        bool any = false;
+        for (size_t i = 0; i < v->n_steps; i++)
+            any = any || differs(v->steps[i]);
+        status = exit_of(x, v->n, sc_evolution_identical(v), any);
+    }
+    sc_evolution_free(v);
+    return status;
+}
+
+static bool ends_in(const char *path, const char *suffix)
+{
+    return path && sc_str_ends(sc_strz(path), suffix);
+}
+
+/* What the options ask for. 0 or an exit code. */
+static int read_settings(struct diffing *x)
+{
+    const struct sc_settings *set = &x->c->set;
+    struct sc_error e = {0};
+
+    if (set->methods && sc_diff_methods_parse(set->methods, &x->methods, &e) < 0)
+        return sc_usage_exit(x->c, &e);
+    if (set->compat && strcmp(set->compat, "weightscope") != 0)
+        return sc_wrong_use(x->c, "--compat cannot be \"%s\": it takes weightscope", set->compat);
+    if (set->compat && x->n > 2)
+        return sc_wrong_use(x->c, "--compat compares two models, but %zu are given", x->n);
+    if (x->n > MAX_MODELS)
+        return sc_wrong_use(x->c, "diff takes at most %d models, but %zu are given", MAX_MODELS,
+                            x->n);
+    x->form = set->compat                     ? FORM_WEIGHTSCOPE
+              : set->json                     ? FORM_JSON
+              : set->csv                      ? FORM_CSV
+              : ends_in(set->output, ".json") ? FORM_JSON
+              : ends_in(set->output, ".csv")  ? FORM_CSV
+                                              : FORM_TEXT;
+    return 0;
+}
+
+static int run_diff(struct sc_cli *c)
+{
+    struct diffing x = {.c = c};
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    struct sc_error e = {0};
+    int status = 0;
+
+    int code = sc_cli_operands(c, &paths, &x.n, &filters, &e);
+    c->several = x.n > 1;
+    if (code < 0)
+        status = sc_fail_exit(c, &e);
+    else if (!x.n)
+        status = sc_wrong_use(c, "diff: MODEL is missing");
+    else
+        status = read_settings(&x);
+    if (!status && filters.n && sc_filter_new(filters.p, filters.n, &x.filter, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    x.filters = &filters;
+    const struct sc_open_options oo = sc_cli_open_options(c);
+    if (!status && sc_hub_env_read(&x.env, oo.hub, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    x.models = sc_calloc(x.n + 2, sizeof(struct sc_model *));
+    if (!status && !x.models)
+        status = sc_fail_memory(&e) < 0 ? sc_fail_exit(c, &e) : 0;
+    if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = open_all(&x, paths);
+    if (!status)
+        status = x.n > 2 ? run_steps(&x) : run_two(&x);
+    sc_adapter_free(x.adapter);
+    for (size_t i = 0; x.models && i < x.n; i++)
+        sc_model_close(x.models[i]);
+    free(x.models);
+    sc_pool_free(x.pool);
+    sc_hub_env_clear(&x.env);
+    sc_filter_free(x.filter);
+    sc_words_clear(&filters);
+    return status;
+}
+
+const struct sc_command sc_cmd_diff = {
+    .name = "diff",
+    .summary = "compare checkpoints: which weights changed, and how much",
+    .usage = "A [B...] [FILTER...]",
+    .description =
+        "Compares two models value by value, in any two formats: names are matched across "
+        "containers and wrappers, quantised weights are compared as what they mean, weights that "
+        "are stored once are compared once. Differences are B minus A. The output begins with a "
+        "sentence; then come the kinds of weights with their change along the layers, the tensors "
+        "that changed most by ||B - A|| / ||A||, and what only one of them has. Every figure is "
+        "explained in docs/metrics.md.\n\n"
+        "When B is a LoRA adapter (of PEFT, or kohya's scripts), each weight is compared with "
+        "itself plus its update, which is never formed as a whole. With one MODEL, it is compared "
+        "with the base that its adapter_config.json or its model card names. With more than two, "
+        "each is compared with the next: what froze, what jumped.\n\n"
+        "Models and filters are told apart as by scruple tree.\n\n"
+        "Figures are kept, by the content of both sides, so that a diff that was interrupted goes "
+        "on. They are the same bits for any number of threads and any processor. The suffix of "
+        "--output chooses the form: .json or .csv; else it is what a terminal shows.\n\n"
+        "The exit code is 0 when all values are the same, and 1 when something differs or nothing "
+        "matches the filter. With --quiet it is all there is.",
+    .options = diff_options,
+    .n_options = SC_COUNT(diff_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = diff_examples,
+    .run = run_diff,
+};

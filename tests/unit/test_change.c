@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What changed between two tensors, against sums in long double. */
+#include "analyze/diff.h"
+#include "analyze/change_sums.h"
+#include "test.h"
+
+#include <stdlib.h>
+
+static uint64_t state = 1;
+
+static double uniform(void)
+{
+    state += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (double)((z ^ (z >> 31)) >> 40) / (double)(1 << 24) - 0.5;
+}
+
+/* Run the pass over a, b of n values in chunks of `chunk`, segments of `segment` chunks. */
+static struct sc_change run(const float *a, const float *b, size_t n, size_t chunk, size_t segment)
+{
+    struct sc_change out;
+    struct sc_tensor tensor = {.dtype = "F32", .layout = SC_LAYOUT_PLAIN};
+    struct sc_model other = {.tensors = &tensor, .n_tensors = 1};
+    struct sc_values v = {.tensor = &tensor, .count = n, .rows = 1, .cols = n, .code_bytes = 4};
+    const struct sc_item item = {0, 0, &other, &out};
+    const struct sc_pass *p = &sc_pass_change;
+    struct sc_error e;
+    void *total = NULL, *part = NULL;
+
+    memset(&out, 0, sizeof out);
+    CHECK_U64(p->wants(NULL, &item, &v), SC_WANT_CODES | SC_WANT_VALUES);
+    CHECK(p->begin(NULL, &item, &v, &total, &e) == 0);
+    for (size_t i = 0, k = 0; i < n; i += chunk, k++) {
+        const size_t here = SC_MIN(chunk, n - i);
+        const struct sc_chunk c = {.view = &v,
+                                   .view_b = &v,
+                                   .col = i,
+                                   .n_rows = 1,
+                                   .n_cols = here,
+                                   .codes = a + i,
+                                   .codes_b = b + i,
+                                   .values = a + i,
+                                   .values_b = b + i};
+        if (k % segment == 0) {
+            if (part)
+                p->merge(NULL, total, part);
+            CHECK(p->part(NULL, total, 0, part, &part, &e) == 0);
+        }
+        p->chunk(NULL, total, part, &c);
+    }
+    if (part)
+        p->merge(NULL, total, part);
+    p->part_free(NULL, part);
+    CHECK(p->end(NULL, &item, &v, total, &e) == 0);
+    return out;
+}
+
+TEST(against_long_double)
+{
+    enum { N = 10007 };
+    static float a[N], b[N];
+    long double dd = 0, aa = 0, bb = 0, ab = 0, abs_d = 0, most = 0;
+    uint64_t changed = 0, significant = 0, at = 0, flips = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        a[i] = (float)uniform();
+        b[i] = i % 3 ? a[i] : (float)((double)a[i] + 1e-2 * uniform());
+        const long double x = a[i], y = b[i], d = y - x;
+        dd += d * d, aa += x * x, bb += y * y, ab += x * y, abs_d += fabsl(d);
+        changed += a[i] != b[i];
+        significant += fabsl(d) > 0.01L * (fabsl(x) + 1e-10L);
+        flips += x * y < 0;
+        if (fabsl(d) > most)
+            most = fabsl(d), at = i;
+    }
+    const struct sc_change c = run(a, b, N, 999, 3);
+    CHECK_U64(c.values, N);
+    CHECK_U64(c.compared, N);
+    CHECK_U64(c.changed, changed);
+    CHECK_U64(c.significant, significant);
+    CHECK_U64(c.sign_flips, flips);
+    CHECK_U64(c.max_at, at);
+    CHECK_U64(c.identical, 0);
+    CHECK_U64(c.bits, N * 32);
+    CHECK(c.changed_bits > changed && c.changed_bits < changed * 32);
+    CHECK(fabs(c.max_abs - (double)most) == 0);
+    CHECK(fabs(c.l2 / (double)sqrtl(dd) - 1) < 1e-14);
+    CHECK(fabs(c.mean_abs / (double)(abs_d / N) - 1) < 1e-13);
+    CHECK(fabs(c.norm_a / (double)sqrtl(aa) - 1) < 1e-14);
+    CHECK(fabs(c.relative_l2 / (double)sqrtl(dd / aa) - 1) < 1e-14);
+    CHECK(fabs(c.one_minus_cosine / (double)(1 - ab / sqrtl(aa * bb)) - 1) < 1e-9);
+}
+
+TEST(every_level_gives_the_same_bits)
+{
+    static float a[4099], b[4099];
+    struct sc_change_sums want, got;
+
+    for (size_t i = 0; i < SC_COUNT(a); i++) {
+        a[i] = (float)(uniform() * pow(2, (int)(i % 40) - 20));
+        b[i] = (float)((double)a[i] * (1 + 1e-3 * uniform()));
+    }
+    for (size_t n = 0; n <= SC_COUNT(a); n = n < 40 ? n + 1 : n * 2 + 1)
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            sc_change_sums(a, b, n, SC_CPU_C, &want);
+            sc_change_sums(a, b, n, level, &got);
+            CHECK_BITS(&got, &want, sizeof got);
+        }
+    a[77] = NAN;
+    b[99] = INFINITY;
+    sc_change_sums(a, b, 4099, SC_CPU_C, &want);
+    sc_change_sums(a, b, 4099, sc_cpu_level(), &got);
+    CHECK_BITS(&got, &want, sizeof got);
+    CHECK_U64(got.compared, 4097);
+}
+
+TEST(identical)
+{
+    const float a[] = {1, -0.0f, NAN, INFINITY, 3}, b[] = {1, 0.0f, NAN, INFINITY, 3};
+    const struct sc_change c = run(a, b, 5, 2, 1);
+
+    CHECK_U64(c.identical, 1);
+    CHECK_U64(c.changed, 0);
+    CHECK_U64(c.changed_bits, 1); /* the sign of the zero */
+    CHECK_U64(c.compared, 3);
+    CHECK_U64(c.nonfinite_a, 2);
+    CHECK_U64(c.nonfinite_b, 2);
+    CHECK(c.l2 == 0 && c.relative_l2 == 0 && c.max_abs == 0);
+    CHECK(c.cosine == 1 && c.one_minus_cosine == 0);
+    CHECK_U64(c.max_at, UINT64_MAX);
+}
+
+TEST(not_finite_on_one_side)
+{
+    const float a[] = {1, NAN, -INFINITY, 4}, b[] = {1, 2, INFINITY, 4.5f};
+    const struct sc_change c = run(a, b, 4, 4, 1);
+
+    CHECK_U64(c.changed, 3);
+    CHECK_U64(c.compared, 2);
+    CHECK_U64(c.nonfinite_a, 2);
+    CHECK_U64(c.nonfinite_b, 1);
+    CHECK_NEAR(c.max_abs, 0.5, 0);
+    CHECK_U64(c.max_at, 3);
+    CHECK_NEAR(c.min_diff, 0, 0);
+    CHECK_NEAR(c.max_diff, 0.5, 0);
+}
+
+TEST(nothing_to_compare)
+{
+    const float a[] = {NAN}, b[] = {1};
+    struct sc_change c = run(a, b, 1, 1, 1);
+
+    CHECK(isnan(c.l2) && isnan(c.cosine) && isnan(c.max_abs) && isnan(c.relative_l2));
+    CHECK_U64(c.changed, 1);
+    c = run(a, b, 0, 1, 1);
+    CHECK(isnan(c.l2) && isnan(c.changed_percent));
+    CHECK_U64(c.identical, 1);
+}
+
+TEST(zeros)
+{
+    const float zero[] = {0, 0, 0}, one[] = {1, 1, 1};
+    struct sc_change c = run(zero, one, 3, 3, 1);
+
+    CHECK(isinf(c.relative_l2) && isinf(c.norm_ratio) && isnan(c.cosine));
+    c = run(one, zero, 3, 3, 1);
+    CHECK_NEAR(c.relative_l2, 1, 1e-15);
+    CHECK_NEAR(c.norm_ratio, 0, 0);
+    c = run(zero, zero, 3, 3, 1);
+    CHECK_NEAR(c.relative_l2, 0, 0);
+}
+
+/* WeightScope calls a layer unchanged that kept its mean, spread and norm; we do not. */
+TEST(another_draw_of_the_same_distribution)
+{
+    enum { N = 4096 };
+    static float a[N], b[N];
+
+    for (size_t i = 0; i < N; i++)
+        a[i] = b[N - 1 - i] = (float)uniform();
+    const struct sc_change c = run(a, b, N, 512, 2);
+    CHECK(fabs(c.change_score) < 1e-10);
+    CHECK(c.relative_l2 > 1.3 && c.relative_l2 < 1.5);
+    CHECK(fabs(c.cosine) < 0.1);
+}
