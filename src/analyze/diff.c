@@ -90,9 +90,17 @@ static struct sc_change *change_at(const struct run *r, size_t i)
     return sc_record(&r->d->records, i);
 }
 
+bool sc_diff_stands_in(const struct sc_model *m, const struct sc_pair *p, uint32_t tensor)
+{
+    return p->rule == SC_PAIR_BY_TYING && p->a != SC_NO_NODE && p->b != SC_NO_NODE &&
+           m->tensors[tensor].role != SC_ROLE_OUTPUT;
+}
+
 const struct sc_tensor *sc_diff_tensor(const struct sc_diff *d, const struct sc_diff_pair *p)
 {
-    return p->pair.a != SC_NO_NODE ? &d->a->tensors[p->pair.a] : &d->b->tensors[p->pair.b];
+    if (p->pair.a != SC_NO_NODE && !sc_diff_stands_in(d->a, &p->pair, p->pair.a))
+        return &d->a->tensors[p->pair.a];
+    return &d->b->tensors[p->pair.b];
 }
 
 /* The stored tensor behind side b of a pair; of an update one of its factors. */

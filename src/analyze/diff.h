@@ -128,7 +128,10 @@ void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out);
 double sc_diff_relative(const struct sc_diff_sums *s);
 double sc_diff_one_minus_cosine(const struct sc_diff_sums *s);
 void sc_diff_add(struct sc_diff_sums *to, const struct sc_diff_pair *p);
-/* The tensor that a pair is shown as: of a, or of b where a has none. */
+/* Whether `tensor` of m, a side of the pair, is an embedding that stands for the output matrix
+ * which m does not store. */
+bool sc_diff_stands_in(const struct sc_model *m, const struct sc_pair *p, uint32_t tensor);
+/* The tensor that a pair is shown as: of a, or of b where a has none of its own. */
 const struct sc_tensor *sc_diff_tensor(const struct sc_diff *d, const struct sc_diff_pair *p);
 
 /* diff_document.c: adds "a", "b", "io", ["adapter"], "methods", "identical", "sentence", "summary",

@@ -81,7 +81,7 @@ static void fixed_cell(const struct sc_diff *d, const struct sc_diff_pair *p,
     switch (column) {
     case PAIR_NAME:
         out->null = !has_a;
-        out->text = name_of(t);
+        out->text = name_of(has_a ? &d->a->tensors[p->pair.a] : t);
         break;
     case PAIR_NAME_B:
         out->null = !has_b;

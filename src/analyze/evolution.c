@@ -63,12 +63,15 @@ static int follow_step(struct following *f, size_t step)
         f->there[i] = SC_NO_NODE;
     for (size_t i = 0; i < d->n; i++) {
         const struct sc_diff_pair *p = &d->pairs[i];
-        uint32_t id = p->pair.a != SC_NO_NODE ? f->here[p->pair.a] : SC_NO_NODE;
+        /* an embedding that stands for an output matrix is followed as itself, elsewhere */
+        const bool is_a = p->pair.a != SC_NO_NODE && !sc_diff_stands_in(d->a, &p->pair, p->pair.a);
+        const bool is_b = p->pair.b != SC_NO_NODE && !sc_diff_stands_in(d->b, &p->pair, p->pair.b);
+        uint32_t id = is_a ? f->here[p->pair.a] : SC_NO_NODE;
         if (id == SC_NO_NODE)
             TRY(new_track(f, sc_diff_tensor(d, p), &id));
-        if (p->pair.a != SC_NO_NODE)
+        if (is_a)
             f->here[p->pair.a] = id;
-        if (p->pair.b != SC_NO_NODE && f->there[p->pair.b] == SC_NO_NODE)
+        if (is_b && f->there[p->pair.b] == SC_NO_NODE)
             f->there[p->pair.b] = id;
         if (!p->change)
             continue;

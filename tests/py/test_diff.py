@@ -362,6 +362,24 @@ class Evolution(DiffCase):
         self.assertIn(b"only then", self.run_it(*paths).stdout)
         self.run_it(*[paths[0]] * 3, exits=(0,))
 
+    def test_an_output_that_comes_and_goes(self):
+        """An embedding that stands for the output matrix is followed as itself."""
+        embedding, output = "model.embed_tokens.weight", "lm_head.weight"
+        w = [self.rng.normal(0, 1, (9, 4)).astype("f4") for _ in range(2)]
+        tied = self.save("tied.safetensors", {embedding: w[0]})
+        free = self.save("free.safetensors", {embedding: w[0], output: w[1]})
+        self.assertIn(output, self.run_it(tied, free, exits=(1,)).stdout.decode())
+        pairs = self.diff(tied, free, exits=(1,))["pairs"]
+        self.assertEqual([(embedding, embedding, "same"), (embedding, output, "changed")],
+                         [(p["name"], p["name_b"], p["status"]) for p in pairs])
+        document = json.loads(self.run_it(tied, free, tied, "--json", exits=(1,)).stdout)
+        t = {x["name"]: x for x in document["tensors"]}
+        self.assertEqual({embedding, output}, set(t))
+        self.assertEqual([0, 0], t[embedding]["relative_l2"])
+        x, y = value(w[0]), value(w[1])
+        self.near(t[output]["relative_l2"][0], np.linalg.norm(y - x) / np.linalg.norm(x), 1e-9, output)
+        self.near(t[output]["relative_l2"][1], np.linalg.norm(y - x) / np.linalg.norm(y), 1e-9, output)
+
 
 # ---------------------------------------------------------------------------------------- promises
 class Promises(DiffCase):
