@@ -153,7 +153,7 @@ static int open_pair(struct run *r, size_t i, struct sc_values **a, struct sc_va
     if (code < 0)
         return code;
     struct sc_values *other = update ? update : *b;
-    if (*a && (*a)->count == other->count) {
+    if (*a && other && (*a)->count == other->count) {
         other->rows = (*a)->rows;
         other->cols = (*a)->cols;
     }
@@ -210,9 +210,11 @@ static void put_pair(struct sc_diff *d, struct sc_pair pair, enum sc_diff_status
 /* An adapter by itself: updates stand for themselves. */
 static void pair_alone(struct sc_diff *d, const struct sc_filter *filter)
 {
+    const uint32_t n_updates = d->adapter ? (uint32_t)d->adapter->n_updates : 0;
+
     for (uint32_t i = 0; i < d->b->n_tensors; i++) {
         const struct sc_tensor *t = &d->b->tensors[i];
-        const bool update = i < d->adapter->n_updates;
+        const bool update = i < n_updates;
         if (!sc_filter_match(filter, sc_str(t->name, t->name_len)))
             continue;
         put_pair(d,

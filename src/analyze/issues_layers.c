@@ -32,7 +32,7 @@ static uint64_t pattern_hash(const struct sc_tensor *t, struct sc_buf *scratch)
         bool digit = t->name[i] >= '0' && t->name[i] <= '9';
         bool before = i && t->name[i - 1] >= '0' && t->name[i - 1] <= '9';
         if (!digit || !before)
-            sc_buf_putc(scratch, digit ? '#' : t->name[i]);
+            sc_buf_putc(scratch, (char)(digit ? '#' : t->name[i]));
     }
     return sc_hash_mix(sc_hash(scratch->p ? scratch->p : "", scratch->n),
                        sc_hash(t->shape, t->rank * sizeof *t->shape));

@@ -31,7 +31,7 @@ enum {
     NUMBER = 0x73637275 /* application_id: "scru" */
 };
 /* A whole batch may wait for a locked database once more; what comes then is dropped. */
-#define WAITING_MAX (8 * BATCH)
+#define WAITING_MAX ((size_t)8 * BATCH)
 
 struct waiting {
     char *bytes; /* key, then value */
@@ -99,6 +99,8 @@ static bool is_broken(int code)
 
 static void close_database(struct sc_results *r)
 {
+    if (!r->lib)
+        return;
     if (r->get)
         r->lib->finalize(r->get);
     if (r->put)
@@ -337,7 +339,7 @@ static void flush(struct sc_results *r)
 {
     if (!r->n_wait)
         return;
-    if (!ready(r) || r->read_only) {
+    if (!ready(r) || !r->lib || r->read_only) {
         if (r->read_only)
             tell(r, "results are not kept: %s cannot be written", r->path);
         drop_waiting(r);

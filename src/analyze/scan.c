@@ -351,7 +351,7 @@ static int compare_values(struct run *r, struct sc_values *a, struct sc_values *
     enum { STEP = 1 << 14 };
     bool wide = a->is_double || b->is_double;
     size_t size = wide ? sizeof(double) : sizeof(float);
-    char *buffer = sc_alloc(2 * STEP * size);
+    char *buffer = sc_alloc((size_t)2 * STEP * size);
     int code = buffer ? 0 : sc_fail_memory(r->e);
 
     *same = a->count == b->count;

@@ -308,7 +308,7 @@ static void put_visible(struct sc_ranges *r, const struct extent *x, uint64_t of
         last->sound = last->sound || x->sound;
         return;
     }
-    r->extents[r->n] = *x;
+    r->extents[r->n] = *x; /* NOLINT(clang-analyzer-core.NullDereference): room was made */
     r->extents[r->n].off = off;
     r->extents[r->n++].end = end;
 }

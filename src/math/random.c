@@ -140,7 +140,8 @@ static int run(struct shuffle *s, const struct sc_parallel *p, struct sc_error *
 }
 
 int sc_shuffled_copy(const struct sc_matrix *m, uint64_t seed, const struct sc_parallel *p,
-                     float *dst, struct sc_error *e)
+                     float *dst, /* NOLINT(readability-non-const-parameter): written through s */
+                     struct sc_error *e)
 {
     const uint64_t count = m->rows * m->cols; /* dst holds as many, so it does not overflow */
     struct shuffle s = {.m = m, .dst = dst, .seed = seed, .count = count};

@@ -34,7 +34,7 @@ static void put_name(struct sc_buf *sql, const char *key)
 {
     sc_buf_putc(sql, '"');
     for (; *key; key++)
-        sc_buf_putc(sql, *key == '.' || *key == '"' ? '_' : *key);
+        sc_buf_putc(sql, (char)(*key == '.' || *key == '"' ? '_' : *key));
     sc_buf_putc(sql, '"');
 }
 

@@ -50,9 +50,11 @@ static void limit_memory(struct sc_limits *l, const char *text)
 static void look_at(const char *folder, struct sc_limits *l)
 {
     char a[128], b[128];
-    double quota, period;
-    if (read_line(folder, "cpu.max", a, sizeof a) && sscanf(a, "%lf %lf", &quota, &period) == 2)
-        limit_cpus(l, quota, period);
+    char *end;
+    if (read_line(folder, "cpu.max", a, sizeof a)) { /* "max 100000" or "150000 100000" */
+        const double quota = strtod(a, &end);
+        limit_cpus(l, quota, strtod(end, NULL));
+    }
     if (read_line(folder, "cpu.cfs_quota_us", a, sizeof a) &&
         read_line(folder, "cpu.cfs_period_us", b, sizeof b))
         limit_cpus(l, strtod(a, NULL), strtod(b, NULL));

@@ -241,8 +241,9 @@ static size_t rows_at_once(const struct sc_unpack *u, size_t n_rows)
 }
 
 static int transposed_tile(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint64_t row,
-                           size_t n_rows, uint64_t col, uint64_t n, float *dst, uint64_t stride,
-                           struct sc_error *e)
+                           size_t n_rows, uint64_t col, uint64_t n,
+                           float *dst, /* NOLINT(readability-non-const-parameter): through a rect */
+                           uint64_t stride, struct sc_error *e)
 {
     const bool awq = u->tensor->layout == SC_LAYOUT_AWQ;
     const struct rect all =
@@ -295,7 +296,7 @@ static int open_scales(struct sc_unpack *u, struct sc_error *e)
     if (u->cols / along + (u->cols % along != 0) != groups)
         along = u->cols / groups + (u->cols % groups != 0);
     u->grid = (struct sc_unpack_grid){.down = 1, .along = along, .high = groups, .wide = 1};
-    u->n_floats = SC_ROWS * (SC_PIECE + 2);
+    u->n_floats = (size_t)SC_ROWS * (SC_PIECE + 2);
     u->tile = transposed_tile;
     return 0;
 }

@@ -315,7 +315,7 @@ struct sc_span sc_stored_span(const struct sc_stored *st, uint64_t first, uint64
 {
     const struct sc_storage *s =
         st->storage == SC_NO_STORAGE ? NULL : &st->model->catalog->storages[st->storage];
-    if (st->packed)
+    if (s && st->packed)
         return (struct sc_span){s->offset, s->stored};
     struct sc_span span = {st->base, st->reach};
     if (st->rank == 0) {

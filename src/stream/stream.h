@@ -59,28 +59,30 @@ struct sc_values {
  * the tensor's own size. */
 int sc_values_open(const struct sc_model *m, uint32_t tensor, struct sc_values **out,
                    struct sc_error *e);
-void sc_values_close(struct sc_values *v); /* NULL is allowed */
+void sc_values_close(struct sc_values *base); /* NULL is allowed */
 /* Values first..first+n. Any alignment; whole blocks are fastest. */
-int sc_values_read(struct sc_values *v, uint64_t first, uint64_t n, float *dst, struct sc_error *e);
-int sc_values_read64(struct sc_values *v, uint64_t first, uint64_t n, double *dst,
+int sc_values_read(struct sc_values *base, uint64_t first, uint64_t n, float *dst,
+                   struct sc_error *e);
+int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double *dst,
                      struct sc_error *e);
 /* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
-int sc_values_read_runs(struct sc_values *v, uint64_t first, uint64_t stride, size_t n_runs,
+int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                         uint64_t n, float *dst, struct sc_error *e);
 /* Elements as stored (code_bytes each), in place when the file can be mapped, else copied to
  * scratch (n * code_bytes). *out is valid until close or the next use of scratch. */
-int sc_values_codes(struct sc_values *v, uint64_t first, uint64_t n, void *scratch,
+int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,
                     const void **out, struct sc_error *e);
 /* A hint: values first..first+n will be read soon (remote files). */
-void sc_values_prefetch(struct sc_values *v, uint64_t first, uint64_t n);
+void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n);
 /* Bytes that name the content of this tensor, for keys of stored results: the identity of its files
  * (the Hub's hash; device, inode, size and time of change of local ones), positions, types and
  * shapes of its parts. Appends to out; false: there is none (standard input). */
 bool sc_values_identity(struct sc_values *v, struct sc_buf *out);
 
-/* Views that are computed from others, chunk by chunk: nothing of them is ever in memory as a whole.
- * Their arithmetic is double, read rounds its result once to float. They have no codes. They own the
- * views that they are made of: these are closed with them, or at once when there is an error.
+/* Views that are computed from others, chunk by chunk: nothing of them is ever in memory as a
+ * whole. Their arithmetic is double, read rounds its result once to float. They have no codes. They
+ * own the views that they are made of: these are closed with them, or at once when there is an
+ * error.
  *
  * b - a, with the name and the shape of a; both have the same rows and columns (SCRUPLE_EFORMAT).
  * is_double when one of them is. */
@@ -92,7 +94,8 @@ int sc_values_open_sum(struct sc_values *base, struct sc_values *update, struct 
 /* scale * up * down: the weight update of a low-rank adapter. up is rows x rank, down rank x cols;
  * `transposed`: the transpose of that product. The two factors are kept in memory as floats, which
  * must be less than `memory` bytes (SCRUPLE_ELIMIT). Sums are in double, in the order of the rank.
- * `tensor` gives name and shape (its product is that of rows and cols) and must outlive the view. */
+ * `tensor` gives name and shape (its product is that of rows and cols) and must outlive the view.
+ */
 struct sc_low_rank {
     const struct sc_model *model; /* of the factors */
     const struct sc_tensor *tensor;

@@ -99,8 +99,8 @@ static int open_steps(struct values *v, const struct sc_tensor *t, struct sc_err
 {
     const struct sc_model *m = v->base.model;
     /* GGML blocks carry their scales; some have one more beside them */
-    const bool plain = t->layout == SC_LAYOUT_PLAIN ||
-                       (t->layout == SC_LAYOUT_GGML && t->n_parts == 1);
+    const bool plain =
+        t->layout == SC_LAYOUT_PLAIN || (t->layout == SC_LAYOUT_GGML && t->n_parts == 1);
     const size_t n = plain ? 1 : t->n_parts;
     for (size_t i = 0; i < n; i++) {
         const uint32_t entry = m->parts[t->first_part + i].entry;

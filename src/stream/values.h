@@ -20,13 +20,13 @@ struct sc_values_ops {
 };
 
 /* What takes long before the first read: unpacking, copying. */
-int sc_values_prepare(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
+int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e);
 /* Has a file changed while it was read? `all`: not only of those that were mapped. */
-int sc_values_check(struct sc_values *v, bool all, struct sc_error *e);
+int sc_values_check(struct sc_values *base, bool all, struct sc_error *e);
 /* Values first..first+n (at most SC_CHUNK_VALUES) from one look at their bytes. `raw` has room for
  * SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is `raw`, or
  * in place. */
-int sc_values_load(struct sc_values *v, uint64_t first, uint64_t n, uint8_t *raw,
+int sc_values_load(struct sc_values *base, uint64_t first, uint64_t n, uint8_t *raw,
                    const void **codes, float *values, double *values64, struct sc_error *e);
 
 #endif
