@@ -505,7 +505,7 @@ static void spell(struct sc_str name, bool component, struct sc_buf *out)
             break;
         }
     for (size_t i = 0; i < name.n; i++)
-        sc_buf_putc(out, name.p[i] == '.' ? '_' : name.p[i]);
+        sc_buf_putc(out, (char)(name.p[i] == '.' ? '_' : name.p[i]));
 }
 
 int sc_adapter_settle_names(struct sc_adapter *a, const struct sc_model *base, struct sc_error *e)
