@@ -478,7 +478,7 @@ static size_t flatten(const struct sc_model *base, unsigned drop, struct sc_aren
         if (!p)
             return SIZE_MAX;
         for (size_t k = 0; k < s.n; k++)
-            p[k] = p[k] == '.' ? '_' : p[k];
+            p[k] = (char)(p[k] == '.' ? '_' : p[k]);
         out[n++] = (struct flat_name){sc_str(p, s.n), i};
     }
     if (n)
