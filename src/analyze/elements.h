@@ -21,6 +21,8 @@
 #define SC_MAX_LINES (UINT64_C(1) << 20)
 /* A longer row is taken in pieces, and its integers in a second visit. */
 #define SC_MAX_WHOLE_ROW SC_CHUNK_VALUES
+/* Rows whose columns are added together. */
+#define SC_ROWS_TOGETHER 8
 
 /* Sums over e = x - (x as integers). */
 struct sc_int_sums {
@@ -38,7 +40,7 @@ struct sc_lines {
     double *column_square;
     struct sc_int_sums channel, group;
     float *head, *tail, *clean; /* units that another segment has the rest of; a unit */
-    uint32_t *peaks;            /* of the groups of a unit */
+    uint32_t *peaks;            /* of the groups of each unit of SC_ROWS_TOGETHER */
     float *inverse, *weight;
     uint64_t head_at, tail_at; /* position of their first values */
     size_t n_head, n_tail;
