@@ -186,7 +186,6 @@ struct sc_elements {
     bool codes;           /* chunks bring codes */
     unsigned code_bytes;  /* with codes: 1 or 2 */
     sc_decode_fn *decode; /* with codes */
-    float *value;         /* of each code, with way codes */
     enum sc_cpu level;
     unsigned ranges; /* of codes that are not finite */
     uint32_t range[SC_CODE_RANGES][2];
@@ -195,7 +194,8 @@ struct sc_elements {
     struct sc_tally tally;
     uint64_t *few;
     size_t n_few;
-    uint64_t *count; /* of codes, or of upper 16 bits */
+    uint64_t *count; /* (n_counts) of codes, or of upper 16 bits */
+    size_t n_counts;
     struct sc_order order;
     struct sc_finer *finer;
     struct sc_gathered gathered;
@@ -204,7 +204,6 @@ struct sc_elements {
     bool no_memory;
 };
 
-float sc_elements_code_value(const struct sc_elements *t, uint64_t code);
 /* After the first visit: counts become an order, and what is known of it. */
 void sc_elements_gather(struct sc_elements *t);
 /* After the second: central moments, errors of integers. */
