@@ -250,13 +250,28 @@ static void note(struct sc_tally *t, double x, uint64_t at)
     }
 }
 
-static void count_codes(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
-                        size_t n)
+/* Counting waits for the table, and decoding for the vector units: in turns they fill each other's
+ * gaps. out NULL: counts only. */
+static void count_codes(const struct sc_elements *t, struct part *p, const uint8_t *codes, size_t n,
+                        float *out)
 {
-    if (t->code_bytes == 1)
-        sc_count_codes8(codes, n, p->count);
-    else
-        sc_count_codes16(codes, n, p->count);
+    enum { TURN = 256 };
+    const size_t turn = t->code_bytes == 2 && out ? TURN : n;
+    for (size_t i = 0; i < n; i += turn) {
+        const size_t now = SC_MIN(turn, n - i);
+        if (t->code_bytes == 1)
+            sc_count_codes8(codes + i, now, p->count);
+        else
+            sc_count_codes16(codes + 2 * i, now, p->count);
+        if (out)
+            t->decode(codes + t->code_bytes * i, out + i, now);
+    }
+}
+
+/* After a chunk was counted: what of it is not finite. */
+static void note_codes(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
+                       size_t n)
+{
     uint64_t not_finite = 0;
     for (unsigned i = 0; i < t->ranges; i++)
         for (uint32_t code = t->range[i][0]; code < t->range[i][1]; code++)
@@ -471,14 +486,15 @@ static void lines(struct sc_elements *t, struct part *p, uint64_t at, const floa
 static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
                      const double *x64, size_t n)
 {
-    const size_t unit = t->plan.unit > RUN ? (size_t)t->plan.unit
-                                           : RUN / (size_t)t->plan.unit * (size_t)t->plan.unit;
-    const size_t run = SC_MIN(unit, (size_t)SC_CHUNK_VALUES);
-    if (!p->lines.clean || (p->visit && !t->row_peak))
-        return;
-    for (size_t i = 0; i < n; i += run) {
-        const size_t now = SC_MIN(n - i, run);
-        if (codes)
+    const size_t together = RUN / (size_t)SC_MIN(t->plan.unit, RUN) / SC_ROWS_TOGETHER;
+    const uint64_t run =
+        SC_MIN(SC_MAX(together, 1) * SC_ROWS_TOGETHER * t->plan.unit, SC_CHUNK_VALUES);
+    const bool counts = t->way == SC_WAY_CODES && p->visit == 0;
+    for (size_t i = 0; i < n; i += (size_t)run) {
+        const size_t now = (size_t)SC_MIN(n - i, run);
+        if (counts)
+            count_codes(t, p, codes + i * t->code_bytes, now, p->scratch);
+        else if (codes)
             t->decode(codes + i * t->code_bytes, p->scratch, now);
         for (size_t j = 0; x64 && j < now; j++)
             p->scratch[j] = (float)x64[i + j];
@@ -494,11 +510,12 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
     const size_t n = (size_t)(c->n_rows * c->n_cols);
     const uint8_t *codes = t->codes ? c->codes : NULL;
     const double *x64 = t->codes || !t->view->is_double ? NULL : c->values64;
+    const bool wants_lines = p->lines.clean && (p->visit == 0 || t->row_peak);
     (void)ctx;
     if (t->way == SC_WAY_FEW && p->visit == 0)
         keep_few(t, p, at, codes, c->values, x64, n);
-    else if (t->way == SC_WAY_CODES && p->visit == 0)
-        count_codes(t, p, at, codes, n);
+    else if (t->way == SC_WAY_CODES && p->visit == 0 && !wants_lines)
+        count_codes(t, p, codes, n, NULL);
     else if (t->way == SC_WAY_FLOATS && p->visit == 0)
         first_of_floats(t, p, at, c->values, n);
     else if (t->way == SC_WAY_FLOATS && t->finer)
@@ -507,10 +524,12 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
         first_of_doubles(p, at, x64, n);
     else if (t->way == SC_WAY_DOUBLES)
         again_of_doubles(t, p, x64, n);
-    if (codes || x64)
+    if (wants_lines && (codes || x64))
         lines_of(t, p, at, codes, x64, n);
-    else
+    else if (wants_lines)
         lines(t, p, at, c->values, n);
+    if (t->way == SC_WAY_CODES && p->visit == 0)
+        note_codes(t, p, at, codes, n);
 }
 
 static void merge(void *ctx, void *total, void *part)
