@@ -88,6 +88,11 @@ static unsigned wants(void *ctx, const struct sc_item *item, const struct sc_val
     return takes_codes(v) ? SC_WANT_CODES : SC_WANT_VALUES;
 }
 
+static size_t room_for_few(const struct sc_elements *t)
+{
+    return (size_t)SC_MIN(t->view->count, SC_FEW_VALUES) + 1;
+}
+
 static enum sc_way way_of(const struct sc_values *v)
 {
     if (takes_codes(v) && v->code_bytes == 1)
@@ -97,50 +102,41 @@ static enum sc_way way_of(const struct sc_values *v)
     return takes_codes(v) ? SC_WAY_CODES : v->is_double ? SC_WAY_DOUBLES : SC_WAY_FLOATS;
 }
 
-static int decode_all(struct sc_elements *t, struct sc_error *e)
+/* Which codes are NaN or infinite. */
+static void find_ranges(struct sc_elements *t)
 {
     enum { BLOCK = 256 };
     uint8_t codes[2 * BLOCK];
-    t->value = sc_alloc(SC_TOPS * sizeof *t->value);
-    if (!t->value)
-        return sc_fail_memory(e);
-    for (uint32_t first = 0; first < (t->code_bytes == 1 ? 256U : SC_TOPS); first += BLOCK) {
+    float x[BLOCK];
+    bool inside = false;
+    for (uint32_t first = 0; first < t->n_counts; first += BLOCK) {
         for (uint32_t i = 0; i < BLOCK; i++) {
             codes[t->code_bytes * i] = (uint8_t)i;
             if (t->code_bytes == 2)
                 codes[2 * i + 1] = (uint8_t)(first >> 8);
         }
-        t->decode(codes, t->value + first, BLOCK);
-    }
-    return 0;
-}
-
-/* Which codes are NaN or infinite. */
-static void find_ranges(struct sc_elements *t)
-{
-    bool inside = false;
-    for (uint32_t code = 0; code < (t->code_bytes == 1 ? 256U : 65536U); code++) {
-        const bool finite = isfinite(sc_elements_code_value(t, code));
-        if (!finite && !inside && t->ranges < SC_CODE_RANGES)
-            t->range[t->ranges++][0] = code;
-        if (!finite)
-            t->range[t->ranges - 1][1] = code + 1;
-        inside = !finite;
+        t->decode(codes, x, BLOCK);
+        for (uint32_t i = 0; i < BLOCK; i++) {
+            const bool finite = isfinite(x[i]);
+            if (!finite && !inside && t->ranges < SC_CODE_RANGES)
+                t->range[t->ranges++][0] = first + i;
+            if (!finite)
+                t->range[t->ranges - 1][1] = first + i + 1;
+            inside = !finite;
+        }
     }
 }
 
 static int make_total(struct sc_elements *t, struct sc_error *e)
 {
     if (t->way == SC_WAY_FEW)
-        t->few = sc_calloc(SC_FEW_VALUES, sizeof *t->few);
+        t->few = sc_alloc(room_for_few(t) * sizeof *t->few);
     else
-        t->count = sc_calloc(SC_TOPS, sizeof *t->count);
+        t->count = sc_calloc(t->n_counts, sizeof *t->count);
     if (!t->few && !t->count)
         return sc_fail_memory(e);
-    if (t->way == SC_WAY_CODES) {
-        TRY(decode_all(t, e));
+    if (t->way == SC_WAY_CODES)
         find_ranges(t);
-    }
     return sc_lines_new(&t->plan, UINT64_MAX, &t->lines, e);
 }
 
@@ -150,7 +146,6 @@ static void drop(void *ctx, void *total)
     (void)ctx;
     free(t->few);
     free(t->count);
-    free(t->value);
     free(t->row_peak);
     sc_lines_clear(&t->lines);
     sc_order_clear(&t->order);
@@ -170,6 +165,7 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
     t->way = way_of(v);
     t->codes = takes_codes(v);
     t->code_bytes = v->code_bytes;
+    t->n_counts = t->codes && t->code_bytes == 1 ? 256 : SC_TOPS;
     t->level = sc_cpu_level();
     t->decode = t->codes ? sc_decoder(v->codec, t->level) : NULL;
     t->tally = empty_tally();
@@ -201,13 +197,13 @@ static void part_free(void *ctx, void *part)
 
 static bool fill_part(const struct sc_elements *t, struct part *p)
 {
-    const size_t bins = t->code_bytes == 1 && t->codes ? 256 : SC_TOPS;
     if (!p->scratch)
-        p->scratch = sc_alloc(SC_CHUNK_VALUES * sizeof *p->scratch);
+        p->scratch =
+            sc_alloc(((size_t)SC_MIN(t->view->count, SC_CHUNK_VALUES) + 1) * sizeof *p->scratch);
     if (t->way == SC_WAY_FEW && !p->few)
-        p->few = sc_alloc(SC_FEW_VALUES * sizeof *p->few);
+        p->few = sc_alloc(room_for_few(t) * sizeof *p->few);
     if (t->way != SC_WAY_FEW && p->visit == 0 && !p->count)
-        p->count = sc_calloc(bins, sizeof *p->count);
+        p->count = sc_calloc(t->n_counts, sizeof *p->count);
     if (p->visit > 0 && t->way == SC_WAY_FLOATS && !p->picked)
         p->picked = sc_alloc((PICKED + RUN + 16) * sizeof *p->picked);
     if (p->visit > 0 && t->way == SC_WAY_DOUBLES && !p->picked64)
@@ -254,13 +250,28 @@ static void note(struct sc_tally *t, double x, uint64_t at)
     }
 }
 
-static void count_codes(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
-                        size_t n)
+/* Counting waits for the table, and decoding for the vector units: in turns they fill each other's
+ * gaps. out NULL: counts only. */
+static void count_codes(const struct sc_elements *t, struct part *p, const uint8_t *codes, size_t n,
+                        float *out)
 {
-    if (t->code_bytes == 1)
-        sc_count_codes8(codes, n, p->count);
-    else
-        sc_count_codes16(codes, n, p->count);
+    enum { TURN = 256 };
+    const size_t turn = t->code_bytes == 2 && out ? TURN : n;
+    for (size_t i = 0; i < n; i += turn) {
+        const size_t now = SC_MIN(turn, n - i);
+        if (t->code_bytes == 1)
+            sc_count_codes8(codes + i, now, p->count);
+        else
+            sc_count_codes16(codes + 2 * i, now, p->count);
+        if (out)
+            t->decode(codes + t->code_bytes * i, out + i, now);
+    }
+}
+
+/* After a chunk was counted: what of it is not finite. */
+static void note_codes(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
+                       size_t n)
+{
     uint64_t not_finite = 0;
     for (unsigned i = 0; i < t->ranges; i++)
         for (uint32_t code = t->range[i][0]; code < t->range[i][1]; code++)
@@ -270,32 +281,30 @@ static void count_codes(struct sc_elements *t, struct part *p, uint64_t at, cons
     p->not_finite = not_finite;
     if (p->tally.first_nan != UINT64_MAX && p->tally.first_infinity != UINT64_MAX)
         return;
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *code = codes + i * t->code_bytes;
-        note(&p->tally,
-             (double)sc_elements_code_value(t, t->code_bytes == 1 ? *code : sc_le16(code)), at + i);
-    }
+    t->decode(codes, p->scratch, n);
+    for (size_t i = 0; i < n; i++)
+        note(&p->tally, (double)p->scratch[i], at + i);
 }
 
 static void keep_few(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
                      const float *x, const double *x64, size_t n)
 {
-    for (size_t i = 0; i < n && p->n_few < SC_FEW_VALUES; i++) {
+    if (codes) {
+        t->decode(codes, p->scratch, n);
+        x = p->scratch;
+    }
+    for (size_t i = 0; i < n && p->n_few < t->view->count; i++) {
         uint64_t raw = 0;
-        double value;
-        if (codes) {
+        uint32_t bits;
+        if (codes)
             raw = sc_le16(codes + 2 * i);
-            value = sc_elements_code_value(t, raw);
-        } else if (x64) {
+        else if (x64)
             memcpy(&raw, x64 + i, sizeof raw);
-            value = x64[i];
-        } else {
-            uint32_t bits;
+        else {
             memcpy(&bits, x + i, sizeof bits);
             raw = bits;
-            value = x[i];
         }
-        note(&p->tally, value, at + i);
+        note(&p->tally, x64 ? x64[i] : (double)x[i], at + i);
         p->few[p->n_few++] = raw;
     }
 }
@@ -477,14 +486,15 @@ static void lines(struct sc_elements *t, struct part *p, uint64_t at, const floa
 static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
                      const double *x64, size_t n)
 {
-    const size_t unit = t->plan.unit > RUN ? (size_t)t->plan.unit
-                                           : RUN / (size_t)t->plan.unit * (size_t)t->plan.unit;
-    const size_t run = SC_MIN(unit, (size_t)SC_CHUNK_VALUES);
-    if (!p->lines.clean || (p->visit && !t->row_peak))
-        return;
-    for (size_t i = 0; i < n; i += run) {
-        const size_t now = SC_MIN(n - i, run);
-        if (codes)
+    const size_t together = RUN / (size_t)SC_MIN(t->plan.unit, RUN) / SC_ROWS_TOGETHER;
+    const uint64_t run =
+        SC_MIN(SC_MAX(together, 1) * SC_ROWS_TOGETHER * t->plan.unit, SC_CHUNK_VALUES);
+    const bool counts = t->way == SC_WAY_CODES && p->visit == 0;
+    for (size_t i = 0; i < n; i += (size_t)run) {
+        const size_t now = (size_t)SC_MIN(n - i, run);
+        if (counts)
+            count_codes(t, p, codes + i * t->code_bytes, now, p->scratch);
+        else if (codes)
             t->decode(codes + i * t->code_bytes, p->scratch, now);
         for (size_t j = 0; x64 && j < now; j++)
             p->scratch[j] = (float)x64[i + j];
@@ -500,11 +510,12 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
     const size_t n = (size_t)(c->n_rows * c->n_cols);
     const uint8_t *codes = t->codes ? c->codes : NULL;
     const double *x64 = t->codes || !t->view->is_double ? NULL : c->values64;
+    const bool wants_lines = p->lines.clean && (p->visit == 0 || t->row_peak);
     (void)ctx;
     if (t->way == SC_WAY_FEW && p->visit == 0)
         keep_few(t, p, at, codes, c->values, x64, n);
-    else if (t->way == SC_WAY_CODES && p->visit == 0)
-        count_codes(t, p, at, codes, n);
+    else if (t->way == SC_WAY_CODES && p->visit == 0 && !wants_lines)
+        count_codes(t, p, codes, n, NULL);
     else if (t->way == SC_WAY_FLOATS && p->visit == 0)
         first_of_floats(t, p, at, c->values, n);
     else if (t->way == SC_WAY_FLOATS && t->finer)
@@ -513,10 +524,12 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
         first_of_doubles(p, at, x64, n);
     else if (t->way == SC_WAY_DOUBLES)
         again_of_doubles(t, p, x64, n);
-    if (codes || x64)
+    if (wants_lines && (codes || x64))
         lines_of(t, p, at, codes, x64, n);
-    else
+    else if (wants_lines)
         lines(t, p, at, c->values, n);
+    if (t->way == SC_WAY_CODES && p->visit == 0)
+        note_codes(t, p, at, codes, n);
 }
 
 static void merge(void *ctx, void *total, void *part)
@@ -526,12 +539,12 @@ static void merge(void *ctx, void *total, void *part)
     (void)ctx;
     merge_tally(&t->tally, &p->tally);
     if (p->visit == 0 && p->count) {
-        const size_t bins = t->code_bytes == 1 && t->codes ? 256 : SC_TOPS;
+        const size_t bins = t->n_counts;
         for (size_t i = 0; i < bins; i++)
             t->count[i] += p->count[i];
         memset(p->count, 0, bins * sizeof *p->count);
     }
-    for (size_t i = 0; i < p->n_few && t->n_few < SC_FEW_VALUES; i++)
+    for (size_t i = 0; i < p->n_few && t->n_few < t->view->count; i++)
         t->few[t->n_few++] = p->few[i];
     flush_picked(t, p);
     sc_lines_merge(&t->lines, &p->lines);

@@ -21,6 +21,8 @@
 #define SC_MAX_LINES (UINT64_C(1) << 20)
 /* A longer row is taken in pieces, and its integers in a second visit. */
 #define SC_MAX_WHOLE_ROW SC_CHUNK_VALUES
+/* Rows whose columns are added together. */
+#define SC_ROWS_TOGETHER 8
 
 /* Sums over e = x - (x as integers). */
 struct sc_int_sums {
@@ -38,7 +40,7 @@ struct sc_lines {
     double *column_square;
     struct sc_int_sums channel, group;
     float *head, *tail, *clean; /* units that another segment has the rest of; a unit */
-    uint32_t *peaks;            /* of the groups of a unit */
+    uint32_t *peaks;            /* of the groups of each unit of SC_ROWS_TOGETHER */
     float *inverse, *weight;
     uint64_t head_at, tail_at; /* position of their first values */
     size_t n_head, n_tail;
@@ -184,7 +186,6 @@ struct sc_elements {
     bool codes;           /* chunks bring codes */
     unsigned code_bytes;  /* with codes: 1 or 2 */
     sc_decode_fn *decode; /* with codes */
-    float *value;         /* of each code, with way codes */
     enum sc_cpu level;
     unsigned ranges; /* of codes that are not finite */
     uint32_t range[SC_CODE_RANGES][2];
@@ -193,7 +194,8 @@ struct sc_elements {
     struct sc_tally tally;
     uint64_t *few;
     size_t n_few;
-    uint64_t *count; /* of codes, or of upper 16 bits */
+    uint64_t *count; /* (n_counts) of codes, or of upper 16 bits */
+    size_t n_counts;
     struct sc_order order;
     struct sc_finer *finer;
     struct sc_gathered gathered;
@@ -202,7 +204,6 @@ struct sc_elements {
     bool no_memory;
 };
 
-float sc_elements_code_value(const struct sc_elements *t, uint64_t code);
 /* After the first visit: counts become an order, and what is known of it. */
 void sc_elements_gather(struct sc_elements *t);
 /* After the second: central moments, errors of integers. */

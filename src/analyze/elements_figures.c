@@ -525,19 +525,30 @@ static size_t first_above(const struct clip *c, double x)
     return low;
 }
 
-static double clip_error(const struct clip *c, double clip)
+/* What values beyond the clip lose; `last`: the first of them. */
+static double beyond_clip(const struct clip *c, double clip, size_t last)
 {
     const size_t end = c->o->n;
+    return (c->square[end] - c->square[last]) - 2 * clip * (c->linear[end] - c->linear[last]) +
+           clip * clip * (c->count[end] - c->count[last]);
+}
+
+/* Infinity: more than `most`, as values beyond the clip alone lose that. */
+static double clip_error(const struct clip *c, double clip, double most)
+{
     const double step = clip / c->most_steps;
+    size_t last = first_above(c, clip + step);
+    const double beyond = beyond_clip(c, clip, last);
+    if (beyond * (1 - 1e-9) > most)
+        return INFINITY;
     size_t first = first_above(c, step / 2);
     while (first && c->high[first - 1] > step / 2)
         first--;
-    const size_t last = SC_MAX(first, first_above(c, clip + step));
+    if (last < first)
+        return c->square[first] + beyond_clip(c, clip, first);
     const double inner =
         c->o->high ? error_of_ranges(c, first, last, step) : error_of_points(c, first, last, step);
-    return c->square[first] + inner * step * step + (c->square[end] - c->square[last]) -
-           2 * clip * (c->linear[end] - c->linear[last]) +
-           clip * clip * (c->count[end] - c->count[last]);
+    return c->square[first] + inner * step * step + beyond;
 }
 
 /* Shares of abs_max are powers of 2^(1/32): every fourth down to 1/128, then around the best. */
@@ -546,12 +557,12 @@ static void best_clip(const struct sc_gathered *g, const struct clip *c, struct 
     enum { PER_OCTAVE = 32, OCTAVES = 7 };
     const double top = g->abs_max / g->unit;
     int best = 0;
-    double least = clip_error(c, top);
+    double least = clip_error(c, top, INFINITY);
     for (int stride = 4; stride; stride /= 2) {
         const int low = stride == 4 ? 0 : best - stride,
                   high = stride == 4 ? OCTAVES * PER_OCTAVE : best + stride;
         for (int i = SC_MAX(low, 0); i <= high; i += stride) {
-            const double error = clip_error(c, top * exp2(-(double)i / PER_OCTAVE));
+            const double error = clip_error(c, top * exp2(-(double)i / PER_OCTAVE), least);
             if (error < least) {
                 least = error;
                 best = i;

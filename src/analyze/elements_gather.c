@@ -8,21 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-float sc_elements_code_value(const struct sc_elements *t, uint64_t code)
-{
-    if (t->value)
-        return t->value[code];
-    const uint8_t bytes[2] = {(uint8_t)code, (uint8_t)(code >> 8)};
-    float x;
-    t->decode(bytes, &x, 1);
-    return x;
-}
-
 /* ------------------------------------------------------------------------ counts to an order ---
  */
-/* A bit pattern and how often it occurs. */
+/* A bit pattern, what it means, and how often it occurs. */
 struct counted {
     uint64_t raw, n;
+    double value;
 };
 struct pattern_list {
     struct counted *p;
@@ -31,12 +22,15 @@ struct pattern_list {
 
 static void sort_bytes(uint64_t *v, uint64_t *spare, size_t n)
 {
+    uint64_t differ = 0;
+    for (size_t i = 1; i < n; i++)
+        differ |= v[i] ^ v[0];
     for (unsigned shift = 0; shift < 64; shift += 8) {
         size_t first[257] = {0};
+        if ((differ >> shift & 0xff) == 0)
+            continue;
         for (size_t i = 0; i < n; i++)
             first[(v[i] >> shift & 0xff) + 1]++;
-        if (first[(v[0] >> shift & 0xff) + 1] == n)
-            continue; /* all the same */
         for (size_t i = 0; i < 256; i++)
             first[i + 1] += first[i];
         for (size_t i = 0; i < n; i++)
@@ -60,27 +54,25 @@ static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
         if (out->n && out->p[out->n - 1].raw == t->few[i])
             out->p[out->n - 1].n++;
         else
-            out->p[out->n++] = (struct counted){t->few[i], 1};
+            out->p[out->n++] = (struct counted){.raw = t->few[i], .n = 1};
     return true;
 }
 
 static bool patterns_of_counts(struct sc_elements *t, struct pattern_list *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < SC_TOPS; i++)
+    for (size_t i = 0; i < t->n_counts; i++)
         n += t->count[i] != 0;
     out->p = sc_alloc((n + 1) * sizeof *out->p);
-    for (size_t i = 0; out->p && i < SC_TOPS; i++)
+    for (size_t i = 0; out->p && i < t->n_counts; i++)
         if (t->count[i])
-            out->p[out->n++] = (struct counted){i, t->count[i]};
+            out->p[out->n++] = (struct counted){.raw = i, .n = t->count[i]};
     return out->p != NULL;
 }
 
 static double raw_value(const struct sc_elements *t, uint64_t raw)
 {
     double value;
-    if (t->codes)
-        return (double)sc_elements_code_value(t, raw);
     if (t->view->is_double) {
         memcpy(&value, &raw, sizeof value);
         return value;
@@ -89,6 +81,27 @@ static double raw_value(const struct sc_elements *t, uint64_t raw)
     float f;
     memcpy(&f, &bits, sizeof f);
     return (double)f;
+}
+
+static void find_values(const struct sc_elements *t, struct pattern_list *list)
+{
+    enum { BLOCK = 256 };
+    uint8_t codes[2 * BLOCK];
+    float x[BLOCK];
+    for (size_t i = 0; !t->codes && i < list->n; i++)
+        list->p[i].value = raw_value(t, list->p[i].raw);
+    for (size_t first = 0; t->codes && first < list->n; first += BLOCK) {
+        const size_t n = SC_MIN(list->n - first, (size_t)BLOCK);
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t raw = list->p[first + i].raw;
+            codes[t->code_bytes * i] = (uint8_t)raw;
+            if (t->code_bytes == 2)
+                codes[2 * i + 1] = (uint8_t)(raw >> 8);
+        }
+        t->decode(codes, x, n);
+        for (size_t i = 0; i < n; i++)
+            list->p[first + i].value = (double)x[i];
+    }
 }
 
 static bool make_order(struct sc_order *o, size_t n, bool coarse)
@@ -115,11 +128,10 @@ struct side {
 
 /* Patterns ascend, so magnitudes of one sign ascend (signs in the top bit) or descend (two's
  * complement). */
-static void split_sides(const struct sc_elements *t, const struct pattern_list *list,
-                        struct side side[SC_SIDES])
+static void split_sides(const struct pattern_list *list, struct side side[SC_SIDES])
 {
     for (size_t i = 0; i < list->n; i++) {
-        const double x = raw_value(t, list->p[i].raw);
+        const double x = list->p[i].value;
         struct side *s = &side[signbit(x) ? SC_NEGATIVE : SC_POSITIVE];
         if (isfinite(x))
             s->p[s->n++] = (struct magnitude){fabs(x), list->p[i].n};
@@ -133,21 +145,27 @@ static void split_sides(const struct sc_elements *t, const struct pattern_list *
         }
 }
 
+/* Without branches: which sign comes next is anybody's guess. Different codes may mean the same. */
 static void merge_sides(const struct side side[SC_SIDES], struct sc_order *o)
 {
     size_t at[SC_SIDES] = {0, 0};
+    uint64_t below[SC_SIDES] = {0, 0};
+    double last = -1;
     while (at[0] < side[0].n || at[1] < side[1].n) {
-        double least = INFINITY;
-        for (unsigned s = 0; s < SC_SIDES; s++)
-            if (at[s] < side[s].n)
-                least = SC_MIN(least, side[s].p[at[s]].value);
-        const size_t i = o->n++;
-        o->low[i] = least;
-        for (unsigned s = 0; s < SC_SIDES; s++) {
-            o->below[s][i + 1] = o->below[s][i];
-            while (at[s] < side[s].n && side[s].p[at[s]].value == least)
-                o->below[s][i + 1] += side[s].p[at[s]++].n;
-        }
+        const struct magnitude none = {INFINITY, 0};
+        const struct magnitude *p = at[0] < side[0].n ? &side[0].p[at[0]] : &none;
+        const struct magnitude *m = at[1] < side[1].n ? &side[1].p[at[1]] : &none;
+        const double least = SC_MIN(p->value, m->value);
+        const size_t i = o->n - (least == last),
+                     take[SC_SIDES] = {p->value == least, m->value == least};
+        below[SC_POSITIVE] += take[0] * p->n;
+        below[SC_NEGATIVE] += take[1] * m->n;
+        at[0] += take[0];
+        at[1] += take[1];
+        o->low[i] = last = least;
+        o->below[SC_POSITIVE][i + 1] = below[SC_POSITIVE];
+        o->below[SC_NEGATIVE][i + 1] = below[SC_NEGATIVE];
+        o->n = i + 1;
     }
 }
 
@@ -157,7 +175,7 @@ static bool order_of_patterns(struct sc_elements *t, const struct pattern_list *
     const bool ok = both && make_order(&t->order, list->n, false);
     if (ok) {
         struct side side[SC_SIDES] = {{both, 0}, {both + list->n, 0}};
-        split_sides(t, list, side);
+        split_sides(list, side);
         merge_sides(side, &t->order);
     }
     free(both);
@@ -291,7 +309,7 @@ static void counts_of_patterns(struct sc_elements *t, const struct pattern_list 
     struct sc_gathered *g = &t->gathered;
     const double normal = smallest_normal(t);
     for (size_t i = 0; i < list->n; i++) {
-        const double x = raw_value(t, list->p[i].raw);
+        const double x = list->p[i].value;
         const uint64_t n = list->p[i].n;
         g->nans += isnan(x) ? n : 0;
         g->infinities += isinf(x) ? n : 0;
@@ -308,10 +326,11 @@ static void counts_of_patterns(struct sc_elements *t, const struct pattern_list 
 static void gather_exact(struct sc_elements *t)
 {
     struct pattern_list list = {NULL, 0};
-    const bool ok =
-        (t->way == SC_WAY_FEW ? patterns_of_few(t, &list) : patterns_of_counts(t, &list)) &&
-        order_of_patterns(t, &list);
-    if (ok) {
+    const bool found =
+        t->way == SC_WAY_FEW ? patterns_of_few(t, &list) : patterns_of_counts(t, &list);
+    if (found)
+        find_values(t, &list);
+    if (found && order_of_patterns(t, &list)) {
         counts_of_patterns(t, &list);
         sc_figures_sums(&t->gathered);
     } else

@@ -56,6 +56,11 @@ static int take(void *slot, uint64_t n, size_t size, struct sc_error *e)
     return p ? 0 : sc_fail_memory(e);
 }
 
+static size_t groups_of(const struct sc_lines_plan *p)
+{
+    return p->group ? (size_t)(p->unit / p->group + 1) : 1;
+}
+
 static int take_all(struct sc_lines *l, struct sc_error *e)
 {
     const struct sc_lines_plan *p = l->plan;
@@ -71,9 +76,10 @@ static int take_all(struct sc_lines *l, struct sc_error *e)
         TRY(take(&l->head, p->unit, sizeof *l->head, e));
         TRY(take(&l->tail, p->unit, sizeof *l->tail, e));
     }
-    const uint64_t groups = p->group ? p->unit / p->group + 1 : 1;
+    const size_t groups = groups_of(p);
+    const uint64_t together = SC_MIN(SC_ROWS_TOGETHER, SC_CHUNK_VALUES / p->unit);
     TRY(take(&l->clean, p->unit, sizeof *l->clean, e));
-    TRY(take(&l->peaks, groups, sizeof *l->peaks, e));
+    TRY(take(&l->peaks, groups * SC_MAX(together, 1), sizeof *l->peaks, e));
     TRY(take(&l->inverse, groups, sizeof *l->inverse, e));
     return take(&l->weight, groups, sizeof *l->weight, e);
 }
@@ -143,6 +149,11 @@ static int exponent_to_remove(uint32_t peak)
     return exponent < -60 || exponent > 60 ? exponent : 0;
 }
 
+static float without(uint32_t peak, int exponent)
+{
+    return exponent == 0 ? float_of(peak) : (float)ldexp((double)float_of(peak), -exponent);
+}
+
 static const float *scaled(const float *x, size_t n, int exponent, float *scratch)
 {
     if (exponent == 0)
@@ -169,16 +180,17 @@ void sc_int_sums_add(const float *x, size_t n, uint32_t peak, float most_steps, 
     if (peak == 0)
         return;
     const int exponent = exponent_to_remove(peak);
-    add_whole(scaled(x, n, exponent, scratch), n, (float)ldexp(float_of(peak), -exponent), exponent,
-              most_steps, level, sums);
+    add_whole(scaled(x, n, exponent, scratch), n, without(peak, exponent), exponent, most_steps,
+              level, sums);
 }
 
-static void add_groups(struct sc_lines *l, const float *x, size_t n, float top, int exponent)
+static void add_groups(struct sc_lines *l, const uint32_t *peaks, const float *x, size_t n,
+                       float top, int exponent)
 {
     const struct sc_lines_plan *p = l->plan;
     const size_t groups = (n + p->group - 1) / p->group;
     for (size_t i = 0; i < groups; i++) {
-        const float own = (float)ldexp(float_of(l->peaks[i]), -exponent);
+        const float own = without(peaks[i], exponent);
         /* What is so small beside the rest of the unit loses nothing that shows. */
         const bool counts = own > 0x1p-100F;
         l->inverse[i] = counts ? p->most_steps / own : 0;
@@ -212,33 +224,34 @@ static void add_row(struct sc_lines *l, uint64_t row, uint32_t peak, double squa
 }
 
 /* Rounds a unit whose largest magnitude, and those of its groups, are known. */
-static void round_unit(struct sc_lines *l, const float *x, size_t n, uint32_t peak)
+static void round_unit(struct sc_lines *l, const float *x, size_t n, uint32_t peak,
+                       const uint32_t *peaks)
 {
     const struct sc_lines_plan *p = l->plan;
     if (!p->want_errors || peak == 0)
         return;
     const int exponent = exponent_to_remove(peak);
-    const float top = (float)ldexp(float_of(peak), -exponent);
+    const float top = without(peak, exponent);
     x = scaled(x, n, exponent, l->clean);
     if (p->group)
-        add_groups(l, x, n, top, exponent);
+        add_groups(l, peaks, x, n, top, exponent);
     if (p->rows > 1 && !p->second)
         add_whole(x, n, top, exponent, p->most_steps, p->level, &l->channel);
 }
 
-static uint32_t peaks_of(struct sc_lines *l, const float *x, size_t n)
+static uint32_t peaks_of(const struct sc_lines *l, const float *x, size_t n, uint32_t *peaks)
 {
     const size_t group = l->plan->group && l->plan->want_errors ? l->plan->group : n;
-    return sc_peaks(x, n, group, l->plan->level, l->peaks);
+    return sc_peaks(x, n, group, l->plan->level, peaks);
 }
 
 static void add_unit(struct sc_lines *l, uint64_t row, uint64_t col, const float *x, size_t n)
 {
     const struct sc_lines_plan *p = l->plan;
-    uint32_t peak = peaks_of(l, x, n);
+    uint32_t peak = peaks_of(l, x, n, l->peaks);
     if (peak >= 0x7f800000) {
         x = finite_only(l, x, n);
-        peak = peaks_of(l, x, n);
+        peak = peaks_of(l, x, n, l->peaks);
     }
     double square = 0;
     if (p->want_columns)
@@ -249,29 +262,48 @@ static void add_unit(struct sc_lines *l, uint64_t row, uint64_t col, const float
         square = sums.square;
     }
     add_row(l, row, peak, square);
-    round_unit(l, x, n, peak);
+    round_unit(l, x, n, peak, l->peaks);
 }
 
-/* Whole rows. Their columns are added several rows at a time, unless something is not finite. */
+/* Squares of all but the least values are floats. */
+static bool squares_fit(uint32_t peak)
+{
+    return peak == 0 || (peak >= (127U - 40) << 23 && peak < (127U + 40) << 23);
+}
+
+/* Rows whose columns are added together; false: not these. */
+static bool add_block(struct sc_lines *l, uint64_t row, const float *x, size_t rows)
+{
+    const struct sc_lines_plan *p = l->plan;
+    const size_t n = (size_t)p->cols, groups = groups_of(p);
+    uint32_t peak[SC_ROWS_TOGETHER];
+    double square[SC_ROWS_TOGETHER];
+    for (size_t k = 0; k < rows; k++) {
+        peak[k] = peaks_of(l, x + k * n, n, l->peaks + k * groups);
+        if (!squares_fit(peak[k]))
+            return false;
+    }
+    sc_columns(x, rows, n, p->level, l->column_peak, l->column_square, square);
+    for (size_t k = 0; k < rows; k++) {
+        add_row(l, row + k, peak[k], square[k]);
+        round_unit(l, x + k * n, n, peak[k], l->peaks + k * groups);
+    }
+    return true;
+}
+
+/* Whole rows. Their columns are added several rows at a time where floats hold the squares. */
 static void add_rows(struct sc_lines *l, uint64_t row, const float *x, size_t rows)
 {
-    enum { TOGETHER = 4 };
-    const struct sc_lines_plan *p = l->plan;
-    const size_t n = (size_t)p->cols;
-    double square[TOGETHER];
-    for (; p->want_columns && rows >= TOGETHER; rows -= TOGETHER, row += TOGETHER) {
-        uint32_t peak;
-        if (sc_peaks(x, TOGETHER * n, TOGETHER * n, p->level, &peak) >= 0x7f800000)
-            break;
-        sc_columns(x, TOGETHER, n, p->level, l->column_peak, l->column_square, square);
-        for (size_t k = 0; k < TOGETHER; k++, x += n) {
-            peak = peaks_of(l, x, n);
-            add_row(l, row + k, peak, square[k]);
-            round_unit(l, x, n, peak);
-        }
+    const size_t n = (size_t)l->plan->cols;
+    while (rows) {
+        const size_t now = SC_MIN(rows, (size_t)SC_ROWS_TOGETHER);
+        if (!l->plan->want_columns || now * n > SC_CHUNK_VALUES || !add_block(l, row, x, now))
+            for (size_t k = 0; k < now; k++)
+                add_unit(l, row + k, 0, x + k * n, n);
+        row += now;
+        x += now * n;
+        rows -= now;
     }
-    for (; rows; rows--, x += n)
-        add_unit(l, row++, 0, x, n);
 }
 
 /* A unit that is not here as a whole. */

@@ -68,15 +68,18 @@ void sc_central(const float *x, size_t n, double mean, enum sc_cpu level, struct
 /* The largest |x| of every `group` values as bits, the last group may be shorter; and of all. */
 uint32_t sc_peaks(const float *x, size_t n, size_t group, enum sc_cpu level, uint32_t *peaks);
 
-/* Rows of a matrix (`rows` x n) into its columns: for each row in turn peak[i] = max(peak[i],
- * |x[i]| as bits) and square[i] += x[i]^2 as double; row_square[k] is the sum of all squares of row
- * k. */
+/* Rows of a matrix (`rows` x n) into its columns: peak[i] = max(peak[i], |x[i]| as bits) and
+ * square[i] += x[i]^2; row_square[k] is the sum of all squares of row k. 8, 4 and 2 rows are taken
+ * together as long as there are so many: 8 squares of a column and 32 of a lane of a row are then
+ * added as floats (|x| must be below 2^60, and what is below 2^-63 counts for nothing). A single
+ * row is added as doubles. */
 void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
                 double *square, double *row_square);
 
-/* What symmetric integers of one step a group lose, in steps: with t = x inverse[g] and r = t - t
- * rounded to even, sums of r, |r|, ... times weight[g] for each factor of r and t. stride 0: one
- * inverse and weight for all groups. Groups are summed in float, 32 groups at a time in double. */
+/* What symmetric integers of one step a group lose, in steps: with t = x inverse[g], which must
+ * be below 2^22, and r = t - t rounded to even, sums of r, |r|, ... times weight[g] for each factor
+ * of r and t. stride 0: one inverse and weight for all groups. Groups are summed in float, 32
+ * groups at a time in double. */
 struct sc_steps {
     double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 t r */
     double most;               /* largest weight |r| */

@@ -14,6 +14,8 @@
 #define SC_ROUND_MAGIC 12582912.0F
 /* Groups whose float sums are added before they become doubles. */
 enum { SC_GROUPS_IN_FLOAT = 32 };
+/* Squares of a column, and of a row, that are added as floats before they become doubles. */
+enum { SC_ROWS_IN_FLOAT = 8, SC_COLUMNS_IN_FLOAT = 32 * SC_LANES };
 
 /* The order in which 16 lanes are added, once. */
 static inline double sc_lanes_sum(double v[SC_LANES])
@@ -46,9 +48,11 @@ uint32_t sc_peaks_avx2(const float *x, size_t n, size_t group, uint32_t *peaks);
 uint32_t sc_peaks_avx512(const float *x, size_t n, size_t group, uint32_t *peaks);
 double sc_columns_avx2(const float *x, size_t n, uint32_t *peak, double *square);
 double sc_columns_avx512(const float *x, size_t n, uint32_t *peak, double *square);
-/* Four rows at a time, which move the columns' sums through the cache once. n: whole lanes. */
-void sc_columns4_avx512(const float *x, size_t stride, size_t n, uint32_t *peak, double *square,
-                        double lanes[4][SC_LANES]);
+/* 8, 4 or 2 rows together, summed as floats first. */
+void sc_columns_block_avx2(const float *x, size_t rows, size_t n, uint32_t *peak, double *square,
+                           double lanes[][SC_LANES]);
+void sc_columns_block_avx512(const float *x, size_t rows, size_t n, uint32_t *peak, double *square,
+                             double lanes[][SC_LANES]);
 void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
                    const float *weight, size_t stride, struct sc_steps *out);
 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,

@@ -67,35 +67,58 @@ static double one_row(const float *x, size_t n, enum sc_cpu level, uint32_t *pea
     return columns_c(x, n, peak, square);
 }
 
-#if SC_HAVE_X86
-static void four_rows(const float *x, size_t n, uint32_t *peak, double *square, double *row_square)
+static void block_c(const float *x, size_t rows, size_t n, uint32_t *peak, double *square,
+                    double lanes[][SC_LANES])
 {
-    double lanes[4][SC_LANES];
-    const size_t whole = n / SC_LANES * SC_LANES;
-    sc_columns4_avx512(x, n, whole, peak, square, lanes);
-    for (size_t row = 0; row < 4; row++) {
-        for (size_t i = whole; i < n; i++) {
-            const uint32_t bits = magnitude_bits(x[row * n + i]);
-            const double v = (double)x[row * n + i];
-            peak[i] = SC_MAX(peak[i], bits);
-            square[i] += v * v;
-            lanes[row][i - whole] += v * v;
+    for (size_t from = 0; from < n; from += SC_COLUMNS_IN_FLOAT) {
+        const size_t end = SC_MIN(n, from + SC_COLUMNS_IN_FLOAT);
+        float part[SC_ROWS_IN_FLOAT][SC_LANES] = {{0}};
+        for (size_t i = from; i < end; i++) {
+            float sum = 0;
+            for (size_t k = 0; k < rows; k++) {
+                const float v = x[k * n + i], s = v * v;
+                const uint32_t bits = magnitude_bits(v);
+                peak[i] = SC_MAX(peak[i], bits);
+                sum += s;
+                part[k][i % SC_LANES] += s;
+            }
+            square[i] += sum;
         }
-        row_square[row] = sc_lanes_sum(lanes[row]);
+        for (size_t k = 0; k < rows; k++)
+            for (size_t i = 0; i < SC_LANES; i++)
+                lanes[k][i] += part[k][i];
     }
 }
+
+static void block(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
+                  double *square, double *row_square)
+{
+    double lanes[SC_ROWS_IN_FLOAT][SC_LANES] = {{0}};
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        sc_columns_block_avx512(x, rows, n, peak, square, lanes);
+    else if (level == SC_CPU_AVX2)
+        sc_columns_block_avx2(x, rows, n, peak, square, lanes);
+    else
+#else
+    (void)level;
 #endif
+        block_c(x, rows, n, peak, square, lanes);
+    for (size_t k = 0; k < rows; k++)
+        row_square[k] = sc_lanes_sum(lanes[k]);
+}
 
 void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32_t *peak,
                 double *square, double *row_square)
 {
-    size_t row = 0;
-#if SC_HAVE_X86
-    for (; level == SC_CPU_AVX512 && row + 4 <= rows; row += 4)
-        four_rows(x + row * n, n, peak, square, row_square + row);
-#endif
-    for (; row < rows; row++)
-        row_square[row] = one_row(x + row * n, n, level, peak, square);
+    for (size_t together = SC_ROWS_IN_FLOAT; together > 1; together /= 2)
+        for (; rows >= together; rows -= together) {
+            block(x, together, n, level, peak, square, row_square);
+            x += together * n;
+            row_square += together;
+        }
+    if (rows)
+        *row_square = one_row(x, n, level, peak, square);
 }
 
 void sc_steps_flush(struct sc_step_lanes *lanes, struct sc_steps *out)

@@ -151,36 +151,108 @@ SC_TARGET_AVX512 double sc_columns_avx512(const float *x, size_t n, uint32_t *pe
     return sc_lanes_sum(lanes);
 }
 
-SC_TARGET_AVX512 void sc_columns4_avx512(const float *x, size_t stride, size_t n, uint32_t *peak,
-                                         double *square, double lanes[4][SC_LANES])
+/* Rows one after the other, a strip of columns at a time, so that their float sums stay in cache.
+ */
+AVX2 __m256 strip_of_8(const float *x, size_t n, float *sum, uint32_t *peak, bool first)
+{
+    const __m256 v = load_up_to_8(x, n);
+    const __m256 s = _mm256_mul_ps(v, v);
+    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MAX));
+    _mm256_storeu_ps(sum, first ? s : _mm256_add_ps(_mm256_loadu_ps(sum), s));
+    if (n >= 8) {
+        const __m256i old = _mm256_loadu_si256((const void *)peak);
+        _mm256_storeu_si256((void *)peak, _mm256_max_epu32(old, bits));
+    } else {
+        const __m256i old = _mm256_maskload_epi32((const void *)peak, mask8(n));
+        _mm256_maskstore_epi32((void *)peak, mask8(n), _mm256_max_epu32(old, bits));
+    }
+    return s;
+}
+
+SC_TARGET_AVX2 void sc_columns_block_avx2(const float *x, size_t rows, size_t n, uint32_t *peak,
+                                          double *square, double lanes[][SC_LANES])
+{
+    float sum[SC_COLUMNS_IN_FLOAT];
+    for (size_t from = 0; from < n; from += SC_COLUMNS_IN_FLOAT) {
+        const size_t now = SC_MIN(n - from, (size_t)SC_COLUMNS_IN_FLOAT);
+        for (size_t k = 0; k < rows; k++) {
+            const float *row = x + k * n + from;
+            __m256 half[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+            for (size_t i = 0, j = 0; i < now; i += 8, j ^= 1)
+                half[j] = _mm256_add_ps(
+                    half[j], strip_of_8(row + i, now - i, sum + i, peak + from + i, k == 0));
+            float part[SC_LANES];
+            _mm256_storeu_ps(part, half[0]);
+            _mm256_storeu_ps(part + 8, half[1]);
+            for (size_t i = 0; i < SC_LANES; i++)
+                lanes[k][i] += part[i];
+        }
+        size_t i = 0;
+        for (; now - i >= 4; i += 4) {
+            const __m256d s = _mm256_cvtps_pd(_mm_loadu_ps(sum + i));
+            double *to = square + from + i;
+            _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), s));
+        }
+        for (; i < now; i++)
+            square[from + i] += sum[i];
+    }
+}
+
+AVX512 void add_wide(__m512 v, double *to, __mmask16 there)
+{
+    const __mmask8 low = (__mmask8)there, high = (__mmask8)(there >> 8);
+    const __m512d a = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    const __m512d b = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    _mm512_mask_storeu_pd(to, low, _mm512_add_pd(_mm512_maskz_loadu_pd(low, to), a));
+    _mm512_mask_storeu_pd(to + 8, high, _mm512_add_pd(_mm512_maskz_loadu_pd(high, to + 8), b));
+}
+
+/* 16 columns of all rows; their sums of this strip are in `part`. */
+AVX512 void block_x16(const float *x, size_t rows, size_t stride, __mmask16 there, uint32_t *peak,
+                      double *square, __m512 *part)
 {
     const __m512i positive = _mm512_set1_epi32(INT32_MAX);
-    __m512d row[4][2];
-    for (int k = 0; k < 4; k++)
-        row[k][0] = row[k][1] = _mm512_setzero_pd();
-    for (size_t i = 0; i < n; i += SC_LANES) {
-        __m512i most = _mm512_loadu_si512(peak + i);
-        __m512d low = _mm512_loadu_pd(square + i), high = _mm512_loadu_pd(square + i + 8);
-        for (int k = 0; k < 4; k++) {
-            const __m512 v = _mm512_loadu_ps(x + stride * (size_t)k + i);
-            most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), positive));
-            __m512d a = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-            __m512d b = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-            a = _mm512_mul_pd(a, a);
-            b = _mm512_mul_pd(b, b);
-            low = _mm512_add_pd(low, a);
-            high = _mm512_add_pd(high, b);
-            row[k][0] = _mm512_add_pd(row[k][0], a);
-            row[k][1] = _mm512_add_pd(row[k][1], b);
-        }
-        _mm512_storeu_si512(peak + i, most);
-        _mm512_storeu_pd(square + i, low);
-        _mm512_storeu_pd(square + i + 8, high);
+    __m512i most = _mm512_maskz_loadu_epi32(there, peak);
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t k = 0; k < rows; k++) {
+        const __m512 v = _mm512_maskz_loadu_ps(there, x + k * stride);
+        const __m512 s = _mm512_mul_ps(v, v);
+        most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), positive));
+        sum = _mm512_add_ps(sum, s);
+        part[k] = _mm512_add_ps(part[k], s);
     }
-    for (int k = 0; k < 4; k++) {
-        _mm512_storeu_pd(lanes[k], row[k][0]);
-        _mm512_storeu_pd(lanes[k] + 8, row[k][1]);
+    _mm512_mask_storeu_epi32(peak, there, most);
+    add_wide(sum, square, there);
+}
+
+/* Called with a constant number of rows, whose sums then are registers. */
+AVX512 void block_avx512(const float *x, size_t rows, size_t n, uint32_t *peak, double *square,
+                         double lanes[][SC_LANES])
+{
+    for (size_t from = 0; from < n; from += SC_COLUMNS_IN_FLOAT) {
+        const size_t end = SC_MIN(n, from + SC_COLUMNS_IN_FLOAT);
+        __m512 part[SC_ROWS_IN_FLOAT];
+        for (size_t k = 0; k < rows; k++)
+            part[k] = _mm512_setzero_ps();
+        size_t i = from;
+        for (; end - i >= SC_LANES; i += SC_LANES)
+            block_x16(x + i, rows, n, 0xffff, peak + i, square + i, part);
+        if (i < end)
+            block_x16(x + i, rows, n, first_of(end - i), peak + i, square + i, part);
+        for (size_t k = 0; k < rows; k++)
+            add_wide(part[k], lanes[k], 0xffff);
     }
+}
+
+SC_TARGET_AVX512 void sc_columns_block_avx512(const float *x, size_t rows, size_t n, uint32_t *peak,
+                                              double *square, double lanes[][SC_LANES])
+{
+    if (rows == 8)
+        block_avx512(x, 8, n, peak, square, lanes);
+    else if (rows == 4)
+        block_avx512(x, 4, n, peak, square, lanes);
+    else
+        block_avx512(x, 2, n, peak, square, lanes);
 }
 
 /* ----------------------------------------------------------------------------------- steps --- */
@@ -255,9 +327,8 @@ struct steps16 {
 
 AVX512 void step_avx512(__m512 x, __m512 inverse, struct steps16 *s)
 {
-    const __m512 magic = _mm512_set1_ps(SC_ROUND_MAGIC);
     const __m512 t = _mm512_mul_ps(x, inverse);
-    const __m512 r = _mm512_sub_ps(t, _mm512_sub_ps(_mm512_add_ps(t, magic), magic));
+    const __m512 r = _mm512_reduce_ps(t, 8); /* what rounding to even takes away, exactly */
     const __m512 a = _mm512_abs_ps(r);
     s->square = _mm512_add_ps(s->square, _mm512_mul_ps(r, r));
     s->abs = _mm512_add_ps(s->abs, a);
@@ -265,29 +336,36 @@ AVX512 void step_avx512(__m512 x, __m512 inverse, struct steps16 *s)
     s->most = _mm512_max_ps(a, s->most);
 }
 
+/* sc_lanes_sum_float() in its order. */
+AVX512 double lanes_avx512(__m512 v)
+{
+    const __m512d a = _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                                    _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)));
+    const __m256d b = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
+    return _mm_cvtsd_f64(c) + _mm_cvtsd_f64(_mm_unpackhi_pd(c, c));
+}
+
 AVX512 void flush_avx512(struct steps16 *to, struct sc_steps *out)
 {
-    struct sc_step_lanes lanes;
-    _mm512_storeu_ps(lanes.square, to->square);
-    _mm512_storeu_ps(lanes.abs, to->abs);
-    _mm512_storeu_ps(lanes.cross, to->cross);
-    _mm512_storeu_ps(lanes.most, to->most);
-    sc_steps_flush(&lanes, out);
-    memset(to, 0, sizeof *to);
+    out->square += lanes_avx512(to->square);
+    out->abs += lanes_avx512(to->abs);
+    out->cross += lanes_avx512(to->cross);
+    out->most = SC_MAX(out->most, (double)_mm512_reduce_max_ps(to->most));
+    to->square = to->abs = to->cross = to->most = _mm512_setzero_ps();
 }
 
 SC_TARGET_AVX512 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
                                       const float *weight, size_t stride, struct sc_steps *out)
 {
-    struct steps16 to;
+    const __m512 zero = _mm512_setzero_ps();
+    struct steps16 to = {zero, zero, zero, zero};
     unsigned groups = 0;
-    memset(&to, 0, sizeof to);
     for (; n; inverse += stride, weight += stride) {
         const size_t now = SC_MIN(n, group);
         const __m512 inv = _mm512_set1_ps(*inverse), w = _mm512_set1_ps(*weight);
         const __m512 w2 = _mm512_mul_ps(w, w);
-        struct steps16 s;
-        memset(&s, 0, sizeof s);
+        struct steps16 s = {zero, zero, zero, zero};
         size_t i = 0;
         for (; now - i >= 16; i += 16)
             step_avx512(_mm512_loadu_ps(x + i), inv, &s);

@@ -45,7 +45,7 @@ double sc_normal_beyond(double sigmas)
 /* E max |x| is the integral of x times its density 2 n phi(x) erf(x / sqrt 2)^(n-1) over x > 0.
  * With x = exp(t) the integrand is smooth and vanishes at both ends, where the trapezoidal rule
  * converges faster than any power of its step. */
-double sc_normal_max(uint64_t n)
+static double normal_max(uint64_t n)
 {
     const double step = 1.0 / 128, others = (double)n - 1;
     double sum = 0;
@@ -62,6 +62,22 @@ double sc_normal_max(uint64_t n)
             break;
     }
     return 2 * (double)n * sum * step;
+}
+
+/* Many tensors of a model have one size; what was found last is kept, for each thread. */
+double sc_normal_max(uint64_t n)
+{
+    enum { KEPT = 64 };
+    static _Thread_local struct {
+        uint64_t n;
+        double value;
+    } kept[KEPT];
+    const size_t at = (size_t)(n * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+    if (kept[at].n != n || n == 0) {
+        kept[at].value = normal_max(n);
+        kept[at].n = n;
+    }
+    return kept[at].value;
 }
 
 double sc_normal_max_quantile(uint64_t n, double p)

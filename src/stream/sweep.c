@@ -28,6 +28,7 @@
 #include <time.h>
 
 enum {
+    ROWS_TOGETHER = 8,
     DOUBLE_CHUNK = 1 << 15, /* values of a chunk of doubles: its buffers are twice as large */
     TELL_EVERY = 50,        /* milliseconds between two words of progress */
 };
@@ -54,6 +55,8 @@ static struct cut cut_of(uint64_t rows, uint64_t cols, uint64_t chunk)
         return c;
     c.chunk_cols = SC_MIN(cols, chunk);
     c.chunk_rows = SC_MAX(chunk / cols, UINT64_C(1));
+    if (c.chunk_rows > ROWS_TOGETHER) /* as passes like to take them */
+        c.chunk_rows -= c.chunk_rows % ROWS_TOGETHER;
     c.segment_cols = SC_MIN(cols, SC_SEGMENT_VALUES);
     c.segment_rows = SC_MAX(SC_SEGMENT_VALUES / cols, UINT64_C(1));
     if (c.segment_rows > c.chunk_rows)
