@@ -71,7 +71,10 @@ struct sc_settings {
     bool quick, shuffled, no_cache, full, png;
     struct sc_words models, include, exclude;
 };
-#define SC_SETTINGS_DEFAULT {.bits = 8, .group = 128, .top = 10}
+#define SC_SETTINGS_DEFAULT                                                                        \
+    {                                                                                              \
+        .bits = 8, .group = 128, .top = 10                                                         \
+    }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
@@ -160,8 +163,9 @@ struct sc_sink {
     const char *path; /* --output; NULL: standard output */
     char *target;     /* where the file will stand; NULL: written in place */
     char *temporary;
-    const char *what; /* for messages: "standard output" */
-    bool closed;      /* the reader went away: no message */
+    const char *volatile unfinished; /* of a sink that was opened before */
+    const char *what;                /* for messages: "standard output" */
+    bool closed;                     /* the reader went away: no message */
     int status;
     int error; /* errno of the first failure */
 };
