@@ -153,8 +153,8 @@ static void put_issue(struct sc_cli *c, const struct sc_scan *s, const struct to
     if (told->more)
         sc_buf_printf(&more, "  and %zu more", told->more);
     size_t used = 4 + strlen(sc_rules[i->rule].id) + more.n, width = c->term.width;
-    (void)sc_put_safe_middle(&name, sc_str(t->name, t->name_len),
-                             width ? SC_MAX(width, used + 8) - used : 0);
+    (void)sc_put_safe_end(&name, sc_str(t->name, t->name_len),
+                          width ? SC_MAX(width, used + 8) - used : 0);
     sc_out_safe(o, &c->term, SC_COLOUR_MODULE, sc_str(name.p ? name.p : "", name.n));
     if (more.n)
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, more.failed ? "" : more.p);
