@@ -155,7 +155,7 @@ static void tell_odd(struct sc_judge *j, size_t i, const struct odd *o)
 {
     const struct sc_tensor *t = sc_judge_tensor(j, i);
     const struct figure *f = o->figure;
-    double value = pow(10, o->log) - f->shift, usual = pow(10, o->middle) - f->shift;
+    double value = f->value(j->tensors[i].health), usual = pow(10, o->middle) - f->shift;
     /* Gains and biases live their own lives. */
     bool vector = t->rank < 2 || t->role == SC_ROLE_NORM || t->role == SC_ROLE_BIAS;
     bool far = fabs(o->log - o->middle) >= f->warn && !vector;
@@ -228,11 +228,11 @@ static void judge_drift(struct sc_judge *j, const struct member *g, size_t n, do
     const struct sc_tensor *t = sc_judge_tensor(j, last);
     bool vector = t->rank < 2 || t->role == SC_ROLE_NORM || t->role == SC_ROLE_BIAS;
     bool far = fabs(grown) >= 2 && !vector;
-    sc_judge_add(j, last, SC_RULE_DRIFT, far ? SC_WARNING : SC_INFO, pow(10, fabs(grown)),
-                 far ? 100 : 10,
-                 "its kind %s with depth: by a factor of %.1f from the first quarter of %zu layers "
-                 "to the last",
-                 grown > 0 ? "grows" : "shrinks", pow(10, fabs(grown)), layers);
+    sc_judge_add(
+        j, last, SC_RULE_DRIFT, far ? SC_WARNING : SC_INFO, pow(10, fabs(grown)), far ? 100 : 10,
+        "the standard deviation of its kind %s with depth: by a factor of %.1f from the first "
+        "quarter of %zu layers to the last",
+        grown > 0 ? "grows" : "shrinks", pow(10, fabs(grown)), layers);
 }
 
 /* ------------------------------------------------------------------------------------ all --- */

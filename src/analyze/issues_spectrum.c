@@ -21,25 +21,41 @@ static const char *slice_text(const struct sc_spectrum *s, char out[64])
     return out;
 }
 
+/* How much of a lost rank rows and columns of zeros explain: no more directions are left than rows
+ * or columns with something in them, whichever are fewer. */
+static void put_empty(const struct sc_spectrum *s, const struct sc_sparsity *z, char out[96])
+{
+    if (z->rows != s->rows || z->cols != s->cols || z->zero_rows > z->rows ||
+        z->zero_columns > z->cols)
+        return; /* not measured, or of another matrix of the stack */
+    uint64_t rows = z->rows - z->zero_rows, cols = z->cols - z->zero_columns;
+    bool by_rows = rows <= cols;
+    uint64_t left = SC_MIN(rows, cols), empty = by_rows ? z->zero_rows : z->zero_columns;
+    if (left >= s->total_rank)
+        return;
+    const char *what = by_rows ? "row" : "column";
+    if (left == s->numerical_rank)
+        snprintf(out, 96, "; %llu %s%s of zeros %s the cause", (ull)empty, what,
+                 empty == 1 ? "" : "s", empty == 1 ? "is" : "are");
+    else
+        snprintf(out, 96, "; %llu %s%s of zeros explain%s %llu of the %llu that are missing",
+                 (ull)empty, what, empty == 1 ? "" : "s", empty == 1 ? "s" : "",
+                 (ull)(s->total_rank - left), (ull)(s->total_rank - s->numerical_rank));
+}
+
 static void judge_rank(struct sc_judge *j, size_t i, const struct sc_health *h)
 {
     const struct sc_spectrum *s = &h->spectrum;
-    const struct sc_sparsity *z = &h->sparsity;
-    char slice[64], dead[96] = "";
-    uint64_t empty = 0;
+    char slice[64], empty[96] = "";
 
     if (!has_all_values(s) || s->numerical_rank >= s->total_rank || !s->total_rank)
         return;
-    /* Rows or columns of zeros explain as much of it as there are of them on the smaller side. */
-    if ((h->measured & SC_METHOD_SPARSITY) && z->rows != UINT64_MAX && s->slices == 1)
-        empty = s->rows <= s->cols ? z->zero_rows : z->zero_columns;
-    if (empty && empty != UINT64_MAX)
-        snprintf(dead, sizeof dead, "; %llu %s of zeros are among the causes", (ull)empty,
-                 s->rows <= s->cols ? "rows" : "columns");
+    if ((h->measured & SC_METHOD_SPARSITY) && s->slices == 1)
+        put_empty(s, &h->sparsity, empty);
     sc_judge_add(j, i, SC_RULE_RANK_DEFICIENT, SC_WARNING, (double)s->numerical_rank,
                  (double)s->total_rank,
                  "is singular: its rank is %llu of %llu, so its condition number is infinite%s%s",
-                 (ull)s->numerical_rank, (ull)s->total_rank, slice_text(s, slice), dead);
+                 (ull)s->numerical_rank, (ull)s->total_rank, slice_text(s, slice), empty);
 }
 
 /* Square: the chance that an i.i.d. matrix is as bad, below 1e-6 a warning and below 1e-4 a
@@ -119,7 +135,8 @@ void sc_judge_spectrum(struct sc_judge *j, size_t i)
     const struct sc_spectrum *s = &h->spectrum;
 
     if (!(h->measured & SC_METHOD_SPECTRAL) || s->method == SC_SPECTRUM_NONE ||
-        !(s->sigma_max > 0) || !sc_is_weight(j->model, sc_judge_tensor(j, i), h))
+        !(s->sigma_max > 0) || !sc_is_weight(j->model, sc_judge_tensor(j, i), h) ||
+        !sc_is_matrix(sc_judge_tensor(j, i), h))
         return;
     /* Of a constant matrix everything was said. */
     if ((h->measured & SC_METHOD_BASIC) && h->basic.min >= h->basic.max)

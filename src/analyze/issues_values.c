@@ -12,15 +12,30 @@
 
 typedef unsigned long long ull;
 
-/* "[12, 345]", where the position is in a matrix. */
-static const char *place(const struct sc_tensor *t, uint64_t at, char out[64])
+/* Where a value is: "row 12, column 345" of a matrix, "[7, 12, 345]" where there are more
+ * dimensions. Complex elements have two values. */
+static const char *place(const struct sc_tensor *t, const struct sc_basic *b, uint64_t at,
+                         char out[256])
 {
-    uint64_t cols = t->rank ? t->shape[t->rank - 1] : 1;
+    uint64_t each = t->parameters ? b->values / t->parameters : 1, index[SC_MAX_RANK];
+    size_t used = 0;
 
-    if (t->rank >= 2 && cols)
-        snprintf(out, 64, "row %llu, column %llu", (ull)(at / cols), (ull)(at % cols));
-    else
-        snprintf(out, 64, "position %llu", (ull)at);
+    at /= SC_MAX(each, (uint64_t)1);
+    if (t->rank < 2) {
+        snprintf(out, 256, "position %llu", (ull)at);
+        return out;
+    }
+    for (size_t k = t->rank; k-- > 0;) {
+        index[k] = at % SC_MAX(t->shape[k], (uint64_t)1);
+        at /= SC_MAX(t->shape[k], (uint64_t)1);
+    }
+    if (t->rank == 2) {
+        snprintf(out, 256, "row %llu, column %llu", (ull)index[0], (ull)index[1]);
+        return out;
+    }
+    for (size_t k = 0; k < t->rank; k++)
+        used += (size_t)snprintf(out + used, 256 - used, "%s%llu", k ? ", " : "[", (ull)index[k]);
+    snprintf(out + used, 256 - used, "]");
     return out;
 }
 
@@ -34,17 +49,17 @@ static const char *plural(uint64_t n)
 static void judge_finite(struct sc_judge *j, size_t i, const struct sc_basic *b)
 {
     const struct sc_tensor *t = sc_judge_tensor(j, i);
-    char where[64];
+    char where[256];
 
     if (b->nans)
         sc_judge_add(j, i, SC_RULE_NAN, SC_ERROR, (double)b->nans, 0,
                      "%llu NaN among %llu values, the first at %s; sound weights have none",
-                     (ull)b->nans, (ull)b->values, place(t, b->first_nan, where));
+                     (ull)b->nans, (ull)b->values, place(t, b, b->first_nan, where));
     if (b->infinities)
         sc_judge_add(j, i, SC_RULE_INFINITY, SC_ERROR, (double)b->infinities, 0,
                      "%llu infinite value%s among %llu, the first at %s; sound weights have none",
                      (ull)b->infinities, plural(b->infinities), (ull)b->values,
-                     place(t, b->first_infinity, where));
+                     place(t, b, b->first_infinity, where));
 }
 
 /* An overflow that somebody clamped looks like this. Masks do, too: they have no role. */
@@ -79,19 +94,36 @@ static bool judge_plain(struct sc_judge *j, size_t i, const struct sc_basic *b)
     const struct sc_tensor *t = sc_judge_tensor(j, i);
     bool matrix = t->rank >= 2 && t->role != SC_ROLE_BIAS && t->role != SC_ROLE_NORM;
     enum sc_severity severity = matrix && !is_adapter(t) ? SC_WARNING : SC_INFO;
+    const char *finite = b->finite < b->values ? "finite " : "";
 
     if (b->finite && b->zeros == b->finite) {
         sc_judge_add(j, i, SC_RULE_ALL_ZERO, severity, 100, 100,
-                     "all %llu values are zero; it adds nothing to what passes through it",
-                     (ull)b->finite);
+                     "all %llu %svalues are zero; it adds nothing to what passes through it",
+                     (ull)b->finite, finite);
         return true;
     }
     if (b->finite > 1 && b->min >= b->max) {
-        sc_judge_add(j, i, SC_RULE_CONSTANT, severity, b->min, NAN, "all %llu values are %.6g",
-                     (ull)b->finite, b->min);
+        sc_judge_add(j, i, SC_RULE_CONSTANT, severity, b->min, NAN, "all %llu %svalues are %.6g",
+                     (ull)b->finite, finite, b->min);
         return true;
     }
     return false;
+}
+
+/* Where `share` of all values are dead, some of n rows of `width` values are by chance (a weight of
+ * few rows with three values, or one that was pruned): more than five standard errors of such
+ * counts are no chance. */
+static bool beyond_chance(uint64_t dead, uint64_t n, uint64_t width, double share)
+{
+    double expected = (double)n * pow(share, (double)width);
+
+    return (double)dead > expected + 5 * sqrt(expected);
+}
+
+static const char *first_text(const char *what, uint64_t at, char out[64])
+{
+    snprintf(out, 64, "; the first is %s %llu", what, (ull)at);
+    return out;
 }
 
 static void judge_dead(struct sc_judge *j, size_t i, const struct sc_health *h)
@@ -102,24 +134,34 @@ static void judge_dead(struct sc_judge *j, size_t i, const struct sc_health *h)
     bool tiny = h->basic.rms < 1e-4;
     uint64_t rows = tiny ? s->zero_rows : s->dead_rows;
     uint64_t columns = tiny ? s->zero_columns : s->dead_columns;
+    /* Rows are measured as floats: doubles below their range look like zeros there. */
+    uint64_t zeros = h->basic.zeros;
     const char *what = tiny ? "all zero" : "below 1e-6";
+    double share = tiny ? (double)h->basic.zeros / (double)h->basic.finite
+                        : s->level_percent[1] / 100; /* of 1e-6 */
+    char first[64];
     /* Rows of an embedding that no token uses are padding. */
     bool padded =
         t->role == SC_ROLE_EMBEDDING || t->role == SC_ROLE_OUTPUT || t->role == SC_ROLE_POSITION;
 
     if (s->rows == UINT64_MAX || s->cols == UINT64_MAX || s->rows < 2 || s->cols < 2 ||
-        s->dead_rows == UINT64_MAX || s->dead_columns == UINT64_MAX)
+        s->dead_rows == UINT64_MAX || s->dead_columns == UINT64_MAX ||
+        s->zero_rows > zeros / s->cols || s->zero_columns > zeros / s->rows)
         return;
+    /* The first dead row is only known to be the first one of zeros where no others are dead. */
     double percent = 100 * (double)rows / (double)s->rows;
-    if (rows)
+    if (rows && beyond_chance(rows, s->rows, s->cols, share))
         sc_judge_add(j, i, SC_RULE_DEAD_ROWS, percent >= 1 && !padded ? SC_WARNING : SC_INFO,
-                     percent, 1, "%llu of %llu rows are dead (%s), %.2f %%; the first is row %llu",
-                     (ull)rows, (ull)s->rows, what, percent, (ull)s->first_dead_row);
+                     percent, 1, "%llu of %llu rows %s dead (%s), %.2f %%%s", (ull)rows,
+                     (ull)s->rows, rows == 1 ? "is" : "are", what, percent,
+                     rows == s->dead_rows ? first_text("row", s->first_dead_row, first) : "");
     percent = 100 * (double)columns / (double)s->cols;
-    if (columns)
+    if (columns && beyond_chance(columns, s->cols, s->rows, share))
         sc_judge_add(j, i, SC_RULE_DEAD_COLUMNS, percent >= 1 ? SC_WARNING : SC_INFO, percent, 1,
-                     "%llu of %llu columns are dead (%s), %.2f %%; the first is column %llu",
-                     (ull)columns, (ull)s->cols, what, percent, (ull)s->first_dead_column);
+                     "%llu of %llu columns %s dead (%s), %.2f %%%s", (ull)columns, (ull)s->cols,
+                     columns == 1 ? "is" : "are", what, percent,
+                     columns == s->dead_columns ? first_text("column", s->first_dead_column, first)
+                                                : "");
 }
 
 static void judge_upcast(struct sc_judge *j, size_t i, const struct sc_basic *b)
@@ -172,21 +214,25 @@ static void judge_maximum(struct sc_judge *j, size_t i, const struct sc_basic *b
 {
     const struct sc_tensor *t = sc_judge_tensor(j, i);
     double usual = b->max_over_sigma_normal;
+    /* From the mean, since values around another one than zero are no outliers. */
+    double out = fmax(b->max - b->mean, b->mean - b->min) / b->std;
 
-    if (!(b->max_over_sigma > MAX_INFO * usual))
+    if (!(out > MAX_INFO * usual))
         return;
     if (t->role == SC_ROLE_DOWN) {
-        sc_judge_add(j, i, SC_RULE_SUPER_WEIGHT, SC_INFO, b->max_over_sigma, MAX_INFO * usual,
-                     "one weight is %.1f sigma out, where a normal sample reaches %.1f; a super "
-                     "weight would show as a spike of activations",
-                     b->max_over_sigma, usual);
+        sc_judge_add(
+            j, i, SC_RULE_SUPER_WEIGHT, SC_INFO, out, MAX_INFO * usual,
+            "one weight is %.1f sigma from the mean, where a normal sample reaches %.1f; a super "
+            "weight would show as a spike of activations",
+            out, usual);
         return;
     }
-    bool far = b->max_over_sigma > MAX_WARNING * usual;
-    sc_judge_add(j, i, SC_RULE_MAX_OVER_SIGMA, far ? SC_WARNING : SC_INFO, b->max_over_sigma,
-                 (far ? MAX_WARNING : MAX_INFO) * usual,
-                 "its largest value is %.1f sigma out, where a normal sample of %llu reaches %.1f",
-                 b->max_over_sigma, (ull)b->finite, usual);
+    bool far = out > MAX_WARNING * usual;
+    sc_judge_add(
+        j, i, SC_RULE_MAX_OVER_SIGMA, far ? SC_WARNING : SC_INFO, out,
+        (far ? MAX_WARNING : MAX_INFO) * usual,
+        "one value is %.1f sigma from the mean, where a normal sample of %llu reaches %.1f", out,
+        (ull)b->finite, usual);
 }
 
 static void judge_kurtosis(struct sc_judge *j, size_t i, const struct sc_basic *b)

@@ -248,7 +248,7 @@ static const struct sc_column condition_columns[] = {
     NAME,
     TEXT("condition", "condition"),
     TEXT("condition_random", "random"),
-    TEXT("rank", "rank"),
+    MORE("rank", "rank"),
     MORE("condition_resolution", "resolution"),
     MORE("stable_rank", "stable rank"),
     MORE("alpha", "alpha"),
@@ -258,7 +258,7 @@ static const struct sc_column rounding_columns[] = {
     TEXT("sqnr_db", "INT dB"),
     TEXT("sqnr_channel_db", "by row"),
     MORE("sqnr_group_db", "by group"),
-    TEXT("sqnr_normal_db", "normal"),
+    MORE("sqnr_normal_db", "normal"),
     MORE("extreme_percent", "extreme %"),
     MORE("max_over_sigma", "max/sigma"),
     MORE("dynamic_range", "range"),
@@ -267,8 +267,8 @@ static const struct sc_column sparse_columns[] = {
     NAME,
     TEXT("zeros_percent", "zero %"),
     TEXT("near_zero_percent", "<=1e-6 %"),
-    TEXT("dead_rows", "dead rows"),
-    TEXT("dead_columns", "dead columns"),
+    MORE("dead_rows", "dead rows"),
+    MORE("dead_columns", "dead columns"),
 };
 
 struct ranked {

@@ -158,7 +158,8 @@ static int measure_shuffled(const struct sc_matrix *m, const struct sc_measure *
     if (!values)
         return sc_fail_memory(e);
     struct copy copy = {values, m->cols};
-    const struct sc_matrix shuffled = {m->rows, m->cols, read_copy, &copy};
+    const struct sc_matrix shuffled = {
+        .rows = m->rows, .cols = m->cols, .read = read_copy, .ctx = &copy};
     int rc = sc_shuffled_copy(m, seed, p, values, e);
     if (rc == 0)
         rc = sc_svd_values(&shuffled, &o, p, &svd, e);
@@ -179,6 +180,8 @@ int sc_spectrum_measure(const struct sc_matrix *m, const struct sc_measure *how,
     int rc = sc_spectrum_describe(&svd, m->rows, m->cols, out, e);
     if (rc == 0 && how->shuffled)
         rc = measure_shuffled(m, how, p, &svd, out, e);
+    if (rc == SCRUPLE_EFORMAT)
+        rc = 0; /* doubles that no float of the copy can be: there is no baseline */
     sc_svd_clear(&svd);
     return rc;
 }

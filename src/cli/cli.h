@@ -165,8 +165,9 @@ struct sc_sink {
     const char *path; /* --output; NULL: standard output */
     char *target;     /* where the file will stand; NULL: written in place */
     char *temporary;
-    const char *what; /* for messages: "standard output" */
-    bool closed;      /* the reader went away: no message */
+    const char *volatile unfinished; /* of a sink that was opened before */
+    const char *what;                /* for messages: "standard output" */
+    bool closed;                     /* the reader went away: no message */
     int status;
     int error; /* errno of the first failure */
 };

@@ -156,8 +156,8 @@ static void put_issue(struct sc_cli *c, const struct sc_scan *s, const struct to
     if (told->more)
         sc_buf_printf(&more, "  and %zu more", told->more);
     size_t used = 4 + strlen(sc_rules[i->rule].id) + more.n, width = c->term.width;
-    (void)sc_put_safe_middle(&name, sc_str(t->name, t->name_len),
-                             width ? SC_MAX(width, used + 8) - used : 0);
+    (void)sc_put_safe_end(&name, sc_str(t->name, t->name_len),
+                          width ? SC_MAX(width, used + 8) - used : 0);
     sc_out_safe(o, &c->term, SC_COLOUR_MODULE, sc_str(name.p ? name.p : "", name.n));
     if (more.n)
         sc_out_colour(o, &c->term, SC_COLOUR_UNIT, more.failed ? "" : more.p);
@@ -284,15 +284,19 @@ static void put_weightscope(struct sc_cli *c, const struct sc_scan *s)
     sc_out_puts(&c->out, first ? "}\n" : "\n}\n");
 }
 
+/* Through a sink: whole or not at all, never over a device or over weights. */
 static int put_unfrozen(struct sc_cli *c, const struct sc_scan *s, struct sc_error *e)
 {
     struct sc_buf list = {0};
-    struct sc_quoted q;
+    struct sc_sink sink;
     int code = sc_scan_unfrozen(s, c->set.snr == SC_SNR_MP, &list, e);
 
-    if (code == 0 && !sc_write_file(c->set.unfrozen, list.p, list.n, 0666))
-        code = sc_fail(e, SCRUPLE_EWRITE, "%s cannot be written",
-                       sc_quote(&q, sc_strz(c->set.unfrozen)));
+    if (code == 0)
+        code = sc_sink_open(&sink, c->set.unfrozen, false, 0, e);
+    if (code == 0) {
+        bool whole = sc_sink_write(&sink, list.p, list.n) == 0;
+        code = sc_sink_close(&sink, whole, e);
+    }
     sc_buf_clear(&list);
     return code;
 }
@@ -524,6 +528,9 @@ static int read_settings(struct scanning *x, size_t n_models)
     x->measure.quick = set->quick;
     x->measure.shuffled = set->shuffled;
     if (set->unfrozen) {
+        if (strcmp(set->unfrozen, "-") == 0)
+            return sc_wrong_use(x->c, "--unfrozen-parameters takes a file, and standard output is "
+                                      "taken by the scan");
         if (set->quick)
             return sc_wrong_use(x->c, "--unfrozen-parameters needs all singular values: leave out "
                                       "--quick");
@@ -546,6 +553,27 @@ static int read_settings(struct scanning *x, size_t n_models)
         return sc_wrong_use(x->c, "%s lists one model, but %zu are given",
                             x->form == FORM_CSV ? "CSV" : "--compat", n_models);
     return 0;
+}
+
+/* Options that change nothing this time: whoever gave them expected something. */
+static void tell_idle_options(const struct scanning *x)
+{
+    const struct sc_settings *set = &x->c->set;
+    const bool spectral = x->measure.methods & SC_METHOD_SPECTRAL;
+    const struct {
+        bool idle;
+        const char *option, *needs;
+    } all[] = {
+        {set->quick && !spectral, "--quick", "--methods spectral"},
+        {set->shuffled && !spectral, "--shuffled", "--methods spectral"},
+        {set->png && !set->plots, "--png", "--plots"},
+        {set->snr && !set->unfrozen, "--snr", "--unfrozen-parameters"},
+        {set->full && (x->form == FORM_TEXT || x->form == FORM_HTML), "--full", "--json"},
+    };
+
+    for (size_t i = 0; i < SC_COUNT(all) && !set->quiet; i++)
+        if (all[i].idle)
+            sc_say(x->c, "note", "%s does nothing without %s", all[i].option, all[i].needs);
 }
 
 static int exit_of(const struct scanning *x)
@@ -576,6 +604,8 @@ static int run_scan(struct sc_cli *c)
         status = sc_wrong_use(c, "scan: MODEL is missing");
     else
         status = read_settings(&x, n);
+    if (!status)
+        tell_idle_options(&x);
     if (!status && filters.n && sc_filter_new(filters.p, filters.n, &x.filter, &e) < 0)
         status = sc_usage_exit(c, &e);
     x.filters = &filters;

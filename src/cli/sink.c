@@ -102,6 +102,7 @@ static int open_temporary(struct sc_sink *s, const struct stat *old, struct sc_e
         s->temporary = NULL;
         return fail_path(e, s->path, error);
     }
+    s->unfinished = sc_unfinished; /* of the sink that was opened before */
     sc_unfinished = s->temporary;
     mode_t mask = umask(0);
     umask(mask);
@@ -302,7 +303,7 @@ static void finish_file(struct sc_sink *s, bool keep)
     }
     if (!keep || s->status)
         (void)unlink(s->temporary);
-    sc_unfinished = NULL;
+    sc_unfinished = s->unfinished;
 }
 
 int sc_sink_close(struct sc_sink *s, bool keep, struct sc_error *e)

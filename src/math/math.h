@@ -34,6 +34,9 @@ struct sc_matrix {
     int (*read)(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, uint64_t n_cols, float *dst,
                 struct sc_error *e);
     void *ctx;
+    /* The same as doubles, where values do not fit floats; NULL: they do. */
+    int (*read64)(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                  double *dst, struct sc_error *e);
 };
 
 /* ------------------------------------------------------------------------ singular values --- */

@@ -17,6 +17,11 @@ uint64_t sc_panel_depth(uint64_t n, uint64_t length)
     return SC_MIN(depth, length);
 }
 
+static size_t value_bytes(const struct sc_matrix *m)
+{
+    return m->read64 ? sizeof(double) : sizeof(float);
+}
+
 static uint64_t n_chunks(const struct sc_svd_job *job, uint64_t count)
 {
     return ((job->wide ? job->n : count) + CHUNK - 1) / CHUNK;
@@ -26,7 +31,7 @@ int sc_panel_start(const struct sc_svd_job *job, struct sc_panel *panel, struct 
 {
     *panel = (struct sc_panel){.depth = sc_panel_depth(job->n, job->length)};
     panel->x = sc_svd_doubles(panel->depth, job->n, e);
-    panel->raw = sc_svd_items(panel->depth, job->n, sizeof *panel->raw, e);
+    panel->raw = sc_svd_items(panel->depth, job->n, value_bytes(job->m), e);
     panel->chunk_norm2 = sc_svd_doubles(n_chunks(job, panel->depth), 1, e);
     if (panel->x && panel->raw && panel->chunk_norm2)
         return 0;
@@ -56,23 +61,30 @@ static void fail(struct reading *r, const struct sc_error *problem)
         r->problem = *problem;
 }
 
+/* Value i of what was read. `wide` is a constant wherever this is inlined. */
+static inline double value_at(const void *raw, bool wide, uint64_t i)
+{
+    return wide ? ((const double *)raw)[i] : (double)((const float *)raw)[i];
+}
+
 /* Sum of squares; NaN or infinite when a value is. Sixteen lanes, so that it can be vectorised. */
-static double square_sum(const float *x, uint64_t n)
+static inline double square_sum(const void *x, bool wide, uint64_t n)
 {
     double lane[16] = {0}, sum = 0;
     uint64_t i = 0;
     for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++)
-            lane[k] += (double)x[i + k] * x[i + k];
+        for (unsigned k = 0; k < 16; k++)
+            lane[k] += value_at(x, wide, i + k) * value_at(x, wide, i + k);
     for (; i < n; i++)
-        sum += (double)x[i] * x[i];
+        sum += value_at(x, wide, i) * value_at(x, wide, i);
     for (int k = 0; k < 16; k++)
         sum += lane[k];
     return sum;
 }
 
-/* rows x n floats, row-major, to columns of doubles. */
-static void transpose(const float *from, uint64_t rows, uint64_t n, double *to, uint64_t ld)
+/* rows x n values, row-major, to columns of doubles. */
+static inline void transpose(const void *from, bool wide, uint64_t rows, uint64_t n, double *to,
+                             uint64_t ld)
 {
     for (uint64_t j0 = 0; j0 < n; j0 += TILE) {
         const uint64_t j1 = SC_MIN(j0 + TILE, n);
@@ -80,9 +92,24 @@ static void transpose(const float *from, uint64_t rows, uint64_t n, double *to, 
             const uint64_t i1 = SC_MIN(i0 + TILE, rows);
             for (uint64_t j = j0; j < j1; j++)
                 for (uint64_t i = i0; i < i1; i++)
-                    to[i + j * ld] = (double)from[i * n + j];
+                    to[i + j * ld] = value_at(from, wide, i * n + j);
         }
     }
+}
+
+/* A chunk that begins at row or column `from` to its place; returns its sum of squares. */
+static inline double place_chunk(const struct sc_svd_job *job, struct sc_panel *panel,
+                                 const void *raw, bool wide, uint64_t from, uint64_t many,
+                                 uint64_t width)
+{
+    if (!job->wide) {
+        transpose(raw, wide, many, width, panel->x + from, panel->depth);
+    } else {
+        for (uint64_t i = 0; i < many; i++)
+            for (uint64_t j = 0; j < width; j++)
+                panel->x[j + (from + i) * panel->depth] = value_at(raw, wide, i * width + j);
+    }
+    return square_sum(raw, wide, many * width);
 }
 
 static void read_chunk(void *ctx, size_t chunk)
@@ -98,29 +125,24 @@ static void read_chunk(void *ctx, size_t chunk)
     const uint64_t side = job->wide ? job->n : panel->count;
     const uint64_t many = SC_MIN(side - from, CHUNK);
     const uint64_t width = job->wide ? panel->count : job->n; /* values of a row of the chunk */
-    float *raw = panel->raw + from * width;
+    void *raw = (char *)panel->raw + from * width * value_bytes(m);
+    const uint64_t row = job->wide ? from : panel->first + from;
+    const uint64_t col = job->wide ? panel->first : 0;
     const bool flush = sc_svd_flush(false); /* numbers are read as they are */
-    const int status = job->wide ? m->read(m->ctx, from, many, panel->first, panel->count, raw, &e)
-                                 : m->read(m->ctx, panel->first + from, many, 0, job->n, raw, &e);
+    const int status = m->read64 ? m->read64(m->ctx, row, many, col, width, raw, &e)
+                                 : m->read(m->ctx, row, many, col, width, raw, &e);
     sc_svd_flush(flush);
     if (status < 0) {
         e.code = status;
         fail(r, &e);
         return;
     }
-    panel->chunk_norm2[chunk] = square_sum(raw, many * width);
+    panel->chunk_norm2[chunk] = m->read64 ? place_chunk(job, panel, raw, true, from, many, width)
+                                          : place_chunk(job, panel, raw, false, from, many, width);
     if (!(panel->chunk_norm2[chunk] <= 1.7976931348623157e308)) {
         sc_fail(&e, SCRUPLE_EFORMAT, "the matrix is not finite: it has NaN or infinity");
         fail(r, &e);
-        return;
     }
-    if (!job->wide) {
-        transpose(raw, many, width, panel->x + from, panel->depth);
-        return;
-    }
-    for (uint64_t i = 0; i < many; i++)
-        for (uint64_t j = 0; j < width; j++)
-            panel->x[j + (from + i) * panel->depth] = (double)raw[i * width + j];
 }
 
 int sc_panel_read(const struct sc_svd_job *job, struct sc_panel *panel, uint64_t first,

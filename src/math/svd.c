@@ -278,7 +278,7 @@ uint64_t sc_svd_memory(uint64_t rows, uint64_t cols, const struct sc_svd_options
 {
     const uint64_t n = SC_MIN(rows, cols), length = SC_MAX(rows, cols);
     const double depth = (double)sc_panel_depth(n, length), m = (double)n;
-    const double panel = depth * m * 1.5 + m;
+    const double panel = depth * m * 2 + m; /* read as doubles, at most */
     double doubles;
     if (!fits(rows, cols, o))
         doubles = o->quick ? m * 420 + 400 * 406 : (double)sc_svd_estimate_doubles(n);

@@ -41,7 +41,7 @@ double sc_svd_random(uint64_t seed, uint64_t i);
 struct sc_panel {
     double *x;
     uint64_t depth, first, count;
-    float *raw;          /* as read, where it must be transposed or widened */
+    void *raw;           /* as read, floats or doubles, before they are transposed or widened */
     double *chunk_norm2; /* sums of squares, one a chunk */
     double norm2;        /* sum of squares of the panel */
 };

@@ -703,7 +703,8 @@ static int put_page(struct page *p, struct sc_error *e)
     p->b.failed = p->b.failed || p->left_out.failed;
     put_tail(p);
     send(p);
-    return p->o->status == SCRUPLE_EMEMORY ? sc_fail_memory(e) : p->o->status;
+    /* What became of writing is in the state of the output, as with every other report. */
+    return p->o->status == SCRUPLE_EMEMORY ? sc_fail_memory(e) : 0;
 }
 
 int sc_report_html(struct sc_out *o, const struct sc_scan_view *views, size_t n_views,

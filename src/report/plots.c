@@ -96,7 +96,9 @@ const struct sc_legend_item sc_families[SC_FAMILY_COUNT] = {
 };
 
 /* ----------------------------------------------------------------------------------- plots --- */
-#define NEEDS_BASIC    "No values were measured (method basic)."
+#define NEEDS_BASIC "No values were measured (method basic)."
+#define NEEDS_LAYERS                                                                               \
+    "No values of layers were measured (method basic, tensors with a layer's number)."
 #define NEEDS_QUANT    "No quantization error was measured (method quantization)."
 #define NEEDS_SPECTRUM "No singular values were measured (method spectral)."
 #define NEEDS_MODELS   "This compares two scans or more."
@@ -110,11 +112,12 @@ const struct sc_plot sc_plots[] = {
      "The median over the tensors of a role in a layer, in a band from the lowest to the "
      "highest of them. A healthy stack changes smoothly; a jump or a single layer that leaves "
      "its neighbours deserves a look.",
-     NEEDS_BASIC, SC_PLOT_MODEL, sc_draw_std},
+     NEEDS_LAYERS, SC_PLOT_MODEL, sc_draw_std},
     {"condition", "Condition numbers",
-     "The largest over the smallest singular value, worst first. The upright mark is what a "
-     "matrix of random numbers of the same shape has: only the excess says something about the "
-     "weights. A bar that passes the diamond tells of the rounding of the stored type.",
+     "The largest over the smallest singular value. The upright mark is what a matrix of random "
+     "numbers of the same shape has: only the excess says something about the weights, so the "
+     "furthest above it come first. A bar that passes the diamond tells of the rounding of the "
+     "stored type.",
      NEEDS_SPECTRUM, SC_PLOT_MODEL, sc_draw_condition},
     {"quantization-risk", "Quantization risk",
      "Extreme outliers against the signal-to-noise ratio of symmetric integers with one scale "

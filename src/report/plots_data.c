@@ -37,7 +37,7 @@ struct sc_str sc_plot_name(const struct sc_scan_view *v, size_t i)
         name.p += 6;
         name.n -= 6;
     }
-    return name;
+    return name.n ? name : SC_STR("\"\""); /* there are tensors without a name */
 }
 
 enum sc_family sc_family_of(const struct sc_tensor *t)

@@ -261,10 +261,21 @@ static void condition_limits(const struct sc_scan_view *v, const struct sc_point
     *high = 10;
     for (size_t i = 0; i < n; i++) {
         const struct sc_spectrum *sp = spectrum_of(v, p[i].at);
-        double values[] = {p[i].v, sp->condition_random, sp->condition_resolution};
+        double values[] = {sp->condition, sp->condition_random, sp->condition_resolution};
         for (size_t k = 0; k < SC_COUNT(values); k++)
             if (isfinite(values[k]))
                 *high = SC_MAX(*high, values[k]);
+    }
+}
+
+/* Points by how far they are above a random matrix: by the number itself, square matrices would
+ * hide whatever is wrong with others. */
+static void measure_excess(const struct sc_scan_view *v, struct sc_point *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double random = spectrum_of(v, p[i].at)->condition_random;
+        if (isfinite(p[i].v) && random >= 1 && isfinite(random))
+            p[i].v /= random;
     }
 }
 
@@ -300,6 +311,7 @@ bool sc_draw_condition(const struct sc_plot_input *in, struct sc_svg *s)
         free(points);
         return false;
     }
+    measure_excess(v, points, n);
     qsort(points, n, sizeof *points, sc_point_down);
     size_t shown = choose_rows(points, n, &singular);
     condition_limits(v, points, shown, &low, &high);

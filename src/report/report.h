@@ -57,9 +57,9 @@ void sc_colour_on(struct sc_buf *b, const struct sc_term *t, enum sc_colour c);
 void sc_colour_off(struct sc_buf *b, const struct sc_term *t);
 /* Foreign text, made safe, in a colour. */
 void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, struct sc_str text);
-/* Foreign text made safe, at most max columns wide (0: any), cut in its middle: names differ at
+/* Foreign text made safe, at most max columns wide (0: any), cut at its front: names differ at
  * their ends. Appends; returns the columns used. */
-size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max);
+size_t sc_put_safe_end(struct sc_buf *b, struct sc_str s, size_t max);
 /* Our own text in a colour. */
 void sc_out_colour(struct sc_out *o, const struct sc_term *t, enum sc_colour c, const char *s);
 /* A size, as "1.5 MB", number and unit in their colours. */

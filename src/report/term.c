@@ -119,9 +119,11 @@ void sc_out_safe(struct sc_out *o, const struct sc_term *t, enum sc_colour c, st
     scratch_clear(&s, o);
 }
 
-/* Where half a character could be left, the end is cut instead. */
-size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max)
+/* Names of tensors begin alike; what tells them apart, the layer and the role, stands at the end.
+ * Where half a character could be left, the end is cut instead. */
+size_t sc_put_safe_end(struct sc_buf *b, struct sc_str s, size_t max)
 {
+    enum { DOTS = 3 };
     size_t before = b->n, width = sc_put_safe(b, s, 0), n = b->n - before;
 
     if (!max || width <= max || b->failed)
@@ -130,10 +132,9 @@ size_t sc_put_safe_middle(struct sc_buf *b, struct sc_str s, size_t max)
         b->n = before;
         return sc_put_safe(b, s, max);
     }
-    size_t tail = (max - 3) * 2 / 3, head = max - 3 - tail;
     char *p = b->p + before;
-    memmove(p + head + 3, p + n - tail, tail);
-    memcpy(p + head, "...", 3);
+    memmove(p + DOTS, p + n - (max - DOTS), max - DOTS);
+    memset(p, '.', DOTS);
     b->n = before + max;
     b->p[b->n] = '\0';
     return max;
@@ -220,7 +221,7 @@ static void show_text(struct shown *s, struct scratch *scratch, const struct sc_
     if (!s->max || s->width <= s->max)
         return;
     scratch->cut.n = 0;
-    s->width = sc_put_safe_middle(&scratch->cut, s->text, s->max);
+    s->width = sc_put_safe_end(&scratch->cut, s->text, s->max);
     s->text = sc_str(scratch->cut.n ? scratch->cut.p : "", scratch->cut.n);
 }
 
@@ -382,9 +383,14 @@ static void fit(struct layout *l, const struct sc_table *t, size_t room)
 
     if (!room)
         return;
-    shrink(l, t, room, NAME_GOOD);
+    /* Figures of a tensor that cannot be told from the next are worth nothing: two thirds are for
+     * names before the last figure goes, and what is left over then. */
+    const struct layout whole = *l;
+    shrink(l, t, room, SC_MAX(room * 2 / 3, NAME_GOOD));
     for (size_t i = l->n; i-- > 0 && table_width(l) > room;)
         l->hidden[i] = l->hidden[i] || (t->columns[i].flags & SC_COL_SPARE);
+    memcpy(l->width, whole.width, sizeof l->width);
+    memcpy(l->cut, whole.cut, sizeof l->cut);
     shrink(l, t, room, NAME_LEAST);
 }
 

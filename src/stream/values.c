@@ -562,9 +562,28 @@ static int read_matrix(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, u
                                dst, e);
 }
 
+static int read_matrix64(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                         double *dst, struct sc_error *e)
+{
+    const struct sc_values_matrix *m = ctx;
+    const uint64_t cols = m->matrix.cols;
+    if (row > m->matrix.rows || n_rows > m->matrix.rows - row || col > cols || n_cols > cols - col)
+        return sc_fail(e, SCRUPLE_EUSAGE, "a part of a matrix lies outside of it");
+    if (n_cols == cols) /* one run */
+        return sc_values_read64(m->view, m->first + row * cols, n_rows * cols, dst, e);
+    for (uint64_t r = 0; r < n_rows; r++)
+        TRY(sc_values_read64(m->view, m->first + (row + r) * cols + col, n_cols, dst + r * n_cols,
+                             e));
+    return 0;
+}
+
 void sc_values_matrix(struct sc_values *v, uint64_t first, uint64_t rows, uint64_t cols,
                       struct sc_values_matrix *out)
 {
     *out = (struct sc_values_matrix){.view = v, .first = first};
-    out->matrix = (struct sc_matrix){rows, cols, read_matrix, out};
+    out->matrix = (struct sc_matrix){.rows = rows,
+                                     .cols = cols,
+                                     .read = read_matrix,
+                                     .ctx = out,
+                                     .read64 = v->is_double ? read_matrix64 : NULL};
 }

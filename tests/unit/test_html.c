@@ -53,6 +53,25 @@ static json_t *data_of(const struct sc_buf *page)
     return data;
 }
 
+static int refuse(void *ctx, const char *p, size_t n)
+{
+    (void)ctx, (void)p, (void)n;
+    return SCRUPLE_EWRITE;
+}
+
+/* The output keeps what became of writing, and whoever opened it tells so once. */
+TEST(a_full_disk_is_told_by_the_output)
+{
+    struct sc_out o = {.write = refuse};
+    struct sc_error e = {0};
+    struct fake_scan f;
+    fake_decoder(&f, 1, 2, 16, 0);
+    fake_finish(&f, "full");
+    CHECK_ERR(0, sc_report_html(&o, &f.view, 1, &e));
+    CHECK_ERR(SCRUPLE_EWRITE, sc_out_finish(&o));
+    fake_free(&f);
+}
+
 TEST(every_number_of_the_summary_is_counted)
 {
     struct fake_scan f;

@@ -247,6 +247,14 @@ static void check_one(const char *rule, const char *name, int severity)
     }
 }
 
+static const char *message(const char *rule)
+{
+    for (size_t k = 0; k < b.issues.n; k++)
+        if (strcmp(sc_rules[b.issues.p[k].rule].id, rule) == 0)
+            return b.issues.p[k].message;
+    return "";
+}
+
 static void show_bad(void)
 {
     for (size_t k = 0; k < b.issues.n; k++)
@@ -330,6 +338,25 @@ TEST(integers_and_masks_are_not_judged_as_weights)
 #define UP2   "model.layers.2.mlp.up_proj.weight"
 #define DOWN1 "model.layers.1.mlp.down_proj.weight"
 
+#define CUBE "experts.weight"
+
+static void open_cube(void)
+{
+    static const char json[] = "{\"" CUBE "\": {\"dtype\": \"F32\", \"shape\": [4, 20, 30], "
+                               "\"data_offsets\": [0, 9600]}}";
+    struct blob file = st_blob(json, sizeof json - 1, 9600);
+    struct sc_error e = {0};
+
+    memset(&b, 0, sizeof b);
+    if (open_blob(file, NULL, &b.model, &e) < 0)
+        support_fail(e.text);
+    free(file.p);
+    b.n = 1;
+    b.scanned[0] = (struct sc_scanned){.tensor = 0, .same = SC_NO_NODE, .health = &b.health[0]};
+    b.health[0].measured = SC_METHOD_BASIC;
+    b.health[0].basic = (struct sc_basic){.values = 2400, .finite = 2399, .max = 1, .std = 1};
+}
+
 TEST(what_is_not_a_number)
 {
     state = 1;
@@ -342,6 +369,15 @@ TEST(what_is_not_a_number)
     of(UP2)->basic.infinities = 1;
     of(UP2)->basic.first_infinity = 0;
     check_one("infinity", UP2, SC_ERROR);
+    of(Q3)->basic.values *= 2; /* complex: two values an element */
+    check_one("nan", Q3, SC_ERROR);
+    CHECK(strstr(message("nan"), "row 0, column 32") != NULL);
+    close_bench();
+    open_cube();
+    of(CUBE)->basic.nans = 1;
+    of(CUBE)->basic.first_nan = 2 * 600 + 7 * 30 + 11;
+    check_one("nan", CUBE, SC_ERROR);
+    CHECK(strstr(message("nan"), "the first at [2, 7, 11];") != NULL);
     close_bench();
 }
 
@@ -367,9 +403,24 @@ TEST(zeros_constants_dead_rows)
     judge();
     int severity;
     CHECK_U64(count("dead-rows", &severity), 0);
-    of(Q3)->sparsity.zero_rows = 2;
+    of(Q3)->sparsity.zero_rows = 1;
+    of(Q3)->sparsity.first_dead_row = 5; /* not one of zeros, so it must not be named */
+    of(Q3)->basic.zeros = 64;
     check_one("dead-rows", Q3, SC_WARNING);
-    of(Q3)->sparsity.zero_rows = 0;
+    CHECK_STR(message("dead-rows"), "1 of 64 rows is dead (all zero), 1.56 %");
+    of(Q3)->sparsity.dead_rows = 1;
+    check_one("dead-rows", Q3, SC_WARNING);
+    CHECK_STR(message("dead-rows"), "1 of 64 rows is dead (all zero), 1.56 %; the first is row 5");
+    of(Q3)->basic.zeros = 63; /* the row is of doubles that are no floats, not of zeros */
+    judge();
+    CHECK_U64(count("dead-rows", &severity), 0);
+    of(Q3)->sparsity.zero_rows = of(Q3)->basic.zeros = 0;
+    of(DOWN1)->sparsity.dead_columns = 20; /* of 172 x 64: by chance, where nearly all are zero */
+    of(DOWN1)->sparsity.level_percent[1] = 96.7;
+    judge();
+    CHECK_U64(count("dead-columns", &severity), 0);
+    of(DOWN1)->sparsity.dead_columns = 60;
+    check_one("dead-columns", DOWN1, SC_WARNING);
     of("model.embed_tokens.weight")->sparsity.dead_rows = 400; /* padding */
     check_one("dead-rows", "model.embed_tokens.weight", SC_INFO);
     close_bench();
@@ -382,12 +433,19 @@ TEST(tails)
     state = 3;
     open_llama(6);
     h = of(Q3);
-    h->basic.max_over_sigma = 30;
+    h->basic.max = h->basic.mean + 30 * h->basic.std;
     check_one("max-over-sigma", Q3, SC_INFO);
-    h->basic.max_over_sigma = 80;
+    h->basic.min = h->basic.mean - 80 * h->basic.std;
     check_one("max-over-sigma", Q3, SC_WARNING);
-    of(DOWN1)->basic.max_over_sigma = 80;
+    of(DOWN1)->basic.max = 80 * of(DOWN1)->basic.std;
     check_one("super-weight", DOWN1, SC_INFO);
+    /* Values around another number than zero are no outliers. */
+    of(UP2)->basic.mean += 1;
+    of(UP2)->basic.min += 1;
+    of(UP2)->basic.max += 1;
+    of(UP2)->basic.abs_max = of(UP2)->basic.max;
+    of(UP2)->basic.max_over_sigma = of(UP2)->basic.max / of(UP2)->basic.std;
+    check_one("max-over-sigma", Q3, SC_WARNING);
     h->basic.kurtosis = 12;
     check_one("kurtosis", Q3, SC_INFO);
     h->basic.kurtosis = 120;
@@ -439,6 +497,17 @@ TEST(spectra)
     s->numerical_rank = 63;
     s->condition = INFINITY;
     check_one("rank-deficient", Q3, SC_WARNING);
+    CHECK_STR(message("rank-deficient"),
+              "is singular: its rank is 63 of 64, so its condition number is infinite");
+    of(Q3)->sparsity.zero_columns = 1; /* of a square one, too */
+    check_one("rank-deficient", Q3, SC_WARNING);
+    CHECK(strstr(message("rank-deficient"), "; 1 column of zeros is the cause") != NULL);
+    s->numerical_rank = 60;
+    of(Q3)->sparsity.zero_rows = 2;
+    check_one("rank-deficient", Q3, SC_WARNING);
+    CHECK(strstr(message("rank-deficient"),
+                 "; 2 rows of zeros explain 2 of the 4 that are missing") != NULL);
+    of(Q3)->sparsity.zero_columns = of(Q3)->sparsity.zero_rows = 0;
     s->numerical_rank = 64;
     s->condition = 64 * 1e5;
     s->condition_p = 2e-5;
@@ -456,6 +525,14 @@ TEST(spectra)
     int severity;
     CHECK_U64(count("condition", &severity), 0);
     CHECK_U64(count("rank-deficient", &severity), 0);
+    s = &of("model.layers.2.self_attn.k_proj.weight")->spectrum;
+    s->numerical_rank = 10;
+    check_one("rank-deficient", "model.layers.2.self_attn.k_proj.weight", SC_WARNING);
+    of("model.layers.2.self_attn.k_proj.weight")->basic.values = 1023; /* too few to say so */
+    judge();
+    CHECK_U64(count("rank-deficient", &severity), 0);
+    of("model.layers.2.self_attn.k_proj.weight")->basic.values = 1024;
+    s->numerical_rank = s->total_rank;
     s = &of(DOWN1)->spectrum;
     s->power_law = (struct sc_power_law){.alpha = 1.5, .sigma = 0.05, .in_tail = 60};
     s->shuffled_alpha = 5;

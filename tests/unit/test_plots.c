@@ -210,6 +210,28 @@ TEST(singular_matrices_are_in_the_picture)
     fake_free(&f);
 }
 
+TEST(what_is_far_above_noise_is_not_hidden_by_square_matrices)
+{
+    struct fake_scan f = {0};
+    for (int i = 0; i < 60; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "model.layers.%d.self_attn.q_proj.weight", i);
+        fake_measure(&f, name, 32, 32, &(struct fake_look){1, 0, 1, 1, 1});
+        f.health[i].spectrum.condition = f.health[i].spectrum.condition_random = 5000;
+    }
+    fake_measure(&f, "model.layers.0.mlp.up_proj.weight", 128, 32,
+                 &(struct fake_look){1, 0, 1, 1, 1});
+    f.health[60].spectrum.condition = 400;
+    f.health[60].spectrum.condition_random = 3;
+    fake_finish(&f, "excess");
+    struct sc_buf out = draw("condition", &f.view, 1, NULL, 0, 960);
+    const char *odd = strstr(out.p, "up_proj: 400;"), *usual = strstr(out.p, "q_proj: 5000;");
+    CHECK(odd != NULL && usual != NULL && odd < usual);
+    sc_buf_clear(&out);
+    sc_buf_clear(&notes);
+    fake_free(&f);
+}
+
 TEST(zeros_have_a_lane_on_logarithmic_axes)
 {
     struct fake_scan f;

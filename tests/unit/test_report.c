@@ -585,6 +585,43 @@ TEST(titles_and_kinds)
     sc_buf_clear(&k.text);
 }
 
+/* Names of tensors begin alike: rows of a narrow table must still differ. */
+TEST(narrow_tables_keep_what_tells_names_apart)
+{
+    static const struct sc_column columns[] = {
+        {"a", "tensor", NULL, SC_COL_TEXT, SC_COL_SHRINK, 0},
+        {"b", "zeros", NULL, SC_COL_COUNT, 0, 0},
+        {"c", "largest", NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_SPARE, 0},
+    };
+    const struct row rows[] = {
+        {{TEXT_CELL("model.layers.10.self_attn.q_proj.weight"), UINT_CELL(1), TEXT_CELL("10.5")}},
+        {{TEXT_CELL("model.layers.11.self_attn.q_proj.weight"), UINT_CELL(2), TEXT_CELL("9.5")}},
+    };
+    struct sc_table t = {columns, SC_COUNT(columns), 2, row_cell, rows};
+    static const struct {
+        size_t width;
+        const char *want;
+    } cases[] = {
+        {56, "tensor                                   zeros  largest\n"
+             "model.layers.10.self_attn.q_proj.weight      1     10.5\n"
+             "model.layers.11.self_attn.q_proj.weight      2      9.5\n"},
+        {48, "tensor                            zeros  largest\n"
+             "...rs.10.self_attn.q_proj.weight      1     10.5\n"
+             "...rs.11.self_attn.q_proj.weight      2      9.5\n"},
+        {40, "tensor                             zeros\n"
+             "...ers.10.self_attn.q_proj.weight      1\n"
+             "...ers.11.self_attn.q_proj.weight      2\n"},
+    };
+
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        struct catcher k = {.calls = 0};
+        struct sc_out o = {.write = catch_text, .ctx = &k};
+        sc_report_table(&o, &t, &(struct sc_term){.width = cases[i].width});
+        CHECK_STR(text_of(&k, &o), cases[i].want);
+        sc_buf_clear(&k.text);
+    }
+}
+
 TEST(fields_are_aligned)
 {
     struct catcher k = {.calls = 0};

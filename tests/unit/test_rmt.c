@@ -52,7 +52,7 @@ static int read_grid(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, uin
 static float *shuffled(uint64_t rows, uint64_t cols, uint64_t seed, const struct sc_parallel *p)
 {
     struct grid g = {cols, 1, UINT64_MAX};
-    const struct sc_matrix m = {rows, cols, read_grid, &g};
+    const struct sc_matrix m = {rows, cols, read_grid, &g, NULL};
     float *v = malloc(rows * cols * sizeof *v);
     CHECK_ERR(0, sc_shuffled_copy(&m, seed, p, v, NULL));
     return v;
@@ -117,7 +117,7 @@ TEST(all_orders_are_equally_likely)
 TEST(a_shuffle_says_what_cannot_be_read)
 {
     struct grid g = {1000, 1, 1500};
-    const struct sc_matrix m = {3000, 1000, read_grid, &g};
+    const struct sc_matrix m = {3000, 1000, read_grid, &g, NULL};
     struct sc_error e = {0};
     float *v = malloc(3000 * 1000 * sizeof *v);
     CHECK_ERR(SCRUPLE_EIO, sc_shuffled_copy(&m, 1, NULL, v, &e));
@@ -129,7 +129,7 @@ TEST(a_shuffle_says_what_cannot_be_read)
 TEST(a_shuffle_says_when_memory_ends)
 {
     struct grid g = {1000, 1, UINT64_MAX};
-    const struct sc_matrix m = {2500, 1000, read_grid, &g};
+    const struct sc_matrix m = {2500, 1000, read_grid, &g, NULL};
     float *v = malloc(2500 * 1000 * sizeof *v);
     uint64_t k = 0;
     for (bool reached = true; reached; k++) {

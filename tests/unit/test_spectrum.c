@@ -233,7 +233,7 @@ static struct sc_spectrum measured(const float *w, uint64_t rows, uint64_t cols,
                                    const struct sc_measure *how)
 {
     struct memory memory = {w, cols};
-    const struct sc_matrix m = {rows, cols, read_memory, &memory};
+    const struct sc_matrix m = {rows, cols, read_memory, &memory, NULL};
     struct sc_spectrum s;
     struct sc_error e = {0};
     CHECK_ERR(0, sc_spectrum_measure(&m, how, NULL, &s, &e));
@@ -519,7 +519,7 @@ TEST(what_is_not_finite_is_refused)
 {
     float w[4] = {1, 2, NAN, 4};
     struct memory memory = {w, 2};
-    const struct sc_matrix m = {2, 2, read_memory, &memory};
+    const struct sc_matrix m = {2, 2, read_memory, &memory, NULL};
     struct sc_spectrum s;
     CHECK_ERR(SCRUPLE_EFORMAT, sc_spectrum_measure(&m, &exact, NULL, &s, NULL));
     CHECK_U64(s.method, SC_SPECTRUM_NONE);

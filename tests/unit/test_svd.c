@@ -99,7 +99,7 @@ static int read_sample(void *ctx, uint64_t row, uint64_t n_rows, uint64_t col, u
 static int values_of(struct sample *s, const struct sc_svd_options *o, const struct sc_parallel *p,
                      struct sc_svd *out, struct sc_error *e)
 {
-    const struct sc_matrix m = {s->rows, s->cols, read_sample, s};
+    const struct sc_matrix m = {s->rows, s->cols, read_sample, s, NULL};
     return sc_svd_values(&m, o, p, out, e);
 }
 

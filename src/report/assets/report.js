@@ -173,7 +173,7 @@ function startFigures() {
     const found = chosen(), body = make("tbody");
     for (const [, tensor] of found.slice(0, limit)) {
       const row = make("tr", null, make("th", { scope: "row" },
-        make("button", { type: "button", class: "tensor", "data-t": tensor.i }, tensor.name)));
+        make("button", { type: "button", class: "tensor", "data-t": tensor.i, title: tensor.name }, tensor.name || '""')));
       for (const figure of tensor.m[group]) row.append(make("td", { class: "number" }, full(figure)));
       body.append(row);
     }
@@ -468,7 +468,7 @@ function openTensor(position) {
   const note = make("p", null, "Orange: a normal distribution of the same mean and deviation; in the density, the " +
     "power law of the tail. Violet: Marchenko-Pastur. Dashed: the edge of random entries.");
   dialog.replaceChildren(make("div", null,
-    make("header", null, make("h2", { id: "tensor-name" }, tensor.name),
+    make("header", null, make("h2", { id: "tensor-name" }, tensor.name || '""'),
       make("div", { class: "steps" }, button("←", "Previous tensor", () => step(-1)),
         button("→", "Next tensor", () => step(1)), button("Close", "Close", () => dialog.close()))),
     make("p", null, facts.join(" · ")), panels, panels.childNodes.length ? note : "", figureLists(tensor)));
