@@ -60,6 +60,17 @@ void sc_records_free(struct sc_records *r)
 }
 
 /* --------------------------------------------------------------------------------- twins --- */
+/* Integers of PyTorch: the same bytes may stand for other values. Only per tensor: a tensor with
+ * scales of its own has more than one part. */
+static bool same_meaning(const struct sc_catalog *c, const struct sc_entry *x,
+                         const struct sc_entry *y)
+{
+    const struct sc_quantizer *p = sc_entry_quantizer(c, x), *q = sc_entry_quantizer(c, y);
+
+    return p == q || (p && q && p->per_channel == q->per_channel && p->scale == q->scale &&
+                      p->zero_point == q->zero_point);
+}
+
 static bool same_bytes(const struct sc_model *m, const struct sc_tensor *a,
                        const struct sc_tensor *b)
 {
@@ -74,7 +85,8 @@ static bool same_bytes(const struct sc_model *m, const struct sc_tensor *a,
         return x->offset == y->offset;
     const struct sc_view *v = &m->catalog->views[x->view], *w = &m->catalog->views[y->view];
     return v->storage == w->storage && v->first == w->first &&
-           (!a->rank || memcmp(v->strides, w->strides, a->rank * sizeof *v->strides) == 0);
+           (!a->rank || memcmp(v->strides, w->strides, a->rank * sizeof *v->strides) == 0) &&
+           same_meaning(m->catalog, x, y);
 }
 
 static uint64_t place_hash(const struct sc_catalog *c, const struct sc_entry *en)

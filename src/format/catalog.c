@@ -16,6 +16,7 @@ void sc_catalog_close(struct sc_catalog *c)
     free(c->entries);
     free(c->views);
     free(c->storages);
+    free(c->quantizers);
     free(c->metas);
     free(c->imports);
     free(c->findings);
@@ -216,6 +217,22 @@ int sc_catalog_add_storage(struct sc_catalog *c, const struct sc_storage *s, str
     c->storages[c->n_storages] = *s;
     c->storages[c->n_storages++].key = copy;
     return 0;
+}
+
+int sc_catalog_add_quantizer(struct sc_catalog *c, const struct sc_quantizer *q, uint32_t *position,
+                             struct sc_error *e)
+{
+    TRY(sc_grow(&c->quantizers, &c->quantizers_cap, c->n_quantizers + 1, sizeof c->quantizers[0],
+                e));
+    c->quantizers[c->n_quantizers++] = *q;
+    *position = (uint32_t)c->n_quantizers;
+    return 0;
+}
+
+const struct sc_quantizer *sc_entry_quantizer(const struct sc_catalog *c, const struct sc_entry *en)
+{
+    const uint32_t at = en->view == SC_NO_STORAGE ? 0 : c->views[en->view].quantizer;
+    return at ? &c->quantizers[at - 1] : NULL;
 }
 
 int sc_catalog_add_import(struct sc_catalog *c, uint32_t file, struct sc_str name, bool called,

@@ -47,8 +47,8 @@ enum sc_entry_flags {
 
 /* PyTorch: a tensor is a strided window on a storage, and storages can be shared. */
 struct sc_view {
-    uint32_t storage; /* index into catalog->storages */
-    uint32_t padding;
+    uint32_t storage;        /* index into catalog->storages */
+    uint32_t quantizer;      /* position + 1 in catalog->quantizers; 0: none */
     uint64_t first;          /* storage offset, in elements */
     const uint64_t *strides; /* (rank) in elements */
 };
@@ -66,6 +66,17 @@ struct sc_storage {
     bool has_crc;
     bool referenced;
 };
+
+/* PyTorch: what turns the integers of one quantised tensor into values, as the pickle says it.
+ * Nothing of it was held against the tensor. */
+struct sc_quantizer {
+    bool per_channel;
+    double scale; /* per tensor */
+    int64_t zero_point;
+    int64_t axis;                 /* per channel; -1: it is no dimension that can be counted */
+    uint32_t scales, zero_points; /* entries; SC_NO_ENTRY_YET: not listed as tensors */
+};
+#define SC_NO_ENTRY_YET UINT32_MAX
 
 /* ------------------------------------------------------------------------------- metadata --- */
 enum sc_value_kind {
@@ -166,6 +177,7 @@ struct sc_catalog {
     struct sc_entry *entries;
     struct sc_view *views;
     struct sc_storage *storages;
+    struct sc_quantizer *quantizers;
     struct sc_meta *metas;
     struct sc_import *imports;
     struct sc_finding *findings;
@@ -173,8 +185,8 @@ struct sc_catalog {
     struct sc_shape *shapes;   /* interned; found through shape_index */
     uint32_t recent_shape[16]; /* position + 1 in shapes, by a few bits of the dimensions */
     size_t n_files, files_cap, n_entries, entries_cap, n_views, views_cap, n_storages, storages_cap,
-        n_metas, metas_cap, n_imports, imports_cap, n_findings, findings_cap, n_foreign_types,
-        foreign_types_cap, n_shapes, shapes_cap;
+        n_quantizers, quantizers_cap, n_metas, metas_cap, n_imports, imports_cap, n_findings,
+        findings_cap, n_foreign_types, foreign_types_cap, n_shapes, shapes_cap;
     size_t findings_dropped; /* beyond SC_MAX_FINDINGS */
     size_t n_errors, n_warnings;
     struct sc_arena arena; /* names, shapes, values, messages */
@@ -191,6 +203,9 @@ int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *o, struc
 void sc_catalog_close(struct sc_catalog *c);
 
 const char *sc_entry_dtype(const struct sc_catalog *c, const struct sc_entry *en);
+/* Of a quantised tensor of PyTorch; NULL: it is none, or the pickle does not say. */
+const struct sc_quantizer *sc_entry_quantizer(const struct sc_catalog *c,
+                                              const struct sc_entry *en);
 /* Elements of an entry; shapes were checked when it was added. */
 uint64_t sc_entry_elements(const struct sc_entry *en);
 static inline struct sc_str sc_entry_name(const struct sc_entry *en)
@@ -218,6 +233,9 @@ int sc_catalog_add_view(struct sc_catalog *c, const struct sc_view *view, size_t
                         uint32_t *index, struct sc_error *e); /* copies strides */
 int sc_catalog_add_storage(struct sc_catalog *c, const struct sc_storage *s, struct sc_str key,
                            uint32_t *index, struct sc_error *e);
+/* *position is what goes into sc_view.quantizer. */
+int sc_catalog_add_quantizer(struct sc_catalog *c, const struct sc_quantizer *q, uint32_t *position,
+                             struct sc_error *e);
 /* Counts a global named by a pickle. */
 int sc_catalog_add_import(struct sc_catalog *c, uint32_t file, struct sc_str name, bool called,
                           enum sc_verdict verdict, struct sc_error *e);

@@ -38,10 +38,11 @@ struct sc_torch_storage {
 };
 
 struct sc_torch_tensor {
-    uint32_t storage; /* index into sc_torch.storages, or SC_NO_STORAGE: on no device */
-    uint32_t dtype;   /* as in sc_entry */
-    uint16_t block;   /* elements in ... */
-    uint16_t unit;    /* ... so many bytes; 0: not known */
+    uint32_t storage;   /* index into sc_torch.storages, or SC_NO_STORAGE: on no device */
+    uint32_t dtype;     /* as in sc_entry */
+    uint16_t block;     /* elements in ... */
+    uint16_t unit;      /* ... so many bytes; 0: not known */
+    uint32_t quantizer; /* as in sc_view */
     bool parameter;
     bool broken; /* a problem was reported, it is listed all the same (lenient) */
     size_t rank;
@@ -81,7 +82,10 @@ struct sc_torch {
     struct sc_torch_record *records;
     size_t n_records, records_cap;
     struct sc_index record_index;
-    bool tar; /* persistent references are records */
+    /* The last quantised tensor whose scales are tensors: its parameters are listed next. */
+    uint32_t quantizer;                       /* as in sc_view; 0: none */
+    const struct sc_pk *scales, *zero_points; /* arguments of their builders */
+    bool tar;                                 /* persistent references are records */
     bool big_endian;
     struct sc_index names; /* entries of this file */
     size_t first_entry, n_names, n_twins, n_metas;

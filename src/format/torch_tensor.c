@@ -424,7 +424,12 @@ static int add_entry(struct sc_torch *t, struct sc_str name, const struct sc_tor
         (uint8_t)((x->broken ? SC_ENTRY_BROKEN : 0) | (x->parameter ? SC_ENTRY_PARAMETER : 0) |
                   (t->big_endian ? SC_ENTRY_BIG_ENDIAN : 0));
     if (placed) {
-        const struct sc_view view = {.storage = s->index, .first = x->first, .strides = x->strides};
+        const struct sc_view view = {
+            .storage = s->index,
+            .quantizer = x->quantizer,
+            .first = x->first,
+            .strides = x->strides,
+        };
         TRY(sc_catalog_add_view(t->c, &view, x->rank, &proto.view, t->e));
         t->c->storages[s->index].referenced = true;
         proto.offset = s->offset + (s->method == 0 ? SC_MIN(low, s->bytes) : 0);
@@ -460,6 +465,75 @@ static int list(struct sc_torch *t, struct sc_str name, struct sc_torch_tensor *
         code = add_entry(t, longer.n ? sc_str(longer.p, longer.n) : name, x, low, high);
     sc_buf_clear(&longer);
     return code;
+}
+
+/* The arguments of the builder of a tensor with bytes, by which it is known again when its turn to
+ * be listed comes; NULL: v is none. */
+static bool is_dense(const struct sc_torch_peeled *peeled)
+{
+    return peeled->role == SC_PK_ROLE_TENSOR || peeled->role == SC_PK_ROLE_TENSOR_V3;
+}
+
+static const struct sc_pk *dense_arguments(const struct sc_pk *v)
+{
+    struct sc_torch_peeled peeled;
+    return v && sc_torch_peel(v, &peeled) && is_dense(&peeled) ? peeled.args : NULL;
+}
+
+static bool get_real(const struct sc_pk *v, double *out)
+{
+    if (v && v->kind == SC_PK_FLOAT)
+        *out = v->as.f;
+    else if (v && v->kind == SC_PK_INT)
+        *out = (double)v->as.i;
+    else
+        return false;
+    return true;
+}
+
+/* (torch.per_tensor_affine, scale, zero point) or (torch.per_channel_affine, scales, zero points,
+ * axis), the latter also with zero points that are floats (..._float_qparams). What cannot be
+ * understood leaves a tensor that is only listed. */
+static int read_quantizer(struct sc_torch *t, const struct sc_torch_peeled *peeled,
+                          struct sc_torch_tensor *x)
+{
+    const struct sc_pk *q = sc_pk_item(peeled->args, 4), *scheme = sc_pk_item(q, 0);
+    const struct sc_pk *scale = sc_pk_item(q, 1), *zero = sc_pk_item(q, 2),
+                       *axis = sc_pk_item(q, 3);
+    struct sc_quantizer out = {
+        .axis = -1, .scales = SC_NO_ENTRY_YET, .zero_points = SC_NO_ENTRY_YET};
+    if (!scheme || scheme->kind != SC_PK_GLOBAL || !sc_str_is(scheme->as.global->module, "torch"))
+        return 0;
+    const struct sc_str name = scheme->as.global->name;
+    if (sc_str_is(name, "per_tensor_affine")) {
+        if (!get_real(scale, &out.scale) || !zero || zero->kind != SC_PK_INT)
+            return 0;
+        out.zero_point = zero->as.i;
+        return sc_catalog_add_quantizer(t->c, &out, &x->quantizer, t->e);
+    }
+    if (!sc_str_is(name, "per_channel_affine") &&
+        !sc_str_is(name, "per_channel_affine_float_qparams"))
+        return 0;
+    out.per_channel = true;
+    if (axis && axis->kind == SC_PK_INT && axis->as.i >= 0)
+        out.axis = axis->as.i;
+    t->scales = dense_arguments(scale);
+    t->zero_points = dense_arguments(zero);
+    TRY(sc_catalog_add_quantizer(t->c, &out, &x->quantizer, t->e));
+    t->quantizer = x->quantizer;
+    return 0;
+}
+
+/* Is the entry that was just listed one of those that the quantizer is waiting for? One tensor may
+ * be both. An entry gets into one quantizer at most, and one that has a quantizer into none: so
+ * every entry is part of one row. */
+static void link_quantizer(struct sc_torch *t, const struct sc_pk *args, uint32_t entry)
+{
+    struct sc_quantizer *q = &t->c->quantizers[t->quantizer - 1];
+    if (args == t->scales && q->scales == SC_NO_ENTRY_YET)
+        q->scales = entry;
+    else if (args == t->zero_points && q->zero_points == SC_NO_ENTRY_YET)
+        q->zero_points = entry;
 }
 
 /* What the quantizer of a quantised tensor says, for `info`. */
@@ -500,9 +574,15 @@ int sc_torch_list(struct sc_torch *t, const struct sc_torch_peeled *peeled, stru
         struct sc_quoted q;
         return SC_TORCH_BAD(t, "torch.tensor", name, "tensor \"%s\" %s", sc_quote(&q, name), wrong);
     }
-    if (peeled->role == SC_PK_ROLE_QTENSOR)
+    if (peeled->role == SC_PK_ROLE_QTENSOR) {
         TRY(note_quantizer(t, peeled, name));
-    return list(t, name, &x);
+        TRY(read_quantizer(t, peeled, &x));
+    }
+    const size_t before = t->c->n_entries;
+    TRY(list(t, name, &x));
+    if (t->quantizer && is_dense(peeled) && t->c->n_entries > before)
+        link_quantizer(t, peeled->args, (uint32_t)before);
+    return 0;
 }
 
 int sc_torch_list_reference(struct sc_torch *t, const struct sc_pk *v, struct sc_str name)

@@ -156,6 +156,12 @@ struct group {
     bool decided;   /* the layouts have seen it */
 };
 #define TAKEN UINT8_MAX /* in `slot`: already part of a folded tensor */
+/* PyTorch's quantised tensors: what the pickle joins is never joined by names. */
+enum apart {
+    APART_NOT,
+    APART_MAIN, /* quantised integers */
+    APART_PART, /* scales or zero points of some */
+};
 struct finder {
     struct sc_fold fold;
     const struct sc_catalog *c;
@@ -169,6 +175,7 @@ struct finder {
     uint32_t *group_of;    /* by entry: group + 1; 0: none */
     uint32_t *next;        /* by entry: next member + 1 */
     uint8_t *slot;         /* by entry: enum sc_fold_slot, or TAKEN */
+    uint8_t *apart;        /* by entry: enum apart; NULL: the model has none */
 };
 
 _Static_assert(SC_COUNT(suffixes) < UINT8_MAX, "chains hold suffixes in bytes");
@@ -318,7 +325,7 @@ static int find_companions(struct finder *f, struct sc_error *e)
         const struct sc_str name = sc_entry_name(&f->c->entries[i]);
         const size_t last = last_segment(name);
         size_t stem;
-        if (is_weight(name, last))
+        if (is_weight(name, last) || (f->apart && f->apart[i]))
             continue;
         const struct suffix *s = companion(f, name, last, &stem);
         if (!s)
@@ -417,6 +424,17 @@ static const uint64_t *keep_shape(struct sc_model *m, struct shape_memo *memo, c
     return copy;
 }
 
+/* What entry i is quantised by, when it is all there; NULL: nothing, or not known. */
+static const struct sc_quantizer *quantizer_of(const struct finder *f, uint32_t i)
+{
+    const struct sc_entry *en = &f->c->entries[i];
+    const struct sc_quantizer *q = sc_entry_quantizer(f->c, en);
+    if (!q || en->dtype & SC_FOREIGN_TYPE || sc_codec((sc_codec_id)en->dtype)->kind != SC_KIND_QINT)
+        return NULL;
+    const bool parts = q->scales != SC_NO_ENTRY_YET && q->zero_points != SC_NO_ENTRY_YET;
+    return parts || !q->per_channel ? q : NULL;
+}
+
 static void put_plain(struct finder *f, uint32_t i)
 {
     struct sc_model *m = f->fold.m;
@@ -469,7 +487,8 @@ static void put_part(struct finder *f, struct sc_tensor *t, uint32_t entry, uint
     m->parts[m->n_parts++] = (struct sc_tensor_part){.entry = entry, .part = part};
     t->n_parts++;
     t->bytes = sc_add_up(t->bytes, f->c->entries[entry].bytes);
-    f->slot[entry] = TAKEN;
+    if (f->slot)
+        f->slot[entry] = TAKEN;
 }
 
 /* The members of a group, lowest slot first: no slot is filled twice. */
@@ -521,6 +540,22 @@ static int put_folded(struct finder *f, struct shape_memo *memo, const struct sc
     return 0;
 }
 
+/* The row that was put last is of integers of PyTorch. Its parts are joined as the pickle joins
+ * them, whatever they are called; whether they fit is a matter of those who read them. */
+static void make_quantised(struct finder *f, uint32_t i)
+{
+    struct sc_tensor *t = &f->fold.m->tensors[f->fold.m->n_tensors - 1];
+    const struct sc_entry *en = &f->c->entries[i];
+    const struct sc_quantizer *q = quantizer_of(f, i);
+    t->layout = SC_LAYOUT_TORCH_QINT;
+    t->bits = (uint8_t)sc_codec_bits((sc_codec_id)en->dtype);
+    if (!q->per_channel)
+        return;
+    t->group = q->axis == 0 && en->rank > 1 ? UINT16_MAX : 0;
+    put_part(f, t, q->scales, SC_PART_SCALE);
+    put_part(f, t, q->zero_points, SC_PART_ZERO);
+}
+
 /* All but the dimensions, which are only read up to the rank. */
 static void clear_pick(struct sc_fold_pick *p)
 {
@@ -567,7 +602,12 @@ static int write_tensors(struct finder *f, struct sc_error *e)
             if (f->slot[i] == TAKEN)
                 continue;
         }
+        const enum apart apart = f->apart ? (enum apart)f->apart[i] : APART_NOT;
+        if (apart == APART_PART)
+            continue;
         put_plain(f, i);
+        if (apart == APART_MAIN)
+            make_quantised(f, i);
     }
     return 0;
 }
@@ -607,14 +647,33 @@ static int learn_types(struct finder *f, struct sc_error *e)
     return 0;
 }
 
+static int set_apart(struct finder *f, struct sc_error *e)
+{
+    if (f->c->n_quantizers == 0)
+        return 0;
+    f->apart = sc_calloc(f->c->n_entries, sizeof f->apart[0]);
+    if (!f->apart)
+        return sc_fail_memory(e);
+    for (uint32_t i = 0; i < f->c->n_entries; i++) {
+        const struct sc_quantizer *q = quantizer_of(f, i);
+        if (!q)
+            continue;
+        f->apart[i] = APART_MAIN;
+        if (q->per_channel)
+            f->apart[q->scales] = f->apart[q->zero_points] = APART_PART;
+    }
+    return 0;
+}
+
 static int fold_all(struct finder *f, struct sc_error *e)
 {
     learn_suffixes(f);
     TRY(learn_types(f, e));
+    TRY(set_apart(f, e));
     TRY(find_companions(f, e));
     if (f->group_of)
         for (uint32_t i = 0; i < f->c->n_entries; i++)
-            if (!f->group_of[i])
+            if (!f->group_of[i] && !(f->apart && f->apart[i]))
                 place_weight(f, i);
     return write_tensors(f, e);
 }
@@ -640,6 +699,7 @@ int sc_model_fold(struct sc_model *m, struct sc_error *e)
     free(f->group_of);
     free(f->next);
     free(f->slot);
+    free(f->apart);
     free(f);
     return code;
 }

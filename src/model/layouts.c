@@ -18,6 +18,8 @@ const struct sc_layout_info sc_layouts[SC_LAYOUT_COUNT] = {
     [SC_LAYOUT_BNB_4BIT] = {"bnb-4bit", true, "bitsandbytes NF4 or FP4: a maximum for each block"},
     [SC_LAYOUT_MLX] = {"mlx", true, "MLX: codes in 32-bit words, scales and biases of groups"},
     [SC_LAYOUT_BITNET] = {"bitnet", true, "BitNet: four ternary weights in a byte"},
+    [SC_LAYOUT_TORCH_QINT] = {"torch-q", true,
+                              "PyTorch: integers, scale and zero point of the tensor or channel"},
     [SC_LAYOUT_HQQ] = {"hqq", false, "HQQ: recognised, cannot be decoded"},
     [SC_LAYOUT_AQLM] = {"aqlm", false, "AQLM: recognised, cannot be decoded"},
     [SC_LAYOUT_QUIP] = {"quip", false, "QuIP#: recognised, cannot be decoded"},

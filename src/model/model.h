@@ -31,7 +31,8 @@ enum sc_layout {
     SC_LAYOUT_BNB_4BIT, /* nf4 and fp4, single or double quantised */
     SC_LAYOUT_MLX,
     SC_LAYOUT_BITNET,
-    SC_LAYOUT_HQQ, /* from here on: recognised, cannot be decoded */
+    SC_LAYOUT_TORCH_QINT, /* integers of PyTorch; scale and zero point stand in the pickle */
+    SC_LAYOUT_HQQ,        /* from here on: recognised, cannot be decoded */
     SC_LAYOUT_AQLM,
     SC_LAYOUT_QUIP,
     SC_LAYOUT_EXL2,

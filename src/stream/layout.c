@@ -56,6 +56,15 @@ bool sc_part_is(const struct sc_unpack_part *p, const char *codec)
     return sc_part_there(p) && strcmp(sc_codec(p->codec)->name, codec) == 0;
 }
 
+/* Quantised integers of less than a byte need not fill the last one. */
+static bool bytes_of(const struct sc_entry *en, sc_codec_id id, uint64_t count, uint64_t *bytes)
+{
+    const struct sc_codec *c = sc_codec(id);
+    if (c->kind == SC_KIND_QINT)
+        return sc_mul(count / c->block + (count % c->block != 0), c->bytes, bytes);
+    return sc_codec_bytes(id, en->shape, en->rank, bytes);
+}
+
 static int open_part(const struct sc_unpack *u, uint32_t entry, struct sc_unpack_part *p,
                      struct sc_error *e)
 {
@@ -64,7 +73,7 @@ static int open_part(const struct sc_unpack *u, uint32_t entry, struct sc_unpack
     if (!(en->dtype & SC_FOREIGN_TYPE))
         p->codec = (sc_codec_id)en->dtype;
     if (p->codec == SC_OPAQUE || sc_codec(p->codec)->row_bytes ||
-        !sc_codec_bytes(p->codec, en->shape, en->rank, &p->bytes))
+        !bytes_of(en, p->codec, p->count, &p->bytes))
         return sc_unpack_refuse(u, p, SCRUPLE_EUNSUPPORTED, e,
                                 "values of this type cannot be computed");
     if (entry == u->tensor->main || p->bytes > MOST_WHOLE)
@@ -477,6 +486,8 @@ static int open_layout(struct sc_unpack *u, struct sc_error *e)
         return sc_unpack_mlx(u, e);
     case SC_LAYOUT_BITNET:
         return sc_unpack_bitnet(u, e);
+    case SC_LAYOUT_TORCH_QINT:
+        return sc_unpack_qint(u, e);
     case SC_LAYOUT_PLAIN:
     case SC_LAYOUT_HQQ:
     case SC_LAYOUT_AQLM:

@@ -7,6 +7,7 @@
  *   layout_int.c     compressed-tensors, MLX, bitsandbytes int8
  *   layout_bnb.c     bitsandbytes of 4 bits
  *   layout_gptq.c    GPTQ and AWQ, which store the transposed matrix
+ *   layout_qint.c    quantised integers of PyTorch
  *
  * Every access to stored bytes is checked against the length of its part, so a shape that was not
  * looked at gives an error, never a read beyond the end. */
@@ -93,6 +94,7 @@ struct sc_unpack {
     float nested[256];     /* bnb: nested_quant_map */
     float offset;          /* bnb: nested_offset */
     uint64_t nested_block; /* bnb: absmax that share a nested one; 0: not nested */
+    const struct sc_quantizer *quantizer; /* PyTorch */
     struct sc_unpack_pool *pool;
 };
 
@@ -185,5 +187,6 @@ int sc_unpack_bnb8(struct sc_unpack *u, struct sc_error *e);
 int sc_unpack_bnb4(struct sc_unpack *u, struct sc_error *e);
 int sc_unpack_gptq(struct sc_unpack *u, struct sc_error *e);
 int sc_unpack_awq(struct sc_unpack *u, struct sc_error *e);
+int sc_unpack_qint(struct sc_unpack *u, struct sc_error *e);
 
 #endif

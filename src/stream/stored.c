@@ -81,6 +81,19 @@ static int set_strides(struct sc_stored *st, const uint64_t *strides, struct sc_
     return 0;
 }
 
+/* PyTorch packs the values of 4 and 2 bits of a whole tensor one behind the other, through all
+ * rows; what a part of one, or one in another order, would be it does not say. */
+static bool packed_in_order(const struct sc_entry *en, const struct sc_view *v)
+{
+    uint64_t step = 1;
+    for (size_t i = en->rank; i-- > 0;) {
+        if (en->shape[i] != 1 && v->strides[i] != step)
+            return false;
+        step *= en->shape[i]; /* below the number of elements */
+    }
+    return v->first == 0;
+}
+
 /* Where the data lie, and how much of it there is. */
 static int place(struct sc_stored *st, uint64_t need, uint64_t *have, struct sc_error *e)
 {
@@ -94,8 +107,10 @@ static int place(struct sc_stored *st, uint64_t need, uint64_t *have, struct sc_
     const struct sc_view *v = &c->views[en->view];
     const struct sc_storage *s = &c->storages[v->storage];
     uint64_t skip = 0;
-    if (st->block != 1)
-        return refuse(st, SCRUPLE_EUNSUPPORTED, "is a view of blocks, which is only listed", e);
+    if (st->block != 1 && st->blocks > 0 && !packed_in_order(en, v))
+        return refuse(
+            st, SCRUPLE_EUNSUPPORTED,
+            "is a part of packed values, or has them in another order, and is only listed", e);
     st->storage = v->storage;
     st->file = s->file;
     st->packed = s->method != 0;
@@ -108,7 +123,7 @@ static int place(struct sc_stored *st, uint64_t need, uint64_t *have, struct sc_
         return refuse(st, SCRUPLE_EFORMAT, "reaches beyond its storage", e);
     st->base = (st->packed ? 0 : s->offset) + (st->blocks > 0 ? skip : 0);
     *have -= st->blocks > 0 ? skip : 0;
-    return st->blocks > 0 ? set_strides(st, v->strides, e) : 0;
+    return st->blocks > 0 && st->block == 1 ? set_strides(st, v->strides, e) : 0;
 }
 
 static int open_entry(struct sc_stored *st, struct sc_error *e)
@@ -122,9 +137,10 @@ static int open_entry(struct sc_stored *st, struct sc_error *e)
         return refuse(st, SCRUPLE_EUNSUPPORTED, wrong, e);
     /* A view shows elements more than once; its count may be more than fits in bytes. */
     const uint64_t elements = sc_entry_elements(en);
-    if (elements % st->block != 0)
+    const bool fills = sc_codec(st->codec)->kind != SC_KIND_QINT; /* all but those of PyTorch */
+    if (elements % st->block != 0 && fills)
         return refuse(st, SCRUPLE_EFORMAT, "does not fill its blocks", e);
-    st->blocks = elements / st->block;
+    st->blocks = elements / st->block + (elements % st->block != 0);
     if (!sc_mul(st->blocks, st->unit, &need)) {
         if (en->view == SC_NO_STORAGE)
             return refuse(st, SCRUPLE_EFORMAT, "has more bytes than a file can hold", e);

@@ -53,8 +53,8 @@ static int set_decoder(struct values *v, const struct sc_tensor *t, struct sc_er
     v->decode64 = sc_decoder64(id);
     if (!v->decode64 && c->kind == SC_KIND_QINT)
         return refuse(t, SCRUPLE_EUNSUPPORTED, e,
-                      "holds quantised integers of torch, which are only listed: scale and zero "
-                      "point are not in their bytes",
+                      "holds quantised integers of torch, which are only listed: the pickle does "
+                      "not say, in a way that is known, what they stand for",
                       c->name);
     if (!v->decode64)
         return refuse(t, SCRUPLE_EUNSUPPORTED, e, "has elements of a type that is only listed",
@@ -542,6 +542,13 @@ bool sc_values_identity(struct sc_values *base, struct sc_buf *out)
                       c->quant_format ? c->quant_format : "-", (long long)c->quant_bits,
                       (long long)c->quant_group, (unsigned long long)c->quant_block[0],
                       (unsigned long long)c->quant_block[1]);
+    const struct sc_quantizer *q =
+        v->unpack
+            ? sc_entry_quantizer(base->model->catalog, &base->model->catalog->entries[t->main])
+            : NULL;
+    if (q)
+        sc_buf_printf(out, " quantizer %d %a %lld %lld", q->per_channel, q->scale,
+                      (long long)q->zero_point, (long long)q->axis);
     sc_buf_putc(out, '\n');
     for (size_t i = 0; i < v->n_parts; i++)
         if (!sc_stored_identity(&v->parts[i], out))

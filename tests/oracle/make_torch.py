@@ -77,6 +77,21 @@ def fresh(covered, t):
     return 0 if at >= last else None
 
 
+def values(t):
+    """All values of a quantised tensor, exactly; None: it is none."""
+    if not t.is_quantized:
+        return None
+    return [float(v).hex() for v in t.dequantize().flatten()]
+
+
+def parts(name, t):
+    """What belongs to a quantised tensor with parameters a channel."""
+    if not t.is_quantized or t.qscheme() == torch.per_tensor_affine:
+        return {}
+    return {f"{name}.scales": t.q_per_channel_scales(),
+            f"{name}.zero_points": t.q_per_channel_zero_points()}
+
+
 def head(t):
     """The first four values as strings that float() reads back."""
     if t.is_quantized or t.is_complex():
@@ -90,9 +105,14 @@ def rows(obj):
     for name, t in sorted(flatten(obj), key=lambda item: natural(item[0])):
         if t.layout != torch.strided:
             continue
+        more, exact = parts(name, t), values(t)
+        sizes = [fresh(covered, part) for part in (t, *more.values())]
         row = {"name": name, "dtype": LABELS[t.dtype], "shape": list(t.shape),
-               "parameters": t.numel(), "bytes": fresh(covered, t), "stored": [],
+               "parameters": t.numel(), "bytes": None if None in sizes else sum(sizes),
+               "stored": [name, *more] if more else [],
                "stride": list(t.stride()), "storage_offset": t.storage_offset()}
+        if exact is not None:
+            row["values"] = exact
         first = head(t)
         if first is not None:
             row["head"] = first
@@ -104,7 +124,7 @@ def write_expect(path, fmt, table, **more):
     size = [r["bytes"] for r in table]
     doc = {"path": os.path.basename(path), "format": fmt,
            "files": [{"path": os.path.basename(path), "bytes": os.path.getsize(path)}],
-           "stored_tensors": len(table), "parameters": sum(r["parameters"] for r in table),
+           "stored_tensors": sum(max(1, len(r["stored"])) for r in table), "parameters": sum(r["parameters"] for r in table),
            "tensor_bytes": None if None in size else sum(size), **more}
     lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in doc.items()]
     body = ",\n  ".join(json.dumps(r) for r in table)
@@ -199,6 +219,47 @@ def quint4():
                         ("plain", x)])
 
 
+def quantised():
+    """Every kind of quantised tensor that torch can make values of."""
+    rng = np.random.default_rng(7)
+
+    def integers(shape, kind, low, high):
+        return torch.from_numpy(rng.integers(low, high, shape, endpoint=True).astype(kind))
+
+    def scales(n, kind=torch.float64):
+        return torch.from_numpy(rng.random(n) * 0.1).to(kind)
+
+    i8, u8 = integers((6, 7), "i1", -128, 127), integers((6, 7), "u1", 0, 255)
+    i32 = integers((6, 7), "i4", -2 ** 30, 2 ** 30)
+    conv = integers((3, 4, 5, 2), "i1", -128, 127)
+    tensor, channel = torch._make_per_tensor_quantized_tensor, torch._make_per_channel_quantized_tensor
+    pair = channel(i8, scales(7), integers(7, "i8", -128, 127), 1)
+    whole = tensor(i8, 0.0123456789, -77)
+    real = torch.from_numpy(rng.random((5, 7)).astype("f4"))
+    float_zeros = torch.from_numpy((rng.random(5) * 3).astype("f4"))
+    return OrderedDict([
+        ("tensor.qint8", whole), ("tensor.transposed", whole.t()), ("tensor.slice", whole[1:4, 2:5]),
+        ("tensor.column", whole[:, 3]), ("tensor.quint8", tensor(u8, 1 / 3, 255)),
+        ("tensor.qint32", tensor(i32, 1e-7, 12345)), ("tensor.scalar", tensor(i8[2, 3], 0.1, 3)),
+        ("tensor.nan", tensor(i8[0], float("nan"), 0)), ("tensor.huge", tensor(i8[1], 1e300, 1)),
+        ("tensor.empty", tensor(i8[:0], 0.5, 0)),
+        ("tensor.quint4x2", torch.quantize_per_tensor(real, 0.0876, 2, torch.quint4x2)),
+        ("tensor.quint2x4", torch.quantize_per_tensor(real, 0.31, 1, torch.quint2x4)),
+        ("channel.first", channel(i8, scales(6), integers(6, "i8", -128, 127), 0)),
+        ("channel.last", pair), ("channel.last_slice", pair[2:5]),
+        ("channel.quint8", channel(u8, scales(6), integers(6, "i8", 0, 255), 0)),
+        ("channel.qint32", channel(i32, scales(7), integers(7, "i8", -2 ** 31, 2 ** 31 - 1), 1)),
+        ("channel.middle", channel(conv, scales(4), integers(4, "i8", -100, 100), 1)),
+        ("channel.channels_last", channel(conv.contiguous(memory_format=torch.channels_last), scales(3),
+                                          integers(3, "i8", -100, 100), 0)),
+        ("channel.float", torch.quantize_per_channel(real, scales(5, torch.float32), float_zeros, 0,
+                                                     torch.quint8)),
+        ("channel.quint4x2", torch.quantize_per_channel(real, scales(5, torch.float32), float_zeros, 0,
+                                                        torch.quint4x2)),
+        ("channel.quint2x4", torch.quantize_per_channel(real, scales(5, torch.float32), float_zeros, 0,
+                                                        torch.quint2x4))])
+
+
 class Script(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -229,6 +290,8 @@ def make_torch(folder):
     save(folder, "exotic.pt", mixed, {"sparse": sparse})
     save(folder, "exotic-legacy.pt", mixed, {"sparse": sparse}, _use_new_zipfile_serialization=False)
     save(folder, "quint4x2.pt", quint4())
+    save(folder, "quantised.pt", quantised())
+    save(folder, "quantised-legacy.pt", quantised(), _use_new_zipfile_serialization=False)
     module(folder)
     script(folder)
 

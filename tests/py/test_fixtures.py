@@ -45,10 +45,10 @@ class Fixtures(unittest.TestCase):
     def check(self, kind, expect, found, problems):
         rows = {t["name"]: t for t in found["tensors"]}
         wanted = {t["name"]: t for t in expect["tensors"]}
-        # Parts of sparse and per-channel quantised tensors are rows of their own with us.
+        # Parts of sparse tensors are rows of their own with us.
         parts = [n for n in rows if n not in wanted and n.rpartition(".")[2] in (
-            "indices", "values", "crow_indices", "col_indices", "scales", "zero_points")]
-        for name in parts if expect.get("sparse") or "quint4x2" in kind else []:
+            "indices", "values", "crow_indices", "col_indices")]
+        for name in parts if expect.get("sparse") else []:
             del rows[name]
         for name in sorted(set(rows) ^ set(wanted))[:6]:
             problems.append(f"{'only ours' if name in rows else 'missing'}: {name!r}")

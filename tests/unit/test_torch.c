@@ -206,7 +206,8 @@ static void check_row(const struct made *m, const json_t *row)
     CHECK_U64(en->rank, json_array_size(shape));
     for (size_t i = 0; i < en->rank && i < json_array_size(shape); i++)
         CHECK_U64(en->shape[i], json_integer_value(json_array_get(shape, i)));
-    if (json_is_integer(bytes))
+    const bool alone = json_array_size(json_object_get(row, "stored")) == 0;
+    if (json_is_integer(bytes) && alone)
         CHECK_U64(en->bytes, json_integer_value(bytes));
     if (!stride || en->view == SC_NO_STORAGE)
         return;
