@@ -109,7 +109,7 @@ int sc_values_open_low_rank(const struct sc_low_rank *l, struct sc_values **out,
                             struct sc_error *e);
 /* The factors of such a view as they are multiplied: rows x rank and rank x cols, after transposing
  * and without the scale. Borrowed. */
-void sc_values_factors(const struct sc_values *v, const float **up, const float **down);
+void sc_values_factors(const struct sc_values *base, const float **up, const float **down);
 /* Zeros in the shape of `like`, which stays the caller's. */
 int sc_values_open_zeros(const struct sc_values *like, struct sc_values **out, struct sc_error *e);
 
