@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, elements,
-                                   svd; none: all
+                                   svd, scan; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -227,12 +227,17 @@ def elements():
         row("BF16 basic", "Gelem/s", best["BF16 basic"], float(peer[1]), "numpy.bincount", ">= 4")
 
 
+def scans():
+    import scan
+    scan.measure(sys.modules[__name__], SCRUPLE)
+
+
 # At least twice as fast as ggml as it is shipped.
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "elements": elements,
-          "svd": spectra}
+          "svd": spectra, "scan": scans}
 
 
 def number(value, unit=""):
