@@ -144,7 +144,7 @@ struct sc_health {
     struct sc_quantization quantization;
     struct sc_spectrum spectrum;
 };
-#define SC_HEALTH_VERSION 1
+#define SC_HEALTH_VERSION 2
 
 /* -------------------------------------------------------------------------- metric tables --- */
 enum sc_metric_kind {

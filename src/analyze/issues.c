@@ -118,10 +118,10 @@ bool sc_is_weight(const struct sc_model *m, const struct sc_tensor *t, const str
     return !binary || !(h->measured & SC_METHOD_BASIC);
 }
 
-bool sc_is_matrix(const struct sc_tensor *t, const struct sc_health *h)
+bool sc_is_matrix(const struct sc_tensor *t)
 {
     return t->rank >= 2 && t->role != SC_ROLE_NORM && t->role != SC_ROLE_BIAS &&
-           h->basic.values >= 1024 && t->shape[t->rank - 1] > 1;
+           t->parameters >= 1024 && t->shape[t->rank - 1] > 1;
 }
 
 /* ------------------------------------------------------------------------- without figures --- */
@@ -148,7 +148,7 @@ static void judge_state(struct sc_judge *j, size_t i)
     /* An output layer that repeats the embedding is a habit, not a mistake. */
     bool ends = (a->role == SC_ROLE_OUTPUT && b->role == SC_ROLE_EMBEDDING) ||
                 (a->role == SC_ROLE_EMBEDDING && b->role == SC_ROLE_OUTPUT) || !s->health ||
-                !sc_is_matrix(a, s->health);
+                !sc_is_matrix(a);
     sc_judge_add(j, i, SC_RULE_DUPLICATE, ends ? SC_INFO : SC_WARNING, (double)a->parameters, NAN,
                  "holds the same %llu values as %s: %llu bytes stored twice",
                  (unsigned long long)a->parameters, other, (unsigned long long)a->bytes);

@@ -56,7 +56,7 @@ static inline const struct sc_tensor *sc_judge_tensor(const struct sc_judge *j, 
  * counters or indices. */
 bool sc_is_weight(const struct sc_model *m, const struct sc_tensor *t, const struct sc_health *h);
 /* And a matrix of at least 1024 values, below which a sample tells little of tails. */
-bool sc_is_matrix(const struct sc_tensor *t, const struct sc_health *h);
+bool sc_is_matrix(const struct sc_tensor *t);
 
 /* Each looks at one measured tensor. */
 void sc_judge_values(struct sc_judge *j, size_t i);       /* issues_values.c */

@@ -91,17 +91,21 @@ static void judge_condition(struct sc_judge *j, size_t i, const struct sc_spectr
  * tail beyond 8 is 1e-7; what lies there was put there by single elements. */
 #define TRAP 8.0
 
-static void judge_trap(struct sc_judge *j, size_t i, const struct sc_spectrum *s)
+static void judge_trap(struct sc_judge *j, size_t i, const struct sc_health *h)
 {
+    const struct sc_spectrum *s = &h->spectrum;
     if (!(s->shuffled_sigma_max > 0) || !(s->frobenius > 0) || SC_MIN(s->rows, s->cols) < 32)
         return;
     double sigma = s->frobenius / sqrt((double)s->rows * (double)s->cols);
     double tw = sc_tracy_widom(s->shuffled_sigma_max, sigma, s->rows, s->cols);
+    /* A mean other than zero is a direction of its own, in whatever order the values are. */
+    double of_mean = fabs(h->basic.mean) * sqrt((double)s->rows * (double)s->cols);
+    bool mean = (h->measured & SC_METHOD_BASIC) && of_mean > 0.9 * s->shuffled_sigma_max;
     if (tw > TRAP)
         sc_judge_add(j, i, SC_RULE_CORRELATION_TRAP, SC_INFO, tw, TRAP,
                      "shuffled, its largest singular value still stands %.1f Tracy-Widom units "
-                     "above the edge (by chance: below 2.0): a few elements dominate",
-                     tw);
+                     "above the edge (by chance: below 2.0): %s",
+                     tw, mean ? "its mean is far from zero" : "a few elements dominate");
 }
 
 static void judge_alpha(struct sc_judge *j, size_t i, const struct sc_spectrum *s)
@@ -136,13 +140,13 @@ void sc_judge_spectrum(struct sc_judge *j, size_t i)
 
     if (!(h->measured & SC_METHOD_SPECTRAL) || s->method == SC_SPECTRUM_NONE ||
         !(s->sigma_max > 0) || !sc_is_weight(j->model, sc_judge_tensor(j, i), h) ||
-        !sc_is_matrix(sc_judge_tensor(j, i), h))
+        !sc_is_matrix(sc_judge_tensor(j, i)))
         return;
     /* Of a constant matrix everything was said. */
     if ((h->measured & SC_METHOD_BASIC) && h->basic.min >= h->basic.max)
         return;
     judge_rank(j, i, h);
     judge_condition(j, i, s);
-    judge_trap(j, i, s);
+    judge_trap(j, i, h);
     judge_alpha(j, i, s);
 }

@@ -281,7 +281,7 @@ void sc_judge_distribution(struct sc_judge *j, size_t i)
     const struct sc_basic *b = &h->basic;
     const struct sc_tensor *t = sc_judge_tensor(j, i);
 
-    if (!(h->measured & SC_METHOD_BASIC) || !(b->std > 0) || !sc_is_matrix(t, h) ||
+    if (!(h->measured & SC_METHOD_BASIC) || !(b->std > 0) || !sc_is_matrix(t) ||
         !sc_is_weight(j->model, t, h))
         return;
     judge_maximum(j, i, b);

@@ -591,6 +591,8 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     /* Without a store a scan only takes longer. */
     r.results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
     int code = run_all(&r);
+    if (m->repo)
+        sc_repo_settle(m->repo); /* a remote one tells what came over the network now */
     sc_results_close(r.results);
     free(r.need);
     free(r.twin);

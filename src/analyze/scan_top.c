@@ -468,7 +468,8 @@ static const struct sc_table *make_top(struct sc_document *d, const struct sc_sc
         return NULL;
     }
     for (size_t i = 0; i < s->n; i++) {
-        if (s->scanned[i].tied || !s->health[i])
+        /* A counter or a temperature ranks nowhere. */
+        if (s->scanned[i].tied || !s->health[i] || s->model->tensors[s->tensors[i]].parameters < 2)
             continue;
         double key = tops[which].key(s->health[i]);
         if (!isnan(key))

@@ -193,7 +193,8 @@ static int put_issues(struct sc_cli *c, const struct sc_scan *s, struct sc_error
     if (left) {
         sc_out_u64(&c->out, left);
         sc_out_colour(&c->out, &c->term, SC_COLOUR_UNIT,
-                      " more; --top-issues shows more of them, --json all\n");
+                      " more; --top-issues shows more of them, --json all");
+        sc_out_putc(&c->out, '\n');
     }
     return 0;
 }

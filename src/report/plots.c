@@ -131,7 +131,7 @@ const struct sc_plot sc_plots[] = {
      NEEDS_SPECTRUM, SC_PLOT_MODEL, sc_draw_rank},
     {"layers", "Layers and roles",
      "One cell for the tensors of a role in a layer: their median. Where only a grey line is, "
-     "the layer has no such role.",
+     "the layer has no such role, or its tensors have no such figure.",
      "The metric was not measured.", SC_PLOT_METRIC, sc_draw_roles},
     {"experts", "Layers and experts",
      "One cell for the weights of an expert in a layer: their median. Experts that leave the "

@@ -84,8 +84,8 @@ bool sc_draw_singular(const struct sc_plot_input *in, struct sc_svg *s)
         wild += !isfinite(sp->point[i]);
     }
     if (zeros + wild)
-        sc_svg_note(s, "Of %zu points, %zu are zero and cannot be on the logarithmic axis.",
-                    points_in(sp), zeros + wild);
+        sc_svg_note(s, "Of %zu points, %zu %s zero and cannot be on the logarithmic axis.",
+                    points_in(sp), zeros + wild, zeros + wild == 1 ? "is" : "are");
     if (sp->slices > 1)
         sc_svg_note(
             s, "Of %u matrices this is number %u (from 0), which has the largest condition number.",

@@ -235,6 +235,14 @@ class Requests(Case):
             self.assertEqual(first, 0)
             self.assertLess(last, 128 << 10)
 
+    def test_a_scan_tells_what_it_brought(self):
+        for _ in range(2):  # the second takes the figures from the store
+            first = self.hub.sent("cdn")
+            io = json.loads(self.run_("scan", "org/sharded", "--json", "-q").stdout)["io"]
+            brought = self.hub.sent("cdn") - first
+            self.assertTrue(brought <= io["bytes_read"] <= brought + (1 << 16), (brought, io))
+        self.assertLess(io["bytes_read"], 1 << 20)
+
     def test_a_header_that_makes_no_sense_is_not_kept(self):
         self.hub.fault("corrupt", where="cdn", times=1, offset=8)
         self.refused("org/one", status=3)

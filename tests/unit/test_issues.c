@@ -196,6 +196,7 @@ static const struct line llama[] = {
     {"model.layers.%.self_attn.o_proj.weight", 64, 64},
     {"model.layers.%.mlp.up_proj.weight", 172, 64},
     {"model.layers.%.mlp.down_proj.weight", 64, 172},
+    {"model.layers.%.mlp.gate.weight", 8, 64},
     {"model.layers.%.input_layernorm.weight", 64, 0},
     {"model.embed_tokens.weight", 500, 64},
     {"lm_head.weight", 500, 64},
@@ -528,11 +529,13 @@ TEST(spectra)
     s = &of("model.layers.2.self_attn.k_proj.weight")->spectrum;
     s->numerical_rank = 10;
     check_one("rank-deficient", "model.layers.2.self_attn.k_proj.weight", SC_WARNING);
-    of("model.layers.2.self_attn.k_proj.weight")->basic.values = 1023; /* too few to say so */
+    of("model.layers.2.self_attn.k_proj.weight")->measured = SC_METHOD_SPECTRAL; /* alone */
+    of("model.layers.2.self_attn.k_proj.weight")->basic = (struct sc_basic){0};
+    check_one("rank-deficient", "model.layers.2.self_attn.k_proj.weight", SC_WARNING);
+    s->numerical_rank = s->total_rank;
+    of("model.layers.1.mlp.gate.weight")->spectrum.numerical_rank = 5; /* 512 values are too few */
     judge();
     CHECK_U64(count("rank-deficient", &severity), 0);
-    of("model.layers.2.self_attn.k_proj.weight")->basic.values = 1024;
-    s->numerical_rank = s->total_rank;
     s = &of(DOWN1)->spectrum;
     s->power_law = (struct sc_power_law){.alpha = 1.5, .sigma = 0.05, .in_tail = 60};
     s->shuffled_alpha = 5;
@@ -541,6 +544,10 @@ TEST(spectra)
     check_one("over-trained", DOWN1, SC_INFO);
     s->shuffled_sigma_max = s->sigma_max * 1.4;
     check_one("correlation-trap", DOWN1, SC_INFO);
+    CHECK(strstr(message("correlation-trap"), "a few elements dominate") != NULL);
+    of(DOWN1)->basic.mean = s->shuffled_sigma_max / sqrt(64 * 172.);
+    check_one("correlation-trap", DOWN1, SC_INFO);
+    CHECK(strstr(message("correlation-trap"), "its mean is far from zero") != NULL);
     close_bench();
 }
 
