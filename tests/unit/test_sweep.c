@@ -399,7 +399,7 @@ TEST(many_tiny_tensors)
 
 TEST(one_failure_leaves_the_others_alone)
 {
-    struct sc_model *m = open_path(SC_FIXTURES "/torch-storages");
+    struct sc_model *m = open_path(SC_FIXTURES "/gguf-unknown-type");
     struct seen *seen = calloc(m->n_tensors, sizeof *seen);
     for (unsigned threads = 1; threads <= 4; threads++) {
         memset(seen, 0, m->n_tensors * sizeof *seen);
@@ -407,10 +407,10 @@ TEST(one_failure_leaves_the_others_alone)
         struct sc_item *items = items_of(m, seen);
         CHECK_ERR(0, sweep(m, items, threads, &run, NULL, 0, NULL));
         CHECK_U64(run.n_done, m->n_tensors);
-        CHECK_U64(run.n_failed, 5); /* quantised types of torch */
+        CHECK_U64(run.n_failed, 1); /* between two that can be read */
         CHECK_U64(run.last_progress, run.total_progress);
         for (uint32_t i = 0; i < m->n_tensors; i++) {
-            CHECK(seen[i].failed == (m->tensors[i].dtype[0] == 'Q'));
+            CHECK(seen[i].failed == (m->tensors[i].dtype[0] != 'F'));
             CHECK(!seen[i].failed || seen[i].why.code == SCRUPLE_EUNSUPPORTED);
             CHECK(!seen[i].failed || strstr(seen[i].why.text, m->tensors[i].name));
         }
