@@ -111,7 +111,7 @@ static void find_ranges(struct sc_elements *t)
     bool inside = false;
     for (uint32_t first = 0; first < t->n_counts; first += BLOCK) {
         for (uint32_t i = 0; i < BLOCK; i++) {
-            codes[t->code_bytes * i] = (uint8_t)i;
+            codes[(size_t)t->code_bytes * i] = (uint8_t)i;
             if (t->code_bytes == 2)
                 codes[2 * i + 1] = (uint8_t)(first >> 8);
         }

@@ -157,8 +157,9 @@ static void put_in_bins(uint64_t *bins, double low, double high, uint64_t n, boo
 {
     enum { HALF = SC_HISTOGRAM / 2 };
     uint64_t done = 0;
-    for (double edge = floor(low) + 1; done < n; edge++) {
-        const double cell = edge - 1;
+    double edge = floor(low);
+    while (done < n) {
+        const double cell = edge++;
         uint64_t up_to = n;
         if (edge < high)
             up_to = SC_MIN(n, (uint64_t)((double)n * ((edge - low) / (high - low)) + 0.5));
@@ -177,7 +178,7 @@ static void put_in_bins(uint64_t *bins, double low, double high, uint64_t n, boo
 static void histogram(const struct sc_gathered *g, struct sc_basic *b)
 {
     const struct sc_order *o = g->order;
-    const double per_bin = SC_HISTOGRAM / 2;
+    const double per_bin = SC_HISTOGRAM / 2.0;
     b->histogram_edge = g->abs_max;
     for (size_t i = 0; i < o->n; i++) {
         double low = 0, high = 0;

@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,7 +265,7 @@ void sc_elements_find_holds(struct sc_elements *t)
         const bool is_half = narrow[i].mantissa == 10;
         if (t->order.high ? is_half && t->way == SC_WAY_FLOATS && !t->tally.not_half
                           : order_fits(&t->order, &narrow[i])) {
-            strcpy(g->holds, narrow[i].name);
+            snprintf(g->holds, sizeof g->holds, "%s", narrow[i].name);
             return;
         }
     }

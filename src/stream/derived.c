@@ -149,7 +149,7 @@ static int open_two(struct sc_values *a, struct sc_values *b, const char *name,
                        sc_quote(&q, sc_str(a->tensor->name, a->tensor->name_len)));
     else if (!(*out = new_derived(a, name)))
         code = sc_fail_memory(e);
-    if (code < 0) {
+    if (code < 0 || !*out) {
         sc_values_close(a);
         sc_values_close(b);
         return code;

@@ -187,7 +187,7 @@ int sc_part_floats(const struct sc_unpack *u, struct sc_unpack_scratch *w,
         return beyond(u, p, e);
     while (n) {
         const size_t take = (size_t)SC_MIN(n, (uint64_t)(decode ? most : SC_MIN(most, 256U)));
-        const uint8_t *src;
+        const uint8_t *src = NULL;
         TRY(sc_part_bytes(u, w, p, first * size, take * size, &src, e));
         if (decode) {
             decode(src, dst, take);
@@ -212,7 +212,7 @@ int sc_code_values(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint6
     const struct sc_codec *c = sc_codec(u->codes.codec);
     const size_t block = c->block * (size_t)sc_codec_values(u->codes.codec);
     const uint64_t from = first / block, to = (first + n + block - 1) / block;
-    const uint8_t *src;
+    const uint8_t *src = NULL;
     float some[MOST];
     TRY(sc_code_bytes(u, w, from * c->bytes, (size_t)(to - from) * c->bytes, &src, e));
     for (size_t into = (size_t)(first % block); n; into = 0) {
@@ -318,7 +318,7 @@ static int read_order(struct sc_unpack *u, struct sc_unpack_scratch *w,
     bool all_zero = true, unset = false;
     for (uint64_t i = 0; i < p->count;) {
         const size_t take = (size_t)SC_MIN(p->count - i, (uint64_t)most);
-        const uint8_t *src;
+        const uint8_t *src = NULL;
         TRY(sc_part_bytes(u, w, p, i * size, take * size, &src, e));
         for (size_t k = 0; k < take; k++, i++) {
             const int64_t group =

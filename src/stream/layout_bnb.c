@@ -116,7 +116,7 @@ static int open_nested(struct sc_unpack *u, uint64_t nested, struct sc_error *e)
 int sc_unpack_bnb4(struct sc_unpack *u, struct sc_error *e)
 {
     uint64_t block = 0, nested = 256; /* what bitsandbytes uses when it is not told */
-    float table[16];
+    float table[16] = {0};
     TRY(read_map(u, ".quant_map", &u->map, 16, table, e));
     for (size_t i = 0; i < SC_COUNT(u->pairs); i++) {
         u->pairs[i][0] = table[i >> 4];
