@@ -60,11 +60,6 @@ struct pair_view {
     struct sc_health *scratch; /* metrics of a spectrum are places in it */
 };
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 static void put_int(int32_t v, struct sc_cell *out)
 {
     out->null = v < 0;
@@ -81,11 +76,11 @@ static void fixed_cell(const struct sc_diff *d, const struct sc_diff_pair *p,
     switch (column) {
     case PAIR_NAME:
         out->null = !has_a;
-        out->text = name_of(has_a ? &d->a->tensors[p->pair.a] : t);
+        out->text = sc_tensor_name(has_a ? &d->a->tensors[p->pair.a] : t);
         break;
     case PAIR_NAME_B:
         out->null = !has_b;
-        out->text = name_of(b);
+        out->text = sc_tensor_name(b);
         break;
     case PAIR_STATUS:
         out->text = sc_strz(sc_diff_status_names[p->status]);
@@ -101,7 +96,7 @@ static void fixed_cell(const struct sc_diff *d, const struct sc_diff_pair *p,
     case PAIR_SAME_AS:
         out->null = p->same == SC_NO_NODE;
         if (!out->null)
-            out->text = name_of(sc_diff_tensor(d, &d->pairs[p->same]));
+            out->text = sc_tensor_name(sc_diff_tensor(d, &d->pairs[p->same]));
         break;
     case PAIR_DTYPE:
         out->null = !has_a || !d->has_base;
@@ -205,7 +200,7 @@ static void add_update(struct sc_document *doc, struct sc_field *into, const str
     struct sc_field *list = sc_add_list(doc, f, "stored");
     for (size_t i = 0; i < SC_COUNT(parts); i++)
         if (parts[i] != SC_NO_NODE)
-            sc_add_borrowed(doc, list, NULL, name_of(&d->adapter->model->tensors[parts[i]]));
+            sc_add_borrowed(doc, list, NULL, sc_tensor_name(&d->adapter->model->tensors[parts[i]]));
 }
 
 /* One pair, nested. */
@@ -317,7 +312,7 @@ static void add_adapter(struct sc_document *doc, struct sc_field *into, const st
     struct sc_field *left = sc_add_list(doc, f, "unused");
     for (size_t i = 0; i < a->n_left; i++) {
         struct sc_field *one = sc_add_object(doc, left, NULL);
-        sc_add_borrowed(doc, one, "name", name_of(&a->model->tensors[a->left[i].tensor]));
+        sc_add_borrowed(doc, one, "name", sc_tensor_name(&a->model->tensors[a->left[i].tensor]));
         sc_add_textz(doc, one, "why", a->left[i].why);
     }
 }
@@ -393,7 +388,7 @@ static void add_names(struct sc_document *doc, struct sc_field *into, const char
 
     for (size_t i = 0; i < d->n; i++)
         if (d->pairs[i].status == status)
-            sc_add_borrowed(doc, list, NULL, name_of(sc_diff_tensor(d, &d->pairs[i])));
+            sc_add_borrowed(doc, list, NULL, sc_tensor_name(sc_diff_tensor(d, &d->pairs[i])));
 }
 
 /* Its keys, and beside its own figures those that it documents for two tensors; theirs is A minus B
@@ -417,7 +412,7 @@ int sc_diff_weightscope(struct sc_document *doc, struct sc_field *into, const st
         char *key = sc_arena_copy(&doc->arena, t->name, t->name_len);
         if (!key)
             return sc_fail_memory(e);
-        struct sc_str module = name_of(t);
+        struct sc_str module = sc_tensor_name(t);
         if (sc_str_ends(module, ".weight"))
             key[module.n - strlen(".weight")] = '\0';
         struct sc_field *f = sc_add_object(doc, all, key);

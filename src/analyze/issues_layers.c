@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/figures.h"
 #include "analyze/issues.h"
 
 enum { MEMBERS_MIN = 5, LAYERS_MIN = 8 };
@@ -45,21 +46,6 @@ static int by_group(const void *a, const void *b)
     if (x->group != y->group)
         return x->group < y->group ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
-}
-
-/* ------------------------------------------------------------------------------- robust --- */
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Sorts v. */
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 /* --------------------------------------------------------------------------------- figures --- */
@@ -135,11 +121,11 @@ static void compare(const struct sc_judge *j, const struct figure *f, const stru
     }
     if (used < MEMBERS_MIN)
         return;
-    double middle = median(sorted, used);
+    double middle = sc_figures_median(sorted, used);
     for (size_t i = used = 0; i < n; i++)
         if (!isnan(work[i]))
             sorted[used++] = fabs(work[i] - middle);
-    double scale = 1.4826 * median(sorted, used);
+    double scale = 1.4826 * sc_figures_median(sorted, used);
     for (size_t i = 0; i < n; i++) {
         double away = isnan(work[i]) ? 0 : fabs(work[i] - middle);
         double z = away > 0 ? away / scale : 0; /* infinite where all siblings are equal */
@@ -211,7 +197,7 @@ static void judge_drift(struct sc_judge *j, const struct member *g, size_t n, do
                 part[used++] = x;
         }
         if (used && g[i].layer >= 0)
-            v[layers++] = median(part, used);
+            v[layers++] = sc_figures_median(part, used);
         i = end;
     }
     if (layers < LAYERS_MIN || layers > 4096)
@@ -219,9 +205,9 @@ static void judge_drift(struct sc_judge *j, const struct member *g, size_t n, do
     double order = rank_correlation(v, layers);
     size_t quarter = layers / 4;
     memcpy(part, v, quarter * sizeof *v);
-    double first = median(part, quarter);
+    double first = sc_figures_median(part, quarter);
     memcpy(part, v + layers - quarter, quarter * sizeof *v);
-    double grown = median(part, quarter) - first;
+    double grown = sc_figures_median(part, quarter) - first;
     if (fabs(order) < 0.8 || fabs(grown) < 1 || (order < 0) != (grown < 0))
         return;
     size_t last = g[n - 1].index;

@@ -35,11 +35,7 @@ void *sc_svd_items(uint64_t a, uint64_t b, size_t size, struct sc_error *e)
 
 double sc_svd_random(uint64_t seed, uint64_t i)
 {
-    uint64_t z = (seed << 48) + (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    z ^= z >> 31;
-    return (double)(int64_t)(z >> 11) * 0x1p-52 - 1;
+    return (double)(int64_t)(sc_random(seed << 48, i) >> 11) * 0x1p-52 - 1;
 }
 
 #if SC_HAVE_X86

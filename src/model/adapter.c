@@ -17,11 +17,6 @@
 
 const char *const sc_adapter_kind_names[] = {"peft", "kohya"};
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 /* ----------------------------------------------------------------------------------- names --- */
 enum what { WHAT_UP, WHAT_DOWN, WHAT_ALPHA, WHAT_MAGNITUDE, WHAT_WHOLE, WHAT_LEFT };
 
@@ -355,9 +350,9 @@ static int build(struct building *b, struct sc_error *e)
     }
     for (uint32_t i = 0; i < m->n_tensors; i++) {
         const struct sc_tensor *t = &m->tensors[i];
-        if (read_name(name_of(t)).what != WHAT_WHOLE)
+        if (read_name(sc_tensor_name(t)).what != WHAT_WHOLE)
             continue;
-        const struct sc_str name = whole_name(&a->arena, name_of(t));
+        const struct sc_str name = whole_name(&a->arena, sc_tensor_name(t));
         if (!name.p)
             return sc_fail_memory(e);
         TRY(add_target(b, t, name, t->shape, t->rank, t->bytes, e));
@@ -372,7 +367,7 @@ static bool recognise(struct building *b)
     const struct sc_model *m = b->a->model;
     size_t ups = 0, kohya = 0;
     for (uint32_t i = 0; i < m->n_tensors; i++) {
-        const struct read_name r = read_name(name_of(&m->tensors[i]));
+        const struct read_name r = read_name(sc_tensor_name(&m->tensors[i]));
         if (r.what == WHAT_WHOLE)
             continue;
         ups += r.what == WHAT_UP || r.what == WHAT_DOWN;
@@ -464,7 +459,7 @@ static size_t flatten(const struct sc_model *base, unsigned drop, struct sc_aren
 {
     size_t n = 0;
     for (uint32_t i = 0; i < base->n_tensors; i++) {
-        struct sc_str s = name_of(&base->tensors[i]);
+        struct sc_str s = sc_tensor_name(&base->tensors[i]);
         if (!sc_str_ends(s, ".weight"))
             continue;
         s.n -= strlen(".weight");
@@ -525,7 +520,7 @@ int sc_adapter_settle_names(struct sc_adapter *a, const struct sc_model *base, s
             struct sc_tensor *t = &a->target.tensors[i];
             if (settled[i])
                 continue;
-            spell(name_of(t), tries[k].component, &spelled);
+            spell(sc_tensor_name(t), tries[k].component, &spelled);
             const uint32_t found =
                 spelled.n ? find_flat(all, n, sc_str(spelled.p, spelled.n)) : SC_NO_NODE;
             if (found == SC_NO_NODE)

@@ -37,11 +37,6 @@ struct checker {
 #define WARN(k, id, tensor, ...)                                                                   \
     sc_problem((k)->c, SC_WARNING, id, UINT32_MAX, tensor, SC_NO_OFFSET, (k)->e, __VA_ARGS__)
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 /* "model-00002-of-00004.safetensors": 4; 0: the name says nothing. */
 static uint64_t shards_in_name(const char *path)
 {
@@ -208,7 +203,7 @@ static int check_experts(struct checker *k)
 
 static bool is_stack_of_experts(const struct sc_tensor *t)
 {
-    const struct sc_str name = name_of(t);
+    const struct sc_str name = sc_tensor_name(t);
     return t->layer >= 0 && t->expert < 0 && t->rank == 3 &&
            (t->role == SC_ROLE_GATE || t->role == SC_ROLE_UP || t->role == SC_ROLE_DOWN ||
             t->role == SC_ROLE_GATE_UP) &&
@@ -221,7 +216,7 @@ static bool is_stack_of_experts(const struct sc_tensor *t)
 static int canonical(struct checker *k, const struct sc_tensor *t, struct sc_buf *b)
 {
     b->n = 0;
-    sc_canonical_name(name_of(t), b);
+    sc_canonical_name(sc_tensor_name(t), b);
     return b->failed ? sc_fail_memory(k->e) : 0;
 }
 
@@ -229,12 +224,12 @@ static int check_embedding(struct checker *k, const struct sc_tensor *t)
 {
     const struct sc_config *config = &k->m->config;
     if (config->hidden && t->shape[1] != config->hidden)
-        TRY(WARN(k, "config.hidden", name_of(t),
+        TRY(WARN(k, "config.hidden", sc_tensor_name(t),
                  "%s says a hidden size of %" PRIu64 ", but the token embedding has %" PRIu64
                  " columns",
                  k->source, config->hidden, t->shape[1]));
     if (config->vocab && t->shape[0] < config->vocab)
-        TRY(WARN(k, "config.vocab", name_of(t),
+        TRY(WARN(k, "config.vocab", sc_tensor_name(t),
                  "%s says %" PRIu64 " words, but the token embedding has %" PRIu64 " rows",
                  k->source, config->vocab, t->shape[0]));
     return 0;
@@ -266,7 +261,7 @@ static int check_shapes(struct checker *k)
         if (!stack && m->config.experts && is_stack_of_experts(t) &&
             t->shape[0] != m->config.experts) {
             stack = true;
-            code = WARN(k, "config.experts", name_of(t),
+            code = WARN(k, "config.experts", sc_tensor_name(t),
                         "%s says %" PRIu64 " experts, but the tensor holds %" PRIu64, k->source,
                         m->config.experts, t->shape[0]);
         }
@@ -289,7 +284,7 @@ static int check_shapes(struct checker *k)
     /* Latent attention has heads of two sizes. Some models change the size from layer to layer:
      * one that agrees is enough. */
     if (code == 0 && query && !right && !latent)
-        code = WARN(k, "config.heads", name_of(query),
+        code = WARN(k, "config.heads", sc_tensor_name(query),
                     "%s says %" PRIu64 " heads, so %" PRIu64 " rows of queries, but q_proj has "
                     "%" PRIu64,
                     k->source, m->config.heads, rows, query->shape[0]);
@@ -408,8 +403,8 @@ static int check_twins(struct checker *k)
         const struct sc_str y = sc_entry_name(&k->c->entries[b->main]);
         struct sc_quoted q;
         if (!sc_str_eq(x, y))
-            TRY(WARN(k, "tensor.twice", name_of(a), "two tensors are \"%s\" when unpacked",
-                     sc_quote(&q, name_of(a))));
+            TRY(WARN(k, "tensor.twice", sc_tensor_name(a), "two tensors are \"%s\" when unpacked",
+                     sc_quote(&q, sc_tensor_name(a))));
     }
     return 0;
 }

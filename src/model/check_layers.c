@@ -27,15 +27,10 @@ struct layers {
     size_t n, cap;
 };
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 /* The length of the name up to and with the layer number and its dot; 0: it is not there. */
 static size_t prefix_of(const struct sc_tensor *t, size_t *stack)
 {
-    const struct sc_str name = name_of(t);
+    const struct sc_str name = sc_tensor_name(t);
     uint64_t n;
     for (size_t at = 0, end; at < name.n; at = end + 1) {
         for (end = at; end < name.n && name.p[end] != '.'; end++)
@@ -54,7 +49,7 @@ static bool counts(const struct sc_tensor *t)
 {
     return t->layer >= 0 && t->tower != SC_TOWER_UNET && t->tower != SC_TOWER_VAE &&
            t->tower != SC_TOWER_PROJECTOR && t->tower != SC_TOWER_MTP &&
-           sc_str_ends(name_of(t), ".weight");
+           sc_str_ends(sc_tensor_name(t), ".weight");
 }
 
 static bool same_shape(const struct sc_tensor *a, const struct sc_tensor *b)
@@ -154,9 +149,10 @@ static int warn(struct sc_model *m, const struct layer *model, const struct laye
     } else {
         put_shape(&is, odd->shape);
         put_shape(&should, odd->other);
-        code = sc_problem(m->catalog, SC_WARNING, "layers.uneven", UINT32_MAX, name_of(odd->shape),
-                          SC_NO_OFFSET, e, "the tensor is %s, but %s in the other layers",
-                          is.p ? is.p : "", should.p ? should.p : "");
+        code = sc_problem(m->catalog, SC_WARNING, "layers.uneven", UINT32_MAX,
+                          sc_tensor_name(odd->shape), SC_NO_OFFSET, e,
+                          "the tensor is %s, but %s in the other layers", is.p ? is.p : "",
+                          should.p ? should.p : "");
     }
     sc_buf_clear(&is);
     sc_buf_clear(&should);

@@ -37,11 +37,6 @@ struct shapes {
 #define WARN(k, id, tensor, ...)                                                                   \
     sc_problem((k)->c, SC_WARNING, id, UINT32_MAX, tensor, SC_NO_OFFSET, (k)->e, __VA_ARGS__)
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 bool sc_shape_is_logical(const struct sc_tensor *t)
 {
     if (t->layout == SC_LAYOUT_PLAIN)
@@ -112,7 +107,7 @@ static void look_at_attention(struct shapes *k, const struct sc_tensor *t, struc
 
 static int look_at(struct shapes *k, const struct sc_tensor *t, struct sc_buf *b)
 {
-    const struct sc_str name = name_of(t);
+    const struct sc_str name = sc_tensor_name(t);
     k->output |= t->role == SC_ROLE_OUTPUT;
     k->embedding |=
         t->role == SC_ROLE_EMBEDDING || (t->layer < 0 && (sc_str_has_nocase(name, SC_STR("emb")) ||
@@ -153,7 +148,7 @@ static bool width_is_another(const struct sc_config *c)
 static int warn_of_width(struct shapes *k, const struct sc_tensor *t, const char *what,
                          uint64_t width)
 {
-    return WARN(k, "config.intermediate", name_of(t),
+    return WARN(k, "config.intermediate", sc_tensor_name(t),
                 "%s says that %s is %" PRIu64 " wide, but the matrix is %" PRIu64 "x%" PRIu64,
                 k->source, what, width, t->shape[t->rank - 2], t->shape[t->rank - 1]);
 }
@@ -180,11 +175,11 @@ static int judge_heads(struct shapes *k)
     if (k->latent)
         return 0;
     if (k->query.wrong && !k->query.right)
-        TRY(WARN(k, "config.heads", name_of(k->query.wrong),
+        TRY(WARN(k, "config.heads", sc_tensor_name(k->query.wrong),
                  "%s says %" PRIu64 " heads, but q_proj has %" PRIu64 " rows, no multiple of them",
                  k->source, c->heads, k->query.wrong->shape[0]));
     if (k->key.wrong && !k->key.right && !k->query.wrong)
-        TRY(WARN(k, "config.kv-heads", name_of(k->key.wrong),
+        TRY(WARN(k, "config.kv-heads", sc_tensor_name(k->key.wrong),
                  "%s says %" PRIu64 " key and value heads, so %" PRIu64 " rows of keys, but k_proj "
                  "has %" PRIu64,
                  k->source, c->kv_heads, c->kv_heads * head_size(k), k->key.wrong->shape[0]));

@@ -232,6 +232,10 @@ int sc_model_open(const char *path, const struct sc_open_options *o, struct sc_m
                   struct sc_error *e);
 void sc_model_close(struct sc_model *m);
 
+static inline struct sc_str sc_tensor_name(const struct sc_tensor *t)
+{
+    return sc_str(t->name, t->name_len);
+}
 /* enum sc_entry_flags of its main part; SC_ENTRY_BROKEN when any part is. */
 unsigned sc_tensor_flags(const struct sc_model *m, const struct sc_tensor *t);
 /* What a tensor adds to the number of parameters: the product of its shape, but weights that share

@@ -25,11 +25,6 @@ struct pairing {
     struct sc_arena arena;
 };
 
-static struct sc_str name_of(const struct sc_tensor *t)
-{
-    return sc_str(t->name, t->name_len);
-}
-
 /* Dimensions that are not 1, in their order. */
 static size_t squeeze(const struct sc_tensor *t, uint64_t out[SC_MAX_RANK])
 {
@@ -89,7 +84,7 @@ static size_t collect(struct pairing *p, const struct naming *by)
             if (p->mate[side][i] != SC_NO_NODE)
                 continue;
             const struct sc_str key = by->rule == SC_PAIR_BY_NAME
-                                          ? name_of(&p->model[side]->tensors[i])
+                                          ? sc_tensor_name(&p->model[side]->tensors[i])
                                           : without_words(p->canonical[side][i], by->drop[side]);
             if (key.n > 0)
                 p->keyed[n++] = (struct keyed){key, i, (uint8_t)side};
@@ -164,7 +159,7 @@ static int name_canonically(struct pairing *p, unsigned side, struct sc_error *e
 
     for (size_t i = 0; code == 0 && i < m->n_tensors; i++) {
         b.n = 0;
-        sc_canonical_name(name_of(&m->tensors[i]), &b);
+        sc_canonical_name(sc_tensor_name(&m->tensors[i]), &b);
         const char *copy = b.failed ? NULL : sc_arena_copy(&p->arena, b.p, b.n);
         if (!copy)
             code = sc_fail_memory(e);
@@ -204,9 +199,9 @@ static void put(struct sc_pairs *out, struct sc_pair pair)
 static bool matches(const struct pairing *p, const struct sc_filter *f, const struct sc_pair *pair)
 {
     return (pair->a != SC_NO_NODE &&
-            sc_filter_match(f, name_of(&p->model[SIDE_A]->tensors[pair->a]))) ||
+            sc_filter_match(f, sc_tensor_name(&p->model[SIDE_A]->tensors[pair->a]))) ||
            (pair->b != SC_NO_NODE &&
-            sc_filter_match(f, name_of(&p->model[SIDE_B]->tensors[pair->b])));
+            sc_filter_match(f, sc_tensor_name(&p->model[SIDE_B]->tensors[pair->b])));
 }
 
 static int list(struct pairing *p, const struct sc_filter *filter, struct sc_pairs *out,
