@@ -210,4 +210,31 @@ struct sc_sweep {
 /* All items, in file order. 0, or what stopped it (SCRUPLE_EINTERRUPTED after a cancel). */
 int sc_sweep_run(const struct sc_sweep *s, struct sc_error *e);
 
+/* --------------------------------------------------------------------------------- panels ---
+ * One tensor in rectangles, for work that looks along both axes: block formats, tiles of hardware,
+ * pictures of error. All panels are `height` x `width` but those at the edges of a matrix. They are
+ * looked at by many threads and merged by one at a time in their order (by matrix, then rows, then
+ * columns), so results do not depend on threads. Memory: a panel, its scratch and its part for each
+ * thread, and a few parts that wait. Values are floats (doubles are rounded). */
+struct sc_panel {
+    uint64_t index;            /* 0, 1, ... */
+    uint64_t matrix, row, col; /* where its first value stands */
+    uint32_t n_rows, n_cols;
+    float *values; /* n_rows x n_cols without gaps; look() may change them */
+};
+struct sc_panels {
+    struct sc_values *view;
+    uint64_t matrices, rows, cols; /* their product is view->count */
+    uint32_t height, width;        /* at least 1; height * width is at most SC_PANEL_VALUES */
+    size_t part;                   /* bytes of what one panel gives, zeroed for look() */
+    size_t scratch;                /* bytes that look() may use, 64-byte aligned, not cleared */
+    void (*look)(void *ctx, const struct sc_panel *panel, void *scratch, void *part);
+    void (*merge)(void *ctx, const struct sc_panel *panel, const void *part); /* values is NULL */
+    void *ctx;
+    const struct sc_parallel *p; /* NULL: this thread alone */
+    const _Atomic int *cancel;   /* NULL: nothing ends it; SCRUPLE_EINTERRUPTED */
+};
+#define SC_PANEL_VALUES (UINT32_C(1) << 20)
+int sc_panels_visit(const struct sc_panels *p, struct sc_error *e);
+
 #endif
