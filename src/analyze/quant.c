@@ -523,11 +523,6 @@ double sc_quant_legacy_bytes(const struct sc_quant *q, size_t i, const struct sc
 }
 
 /* ---------------------------------------------------------------------------------- means --- */
-static void add_mean(double *sum, double value, double weight)
-{
-    *sum += value * weight;
-}
-
 void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *out)
 {
     double n = 0, weight = 0;
@@ -540,20 +535,22 @@ void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *
             continue;
         const struct sc_quality *c = row.cost;
         const double parameters = (double)tensor_of(q, i)->parameters;
-        add_mean(&out->pcc, c->pcc, 1);
-        add_mean(&out->mae, c->mae, 1);
-        add_mean(&out->atol, c->atol, 1);
-        add_mean(&out->sqnr_db, c->sqnr_db, 1);
-        add_mean(&out->bytes, c->bytes == UINT64_MAX ? (double)NAN : (double)c->bytes, 1);
-        add_mean(&out->w_pcc, c->pcc, parameters);
-        add_mean(&out->w_mae, c->mae, parameters);
-        add_mean(&out->w_mse, c->mse, parameters);
-        add_mean(&out->w_sqnr_db, c->sqnr_db, parameters);
+        out->pcc += c->pcc;
+        out->mae += c->mae;
+        out->atol += c->atol;
+        out->sqnr_db += c->sqnr_db;
+        out->bytes += c->bytes == UINT64_MAX ? (double)NAN : (double)c->bytes;
+        out->w_pcc += c->pcc * parameters;
+        out->w_mae += c->mae * parameters;
+        out->w_mse += c->mse * parameters;
+        out->w_sqnr_db += c->sqnr_db * parameters;
         out->w_atol = fmax(out->w_atol, c->atol);
         out->total_bytes = sc_add_up(out->total_bytes, c->bytes);
         out->parameters = sc_add_up(out->parameters, tensor_of(q, i)->parameters);
+        out->legacy_bytes += sc_quant_legacy_bytes(q, i, &row);
         for (size_t f = 0; f < SC_MIX_FORMATS && !row.f; f++)
             out->cells[f] += t->totals.cells[f];
+        out->n_good += !row.f && t->good;
         n++;
         weight += parameters;
     }

@@ -206,8 +206,9 @@ double sc_quant_legacy_bytes(const struct sc_quant *q, size_t i, const struct sc
 struct sc_quant_mean {
     double pcc, mae, atol, sqnr_db, bytes;       /* of tensors, each once */
     double w_pcc, w_mae, w_mse, w_atol, w_sqnr_db; /* by parameters; w_atol: the largest */
+    double legacy_bytes;                         /* of all; see sc_quant_legacy_bytes() */
     uint64_t total_bytes, parameters, cells[16];
-    size_t n;
+    size_t n, n_good; /* n_good: mixes that meet their goal */
 };
 void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *out);
 
@@ -222,7 +223,7 @@ int sc_analyze_quant_csv(struct sc_document *d, struct sc_field *into, const str
 /* quant_top.c: the results of tensor i, the means, the frontier, for a terminal; in the document's
  * arena. NULL: nothing to show. */
 struct sc_quant_look {
-    bool legacy, seconds;
+    bool legacy, seconds, ascii;
 };
 const struct sc_table *sc_quant_table(struct sc_document *d, const struct sc_quant *q, size_t i,
                                       const struct sc_quant_look *look, struct sc_error *e);
@@ -230,7 +231,7 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
                                               const struct sc_quant_look *look, struct sc_error *e);
 const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct sc_quant *q,
                                             const struct sc_mix_totals *points, size_t n,
-                                            struct sc_error *e);
+                                            uint64_t parameters, bool ascii, struct sc_error *e);
 
 /* ------------------------------------------------------------------------- quant_write.c --- */
 /* An assignment file (NPY, |i1, rows of tiles) and its mapping (NULL: the file of that name beside
