@@ -213,13 +213,16 @@ struct sc_quant_mean {
 void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *out);
 
 /* ------------------------------------------------------------------------------- document --- */
-/* quant_document.c: adds "model", "io", "totals", ["matched"], "plan", "counts", "summary",
- * "total", "curve", "tensors". The run must outlive the document. */
+/* quant_document.c: adds "model", "io", "totals", "plan", "counts", "summary", "total", "curve",
+ * "tensors". The run must outlive the document. */
 int sc_analyze_quant(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                      bool legacy, struct sc_error *e);
 /* One row a result, for CSV: the key "results" of the document that is made here. */
 int sc_analyze_quant_csv(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                          bool legacy, struct sc_error *e);
+/* The same of all frontiers: the key "curves". */
+int sc_analyze_quant_curves(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
+                            struct sc_error *e);
 /* quant_top.c: the results of tensor i, the means, the frontier, for a terminal; in the document's
  * arena. NULL: nothing to show. */
 struct sc_quant_look {
