@@ -548,7 +548,7 @@ void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *
         out->total_bytes = sc_add_up(out->total_bytes, c->bytes);
         out->parameters = sc_add_up(out->parameters, tensor_of(q, i)->parameters);
         out->legacy_bytes += sc_quant_legacy_bytes(q, i, &row);
-        for (size_t f = 0; f < SC_MIX_FORMATS && !row.f; f++)
+        for (size_t f = 0; f < SC_QUANT_MIX && !row.f; f++)
             out->cells[f] += t->totals.cells[f];
         out->n_good += !row.f && t->good;
         n++;

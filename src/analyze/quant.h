@@ -56,7 +56,7 @@ struct sc_quant_plan {
     uint8_t algorithm; /* enum sc_algorithm */
     bool has_algorithm;
     struct sc_quant_formats formats; /* that are tried for whole tensors */
-    struct sc_quant_formats mix;     /* that a mix is made of; at most SC_MIX_FORMATS */
+    struct sc_quant_formats mix;     /* that a mix is made of; at most SC_QUANT_MIX */
     struct sc_mix_goal goal;
     bool has_metric, has_threshold;
     uint8_t grain; /* enum sc_grain; SC_GRAIN_NONE: not said */
@@ -72,7 +72,7 @@ struct sc_quant_plan {
     bool has_params_seed;              /* of the algorithm, in the file; counts least */
     uint64_t params_seed;
 };
-enum { SC_MIX_FORMATS = 16 };
+enum { SC_QUANT_MIX = 16 };
 
 /* A plan that says nothing. */
 void sc_quant_plan_start(struct sc_quant_plan *p);
@@ -236,19 +236,45 @@ const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct 
                                             const struct sc_mix_totals *points, size_t n,
                                             uint64_t parameters, bool ascii, struct sc_error *e);
 
-/* ------------------------------------------------------------------------- quant_write.c --- */
-/* An assignment file (NPY, |i1, rows of tiles) and its mapping (NULL: the file of that name beside
- * it, else wq's four formats), held against the tensor. Free with sc_quant_assignment_clear(). */
+/* -------------------------------------------------------------------- quant_assignment.c --- */
+/* An assignment as a file: NPY, |i1, one element a cell. Tiles: (matrices * tile rows, tile
+ * columns); rows and groups: (rows, groups). The index is that in [bf16, bfp8, bfp4, bfp2] when the
+ * mix is of these (wq's), else that in the mix; -1: none. */
+void sc_quant_assignment_npy(const struct sc_cells *c, const int8_t *format, struct sc_buf *out);
+/* What the indices mean, as JSON: wq's keys ("tile_hw", "format_to_int", "int_to_format",
+ * "assignment_shape") and ours ("granularity", "group", "tensor", "shape"). */
+void sc_quant_assignment_mapping(const struct sc_cells *c, const struct sc_tensor *t,
+                                 struct sc_buf *out);
 struct sc_quant_assignment {
     struct sc_cells geometry;
     int8_t *format;
 };
+/* The other direction, held against the tensor. mapping NULL: X_mapping.json beside X.npy, and when
+ * there is none wq's formats. Free with sc_quant_assignment_clear(). */
 int sc_quant_assignment_read(const char *path, const char *mapping, const struct sc_values *v,
                              struct sc_quant_assignment *out, struct sc_error *e);
 void sc_quant_assignment_clear(struct sc_quant_assignment *a);
-/* The cells of a tensor without their tables. SCRUPLE_ELIMIT: too many. */
-int sc_quant_geometry(const struct sc_values *v, enum sc_grain grain, uint32_t group,
-                      const struct sc_quant_formats *formats, struct sc_cells *out,
-                      struct sc_error *e);
+/* The header of an NPY file (version 1.0) of C order; data follows at a multiple of 64, for all
+ * shapes of a few dimensions at byte 128. descr: "<f4". */
+void sc_npy_put_header(struct sc_buf *out, const char *descr, const uint64_t *shape, size_t rank);
+
+/* ------------------------------------------------------------------------- quant_write.c --- */
+struct sc_quant_writing {
+    const char *path;
+    bool folder; /* the whole model with its configuration; else a file with what was measured */
+    uint64_t shard;
+    const struct sc_parallel *p;
+    const _Atomic int *cancel;
+    void (*progress)(void *ctx, uint64_t done, uint64_t total, const char *tensor);
+    void (*note)(void *ctx, const char *sentence);
+    void (*place)(void *ctx, const char *temporary); /* what grows, of a file; NULL: done */
+    void *ctx;
+};
+/* Values as one format keeps them (the only one of the plan), or as the mix of the run (with keep),
+ * in safetensors. A tensor keeps its type when that holds these values exactly, else it becomes
+ * BF16 or F32. Other tensors are copied. Nothing is left of what fails. */
+int sc_quant_write(const struct sc_quant *q, const struct sc_quant_writing *w, struct sc_error *e);
+/* Whether there is one thing to write: SCRUPLE_EUSAGE says what is missing. */
+int sc_quant_may_write(const struct sc_quant_plan *p, struct sc_error *e);
 
 #endif

@@ -89,7 +89,7 @@ static void add_plan(struct sc_document *d, struct sc_field *into, const struct 
 
 /* ---------------------------------------------------------------------------------- mixes --- */
 static void add_cells(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
-                      const uint64_t cells[SC_MIX_FORMATS])
+                      const uint64_t cells[SC_QUANT_MIX])
 {
     struct sc_field *list = sc_add_list(d, into, "cells");
 
@@ -379,7 +379,7 @@ struct csv_view {
 };
 
 /* "bfp8:115209 bfp4:13815" */
-static struct sc_str cells_text(struct csv_view *v, const uint64_t cells[SC_MIX_FORMATS])
+static struct sc_str cells_text(struct csv_view *v, const uint64_t cells[SC_QUANT_MIX])
 {
     size_t n = 0;
 

@@ -371,7 +371,7 @@ static int key_formats(struct reading *r, const json_t *value)
 
 static int key_mix_formats(struct reading *r, const json_t *value)
 {
-    return read_formats(r, value, &r->p->mix, SC_MIX_FORMATS);
+    return read_formats(r, value, &r->p->mix, SC_QUANT_MIX);
 }
 
 /* wq's: only its four. */
@@ -379,7 +379,7 @@ static int key_tile_formats(struct reading *r, const json_t *value)
 {
     struct sc_quant_formats four = {.n = 0};
 
-    TRY(read_formats(r, value, &r->p->mix, SC_MIX_FORMATS));
+    TRY(read_formats(r, value, &r->p->mix, SC_QUANT_MIX));
     TRY(add_named(&four, SC_QUALITY_FORMATS, wq_mix, SC_COUNT(wq_mix), path_of(r), r->e));
     for (size_t i = 0; i < r->p->mix.n; i++) {
         bool known = false;

@@ -58,7 +58,7 @@ struct line {
     const char *algorithm;
     char format[80];
     double pcc, mae, atol, sqnr_db, w_pcc, w_mae, w_sqnr_db, seconds, bits, legacy;
-    uint64_t tensors, bytes, cells[SC_MIX_FORMATS];
+    uint64_t tensors, bytes, cells[SC_QUANT_MIX];
     bool has_cells, good;
 };
 struct view {
@@ -253,7 +253,7 @@ const struct sc_table *sc_quant_table(struct sc_document *d, const struct sc_qua
                            .has_cells = !row.f,
                            .good = t->good};
         sc_quant_row_name(&row, l->format);
-        for (size_t f = 0; f < SC_MIX_FORMATS && !row.f; f++)
+        for (size_t f = 0; f < SC_QUANT_MIX && !row.f; f++)
             l->cells[f] = t->totals.cells[f];
     }
     return v ? finish_view(d, v, q, e) : NULL;
