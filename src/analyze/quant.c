@@ -254,9 +254,9 @@ static uint64_t task_memory(void *ctx, const struct sc_item *item, const struct 
 
     (void)item;
     if (sc_quant_mixes(r->o->plan)) {
-        const uint64_t per = r->o->plan->grain == SC_GRAIN_GROUP
-                                 ? r->o->plan->group
-                                 : r->o->plan->grain == SC_GRAIN_ROW ? SC_MAX(v->cols, 1) : 1024;
+        const uint64_t per = r->o->plan->grain == SC_GRAIN_GROUP ? r->o->plan->group
+                             : r->o->plan->grain == SC_GRAIN_ROW ? SC_MAX(v->cols, 1)
+                                                                 : 1024;
         cells = (v->count / per + v->rows) *
                 (sizeof(struct sc_cell_values) + r->n_formats * sizeof(struct sc_cell_error));
     }
@@ -388,7 +388,7 @@ static int run_all(struct sc_quant_work *r)
     free(twin);
     TRY(code);
     TRY(sweep(r));
-    if (r->o->plan->model_wide || r->o->curve)
+    if (r->o->plan->model_wide || r->o->curve_all)
         TRY(sc_quant_mix_all(r));
     settle(q);
     return 0;

@@ -63,13 +63,14 @@ struct sc_quant_plan {
     uint32_t group;
     struct sc_quant_budget budget;
     bool has_budget, model_wide;
-    uint8_t cluster;    /* enum sc_clustering */
-    uint64_t clusters;  /* k */
-    uint64_t trials;    /* iters */
-    uint64_t seed;      /* once the plan is finished */
+    uint8_t cluster;   /* enum sc_clustering */
+    uint64_t clusters; /* k */
+    uint64_t trials;   /* iters */
+    uint64_t seed;     /* once the plan is finished */
     uint8_t seed_source;
-    bool draw_seed;                    /* asked for: a new seed each time */
-    bool has_params_seed;              /* of the algorithm, in the file; counts least */
+    bool wants_mix;       /* something was asked for that only a mix has */
+    bool draw_seed;       /* asked for: a new seed each time */
+    bool has_params_seed; /* of the algorithm, in the file; counts least */
     uint64_t params_seed;
 };
 enum { SC_QUANT_MIX = 16 };
@@ -119,7 +120,8 @@ struct sc_quant_options {
     uint64_t limit;                   /* the first tensors only; 0: all */
     uint64_t sample;                  /* values of a tensor to look at; 0: all */
     bool keep;                        /* assignments (and trials): somebody will write them */
-    uint64_t curve;                   /* points of the frontier of sizes; 0: none */
+    uint64_t curve;                   /* points of the frontier of each tensor; 0: none */
+    bool curve_all;                   /* and of that of all together */
     struct sc_pool *pool;             /* borrowed */
     uint64_t memory;                  /* budget in bytes, as sc_memory_budget() gives it */
     const char *cache;                /* folder of the store of results; NULL: none */
@@ -144,11 +146,11 @@ struct sc_quant_tensor {
     const char *why; /* not measured */
     bool unsupported;
     struct sc_value_facts facts;
-    uint64_t sampled; /* values that were looked at; 0: all */
+    uint64_t sampled;                      /* values that were looked at; 0: all */
     struct sc_quality_interval *intervals; /* (n_plain) of a sample; NULL: none */
     bool has_mix;
     struct sc_mix_totals totals;
-    bool good;                /* the goal holds (budget: it is kept) */
+    bool good;                 /* the goal holds (budget: it is kept) */
     struct sc_cells *geometry; /* of the mix, without tables; with keep, else NULL */
     int8_t *assignment;        /* (geometry->n) likewise */
     struct sc_mix_totals *trials, *curve;
@@ -165,9 +167,9 @@ struct sc_quant {
     struct sc_quant_formats measured; /* plain formats, then those of the transpose */
     struct sc_quant_tensor *tensors;  /* (n) in the order of the model */
     size_t n;
-    size_t n_rows;          /* results of a tensor: measured.n, and the mix */
-    size_t n_skipped;       /* matched, but hold no floats or have no dimension */
-    size_t n_limited;       /* matched, but beyond the limit */
+    size_t n_rows;    /* results of a tensor: measured.n, and the mix */
+    size_t n_skipped; /* matched, but hold no floats or have no dimension */
+    size_t n_limited; /* matched, but beyond the limit */
     size_t n_measured, n_known, n_tied, n_unsupported, n_unreadable;
     uint64_t opened_bytes, opened_requests, bytes_read;
     /* of a mix over all tensors */
@@ -204,9 +206,9 @@ double sc_quant_legacy_bytes(const struct sc_quant *q, size_t i, const struct sc
 
 /* Over all measured tensors, tied ones once: of row k. */
 struct sc_quant_mean {
-    double pcc, mae, atol, sqnr_db, bytes;       /* of tensors, each once */
+    double pcc, mae, atol, sqnr_db, bytes;         /* of tensors, each once */
     double w_pcc, w_mae, w_mse, w_atol, w_sqnr_db; /* by parameters; w_atol: the largest */
-    double legacy_bytes;                         /* of all; see sc_quant_legacy_bytes() */
+    double legacy_bytes;                           /* of all; see sc_quant_legacy_bytes() */
     uint64_t total_bytes, parameters, cells[16];
     size_t n, n_good; /* n_good: mixes that meet their goal */
 };
@@ -234,7 +236,9 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
                                               const struct sc_quant_look *look, struct sc_error *e);
 const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct sc_quant *q,
                                             const struct sc_mix_totals *points, size_t n,
-                                            uint64_t parameters, bool ascii, struct sc_error *e);
+                                            const char *label, uint64_t parameters, bool ascii,
+                                            struct sc_error *e);
+uint64_t sc_quant_parameters(const struct sc_quant *q); /* of what was measured */
 
 /* -------------------------------------------------------------------- quant_assignment.c --- */
 /* An assignment as a file: NPY, |i1, one element a cell. Tiles: (matrices * tile rows, tile

@@ -90,12 +90,11 @@ void sc_quant_assignment_mapping(const struct sc_cells *c, const struct sc_tenso
     json_object_set_new(o, "tile_hw", json_integer(32));
     json_object_set_new(o, "format_to_int", to);
     json_object_set_new(o, "int_to_format", from);
-    json_object_set_new(
-        o, "assignment_shape",
-        json_pack("[I,I]", (json_int_t)shape[0], (json_int_t)shape[1]));
+    json_object_set_new(o, "assignment_shape",
+                        json_pack("[I,I]", (json_int_t)shape[0], (json_int_t)shape[1]));
     json_object_set_new(o, "granularity", json_string(grain_names[c->grain]));
-    json_object_set_new(o, "group", c->grain == SC_GRAIN_GROUP ? json_integer(c->group)
-                                                                : json_null());
+    json_object_set_new(o, "group",
+                        c->grain == SC_GRAIN_GROUP ? json_integer(c->group) : json_null());
     json_t *name = json_stringn(t->name, t->name_len);
     json_object_set_new(o, "tensor", name ? name : json_null());
     json_object_set_new(o, "shape", dims);
@@ -148,7 +147,8 @@ static int read_grain(struct mapping *m, json_t *root, const char *path, struct 
 
 static int read_object(struct mapping *m, json_t *root, const char *path, struct sc_error *e)
 {
-    json_t *names = json_object_get(root, "int_to_format"), *tile = json_object_get(root, "tile_hw");
+    json_t *names = json_object_get(root, "int_to_format"),
+           *tile = json_object_get(root, "tile_hw");
 
     if (!json_is_object(names) || !json_object_size(names) ||
         json_object_size(names) > SC_QUANT_MIX)
@@ -244,10 +244,11 @@ static int read_array(const struct sc_model *m, const char *path, const struct m
         code = sc_values_read(v, at, n, part, e);
         for (uint64_t i = 0; code >= 0 && i < n; i++) {
             if (part[i] < -1 || part[i] >= (float)map->formats.n)
-                code = sc_fail(e, SCRUPLE_EFORMAT,
-                               "%s: cell %llu has format %d, but there are %zu (from 0 on; -1: none)",
-                               sc_quote(&q, sc_strz(path)), (unsigned long long)(at + i),
-                               (int)part[i], map->formats.n);
+                code =
+                    sc_fail(e, SCRUPLE_EFORMAT,
+                            "%s: cell %llu has format %d, but there are %zu (from 0 on; -1: none)",
+                            sc_quote(&q, sc_strz(path)), (unsigned long long)(at + i), (int)part[i],
+                            map->formats.n);
             else
                 out->format[at + i] = (int8_t)part[i];
         }

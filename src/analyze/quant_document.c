@@ -50,8 +50,8 @@ static void add_goal(struct sc_document *d, struct sc_field *into, const struct 
         sc_add_uint(d, into, "budget_bytes", p->budget.bytes, SC_COL_BYTES);
     else
         sc_add_null(d, into, "budget_bytes");
-    sc_add_figure(d, into, "budget_bits", budget && p->budget.bits > 0 ? p->budget.bits
-                                                                       : (double)NAN);
+    sc_add_figure(d, into, "budget_bits",
+                  budget && p->budget.bits > 0 ? p->budget.bits : (double)NAN);
     sc_add_bool(d, into, "model_wide", p->model_wide);
 }
 
@@ -142,8 +142,7 @@ static void add_result(struct sc_document *d, struct sc_field *list, const struc
     sc_add_textz(d, f, "algorithm", sc_algorithm_names[row.algorithm]);
     sc_add_textz(d, f, "format", row.f ? row.f->name : "mix");
     sc_metrics_add(d, f, &sc_metrics_quality, row.cost, true);
-    sc_add_figure(d, f, "legacy_bytes",
-                  legacy ? sc_quant_legacy_bytes(q, i, &row) : (double)NAN);
+    sc_add_figure(d, f, "legacy_bytes", legacy ? sc_quant_legacy_bytes(q, i, &row) : (double)NAN);
     if (t->intervals && row.f) {
         struct sc_field *in = sc_add_object(d, f, "interval");
         sc_add_figure(d, in, "pcc", t->intervals[k].pcc);
@@ -296,7 +295,7 @@ static void add_mean(struct sc_document *d, struct sc_field *list, const struct 
     }
 }
 
-static uint64_t parameters_of(const struct sc_quant *q)
+uint64_t sc_quant_parameters(const struct sc_quant *q)
 {
     uint64_t n = 0;
 
@@ -322,7 +321,7 @@ static void add_counts(struct sc_document *d, struct sc_field *into, const struc
 int sc_analyze_quant(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                      bool legacy, struct sc_error *e)
 {
-    const uint64_t parameters = parameters_of(q);
+    const uint64_t parameters = sc_quant_parameters(q);
 
     TRY(sc_analyze_model_read(d, into, q->model, sc_quant_bytes_read(q), sc_quant_requests(q), e));
     TRY(sc_analyze_totals(d, into, q->model, e));
@@ -451,8 +450,7 @@ int sc_analyze_quant_csv(struct sc_document *d, struct sc_field *into, const str
 {
     const size_t most = CSV_FIXED + sc_metrics_quality.n;
     size_t k = CSV_FIXED;
-    struct csv_view *v =
-        sc_analyze_alloc(d, sizeof *v + q->n * q->n_rows * sizeof v->rows[0], e);
+    struct csv_view *v = sc_analyze_alloc(d, sizeof *v + q->n * q->n_rows * sizeof v->rows[0], e);
 
     if (!v)
         return SCRUPLE_EMEMORY;
@@ -468,8 +466,8 @@ int sc_analyze_quant_csv(struct sc_document *d, struct sc_field *into, const str
             continue;
         v->metrics[k] = m;
         v->columns[k++] = (struct sc_column){
-            m->key, NULL, m->unit, m->kind == SC_METRIC_DOUBLE ? SC_COL_NUMBER : SC_COL_COUNT, 0,
-            0};
+            m->key, NULL, m->unit, m->kind == SC_METRIC_DOUBLE ? SC_COL_NUMBER : SC_COL_COUNT,
+            0,      0};
     }
     for (size_t i = 0; i < q->n; i++)
         for (size_t row = 0; row < q->n_rows; row++) {
@@ -510,8 +508,9 @@ static const struct sc_column curve_columns[CURVE_COLUMNS] = {
 
 static const struct sc_mix_totals *point_of(const struct csv_view *v, size_t at)
 {
-    return v->rows[at].tensor == UINT32_MAX ? &v->q->curve[v->rows[at].row]
-                                            : &v->q->tensors[v->rows[at].tensor].curve[v->rows[at].row];
+    return v->rows[at].tensor == UINT32_MAX
+               ? &v->q->curve[v->rows[at].row]
+               : &v->q->tensors[v->rows[at].tensor].curve[v->rows[at].row];
 }
 
 static void curve_cell(const void *ctx, size_t at, size_t column, struct sc_cell *out)
@@ -529,7 +528,7 @@ static void curve_cell(const void *ctx, size_t at, size_t column, struct sc_cell
         out->u = p->bytes;
         break;
     case CURVE_BITS:
-        out->f = sc_bits_per_weight(p->bytes, i == UINT32_MAX ? parameters_of(v->q)
+        out->f = sc_bits_per_weight(p->bytes, i == UINT32_MAX ? sc_quant_parameters(v->q)
                                                               : tensor_of(v->q, i)->parameters);
         break;
     case CURVE_PCC:

@@ -166,7 +166,7 @@ int sc_quant_mix_own(struct sc_quant_work *r, struct sc_quant_tensor *t,
         code = sc_mix_curve(&t->cells, 1, r->o->plan->goal.metric, (size_t)r->o->curve, p,
                             &t->curve, &t->n_curve, e);
     t->mix_seconds = sc_quant_now() - start;
-    if (code < 0 || !(r->o->plan->model_wide || r->o->curve))
+    if (code < 0 || !(r->o->plan->model_wide || r->o->curve_all))
         sc_quant_mix_forget(t);
     return code;
 }
@@ -234,10 +234,10 @@ static int mix_together(struct sc_quant_work *r, struct sc_cells *const *cells,
     for (size_t k = 0; k < n; k++)
         parameters =
             sc_add_up(parameters, q->model->tensors[q->tensors[owner[k]].tensor].parameters);
-    int code = plan->algorithm == SC_ALGORITHM_BUDGET
-                   ? sc_mix_budget(cells, n, plan->goal.metric, budget_of(plan, parameters), p, out,
-                                   r->e)
-                   : sc_mix_optimal(cells, n, &plan->goal, p, out, r->e);
+    int code =
+        plan->algorithm == SC_ALGORITHM_BUDGET
+            ? sc_mix_budget(cells, n, plan->goal.metric, budget_of(plan, parameters), p, out, r->e)
+            : sc_mix_optimal(cells, n, &plan->goal, p, out, r->e);
     q->good = code == 0;
     for (size_t k = 0; k < n; k++) {
         struct sc_quant_tensor *t = &q->tensors[owner[k]];
@@ -273,7 +273,7 @@ int sc_quant_mix_all(struct sc_quant_work *r)
     }
     if (code == 0 && n && r->o->plan->model_wide)
         code = mix_together(r, cells, owner, n, &p);
-    if (code == 0 && n && r->o->curve)
+    if (code == 0 && n && r->o->curve_all)
         code = sc_mix_curve(cells, n, r->o->plan->goal.metric, (size_t)r->o->curve, &p, &q->curve,
                             &q->n_curve, r->e);
     free(cells);

@@ -3,8 +3,8 @@
  *
  * Owns: the keys of the file (wq's and ours), the words of options, defaults, which seed counts.
  *
- * Nothing is ignored: a key that nobody knows, a value that no rule allows and a goal that no tensor
- * could miss are refused, with the path of the key and what is allowed there. */
+ * Nothing is ignored: a key that nobody knows, a value that no rule allows and a goal that no
+ * tensor could miss are refused, with the path of the key and what is allowed there. */
 #include "analyze/quant.h"
 
 #include <fcntl.h>
@@ -534,9 +534,10 @@ static int read_keys(struct reading *r, json_t *object, const char *inside, cons
             k = strcmp(keys[i].name, key) == 0 ? &keys[i] : k;
             sc_buf_printf(&allowed, "%s%s", !i ? "" : i + 1 < n ? ", " : " and ", keys[i].name);
         }
-        int code = k ? k->read(r, value)
-                     : sc_fail(r->e, SCRUPLE_EUSAGE, "%s is no key of a configuration: there are %s",
-                               path_of(r), allowed.failed ? "others" : allowed.p);
+        int code =
+            k ? k->read(r, value)
+              : sc_fail(r->e, SCRUPLE_EUSAGE, "%s is no key of a configuration: there are %s",
+                        path_of(r), allowed.failed ? "others" : allowed.p);
         sc_buf_clear(&allowed);
         TRY(code);
     }
@@ -567,11 +568,11 @@ int sc_quant_plan_parse(struct sc_quant_plan *p, const char *text, size_t n, con
                        sc_quote(&q, sc_strz(path)), sc_quote(&why, sc_strz(at.text)), at.line,
                        at.column);
     r.owner = root;
-    int code = json_is_object(root)
-                   ? read_keys(&r, root, "", top_keys, SC_COUNT(top_keys))
-                   : sc_fail(e, SCRUPLE_EUSAGE, "%s: a configuration is an object: {\"algorithm\": "
-                                                "...}",
-                             sc_quote(&q, sc_strz(path)));
+    int code = json_is_object(root) ? read_keys(&r, root, "", top_keys, SC_COUNT(top_keys))
+                                    : sc_fail(e, SCRUPLE_EUSAGE,
+                                              "%s: a configuration is an object: {\"algorithm\": "
+                                              "...}",
+                                              sc_quote(&q, sc_strz(path)));
     json_decref(root);
     sc_buf_clear(&r.path);
     return code;
@@ -657,8 +658,7 @@ static int settle_goal(struct sc_quant_plan *p, struct sc_error *e)
     if (p->has_threshold && g->metric == SC_MIX_PCC && (g->threshold < -1 || g->threshold > 1))
         return sc_fail(e, SCRUPLE_EUSAGE, "a threshold for pcc is from -1 to 1, but is %g",
                        g->threshold);
-    if (p->has_threshold && g->metric != SC_MIX_PCC && g->metric != SC_MIX_SQNR &&
-        g->threshold < 0)
+    if (p->has_threshold && g->metric != SC_MIX_PCC && g->metric != SC_MIX_SQNR && g->threshold < 0)
         return sc_fail(e, SCRUPLE_EUSAGE, "a threshold for %s is not below 0, but is %g",
                        sc_mix_metrics[g->metric], g->threshold);
     return 0;
@@ -677,10 +677,11 @@ static int settle_mix(struct sc_quant_plan *p, struct sc_error *e)
                     p->mix.f[p->mix.n++] = four.f[k];
     }
     if (p->mix.n == 0)
-        return sc_fail(e, SCRUPLE_EUSAGE,
-                       "%s has no formats to mix: of those that are tried it takes bf16, bfp8, bfp4 "
-                       "and bfp2, and --mix names any",
-                       sc_algorithm_names[p->algorithm]);
+        return sc_fail(
+            e, SCRUPLE_EUSAGE,
+            "%s has no formats to mix: of those that are tried it takes bf16, bfp8, bfp4 "
+            "and bfp2, and --mix names any",
+            sc_algorithm_names[p->algorithm]);
     for (size_t i = 0; i < p->mix.n; i++)
         if (p->mix.f[i].other_axis)
             return sc_fail(e, SCRUPLE_EUSAGE,
@@ -693,8 +694,8 @@ int sc_quant_plan_finish(struct sc_quant_plan *p, struct sc_error *e)
 {
     if (!p->has_algorithm && p->has_budget)
         p->algorithm = SC_ALGORITHM_BUDGET;
-    else if (!p->has_algorithm &&
-             (p->mix.n || p->has_metric || p->has_threshold || p->grain != SC_GRAIN_NONE))
+    else if (!p->has_algorithm && (p->wants_mix || p->mix.n || p->has_metric || p->has_threshold ||
+                                   p->grain != SC_GRAIN_NONE))
         p->algorithm = SC_ALGORITHM_OPTIMAL;
     p->has_algorithm = true;
     if (p->formats.n == 0)

@@ -71,26 +71,42 @@ struct view {
 
 static uint8_t grade_pcc(double v)
 {
-    return isnan(v) ? SC_GRADE_NONE : v >= 0.999 ? SC_GRADE_GOOD : v >= 0.99 ? SC_GRADE_FAIR
-                                                                             : SC_GRADE_POOR;
+    return isnan(v)     ? SC_GRADE_NONE
+           : v >= 0.999 ? SC_GRADE_GOOD
+           : v >= 0.99  ? SC_GRADE_FAIR
+                        : SC_GRADE_POOR;
 }
 
 static uint8_t grade_error(double v)
 {
-    return isnan(v) ? SC_GRADE_NONE : v <= 1e-4 ? SC_GRADE_GOOD : v <= 1e-3 ? SC_GRADE_FAIR
-                                                                            : SC_GRADE_POOR;
+    return isnan(v)    ? SC_GRADE_NONE
+           : v <= 1e-4 ? SC_GRADE_GOOD
+           : v <= 1e-3 ? SC_GRADE_FAIR
+                       : SC_GRADE_POOR;
 }
 
-static void put_number(char text[80], struct sc_cell *out, const char *form, double v)
+static void put_fixed(char text[80], struct sc_cell *out, int digits, double v)
 {
     out->null = isnan(v);
-    if (isinf(v))
-        snprintf(text, 80, v > 0 ? "exact" : "-inf");
-    else if (!out->null)
-        snprintf(text, 80, form, v);
+    snprintf(text, 80, "%.*f", digits, v);
     out->text = sc_strz(out->null ? "" : text);
 }
 
+static void put_error(char text[80], struct sc_cell *out, double v)
+{
+    out->null = isnan(v);
+    snprintf(text, 80, "%.3e", v);
+    out->text = sc_strz(out->null ? "" : text);
+    out->grade = grade_error(v);
+}
+
+/* No error at all: there is no ratio to it. */
+static void put_decibels(char text[80], struct sc_cell *out, double v)
+{
+    put_fixed(text, out, 2, v);
+    if (v > 0 && isinf(v))
+        out->text = SC_STR("exact");
+}
 
 static void put_grade(const struct view *v, struct sc_cell *out, uint8_t grade)
 {
@@ -132,36 +148,33 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         out->u = l->tensors;
         break;
     case COLUMN_PCC:
-        put_number(v->text, out, "%.5f", l->pcc);
+        put_fixed(v->text, out, 5, l->pcc);
         out->grade = grade_pcc(l->pcc);
         break;
     case COLUMN_MAE:
-        put_number(v->text, out, "%.3e", l->mae);
-        out->grade = grade_error(l->mae);
+        put_error(v->text, out, l->mae);
         break;
     case COLUMN_ATOL:
-        put_number(v->text, out, "%.3e", l->atol);
-        out->grade = grade_error(l->atol);
+        put_error(v->text, out, l->atol);
         break;
     case COLUMN_SQNR:
-        put_number(v->text, out, "%.2f", l->sqnr_db);
+        put_decibels(v->text, out, l->sqnr_db);
         break;
     case COLUMN_W_PCC:
-        put_number(v->text, out, "%.5f", l->w_pcc);
+        put_fixed(v->text, out, 5, l->w_pcc);
         out->grade = grade_pcc(l->w_pcc);
         break;
     case COLUMN_W_MAE:
-        put_number(v->text, out, "%.3e", l->w_mae);
-        out->grade = grade_error(l->w_mae);
+        put_error(v->text, out, l->w_mae);
         break;
     case COLUMN_W_SQNR:
-        put_number(v->text, out, "%.2f", l->w_sqnr_db);
+        put_decibels(v->text, out, l->w_sqnr_db);
         break;
     case COLUMN_SECONDS:
-        put_number(v->text, out, "%.3f", l->seconds);
+        put_fixed(v->text, out, 3, l->seconds);
         break;
     case COLUMN_BITS:
-        put_number(v->text, out, "%.3f", l->bits);
+        put_fixed(v->text, out, 3, l->bits);
         break;
     case COLUMN_SIZE:
         out->null = l->bytes == UINT64_MAX;
@@ -172,7 +185,7 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         out->u = l->bytes;
         break;
     case COLUMN_LEGACY:
-        put_number(v->text, out, "%.6f", l->legacy / 1e9);
+        put_fixed(v->text, out, 6, l->legacy / 1e9);
         break;
     case COLUMN_GOAL:
         out->null = !l->has_cells;
@@ -298,15 +311,16 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
 
 const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct sc_quant *q,
                                             const struct sc_mix_totals *points, size_t n,
-                                            uint64_t parameters, bool ascii, struct sc_error *e)
+                                            const char *label, uint64_t parameters, bool ascii,
+                                            struct sc_error *e)
 {
     struct view *v = make_view(d, q, n, ascii, false, e);
 
     for (size_t k = 0; v && k < n; k++) {
         const struct sc_mix_totals *p = &points[k];
         struct line *l = &v->lines[v->n_lines++];
-        *l = (struct line){.algorithm = "frontier",
-                           .format = "mix",
+        *l = (struct line){.algorithm = label,
+                           .format = "MIX",
                            .pcc = p->pcc,
                            .mae = p->mae,
                            .atol = p->atol,
@@ -319,7 +333,8 @@ const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct 
                            .legacy = (double)NAN,
                            .bytes = p->bytes,
                            .has_cells = true,
-                           .good = sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric))};
+                           .good =
+                               sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric))};
         memcpy(l->cells, p->cells, sizeof l->cells);
     }
     return v ? finish_view(d, v, q, e) : NULL;

@@ -22,8 +22,8 @@
 #include "format/safetensors_write.h"
 #include "hub/cache.h"
 
-enum { STEP = 1 << 18 };          /* values at a time */
-enum { RAW_STEP = 1 << 20 };      /* bytes */
+enum { STEP = 1 << 18 };     /* values at a time */
+enum { RAW_STEP = 1 << 20 }; /* bytes */
 
 enum action {
     ACTION_ROUND,  /* a measured tensor */
@@ -116,8 +116,7 @@ static bool holds(uint8_t type, float v)
     if (type == TYPE_BF16)
         return (bits & 0xffff) == 0 || isnan(v);
     if (type == TYPE_F16)
-        return isnan(v) ||
-               sc_f16_value((uint16_t)sc_element_encode(SC_ELEMENT_F16, v, false)) == v;
+        return isnan(v) || sc_f16_value((uint16_t)sc_element_encode(SC_ELEMENT_F16, v, false)) == v;
     return true;
 }
 
@@ -185,7 +184,8 @@ static uint8_t stored_type(const struct sc_model *m, const struct sc_tensor *t)
         if (strcmp(t->dtype, types[i].name) == 0)
             return i;
     const uint32_t dtype = main_of(m, t)->dtype;
-    const uint8_t kind = dtype < SC_FOREIGN_TYPE ? sc_codec((sc_codec_id)dtype)->kind : SC_KIND_FLOAT;
+    const uint8_t kind =
+        dtype < SC_FOREIGN_TYPE ? sc_codec((sc_codec_id)dtype)->kind : SC_KIND_FLOAT;
     const bool whole = kind == SC_KIND_INT || kind == SC_KIND_UINT || kind == SC_KIND_BOOL;
     return t->layout == SC_LAYOUT_PLAIN && whole ? TYPE_I64 : TYPE_OTHER;
 }
@@ -296,8 +296,8 @@ static int sort_jobs(struct writing *x)
         for (size_t i = 0; i < x->n; i++) {
             const sc_codec_id id = sc_codec_safetensors(sc_strz(x->items[i].dtype));
             const unsigned bytes = sc_codec(id)->block == 1 ? sc_codec(id)->bytes : 1;
-            if (bytes != wide && !(wide == 1 && bytes != 2 && bytes != 4 && bytes != 8 &&
-                                   bytes != 16))
+            if (bytes != wide &&
+                !(wide == 1 && bytes != 2 && bytes != 4 && bytes != 8 && bytes != 16))
                 continue;
             items[n] = x->items[i];
             jobs[n++] = x->jobs[i];
@@ -400,11 +400,21 @@ static int write_copy(struct writing *x, const struct job *j)
 /* ------------------------------------------------------------------------------ neighbours --- */
 static bool belongs(struct sc_str path)
 {
-    static const char *const globs[] = {
-        "config.json",           "generation_config.json",   "tokenizer*", "vocab*",
-        "merges.txt",            "special_tokens_map.json",  "*.tiktoken", "*.model",
-        "added_tokens.json",     "preprocessor_config.json", "spiece*",    "chat_template*",
-        "processor_config.json", "configuration_*.py",       "modeling_*.py"};
+    static const char *const globs[] = {"config.json",
+                                        "generation_config.json",
+                                        "tokenizer*",
+                                        "vocab*",
+                                        "merges.txt",
+                                        "special_tokens_map.json",
+                                        "*.tiktoken",
+                                        "*.model",
+                                        "added_tokens.json",
+                                        "preprocessor_config.json",
+                                        "spiece*",
+                                        "chat_template*",
+                                        "processor_config.json",
+                                        "configuration_*.py",
+                                        "modeling_*.py"};
 
     if (memchr(path.p, '/', path.n))
         return false;
@@ -514,9 +524,9 @@ int sc_quant_write(const struct sc_quant *q, const struct sc_quant_writing *w, s
     struct writing x = {.q = q, .w = w, .e = e ? e : &own};
     const int code = write_all(&x);
 
+    sc_st_drop(x.out);
     if (w->place)
         w->place(w->ctx, NULL);
-    sc_st_drop(x.out);
     free(x.items);
     free(x.jobs);
     free(x.wide);

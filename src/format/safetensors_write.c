@@ -329,8 +329,8 @@ static int put_in_place(struct sc_st_writer *w, struct sc_error *e)
 
 int sc_st_finish(struct sc_st_writer *w, struct sc_error *e)
 {
-    int code = w->left ? sc_fail(e, SCRUPLE_EWRITE, "%s: fewer bytes than its header says", w->path)
-                       : 0;
+    int code =
+        w->left ? sc_fail(e, SCRUPLE_EWRITE, "%s: fewer bytes than its header says", w->path) : 0;
 
     if (code == 0 && w->shard < w->n_shards)
         code = go_on(w, e);
