@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "analyze/quality_parts.h"
 #include "analyze/quant.h"
 #include "hub/cache.h"
 
@@ -257,6 +258,25 @@ static int read_array(const struct sc_model *m, const char *path, const struct m
     return code;
 }
 
+/* The cells of a tensor without their tables. */
+static int geometry_of(const struct sc_values *v, const struct mapping *map, struct sc_cells *out,
+                       struct sc_error *e)
+{
+    const struct sc_quality_options o = {.formats = map->formats.f,
+                                         .n = map->formats.n,
+                                         .grain = (enum sc_grain)map->grain,
+                                         .group = map->group};
+    struct sc_cells *c = NULL;
+
+    TRY(sc_cells_make(&o, v, &c, e));
+    *out = *c;
+    out->values = NULL;
+    out->errors = NULL;
+    out->records = NULL;
+    sc_cells_free(c);
+    return 0;
+}
+
 int sc_quant_assignment_read(const char *path, const char *mapping, const struct sc_values *v,
                              struct sc_quant_assignment *out, struct sc_error *e)
 {
@@ -266,8 +286,7 @@ int sc_quant_assignment_read(const char *path, const char *mapping, const struct
 
     *out = (struct sc_quant_assignment){.format = NULL};
     TRY(find_mapping(path, mapping, &map, e));
-    TRY(sc_cells_shape(v, (enum sc_grain)map.grain, map.group, map.formats.f, map.formats.n,
-                       &out->geometry, e));
+    TRY(geometry_of(v, &map, &out->geometry, e));
     TRY(sc_model_open(path, &o, &m, e));
     const int code = read_array(m, path, &map, out, e);
     sc_model_close(m);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/mix_set.h"
 #include "analyze/quant_run.h"
 
 void sc_quant_mix_forget(struct sc_quant_tensor *t)
@@ -172,52 +173,20 @@ int sc_quant_mix_own(struct sc_quant_work *r, struct sc_quant_tensor *t,
 }
 
 /* ------------------------------------------------------------------------------ all of them --- */
-/* Sums over tensors; the metrics of all values together come from those of each. */
-struct pooled {
-    double n, x, xx, y, yy, dd, abs, most;
-};
-
-static void pool_mix(const struct sc_quant_tensor *t, struct sc_mix_totals *total, struct pooled *s)
+/* The sums of a tensor as assigned, to those of all; the metrics of all values together follow. */
+static void pool_mix(const struct sc_quant_tensor *t, struct sc_mix_totals *total,
+                     struct sc_mix_sums *all)
 {
     const struct sc_cells *c = t->cells;
+    struct sc_mix_totals own;
+    struct sc_mix_sums sums;
 
-    for (uint64_t i = 0; i < c->n; i++) {
-        const struct sc_cell_values *v = &c->values[i];
-        const int8_t f = t->mix.format[i];
-        s->n += v->n;
-        s->x += v->x;
-        s->xx += v->xx;
-        if (f < 0) {
-            s->y += v->x;
-            s->yy += v->xx;
-            continue;
-        }
-        const struct sc_cell_error *d = sc_cell_error(c, i, (size_t)f);
-        s->y += d->y;
-        s->yy += d->yy;
-        s->dd += d->dd;
-        s->abs += d->abs;
-        s->most = fmax(s->most, d->most);
-    }
-    total->bytes = sc_add_up(total->bytes, t->mix.totals.bytes);
-    total->left += t->mix.totals.left;
+    sc_mix_sum_table(c, t->mix.format, &sums, &own);
+    sc_mix_sums_join(all, &sums);
+    total->bytes = sc_add_up(total->bytes, own.bytes);
+    total->left += own.left;
     for (size_t f = 0; f < c->n_formats; f++)
-        total->cells[f] += t->mix.totals.cells[f];
-}
-
-static void finish_pool(const struct pooled *s, struct sc_mix_totals *t)
-{
-    const double xy = (s->xx + s->yy - s->dd) / 2;
-    const double vx = fmax(s->xx - s->x * s->x / s->n, 0), vy = fmax(s->yy - s->y * s->y / s->n, 0);
-    const double bottom = sqrt(vx) * sqrt(vy);
-
-    t->pcc = bottom > 0 ? (xy - s->x * s->y / s->n) / bottom : s->dd > 0 ? 0 : 1;
-    t->one_minus_pcc = 1 - t->pcc;
-    t->cosine = s->xx > 0 && s->yy > 0 ? xy / sqrt(s->xx * s->yy) : s->dd > 0 ? 0 : 1;
-    t->mae = s->abs / s->n;
-    t->mse = s->dd / s->n;
-    t->atol = s->most;
-    t->sqnr_db = s->dd > 0 ? 10 * log10(s->xx / s->dd) : (double)INFINITY;
+        total->cells[f] += own.cells[f];
 }
 
 static int mix_together(struct sc_quant_work *r, struct sc_cells *const *cells,
@@ -226,7 +195,7 @@ static int mix_together(struct sc_quant_work *r, struct sc_cells *const *cells,
     const struct sc_quant_plan *plan = r->o->plan;
     struct sc_quant *q = run_of(r);
     struct sc_mix *out = sc_calloc(n, sizeof *out);
-    struct pooled sums = {0};
+    struct sc_mix_sums sums = {.n = 0};
     uint64_t parameters = 0;
 
     if (!out)
@@ -251,7 +220,7 @@ static int mix_together(struct sc_quant_work *r, struct sc_cells *const *cells,
         t->mix = (struct sc_mix){0};
     }
     free(out);
-    finish_pool(&sums, &q->total);
+    sc_mix_sums_totals(&sums, &q->total);
     q->has_total = code == 0;
     return code;
 }

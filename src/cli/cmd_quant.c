@@ -20,14 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyze/quant.h"
-#include "cli/cli.h"
+#include "cli/cmd_quant.h"
 #include "format/safetensors_write.h"
 #include "report/quant_folder.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
-enum { CURVE_POINTS = 65, TREE_MOST = 2000 };
+enum { CURVE_POINTS = 65 };
 
 static const char *const backend_words[] = {"emulation", "ttnn", NULL};
 
@@ -217,270 +216,6 @@ static void tell_idle_options(const struct quanting *x)
                (unsigned long long)x->plan.seed, (unsigned long long)x->plan.seed);
 }
 
-/* ------------------------------------------------------------------------------------ text --- */
-static void put_key(struct sc_cli *c, struct sc_out *o, const char *key, size_t width)
-{
-    sc_out_colour(o, &c->term, SC_COLOUR_KEY, key);
-    sc_out_repeat(o, ' ', width - strlen(key));
-}
-
-static void put_names(struct sc_out *o, const struct sc_quant_formats *f)
-{
-    for (size_t i = 0; i < f->n; i++) {
-        sc_out_puts(o, i ? ", " : "");
-        sc_out_puts(o, f->f[i].name);
-    }
-}
-
-/* "pcc >= 0.999 in tiles of bf16, bfp8" */
-static void put_goal(struct sc_out *o, const struct sc_quant_plan *p)
-{
-    const bool least = p->goal.metric == SC_MIX_PCC || p->goal.metric == SC_MIX_SQNR;
-    char number[40];
-
-    if (p->algorithm != SC_ALGORITHM_BUDGET) {
-        sc_format_real(p->goal.threshold, number);
-        sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
-        sc_out_puts(o, least ? " >= " : " <= ");
-    } else if (p->budget.bits > 0) {
-        sc_format_real(p->budget.bits, number);
-        sc_out_puts(o, "best ");
-        sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
-        sc_out_puts(o, " within bits a weight of ");
-    } else {
-        sc_format_bytes(p->budget.bytes, number);
-        sc_out_puts(o, "best ");
-        sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
-        sc_out_puts(o, p->model_wide ? " within " : " within, for each tensor, ");
-    }
-    sc_out_puts(o, number);
-    sc_out_puts(o, p->grain == SC_GRAIN_ROW     ? " in rows"
-                   : p->grain == SC_GRAIN_GROUP ? " in groups of "
-                                                : " in tiles");
-    if (p->grain == SC_GRAIN_GROUP)
-        sc_out_u64(o, p->group);
-    sc_out_puts(o, " of ");
-    put_names(o, &p->mix);
-    if (p->model_wide)
-        sc_out_puts(o, ", over all tensors together");
-}
-
-static void put_plan(struct quanting *x, struct sc_out *o)
-{
-    const struct sc_quant_plan *p = &x->plan;
-    struct sc_cli *c = x->c;
-
-    put_key(c, o, "formats", 13);
-    put_names(o, &p->formats);
-    sc_out_putc(o, '\n');
-    put_key(c, o, "compression", 13);
-    sc_out_puts(o, sc_algorithm_names[p->algorithm]);
-    if (sc_quant_mixes(p)) {
-        sc_out_puts(o, ": ");
-        put_goal(o, p);
-    }
-    sc_out_putc(o, '\n');
-    put_key(c, o, "backend", 13);
-    sc_out_puts(o, "emulation (bit-exact)\n");
-    if (c->set.config_file) {
-        put_key(c, o, "config", 13);
-        sc_out_safe(o, &c->term, SC_COLOUR_NONE, sc_strz(c->set.config_file));
-        sc_out_putc(o, '\n');
-    }
-    if (p->seed_source != SC_SEED_UNUSED) {
-        put_key(c, o, "seed", 13);
-        sc_out_u64(o, p->seed);
-        sc_out_puts(o, " (");
-        sc_out_puts(o, sc_seed_sources[p->seed_source]);
-        sc_out_puts(o, "), generator " SC_GENERATOR "\n");
-    }
-}
-
-static void put_title(struct quanting *x, struct sc_out *o, const char *title)
-{
-    sc_out_putc(o, '\n');
-    sc_out_colour(o, &x->c->term, SC_COLOUR_MODULE, title);
-    sc_out_putc(o, '\n');
-}
-
-/* The tensors that are measured, as `tree` shows them. */
-static int put_tree(struct quanting *x, struct sc_out *o, const struct sc_term *term,
-                    struct sc_error *e)
-{
-    const struct sc_quant *q = x->q;
-    struct sc_outline outline = {0};
-    struct sc_outline_options oo = {.sort = SC_SORT_NAME};
-    struct sc_filter *filter = NULL;
-    struct sc_document d;
-
-    if (q->n < 2 || q->n > TREE_MOST)
-        return 0;
-    const char **names = sc_alloc(q->n * sizeof *names);
-    int code = names ? 0 : sc_fail_memory(e);
-    for (size_t i = 0; code == 0 && i < q->n; i++)
-        names[i] = q->model->tensors[q->tensors[i].tensor].name;
-    if (code == 0 && sc_filter_new(names, q->n, &filter, NULL) < 0) {
-        free(names); /* a name that means something else as a filter */
-        return 0;
-    }
-    oo.filter = filter;
-    sc_document_start(&d, SC_SCHEMA_QUANT);
-    if (code == 0)
-        code = sc_outline_make(q->model, &oo, &outline, e);
-    if (code == 0)
-        code = sc_analyze_tree(&d, &d.root, q->model, &outline, &oo, e);
-    const struct sc_table *rows = code == 0 ? sc_find_table(&d.root, "rows") : NULL;
-    if (rows) {
-        put_title(x, o, "Hierarchy");
-        sc_report_table(o, rows, term);
-    }
-    sc_document_clear(&d);
-    sc_outline_clear(&outline);
-    sc_filter_free(filter);
-    free(names);
-    return code;
-}
-
-static void put_figure(struct sc_out *o, const char *key, double v)
-{
-    char text[64];
-
-    snprintf(text, sizeof text, "%.3e", v);
-    sc_out_puts(o, key);
-    sc_out_puts(o, isnan(v) ? "-" : text);
-}
-
-static void put_facts(struct quanting *x, struct sc_out *o, const struct sc_term *term,
-                      const struct sc_quant_tensor *t)
-{
-    (void)x;
-    put_figure(o, "  min ", t->facts.min);
-    put_figure(o, "  mean ", t->facts.mean);
-    put_figure(o, "  max ", t->facts.max);
-    if (t->facts.nonfinite) {
-        sc_out_puts(o, "  ");
-        sc_out_colour(o, term, SC_COLOUR_ERROR, "NaN or infinite ");
-        sc_out_u64(o, t->facts.nonfinite);
-    }
-    if (t->sampled) {
-        sc_out_puts(o, "  sample of ");
-        sc_out_u64(o, t->sampled);
-        sc_out_puts(o, " values");
-    }
-    sc_out_putc(o, '\n');
-}
-
-static int put_table(struct sc_out *o, const struct sc_term *term, const struct sc_table *t,
-                     const struct sc_document *d, struct sc_error *e)
-{
-    if (d->failed || !t)
-        return sc_fail_memory(e);
-    sc_report_table(o, t, term);
-    return 0;
-}
-
-/* How sure the figures of a sample are: half of the 95 % interval. */
-static void put_intervals(struct sc_out *o, const struct sc_quant *q,
-                          const struct sc_quant_tensor *t)
-{
-    char text[160];
-
-    for (size_t k = 0; t->intervals && k < q->measured.n; k++) {
-        snprintf(text, sizeof text, "  %s: 95 %% of samples within pcc %.1e, mae %.1e, %.2f dB\n",
-                 q->measured.f[k].name, t->intervals[k].pcc, t->intervals[k].mae,
-                 t->intervals[k].sqnr_db);
-        sc_out_puts(o, text);
-    }
-}
-
-static int put_tensor(struct quanting *x, struct sc_out *o, const struct sc_term *term,
-                      const struct sc_quant_look *look, size_t i, struct sc_error *e)
-{
-    const struct sc_quant *q = x->q;
-    const struct sc_quant_tensor *what = &q->tensors[i], *t = sc_quant_first(q, i);
-    const struct sc_tensor *tensor = &q->model->tensors[what->tensor];
-    struct sc_document d;
-    int code = 0;
-
-    sc_out_putc(o, '\n');
-    sc_out_safe(o, term, SC_COLOUR_MODULE, sc_tensor_name(tensor));
-    sc_out_puts(o, "  ");
-    for (size_t k = 0; k < tensor->rank; k++) {
-        if (k)
-            sc_out_colour(o, term, SC_COLOUR_SHAPE_X, "x");
-        sc_out_u64(o, tensor->shape[k]);
-    }
-    sc_out_puts(o, "  ");
-    sc_out_colour(o, term, SC_COLOUR_DTYPE, tensor->dtype);
-    sc_out_putc(o, '\n');
-    if (!t->measured) {
-        sc_out_puts(o, "  ");
-        sc_out_safe(o, term, SC_COLOUR_WARNING, sc_strz(t->why ? t->why : "was not measured"));
-        sc_out_putc(o, '\n');
-        return 0;
-    }
-    if (what->same != SC_NO_NODE) {
-        sc_out_puts(o, "  the same values as ");
-        sc_out_safe(o, term, SC_COLOUR_TENSOR,
-                    sc_tensor_name(&q->model->tensors[q->tensors[what->same].tensor]));
-        sc_out_putc(o, '\n');
-        return 0;
-    }
-    put_facts(x, o, term, t);
-    sc_document_start(&d, SC_SCHEMA_QUANT);
-    code = put_table(o, term, sc_quant_table(&d, q, i, look, e), &d, e);
-    put_intervals(o, q, t);
-    if (code == 0 && t->curve && x->c->set.curve)
-        code = put_table(o, term,
-                         sc_quant_curve_table(&d, q, t->curve, t->n_curve, "frontier",
-                                              tensor->parameters, look->ascii, e),
-                         &d, e);
-    sc_document_clear(&d);
-    return code;
-}
-
-static int put_together(struct quanting *x, struct sc_out *o, const struct sc_term *term,
-                        const struct sc_quant_look *look, struct sc_error *e)
-{
-    const struct sc_quant *q = x->q;
-    struct sc_document d;
-    int code = 0;
-
-    sc_document_start(&d, SC_SCHEMA_QUANT);
-    if (q->has_total) {
-        put_title(x, o, "All tensors together");
-        code = put_table(o, term,
-                         sc_quant_curve_table(&d, q, &q->total, 1,
-                                              sc_algorithm_names[q->plan->algorithm],
-                                              sc_quant_parameters(q), look->ascii, e),
-                         &d, e);
-    }
-    if (code == 0 && q->n_curve && q->n > 1) {
-        put_title(x, o, "Frontier of all tensors together");
-        code = put_table(o, term,
-                         sc_quant_curve_table(&d, q, q->curve, q->n_curve, "frontier",
-                                              sc_quant_parameters(q), look->ascii, e),
-                         &d, e);
-    }
-    if (code == 0 && x->c->set.summary && q->n_measured) {
-        put_title(x, o, "Summary (mean across matched tensors; w.: weighted by parameters)");
-        code = put_table(o, term, sc_quant_summary_table(&d, q, look, e), &d, e);
-    }
-    sc_document_clear(&d);
-    return code;
-}
-
-static int put_text(struct quanting *x, struct sc_out *o, const struct sc_term *term, bool seconds,
-                    struct sc_error *e)
-{
-    const struct sc_quant_look look = {x->c->set.legacy_sizes, seconds, term->ascii};
-    int code = put_tree(x, o, term, e);
-
-    for (size_t i = 0; code == 0 && i < x->q->n; i++)
-        code = put_tensor(x, o, term, &look, i, e);
-    return code == 0 ? put_together(x, o, term, &look, e) : code;
-}
-
 /* --------------------------------------------------------------------------- other forms --- */
 static int put_document(struct quanting *x, struct sc_error *e)
 {
@@ -520,12 +255,10 @@ static int put_folder(struct quanting *x, struct sc_error *e)
     static const struct sc_term plain = {.colour = false};
     struct sc_buf text = {0}, path = {0};
     struct sc_out o = {.write = into_buffer, .ctx = &text};
-    const struct sc_term own = x->c->term;
+    const struct sc_quant_text t = {&x->c->set, x->q, &o, &plain, true};
 
-    x->c->term = plain; /* colours are for the screen */
-    put_plan(x, &o);
-    int code = put_text(x, &o, &plain, true, e);
-    x->c->term = own;
+    sc_quant_put_plan(&t);
+    int code = sc_quant_put_text(&t, e);
     if (sc_out_finish(&o) < 0 && code == 0)
         code = sc_fail_memory(e);
     const struct sc_quant_folder f = {.dir = x->c->set.results,
@@ -738,9 +471,10 @@ static int put_all(struct quanting *x, struct sc_error *e)
     struct sc_cli *c = x->c;
 
     if (x->form == FORM_TEXT) {
+        const struct sc_quant_text t = {&c->set, x->q, &c->out, &c->term, c->set.verbose > 0};
         sc_cli_header(c, x->model);
-        put_plan(x, &c->out);
-        TRY(put_text(x, &c->out, &c->term, c->set.verbose > 0, e));
+        sc_quant_put_plan(&t);
+        TRY(sc_quant_put_text(&t, e));
     } else {
         TRY(put_document(x, e));
     }
