@@ -102,6 +102,8 @@ static uint32_t round_one(const struct sc_encoding *f, float x, size_t *full)
 /* The code of a value that round_one() gave. */
 static uint32_t code_of(const struct sc_small *s, uint32_t bits)
 {
+    if (s == &sc_smalls[SC_ELEMENT_BF16])
+        return bits >> 16;
     const uint32_t mag = bits & ~SC_SIGN, sign = bits >> 31 << (s->bits - 1);
     if (mag > SC_INFINITE && s->bits == 16)
         return sign | (((1U << (s->bits - 1)) - 1) & (mag >> (23 - s->mantissa))) | s->nan;

@@ -150,7 +150,7 @@ static void step_of(const struct sc_encoding *f, struct sc_extent of, struct sc_
 {
     const float peak = SC_MAX(-of.min, of.max);
     (void)f;
-    out->scale = of.min <= of.max ? peak / (most_element * most_scale) : 0;
+    out->scale = of.min <= of.max && peak > 0 ? peak / (most_element * most_scale) : 0;
     out->inverse = out->scale > 0 ? 1 / out->scale : 0;
 }
 
