@@ -189,8 +189,13 @@ static sc_round_fn *zero_rounder(const struct sc_encoding *f, enum sc_cpu level)
 
 static sc_round_fn *cast_rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    sc_round_fn *fast = f->element == SC_ELEMENT_BF16  ? SC_AT_LEVEL(level, sc_round_bf16)
+                        : f->element == SC_ELEMENT_F16 ? SC_AT_LEVEL(level, sc_round_f16)
+                                                       : SC_AT_LEVEL(level, sc_round_cast);
     (void)level;
-    return f->element == SC_ELEMENT_F32 ? round_f32 : round_small;
+    if (f->element == SC_ELEMENT_F32) /* nothing is faster than memcpy() */
+        return round_f32;
+    return fast ? fast : round_small;
 }
 
 static size_t pack_zero(const struct sc_encoding *f, const struct sc_step *step, const float *x,
