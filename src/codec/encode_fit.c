@@ -183,8 +183,7 @@ static void pack_q6_k(uint8_t *dst, const struct sc_fit_found *f, const uint8_t 
     memset(dst, 0, 128);
     for (size_t g = 0; g < 16; g++) {
         for (size_t e = 0; e < 16; e++)
-            dst[g / 8 * 64 + g % 4 * 16 + e] |=
-                (uint8_t)((q[16 * e + g] & 15) << g / 4 % 2 * 4);
+            dst[g / 8 * 64 + g % 4 * 16 + e] |= (uint8_t)((q[16 * e + g] & 15) << g / 4 % 2 * 4);
         dst[192 + g] = (uint8_t)(int)f->scale[g];
     }
     pack_pairs(dst + 128, q, 4);
@@ -194,10 +193,10 @@ static void pack_q6_k(uint8_t *dst, const struct sc_fit_found *f, const uint8_t 
 /* Indices of levels, which come as the level less the least one. */
 static void indices(const uint8_t *levels, uint8_t *q)
 {
-    static const uint8_t index[241] = {[0] = 0,    [23] = 1,   [44] = 2,   [62] = 3,
-                                       [78] = 4,   [92] = 5,   [105] = 6,  [117] = 7,
-                                       [128] = 8,  [140] = 9,  [152] = 10, [165] = 11,
-                                       [180] = 12, [196] = 13, [216] = 14, [240] = 15};
+    static const uint8_t index[241] = {
+        [0] = 0,    [23] = 1,   [44] = 2,   [62] = 3,  [78] = 4,   [92] = 5,
+        [105] = 6,  [117] = 7,  [128] = 8,  [140] = 9, [152] = 10, [165] = 11,
+        [180] = 12, [196] = 13, [216] = 14, [240] = 15};
     for (size_t i = 0; i < 512; i++)
         q[i] = index[levels[i]];
 }
@@ -342,9 +341,15 @@ static inline lanes fit_iq4(lanes a)
 #include "codec/encode_fit_body.h"
 
 #if SC_HAVE_X86
-#define ROW(text, id) {text, sc_encode_##id##_c, SC_ENCODE_X86(id)}
+#define ROW(text, id)                                                                              \
+    {                                                                                              \
+        text, sc_encode_##id##_c, SC_ENCODE_X86(id)                                                \
+    }
 #else
-#define ROW(text, id) {text, sc_encode_##id##_c, NULL, NULL}
+#define ROW(text, id)                                                                              \
+    {                                                                                              \
+        text, sc_encode_##id##_c, NULL, NULL                                                       \
+    }
 #endif
 const struct sc_encoder_row sc_encode_fits[] = {
     ROW("Q2_K", q2_k), ROW("Q3_K", q3_k),     ROW("Q4_K", q4_k),     ROW("Q5_K", q5_k),

@@ -86,8 +86,7 @@ FIT_FN void FIT(choose)(const struct sc_fit_shape *s, const float *x, lanes want
                         struct sc_fit_found *f)
 {
     const lanes d = fit_load(f->d), least = fit_set(s->least), most = fit_set(s->most);
-    const lanes at = fit_round(
-        fit_min(fit_max(fit_mul(want, FIT(inverse)(d)), least), most));
+    const lanes at = fit_round(fit_min(fit_max(fit_mul(want, FIT(inverse)(d)), least), most));
     lanes error = fit_set(0x1p120F), scale = at, xq = at, qq = at;
     for (int i = -s->reach; i <= s->reach; i++) {
         lanes a, b;
@@ -135,8 +134,7 @@ FIT_FN void FIT(symmetric)(const struct sc_fit_shape *s, const float *x, struct 
 
 /* Scale and minimum that leave the least squared error, of trials in which the range of the values
  * takes `at` codes. Values are counted from the least one, `low`, so that sums do not cancel. */
-FIT_FN void FIT(line)(const struct sc_fit_shape *s, const float *x, lanes *scale,
-                      lanes *min)
+FIT_FN void FIT(line)(const struct sc_fit_shape *s, const float *x, lanes *scale, lanes *min)
 {
     const lanes zero = fit_set(0), n = fit_set((float)s->values);
     lanes low = zero, high = fit_set(-0x1p100F), sum = zero, best = fit_set(0x1p120F);
@@ -207,8 +205,7 @@ FIT_FN lanes FIT(min_code)(const struct sc_fit_shape *s, const float *x, lanes s
     lanes q1 = fit_set(0);
     for (size_t e = 0; e < s->values; e++)
         q1 = fit_add(q1, FIT(code)(s, fit_mul(fit_add(fit_load(x + 16 * e), min), inverse)));
-    const lanes mean =
-        fit_mul(fit_sub(fit_mul(scale, q1), sum), fit_set(1 / (float)s->values));
+    const lanes mean = fit_mul(fit_sub(fit_mul(scale, q1), sum), fit_set(1 / (float)s->values));
     return fit_round(
         fit_min(fit_max(fit_mul(mean, FIT(inverse)(dmin)), fit_set(0)), fit_set(s->most)));
 }

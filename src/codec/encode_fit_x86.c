@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_fit_x86: the fits of encode_fit.h with AVX2 and AVX-512. */
-#include "codec/decode_ggml_x86.h"
 #include "codec/encode_fit.h"
+#include "codec/levels_x86.h"
 
 #if SC_HAVE_X86
 
@@ -62,28 +62,9 @@ SC_INLINE_AVX2 void fit_bytes_avx2(uint8_t *dst, struct lanes_avx2 x)
     _mm_storeu_si128((__m128i *)(void *)dst, bytes);
 }
 
-/* Entry i of 16. */
-SC_INLINE_AVX2 __m256 entry16(const float *table, __m256i i)
-{
-    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), i);
-    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), i);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
-}
-/* i + step where x is above boundary i + step - 1. */
-SC_INLINE_AVX2 __m256i climb(__m256 x, __m256i i, int step)
-{
-    const __m256i next = _mm256_add_epi32(i, _mm256_set1_epi32(step));
-    const __m256 above = entry16(iq4_above, _mm256_add_epi32(i, _mm256_set1_epi32(step - 1)));
-    const __m256 yes = _mm256_cmp_ps(x, above, _CMP_GT_OQ);
-    return _mm256_blendv_epi8(i, next, _mm256_castps_si256(yes));
-}
 SC_INLINE_AVX2 __m256 nearest_iq4(__m256 x)
 {
-    const __m256 upper = _mm256_cmp_ps(x, _mm256_set1_ps(iq4_above[7]), _CMP_GT_OQ);
-    __m256i i = _mm256_and_si256(_mm256_castps_si256(upper), _mm256_set1_epi32(8));
-    i = climb(x, i, 4);
-    i = climb(x, i, 2);
-    return entry16(iq4_levels, climb(x, i, 1));
+    return entry16_avx2(iq4_levels, climb16_avx2(iq4_above, x));
 }
 OP fit_iq4_avx2(struct lanes_avx2 x)
 {
@@ -136,20 +117,9 @@ SC_INLINE_AVX512 void fit_bytes_avx512(uint8_t *dst, __m512 x)
 {
     _mm_storeu_si128((__m128i *)(void *)dst, _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x)));
 }
-SC_INLINE_AVX512 __m512i climb_avx512(__m512 x, __m512i i, int step)
-{
-    const __m512i at = _mm512_add_epi32(i, _mm512_set1_epi32(step - 1));
-    const __m512 above = _mm512_permutexvar_ps(at, _mm512_loadu_ps(iq4_above));
-    const __mmask16 yes = _mm512_cmp_ps_mask(x, above, _CMP_GT_OQ);
-    return _mm512_mask_add_epi32(i, yes, i, _mm512_set1_epi32(step));
-}
 OP fit_iq4_avx512(__m512 x)
 {
-    __m512i i = climb_avx512(x, _mm512_setzero_si512(), 8);
-    i = climb_avx512(x, i, 4);
-    i = climb_avx512(x, i, 2);
-    i = climb_avx512(x, i, 1);
-    return _mm512_permutexvar_ps(i, _mm512_loadu_ps(iq4_levels));
+    return entry16_avx512(iq4_levels, climb16_avx512(iq4_above, x));
 }
 #undef OP
 

@@ -189,7 +189,7 @@ void sc_encode_mxfp4(const float *x, uint8_t *dst, size_t n)
 {
     for (; n > 0; n--, x += 32, dst += 17) {
         const float amax = largest(x, 32);
-        dst[0] = amax > 0 && amax <= FLT_MAX ? sc_mxfp4_scale(sc_float_bits(amax)) : 0;
+        dst[0] = amax > 0 && amax <= FLT_MAX ? sc_mxfp4_scale(sc_bits_of(amax)) : 0;
         const float d = sc_e8m0_half(dst[0]);
         for (size_t j = 0; j < 16; j++)
             dst[1 + j] = (uint8_t)(nearest_e2m1(x[j], d) | nearest_e2m1(x[j + 16], d) << 4);
@@ -204,7 +204,7 @@ uint8_t sc_ue4m3_nearest(float x)
         const int32_t count = (int32_t)(x * 512 + 0.5F);
         return (uint8_t)SC_MIN(count, 7);
     }
-    const uint32_t byte = ((sc_float_bits(SC_MIN(x, 448.0F)) + 0x80000) >> 20) - (120U << 3);
+    const uint32_t byte = ((sc_bits_of(SC_MIN(x, 448.0F)) + 0x80000) >> 20) - (120U << 3);
     return byte >= 0x78 ? 0x7e : (uint8_t)byte;
 }
 
@@ -284,7 +284,7 @@ static void q2_0(const float *x, uint8_t *dst, size_t n)
         sc_put_half(dst, d);
         for (size_t i = 0; i < 64; i++) {
             const int32_t q = sc_round_away(x[i] * scale);
-            dst[2 + i / 4] |= (uint8_t)(SC_MIN(SC_MAX(q, -1), 2) + 1) << i % 4 * 2;
+            dst[2 + i / 4] |= (uint8_t)((SC_MIN(SC_MAX(q, -1), 2) + 1) << i % 4 * 2);
         }
     }
 }
@@ -300,7 +300,7 @@ static void f16(const float *x, uint8_t *dst, size_t n)
 static void bf16(const float *x, uint8_t *dst, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = sc_float_bits(x[i]), high = bits >> 16;
+        const uint32_t bits = sc_bits_of(x[i]), high = bits >> 16;
         const bool nan = (bits & 0x7fffffff) > 0x7f800000;
         sc_put16(dst + 2 * i, (uint16_t)(nan ? high | 64 : (bits + 0x7fff + (high & 1)) >> 16));
     }
@@ -309,7 +309,7 @@ static void bf16(const float *x, uint8_t *dst, size_t n)
 static void f32(const float *x, uint8_t *dst, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = sc_float_bits(x[i]);
+        const uint32_t bits = sc_bits_of(x[i]);
         sc_put16(dst + 4 * i, (uint16_t)bits);
         sc_put16(dst + 4 * i + 2, (uint16_t)(bits >> 16));
     }

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "codec/decode_ggml.h"
-#include "codec/encoding.h"
+#include "codec/encode.h"
 
 /* One row of a file's table; ends with name == NULL. Levels may be NULL: then the one below is
  * taken. */
@@ -27,31 +27,14 @@ struct sc_encoder_row {
 };
 extern const struct sc_encoder_row sc_encode_ggml[], sc_encode_fits[];
 
-static inline uint32_t sc_float_bits(float x)
-{
-    const union {
-        float f;
-        uint32_t u;
-    } v = {x};
-    return v.u;
-}
-static inline float sc_float_of(uint32_t bits)
-{
-    const union {
-        uint32_t u;
-        float f;
-    } v = {bits};
-    return v.f;
-}
-
 /* Nearest half, ties to even; every NaN becomes the first quiet one of its sign. */
 static inline uint16_t sc_f16_bits(float x)
 {
-    const uint32_t bits = sc_float_bits(x), sign = bits >> 16 & 0x8000, a = bits & 0x7fffffff;
+    const uint32_t bits = sc_bits_of(x), sign = bits >> 16 & 0x8000, a = bits & 0x7fffffff;
     if (a >= 0x47800000) /* 2^16 and above */
         return (uint16_t)(sign | (a > 0x7f800000 ? 0x7e00 : 0x7c00));
     if (a < 0x38800000) /* below 2^-14: counted in 2^-24, which is the step of floats at 1/2 */
-        return (uint16_t)(sign | (sc_float_bits(sc_float_of(a) + 0.5F) - 0x3f000000));
+        return (uint16_t)(sign | (sc_bits_of(sc_float_of(a) + 0.5F) - 0x3f000000));
     return (uint16_t)(sign | ((a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13));
 }
 
