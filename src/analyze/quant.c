@@ -225,8 +225,11 @@ static int look_up(struct sc_quant_work *r, size_t i)
     struct sc_values *v = NULL;
     struct sc_error why = {0};
 
-    const int code = sc_values_open(r->q->model, t->tensor, &v, &why);
+    int code = sc_values_open(r->q->model, t->tensor, &v, &why);
+    if (code == 0)
+        code = sc_values_check_expanded(v, &why);
     if (code < 0) {
+        sc_values_close(v);
         why.code = code;
         if (!ends_all(code))
             return give_up_on(r, i, &why);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -737,6 +738,25 @@ static json_t *grain_of(const struct sc_quant_plan *p)
     return json_string(p->grain == SC_GRAIN_ROW ? "row" : "tile");
 }
 
+/* Whether so many digits give the number back. */
+static bool tells(double v, size_t digits)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "%.*g", (int)digits, v);
+    const double again = strtod(text, NULL);
+    return isnan(v) || !(again < v || again > v);
+}
+
+static json_t *bits_of(const struct sc_quant_plan *p)
+{
+    int digits = 1;
+
+    while (digits < 17 && !tells(p->budget.bits, (size_t)digits))
+        digits++;
+    return json_sprintf("%.*gbpw", digits, p->budget.bits);
+}
+
 static json_t *params_of(const struct sc_quant_plan *p)
 {
     json_t *o = json_object();
@@ -747,7 +767,7 @@ static json_t *params_of(const struct sc_quant_plan *p)
         json_object_set_new(o, "threshold", json_real(p->goal.threshold));
     json_object_set_new(o, "granularity", grain_of(p));
     if (p->has_budget && p->budget.bits > 0)
-        json_object_set_new(o, "budget", json_sprintf("%.17gbpw", p->budget.bits));
+        json_object_set_new(o, "budget", bits_of(p));
     else if (p->has_budget)
         json_object_set_new(o, "budget", json_integer((json_int_t)p->budget.bytes));
     if (p->model_wide)
@@ -773,7 +793,10 @@ void sc_quant_plan_write(const struct sc_quant_plan *p, struct sc_buf *out)
         json_object_set_new(o, "seed_source", json_string(sc_seed_sources[p->seed_source]));
         json_object_set_new(o, "generator", json_string(SC_GENERATOR));
     }
-    char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    size_t digits = 15; /* as few as tell the numbers apart */
+    while (digits < 17 && !(tells(p->goal.threshold, digits) && tells(p->budget.bits, digits)))
+        digits++;
+    char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(digits));
     json_decref(o);
     if (text)
         sc_buf_puts(out, text);

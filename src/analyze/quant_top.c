@@ -59,7 +59,8 @@ struct line {
     char format[80];
     double pcc, mae, atol, sqnr_db, w_pcc, w_mae, w_sqnr_db, seconds, bits, legacy;
     uint64_t tensors, bytes, cells[SC_QUANT_MIX];
-    bool has_cells, good;
+    bool has_cells;
+    int8_t goal; /* 1: met, 0: missed, -1: there is none */
 };
 struct view {
     bool ascii, summary;
@@ -188,9 +189,9 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         put_fixed(v->text, out, 6, l->legacy / 1e9);
         break;
     case COLUMN_GOAL:
-        out->null = !l->has_cells;
-        out->text = sc_strz(l->good ? "met" : "missed");
-        out->grade = l->good ? SC_GRADE_GOOD : SC_GRADE_POOR;
+        out->null = l->goal < 0;
+        out->text = sc_strz(l->goal ? "met" : "missed");
+        out->grade = l->goal ? SC_GRADE_GOOD : SC_GRADE_POOR;
         break;
     case COLUMN_FIXED:
         break;
@@ -264,7 +265,7 @@ const struct sc_table *sc_quant_table(struct sc_document *d, const struct sc_qua
                            .legacy = look->legacy ? sc_quant_legacy_bytes(q, i, &row) : (double)NAN,
                            .bytes = c->bytes,
                            .has_cells = !row.f,
-                           .good = t->good};
+                           .goal = row.f ? -1 : t->good};
         sc_quant_row_name(&row, l->format);
         for (size_t f = 0; f < SC_QUANT_MIX && !row.f; f++)
             l->cells[f] = t->totals.cells[f];
@@ -302,11 +303,22 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
                            .legacy = look->legacy ? m.legacy_bytes : (double)NAN,
                            .bytes = m.total_bytes,
                            .has_cells = !row.f,
-                           .good = m.n_good == m.n};
+                           .goal = row.f ? -1 : m.n_good == m.n};
         sc_quant_row_name(&row, l->format);
         memcpy(l->cells, m.cells, sizeof l->cells);
     }
     return v ? finish_view(d, v, q, e) : NULL;
+}
+
+/* Of a mix of all tensors it is known; a point of a frontier has a threshold, or a budget, under
+ * which everything is met somewhere. */
+static int8_t goal_of(const struct sc_quant *q, const struct sc_mix_totals *p)
+{
+    if (p == &q->total)
+        return q->good;
+    if (q->plan->algorithm == SC_ALGORITHM_BUDGET)
+        return -1;
+    return sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric));
 }
 
 const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct sc_quant *q,
@@ -333,8 +345,7 @@ const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct 
                            .legacy = (double)NAN,
                            .bytes = p->bytes,
                            .has_cells = true,
-                           .good =
-                               sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric))};
+                           .goal = goal_of(q, p)};
         memcpy(l->cells, p->cells, sizeof l->cells);
     }
     return v ? finish_view(d, v, q, e) : NULL;
