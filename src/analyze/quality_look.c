@@ -313,7 +313,7 @@ static void keep_all(struct desk *d, const struct block *b, size_t f, const floa
 {
     const struct sc_planned *p = &d->q->formats[f];
     const struct sc_cut *c = &d->q->cut;
-    uint32_t *coarse = d->book->coarse + f * SC_COARSE_BINS;
+    uint32_t *coarse = d->q->exact ? NULL : d->book->coarse + f * SC_COARSE_BINS;
     for (size_t r = 0; r < b->rows; r++)
         for (size_t i = 0; i < b->n; i++) {
             const float v = b->x[r * b->x_stride + i], u = y[r * y_stride + i];
