@@ -537,12 +537,14 @@ void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *
         if (t->same != SC_NO_NODE || !sc_quant_row_at(q, i, k, &row))
             continue;
         const struct sc_quality *c = row.cost;
+        if (c->bytes == UINT64_MAX) /* it does not fit this one */
+            continue;
         const double parameters = (double)tensor_of(q, i)->parameters;
         out->pcc += c->pcc;
         out->mae += c->mae;
         out->atol += c->atol;
         out->sqnr_db += c->sqnr_db;
-        out->bytes += c->bytes == UINT64_MAX ? (double)NAN : (double)c->bytes;
+        out->bytes += (double)c->bytes;
         out->w_pcc += c->pcc * parameters;
         out->w_mae += c->mae * parameters;
         out->w_mse += c->mse * parameters;

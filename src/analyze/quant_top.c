@@ -267,6 +267,10 @@ const struct sc_table *sc_quant_table(struct sc_document *d, const struct sc_qua
                            .has_cells = !row.f,
                            .goal = row.f ? -1 : t->good};
         sc_quant_row_name(&row, l->format);
+        if (c->bytes == UINT64_MAX) {
+            const size_t n = strlen(l->format);
+            snprintf(l->format + n, sizeof l->format - n, ": rows do not fit");
+        }
         for (size_t f = 0; f < SC_QUANT_MIX && !row.f; f++)
             l->cells[f] = t->totals.cells[f];
     }

@@ -36,18 +36,20 @@ static void put_goal(struct sc_out *o, const struct sc_quant_plan *p)
         sc_format_real(p->goal.threshold, number);
         sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
         sc_out_puts(o, least ? " >= " : " <= ");
-    } else if (p->budget.bits > 0) {
-        sc_format_real(p->budget.bits, number);
-        sc_out_puts(o, "best ");
-        sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
-        sc_out_puts(o, " within bits a weight of ");
     } else {
-        sc_format_bytes(p->budget.bytes, number);
         sc_out_puts(o, "best ");
         sc_out_puts(o, sc_mix_metrics[p->goal.metric]);
-        sc_out_puts(o, p->model_wide ? " within " : " within, for each tensor, ");
+        sc_out_puts(o, " within ");
+        if (p->budget.bits > 0)
+            sc_format_real(p->budget.bits, number);
+        else
+            sc_format_bytes(p->budget.bytes, number);
     }
     sc_out_puts(o, number);
+    if (p->algorithm == SC_ALGORITHM_BUDGET)
+        sc_out_puts(o, p->budget.bits > 0 ? " bits a weight"
+                       : p->model_wide    ? ""
+                                          : " for each tensor");
     sc_out_puts(o, p->grain == SC_GRAIN_ROW     ? " in rows"
                    : p->grain == SC_GRAIN_GROUP ? " in groups of "
                                                 : " in tiles");
