@@ -469,3 +469,47 @@ TEST(a_sample_reads_some_blocks_and_knows_how_far_it_is_off)
     sc_quality_clear(&some);
     close_set(&s);
 }
+
+/* What is written: a format, and a mix of formats cell by cell. */
+TEST(rounded_views_hold_what_was_measured)
+{
+    static const uint64_t dims[] = {2, 70, 200};
+    static const char *const some[] = {"mxfp4", "bfp4.T", "nvfp4", "fp0"};
+    struct sc_encoding f[4];
+    struct sc_error e = {0};
+    struct set s = open_set("[2,70,200]", dims, 3, NORMAL);
+    float *all[4], *got = calloc(s.n, sizeof *got);
+    struct sc_values *v = NULL;
+    uint64_t saturated;
+    for (size_t k = 0; k < 4; k++) {
+        CHECK_ERR(0, sc_encoding_parse(sc_strz(some[k]), &f[k], &e));
+        all[k] = round_all(&s, &f[k], &saturated);
+        CHECK_ERR(0, sc_values_open_rounded(s.v, &f[k], NULL, NULL, NULL, &v, &e));
+        CHECK_ERR(0, sc_values_read(v, 0, s.n, got, &e));
+        CHECK_BITS(got, all[k], s.n * sizeof *got);
+        CHECK_ERR(0, sc_values_read(v, 13333, 777, got, &e));
+        CHECK_BITS(got, all[k] + 13333, 777 * sizeof *got);
+        sc_values_close(v);
+    }
+    struct sc_quality_options o = options_of(f, 4);
+    struct sc_quality_result r;
+    o.grain = SC_GRAIN_TILE;
+    CHECK_ERR(0, sc_quality_measure(s.v, &o, &r, &e));
+    int8_t *assignment = calloc(r.cells->n, 1);
+    for (uint64_t i = 0; i < r.cells->n; i++)
+        assignment[i] = (int8_t)((int)(i * 7 % 5) - 1);
+    CHECK_ERR(0, sc_values_open_rounded(s.v, NULL, r.cells, assignment, NULL, &v, &e));
+    CHECK_ERR(0, sc_values_read(v, 0, s.n, got, &e));
+    for (uint64_t i = 0; i < s.n; i++) {
+        const uint64_t cell = (i / 14000 * 3 + i / 200 % 70 / 32) * 7 + i % 200 / 32;
+        const int k = assignment[cell];
+        CHECK_BITS(&got[i], k < 0 ? &s.x[i] : &all[k][i], sizeof *got);
+    }
+    sc_values_close(v);
+    sc_quality_clear(&r);
+    for (size_t k = 0; k < 4; k++)
+        free(all[k]);
+    free(assignment);
+    free(got);
+    close_set(&s);
+}
