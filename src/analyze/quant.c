@@ -46,7 +46,8 @@ static bool named_weight(struct sc_str name)
     return sc_str_has_nocase(name, SC_STR("weight")) && !sc_str_ends(name, "_scale_inv");
 }
 
-/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them. */
+/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them; no
+ * format here is for complex ones. */
 static bool holds_floats(const struct sc_model *m, const struct sc_tensor *t)
 {
     const uint32_t dtype = m->catalog->entries[t->main].dtype;
@@ -56,7 +57,8 @@ static bool holds_floats(const struct sc_model *m, const struct sc_tensor *t)
     if (t->layout != SC_LAYOUT_PLAIN || dtype >= SC_FOREIGN_TYPE)
         return true;
     const uint8_t kind = sc_codec((sc_codec_id)dtype)->kind;
-    return kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL;
+    return kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL &&
+           kind != SC_KIND_COMPLEX;
 }
 
 /* Those of a filter among the weights; none of them: among all, as wq does it. */

@@ -148,6 +148,10 @@ static int all_fit(struct writing *x, const struct job *j, bool *fit)
     int code = open_view(x, j, &base, &v);
     struct sc_values *from = v ? v : base;
 
+    if (code >= 0 && from->count != x->q->model->tensors[j->tensor].parameters)
+        code = sc_fail(x->e, SCRUPLE_EUNSUPPORTED,
+                       "tensor \"%s\" cannot be written: it has more values than elements",
+                       x->q->model->tensors[j->tensor].name);
     *fit = true;
     for (uint64_t at = 0; code >= 0 && *fit && at < from->count; at += STEP) {
         const uint64_t n = SC_MIN(from->count - at, (uint64_t)STEP);
@@ -253,6 +257,15 @@ static int add_other(struct writing *x, uint32_t tensor)
     return 0;
 }
 
+/* Measured, and of a shape that the format can hold. */
+static bool is_rounded(const struct sc_quant *q, size_t i)
+{
+    struct sc_quant_row row;
+
+    return sc_quant_row_at(q, i, q->n_rows - 1, &row) && row.cost->bytes != UINT64_MAX &&
+           sc_quant_first(q, i)->facts.values == q->model->tensors[q->tensors[i].tensor].parameters;
+}
+
 static int plan_jobs(struct writing *x)
 {
     const struct sc_quant *q = x->q;
@@ -265,12 +278,11 @@ static int plan_jobs(struct writing *x)
     if (!x->items || !x->jobs)
         return sc_fail_memory(x->e);
     for (size_t i = 0; i < q->n; i++)
-        x->flatten = x->flatten || (x->w->folder && sc_quant_first(q, i)->measured &&
+        x->flatten = x->flatten || (x->w->folder && is_rounded(q, i) &&
                                     m->tensors[q->tensors[i].tensor].n_parts > 1);
     for (uint32_t i = 0; i < m->n_tensors; i++) {
         const bool listed = next < q->n && q->tensors[next].tensor == i;
-        const bool measured = listed && sc_quant_first(q, next)->measured;
-        if (measured)
+        if (listed && is_rounded(q, next))
             TRY(add_job(x, (struct job){.action = ACTION_ROUND, .tensor = i, .measured = next}));
         else if (x->w->folder)
             TRY(add_other(x, i));
