@@ -7,7 +7,7 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
- *   *_x86.c          the same for AVX2 and AVX-512
+ *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */
