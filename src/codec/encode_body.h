@@ -399,7 +399,7 @@ TARGET static size_t AT(nvfp4_least)(const struct sc_encoding *f, const struct s
         return sc_nvfp4_round_block(x, 16, sc_nvfp4_scale(f, step, x, 16), step->scale, y);
     const size_t n = sc_nvfp4_candidates(f, step, sc_float_of(special), codes);
     for (size_t i = 0; i < 16; i++)
-        units[i] = sc_element_value(SC_ELEMENT_E4M3, codes[SC_MIN(i, n - 1)]) * step->scale;
+        units[i] = sc_e4m3_scale(codes[SC_MIN(i, n - 1)]) * step->scale;
     store(inverses, divf(all(sc_bits_of(1)), load(units)));
     LANES best = bits;
     for (size_t i = 0; i < n; i++) {
