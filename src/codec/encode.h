@@ -8,6 +8,10 @@
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
  *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
+ *   encode_int.c     SC_SCHEME_INT, its steps and the search for them
+ *   encode_levels.c  SC_SCHEME_LEVELS
+ *   encode_ggml.c    SC_SCHEME_GGML (encode_ggml.h)
+ *   encode_*_x86.c   the others for AVX2 and AVX-512
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */
@@ -28,7 +32,7 @@ struct sc_scheme_row {
     void (*step)(const struct sc_encoding *f, struct sc_extent of, struct sc_step *out);
 };
 extern const struct sc_scheme_row sc_scheme_zero, sc_scheme_cast, sc_scheme_bfp, sc_scheme_mx,
-    sc_scheme_nvfp4;
+    sc_scheme_nvfp4, sc_scheme_int, sc_scheme_levels, sc_scheme_ggml;
 
 /* ------------------------------------------------------------------------------------ bits --- */
 static inline uint32_t sc_bits_of(float value)

@@ -509,10 +509,11 @@ TEST(quotients_at_the_boundaries_of_nvfp4)
     for (size_t round = 0; round < 20000 && !wrong; round++) {
         float x[256], want[256], got[256];
         state = state * 1664525 + 1013904223;
-        const struct sc_step step = {.scale = f32_of((100 + round % 30) << 23 | state >> 9),
-                                     .inverse = 1};
+        const struct sc_step step = {
+            .scale = f32_of((100 + (uint32_t)round % 30) << 23 | state >> 9), .inverse = 1};
         for (size_t i = 0; i < 256; i++) {
-            const float scale = sc_element_value(SC_ELEMENT_E4M3, 40 + (round + i / 16) % 80);
+            const float scale =
+                sc_element_value(SC_ELEMENT_E4M3, (uint32_t)(40 + (round + i / 16) % 80));
             const float unit = scale * step.scale;
             const float at = i % 16 ? bounds[i % 16 % 7] * unit : 6 * unit;
             x[i] = f32_of(bits_of(at) + (i % 16 ? (uint32_t)(round + i / 7) % 5 - 2 : 0));
