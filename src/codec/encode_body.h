@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_body: the loops of encode_float.c, encode_bfp.c, encode_mx.c and encode_nvfp4.c over 16
  * lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and AT(name) as it needs
- * them; there is no guard.
+ * them; without these it is empty.
  *
  * What is rare (infinities, NaN, exponents near the ends) goes to plain C, a block at a time. So
  * do blocks for which two scales are about as good: sums of squares are added here in another
  * order, which decides only what is clear. */
 
+#ifdef LANES
 #define INLINE TARGET static inline __attribute__((always_inline))
 
 /* Sums of squares that differ by less than this share may be equal. */
@@ -448,3 +449,4 @@ TARGET size_t AT(sc_round_nvfp4)(const struct sc_encoding *f, const struct sc_st
 #undef CLEAR
 #undef TAIL
 #undef LOOP
+#endif /* LANES */
