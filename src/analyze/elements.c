@@ -116,6 +116,11 @@ static void find_ranges(struct sc_elements *t)
                 codes[2 * i + 1] = (uint8_t)(first >> 8);
         }
         t->decode(codes, x, BLOCK);
+        uint32_t peak;
+        if (sc_peaks(x, BLOCK, BLOCK, t->level, &peak) < 0x7f800000) {
+            inside = false;
+            continue;
+        }
         for (uint32_t i = 0; i < BLOCK; i++) {
             const bool finite = isfinite(x[i]);
             if (!finite && !inside && t->ranges < SC_CODE_RANGES)
@@ -494,7 +499,7 @@ static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const u
     for (size_t i = 0; i < n; i += (size_t)run) {
         const size_t now = (size_t)SC_MIN(n - i, run);
         const uint8_t *c = codes ? codes + i * t->code_bytes : NULL;
-        struct sc_counting counting = {c, later ? now : 0, p->count};
+        struct sc_counting counting = {c, later ? now : 0, p->count, 2 * now};
         if (counts && !later)
             count_codes(t, p, c, now, p->scratch);
         else if (codes)

@@ -50,6 +50,7 @@ struct sc_counting {
     const uint8_t *codes; /* the next */
     size_t n;             /* that are left */
     uint32_t *table;      /* (65536) */
+    size_t ahead;         /* bytes: what lies so far ahead will be looked at next; a hint */
 };
 /* All that are left. */
 static inline void sc_counting_finish(struct sc_counting *c)

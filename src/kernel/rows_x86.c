@@ -413,6 +413,7 @@ AVX512 void step_group(const float *x, size_t n, float inverse, __m512 inverse_o
     size_t i = 0;
     for (; i < counted; i += 16) {
         const __m512 v = _mm512_loadu_ps(x + i);
+        _mm_prefetch((const void *)((uintptr_t)(codes + 2 * i) + c->ahead), _MM_HINT_T1);
         step_avx512(v, inv, own);
         count_8(codes + 2 * i, c->table);
         step_avx512(v, inverse_of_all, all);

@@ -513,7 +513,7 @@ static void check_both(const float *x, size_t n, size_t group, size_t to_count)
     memset(table, 0, sizeof table);
     sc_count_codes16(codes, to_count, table[0]);
     for (int level = 0; level <= (int)sc_cpu_level(); level++) {
-        struct sc_counting counting = {codes, to_count, table[1]};
+        struct sc_counting counting = {codes, to_count, table[1], 1 << 20};
         struct sc_steps both[2], alone[2];
         memset(table[1], 0, sizeof table[1]);
         sc_steps_both(x, n, &how, (enum sc_cpu)level, &counting, &both[0], &both[1]);
@@ -648,6 +648,19 @@ TEST(counting)
     sc_count_codes16(bytes + 1, N, table); /* any alignment */
     for (size_t i = 0; i < N; i++)
         want[sc_le16(bytes + 1 + 2 * i)]++;
+    CHECK_BITS(table, want, sizeof want);
+    /* Equal neighbours: runs of 1, 2, 3, ... and some that differ in one byte. */
+    for (size_t i = 0, run = 1, left = 1; i < N; i++, left--) {
+        left = left ? left : ++run;
+        bytes[2 * i] = (uint8_t)(run % 4);
+        bytes[2 * i + 1] = (uint8_t)(run % 3 ? 0 : 0xff);
+        bytes[2 * i] ^= i % 97 == 96;
+    }
+    memset(table, 0, sizeof table);
+    memset(want, 0, sizeof want);
+    sc_count_codes16(bytes, N, table);
+    for (size_t i = 0; i < N; i++)
+        want[sc_le16(bytes + 2 * i)]++;
     CHECK_BITS(table, want, sizeof want);
     memset(table, 0, sizeof table);
     memset(want, 0, sizeof want);
