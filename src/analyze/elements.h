@@ -44,7 +44,8 @@ struct sc_lines {
     float *inverse, *weight;
     uint64_t head_at, tail_at; /* position of their first values */
     size_t n_head, n_tail;
-    bool absolute; /* of all rows: first_row stays 0 */
+    bool absolute;                /* of all rows: first_row stays 0 */
+    struct sc_counting *counting; /* codes that rounding may count meanwhile; NULL: none */
 };
 /* How a tensor is cut, by its shape alone. */
 struct sc_lines_plan {
