@@ -251,35 +251,9 @@ struct line_figures {
     double peak_median, peak_max, norm_median, norm_max;
 };
 
-/* The k-th smallest; what is before it is no larger, what is behind no smaller (Hoare). */
-static double kth(double *v, size_t n, size_t k)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        const double pivot = v[low + (high - low) / 2];
-        size_t i = low, j = high;
-        for (;;) {
-            while (v[i] < pivot)
-                i++;
-            while (pivot < v[j])
-                j--;
-            if (i >= j)
-                break;
-            const double x = v[i];
-            v[i++] = v[j];
-            v[j--] = x;
-        }
-        if (k <= j)
-            high = j;
-        else
-            low = j + 1;
-    }
-    return v[k];
-}
-
 static double median(double *v, size_t n)
 {
-    const double upper = kth(v, n, n / 2);
+    const double upper = sc_select(v, n, n / 2);
     if (n % 2)
         return upper;
     double lower = v[0];

@@ -136,8 +136,8 @@ static const struct sc_hub_variable variables[] = {
     {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
     {"SCRUPLE_CPU", "Vector units to use at most: c, avx2 or avx512; results are the same.", false},
     {"TMPDIR",
-     "Where standard input and unpacked tensors go that are too large for memory "
-     "(default /tmp).",
+     "Where standard input, unpacked tensors and tables of scan and diff go that are too large for "
+     "memory (default /tmp).",
      false},
 };
 

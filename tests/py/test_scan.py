@@ -337,6 +337,27 @@ class Promises(Case):
         known = int(re.search(rb"(\d+) of them known", done.stderr).group(1))
         self.assertGreater(known, 20)
 
+    @unittest.skipUnless(os.path.exists("/proc/self/status") and os.environ.get("SCRUPLE_SANITIZE", "none") == "none",
+                         "needs /proc, and memory that is the program's own")
+    def test_many_tensors_take_no_memory_of_their_own(self):
+        """16 MB, and 2 MB a thread, beside pages of files: whatever the model."""
+        path, n = self.at("m.safetensors"), 60000
+        header = {f"model.layers.{i // 8}.mlp.experts.{i % 8}.up_proj.weight":
+                  {"dtype": "F32", "shape": [2, 2], "data_offsets": [16 * i, 16 * i + 16]} for i in range(n)}
+        text = json.dumps(header).encode()
+        with open(path, "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text + self.rng.normal(0, 1, 4 * n).astype("<f4").tobytes())
+        with subprocess.Popen([SCRUPLE, "scan", "-j2", "--no-cache", "--json", "-o", self.at("o"), path],
+                              env=self.environment) as child:
+            most = 0
+            while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                with open(f"/proc/{child.pid}/status", encoding="ascii") as status:
+                    most = max([most] + [int(line.split()[1]) for line in status if line.startswith("RssAnon:")])
+                time.sleep(.002)
+        self.assertEqual(0, child.returncode)
+        self.assertGreater(most, 0)
+        self.assertLess(most, 20 << 10)
+
     def test_interrupt(self):
         path = self.at("m.safetensors")
         save(path, {f"model.layers.{i}.mlp.up_proj.weight": bf16(self.rng.normal(0, .02, (512, 512))) for i in range(200)})
