@@ -220,6 +220,7 @@ static int give_up_on(struct run *r, size_t i, const struct sc_error *why)
 
     (void)sc_put_safe(&text, sc_strz(why->text[0] ? why->text : sc_code_text(why->code)), 0);
     s->unsupported = why->code == SCRUPLE_EUNSUPPORTED;
+    s->unreached = why->code == SCRUPLE_ENETWORK || why->code == SCRUPLE_ENOTFOUND;
     s->why = text.failed ? NULL : sc_arena_copy(&r->s->arena, text.n ? text.p : "", text.n);
     sc_buf_clear(&text);
     return s->why ? 0 : sc_fail_memory(r->e);
@@ -438,9 +439,11 @@ static void settle(struct run *r)
         } else if (sc_scan_record(s, i)->measured) {
             t->health = sc_scan_record(s, i);
             s->n_measured++;
+            s->judged = sc_add_up(s->judged, tensor_of(r, i)->parameters);
         } else {
             s->n_unsupported += t->why && t->unsupported;
             s->n_unreadable += t->why && !t->unsupported;
+            s->n_unreached += t->why && t->unreached;
         }
         s->health[i] = t->health;
     }
@@ -496,7 +499,9 @@ const char *sc_scan_verdict(const struct sc_scan *s)
 {
     if (s->base)
         return "difference";
-    return s->n_severity[SC_ERROR] ? "errors" : s->n_severity[SC_WARNING] ? "warnings" : "healthy";
+    if (s->n_severity[SC_ERROR] || s->model->catalog->n_errors)
+        return "errors";
+    return s->n_severity[SC_WARNING] ? "warnings" : s->judged ? "healthy" : "unknown";
 }
 
 static void put_number(struct sc_buf *out, size_t n, const char *word)
@@ -507,6 +512,7 @@ static void put_number(struct sc_buf *out, size_t n, const char *word)
 void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
 {
     size_t errors = s->n_severity[SC_ERROR], warnings = s->n_severity[SC_WARNING], bad = 0;
+    const size_t broken = s->model->catalog->n_errors; /* opened leniently */
 
     for (size_t i = 0; i < s->n; i++)
         bad += s->first_issue[i + 1] > s->first_issue[i] &&
@@ -517,8 +523,10 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
         sc_buf_puts(out, "differences from the base in ");
         put_number(out, s->n_measured, "tensor");
     } else if (!errors && !warnings) {
-        sc_buf_puts(out, s->n_measured ? "healthy: no errors and no warnings in "
-                                       : "nothing could be measured of ");
+        sc_buf_puts(out, !s->n_measured ? "nothing could be measured of "
+                         : !s->judged   ? "nothing to judge: there are no values in "
+                         : broken       ? "no errors and no warnings in "
+                                        : "healthy: no errors and no warnings in ");
         put_number(out, s->n, "tensor");
     } else {
         if (errors)
@@ -535,6 +543,11 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
                       s->base ? "cannot be compared" : "cannot be decoded");
     if (s->n_unreadable)
         sc_buf_printf(out, "; %zu cannot be read", s->n_unreadable);
+    if (broken) {
+        sc_buf_puts(out, "; the files have ");
+        put_number(out, broken, "error");
+        sc_buf_puts(out, ": not all of the model was measured");
+    }
 }
 
 /* ----------------------------------------------------------------------------------- outside ---

@@ -419,6 +419,37 @@ class Promises(Case):
                       self.run_it(path, "--methods", "basic,,all", exits=(2,)).stderr)
 
 
+    def test_a_model_that_is_read_in_part(self):
+        """What is sound is measured and told; verdict and exit code say that there was more."""
+        folder = self.at("sharded")
+        os.mkdir(folder)
+        for i in (1, 2):
+            save(os.path.join(folder, f"model-{i:05}-of-00002.safetensors"),
+                 {f"model.layers.{i}.weight": bf16(self.rng.normal(0, .02, (64, 64)))})
+        with open(os.path.join(folder, "model-00002-of-00002.safetensors"), "r+b") as f:
+            f.write(struct.pack("<Q", 20) + b"{ no header")
+        self.run_it(folder, exits=(3,))
+        done = self.run_it(folder, "--lenient", exits=(3,))
+        self.assertNotIn(b"healthy", done.stdout)
+        self.assertIn(b"not all of the model was measured", b" ".join(done.stdout.split()))
+        got = self.scan(folder, "--lenient", exits=(3,))
+        self.assertEqual(("errors", 1), (got["verdict"], got["summary"]["measured"]))
+        self.run_it(folder, "--lenient", "--fail-on", "error", exits=(3,))
+        page = self.at("page.html")
+        self.run_it(folder, "--lenient", "-o", page, exits=(3,))
+        with open(page, encoding="utf-8") as f:
+            self.assertIn("not all of the model was measured", f.read())
+
+    def test_nothing_to_judge(self):
+        path = self.at("m.safetensors")
+        for tensors in ({}, {"a.weight": np.zeros((0, 4), "f4")}):
+            save(path, tensors)
+            got = self.scan(path)
+            self.assertNotIn("healthy", got["sentence"])
+            self.assertEqual("unknown", got["verdict"])
+            self.assertNotIn(b"healthy", self.run_it(path).stdout)
+
+
 # ---------------------------------------------------------------------------------- other forms
 class Forms(Case):
     def setUp(self):
