@@ -340,7 +340,8 @@ class Promises(Case):
     @unittest.skipUnless(os.path.exists("/proc/self/status") and os.environ.get("SCRUPLE_SANITIZE", "none") == "none",
                          "needs /proc, and memory that is the program's own")
     def test_many_tensors_take_no_memory_of_their_own(self):
-        """16 MB, and 2 MB a thread, beside pages of files: whatever the model."""
+        """16 MB, and 2 MB a thread, beside pages of files: whatever the model. Held at less, since what grows with
+        the tensors would be 20 MB of these only."""
         path, n = self.at("m.safetensors"), 45000
         header = {f"model.layers.{i // 8}.mlp.experts.{i % 8}.up_proj.weight":
                   {"dtype": "F32", "shape": [2, 2], "data_offsets": [16 * i, 16 * i + 16]} for i in range(n)}
@@ -356,7 +357,7 @@ class Promises(Case):
                 time.sleep(.002)
         self.assertEqual(0, child.returncode)
         self.assertGreater(most, 0)
-        self.assertLess(most, 20 << 10)
+        self.assertLess(most, 12 << 10)
 
     def test_interrupt(self):
         path = self.at("m.safetensors")
