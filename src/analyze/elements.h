@@ -147,14 +147,15 @@ enum {
     SC_CODE_RANGES = 8, /* of codes that are no finite values */
     SC_TOPS = 65536,
 };
-/* Neumaier's sum. */
+/* A sum and the sum of what its roundings lost (Neumaier), found without asking which of the two is
+ * larger (Knuth, TAOCP 2, 4.2.2, theorem B): signs of weights are anybody's guess. */
 struct sc_sum {
     double value, lost;
 };
 static inline void sc_sum_add(struct sc_sum *s, double x)
 {
-    const double next = s->value + x;
-    s->lost += fabs(s->value) >= fabs(x) ? (s->value - next) + x : (x - next) + s->value;
+    const double next = s->value + x, added = next - s->value;
+    s->lost += (s->value - (next - added)) + (x - added);
     s->value = next;
 }
 static inline void sc_sum_join(struct sc_sum *to, const struct sc_sum *from)

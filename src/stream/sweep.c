@@ -898,10 +898,10 @@ static int compare_places(const void *a, const void *b)
 static int sort_items(struct sweep *sw, struct sc_error *e)
 {
     const size_t n = sw->s->n_items;
-    struct place *places = sc_alloc((n + 1) * sizeof *places);
-    sw->order = sc_alloc((n + 1) * sizeof *sw->order);
+    struct place *places = sc_pages_new(true, n, sizeof *places);
+    sw->order = sc_pages_new(true, n, sizeof *sw->order);
     if (!places || !sw->order) {
-        free(places);
+        sc_pages_free(places);
         return sc_fail_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
@@ -909,11 +909,10 @@ static int sort_items(struct sweep *sw, struct sc_error *e)
         places[i].item = i;
         sw->bytes = sc_add_up(sw->bytes, item_bytes(sw, &sw->s->items[i]));
     }
-    if (n > 1)
-        qsort(places, n, sizeof *places, compare_places);
+    sc_sort(places, n, sizeof *places, compare_places);
     for (size_t i = 0; i < n; i++)
         sw->order[i] = places[i].item;
-    free(places);
+    sc_pages_free(places);
     return 0;
 }
 
@@ -926,7 +925,7 @@ static void clear(struct sweep *sw)
             free_work(sw, w);
         }
     free_rooms(sw->rooms);
-    free(sw->order);
+    sc_pages_free(sw->order);
     pthread_mutex_destroy(&sw->lock);
     pthread_mutex_destroy(&sw->tell);
 }
