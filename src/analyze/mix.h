@@ -84,7 +84,7 @@ int sc_mix_random(const struct sc_cells *c, const struct sc_mix_goal *g, size_t 
  * spent cell by cell, or, where that is better, on combinations of the cells that are nearest to
  * another choice. atol: exact; mae, mse, sqnr: exact in small tables, else within the bytes of one
  * cell; pcc is made linear about the last solution, a few times. Never larger than all cells in one
- * format, or than the threshold of cells that holds. out has n elements; good is of all together.
+ * format. out has n elements; good is of all together.
  * p: NULL, or threads. */
 int sc_mix_optimal(struct sc_cells *const *c, size_t n, const struct sc_mix_goal *g,
                    const struct sc_parallel *p, struct sc_mix *out, struct sc_error *e);

@@ -61,14 +61,14 @@ static int attempt(struct sc_mix_search *x, double factor, struct sc_error *e)
     return sc_mix_search_try(x, e);
 }
 
-int sc_mix_search_threshold(struct sc_mix_search *x, bool hold, struct sc_error *e)
+int sc_mix_search_threshold(struct sc_mix_search *x, int halvings, struct sc_error *e)
 {
-    enum { STEPS = 40, HALVINGS = 16 }; /* to 4^-40, and then to 4^(2^-16) */
-    double good = 1, bad = 1;           /* logarithms of factors, base 1/4 */
+    enum { STEPS = 40 };      /* to 4^-40 */
+    double good = 1, bad = 1; /* logarithms of factors, base 1/4 */
     int step = 0;
 
     TRY(attempt(x, 1, e));
-    if (!hold || x->now_good)
+    if (halvings < 0 || x->now_good)
         return 0;
     for (bad = 0; step < STEPS && !x->now_good; step++) {
         if (step > 0)
@@ -78,7 +78,7 @@ int sc_mix_search_threshold(struct sc_mix_search *x, bool hold, struct sc_error 
     }
     if (!x->now_good)
         return attempt(x, 0, e);
-    for (step = 0; step < HALVINGS; step++) {
+    for (step = 0; step < halvings; step++) {
         const double middle = (good + bad) / 2;
         TRY(attempt(x, pow(0.25, middle), e));
         if (x->now_good)
@@ -99,7 +99,7 @@ int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool
     if (rc == 0)
         rc = sc_mix_search_make(&x, &s, e);
     if (rc == 0)
-        rc = sc_mix_search_threshold(&x, hold, e);
+        rc = sc_mix_search_threshold(&x, hold ? SC_MIX_HALVINGS : -1, e);
     if (rc == 0)
         rc = sc_mix_search_end(&x, out, e);
     sc_mix_search_clear(&x);
