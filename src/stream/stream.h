@@ -216,7 +216,7 @@ int sc_sweep_run(const struct sc_sweep *s, struct sc_error *e);
  * looked at by many threads and merged by one at a time in their order (by matrix, then rows, then
  * columns), so results do not depend on threads. Memory: a panel, its scratch and its part for each
  * thread, and a few parts that wait. Values are floats (doubles are rounded). */
-struct sc_panel {
+struct sc_rectangle {
     uint64_t index;            /* 0, 1, ... */
     uint64_t matrix, row, col; /* where its first value stands */
     uint32_t n_rows, n_cols;
@@ -228,8 +228,8 @@ struct sc_panels {
     uint32_t height, width;        /* at least 1; height * width is at most SC_PANEL_VALUES */
     size_t part;                   /* bytes of what one panel gives, zeroed for look() */
     size_t scratch;                /* bytes that look() may use, 64-byte aligned, not cleared */
-    void (*look)(void *ctx, const struct sc_panel *panel, void *scratch, void *part);
-    void (*merge)(void *ctx, const struct sc_panel *panel, const void *part); /* values is NULL */
+    void (*look)(void *ctx, const struct sc_rectangle *at, void *scratch, void *part);
+    void (*merge)(void *ctx, const struct sc_rectangle *at, const void *part); /* values is NULL */
     void *ctx;
     const struct sc_parallel *p; /* NULL: this thread alone */
     const _Atomic int *cancel;   /* NULL: nothing ends it; SCRUPLE_EINTERRUPTED */
