@@ -19,7 +19,7 @@ import xml.etree.ElementTree
 
 WRITER = os.path.join(os.path.dirname(os.environ.get("SCRUPLE", "scruple")), "test_html")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-NUMBERS = re.compile(r"[0-9.\- MLQZ%]*\Z")
+NUMBERS = re.compile(r"[0-9.\- MLQHVZ%]*\Z")
 PLACES = {"x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "d", "width", "height", "viewBox"}
 VOID = {"meta", "input", "br", "link"}
 
