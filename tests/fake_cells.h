@@ -54,19 +54,17 @@ static inline bool fake_cells(struct sc_cells *c, uint64_t matrices, uint64_t ro
         double size = 0.02 * exp(1.2 * sin(0.35 * (double)across) + 0.8 * fake_noise(i)) *
                       (down % 7 == 3 ? 3 : 1);
         double mean = size * 0.1 * (fake_noise(i + 1000000) - 0.5);
-        c->values[i] = (struct sc_cell_values){.x = mean * n,
-                                               .xx = size * size * n,
-                                               .n = n,
-                                               .part = (uint32_t)(right + 2 * lower)};
+        c->values[i] = (struct sc_cell_values){
+            .x = mean * n, .xx = size * size * n, .n = n, .part = (uint32_t)(right + 2 * lower)};
         for (size_t f = 0; f < FAKE_FORMATS; f++) {
             double d = size * fake_formats[f].step * (0.4 + 0.6 * fake_noise(i * 8 + f)) / 3.5;
             double dd = d * d * n, drift = d * 0.05 * (fake_noise(i * 8 + f + 77) - 0.5);
-            c->errors[i * FAKE_FORMATS + f] = (struct sc_cell_error){
-                .y = (mean + drift) * n,
-                .yy = size * size * n - 0.4 * dd,
-                .dd = dd,
-                .abs = 0.8 * d * n,
-                .most = d * (2 + fake_noise(i * 8 + f + 99))};
+            c->errors[i * FAKE_FORMATS + f] =
+                (struct sc_cell_error){.y = (mean + drift) * n,
+                                       .yy = size * size * n - 0.4 * dd,
+                                       .dd = dd,
+                                       .abs = 0.8 * d * n,
+                                       .most = d * (2 + fake_noise(i * 8 + f + 99))};
         }
     }
     return c->values && c->errors;

@@ -65,6 +65,11 @@ void sc_metric_panel(struct sc_panel *p, enum sc_mix_metric m, const double *v, 
 void sc_put_shares(struct sc_buf *b, const struct sc_encoding *formats, size_t n,
                    const struct sc_mix_totals *t);
 
+/* plots_curves.c */
+bool sc_curve_is_ideal(const struct sc_curve *c);
+size_t sc_curve_place(const struct sc_curves *c, size_t at); /* its format among those drawn */
+void sc_curve_name(const struct sc_curve *c, char *out, size_t size); /* "BFP8 (ideal)" */
+
 /* One function a plot; the table in plots.c says what each shows. */
 bool sc_draw_distribution(const struct sc_plot_input *in, struct sc_svg *s);
 bool sc_draw_singular(const struct sc_plot_input *in, struct sc_svg *s);
