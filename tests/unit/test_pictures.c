@@ -286,3 +286,82 @@ TEST(write_pictures)
         }
     clear(&d);
 }
+
+/* ------------------------------------------------------------------------------------- pages ---
+ */
+static int collect(void *ctx, const char *p, size_t n)
+{
+    struct sc_buf *b = ctx;
+    sc_buf_put(b, p, n);
+    return b->failed ? SCRUPLE_EMEMORY : 0;
+}
+
+static struct sc_buf quant_page(const struct sc_quant_page *p)
+{
+    struct sc_buf page = {0};
+    struct sc_out o = {.write = collect, .ctx = &page};
+    CHECK_ERR(0, sc_report_quant_page(&o, p, NULL));
+    sc_out_finish(&o);
+    return page;
+}
+
+/* Pages for tests/py/test_quality_pages.py, and beside each what must come out of it. */
+TEST(write_pages)
+{
+    const char *dir = getenv("SCRUPLE_TEST_PAGES");
+    struct drawing d;
+    struct sc_cells large;
+    if (!dir)
+        return;
+    REQUIRE(fill(&d) && fake_cells(&large, 1, 7168, 18432));
+    struct sc_mix_totals chosen = fake_totals(&d.cells, d.format);
+    int8_t *format = calloc(large.n, 1);
+    REQUIRE(format);
+    struct sc_quant_page_tensor tensors[] = {
+        {.name = SC_STR("model.layers.3.mlp.</script><b>evil.weight"),
+         .cells = &d.cells,
+         .chosen = d.format,
+         .chosen_totals = &chosen,
+         .points = d.points,
+         .n_points = SC_COUNT(d.points),
+         .frontier = d.frontier,
+         .n_frontier = SC_COUNT(d.frontier)},
+        {.name = SC_STR("model.layers.0.mlp.down_proj.weight"), .cells = &large},
+    };
+    struct sc_quant_page p = {
+        SC_STR("example/model <&>"), {SC_MIX_PCC, 0.99}, "threshold", tensors, 2};
+    struct sc_buf page = quant_page(&p), path = {0};
+    sc_buf_printf(&path, "%s/quant.html", dir);
+    FILE *f = fopen(path.p, "wb");
+    REQUIRE(f);
+    fwrite(page.p, 1, page.n, f);
+    fclose(f);
+    sc_buf_clear(&page);
+    path.n = 0;
+    sc_buf_printf(&path, "%s/quant.txt", dir);
+    f = fopen(path.p, "w");
+    REQUIRE(f);
+    static const struct {
+        enum sc_mix_metric metric;
+        double threshold;
+    } goals[] = {{SC_MIX_PCC, 0.9},   {SC_MIX_PCC, 0.99},  {SC_MIX_PCC, 0.9999},
+                 {SC_MIX_MAE, 1e-3},  {SC_MIX_MAE, 1e-4},  {SC_MIX_ATOL, 1e-2},
+                 {SC_MIX_ATOL, 1e-3}, {SC_MIX_SQNR, 20.5}, {SC_MIX_SQNR, 60}};
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < SC_COUNT(goals); i++) {
+            const struct sc_cells *c = t ? &large : &d.cells;
+            fake_threshold(c, goals[i].metric, goals[i].threshold, format);
+            struct sc_mix_totals all = fake_totals(c, format);
+            fprintf(f, "%zu %s %.17g %" PRIu64 " %.17g %.17g %.17g %.17g", t,
+                    sc_mix_metrics[goals[i].metric], goals[i].threshold, all.bytes,
+                    all.one_minus_pcc, all.mae, all.atol, all.sqnr_db);
+            for (size_t k = 0; k < FAKE_FORMATS; k++)
+                fprintf(f, " %s:%" PRIu64, c->formats[k].name, all.cells[k]);
+            fprintf(f, "\n");
+        }
+    fclose(f);
+    sc_buf_clear(&path);
+    free(format);
+    fake_cells_clear(&large);
+    clear(&d);
+}
