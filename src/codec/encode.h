@@ -119,9 +119,27 @@ uint32_t sc_small_code(const struct sc_small *s, float magnitude);
 const struct sc_small *sc_mx_element(const struct sc_encoding *f);
 int sc_mx_exponent(const struct sc_encoding *f, const float *x, size_t n);
 size_t sc_mx_round_block(const struct sc_encoding *f, const float *x, size_t n, int e, float *y);
+size_t sc_bfp_round_group(const struct sc_encoding *f, const float *x, size_t n, float *y);
 uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                         size_t n);
 size_t sc_nvfp4_round_block(const float *x, size_t n, uint32_t scale, float g, float *y);
+
+/* The codes of E4M3 that `sse` tries for a block with this amax, the first one first; how many. */
+enum { SC_NVFP4_TRIED = 9 };
+size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *step, float amax,
+                           uint32_t codes[SC_NVFP4_TRIED]);
+
+#if SC_HAVE_X86
+#define SC_ENCODE_LEVELS(level)                                                                    \
+    sc_round_fn sc_round_cast_##level, sc_round_bf16_##level, sc_round_f16_##level,                \
+        sc_round_bfp_##level, sc_round_mx_##level, sc_round_nvfp4_##level;
+SC_ENCODE_LEVELS(avx2)
+SC_ENCODE_LEVELS(avx512)
+#define SC_AT_LEVEL(level, name)                                                                   \
+    ((level) >= SC_CPU_AVX512 ? name##_avx512 : (level) >= SC_CPU_AVX2 ? name##_avx2 : NULL)
+#else
+#define SC_AT_LEVEL(level, name) ((sc_round_fn *)NULL)
+#endif
 
 /* Codes of `bits` bits, densely, low bits first: n of them into ceil(n * bits / 8) bytes. */
 void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst);

@@ -137,6 +137,7 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
 {
     double relative = 0;
     clear(b, out);
+    out->exact = true;
     *overflowed = 0;
     if (b->hits)
         memset(b->hits, 0, b->rows * ((b->n + SC_LANES - 1) / SC_LANES) * sizeof *b->hits);

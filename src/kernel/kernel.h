@@ -115,6 +115,7 @@ struct sc_block_errors {
     float relative;                   /* largest |d| / |x| of x that is not 0 */
     uint32_t most;                    /* bits of the largest |d| of all */
     uint64_t zeros;                   /* values of y that are 0 */
+    bool exact;                       /* added up by sc_errors_exact() */
 };
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left
