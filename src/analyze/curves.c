@@ -45,7 +45,7 @@ int sc_curves_start(struct sc_curves *c, size_t n_points, size_t n, struct sc_er
 }
 
 /* ---------------------------------------------------------------------------------- errors --- */
-void sc_error_add(struct sc_error_sums *s, double x, double d)
+void sc_curve_add(struct sc_curve_sums *s, double x, double d)
 {
     s->n++;
     s->xx += x * x;
@@ -56,7 +56,7 @@ void sc_error_add(struct sc_error_sums *s, double x, double d)
     s->exact += d == 0;
 }
 
-void sc_error_merge(struct sc_error_sums *into, const struct sc_error_sums *s)
+void sc_curve_merge(struct sc_curve_sums *into, const struct sc_curve_sums *s)
 {
     into->n += s->n;
     into->exact += s->exact;
@@ -67,7 +67,7 @@ void sc_error_merge(struct sc_error_sums *into, const struct sc_error_sums *s)
     into->most = fmax(into->most, s->most);
 }
 
-void sc_error_finish(const struct sc_error_sums *s, struct sc_curve *c)
+void sc_curve_finish(const struct sc_curve_sums *s, struct sc_curve *c)
 {
     double n = (double)s->n;
 
@@ -221,21 +221,21 @@ static void trace(const struct sc_curves *all, struct sc_curve *c, const struct 
 {
     bool many = c->kind == SC_CURVE_BLOCK || c->kind == SC_CURVE_LEGACY_RANDOM;
     size_t n = many ? b->samples : 1;
-    struct sc_error_sums sums = {0};
+    struct sc_curve_sums sums = {0};
 
     for (size_t i = 0; i < all->n_points; i++) {
         double sum = 0;
         for (size_t k = 0; k < n; k++) {
             double q = y[i * n + k] = sorted[k] = one_sample(c, b, k, all->x[i]);
             sum += q;
-            sc_error_add(&sums, all->x[i], q - all->x[i]);
+            sc_curve_add(&sums, all->x[i], q - all->x[i]);
         }
         qsort(sorted, n, sizeof *sorted, number_up);
         c->mean[i] = sum / (double)n;
         c->low[i] = quantile(sorted, n, 0.05);
         c->high[i] = quantile(sorted, n, 0.95);
     }
-    sc_error_finish(&sums, c);
+    sc_curve_finish(&sums, c);
     c->edge = sums.most;
     for (size_t i = 0; i < all->n_points * n; i++) {
         double d = y[i] - all->x[i / n];

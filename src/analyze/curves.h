@@ -15,6 +15,7 @@
 #define SC_CURVES_H
 
 #include "analyze/quality.h"
+#include "result/result.h"
 
 enum sc_curve_kind {
     SC_CURVE_VALUE,         /* the format rounds every value by itself */
@@ -88,5 +89,12 @@ struct sc_curves_measure {
  * values gives curves without numbers. */
 int sc_curves_measure(struct sc_values *v, const struct sc_curves_measure *m, struct sc_curves *out,
                       struct sc_error *e);
+
+/* ------------------------------------------------------------------------------- documents --- */
+#define SC_SCHEMA_CURVES "scruple.curves/1"
+/* Adds x and all curves with their figures to `into`: of a tensor or of what is synthetic. */
+void sc_analyze_curves(struct sc_document *d, struct sc_field *into, const struct sc_curves *c);
+/* The figures of all curves as a table for a terminal; in the document's arena, `c` is borrowed. */
+const struct sc_table *sc_curves_table(struct sc_document *d, const struct sc_curves *c);
 
 #endif

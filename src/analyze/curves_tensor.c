@@ -25,7 +25,7 @@ enum {
 
 /* Counts and sums of a panel, or of all of them, for one format. Arrays follow the struct. */
 struct gather {
-    struct sc_error_sums sums;
+    struct sc_curve_sums sums;
     uint64_t magnitude[SC_CURVE_HISTOGRAM], error[SC_CURVE_HISTOGRAM];
 };
 /* How they lie in a part: first what is of x alone, then the formats, one like the other. */
@@ -237,7 +237,7 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
                 continue;
             double d = y - x;
             size_t bin = bin_of(c->low, c->high, c->n_points, x);
-            sc_error_add(&p.g->sums, x, d);
+            sc_curve_add(&p.g->sums, x, d);
             tiles[col / TILE] += d * d;
             p.y[bin] += y;
             p.spread[bin * SPREAD + spread_bin(range, d)]++;
@@ -310,7 +310,7 @@ static void merge(void *ctx, const struct sc_rectangle *at, const void *part)
         all.counts[i] += one.counts[i];
     for (size_t f = 0; f < l->n_formats; f++) {
         struct format_part a = format_at(l, t->total, f), b = format_at(l, from, f);
-        sc_error_merge(&a.g->sums, &b.g->sums);
+        sc_curve_merge(&a.g->sums, &b.g->sums);
         for (size_t i = 0; i < SC_CURVE_HISTOGRAM; i++) {
             a.g->magnitude[i] += b.g->magnitude[i];
             a.g->error[i] += b.g->error[i];
@@ -361,7 +361,7 @@ static void finish_format(struct tracing *t, size_t f)
     double range = c->high - c->low;
     uint64_t cells = c->down * c->across;
 
-    sc_error_finish(&p.g->sums, one);
+    sc_curve_finish(&p.g->sums, one);
     memcpy(one->magnitude, p.g->magnitude, sizeof one->magnitude);
     memcpy(one->error, p.g->error, sizeof one->error);
     memcpy(one->cells, p.cells, (size_t)SC_CURVE_CELLS * SC_CURVE_CELLS * sizeof *one->cells);

@@ -71,11 +71,16 @@ struct sc_settings {
     bool quick, shuffled, no_cache, full, png;
     const char *base; /* scan */
     bool no_base;     /* diff */
+    /* curves */
+    uint64_t points, rand_samples;
+    const char *out_dir, *seed;
+    bool legacy;
+    struct sc_words formats;
     struct sc_words models, include, exclude;
 };
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
-        .bits = 8, .group = 128, .top = 10                                                         \
+        .bits = 8, .group = 128, .top = 10, .points = 400, .rand_samples = 100                     \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
@@ -133,7 +138,8 @@ struct sc_command {
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
-    sc_cmd_fetch, sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+    sc_cmd_curves, sc_cmd_fetch, sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions,
+    sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);
