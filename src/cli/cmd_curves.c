@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/quant.h"
 #include "cli/cli.h"
 #include "hub/cache.h"
 #include "report/plots_quality.h"
@@ -24,7 +25,7 @@ enum { MAX_PAGE = 64, MAX_SAMPLES = 100000 };
 static const struct sc_option curves_options[] = {
     {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(formats), "FORMAT", NULL,
      "draw FORMAT, a list with commas, or all: mxfp4, nvfp4, bf16, bfp8, bfp4, bfp2 and fp0 (the "
-     "default); may be repeated"},
+     "default); may be repeated; scruple formats lists more"},
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
      "name a model; all other words are filters then (once)"},
     {"points", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(points), "N", NULL,
@@ -45,7 +46,7 @@ static const struct sc_option curves_options[] = {
 static const struct sc_example curves_examples[] = {
     {"scruple curves", "what seven formats make of 0 to 1"},
     {"scruple curves -c bfp4,mxfp4,nf4 -o curves.svg", "the staircases of three formats"},
-    {"scruple curves -c all -o curves.html", "a page to compare all of them, for a browser"},
+    {"scruple curves -o curves.html", "a page to compare them, for a browser"},
     {"scruple curves model layers.3.mlp.down_proj -o down.html", "what becomes of real weights"},
     {"scruple curves model q_proj --out-dir plots --png", "pictures of every matching tensor"},
     {NULL, NULL},
@@ -55,8 +56,7 @@ enum form { FORM_TEXT, FORM_JSON, FORM_SVG, FORM_PNG, FORM_HTML };
 struct drawing {
     struct sc_cli *c;
     enum form form;
-    struct sc_encoding formats[SC_CURVE_FORMATS * 4];
-    size_t n_formats;
+    struct sc_quant_formats formats;
     uint64_t seed;
     struct sc_model *model; /* NULL: synthetic */
     struct sc_filter *filter;
@@ -73,42 +73,15 @@ struct drawing {
 
 /* ---------------------------------------------------------------------------------- settings ---
  */
-static int add_format(struct drawing *x, struct sc_str word, struct sc_error *e)
-{
-    struct sc_encoding f;
-
-    TRY(sc_encoding_parse(word, &f, e));
-    for (size_t i = 0; i < x->n_formats; i++)
-        if (strcmp(x->formats[i].name, f.name) == 0)
-            return 0;
-    if (x->n_formats == SC_COUNT(x->formats))
-        return sc_fail(e, SCRUPLE_EUSAGE, "--format takes at most %zu formats",
-                       SC_COUNT(x->formats));
-    x->formats[x->n_formats++] = f;
-    return 0;
-}
-
 static int read_formats(struct drawing *x, struct sc_error *e)
 {
-    static const char *const usual[] = {"mxfp4", "nvfp4", "bf16", "bfp8", "bfp4", "bfp2", "fp0"};
     const struct sc_words *words = &x->c->set.formats;
 
-    for (size_t i = 0; i < words->n; i++) {
-        const char *p = words->p[i];
-        for (bool more = true; more;) {
-            size_t n = strcspn(p, ",");
-            struct sc_str word = sc_str(p, n);
-            more = p[n] == ',';
-            p += n + more;
-            if (sc_str_eq_nocase(word, SC_STR("all")))
-                for (size_t k = 0; k < sc_n_encodings; k++)
-                    TRY(add_format(x, sc_strz(sc_encodings[k].name), e));
-            else if (word.n || !more) /* settings follow commas, too: int4:group=128,clip */
-                TRY(add_format(x, word, e));
-        }
-    }
-    for (size_t i = 0; i < SC_COUNT(usual) && !words->n; i++)
-        TRY(add_format(x, sc_strz(usual[i]), e));
+    for (size_t i = 0; i < words->n; i++)
+        TRY(sc_quant_formats_add(&x->formats, SC_QUALITY_FORMATS, sc_strz(words->p[i]), "--format",
+                                 e));
+    if (!words->n)
+        TRY(sc_quant_formats_add(&x->formats, SC_QUALITY_FORMATS, SC_STR("all"), "--format", e));
     return 0;
 }
 
@@ -137,11 +110,11 @@ static int read_settings(struct drawing *x, bool synthetic)
         return sc_wrong_use(c, "--seed cannot be \"%s\": it takes a number", set->seed);
     if (!synthetic && set->legacy)
         return sc_wrong_use(c, "--legacy is about curves without a MODEL");
-    if (!synthetic && x->n_formats > SC_CURVE_FORMATS)
+    if (!synthetic && x->formats.n > SC_CURVE_FORMATS)
         return sc_wrong_use(c,
                             "of a MODEL at most %d formats are drawn together, but %zu are "
                             "asked for",
-                            (int)SC_CURVE_FORMATS, x->n_formats);
+                            (int)SC_CURVE_FORMATS, x->formats.n);
     x->form = set->json                       ? FORM_JSON
               : ends_in(set->output, ".json") ? FORM_JSON
               : ends_in(set->output, ".svg")  ? FORM_SVG
@@ -352,8 +325,8 @@ static int finish(struct drawing *x, struct sc_error *e)
 static int run_synthetic(struct drawing *x)
 {
     const struct sc_settings *set = &x->c->set;
-    struct sc_curves_synthetic how = {.formats = x->formats,
-                                      .n = x->n_formats,
+    struct sc_curves_synthetic how = {.formats = x->formats.f,
+                                      .n = x->formats.n,
                                       .points = (size_t)set->points,
                                       .samples = (size_t)set->rand_samples,
                                       .seed = x->seed,
@@ -382,13 +355,13 @@ static size_t fitting(struct drawing *x, const struct sc_values *v, struct sc_st
     struct sc_quoted q;
     size_t n = 0;
 
-    for (size_t i = 0; i < x->n_formats; i++) {
+    for (size_t i = 0; i < x->formats.n; i++) {
         uint64_t bytes;
         const char *why = NULL;
-        if (sc_encoding_bytes(&x->formats[i], s.n, s.rows, s.cols, &bytes, &why))
-            out[n++] = x->formats[i];
+        if (sc_encoding_bytes(&x->formats.f[i], s.n, s.rows, s.cols, &bytes, &why))
+            out[n++] = x->formats.f[i];
         else if (!x->c->set.quiet)
-            sc_say(x->c, "note", "%s: no %s: %s", sc_quote(&q, name), x->formats[i].name,
+            sc_say(x->c, "note", "%s: no %s: %s", sc_quote(&q, name), x->formats.f[i].name,
                    why ? why : "it does not fit");
     }
     return n;

@@ -7,6 +7,9 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
+ *   encode_int.c     SC_SCHEME_INT, its steps and the search for them
+ *   encode_levels.c  SC_SCHEME_LEVELS
+ *   encode_ggml.c    SC_SCHEME_GGML (encode_ggml.h)
  *   *_x86.c          the same for AVX2 and AVX-512
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
@@ -28,7 +31,7 @@ struct sc_scheme_row {
     void (*step)(const struct sc_encoding *f, struct sc_extent of, struct sc_step *out);
 };
 extern const struct sc_scheme_row sc_scheme_zero, sc_scheme_cast, sc_scheme_bfp, sc_scheme_mx,
-    sc_scheme_nvfp4;
+    sc_scheme_nvfp4, sc_scheme_int, sc_scheme_levels, sc_scheme_ggml;
 
 /* ------------------------------------------------------------------------------------ bits --- */
 static inline uint32_t sc_bits_of(float value)
