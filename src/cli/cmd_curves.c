@@ -432,9 +432,7 @@ static int draw_model(struct drawing *x, const struct sc_words *filters)
         if (!sc_filter_match(x->filter, sc_str(t->name, t->name_len)))
             continue;
         sc_progress_show(&(struct sc_progress){.n_done = done++, .n = matched, .what = t->name});
-        sc_progress_hide();
         code = draw_tensor(x, i, &e);
-        sc_progress_go_on();
     }
     (void)sc_progress_end();
     if (code == 0)

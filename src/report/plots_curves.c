@@ -203,8 +203,8 @@ int sc_picture_curves(const struct sc_curves *c, const struct sc_picture *pictur
     draw_errors(&s, c, &rows);
     s.h = sc_rows_end(&rows);
     if (c->nonfinite)
-        sc_svg_note(&s, "%llu values that are not finite are left out.",
-                    (unsigned long long)c->nonfinite);
+        sc_svg_note(&s, "%llu value%s not finite and left out.", (unsigned long long)c->nonfinite,
+                    c->nonfinite == 1 ? " is" : "s are");
     return sc_picture_finish(
         &s, true, c->values ? "What becomes of the values" : "What becomes of a value",
         c->values
@@ -262,7 +262,7 @@ int sc_picture_transfer(const struct sc_curves *c, const struct sc_picture *pict
     bool any = false;
 
     sc_picture_start(&s, picture);
-    struct sc_rows rows = sc_rows_start(&s, 30, 3, 280, 330);
+    struct sc_rows rows = sc_rows_start(&s, 30, SC_MIN(c->n, 3), 280, 330);
     sc_draw_ramp(&s, 0, 0, "few values", "many");
     for (size_t i = 0; i < c->n && c->n_points; i++) {
         const struct sc_curve *one = &c->curves[i];

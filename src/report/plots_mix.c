@@ -102,7 +102,7 @@ static void label_size_point(struct sc_svg *s, const struct sc_panel *p, double 
     double y = sc_panel_y(p, sc_metric_plotted(pt->value, m));
 
     sc_buf_put(&label, pt->name.p, pt->name.n);
-    sc_buf_puts(&label, "  ");
+    sc_buf_puts(&label, ", ");
     put_bytes(&label, pt->bytes);
     if (!sc_svg_label(s, &p->box, x, y, 6, sc_str(label.p ? label.p : "", label.n)))
         sc_svg_label(s, &p->box, x, y, 6, pt->name);
@@ -114,10 +114,21 @@ static void draw_frontier(struct sc_svg *s, const struct sc_panel *p, double uni
                           const struct sc_mix_totals *t, size_t n, enum sc_mix_metric m,
                           enum sc_ink ink, double width)
 {
+    double last_x = NAN, last_y = NAN;
+
     sc_svg_path(s, ink, width, false);
-    for (size_t i = 0; i < n; i++)
-        sc_svg_to(s, sc_panel_x(p, (double)t[i].bytes / unit),
-                  sc_panel_y(p, sc_metric_of(&t[i], m)));
+    for (size_t i = 0; i < n; i++) {
+        double x = sc_panel_x(p, (double)t[i].bytes / unit);
+        double y = sc_panel_y(p, sc_metric_of(&t[i], m));
+        sc_svg_to(s, x, y);
+        /* Names keep out of its way. */
+        double steps = ceil(fmax(fabs(x - last_x), fabs(y - last_y)) / 10);
+        for (double k = 1; k <= steps; k++)
+            sc_svg_take(s, last_x + (x - last_x) * k / steps - 3,
+                        last_y + (y - last_y) * k / steps - 3, 6, 6);
+        last_x = x;
+        last_y = y;
+    }
     sc_svg_end_path(s);
 }
 
@@ -442,10 +453,10 @@ static void draw_sweep_points(struct sc_svg *s, const struct sc_panel *p, double
 
 /* Shares of the formats from step to step, as bars that are always full. */
 static void draw_sweep_shares(struct sc_svg *s, const struct sc_threshold_sweep *w,
-                              const struct sc_box *b)
+                              enum sc_mix_metric metric, const struct sc_box *b)
 {
     double width = b->w / (double)w->n;
-    char text[40];
+    char text[64];
 
     sc_svg_textz(s, b->x, b->y - 8, SC_START, SC_LOOK_AXIS, "share of the cells, step by step");
     for (size_t i = 0; i < w->n; i++) {
@@ -462,12 +473,13 @@ static void draw_sweep_shares(struct sc_svg *s, const struct sc_threshold_sweep 
     }
     for (size_t i = 0; i < 5; i++) {
         size_t at = i * (w->n - 1) / 4;
-        sc_format_real(w->steps[at].threshold, text);
-        sc_svg_textz(s, b->x + ((double)at + 0.5) * width, b->y + b->h + 16,
-                     i == 0   ? SC_START
-                     : i == 4 ? SC_END
-                              : SC_MIDDLE,
-                     SC_LOOK_TICK, sc_value_text(w->steps[at].threshold).s);
+        double v = w->steps[at].threshold, gap = fabs(1 - v);
+        if (metric == SC_MIX_PCC && gap > 0) /* one digit behind the nines */
+            sc_format_fixed(v, (unsigned)SC_MIN(SC_MAX(2, 1 + ceil(-log10(gap))), 12), text);
+        else
+            snprintf(text, sizeof text, "%s", sc_value_text(v).s);
+        sc_svg_textz(s, b->x + ((double)at + 0.5) * width, b->y + b->h + 16, SC_MIDDLE,
+                     SC_LOOK_TICK, text);
     }
     sc_svg_textz(s, b->x + b->w / 2, b->y + b->h + 34, SC_MIDDLE, SC_LOOK_AXIS, "threshold");
 }
@@ -499,7 +511,7 @@ int sc_picture_sweep(const struct sc_threshold_sweep *w, enum sc_mix_metric metr
                                            w->formats[i].name};
     double y = h + 16;
     y += sc_svg_legend(&s, 0, y, s.w, items, n) + 24;
-    draw_sweep_shares(&s, w, &(struct sc_box){p.box.x, y, p.box.w, 110});
+    draw_sweep_shares(&s, w, metric, &(struct sc_box){p.box.x, y, p.box.w, 110});
     s.h = y + 110 + 44;
     return sc_picture_finish(&s, true, "From threshold to threshold",
                              "Above: each disc is one threshold, its colour a mix of red for small "

@@ -213,7 +213,7 @@ static double draw_formats(struct sc_svg *s, const struct sc_cells *c, const str
             continue;
         sc_format_count(cells, count);
         sc_format_percent(100 * (double)cells / (double)SC_MAX(c->n, 1), share);
-        snprintf(text[n], sizeof *text, "%s  %s (%s %%)",
+        snprintf(text[n], sizeof *text, "%s: %s (%s %%)",
                  none ? "none" : c->formats[p->format[k]].name, count, share);
         items[n] = (struct sc_legend_item){none ? SC_INK_OTHER : p->ink[k], SC_SHAPE_BOX, text[n]};
         n++;

@@ -54,9 +54,10 @@ setSeries(series) {
 // ------------------------------------------------------------------------------------ drawing
 ticks(axis, room) {
   const { log, nines } = this.options[axis], [low, high] = this.view[axis];
-  let ticks = scruple.axis(log, low, high, 0, 1).ticks;
+  const about = Math.max(3, Math.min(10, Math.floor(room)));
+  let ticks = scruple.axis(log, low, high, 0, 1, about).ticks;
   if (nines) ticks = ticks.filter((v) => Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6);
-  if (nines && ticks.length < 2) ticks = scruple.axis(false, low, high, 0, 1).ticks;
+  if (nines && ticks.length < 2) ticks = scruple.axis(false, low, high, 0, 1, about).ticks;
   const most = Math.max(2, Math.floor(room));
   const every = Math.ceil(ticks.length / most);
   return ticks.filter((_, i) => i % every === 0);
@@ -77,7 +78,7 @@ draw() {
     nodes.push(draw("line", { class: "k-grid", x1: b.x, x2: b.x + b.w, y1: at, y2: at }),
       draw("text", { class: "t0", x: b.x - 6, y: at + 4, "text-anchor": "end" }, this.text("y", v)));
   }
-  for (const v of this.ticks("x", b.w / 62)) {
+  for (const v of this.ticks("x", b.w / 76)) {
     const at = this.px(v);
     nodes.push(draw("line", { class: "k-grid", x1: at, x2: at, y1: b.y, y2: b.y + b.h }),
       draw("text", { class: "t0", x: at, y: b.y + b.h + 16, "text-anchor": "middle" }, this.text("x", v)));

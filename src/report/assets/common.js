@@ -91,7 +91,7 @@ function startTheme() {
 }
 
 // --------------------------------------------------------------------------------------- axes
-function axis(log, low, high, from, to) {
+function axis(log, low, high, from, to, about = 4) {
   const at = log ? Math.log10 : (v) => v;
   const a = at(low), b = at(high) === a ? a + 1 : at(high);
   const scale = (v) => {
@@ -100,7 +100,7 @@ function axis(log, low, high, from, to) {
   };
   const ticks = [];
   if (log) {
-    const every = Math.max(1, Math.ceil((b - a) / 5));
+    const every = Math.max(1, Math.ceil((b - a) / (about + 1)));
     const between = b - a < 3 ? [1, 2, 5] : [1];
     for (let e = Math.floor(a); e <= b + 1e-9; e++)
       for (const m of between)
@@ -109,7 +109,7 @@ function axis(log, low, high, from, to) {
   }
   if (ticks.length < 2) {
     ticks.length = 0;
-    const rough = (high - low) / 4, unit = 10 ** Math.floor(Math.log10(rough));
+    const rough = (high - low) / about, unit = 10 ** Math.floor(Math.log10(rough));
     const step = unit * ([1, 2, 5].find((m) => m * unit >= rough * 0.999) || 10);
     if (step > 0) for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-6; v += step)
       ticks.push(Math.abs(v) < step * 1e-6 ? 0 : v);
