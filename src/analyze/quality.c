@@ -123,6 +123,7 @@ static int one_pass(struct sc_values *v, const struct sc_quality_options *o,
                                 .n = n,
                                 .level = sc_cpu_level(),
                                 .first = first,
+                                .exact = v->count <= SC_SMALL_TENSOR,
                                 .cells = out->cells};
     uint64_t *only = NULL;
     int code = o->sample ? pick_blocks(&q, &only, e) : 0;

@@ -75,29 +75,45 @@ void sc_quality_none(struct sc_quality *out)
     }
 }
 
-/* With centred sums of squares sxx, syy, sdd: pcc = (sxx + syy - sdd) / (2 sx sy), and 1 - pcc =
- * (sdd - (sx - sy)^2) / (2 sx sy), which has no cancellation where y is near x. */
+/* Next to nothing is left of the norm: what the sums tell of it is rounding. */
+static bool too_little(const struct sc_quality_sums *s)
+{
+    return s->yy > 0 && s->yy < 1e-8 * s->xx;
+}
+
+/* With centred sums sxx, sxd, sdd: syy = sxx + 2 sxd + sdd, pcc = (sxx + sxd) / (sx sy), and 1 -
+ * pcc = (sdd - (sx - sy)^2) / (2 sx sy) with sx - sy = -(2 sxd + sdd) / (sx + sy), which has no
+ * cancellation where y is near x. Where little is left of x, syy is taken from y. */
 void sc_quality_pearson(const struct sc_quality_sums *s, double *pcc, double *one_minus)
 {
-    const double n = s->n;
-    const double sxx = s->xx - s->x * s->x / n, syy = s->yy - s->y * s->y / n;
-    const double sdd = s->dd - s->d * s->d / n;
-    const double least = 1e-15; /* of what is left of a sum of squares: rounding */
+    const double n = s->n, y = s->x + s->d;
     if (n == 0 || s->dd <= 0) {
         *pcc = 1;
         *one_minus = 0;
         return;
     }
-    if (!(sxx > least * s->xx) || !(syy > 1e-12 * s->yy)) {
+    const double sxx = s->xx - s->x * s->x / n, sxd = s->xd - s->x * s->d / n;
+    const double sdd = s->dd - s->d * s->d / n, own = s->yy - y * y / n;
+    const double near = sxx + 2 * sxd + sdd, syy = near > 0.01 * sxx ? near : own;
+    if (s->flat || !(sxx > 1e-15 * s->xx) || !(own > 4e-7 * s->yy || near > 0.01 * sxx) ||
+        !(syy > 0)) {
         *pcc = 0;
         *one_minus = 1;
         return;
     }
+    if (too_little(s)) {
+        *pcc = *one_minus = NAN;
+        return;
+    }
     const double sx = sqrt(sxx), sy = sqrt(syy);
-    const double apart = (s->xx - s->yy - (s->x - s->y) * (s->x + s->y) / n) / (sx + sy);
-    *one_minus = (sdd - apart * apart) / (2 * sx * sy);
-    *one_minus = SC_MIN(SC_MAX(*one_minus, 0), 2);
-    *pcc = 1 - *one_minus;
+    const double apart = near > 0.01 * sxx ? (2 * sxd + sdd) / (sx + sy) : sx - sy;
+    if (near > 0.5 * sxx && near < 2 * sxx) {
+        *one_minus = SC_MIN(SC_MAX((sdd - apart * apart) / (2 * sx * sy), 0), 2);
+        *pcc = 1 - *one_minus;
+    } else {
+        *pcc = SC_MIN(SC_MAX((sxx + sxd) / sx / sy, -1), 1);
+        *one_minus = 1 - *pcc;
+    }
 }
 
 static double sqnr(double xx, double dd)
@@ -107,12 +123,12 @@ static double sqnr(double xx, double dd)
 
 static double cosine_of(const struct sc_quality_sums *s)
 {
-    const double product = s->xx * s->yy;
+    const double scale = sqrt(s->xx) * sqrt(s->yy);
     if (s->dd <= 0)
         return 1;
-    return product > 0
-               ? SC_MAX(SC_MIN((s->xx + s->yy - s->dd) / (2 * sqrt(s->xx) * sqrt(s->yy)), 1), -1)
-               : 0;
+    if (too_little(s))
+        return NAN;
+    return scale > 0 ? SC_MAX(SC_MIN((s->xx + s->xd) / scale, 1), -1) : 0;
 }
 
 void sc_quality_figures(const struct sc_quality_pass *q, size_t format, struct sc_quality *out)
@@ -125,11 +141,12 @@ void sc_quality_figures(const struct sc_quality_pass *q, size_t format, struct s
     const struct sc_quality_sums s = {.n = n,
                                       .x = x->sum,
                                       .xx = x->square,
-                                      .y = x->sum + d->d,
                                       .yy = same ? x->square : d->values,
                                       .d = d->d,
                                       .dd = d->square,
-                                      .abs = d->abs};
+                                      .xd = d->cross,
+                                      .abs = d->abs,
+                                      .flat = x->min >= x->max};
     float most;
     memcpy(&most, &d->most, sizeof most);
     out->overflowed = d->overflowed;
@@ -174,10 +191,10 @@ static void figures_of(const struct sc_block_sums *x, const struct sc_block_sums
     const struct sc_quality_sums s = {.n = x->n,
                                       .x = x->sum,
                                       .xx = x->square,
-                                      .y = x->sum + d->sum,
                                       .yy = d->values,
                                       .d = d->sum,
                                       .dd = d->square,
+                                      .xd = d->cross,
                                       .abs = d->abs};
     double unused;
     sc_quality_pearson(&s, &out[PCC], &unused);
@@ -192,6 +209,7 @@ static void step(struct sc_block_sums *to, const struct sc_block_sums *by, doubl
     to->abs += sign * by->abs;
     to->square += sign * by->square;
     to->values += sign * by->values;
+    to->cross += sign * by->cross;
 }
 
 /* The jackknife: each block left out in turn; a sample without replacement is off by less. */

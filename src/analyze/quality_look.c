@@ -7,7 +7,8 @@
  * into the panel, in that order. Formats of the other axis see the panel turned, all at once.
  *
  * Blocks whose values are out of the range of the fast sums, or not finite, are added up one by
- * one (sc_errors_exact()). */
+ * one (sc_errors_exact()), and so are small tensors, where the rounding of these sums would show.
+ */
 #include "analyze/quality_parts.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@
 
 /* Sums of a tile: of x (d, square), or of the errors of a format. */
 struct tile {
-    double d, abs, square, values;
+    double d, abs, square, values, cross;
     uint32_t most, nonfinite; /* nonfinite: of x */
 };
 
@@ -206,6 +207,7 @@ static void add_tile(struct tile *t, const struct sc_error_sums *s)
     t->abs += s->abs;
     t->square += s->square;
     t->values += s->values;
+    t->cross += s->cross;
     t->most = SC_MAX(t->most, s->most);
 }
 
@@ -235,6 +237,7 @@ static void add_up(struct desk *d, struct sc_error_block *k, size_t n, double *c
                    struct sc_block_errors *e, uint64_t *overflowed)
 {
     const bool padded = k->n != n; /* there are no columns behind the last */
+    good = good && !d->q->exact;
     *overflowed = 0;
     k->columns = columns && padded ? d->saved : columns;
     if (columns)
@@ -310,7 +313,7 @@ static void keep_all(struct desk *d, const struct block *b, size_t f, const floa
 {
     const struct sc_planned *p = &d->q->formats[f];
     const struct sc_cut *c = &d->q->cut;
-    uint32_t *coarse = d->book->coarse + f * SC_COARSE_BINS;
+    uint32_t *coarse = d->q->exact ? NULL : d->book->coarse + f * SC_COARSE_BINS;
     for (size_t r = 0; r < b->rows; r++)
         for (size_t i = 0; i < b->n; i++) {
             const float v = b->x[r * b->x_stride + i], u = y[r * y_stride + i];
@@ -340,7 +343,7 @@ static void sum_line(const struct desk *d, const float *x, const float *y, size_
     struct sc_block_errors e = {.sums = d->sums};
     struct sc_error_block k = {.x = x, .y = y, .rows = 1, .n = n};
     uint64_t overflowed;
-    bool good = n % SC_ERROR_COLUMNS == 0;
+    bool good = n % SC_ERROR_COLUMNS == 0 && !d->q->exact;
     if (good) {
         sc_errors(&k, d->q->level, &e);
         good = sc_errors_good(e.most);
@@ -537,7 +540,6 @@ static void end_tiles(struct desk *d, size_t row, size_t f)
             (d->at->matrix * down + at_row / c->tile_rows) * across + at_col / c->tile_cols;
         if (f == q->n) {
             d->part.x->sum += x[i].d;
-            d->part.x->abs += x[i].abs;
             d->part.x->square += x[i].square;
             for (size_t k = 0; cells && k < q->n; k++) {
                 const struct sc_planned *p = &q->formats[k];
@@ -554,6 +556,7 @@ static void end_tiles(struct desk *d, size_t row, size_t f)
         s->abs += t[i].abs;
         s->square += t[i].square;
         s->values += t[i].values;
+        s->cross += t[i].cross;
         if (c->parts)
             sc_worst_see(&s->tile, index, t[i].square, x[i].square);
         if (cells && q->formats[f].mix >= 0)

@@ -128,7 +128,6 @@ static void add_x(struct sc_sums_x *to, const struct sc_sums_x *x)
     to->nonfinite += x->nonfinite;
     to->zeros += x->zeros;
     to->sum += x->sum;
-    to->abs += x->abs;
     to->square += x->square;
     to->min = SC_MIN(to->min, x->min);
     to->max = SC_MAX(to->max, x->max);
@@ -140,6 +139,7 @@ static void add_d(struct sc_sums_d *to, const struct sc_sums_d *d)
     to->abs += d->abs;
     to->square += d->square;
     to->values += d->values;
+    to->cross += d->cross;
     to->relative = SC_MAX(to->relative, d->relative);
     to->most = SC_MAX(to->most, d->most);
     to->overflowed += d->overflowed;
@@ -164,6 +164,7 @@ static void add_block(struct sc_quality_pass *q, const struct sc_rectangle *at,
         b[f].abs += p->d[f].abs;
         b[f].square += p->d[f].square;
         b[f].values += same ? p->x->square : p->d[f].values;
+        b[f].cross += p->d[f].cross;
     }
 }
 

@@ -57,11 +57,11 @@ struct sc_planned {
 /* Sums of x, and of the errors of a format. */
 struct sc_sums_x {
     uint64_t nonfinite, zeros;
-    double sum, abs, square;
+    double sum, square;
     float min, max;
 };
 struct sc_sums_d {
-    double d, abs, square, values; /* of d, |d|, d^2, y^2 */
+    double d, abs, square, values, cross; /* of d, |d|, d^2, y^2, x d */
     double relative;
     uint32_t most;
     uint64_t overflowed, saturated, zeros; /* zeros: values of y that are 0 */
@@ -85,7 +85,9 @@ struct sc_quality_pass {
     struct sc_planned *formats; /* (n) */
     size_t n;
     enum sc_cpu level;
-    bool any_other_axis, columns_kept, first; /* first: of the passes of this tensor */
+    bool any_other_axis, columns_kept;
+    bool first; /* of the passes of this tensor */
+    bool exact; /* all sums in double: a small tensor */
     enum sc_look look;
     struct sc_cells *cells;
     const uint64_t *only; /* of a sample: panels of `cut` */
@@ -114,7 +116,7 @@ struct sc_quality_pass {
 enum { SC_WORST_ROW, SC_WORST_COLUMN, SC_WORST_HEAD, SC_WORST_EXPERT, SC_WORSTS };
 /* Of one block of a sample: x (the last) and each format. */
 struct sc_block_sums {
-    double n, sum, abs, square, values; /* x: n, sum, -, square; d: -, d, |d|, d^2, y^2 */
+    double n, sum, abs, square, values, cross; /* x: n, sum, square; d: d, |d|, d^2, y^2, x d */
 };
 
 /* plan */
@@ -168,7 +170,8 @@ int sc_quality_visit(struct sc_quality_pass *q, enum sc_look look, struct sc_err
 
 /* figures */
 struct sc_quality_sums {
-    double n, x, xx, y, yy, d, dd, abs;
+    double n, x, xx, yy, d, dd, xd, abs;
+    bool flat; /* x is one value */
 };
 void sc_quality_pearson(const struct sc_quality_sums *s, double *pcc, double *one_minus);
 void sc_quality_figures(const struct sc_quality_pass *q, size_t format, struct sc_quality *out);

@@ -34,12 +34,14 @@ int sc_books_make(struct sc_quality_pass *q, struct sc_error *e)
     q->n_books = n;
     for (size_t i = 0; i < n; i++) {
         struct sc_book *b = &q->books[i];
+        b->next = q->free;
+        q->free = b;
+        if (q->exact) /* all errors are kept */
+            continue;
         b->bins = sc_calloc(q->n * SC_TAIL_BINS, sizeof *b->bins);
         b->coarse = sc_calloc(q->n * SC_COARSE_BINS, sizeof *b->coarse);
         if (!b->bins || !b->coarse)
             return sc_fail_memory(e);
-        b->next = q->free;
-        q->free = b;
     }
     return 0;
 }
@@ -181,7 +183,7 @@ static int sample(struct sc_quality_pass *q, struct sc_error *e)
 
 int sc_tail_begin(struct sc_quality_pass *q, struct sc_error *e)
 {
-    if (q->v->count <= (uint64_t)SC_SMALL_TENSOR)
+    if (q->exact)
         return keep_all_errors(q, e);
     TRY(sample(q, e));
     for (size_t f = 0; f < q->n; f++) {
@@ -304,9 +306,10 @@ int sc_tail_end(struct sc_quality_pass *q, struct sc_quality *out, struct sc_err
             p->above = above;
             again = again || missing;
         }
-        clear_bins(q);
-        if (again)
+        if (again) {
+            clear_bins(q);
             TRY(sc_quality_visit(q, SC_LOOK_TAIL, e));
+        }
     }
     return 0;
 }

@@ -167,7 +167,7 @@ struct AT(mx) {
     const struct sc_encoding *f;
     struct AT(element) element;
     LANES
-        more; /* what rule adds to the bits of amax, so that the exponent steps up where it must */
+    more; /* what rule adds to the bits of amax, so that the exponent steps up where it must */
     LANES emax;
     bool minus_zero;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode_x86: 16 lanes of 32 bits at a time, for the loops of encode_body.h. Private to
- * encode_x86.c.
+/* encode_x86: 16 lanes of 32 bits at a time, for the loops of encode_body.h and encode_fit_body.h.
+ * Private to the files that include these.
  *
  * With AVX2 these are two registers, with AVX-512 one. Lanes are bits; operations that end in f
  * take them for floats, those that end in i for integers with a sign. A mask is what a comparison

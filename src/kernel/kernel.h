@@ -97,11 +97,11 @@ void sc_steps(const float *x, size_t n, size_t group, const float *inverse, cons
  * `most` outside of that adds up the block in double (sc_errors_exact()). */
 enum { SC_ERROR_ROWS = 8, SC_ERROR_COLUMNS = 32 };
 struct sc_error_sums {
-    double d, abs, square, values; /* sums of d, |d|, d^2, y^2 */
-    uint32_t most;                 /* bits of the largest |d| */
+    double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
+    uint32_t most;                        /* bits of the largest |d| */
 };
 struct sc_error_block {
-    const float *x, *y; /* x NULL: zeros */
+    const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no hits */
     size_t x_stride, y_stride;
     size_t rows, n;  /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
     uint32_t above;  /* bits of a magnitude: see hits */

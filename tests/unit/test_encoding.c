@@ -15,7 +15,7 @@ static bool same(const struct sc_encoding *a, const struct sc_encoding *b)
            a->bits == b->bits && a->rule == b->rule && a->over == b->over &&
            a->affine == b->affine && a->clip == b->clip && a->saturate == b->saturate &&
            a->other_axis == b->other_axis && a->unit == b->unit && a->codec == b->codec &&
-           memcmp(&a->floor, &b->floor, sizeof a->floor) == 0;
+           a->scale == b->scale && memcmp(&a->floor, &b->floor, sizeof a->floor) == 0;
 }
 
 /* The name of what was parsed leads to the same again. */
@@ -85,9 +85,11 @@ static const char *next_setting(const char *at, char *out, size_t size)
 static void fill_in(char *word, size_t size)
 {
     char *sign = strchr(word, '=');
+    const char *value = strncmp(word, "floor", 5) == 0 ? "=.5" : "=128";
+    if (strncmp(word, "scale", 5) == 0)
+        value = "=bf16";
     if (sign)
-        snprintf(sign, size - (size_t)(sign - word), "%s",
-                 strncmp(word, "floor", 5) ? "=128" : "=.5");
+        snprintf(sign, size - (size_t)(sign - word), "%s", value);
 }
 
 TEST(every_setting_that_is_listed_works_alone_and_beside_others)
@@ -229,7 +231,7 @@ TEST(bytes_are_those_of_packed_tensors)
     CHECK_U64(bytes_of("int4", 1, 3, 5), 3 * (3 + 4));
     CHECK_U64(bytes_of("int4:affine", 1, 3, 5), 3 * (3 + 5));
     CHECK_U64(bytes_of("int3:tensor", 1, 3, 5), 3 * 2 + 4);
-    CHECK_U64(bytes_of("int4:group=32", 1, 1, 33), 17 + 2 * 4);
+    CHECK_U64(bytes_of("int4:group=32", 1, 1, 33), 17 + 2 * 2);
     CHECK_U64(bytes_of("nf4", 1, 2, 65), 2 * (33 + 8));
     CHECK_U64(bytes_of("q4_0", 1, 3, 64), 3 * 36);
     CHECK_U64(bytes_of("q4_k", 2, 3, 512), 6 * 288);
