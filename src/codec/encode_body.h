@@ -111,63 +111,102 @@ TARGET size_t AT(sc_round_f16)(const struct sc_encoding *f, const struct sc_step
     LOOP(16, AT(f16_16))
 }
 
+/* Blocks of one scale are taken 256 values at a time: first the largest |x| of every 16 values,
+ * then the scales of all blocks beside each other, then block by block. */
+enum { AT(runs) = 16 };
+
 /* ---------------------------------------------------------------------------- block floats --- */
-/* A group at the exponents `shared`, which are not 1 to m nor 255; *above: what saturated. */
-INLINE LANES AT(bfp_at)(LANES bits, LANES shared, unsigned m, MASK *above)
+/* A group at a shared exponent, which stands in the field of `top`. Bits that alignment loses are
+ * cut off (where more than 23 are lost, what is left of x is less than half a step in any case);
+ * then `shift`, whose last bit is worth one step, rounds to nearest even. */
+INLINE LANES AT(bfp_at)(LANES bits, LANES top, LANES shift, LANES largest, MASK *above)
 {
-    const LANES mag = and(bits, all(~SC_SIGN)), field = srl(mag, all(23));
-    const LANES hidden = or (and(mag, all(0x7fffff)), all(0x800000));
-    const MASK normal = morei(field, all(0));
-    const LANES whole = keep(normal, srl(hidden, subi(shared, field))); /* from 32 on: 0 */
-    const LANES odd = and(srl(whole, all(24 - m)), all(1));
-    const LANES rounded = addi(addi(whole, all((1U << (23 - m)) - 1)), odd);
-    const LANES largest = all((1U << m) - 1);
-    /* A field above the shared one (by 1, of `sse`) is too large by itself. */
-    const LANES k = pick(morei(field, shared), all(1U << m), srl(rounded, all(24 - m)));
-    const LANES unit = sll(maxi(subi(shared, all(m - 1)), all(1)), all(23));
-    const LANES sign = keep(morei(k, all(0)), and(bits, all(SC_SIGN)));
-    *above = morei(k, largest);
-    return or (mulf(floats(mini(k, largest)), unit), sign);
+    const LANES mag = and(bits, all(~SC_SIGN));
+    const LANES lost = srl(subi(top, and(mag, all(SC_INFINITE))), all(23));
+    const LANES aligned = and(mag, sll(all(UINT32_MAX), lost));
+    const LANES v = subf(addf(aligned, shift), shift);
+    const LANES sign = keep(moref(v, all(0)), and(bits, all(SC_SIGN)));
+    *above = moref(v, largest);
+    return or (minf(v, largest), sign);
 }
 
-TARGET static size_t AT(bfp_16)(const struct sc_encoding *f, const float *x, float *y)
+/* sse: the exponent below too; what has the exponent above it is too large by itself (lost is
+ * negative, so that it is cut to 0, and must be put back). */
+INLINE LANES AT(bfp_below)(LANES bits, LANES top, LANES shift, LANES largest, MASK *above)
 {
-    const unsigned m = f->bits - 1U;
-    const LANES bits = load(x), peak = most(and(bits, all(~SC_SIGN))), shared = srl(peak, all(23));
-    const uint32_t e = first(shared);
+    const LANES mag = and(bits, all(~SC_SIGN)), one = all(1U << 23);
+    const LANES low = subi(top, one), most_low = subi(largest, one);
+    const MASK outside = morei(and(mag, all(SC_INFINITE)), low);
+    const LANES v = AT(bfp_at)(bits, low, subi(shift, one), most_low, above);
+    const LANES too_large = or (most_low, and(bits, all(SC_SIGN)));
+    *above = moref(pick(outside, top, keep(*above, top)), all(0));
+    return pick(outside, too_large, v);
+}
+
+TARGET static size_t AT(bfp_least)(const struct sc_encoding *f, LANES top, LANES shift,
+                                   LANES largest, const float *x, float *y)
+{
+    const LANES bits = load(x);
     MASK above, above_low;
-    if (SC_UNLIKELY(e - 1 < m || e == 255))
+    const LANES v = AT(bfp_at)(bits, top, shift, largest, &above);
+    const LANES low = AT(bfp_below)(bits, top, shift, largest, &above_low);
+    const double error = squares(bits, v), error_low = squares(bits, low);
+    if (error_low < error * CLEAR && error < error_low * CLEAR)
         return sc_bfp_round_group(f, x, 16, y);
-    const LANES v = AT(bfp_at)(bits, shared, m, &above);
-    if (f->rule == SC_RULE_SSE && e) {
-        const LANES low = AT(bfp_at)(bits, subi(shared, all(1)), m, &above_low);
-        const double error = squares(bits, v), error_low = squares(bits, low);
-        if (error_low * CLEAR < error) {
-            store(y, low);
-            return count(above_low);
+    store(y, error_low < error ? low : v);
+    return count(error_low < error ? above_low : above);
+}
+
+/* Up to 16 groups. Exponents near the ends, where powers of two are subnormal or infinite, are
+ * left to plain C; groups of zeros are not among them. */
+TARGET static size_t AT(bfp_256)(const struct sc_encoding *f, const float *x, size_t n, float *y)
+{
+    enum { LEAST = 10, MOST = 230 };
+    const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
+    const LANES top = and(peaks(x, n), all(SC_INFINITE));
+    uint32_t tops[16];
+    float shifts[16], largest[16];
+    size_t full = 0;
+    store_bits(tops, top);
+    store(shifts, addi(top, all((24 - m) << 23)));
+    store(largest, or (top, all(ones)));
+    for (size_t k = 0; k < n; k++, x += 16, y += 16) {
+        MASK above;
+        const uint32_t e = tops[k] >> 23;
+        if (SC_UNLIKELY(e - LEAST > MOST - LEAST)) {
+            full += sc_bfp_round_group(f, x, 16, y);
+            continue;
         }
-        if (error_low < error * CLEAR)
-            return sc_bfp_round_group(f, x, 16, y);
+        const LANES t = all(tops[k]), s = all(sc_bits_of(shifts[k]));
+        const LANES l = all(sc_bits_of(largest[k]));
+        if (f->rule == SC_RULE_SSE) {
+            full += AT(bfp_least)(f, t, s, l, x, y);
+            continue;
+        }
+        store(y, AT(bfp_at)(load(x), t, s, l, &above));
+        full += count(above);
     }
-    store(y, v);
-    return count(above);
+    return full;
 }
 
 TARGET size_t AT(sc_round_bfp)(const struct sc_encoding *f, const struct sc_step *step,
                                const float *x, size_t n, float *y)
 {
+    size_t full = 0, i = 0;
     (void)step;
-#define CALL(from, to) AT(bfp_16)(f, from, to)
-    LOOP(16, CALL)
-#undef CALL
+    while (i + 16 <= n) {
+        const size_t groups = SC_MIN((n - i) / 16, AT(runs));
+        full += AT(bfp_256)(f, x + i, groups, y + i);
+        i += 16 * groups;
+    }
+    return i < n ? full + sc_bfp_round_group(f, x + i, n - i, y + i) : full;
 }
 
 /* ---------------------------------------------------------------------------- microscaling --- */
 struct AT(mx) {
     const struct sc_encoding *f;
     struct AT(element) element;
-    LANES
-    more; /* what rule adds to the bits of amax, so that the exponent steps up where it must */
+    LANES more; /* what a rule adds to the bits of amax: the exponent steps up where it must */
     LANES emax;
     bool minus_zero;
 };
@@ -186,12 +225,15 @@ INLINE struct AT(mx) AT(mx_of)(const struct sc_encoding *f)
     return (struct AT(mx)){f, AT(element_of)(s), all(more), all((largest >> 23) - 127), !s->fnuz};
 }
 
-/* 16 values in units of 2^(e - 127), e from 0 to 254. Both powers are normal but at one end. */
-INLINE LANES AT(mx_at)(const struct AT(mx) * c, LANES bits, LANES e, MASK *above)
+/* 2^(e - 127) for e from 0 to 254: normal but at one end. */
+INLINE LANES AT(power)(LANES e)
 {
-    const LANES least = all(1U << 22); /* 2^-127 */
-    const LANES scale = maxi(sll(e, all(23)), least);
-    const LANES inverse = maxi(sll(subi(all(254), e), all(23)), least);
+    return maxi(sll(e, all(23)), all(1U << 22));
+}
+
+/* 16 values in units of `scale`, a power of two. */
+INLINE LANES AT(mx_at)(const struct AT(mx) * c, LANES bits, LANES scale, LANES inverse, MASK *above)
+{
     const LANES v = AT(nearest)(&c->element, mulf(and(bits, all(~SC_SIGN)), inverse));
     const LANES sign = and(bits, all(SC_SIGN));
     *above = moref(v, c->element.largest);
@@ -204,71 +246,87 @@ struct AT(block) {
     unsigned full;
 };
 
-INLINE struct AT(block) AT(mx_block)(const struct AT(mx) * c, LANES a, LANES b, LANES e)
+INLINE struct AT(block)
+    AT(mx_block)(const struct AT(mx) * c, LANES a, LANES b, LANES scale, LANES inverse)
 {
     struct AT(block) r;
     MASK above_a, above_b;
-    r.a = AT(mx_at)(c, a, e, &above_a);
-    r.b = AT(mx_at)(c, b, e, &above_b);
+    r.a = AT(mx_at)(c, a, scale, inverse, &above_a);
+    r.b = AT(mx_at)(c, b, scale, inverse, &above_b);
     r.full = count(above_a) + count(above_b);
     return r;
 }
 
-/* The best of e, e + 1, e - 1; false: none is clearly better than the others. */
-TARGET static bool AT(mx_least)(const struct AT(mx) * c, LANES a, LANES b, LANES e,
+/* The best of e, e + 1, e - 1, as scale and inverse; false: none is clearly better. */
+TARGET static bool AT(mx_least)(const struct AT(mx) * c, LANES a, LANES b, uint32_t e,
                                 struct AT(block) * best)
 {
-    double least = 0, second = 0;
-    for (int i = 0; i < 3; i++) {
-        const LANES at = addi(e, all(i == 0 ? 0 : i == 1 ? 1 : UINT32_MAX));
-        const struct AT(block) r = AT(mx_block)(c, a, b, at);
+    double least = INFINITY, second = INFINITY;
+    for (uint32_t at = e - 1; at <= e + 1; at++) {
+        const struct AT(block) r =
+            AT(mx_block)(c, a, b, AT(power)(all(at)), AT(power)(all(254 - at)));
         const double error = squares(a, r.a) + squares(b, r.b);
-        if (i == 0 || error < least) {
-            second = i ? least : INFINITY;
+        second = error < least ? least : SC_MIN(second, error);
+        if (error < least) {
             least = error;
             *best = r;
-        } else {
-            second = SC_MIN(second, error);
         }
     }
     return least * CLEAR < second;
 }
 
-TARGET static size_t AT(mx_32)(const struct AT(mx) * c, const float *x, float *y)
+/* Up to 8 blocks. */
+TARGET static size_t AT(mx_256)(const struct AT(mx) * c, const float *x, size_t n, float *y)
 {
-    const LANES a = load(x), b = load(x + 16);
-    const LANES peak = most(maxi(and(a, all(~SC_SIGN)), and(b, all(~SC_SIGN))));
-    const uint32_t bits = first(peak), least = 1U << 23;
-    if (SC_UNLIKELY(bits == 0)) {
-        store(y, c->minus_zero ? a : peak);
-        store(y + 16, c->minus_zero ? b : peak);
-        return 0;
-    }
-    if (SC_UNLIKELY(bits - least >= SC_INFINITE - least))
-        return sc_mx_round_block(c->f, x, 32, sc_mx_exponent(c->f, x, 32), y);
+    const LANES peak = pairs(peaks(x, 2 * n));
     const LANES unbound = subi(srl(addi(peak, c->more), all(23)), c->emax);
     const LANES e = mini(maxi(unbound, all(0)), all(254));
-    struct AT(block) r;
-    if (c->f->rule == SC_RULE_SSE) {
-        const uint32_t one = first(e);
-        if (one - 1 >= 253 || !AT(mx_least)(c, a, b, e, &r))
-            return sc_mx_round_block(c->f, x, 32, sc_mx_exponent(c->f, x, 32), y);
-    } else {
-        r = AT(mx_block)(c, a, b, e);
+    uint32_t bits[16], exponents[16];
+    float scales[16], inverses[16];
+    size_t full = 0;
+    store_bits(bits, peak);
+    store_bits(exponents, e);
+    store(scales, AT(power)(e));
+    store(inverses, AT(power)(subi(all(254), e)));
+    for (size_t k = 0; k < n; k++, x += 32, y += 32) {
+        const LANES a = load(x), b = load(x + 16);
+        const uint32_t least = 1U << 23;
+        struct AT(block) r = {a, b, 0}; /* zeros */
+        bool rare = bits[2 * k] - least >= SC_INFINITE - least;
+        if (SC_UNLIKELY(bits[2 * k] == 0)) {
+            rare = !c->minus_zero;
+        } else if (c->f->rule == SC_RULE_SSE) {
+            rare =
+                rare || exponents[2 * k] - 1 >= 253 || !AT(mx_least)(c, a, b, exponents[2 * k], &r);
+        } else if (!rare) {
+            r = AT(mx_block)(c, a, b, all(sc_bits_of(scales[2 * k])),
+                             all(sc_bits_of(inverses[2 * k])));
+        }
+        if (SC_UNLIKELY(rare)) {
+            full += sc_mx_round_block(c->f, x, 32, sc_mx_exponent(c->f, x, 32), y);
+            continue;
+        }
+        store(y, r.a);
+        store(y + 16, r.b);
+        full += r.full;
     }
-    store(y, r.a);
-    store(y + 16, r.b);
-    return r.full;
+    return full;
 }
 
 TARGET size_t AT(sc_round_mx)(const struct sc_encoding *f, const struct sc_step *step,
                               const float *x, size_t n, float *y)
 {
     const struct AT(mx) c = AT(mx_of)(f);
+    size_t full = 0, i = 0;
     (void)step;
-#define CALL(from, to) AT(mx_32)(&c, from, to)
-    LOOP(32, CALL)
-#undef CALL
+    while (i + 32 <= n) {
+        const size_t blocks = SC_MIN((n - i) / 32, AT(runs) / 2);
+        full += AT(mx_256)(&c, x + i, blocks, y + i);
+        i += 32 * blocks;
+    }
+    if (i < n)
+        full += sc_mx_round_block(f, x + i, n - i, sc_mx_exponent(f, x + i, n - i), y + i);
+    return full;
 }
 
 /* ----------------------------------------------------------------------------------- NVFP4 --- */
@@ -305,17 +363,17 @@ INLINE LANES AT(nvfp4_scales)(const struct sc_encoding *f, LANES peaks, float g)
 TARGET static size_t AT(nvfp4_256)(const struct sc_encoding *f, const struct sc_step *step,
                                    const struct AT(element) * e, const float *x, size_t n, float *y)
 {
-    float peaks[16] = {0}, units[16], inverses[16];
+    const LANES peak = peaks(x, n);
+    float most_of[16], units[16], inverses[16];
     size_t full = 0;
-    for (size_t k = 0; k < n; k++)
-        peaks[k] = sc_float_of(first(most(and(load(x + 16 * k), all(~SC_SIGN)))));
-    const LANES unit =
-        mulf(AT(nvfp4_scales)(f, load(peaks), step->scale), all(sc_bits_of(step->scale)));
+    const LANES unit = mulf(AT(nvfp4_scales)(f, peak, step->scale), all(sc_bits_of(step->scale)));
+    store(most_of, peak);
     store(units, unit);
     store(inverses, divf(all(sc_bits_of(1)), unit));
     for (size_t k = 0; k < n; k++, x += 16, y += 16) {
         MASK above;
-        if (SC_UNLIKELY(!(peaks[k] < INFINITY) || !(units[k] >= 0x1p-60F && units[k] <= 0x1p60F))) {
+        if (SC_UNLIKELY(!(most_of[k] < INFINITY) ||
+                        !(units[k] >= 0x1p-60F && units[k] <= 0x1p60F))) {
             full += sc_nvfp4_round_block(x, 16, sc_nvfp4_scale(f, step, x, 16), step->scale, y);
             continue;
         }
@@ -371,8 +429,8 @@ TARGET size_t AT(sc_round_nvfp4)(const struct sc_encoding *f, const struct sc_st
 {
     const struct AT(element) e = AT(element_of)(&sc_smalls[SC_ELEMENT_E2M1]);
     size_t full = 0, i = 0;
-    for (; i + 16 <= n;) {
-        const size_t blocks = SC_MIN((n - i) / 16, 16);
+    while (i + 16 <= n) {
+        const size_t blocks = SC_MIN((n - i) / 16, AT(runs));
         if (f->rule == SC_RULE_SSE)
             for (size_t k = 0; k < blocks; k++)
                 full += AT(nvfp4_least)(f, step, &e, x + i + 16 * k, y + i + 16 * k);

@@ -89,9 +89,10 @@ OP void store_avx2(float *p, struct sc_lanes2 x)
     _mm256_storeu_ps(p, PS(x.a));
     _mm256_storeu_ps(p + 8, PS(x.b));
 }
-OP struct sc_lanes2 floats_avx2(struct sc_lanes2 x) /* of integers */
+OP void store_bits_avx2(uint32_t *p, struct sc_lanes2 x)
 {
-    return (struct sc_lanes2){SI(_mm256_cvtepi32_ps(x.a)), SI(_mm256_cvtepi32_ps(x.b))};
+    _mm256_storeu_si256((void *)p, x.a);
+    _mm256_storeu_si256((void *)(p + 8), x.b);
 }
 /* x y + z and z - x y, rounded once. */
 OP struct sc_lanes2 fma_avx2(struct sc_lanes2 x, struct sc_lanes2 y, struct sc_lanes2 z)
@@ -116,6 +117,21 @@ OP struct sc_lanes2 most_avx2(struct sc_lanes2 x)
 OP uint32_t first_avx2(struct sc_lanes2 x)
 {
     return (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(x.a));
+}
+/* The largest |x| of each of n <= 16 runs of 16 values as bits; 0 for the others. */
+OP struct sc_lanes2 peaks_avx2(const float *x, size_t n)
+{
+    float peaks[16] = {0};
+    for (size_t k = 0; k < n; k++)
+        peaks[k] =
+            sc_float_of(first_avx2(most_avx2(and_avx2(load_avx2(x + 16 * k), all_avx2(~SC_SIGN)))));
+    return load_avx2(peaks);
+}
+/* Of each lane and its neighbour (0 and 1, 2 and 3, ...) the larger one, in both. */
+OP struct sc_lanes2 pairs_avx2(struct sc_lanes2 x)
+{
+    return (struct sc_lanes2){_mm256_max_epi32(x.a, _mm256_shuffle_epi32(x.a, 0xb1)),
+                              _mm256_max_epi32(x.b, _mm256_shuffle_epi32(x.b, 0xb1))};
 }
 OP __m256d square_of_4(__m128i x, __m128i y)
 {
@@ -208,9 +224,9 @@ OP void store_avx512(float *p, __m512i x)
 {
     _mm512_storeu_ps(p, PS(x));
 }
-OP __m512i floats_avx512(__m512i x)
+OP void store_bits_avx512(uint32_t *p, __m512i x)
 {
-    return SI(_mm512_cvtepi32_ps(x));
+    _mm512_storeu_si512(p, x);
 }
 OP __m512i fma_avx512(__m512i x, __m512i y, __m512i z)
 {
@@ -230,6 +246,48 @@ OP __m512i most_avx512(__m512i x)
 OP uint32_t first_avx512(__m512i x)
 {
     return (uint32_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(x));
+}
+/* Two runs become half a register each, then four a quarter each, and so on: at the end the lane
+ * 4 k + j belongs to run 4 j + k. */
+OP __m512i halved(__m512i x, __m512i y)
+{
+    return _mm512_max_epi32(_mm512_shuffle_i32x4(x, y, 0x44), _mm512_shuffle_i32x4(x, y, 0xee));
+}
+OP __m512i quartered(__m512i x, __m512i y)
+{
+    return _mm512_max_epi32(_mm512_shuffle_i32x4(x, y, 0x88), _mm512_shuffle_i32x4(x, y, 0xdd));
+}
+OP __m512i magnitude_avx512(const float *x)
+{
+    return _mm512_and_si512(load_avx512(x), all_avx512(~SC_SIGN));
+}
+OP __m512i four_runs(const float *x)
+{
+    const __m512i a = magnitude_avx512(x), b = magnitude_avx512(x + 16);
+    const __m512i c = magnitude_avx512(x + 32), d = magnitude_avx512(x + 48);
+    return quartered(halved(a, b), halved(c, d));
+}
+OP __m512i eight_runs(const float *x)
+{
+    const __m512i p = four_runs(x), q = four_runs(x + 64);
+    return _mm512_max_epi32(_mm512_unpacklo_epi32(p, q), _mm512_unpackhi_epi32(p, q));
+}
+OP __m512i peaks_avx512(const float *x, size_t n)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    float peaks[16] = {0};
+    if (n == 16) {
+        const __m512i r = eight_runs(x), s = eight_runs(x + 128);
+        return _mm512_permutexvar_epi32(
+            order, _mm512_max_epi32(_mm512_unpacklo_epi64(r, s), _mm512_unpackhi_epi64(r, s)));
+    }
+    for (size_t k = 0; k < n; k++)
+        peaks[k] = sc_float_of(first_avx512(most_avx512(magnitude_avx512(x + 16 * k))));
+    return load_avx512(peaks);
+}
+OP __m512i pairs_avx512(__m512i x)
+{
+    return _mm512_max_epi32(x, _mm512_shuffle_epi32(x, (_MM_PERM_ENUM)0xb1));
 }
 OP double squares_avx512(__m512i x, __m512i y)
 {
