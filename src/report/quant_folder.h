@@ -5,8 +5,9 @@
  *         table.txt                      what the terminal shows
  *         compression_config.used.json   a configuration that asks for the same again
  *         results.csv                    every figure of every result
- *         mixed_tile_random/<tensor>.csv, <tensor>_assignment.npy, ..._mapping.json
- *         mixed_tile_<algorithm>/<tensor>/assignment.npy, assignment_mapping.json
+ *         mixed_tile_random/<tensor>.csv, .png, <tensor>_assignment.npy, ..._mapping.json
+ *         mixed_tile_<algorithm>/<tensor>/assignment.npy, assignment_mapping.json,
+ *             <tensor>_assignment.png, size_vs_accuracy.png
  *
  * It grows under another name and appears whole; two runs in one second get folders of their own.
  */
@@ -26,7 +27,4 @@ struct sc_quant_folder {
 };
 /* path: where it stands now; appended. */
 int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, struct sc_error *e);
-/* Runs outside [A-Za-z0-9._-] as one '_', none at the ends; "tensor" when nothing is left. */
-void sc_quant_slug(struct sc_str name, struct sc_buf *out);
-
 #endif
