@@ -422,7 +422,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     if (m->repo)
         sc_repo_settle(m->repo);
     sc_results_close(r->results);
-    for (size_t i = 0; i < r->q->n; i++)
+    for (size_t i = 0; i < r->q->n && !o->keep_cells; i++)
         sc_quant_mix_forget(&r->q->tensors[i]);
     free(r->items);
     free(r->at);

@@ -120,6 +120,7 @@ struct sc_quant_options {
     uint64_t limit;                   /* the first tensors only; 0: all */
     uint64_t sample;                  /* values of a tensor to look at; 0: all */
     bool keep;                        /* assignments (and trials): somebody will write them */
+    bool keep_cells;                  /* and the tables of errors */
     uint64_t curve;                   /* points of the frontier of each tensor; 0: none */
     bool curve_all;                   /* and of that of all together */
     struct sc_pool *pool;             /* borrowed */
@@ -156,8 +157,8 @@ struct sc_quant_tensor {
     struct sc_mix_totals *trials, *curve;
     size_t n_trials, n_curve;
     double seconds, mix_seconds;
+    struct sc_cells *cells; /* with keep_cells, and while a mix of all is awaited */
     /* private */
-    struct sc_cells *cells; /* while a mix of all is awaited */
     struct sc_mix mix;
 };
 struct sc_quant {

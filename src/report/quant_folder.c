@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "hub/cache.h"
-#include "report/plots_quality.h"
 
 enum { SAME_SECOND = 1000 };
 
@@ -159,56 +158,22 @@ static int put_picture(struct folder *x, const char *dir, const char *name, int 
                             x->e);
 }
 
-/* "bfp8:115209 bfp4:13815" */
-static void put_cells(struct sc_buf *b, const struct sc_quant *q, const struct sc_mix_totals *t)
-{
-    for (size_t f = 0; f < q->plan->mix.n; f++)
-        sc_buf_printf(b, "%s%s:%llu", f ? " " : "", q->plan->mix.f[f].name,
-                      (unsigned long long)t->cells[f]);
-}
-
-/* Every format and the mix, over the frontier. */
 static int draw_sizes(struct folder *x, size_t i, const struct sc_picture *how)
 {
     const struct sc_quant_tensor *t = &x->q->tensors[i];
-    struct sc_size_point *points = sc_calloc(x->q->n_rows, sizeof *points);
-    char(*names)[80] = sc_calloc(x->q->n_rows, sizeof *names);
-    struct sc_buf cells = {0};
-    size_t n = 0;
-    int code = points && names ? 0 : sc_fail_memory(x->e);
-
-    put_cells(&cells, x->q, &t->totals);
-    for (size_t k = 0; code == 0 && k < x->q->n_rows; k++) {
-        struct sc_quant_row row;
-        if (!sc_quant_row_at(x->q, i, k, &row) || row.cost->bytes == UINT64_MAX)
-            continue;
-        const struct sc_quality *c = row.cost;
-        const struct sc_mix_totals as = {.pcc = c->pcc,
-                                         .one_minus_pcc = c->one_minus_pcc,
-                                         .mae = c->mae,
-                                         .atol = c->atol,
-                                         .mse = c->mse,
-                                         .sqnr_db = c->sqnr_db};
-        const char *name =
-            row.f ? sc_quant_row_name(&row, names[n]) : sc_algorithm_names[row.algorithm];
-        points[n++] = (struct sc_size_point){.name = sc_strz(name),
-                                             .formats = row.f || cells.failed ? NULL : cells.p,
-                                             .bytes = (double)c->bytes,
-                                             .value = sc_mix_value(&as, x->q->plan->goal.metric),
-                                             .mix = !row.f};
-    }
+    struct sc_quant_points p = {.n = 0};
+    int code = sc_quant_points_make(x->q, i, &p, x->e);
     const struct sc_size_plot plot = {.metric = x->q->plan->goal.metric,
-                                      .points = points,
-                                      .n = n,
+                                      .points = p.points,
+                                      .n = p.n,
                                       .frontier = t->curve,
                                       .n_frontier = t->n_curve,
                                       .threshold = x->q->plan->goal.threshold};
+
     x->text.n = 0;
     if (code == 0)
         code = sc_picture_size(&plot, how, &x->text, x->e);
-    sc_buf_clear(&cells);
-    free(names);
-    free(points);
+    sc_quant_points_clear(&p);
     return code;
 }
 

@@ -15,7 +15,7 @@
 #define SC_QUANT_FOLDER_H
 
 #include "analyze/quant.h"
-#include "report/report.h"
+#include "report/plots_quality.h"
 
 struct sc_quant_folder {
     const char *dir;
@@ -27,4 +27,19 @@ struct sc_quant_folder {
 };
 /* path: where it stands now; appended. */
 int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, struct sc_error *e);
+
+/* quant_page.c. The results of a tensor as marks of a picture: every format that fits, and the mix.
+ * Clear it, also after a failure. */
+struct sc_quant_points {
+    struct sc_size_point *points;
+    size_t n;
+    char (*names)[80];
+    struct sc_buf cells;
+};
+int sc_quant_points_make(const struct sc_quant *q, size_t i, struct sc_quant_points *out,
+                         struct sc_error *e);
+void sc_quant_points_clear(struct sc_quant_points *p);
+/* The page with a threshold that moves, of the first tensors of a run that kept cells. */
+int sc_quant_page_write(struct sc_out *o, const struct sc_quant *q, struct sc_error *e);
+
 #endif
