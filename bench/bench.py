@@ -227,6 +227,24 @@ def elements():
         row("BF16 basic", "Gelem/s", best["BF16 basic"], float(peer[1]), "numpy.bincount", ">= 4")
 
 
+def mixes():
+    """Optimal mixes of formats against greedy ones: bytes of ten tensors, time of a large one."""
+    def lines(*arguments):
+        said = subprocess.run([os.path.join(BUILD, "bench", "mix"), *arguments], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+        for kind, goal, _, *numbers in (line.split("\t") for line in said.splitlines()):
+            yield kind, goal, *map(float, numbers)
+    ten = list(lines())
+    for goal in ("pcc 0.999", "pcc 0.99", "mae", "atol"):
+        of_goal = [line for line in ten if line[1] == goal]
+        *_, size, greedy, _ = max(of_goal, key=lambda line: line[4] / line[5])
+        row(f"bytes of a mix, {goal}, worst of ten tensors", "MB", size / MB, greedy / MB,
+            "greedy, best of three", "<= 1")
+    for _, goal, seconds, greedy, *_ in lines("7168", "18432", "1"):
+        row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, 1, "limit", "<= 1")
+        row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, greedy, "greedy, same run", "-")
+
+
 def scans():
     import scan
     scan.measure(sys.modules[__name__], SCRUPLE)
@@ -237,7 +255,7 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "elements": elements,
-          "svd": spectra, "scan": scans}
+          "svd": spectra, "scan": scans, "mix": mixes}
 
 
 def number(value, unit=""):
