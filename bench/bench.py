@@ -271,8 +271,8 @@ ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode, "elements": elements,
-          "svd": spectra, "scan": scans, "mix": mixes}
+          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
+          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes}
 
 
 def number(value, unit=""):

@@ -239,7 +239,7 @@ class Figures(Case):
     def test_next_to_nothing(self):
         save(self.at("empty.safetensors"), {})
         empty = self.scan(self.at("empty.safetensors"), "--methods", "all")
-        self.assertEqual(([], "healthy"), (empty["tensors"], empty["verdict"]))
+        self.assertEqual(([], "unknown"), (empty["tensors"], empty["verdict"]))
         self.run_it(self.at("empty.safetensors"))
         save(self.at("m.safetensors"), {"one": np.float32(3).reshape(()), "none": np.zeros((0, 5), "f4"),
                                         "single": np.ones((1, 1), "f4"), "flags": np.array([True, False])})
