@@ -216,6 +216,7 @@ static int give_up_on(struct sc_quant_work *r, size_t i, const struct sc_error *
 
     (void)sc_put_safe(&text, sc_strz(why->text[0] ? why->text : sc_code_text(why->code)), 0);
     t->unsupported = why->code == SCRUPLE_EUNSUPPORTED;
+    r->q->n_unreached += why->code == SCRUPLE_ENETWORK || why->code == SCRUPLE_ENOTFOUND;
     t->why = text.failed ? NULL : sc_arena_copy(&r->q->arena, text.n ? text.p : "", text.n);
     sc_buf_clear(&text);
     return t->why ? 0 : sc_fail_memory(r->e);

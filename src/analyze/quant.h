@@ -172,6 +172,7 @@ struct sc_quant {
     size_t n_skipped; /* matched, but hold no floats or have no dimension */
     size_t n_limited; /* matched, but beyond the limit */
     size_t n_measured, n_known, n_tied, n_unsupported, n_unreadable;
+    size_t n_unreached; /* of the unreadable: the network, or what is elsewhere, failed */
     uint64_t opened_bytes, opened_requests, bytes_read;
     /* of a mix over all tensors */
     bool has_total;

@@ -502,9 +502,13 @@ static int run_one(struct quanting *x)
         return status;
     if (put_all(x, &e) < 0)
         return sc_usage_exit(x->c, &e);
+    x->c->whole = true; /* a report of what could be read is kept */
     if (!x->q->n)
         return SC_EXIT_FINDINGS;
-    return x->q->n_measured ? SC_EXIT_OK : SC_EXIT_INPUT;
+    if (x->q->n_unreached)
+        return SC_EXIT_NOT_FOUND;
+    return x->q->n_unreadable || !x->q->n_measured || x->model->catalog->n_errors ? SC_EXIT_INPUT
+                                                                                  : SC_EXIT_OK;
 }
 
 static int run_quant(struct sc_cli *c)
