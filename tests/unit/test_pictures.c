@@ -91,6 +91,7 @@ static bool fill_tensor(struct sc_curves *c)
                             .high = 0.5,
                             .error_low = -8,
                             .error_high = 0,
+                            .error_top = 0,
                             .values = 1000000,
                             .nonfinite = 3,
                             .down = TILES,
