@@ -91,6 +91,11 @@ struct sc_encoding_info {
     const char
         *settings;      /* "floor rceil ceil even sse": what may follow the colon; NULL: nothing */
     const char *source; /* where it is defined */
+    const char *codec;  /* row of codec.h: the block (GGML), or what the codes are; NULL: none */
+    uint8_t scheme;     /* enum sc_scheme; what a struct sc_encoding without settings holds: */
+    uint8_t element;
+    uint8_t bits;
+    uint16_t unit;
 };
 extern const struct sc_encoding_info sc_encodings[];
 extern const size_t sc_n_encodings;

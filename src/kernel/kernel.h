@@ -87,4 +87,46 @@ struct sc_steps {
 void sc_steps(const float *x, size_t n, size_t group, const float *inverse, const float *weight,
               size_t stride, enum sc_cpu level, struct sc_steps *out);
 
+/* ----------------------------------------------------------- errors.c: what a format loses ---
+ * d = y - x over a block of at most 8 rows. Sums of 32 columns are of 8 x 2 floats a lane, then of
+ * 16 lanes as ((i, i + 8), (i, i + 4), ...), in float; squares of a row: 2 columns of a lane at a
+ * time, in float, over the row. The same bits on every level.
+ *
+ * The sums are good when all |x| and |d| are below 2^55 and the largest of each is 0 or above
+ * 2^-40: nothing overflows, and what is lost below 2^-126 does not count. Whoever finds `most_x` or
+ * `most` outside of that adds up the block in double (sc_errors_exact()). */
+enum { SC_ERROR_ROWS = 8, SC_ERROR_COLUMNS = 32 };
+struct sc_error_sums {
+    double d, abs, square, values; /* sums of d, |d|, d^2, y^2 */
+    uint32_t most;                 /* bits of the largest |d| */
+};
+struct sc_error_block {
+    const float *x, *y; /* x NULL: zeros */
+    size_t x_stride, y_stride;
+    size_t rows, n;  /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
+    uint32_t above;  /* bits of a magnitude: see hits */
+    uint16_t *hits;  /* (rows * n / 16): bit i of a word: |d| of element i is above; or NULL */
+    double *columns; /* (n) d^2 of each column is added; or NULL */
+    bool relative;   /* the largest |d| / |x| is wanted */
+};
+struct sc_block_errors {
+    struct sc_error_sums *sums;       /* (n / SC_ERROR_COLUMNS), the caller's memory */
+    double row_square[SC_ERROR_ROWS]; /* of each row */
+    float relative;                   /* largest |d| / |x| of x that is not 0 */
+    uint32_t most;                    /* bits of the largest |d| of all */
+    uint64_t zeros;                   /* values of y that are 0 */
+};
+void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out);
+/* The same one by one in double, for any values and any n. Values of x that are not finite are left
+ * out and count as zeros of d; a y that is not finite (and x is) counts as 0 and in *overflowed. */
+void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out,
+                     uint64_t *overflowed);
+/* Least and largest of the finite values; Infinity and -Infinity: there is none. */
+void sc_extremes(const float *x, size_t n, enum sc_cpu level, float *min, float *max);
+/* Whether sums of a block are good: by the bits of its largest magnitude. */
+static inline bool sc_errors_good(uint32_t most)
+{
+    return most == 0 || (most >= UINT32_C(0x2b800000) && most < UINT32_C(0x5b000000));
+}
+
 #endif

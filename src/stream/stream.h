@@ -214,10 +214,11 @@ int sc_sweep_run(const struct sc_sweep *s, struct sc_error *e);
  * One tensor in rectangles, for work that looks along both axes: block formats, tiles of hardware,
  * pictures of error. All panels are `height` x `width` but those at the edges of a matrix. They are
  * looked at by many threads and merged by one at a time in their order (by matrix, then rows, then
- * columns), so results do not depend on threads. Memory: a panel, its scratch and its part for each
- * thread, and a few parts that wait. Values are floats (doubles are rounded). */
-struct sc_panel {
-    uint64_t index;            /* 0, 1, ... */
+ * columns), so results do not depend on threads. Memory: a panel and its scratch for each thread,
+ * four parts a thread. Values are floats (doubles are rounded). What will be looked at soon is
+ * asked for ahead. */
+struct sc_rectangle {
+    uint64_t index;            /* in this order, of all panels of the tensor */
     uint64_t matrix, row, col; /* where its first value stands */
     uint32_t n_rows, n_cols;
     float *values; /* n_rows x n_cols without gaps; look() may change them */
@@ -228,13 +229,20 @@ struct sc_panels {
     uint32_t height, width;        /* at least 1; height * width is at most SC_PANEL_VALUES */
     size_t part;                   /* bytes of what one panel gives, zeroed for look() */
     size_t scratch;                /* bytes that look() may use, 64-byte aligned, not cleared */
-    void (*look)(void *ctx, const struct sc_panel *panel, void *scratch, void *part);
-    void (*merge)(void *ctx, const struct sc_panel *panel, const void *part); /* values is NULL */
+    void (*look)(void *ctx, const struct sc_rectangle *at, void *scratch, void *part);
+    void (*merge)(void *ctx, const struct sc_rectangle *at, const void *part); /* values is NULL */
     void *ctx;
     const struct sc_parallel *p; /* NULL: this thread alone */
     const _Atomic int *cancel;   /* NULL: nothing ends it; SCRUPLE_EINTERRUPTED */
+    const uint64_t *only;        /* (n_only) ascending: these panels alone; NULL: all */
+    size_t n_only;
 };
 #define SC_PANEL_VALUES (UINT32_C(1) << 20)
+/* 0 when every panel was looked at and merged. Else what failed at the first panel that failed:
+ * reading, memory, a cancel, a file that changed meanwhile, SCRUPLE_EUSAGE for shapes that do not
+ * fit each other. The view may be shared with others that read. */
 int sc_panels_visit(const struct sc_panels *p, struct sc_error *e);
+/* How many panels there are; UINT64_MAX: the shape does not fit the view. */
+uint64_t sc_panels_count(const struct sc_panels *p);
 
 #endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* encode: which functions put values into which scheme, and the bytes that formats take. */
+#include "codec/encode.h"
+
+static const struct sc_scheme_row *const rows[] = {
+    [SC_SCHEME_ZERO] = &sc_scheme_zero,   [SC_SCHEME_CAST] = &sc_scheme_cast,
+    [SC_SCHEME_BFP] = &sc_scheme_bfp,     [SC_SCHEME_MX] = &sc_scheme_mx,
+    [SC_SCHEME_NVFP4] = &sc_scheme_nvfp4,
+};
+
+sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level)
+{
+    return rows[f->scheme]->rounder(f, level);
+}
+
+size_t sc_encoding_pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,
+                        size_t n, uint8_t *dst)
+{
+    return rows[f->scheme]->pack(f, step, x, n, dst);
+}
+
+void sc_encoding_step(const struct sc_encoding *f, struct sc_extent of, struct sc_step *out)
+{
+    *out = (struct sc_step){.scale = 1, .inverse = 1};
+    if (rows[f->scheme]->step)
+        rows[f->scheme]->step(f, of, out);
+}
+
+void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst)
+{
+    uint32_t pending = 0;
+    unsigned filled = 0;
+    for (size_t i = 0; i < n; i++) {
+        pending |= (uint32_t)codes[i] << filled;
+        for (filled += bits; filled >= 8; filled -= 8, pending >>= 8)
+            *dst++ = (uint8_t)pending;
+    }
+    if (filled)
+        *dst = (uint8_t)pending;
+}
+
+/* ----------------------------------------------------------------------------------- bytes --- */
+enum {
+    TILE = 32,
+    SCALE_BYTES = 4, /* INT, LEVELS: a float */
+    ZERO_BYTES = 1,
+};
+
+/* What n values of a line take: codes in whole bytes, and the scales of blocks. */
+struct of_line {
+    uint64_t block;       /* values; the last one counts whole if `whole`, else its codes do */
+    uint64_t block_bytes; /* of its codes, if whole */
+    uint64_t scale_bytes; /* of a block; block 0: of a line */
+    bool whole;
+};
+
+static struct of_line of_line(const struct sc_encoding *f)
+{
+    const uint64_t step = SCALE_BYTES + (f->affine ? ZERO_BYTES : 0);
+    switch ((enum sc_scheme)f->scheme) {
+    case SC_SCHEME_MX:
+    case SC_SCHEME_NVFP4:
+        return (struct of_line){f->unit, f->unit * (uint64_t)f->bits / 8, 1, true};
+    case SC_SCHEME_INT:
+        return (struct of_line){f->unit > 1 ? f->unit : 0, 0, f->over == SC_OVER_TENSOR ? 0 : step,
+                                false};
+    case SC_SCHEME_LEVELS:
+        return (struct of_line){f->unit, 0, SCALE_BYTES, false};
+    case SC_SCHEME_GGML:
+        return (struct of_line){f->unit, sc_codec(f->codec)->bytes, 0, true};
+    case SC_SCHEME_ZERO:
+    case SC_SCHEME_CAST:
+    case SC_SCHEME_BFP:
+        break;
+    }
+    return (struct of_line){0};
+}
+
+static uint64_t ceil_div(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static bool line_bytes(const struct sc_encoding *f, uint64_t n, uint64_t *out)
+{
+    const struct of_line l = of_line(f);
+    const uint64_t blocks = l.block ? ceil_div(n, l.block) : 1;
+    uint64_t codes, scales;
+    if (l.whole ? !sc_mul(blocks, l.block_bytes, &codes) : !sc_mul(n, f->bits, &codes))
+        return false;
+    if (!l.whole)
+        codes = ceil_div(codes, 8);
+    return sc_mul(blocks, l.scale_bytes, &scales) && sc_add(codes, scales, out);
+}
+
+/* Tiles are padded in both directions. */
+static bool tile_bytes(const struct sc_encoding *f, uint64_t matrices, uint64_t rows_of,
+                       uint64_t cols, uint64_t *out)
+{
+    const uint64_t tile = TILE * TILE / 16 + TILE * TILE * (uint64_t)f->bits / 8;
+    uint64_t tiles;
+    return sc_mul(ceil_div(rows_of, TILE), ceil_div(cols, TILE), &tiles) &&
+           sc_mul(tiles, matrices, &tiles) && sc_mul(tiles, tile, out);
+}
+
+static uint64_t bytes_of_tensor(const struct sc_encoding *f)
+{
+    if (f->over != SC_OVER_TENSOR)
+        return 0;
+    return SCALE_BYTES + (f->affine ? ZERO_BYTES : 0);
+}
+
+bool sc_encoding_bytes(const struct sc_encoding *f, uint64_t matrices, uint64_t rows_of,
+                       uint64_t cols, uint64_t *out, const char **why)
+{
+    const uint64_t n = f->other_axis ? rows_of : cols, shape[] = {matrices, rows_of, cols};
+    uint64_t values;
+    const char *unused;
+    if (!why)
+        why = &unused;
+    *why = "its size does not fit in 64 bits";
+    *out = 0;
+    if (!sc_product(shape, 3, &values))
+        return false;
+    if (values == 0 || f->scheme == SC_SCHEME_ZERO)
+        return true;
+    if (f->scheme == SC_SCHEME_BFP)
+        return tile_bytes(f, matrices, rows_of, cols, out);
+    if (f->scheme == SC_SCHEME_GGML && n % f->unit) {
+        *why = "its lines are not whole blocks";
+        return false;
+    }
+    return line_bytes(f, n, out) && sc_mul(values / n, *out, out) &&
+           sc_add(*out, bytes_of_tensor(f), out);
+}
+
+double sc_encoding_bits(const struct sc_encoding *f)
+{
+    const struct of_line l = of_line(f);
+    if (f->scheme == SC_SCHEME_BFP)
+        return f->bits + 8.0 / 16;
+    if (l.whole)
+        return 8 * (double)(l.block_bytes + l.scale_bytes) / (double)l.block;
+    return f->bits + (l.block ? 8 * (double)l.scale_bytes / (double)l.block : 0);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* encode: what the files of encoders share. Private to codec.
+ *
+ *   encoding.c       names and settings: the table of formats, parsing
+ *   encode.c         bytes, and which functions serve which scheme: the table below
+ *   encode_float.c   small floats one by one: SC_SCHEME_ZERO and SC_SCHEME_CAST, elements
+ *   encode_bfp.c     SC_SCHEME_BFP, tiles
+ *   encode_mx.c      SC_SCHEME_MX
+ *   encode_nvfp4.c   SC_SCHEME_NVFP4
+ *   *_x86.c          the same for AVX2 and AVX-512
+ *
+ * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
+ * included; plain C is the definition. */
+#ifndef SC_CODEC_ENCODE_H
+#define SC_CODEC_ENCODE_H
+
+#include "codec/decode.h" /* no fused operations */
+#include "codec/encoding.h"
+
+#include <string.h>
+
+struct sc_scheme_row {
+    /* Never NULL for an encoding of this scheme. */
+    sc_round_fn *(*rounder)(const struct sc_encoding *f, enum sc_cpu level);
+    size_t (*pack)(const struct sc_encoding *f, const struct sc_step *step, const float *x,
+                   size_t n, uint8_t *dst);
+    /* NULL: this scheme has no step. */
+    void (*step)(const struct sc_encoding *f, struct sc_extent of, struct sc_step *out);
+};
+extern const struct sc_scheme_row sc_scheme_zero, sc_scheme_cast, sc_scheme_bfp, sc_scheme_mx,
+    sc_scheme_nvfp4;
+
+/* ------------------------------------------------------------------------------------ bits --- */
+static inline uint32_t sc_bits_of(float value)
+{
+    const union {
+        float f;
+        uint32_t u;
+    } v = {value};
+    return v.u;
+}
+
+static inline float sc_float_of(uint32_t bits)
+{
+    const union {
+        uint32_t u;
+        float f;
+    } v = {bits};
+    return v.f;
+}
+
+#define SC_SIGN     UINT32_C(0x80000000)
+#define SC_INFINITE UINT32_C(0x7f800000) /* bits of +Infinity; of |x|: what is above is NaN */
+#define SC_NAN      UINT32_C(0x7fc00000)
+
+/* 2^e for e from -149 to 127. */
+static inline float sc_power(int e)
+{
+    return sc_float_of(e >= -126 ? (uint32_t)(e + 127) << 23 : UINT32_C(1) << (e + 149));
+}
+
+/* floor(log2) of a finite magnitude that is not 0, from its bits; subnormal ones too. */
+static inline int sc_log2_floor(uint32_t magnitude)
+{
+    if (magnitude >> 23)
+        return (int)(magnitude >> 23) - 127;
+    int e = -127;
+    for (uint32_t m = magnitude << 9; !(m >> 31); m <<= 1)
+        e--;
+    return e;
+}
+
+/* The largest finite |x| as bits; *special: all bits above, or-ed into 1 (an infinity is there) and
+ * 2 (a NaN). */
+static inline uint32_t sc_peak_of(const float *x, size_t n, unsigned *special)
+{
+    uint32_t peak = 0;
+    *special = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t m = sc_bits_of(x[i]) & ~SC_SIGN;
+        if (m < SC_INFINITE)
+            peak = SC_MAX(peak, m);
+        else
+            *special |= m > SC_INFINITE ? 2 : 1;
+    }
+    return peak;
+}
+
+/* -------------------------------------------------------------------------------- elements --- */
+/* A float of few bits. */
+struct sc_small {
+    uint8_t bits;     /* 0: not a small float */
+    uint8_t mantissa; /* bits */
+    int16_t bias;
+    uint32_t largest; /* code of the largest finite value */
+    uint32_t above;   /* code of Infinity or NaN that stands for what is too large; 0: none */
+    uint32_t nan;     /* code; 0: none */
+    bool fnuz;        /* one NaN, no -0 */
+};
+extern const struct sc_small sc_smalls[SC_ELEMENT_COUNT];
+
+/* |x| below 2^64 to the nearest value, ties to even, as if exponents had no end above. The last bit
+ * of the sum is worth one step. Not for BF16. */
+static inline float sc_small_nearest(const struct sc_small *s, float magnitude)
+{
+    const uint32_t least = (uint32_t)(128 - s->bias) << 23; /* 2^(1 - bias) */
+    const uint32_t top = SC_MAX(sc_bits_of(magnitude) & SC_INFINITE, least);
+    const float shift = sc_float_of(top + ((uint32_t)(23 - s->mantissa) << 23));
+    return (magnitude + shift) - shift;
+}
+
+float sc_small_largest(const struct sc_small *s);
+/* The code of a magnitude that is a value of the format. */
+uint32_t sc_small_code(const struct sc_small *s, float magnitude);
+
+/* ------------------------------------------------------------- what variants in SIMD fall back to
+ * Blocks of up to 32 (MX) or 16 values. The exponent is -127 to 127, 128 for NaN; the scale of
+ * NVFP4 a code of E4M3. Rounding returns how many finite values saturated. */
+const struct sc_small *sc_mx_element(const struct sc_encoding *f);
+int sc_mx_exponent(const struct sc_encoding *f, const float *x, size_t n);
+size_t sc_mx_round_block(const struct sc_encoding *f, const float *x, size_t n, int e, float *y);
+uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step, const float *x,
+                        size_t n);
+size_t sc_nvfp4_round_block(const float *x, size_t n, uint32_t scale, float g, float *y);
+
+/* Codes of `bits` bits, densely, low bits first: n of them into ceil(n * bits / 8) bytes. */
+void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst);
+
+#endif

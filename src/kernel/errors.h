@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* errors: what errors.c and its variants share. Private to kernel. */
+#ifndef SC_KERNEL_ERRORS_H
+#define SC_KERNEL_ERRORS_H
+
+#include "kernel/lanes.h"
+
+/* *most becomes at least the largest |y - x| / |x| of 16 elements, x not 0. */
+void sc_errors_relative(const float *x, const float *y, float *most);
+#if SC_HAVE_X86
+void sc_errors_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
+void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *out);
+/* The first of n, as many as are returned; infinities count. */
+size_t sc_extremes_avx2(const float *x, size_t n, float *min, float *max);
+size_t sc_extremes_avx512(const float *x, size_t n, float *min, float *max);
+#endif
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums of errors: the same bits on every level, and near to sums in double that are written out
+ * here. */
+#include "kernel/kernel.h"
+
+#include "test.h"
+
+#include <stdlib.h>
+
+enum { MOST = 512, STRIDE = 520 };
+
+static uint64_t state = 1;
+static double uniform(void)
+{
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(state >> 40) * 0x1p-24;
+}
+
+struct sample {
+    float x[8 * STRIDE], y[8 * STRIDE];
+};
+
+/* Kinds: 0 normal-like, 1 rounded to quarters (zeros, ties), 2 all the same, 3 wild scales. */
+static void fill(struct sample *s, int kind)
+{
+    for (size_t i = 0; i < SC_COUNT(s->x); i++) {
+        const double v = (uniform() - 0.5) * (kind == 3 ? exp2(floor(uniform() * 60) - 30) : 2);
+        s->x[i] = kind == 2 ? 0.0F : (float)v;
+        s->y[i] = kind == 1   ? (float)(rint(4 * v) / 4)
+                  : kind == 2 ? 0.0F
+                              : (float)(v * (1 + (uniform() - 0.5) / 8));
+    }
+}
+
+struct result {
+    struct sc_error_sums sums[MOST / SC_ERROR_COLUMNS + 1];
+    struct sc_block_errors e;
+    uint16_t hits[8 * MOST / SC_LANES];
+    double columns[MOST];
+};
+
+static struct sc_error_block block_of(struct sample *s, struct result *r, size_t rows, size_t n,
+                                      int flags)
+{
+    memset(r, 0, sizeof *r);
+    r->e.sums = r->sums;
+    return (struct sc_error_block){.x = flags & 1 ? s->x : NULL,
+                                   .y = s->y,
+                                   .x_stride = STRIDE,
+                                   .y_stride = STRIDE,
+                                   .rows = rows,
+                                   .n = n,
+                                   .above = 0x3d000000,
+                                   .hits = flags & 2 ? r->hits : NULL,
+                                   .columns = flags & 4 ? r->columns : NULL,
+                                   .relative = (flags & 8) != 0};
+}
+
+static void check_equal(const struct result *a, const struct result *b, size_t n)
+{
+    for (size_t i = 0; i < n / SC_ERROR_COLUMNS; i++) {
+        CHECK_BITS(&a->sums[i].d, &b->sums[i].d, sizeof(double));
+        CHECK_BITS(&a->sums[i].abs, &b->sums[i].abs, sizeof(double));
+        CHECK_BITS(&a->sums[i].square, &b->sums[i].square, sizeof(double));
+        CHECK_BITS(&a->sums[i].values, &b->sums[i].values, sizeof(double));
+        CHECK_U64(a->sums[i].most, b->sums[i].most);
+    }
+    CHECK_BITS(a->e.row_square, b->e.row_square, sizeof a->e.row_square);
+    CHECK_BITS(&a->e.relative, &b->e.relative, sizeof a->e.relative);
+    CHECK_U64(a->e.most, b->e.most);
+    CHECK_U64(a->e.zeros, b->e.zeros);
+    CHECK_BITS(a->hits, b->hits, sizeof a->hits);
+    CHECK_BITS(a->columns, b->columns, sizeof a->columns);
+}
+
+TEST(all_levels_give_the_same_bits)
+{
+    static struct sample s;
+    static struct result c, simd;
+    for (int kind = 0; kind < 4; kind++)
+        for (int flags = 0; flags < 16; flags++)
+            for (size_t rows = 1; rows <= 8; rows++)
+                for (size_t n = 0; n <= MOST; n += n < 96 ? 32 : 416) {
+                    fill(&s, kind);
+                    struct sc_error_block b = block_of(&s, &c, rows, n, flags);
+                    sc_errors(&b, SC_CPU_C, &c.e);
+                    for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+                        b = block_of(&s, &simd, rows, n, flags);
+                        sc_errors(&b, (enum sc_cpu)level, &simd.e);
+                        check_equal(&c, &simd, n);
+                    }
+                }
+}
+
+TEST(sums_are_near_to_those_in_double)
+{
+    static struct sample s;
+    static struct result got, exact;
+    uint64_t overflowed;
+    for (int kind = 0; kind < 4; kind++) {
+        double d = 0, abs = 0, square = 0, values = 0, row[8] = {0}, column[MOST] = {0}, most = 0;
+        double relative = 0;
+        uint64_t zeros = 0, hits = 0, found = 0;
+        fill(&s, kind);
+        struct sc_error_block b = block_of(&s, &got, 8, MOST, 15);
+        sc_errors(&b, sc_cpu_level(), &got.e);
+        b = block_of(&s, &exact, 8, MOST, 15);
+        sc_errors_exact(&b, &exact.e, &overflowed);
+        CHECK_U64(overflowed, 0);
+        for (size_t r = 0; r < 8; r++)
+            for (size_t i = 0; i < MOST; i++) {
+                const double x = s.x[r * STRIDE + i], y = s.y[r * STRIDE + i], e = y - x;
+                d += e;
+                abs += fabs(e);
+                square += e * e;
+                values += y * y;
+                row[r] += e * e;
+                column[i] += e * e;
+                most = fmax(most, fabs(e));
+                zeros += y == 0;
+                hits += (float)fabs(e) > 0.03125F;
+                relative = x != 0 ? fmax(relative, fabs(e / x)) : relative;
+            }
+        for (int which = 0; which < 2; which++) {
+            const struct result *g = which ? &exact : &got;
+            const double near = which ? 1e-13 : 1e-6;
+            double sums[4] = {0};
+            for (size_t i = 0; i < MOST / SC_ERROR_COLUMNS; i++) {
+                sums[0] += g->sums[i].d;
+                sums[1] += g->sums[i].abs;
+                sums[2] += g->sums[i].square;
+                sums[3] += g->sums[i].values;
+            }
+            CHECK(fabs(sums[0] - d) <= near * abs);
+            CHECK(fabs(sums[1] - abs) <= near * abs);
+            CHECK(fabs(sums[2] - square) <= near * square);
+            CHECK(fabs(sums[3] - values) <= near * values);
+            for (size_t r = 0; r < 8; r++)
+                CHECK(fabs(g->e.row_square[r] - row[r]) <= 2 * near * row[r]);
+            for (size_t i = 0; i < MOST; i++)
+                CHECK(fabs(g->columns[i] - column[i]) <= near * column[i]);
+            float bound;
+            memcpy(&bound, &g->e.most, sizeof bound);
+            CHECK_NEAR((double)bound, most, 1e-7 * most);
+            CHECK_NEAR((double)g->e.relative, relative, 1e-6);
+            CHECK_U64(g->e.zeros, zeros);
+            found = 0;
+            for (size_t i = 0; i < SC_COUNT(g->hits); i++)
+                for (int bit = 0; bit < 16; bit++)
+                    found += g->hits[i] >> bit & 1;
+            CHECK_U64(found, hits);
+        }
+    }
+}
+
+TEST(what_is_not_finite_is_left_out)
+{
+    float x[] = {1, NAN, 2, INFINITY, 0, 3}, y[] = {1.5F, 4, NAN, 5, 0, -INFINITY};
+    struct sc_error_sums sums[1];
+    struct sc_block_errors e = {.sums = sums};
+    struct sc_error_block b = {.x = x, .y = y, .x_stride = 6, .y_stride = 6, .rows = 1, .n = 6};
+    uint64_t overflowed;
+    sc_errors_exact(&b, &e, &overflowed);
+    CHECK_U64(overflowed, 2); /* of 2 and 3, which count as lost */
+    CHECK_NEAR(sums[0].d, 0.5 - 2 - 3, 0);
+    CHECK_NEAR(sums[0].square, 0.25 + 4 + 9, 0);
+    CHECK_U64(e.zeros, 1);
+    b.x = NULL;
+    b.y = x;
+    sc_errors_exact(&b, &e, &overflowed);
+    CHECK_NEAR(sums[0].square, 1 + 4 + 9, 0);
+    CHECK_U64(overflowed, 0);
+}
+
+TEST(sums_are_good_in_the_middle_of_the_range)
+{
+    const float good[] = {0, 0x1p-40F, 1, 0x1.fffffep54F};
+    const float bad[] = {0x1p-41F, 0x1p55F, INFINITY, NAN, 0x1p-149F};
+    uint32_t bits;
+    for (size_t i = 0; i < SC_COUNT(good); i++) {
+        memcpy(&bits, &good[i], sizeof bits);
+        CHECK(sc_errors_good(bits));
+    }
+    for (size_t i = 0; i < SC_COUNT(bad); i++) {
+        memcpy(&bits, &bad[i], sizeof bits);
+        CHECK(!sc_errors_good(bits & INT32_MAX));
+    }
+}
+
+TEST(extremes_are_of_what_is_finite)
+{
+    float x[200], min, max;
+    for (int kind = 0; kind < 4; kind++)
+        for (size_t n = 0; n <= SC_COUNT(x); n++) {
+            float low = INFINITY, high = -INFINITY;
+            for (size_t i = 0; i < n; i++) {
+                const double u = uniform();
+                x[i] = (float)(u - 0.5);
+                if (kind & 1 && u < 0.1)
+                    x[i] = NAN;
+                if (kind & 2 && u > 0.95)
+                    x[i] = u > 0.98 ? INFINITY : -INFINITY;
+                if (isfinite(x[i])) {
+                    low = fminf(low, x[i]);
+                    high = fmaxf(high, x[i]);
+                }
+            }
+            for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
+                sc_extremes(x, n, (enum sc_cpu)level, &min, &max);
+                CHECK_BITS(&min, &low, sizeof min);
+                CHECK_BITS(&max, &high, sizeof max);
+            }
+        }
+}
