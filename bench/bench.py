@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
-    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, elements,
-                                   svd, scan; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
+                                   elements, svd, scan; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
 another commit: it takes turns with ours and gets a column of its own.  $GGML_LIB, when set, is the
-path of a libggml-base.so, the peer of the group `decode`.
+path of a libggml-base.so, the peer of the groups `decode` and `encode`.
 
 Times are the fastest of N runs of whole programs, from fork to exit.  Nothing is judged: the goal
 stands beside the ratio, the reader compares.
@@ -192,6 +192,22 @@ def decode():
                 row(what, "Gelem/s", speed, read / float(bytes_each), "adding up memory", "-")
 
 
+def encode():
+    """Elements a second of rounding, against what memory brings; of blocks, against ggml."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "encode")], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[2])
+    for name, _, *numbers in lines:
+        *levels, last = [float(number) for number in numbers]
+        best = max(levels)
+        if not name.startswith("blocks "):
+            row(f"round to {name}", "Gelem/s", best, read / 4, "adding up memory", "-")
+        elif last:
+            goal = ">= 2" if name.split()[1] in ENCODED_TWICE else ">= 1"
+            row(f"encode {name}", "Gelem/s", best, last, "ggml, same run", goal)
+
+
 def spectra():
     """All singular values, two threads: against numpy, and LAPACK on the same Gram matrix."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
@@ -227,17 +243,36 @@ def elements():
         row("BF16 basic", "Gelem/s", best["BF16 basic"], float(peer[1]), "numpy.bincount", ">= 4")
 
 
+def mixes():
+    """Optimal mixes of formats against greedy ones: bytes of ten tensors, time of a large one."""
+    def lines(*arguments):
+        said = subprocess.run([os.path.join(BUILD, "bench", "mix"), *arguments], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+        for kind, goal, _, *numbers in (line.split("\t") for line in said.splitlines()):
+            yield kind, goal, *map(float, numbers)
+    ten = list(lines())
+    for goal in ("pcc 0.999", "pcc 0.99", "mae", "atol"):
+        of_goal = [line for line in ten if line[1] == goal]
+        *_, size, greedy, _ = max(of_goal, key=lambda line: line[4] / line[5])
+        row(f"bytes of a mix, {goal}, worst of ten tensors", "MB", size / MB, greedy / MB,
+            "greedy, best of three", "<= 1")
+    for _, goal, seconds, greedy, *_ in lines("7168", "18432", "1"):
+        row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, 1, "limit", "<= 1")
+        row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, greedy, "greedy, same run", "-")
+
+
 def scans():
     import scan
     scan.measure(sys.modules[__name__], SCRUPLE)
 
 
 # At least twice as fast as ggml as it is shipped.
+ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub, "decode": decode, "elements": elements,
-          "svd": spectra, "scan": scans}
+          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
+          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes}
 
 
 def number(value, unit=""):

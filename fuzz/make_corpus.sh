@@ -495,6 +495,21 @@ for name, data in (("zeros", bytes(700)), ("ones", b"\0" + b"\xff" * 700),
                    ("tiny-scales", b"\0" + struct.pack("<300H", *(i * 0x801 & 0x83ff for i in range(300)))),
                    ("few", b"\1\2\3\4\5")):
     seed("decode", name, data)
+
+# ---------------------------------------------------------------------------------- encoding
+# The name of a format, then floats.
+WEIGHTS = struct.pack("<96f", *((b - 128) * 0.0007 * (1 + i % 5) for i, b in enumerate(pseudo_random(96, 3))))
+SPECIAL = struct.pack("<40I", *(0x7f800000, 0xff800000, 0x7fc00000, 1, 0x80000000, 0x7f7fffff,
+                                0x00800000, 0x7f800001) * 5)
+for name, text, data in (
+        ("bfp8", "bfp8", WEIGHTS), ("bfp4-sse", "BFP4:sse.T", WEIGHTS), ("bfp2", "bfp2", pseudo_random(320, 5)),
+        ("mxfp4", "mxfp4:rceil", WEIGHTS), ("mxfp8-even", "mxfp8:even", pseudo_random(400)),
+        ("mxfp6-sse", "mxfp6_e3m2:sse", WEIGHTS), ("mxint8", "mxint8:ceil", SPECIAL),
+        ("nvfp4", "nvfp4:floor=0.015625,sse", WEIGHTS), ("nvfp4-special", "nvfp4", SPECIAL),
+        ("fp8", "fp8:nosat", SPECIAL), ("bf16", "bf16", SPECIAL), ("fp16", "half", pseudo_random(300, 9)),
+        ("int4", "int4:group=128,affine,clip.T", struct.pack("<3Q", 2, 2**40, 2**30)),
+        ("q4_k", "q4_k", struct.pack("<3Q", 3, 4, 512)), ("wrong", "mxfp5:floor,floor=1e999,", b"")):
+    seed("encoding", name, text.encode() + b"\n" + data)
 PY
 
 # ------------------------------------------------------------------------------------ values

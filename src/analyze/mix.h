@@ -8,7 +8,12 @@
  * Does not own: errors (quality.h), names of algorithms in files and their options (quant.h).
  *
  * Nothing here reads values, so a table of errors serves any number of goals. Deterministic:
- * randomness is sc_random() by seed.
+ * randomness is sc_random() by seed, and threads do not change a bit. Tables are only read, so any
+ * number of calls may share them. Beside the tables, memory is a few bytes a cell (clusters: 24).
+ *
+ * Functions that can fail return 0 or SCRUPLE_EMEMORY, SCRUPLE_EUSAGE (no formats, or more than 16)
+ * or SCRUPLE_ELIMIT; then there is nothing in *out. Cells without a finite value (padding, or only
+ * NaN) have no error: they get the format of fewest bytes.
  */
 #ifndef SC_MIX_H
 #define SC_MIX_H
@@ -50,9 +55,13 @@ void sc_mix_sum(const struct sc_cells *c, const int8_t *format, struct sc_mix_to
 /* The formats of c from fewest bytes a full cell up, ties in their order. */
 void sc_mix_order(const struct sc_cells *c, uint8_t order[16]);
 
-/* Each cell by itself: the smallest format for which the cell's own metric is good (of real values
+/* All four: what can be said of a single table. Clear *out with sc_mix_clear(). A goal that cannot
+ * be reached gives good = false (threshold with hold, optimal: and the best metric).
+ *
+ * Each cell by itself: the smallest format for which the cell's own metric is good (of real values
  * only, not of padding), else the largest. hold: when the tensor as a whole then misses the goal,
- * the cells' threshold is tightened (bisection) until it holds, if any does. */
+ * the cells' threshold is tightened (bisection) until it holds, if any does; where no pcc of cells
+ * is enough, since whole cells have moved, their squared error is judged instead. */
 int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool hold,
                      struct sc_mix *out, struct sc_error *e);
 /* As wq's greedy: all cells begin in the first format; then format by format in their order, the
@@ -60,7 +69,8 @@ int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool
 int sc_mix_greedy(const struct sc_cells *c, const struct sc_mix_goal *g, uint64_t seed,
                   struct sc_mix *out, struct sc_error *e);
 /* As wq's older greedy: cells begin without a format; clusters of the best scores are put into
- * each format in turn. k 0: only the single best cell at a time. */
+ * each format in turn. k 0: only the single best cell at a time. Where it stops, cells are left
+ * without a format. seed: for centres that lose all their scores. */
 int sc_mix_clusters(const struct sc_cells *c, const struct sc_mix_goal *g, size_t k, uint64_t seed,
                     struct sc_mix *out, struct sc_error *e);
 /* The smallest of `trials` random assignments that is good, else the best. each: of every trial, in
@@ -72,15 +82,21 @@ int sc_mix_random(const struct sc_cells *c, const struct sc_mix_goal *g, size_t 
 /* The fewest bytes for which the goal holds, over the n tables together (one: of a tensor; many: of
  * a model, the metric then of all their values): lower convex hull of (bytes, error) of every cell
  * and one price of a byte for all of them (Everett 1963; Shoham and Gersho 1988), the last price
- * spent cell by cell. atol: exact. pcc is made linear about the last solution, a few times. out has
- * n elements. p: NULL, or threads for the tables. */
+ * spent cell by cell, or, where that is better, on combinations of the cells that are nearest to
+ * another choice. atol: exact; mae, mse, sqnr: exact in small tables, else within the bytes of one
+ * cell; pcc is made linear about the last solution, a few times. Never larger than all cells in one
+ * format. out has n elements; good is of all together.
+ * p: NULL, or threads. */
 int sc_mix_optimal(struct sc_cells *const *c, size_t n, const struct sc_mix_goal *g,
                    const struct sc_parallel *p, struct sc_mix *out, struct sc_error *e);
-/* The best metric (least squared error for pcc, mse and sqnr) within `budget` bytes. */
+/* The best metric (least squared error for pcc, mse and sqnr) within `budget` bytes; less than the
+ * least: the smallest assignment, good = false. Of equals the smaller. */
 int sc_mix_budget(struct sc_cells *const *c, size_t n, enum sc_mix_metric metric, uint64_t budget,
                   const struct sc_parallel *p, struct sc_mix *out, struct sc_error *e);
 /* The frontier: totals of the best assignments between all-smallest and the least error, at most
- * `points` of them evenly over bytes, the ends included. The caller frees *out. */
+ * `points` (2 to 4096) of them evenly over bytes, both ends included; each is larger and better
+ * than the one before. Totals are of all tables together, cells[] by the number of a format in its
+ * own table. The caller frees *out. */
 int sc_mix_curve(struct sc_cells *const *c, size_t n, enum sc_mix_metric metric, size_t points,
                  const struct sc_parallel *p, struct sc_mix_totals **out, size_t *n_out,
                  struct sc_error *e);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_formats: what can be read: containers, number formats, and layouts of quantized weights.
+/* cmd_formats: what can be read: containers, number formats, and layouts of quantized weights; and
+ * what values can be put into.
  *
- * All three tables are those that the reader itself uses, so this list cannot be wrong.
+ * All tables are those that are used when it is done, so this list cannot be wrong.
  */
 #include "cli/cli.h"
+#include "codec/encoding.h"
 
 static const struct sc_example formats_examples[] = {
-    {"scruple formats", "containers, number formats and layouts"},
+    {"scruple formats", "containers, number formats, layouts, and what values can be put into"},
     {"scruple formats --csv", "the number formats, for a spreadsheet"},
     {NULL, NULL},
 };
@@ -94,6 +96,56 @@ static void layout_cell(const void *ctx, size_t row, size_t column, struct sc_ce
                                       : l->summary);
 }
 
+/* ------------------------------------------------------------------------------- encodings --- */
+enum encoding_column {
+    ENCODING_NAME,
+    ENCODING_BITS,
+    ENCODING_SETTINGS,
+    ENCODING_SUMMARY,
+    ENCODING_ALIASES,
+    ENCODING_SOURCE
+};
+static const struct sc_column encoding_columns[] = {
+    [ENCODING_NAME] = {"name", "format", NULL, SC_COL_KEY, 0, 0},
+    [ENCODING_BITS] = {"bits_per_weight", "bits", NULL, SC_COL_NUMBER, 0, 4},
+    [ENCODING_SETTINGS] = {"settings", "settings", NULL, SC_COL_TEXT, 0, 0},
+    [ENCODING_SUMMARY] = {"summary", "what it is", NULL, SC_COL_TEXT, 0, 0},
+    [ENCODING_ALIASES] = {"aliases", "also", NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [ENCODING_SOURCE] = {"source", "defined by", NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+};
+
+static void encoding_cell(const void *ctx, size_t row, size_t column, struct sc_cell *out)
+{
+    const struct sc_encoding_info *info = &sc_encodings[row];
+    const char *text = NULL;
+    struct sc_encoding f;
+
+    (void)ctx;
+    switch ((enum encoding_column)column) {
+    case ENCODING_NAME:
+        text = info->name;
+        break;
+    case ENCODING_BITS:
+        out->null = sc_encoding_parse(sc_strz(info->name), &f, NULL) < 0;
+        out->f = out->null ? 0 : sc_encoding_bits(&f);
+        return;
+    case ENCODING_SETTINGS:
+        text = info->settings;
+        break;
+    case ENCODING_SUMMARY:
+        text = info->summary;
+        break;
+    case ENCODING_ALIASES:
+        text = info->alias;
+        break;
+    case ENCODING_SOURCE:
+        text = info->source;
+        break;
+    }
+    out->null = !text;
+    out->text = sc_strz(text ? text : "");
+}
+
 /* --------------------------------------------------------------------------------- running --- */
 static void put_section(struct sc_cli *c, const char *title, const struct sc_table *t)
 {
@@ -110,6 +162,8 @@ static int run_formats(struct sc_cli *c)
                              NULL};
     struct sc_table layouts = {layout_columns, SC_COUNT(layout_columns), SC_LAYOUT_COUNT,
                                layout_cell, NULL};
+    struct sc_table encodings = {encoding_columns, SC_COUNT(encoding_columns), sc_n_encodings,
+                                 encoding_cell, NULL};
 
     while (sc_formats[containers.n_rows])
         containers.n_rows++;
@@ -121,6 +175,7 @@ static int run_formats(struct sc_cli *c)
         sc_add_table(&d, &d.root, "containers", &containers);
         sc_add_table(&d, &d.root, "types", &types);
         sc_add_table(&d, &d.root, "layouts", &layouts);
+        sc_add_table(&d, &d.root, "encodings", &encodings);
         sc_report_json(&c->out, &d);
         sc_document_clear(&d);
     } else {
@@ -129,17 +184,20 @@ static int run_formats(struct sc_cli *c)
         put_section(c, "number formats (block: elements that are stored together)", &types);
         sc_out_putc(&c->out, '\n');
         put_section(c, "layouts: weights that are several tensors in the file", &layouts);
+        sc_out_putc(&c->out, '\n');
+        put_section(c, "formats that values can be put into: NAME[:SETTING,...][.T]", &encodings);
     }
     return SC_EXIT_OK;
 }
 
 const struct sc_command sc_cmd_formats = {
     .name = "formats",
-    .summary = "list the containers, number formats and layouts it can read",
+    .summary = "list the containers, number formats and layouts it knows",
     .usage = "",
     .description = "The bits per weight of a number format include its scales. Types that a file "
                    "names and this list does not are shown under their own name, with the size "
-                   "that the file gives them.",
+                   "that the file gives them. The last list has the formats that values can be "
+                   "put into, to see what they cost; \".T\" behind a name means along columns.",
     .groups = SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,
     .complete = SC_COMPLETE_NOTHING,
     .examples = formats_examples,

@@ -3,9 +3,10 @@
 #include "codec/encode.h"
 
 static const struct sc_scheme_row *const rows[] = {
-    [SC_SCHEME_ZERO] = &sc_scheme_zero,   [SC_SCHEME_CAST] = &sc_scheme_cast,
-    [SC_SCHEME_BFP] = &sc_scheme_bfp,     [SC_SCHEME_MX] = &sc_scheme_mx,
-    [SC_SCHEME_NVFP4] = &sc_scheme_nvfp4,
+    [SC_SCHEME_ZERO] = &sc_scheme_zero,     [SC_SCHEME_CAST] = &sc_scheme_cast,
+    [SC_SCHEME_BFP] = &sc_scheme_bfp,       [SC_SCHEME_MX] = &sc_scheme_mx,
+    [SC_SCHEME_NVFP4] = &sc_scheme_nvfp4,   [SC_SCHEME_INT] = &sc_scheme_int,
+    [SC_SCHEME_LEVELS] = &sc_scheme_levels, [SC_SCHEME_GGML] = &sc_scheme_ggml,
 };
 
 sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level)
@@ -42,8 +43,7 @@ void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst)
 /* ----------------------------------------------------------------------------------- bytes --- */
 enum {
     TILE = 32,
-    SCALE_BYTES = 4, /* INT, LEVELS: a float */
-    ZERO_BYTES = 1,
+    SCALE_BYTES = 4, /* a float */
 };
 
 /* What n values of a line take: codes in whole bytes, and the scales of blocks. */
@@ -51,23 +51,36 @@ struct of_line {
     uint64_t block;       /* values; the last one counts whole if `whole`, else its codes do */
     uint64_t block_bytes; /* of its codes, if whole */
     uint64_t scale_bytes; /* of a block; block 0: of a line */
+    uint64_t zero_bits;   /* the same of zero points, those of a line in whole bytes */
     bool whole;
 };
 
+/* Of one stored step. */
+static uint64_t step_bytes(const struct sc_encoding *f)
+{
+    return f->scale == SC_ELEMENT_F16 || f->scale == SC_ELEMENT_BF16 ? 2 : SCALE_BYTES;
+}
+
 static struct of_line of_line(const struct sc_encoding *f)
 {
-    const uint64_t step = SCALE_BYTES + (f->affine ? ZERO_BYTES : 0);
     switch ((enum sc_scheme)f->scheme) {
     case SC_SCHEME_MX:
     case SC_SCHEME_NVFP4:
-        return (struct of_line){f->unit, f->unit * (uint64_t)f->bits / 8, 1, true};
+        return (struct of_line){.block = f->unit,
+                                .block_bytes = f->unit * (uint64_t)f->bits / 8,
+                                .scale_bytes = 1,
+                                .whole = true};
     case SC_SCHEME_INT:
-        return (struct of_line){f->unit > 1 ? f->unit : 0, 0, f->over == SC_OVER_TENSOR ? 0 : step,
-                                false};
+        if (f->over == SC_OVER_TENSOR)
+            return (struct of_line){0};
+        return (struct of_line){.block = f->over == SC_OVER_NOTHING ? f->unit : 0,
+                                .scale_bytes = step_bytes(f),
+                                .zero_bits = f->affine ? f->bits : 0};
     case SC_SCHEME_LEVELS:
-        return (struct of_line){f->unit, 0, SCALE_BYTES, false};
+        return (struct of_line){.block = f->unit, .scale_bytes = SCALE_BYTES};
     case SC_SCHEME_GGML:
-        return (struct of_line){f->unit, sc_codec(f->codec)->bytes, 0, true};
+        return (struct of_line){
+            .block = f->unit, .block_bytes = sc_codec(f->codec)->bytes, .whole = true};
     case SC_SCHEME_ZERO:
     case SC_SCHEME_CAST:
     case SC_SCHEME_BFP:
@@ -85,12 +98,13 @@ static bool line_bytes(const struct sc_encoding *f, uint64_t n, uint64_t *out)
 {
     const struct of_line l = of_line(f);
     const uint64_t blocks = l.block ? ceil_div(n, l.block) : 1;
-    uint64_t codes, scales;
+    uint64_t codes, scales, zeros;
     if (l.whole ? !sc_mul(blocks, l.block_bytes, &codes) : !sc_mul(n, f->bits, &codes))
         return false;
     if (!l.whole)
         codes = ceil_div(codes, 8);
-    return sc_mul(blocks, l.scale_bytes, &scales) && sc_add(codes, scales, out);
+    return sc_mul(blocks, l.scale_bytes, &scales) && sc_mul(blocks, l.zero_bits, &zeros) &&
+           sc_add(codes, scales, out) && sc_add(*out, ceil_div(zeros, 8), out);
 }
 
 /* Tiles are padded in both directions. */
@@ -107,7 +121,7 @@ static uint64_t bytes_of_tensor(const struct sc_encoding *f)
 {
     if (f->over != SC_OVER_TENSOR)
         return 0;
-    return SCALE_BYTES + (f->affine ? ZERO_BYTES : 0);
+    return step_bytes(f) + (f->affine ? 1 : 0);
 }
 
 bool sc_encoding_bytes(const struct sc_encoding *f, uint64_t matrices, uint64_t rows_of,
@@ -141,5 +155,5 @@ double sc_encoding_bits(const struct sc_encoding *f)
         return f->bits + 8.0 / 16;
     if (l.whole)
         return 8 * (double)(l.block_bytes + l.scale_bytes) / (double)l.block;
-    return f->bits + (l.block ? 8 * (double)l.scale_bytes / (double)l.block : 0);
+    return f->bits + (l.block ? (double)(8 * l.scale_bytes + l.zero_bits) / (double)l.block : 0);
 }

@@ -7,7 +7,10 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
- *   *_x86.c          the same for AVX2 and AVX-512
+ *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
+ *   encode_int.c     SC_SCHEME_INT, its steps and the search for them (encode_int.h)
+ *   encode_levels.c  SC_SCHEME_LEVELS
+ *   encoder.c        SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */
@@ -28,7 +31,7 @@ struct sc_scheme_row {
     void (*step)(const struct sc_encoding *f, struct sc_extent of, struct sc_step *out);
 };
 extern const struct sc_scheme_row sc_scheme_zero, sc_scheme_cast, sc_scheme_bfp, sc_scheme_mx,
-    sc_scheme_nvfp4;
+    sc_scheme_nvfp4, sc_scheme_int, sc_scheme_levels, sc_scheme_ggml;
 
 /* ------------------------------------------------------------------------------------ bits --- */
 static inline uint32_t sc_bits_of(float value)
@@ -119,9 +122,32 @@ uint32_t sc_small_code(const struct sc_small *s, float magnitude);
 const struct sc_small *sc_mx_element(const struct sc_encoding *f);
 int sc_mx_exponent(const struct sc_encoding *f, const float *x, size_t n);
 size_t sc_mx_round_block(const struct sc_encoding *f, const float *x, size_t n, int e, float *y);
+size_t sc_bfp_round_group(const struct sc_encoding *f, const float *x, size_t n, float *y);
 uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                         size_t n);
 size_t sc_nvfp4_round_block(const float *x, size_t n, uint32_t scale, float g, float *y);
+
+/* The value of a code of E4M3 from 0 to 7E. */
+static inline float sc_e4m3_scale(uint32_t code)
+{
+    return code < 8 ? (float)code * 0x1p-9F : sc_float_of((code << 20) + ((127 - 7) << 23));
+}
+/* The codes of E4M3 that `sse` tries for a block with this amax, the first one first; how many. */
+enum { SC_NVFP4_TRIED = 9 };
+size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *step, float amax,
+                           uint32_t codes[SC_NVFP4_TRIED]);
+
+#if SC_HAVE_X86
+#define SC_ENCODE_LEVELS(level)                                                                    \
+    sc_round_fn sc_round_cast_##level, sc_round_bf16_##level, sc_round_f16_##level,                \
+        sc_round_bfp_##level, sc_round_mx_##level, sc_round_nvfp4_##level;
+SC_ENCODE_LEVELS(avx2)
+SC_ENCODE_LEVELS(avx512)
+#define SC_AT_LEVEL(level, name)                                                                   \
+    ((level) >= SC_CPU_AVX512 ? name##_avx512 : (level) >= SC_CPU_AVX2 ? name##_avx2 : NULL)
+#else
+#define SC_AT_LEVEL(level, name) ((sc_round_fn *)NULL)
+#endif
 
 /* Codes of `bits` bits, densely, low bits first: n of them into ceil(n * bits / 8) bytes. */
 void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst);

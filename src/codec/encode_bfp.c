@@ -82,7 +82,7 @@ static uint32_t exponent_of(const struct sc_encoding *f, const uint32_t *bits, s
     return shared - (error_of(bits, n, shared - 1, m) < error_of(bits, n, shared, m));
 }
 
-static size_t round_group(const struct sc_encoding *f, const float *x, size_t n, float *y)
+size_t sc_bfp_round_group(const struct sc_encoding *f, const float *x, size_t n, float *y)
 {
     const unsigned m = magnitude_bits(f);
     const uint32_t largest = (1U << m) - 1;
@@ -105,14 +105,15 @@ static size_t round_bfp(const struct sc_encoding *f, const struct sc_step *step,
     size_t full = 0;
     (void)step;
     for (size_t i = 0; i < n; i += GROUP)
-        full += round_group(f, x + i, SC_MIN(n - i, GROUP), y + i);
+        full += sc_bfp_round_group(f, x + i, SC_MIN(n - i, GROUP), y + i);
     return full;
 }
 
 static sc_round_fn *rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    sc_round_fn *fast = SC_AT_LEVEL(level, sc_round_bfp);
     (void)f, (void)level;
-    return round_bfp;
+    return fast ? fast : round_bfp;
 }
 
 /* --------------------------------------------------------------------------------- packing --- */

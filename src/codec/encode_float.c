@@ -102,6 +102,8 @@ static uint32_t round_one(const struct sc_encoding *f, float x, size_t *full)
 /* The code of a value that round_one() gave. */
 static uint32_t code_of(const struct sc_small *s, uint32_t bits)
 {
+    if (s == &sc_smalls[SC_ELEMENT_BF16])
+        return bits >> 16;
     const uint32_t mag = bits & ~SC_SIGN, sign = bits >> 31 << (s->bits - 1);
     if (mag > SC_INFINITE && s->bits == 16)
         return sign | (((1U << (s->bits - 1)) - 1) & (mag >> (23 - s->mantissa))) | s->nan;
@@ -187,8 +189,13 @@ static sc_round_fn *zero_rounder(const struct sc_encoding *f, enum sc_cpu level)
 
 static sc_round_fn *cast_rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    sc_round_fn *fast = f->element == SC_ELEMENT_BF16  ? SC_AT_LEVEL(level, sc_round_bf16)
+                        : f->element == SC_ELEMENT_F16 ? SC_AT_LEVEL(level, sc_round_f16)
+                                                       : SC_AT_LEVEL(level, sc_round_cast);
     (void)level;
-    return f->element == SC_ELEMENT_F32 ? round_f32 : round_small;
+    if (f->element == SC_ELEMENT_F32) /* nothing is faster than memcpy() */
+        return round_f32;
+    return fast ? fast : round_small;
 }
 
 static size_t pack_zero(const struct sc_encoding *f, const struct sc_step *step, const float *x,

@@ -145,8 +145,9 @@ static size_t round_mx(const struct sc_encoding *f, const struct sc_step *step, 
 
 static sc_round_fn *rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    sc_round_fn *fast = SC_AT_LEVEL(level, sc_round_mx);
     (void)f, (void)level;
-    return round_mx;
+    return fast ? fast : round_mx;
 }
 
 static uint8_t code_of(const struct sc_encoding *f, float x, int e)

@@ -36,7 +36,7 @@ static inline float nearest(float x, float unit, bool *above)
 
 static float unit_of(uint32_t scale, float g)
 {
-    return sc_element_value(SC_ELEMENT_E4M3, scale) * g;
+    return scale == NAN_SCALE ? sc_float_of(SC_NAN) : sc_e4m3_scale(scale) * g;
 }
 
 static double error_of(const float *x, size_t n, float unit)
@@ -54,29 +54,27 @@ static double error_of(const float *x, size_t n, float unit)
     return sum;
 }
 
-static uint32_t least_error(const struct sc_encoding *f, float g, const float *x, size_t n,
-                            uint32_t scale)
+size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *step, float amax,
+                           uint32_t codes[SC_NVFP4_TRIED])
 {
+    const uint32_t scale = code_of_scale(f, amax / most_element / step->scale);
     const uint32_t lowest = SC_MAX(1, code_of_scale(f, 0));
-    double least = error_of(x, n, unit_of(scale, g));
-    uint32_t best = scale;
-    for (unsigned i = 1; i <= UP + DOWN; i++) {
-        const uint32_t other = i <= UP ? scale + i : scale + UP - i;
-        if (other < lowest || other > MOST_SCALE)
-            continue;
-        const double error = error_of(x, n, unit_of(other, g));
-        if (error < least) {
-            least = error;
-            best = other;
-        }
-    }
-    return best;
+    size_t n = 0;
+    codes[n++] = scale;
+    if (f->rule != SC_RULE_SSE)
+        return n;
+    for (uint32_t i = 1; i <= UP && scale + i <= MOST_SCALE; i++)
+        codes[n++] = scale + i;
+    for (uint32_t i = 1; i <= DOWN && scale >= lowest + i; i++)
+        codes[n++] = scale - i;
+    return n;
 }
 
 uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                         size_t n)
 {
     unsigned special;
+    uint32_t codes[SC_NVFP4_TRIED];
     const float peak = sc_float_of(sc_peak_of(x, n, &special));
     if (special & 2)
         return NAN_SCALE;
@@ -84,8 +82,19 @@ uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step,
         return 0;
     if (special && !(peak > 0))
         return MOST_SCALE;
-    const uint32_t scale = code_of_scale(f, peak / most_element / step->scale);
-    return f->rule == SC_RULE_SSE && peak > 0 ? least_error(f, step->scale, x, n, scale) : scale;
+    const size_t tried = sc_nvfp4_candidates(f, step, peak, codes);
+    if (tried == 1 || !(peak > 0))
+        return codes[0];
+    double least = error_of(x, n, unit_of(codes[0], step->scale));
+    uint32_t best = codes[0];
+    for (size_t i = 1; i < tried; i++) {
+        const double error = error_of(x, n, unit_of(codes[i], step->scale));
+        if (error < least) {
+            least = error;
+            best = codes[i];
+        }
+    }
+    return best;
 }
 
 size_t sc_nvfp4_round_block(const float *x, size_t n, uint32_t scale, float g, float *y)
@@ -120,8 +129,9 @@ static size_t round_nvfp4(const struct sc_encoding *f, const struct sc_step *ste
 
 static sc_round_fn *rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    sc_round_fn *fast = SC_AT_LEVEL(level, sc_round_nvfp4);
     (void)f, (void)level;
-    return round_nvfp4;
+    return fast ? fast : round_nvfp4;
 }
 
 static size_t pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,
@@ -150,7 +160,7 @@ static void step_of(const struct sc_encoding *f, struct sc_extent of, struct sc_
 {
     const float peak = SC_MAX(-of.min, of.max);
     (void)f;
-    out->scale = of.min <= of.max ? peak / (most_element * most_scale) : 0;
+    out->scale = of.min <= of.max && peak > 0 ? peak / (most_element * most_scale) : 0;
     out->inverse = out->scale > 0 ? 1 / out->scale : 0;
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define RULES     "floor rceil ceil even sse"
-#define INT_WORDS "tensor row group=N affine clip"
+#define INT_WORDS "tensor row group=N affine clip scale=TYPE"
 
 #define BY_OCP8 "OCP 8-bit Floating Point Specification 1.0"
 #define BY_FNUZ "arXiv 2206.02915"
@@ -104,7 +104,7 @@ const size_t sc_n_encodings = SC_COUNT(sc_encodings);
 
 /* -------------------------------------------------------------------------------- settings --- */
 /* Settings of one kind exclude each other. */
-enum kind { KIND_RULE, KIND_GRAIN, KIND_AFFINE, KIND_CLIP, KIND_OVER, KIND_FLOOR };
+enum kind { KIND_RULE, KIND_GRAIN, KIND_AFFINE, KIND_CLIP, KIND_OVER, KIND_FLOOR, KIND_SCALE };
 static const struct setting {
     const char *word; /* as in sc_encoding_info.settings: up to '=' it is the word, then a value */
     enum kind kind;
@@ -123,7 +123,13 @@ static const struct setting {
     {"clip", KIND_CLIP, true},
     {"nosat", KIND_OVER, false},
     {"floor=X", KIND_FLOOR, 0},
+    {"scale=TYPE", KIND_SCALE, 0},
 };
+/* How steps can be stored. */
+static const struct {
+    const char *word;
+    uint8_t element;
+} scales[] = {{"f32", SC_ELEMENT_F32}, {"f16", SC_ELEMENT_F16}, {"bf16", SC_ELEMENT_BF16}};
 enum { LEAST_GROUP = 8, MOST_GROUP = 4096 };
 #define NVFP4_FLOOR 0x1p-9F
 
@@ -193,6 +199,16 @@ static int refuse(const struct sc_encoding_info *info, struct sc_error *e, struc
                    why, info->settings);
 }
 
+static bool parse_scale(struct sc_str s, uint8_t *out)
+{
+    for (size_t i = 0; i < SC_COUNT(scales); i++)
+        if (sc_str_eq_nocase(s, sc_strz(scales[i].word))) {
+            *out = scales[i].element;
+            return true;
+        }
+    return false;
+}
+
 static int apply_value(const struct sc_encoding_info *info, struct sc_encoding *f,
                        const struct setting *s, struct sc_str text, struct sc_error *e)
 {
@@ -205,6 +221,9 @@ static int apply_value(const struct sc_encoding_info *info, struct sc_encoding *
         if (!parse_float(value, &x) || !(x >= 0 && x <= 448))
             return refuse(info, e, text, "is no scale from 0 to 448");
         f->floor = x;
+    } else if (s->kind == KIND_SCALE) {
+        if (!parse_scale(value, &f->scale))
+            return refuse(info, e, text, "is not f32, f16 or bf16");
     } else {
         if (!sc_str_u64(value, &n) || n < LEAST_GROUP || n > MOST_GROUP)
             return refuse(info, e, text, "is no number of values from 8 to 4096");
@@ -239,6 +258,7 @@ static int apply(const struct sc_encoding_info *info, struct sc_encoding *f, str
         f->saturate = false;
         break;
     case KIND_FLOOR:
+    case KIND_SCALE:
         break;
     }
     return apply_value(info, f, s, text, e);
@@ -263,6 +283,14 @@ static struct sc_encoding base_of(const struct sc_encoding_info *info)
         f.floor = NVFP4_FLOOR;
     }
     return f;
+}
+
+/* Steps of groups are halves, as in checkpoints; those of rows and tensors cost next to nothing. */
+static uint8_t usual_scale(const struct sc_encoding *f)
+{
+    if (f->scheme != SC_SCHEME_INT)
+        return SC_ELEMENT_NONE;
+    return f->over == SC_OVER_NOTHING ? SC_ELEMENT_F16 : SC_ELEMENT_F32;
 }
 
 /* Appends to the name, which has room for every combination of settings (a test tries them). */
@@ -298,6 +326,11 @@ static void put_name(const struct sc_encoding_info *info, struct sc_encoding *f)
         add(f, &separator, "affine");
     if (f->clip)
         add(f, &separator, "clip");
+    for (size_t i = 0; i < SC_COUNT(scales); i++)
+        if (f->scale != usual_scale(f) && f->scale == scales[i].element) {
+            snprintf(number, sizeof number, "scale=%s", scales[i].word);
+            add(f, &separator, number);
+        }
     if (f->saturate != base.saturate)
         add(f, &separator, "nosat");
     if (f->floor < base.floor || f->floor > base.floor) {
@@ -366,6 +399,8 @@ int sc_encoding_parse(struct sc_str text, struct sc_encoding *out, struct sc_err
         p = start < end ? memchr(start, ',', (size_t)(end - start)) : NULL;
         TRY(apply(info, &f, sc_str(start, (size_t)((p ? p : end) - start)), &seen, e));
     }
+    if (f.scale == SC_ELEMENT_NONE)
+        f.scale = usual_scale(&f);
     put_name(info, &f);
     *out = f;
     return 0;

@@ -70,6 +70,7 @@ struct sc_encoding {
     uint8_t over;      /* enum sc_scale_over: what sc_step is asked for */
     bool affine;       /* INT: with a zero point */
     bool clip;         /* INT: the extent is narrowed where that lowers the squared error */
+    uint8_t scale;     /* INT: enum sc_element of a stored step: F32, F16 or BF16 */
     bool saturate;     /* CAST: too large becomes the largest, else infinity or NaN */
     bool other_axis;   /* `.T`: lines are columns */
     uint32_t unit;     /* values of a line that are rounded together: 1, 16, 32, 64, 256, a group */
@@ -133,7 +134,8 @@ struct sc_extent sc_encoding_clip(const struct sc_encoding *f, struct sc_extent 
  * n values of one line from a multiple of f->unit on, n a multiple of it too unless the line ends
  * there (missing values count as zero). x and y may be the same. step: as f->over asks; else NULL.
  * Returns how many finite values were too large for their scale and became the largest that it
- * holds. NaN and infinities become what the format makes of them. GGML: n must be whole units. */
+ * holds (GGML: of E2M1 only). NaN and infinities become what the format makes of them. GGML: n must
+ * be whole units. */
 typedef size_t sc_round_fn(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                            size_t n, float *y);
 /* Never NULL for what sc_encoding_parse() gave. */
@@ -141,9 +143,10 @@ sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level);
 
 /* --------------------------------------------------------------------------------- packing ---
  * The same as bytes, as files and hardware hold them: n values of a line as above. MX: the scale,
- * then the codes (E2M1 and INT4: low bits first); NVFP4: E4M3 scale, 8 bytes of codes; INT and
- * LEVELS: codes only, dense, low bits first (scales are the caller's); BFP: exponent, then codes of
- * 16 values (tiles: below); GGML: blocks. Returns the bytes written. */
+ * then the codes (E2M1 and INT4: low bits first); NVFP4: E4M3 scale, 8 bytes of codes; INT:
+ * codes only, dense, low bits first, two's complement or, affine, from 0 on; LEVELS: codes only,
+ * high nibble first, as bitsandbytes has it (scales are the caller's of both); BFP: exponent, then
+ * codes of 16 values (tiles: below); GGML: blocks. Returns the bytes written. */
 size_t sc_encoding_pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                         size_t n, uint8_t *dst);
 /* A TTNN tile: 32 x 32 values, rows `stride` values apart; 1088, 576 or 320 bytes at dst. */

@@ -201,6 +201,20 @@ class Findings(unittest.TestCase):
                             self.assertTrue(name in ids, "no such finding")
 
 
+class Encodings(unittest.TestCase):
+    def test_every_format_has_its_heading_and_its_settings(self):
+        text = read("docs/formats.md")
+        headings = re.findall(r"^### (.*)$", text, re.M)
+        named = [name for heading in headings for name in re.findall(r"`([^`]+)`", heading)]
+        rows = json.loads(said("formats", "--json").stdout)["encodings"]
+        self.assertGreater(len(rows), 40)
+        self.assertEqual(sorted(named), sorted(row["name"] for row in rows))
+        for row in rows:
+            for setting in (row["settings"] or "").split():
+                with self.subTest(format=row["name"], setting=setting):
+                    self.assertTrue(f"`{setting}`" in text, "not in docs/formats.md")
+
+
 class Json(unittest.TestCase):
     def keys(self, value, found):
         if isinstance(value, dict):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_encode: formats that values are put into, against worked examples and numbers of independent
- * code, against a search over all codes, and against the decoders of the codes they pack. */
+ * code; floats of few bits against a search over all codes. */
 #include "codec/encoding.h"
 #include "encode_input.h"
 #include "test.h"
@@ -62,4 +62,263 @@ TEST(common_values_have_the_hashes_of_other_code)
         if (common[i].db > 0)
             CHECK_NEAR(sqnr_of(x, y, 1024), common[i].db, 1e-3 / common[i].db);
     }
+}
+
+/* Twelve values of one group (the rest 0), their codes and what they stand for. */
+static const struct {
+    float x;
+    uint8_t code8, code4, code2;
+    float value8, value4, value2;
+} worked[] = {
+    {1.0F, 0x40, 4, 1, 1, 1, 1},
+    {-0.5F, 0xa0, 0xa, 0, -0.5F, -0.5F, 0},
+    {0.75F, 0x30, 3, 1, 0.75F, 0.75F, 1},
+    {0.1F, 0x06, 0, 0, 0.09375F, 0, 0},
+    {-0.0078125F, 0, 0, 0, 0, 0, 0},
+    {0.01171875F, 1, 0, 0, 0.015625F, 0, 0},
+    {1.9921875F, 0x7f, 7, 1, 1.984375F, 1.75F, 1},
+    {-1.99F, 0xff, 0xf, 3, -1.984375F, -1.75F, -1},
+    {0.3F, 0x13, 1, 0, 0.296875F, 0.25F, 0},
+    {0.6484375F, 0x2a, 3, 1, 0.65625F, 0.75F, 1},
+    {-0.99609375F, 0xc0, 0xc, 3, -1, -1, -1},
+    {1.25F, 0x50, 5, 1, 1.25F, 1.25F, 1},
+    {0.00781250093F, 0, 0, 0, 0, 0, 0}, /* above the tie, by a bit that alignment loses */
+};
+
+TEST(worked_group_of_block_floats)
+{
+    const char *const names[] = {"bfp8", "bfp4", "bfp2"};
+    float x[16] = {0}, y[16];
+    uint8_t packed[17];
+    for (size_t i = 0; i < SC_COUNT(worked); i++)
+        x[i] = worked[i].x;
+    for (size_t k = 0; k < 3; k++) {
+        const struct sc_encoding f = parsed(names[k]);
+        /* 1.9921875 would become 2, which is too large, and -1.99 too where steps are coarser. */
+        const size_t full = sc_rounder(&f, SC_CPU_C)(&f, NULL, x, 16, y);
+        CHECK_U64(full, k == 0 ? 1 : 2);
+        CHECK_U64(sc_encoding_pack(&f, NULL, x, 16, packed), 1 + 2 * f.bits);
+        CHECK_U64(packed[0], 127);
+        for (size_t i = 0; i < SC_COUNT(worked); i++) {
+            const float want = k == 0   ? worked[i].value8
+                               : k == 1 ? worked[i].value4
+                                        : worked[i].value2;
+            const unsigned code = k == 0   ? worked[i].code8
+                                  : k == 1 ? worked[i].code4
+                                           : worked[i].code2;
+            CHECK_U64(bits_of(y[i]), bits_of(want));
+            CHECK_U64(packed[1 + i * f.bits / 8] >> i * f.bits % 8 & ((1U << f.bits) - 1), code);
+        }
+    }
+}
+
+TEST(packed_tile)
+{
+    static const struct {
+        const char *name;
+        uint32_t hash, bytes;
+        uint8_t first[8];
+    } cases[] = {
+        {"bfp8", 0x08e749c5, 1088, {0x40, 0xc1, 0x42, 0xc3, 0x44, 0xc5, 0x46, 0xc7}},
+        {"bfp4", 0xc67eeac5, 576, {0xc4, 0xc4, 0xc4, 0xc4, 0xd4, 0xd5, 0xd5, 0xd5}},
+        {"bfp2", 0x9b2b8ac5, 320, {0xdd, 0xdd, 0xdd, 0xdd, 0xdd, 0xdd, 0xdd, 0xdd}},
+    };
+    enum { STRIDE = 37 };
+    static float x[32 * STRIDE], y[32 * STRIDE], z[32 * STRIDE];
+    for (int r = 0; r < 32; r++)
+        for (int c = 0; c < 32; c++)
+            x[r * STRIDE + c] = (float)((c % 2 ? -1 : 1) * (1 + c / 64.0) * ldexp(1, r % 4 - 2));
+    for (size_t k = 0; k < SC_COUNT(cases); k++) {
+        const struct sc_encoding f = parsed(cases[k].name);
+        static const uint8_t exponents[] = {125, 126, 127, 128};
+        uint8_t tile[1089];
+        memset(tile, 0xee, sizeof tile);
+        CHECK_U64(sc_bfp_pack_tile(&f, x, STRIDE, tile), cases[k].bytes);
+        CHECK_U64(fnv(tile, cases[k].bytes), cases[k].hash);
+        CHECK_BITS(tile, exponents, sizeof exponents);
+        /* row 0 takes 4 bytes of BFP2; row 1 has the same codes */
+        CHECK_BITS(tile + 64, cases[k].first, sizeof cases[k].first);
+        CHECK_U64(tile[cases[k].bytes], 0xee);
+        sc_bfp_unpack_tile(&f, tile, y, STRIDE);
+        for (size_t r = 0; r < 32; r++)
+            sc_rounder(&f, SC_CPU_C)(&f, NULL, x + r * STRIDE, 32, z + r * STRIDE);
+        CHECK_BITS(y, z, sizeof y);
+    }
+}
+
+/* Codes that no packer writes: exponents that go below 0. */
+TEST(tiles_of_any_bytes_are_unpacked)
+{
+    const char *const names[] = {"bfp8", "bfp4", "bfp2"};
+    static uint8_t tile[1088];
+    static float x[1024];
+    uint32_t state = 7;
+    for (size_t k = 0; k < 300; k++) {
+        const struct sc_encoding f = parsed(names[k % 3]);
+        const unsigned m = f.bits - 1U;
+        for (size_t i = 0; i < sizeof tile; i++)
+            tile[i] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
+        for (size_t i = 0; i < 64; i++)
+            tile[i] = k < 100 ? tile[i] & 7 : tile[i];
+        sc_bfp_unpack_tile(&f, tile, x, 32);
+        for (unsigned i = 0; i < 1024; i++) {
+            const unsigned face = i / 32 / 16 * 2 + i % 32 / 16, row = i / 32 % 16, col = i % 16;
+            const size_t bit = (size_t)f.bits * (256 * face + 16 * row + col);
+            const unsigned code = tile[64 + bit / 8] >> bit % 8 & ((1U << f.bits) - 1);
+            const unsigned magnitude = code & ((1U << m) - 1), e = tile[16 * face + row];
+            const double unit = ldexp(magnitude, (int)e - 127 - (int)m + 1);
+            if (magnitude == 0 || (int)e < (int)m - 1 - ilogb(magnitude))
+                CHECK_U64(bits_of(x[i]), 0);
+            else if (e - (m - 1 - (unsigned)ilogb(magnitude)) > 0 && unit < ldexp(1, 128))
+                CHECK_NEAR((double)x[i], code >> m ? -unit : unit, 0);
+        }
+    }
+}
+
+/* b[i] = (i - 15) 0.013 + (i mod 5) 0.0071 */
+static void fill_block(float b[32])
+{
+    for (int i = 0; i < 32; i++)
+        b[i] = (float)((i - 15) * 0.013 + i % 5 * 0.0071);
+}
+
+static void check_codes(const char *name, const uint8_t *packed, unsigned scale, unsigned bits,
+                        const unsigned *want)
+{
+    static const unsigned at[] = {0, 1, 2, 3, 4, 5, 31};
+    CHECK_U64(packed[0], scale);
+    for (size_t i = 0; i < SC_COUNT(at); i++) {
+        const size_t bit = 8 + (size_t)at[i] * bits;
+        const unsigned two = packed[bit / 8] | (unsigned)packed[bit / 8 + 1] << 8;
+        (void)test_u64(two >> bit % 8 & ((1U << bits) - 1), want[i], name, __FILE__, __LINE__);
+    }
+}
+
+TEST(worked_block_of_microscaling)
+{
+    static const struct {
+        const char *name;
+        uint8_t scale;
+        unsigned codes[7];
+        double db;
+    } cases[] = {
+        {"mxfp8_e4m3", 0x74, {0xfc, 0xfb, 0xfa, 0xf9, 0xf7, 0xf8, 0x7e}, 30.680},
+        {"mxfp8_e5m2", 0x6d, {0xfa, 0xfa, 0xf9, 0xf8, 0xf7, 0xf8, 0x7b}, 26.571},
+        {"mxfp6_e3m2", 0x78, {0x3e, 0x3e, 0x3d, 0x3c, 0x3b, 0x3c, 0x1f}, 26.571},
+        {"mxfp6_e2m3", 0x7a, {0x3c, 0x3b, 0x3a, 0x39, 0x37, 0x38, 0x1e}, 30.658},
+        {"mxfp4", 0x7a, {0xf, 0xf, 0xe, 0xe, 0xe, 0xe, 7}, 19.921},
+        {"mxint8", 124, {256 - 100, 256 - 90, 256 - 79, 256 - 69, 256 - 59, 256 - 67, 110}, 46.816},
+    };
+    float x[32], y[32];
+    fill_block(x);
+    for (size_t k = 0; k < SC_COUNT(cases); k++) {
+        const struct sc_encoding f = parsed(cases[k].name);
+        uint8_t packed[34] = {0};
+        CHECK_U64(sc_encoding_pack(&f, NULL, x, 32, packed), 1 + 4 * f.bits);
+        check_codes(cases[k].name, packed, cases[k].scale, f.bits, cases[k].codes);
+        sc_rounder(&f, SC_CPU_C)(&f, NULL, x, 32, y);
+        CHECK_NEAR(sqnr_of(x, y, 32), cases[k].db, 6e-4 / cases[k].db);
+    }
+}
+
+TEST(worked_blocks_of_nvfp4)
+{
+    static const uint8_t codes[] = {0xf, 0xf, 0xe, 0xe, 0xd, 0xe, 0xd, 0xd, 0xc, 0xb, 0xc,
+                                    0xb, 9,   8,   1,   0,   1,   2,   3,   4,   4,   4,
+                                    5,   5,   6,   6,   6,   6,   7,   7,   7,   7};
+    const struct sc_encoding f = parsed("nvfp4");
+    float x[32], y[32];
+    uint8_t packed[18];
+    fill_block(x);
+    const struct sc_step step = step_of(&f, x, 32);
+    CHECK_NEAR((double)step.scale * 1e5, 8.00223206, 1e-8);
+    CHECK_NEAR((double)step.inverse, 12496.5127, 1e-7);
+    CHECK_U64(sc_encoding_pack(&f, &step, x, 32, packed), 18);
+    CHECK_U64(packed[0], 0x7d);
+    CHECK_U64(packed[9], 0x7e);
+    for (size_t i = 0; i < 32; i++)
+        CHECK_U64(packed[1 + i / 16 * 9 + i % 16 / 2] >> i % 2 * 4 & 15, codes[i]);
+    sc_rounder(&f, SC_CPU_C)(&f, &step, x, 32, y);
+    CHECK_NEAR(sqnr_of(x, y, 32), 20.436, 6e-4 / 20);
+}
+
+/* ------------------------------------------------------------------ a search over all codes --- */
+/* What a cast to code must be, NaN and infinities included. */
+static uint32_t cast_of(const struct element *t, const double *values, size_t n, float x,
+                        bool saturate)
+{
+    const bool fnuz = strstr(t->codec, "FNUZ") != NULL;
+    const uint32_t sign = signbit(x) ? 1U << (t->bits - 1) : 0;
+    const double magnitude = fabs((double)x);
+    if (isnan(x))
+        return fnuz ? 0x80 : t->id == SC_ELEMENT_E4M3 ? sign | 0x7f : sign | 0x7e;
+    /* A tie goes to the even code, which the largest is where the one above would be odd. */
+    const bool over = n % 2 ? magnitude > too_large_from(t) : magnitude >= too_large_from(t);
+    if (over && !saturate)
+        return fnuz ? 0x80 : t->id == SC_ELEMENT_E4M3 ? sign | 0x7f : sign | (uint32_t)n;
+    const uint32_t code = (uint32_t)nearest_code(values, n, SC_MIN(magnitude, t->largest));
+    return fnuz && code == 0 ? 0 : code | sign;
+}
+
+TEST(elements_are_the_nearest_codes)
+{
+    static double values[32768];
+    for (size_t k = 0; k < SC_COUNT(elements); k++) {
+        const struct element *t = &elements[k];
+        const size_t n = values_of(t, values);
+        uint32_t state = 1;
+        CHECK_NEAR(values[n - 1], t->largest, 0);
+        CHECK_NEAR((double)sc_element_largest(t->id), t->largest, 0);
+        for (uint32_t code = 0; code < n; code++) {
+            CHECK_NEAR((double)sc_element_value(t->id, code), values[code], 0);
+            CHECK_U64(sc_element_encode(t->id, (float)values[code], true), code);
+        }
+        for (size_t i = 0; i < 200000; i++) {
+            float x = some_float(&state, i);
+            const bool saturate = i & 1024 || t->bits < 8;
+            if (i % 8 == 5) { /* a value, the middle between two, and their neighbours */
+                const size_t at = state % (n - 1);
+                x = (float)((values[at] + values[at + (state >> 20 & 1)]) / 2);
+                x = f32_of(bits_of(x) + (state >> 21) % 3 - 1);
+            }
+            if (isnan(x) && t->bits != 8)
+                continue;
+            const uint32_t want = cast_of(t, values, n, x, saturate);
+            if (sc_element_encode(t->id, x, saturate) != want) {
+                fprintf(stderr, "%s of %a (%08x)\n", t->codec, (double)x, bits_of(x));
+                CHECK_U64(sc_element_encode(t->id, x, saturate), want);
+            }
+        }
+    }
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E2M1, NAN, false), 0);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_F16, NAN, false) & 0x7e00, 0x7e00);
+}
+
+TEST(examples_of_casts)
+{
+    static const struct {
+        float x;
+        uint32_t codes[4];
+    } cases[] = {
+        {0.1F, {0x1d, 0x2e, 0x25, 0x32}},
+        {0.3F, {0x2a, 0x35, 0x32, 0x39}},
+    };
+    const enum sc_element kinds[] = {SC_ELEMENT_E4M3, SC_ELEMENT_E5M2, SC_ELEMENT_E4M3FNUZ,
+                                     SC_ELEMENT_E5M2FNUZ};
+    for (size_t i = 0; i < SC_COUNT(cases); i++)
+        for (size_t k = 0; k < 4; k++)
+            CHECK_U64(sc_element_encode(kinds[k], cases[i].x, true), cases[i].codes[k]);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3, 248, true), 0x78);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3, -0x1p-10F, true), 0x80);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3, -0.75F * 0x1p-9F, true), 0x81);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3FNUZ, -0.0F, true), 0);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3, 464, false), 0x7e);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E4M3, 464.00003F, false), 0x7f);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E5M2, 61439.996F, false), 0x7b);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_E5M2, 61440, false), 0x7c);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_F16, 65519.996F, false), 0x7bff);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_F16, -65520, false), 0xfc00);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, 3.4028235e38F, false), 0x7f80);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, f32_of(0x7fffffff), false), 0x7fff);
+    CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, f32_of(0xff800001), false), 0xffc0);
 }
