@@ -262,8 +262,8 @@ int main(int argc, char **argv)
         for (size_t k = 0; k < SC_COUNT(memory.data); k++)
             free(memory.data[k]);
         sc_catalog_close(m.catalog);
-        free(m.tensors);
-        free(m.parts);
+        sc_pages_free(m.tensors);
+        sc_pages_free(m.parts);
         sc_arena_clear(&m.arena);
     }
     return 0;

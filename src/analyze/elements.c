@@ -116,6 +116,11 @@ static void find_ranges(struct sc_elements *t)
                 codes[2 * i + 1] = (uint8_t)(first >> 8);
         }
         t->decode(codes, x, BLOCK);
+        uint32_t peak;
+        if (sc_peaks(x, BLOCK, BLOCK, t->level, &peak) < 0x7f800000) {
+            inside = false;
+            continue;
+        }
         for (uint32_t i = 0; i < BLOCK; i++) {
             const bool finite = isfinite(x[i]);
             if (!finite && !inside && t->ranges < SC_CODE_RANGES)
@@ -490,15 +495,21 @@ static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const u
     const uint64_t run =
         SC_MIN(SC_MAX(together, 1) * SC_ROWS_TOGETHER * t->plan.unit, SC_CHUNK_VALUES);
     const bool counts = t->way == SC_WAY_CODES && p->visit == 0;
+    const bool later = counts && t->code_bytes == 2 && t->plan.want_errors;
     for (size_t i = 0; i < n; i += (size_t)run) {
         const size_t now = (size_t)SC_MIN(n - i, run);
-        if (counts)
-            count_codes(t, p, codes + i * t->code_bytes, now, p->scratch);
+        const uint8_t *c = codes ? codes + i * t->code_bytes : NULL;
+        struct sc_counting counting = {c, later ? now : 0, p->count, 2 * now};
+        if (counts && !later)
+            count_codes(t, p, c, now, p->scratch);
         else if (codes)
-            t->decode(codes + i * t->code_bytes, p->scratch, now);
+            t->decode(c, p->scratch, now);
         for (size_t j = 0; x64 && j < now; j++)
             p->scratch[j] = (float)x64[i + j];
+        p->lines.counting = later ? &counting : NULL;
         lines(t, p, at + i, p->scratch, now);
+        sc_counting_finish(&counting);
+        p->lines.counting = NULL;
     }
 }
 

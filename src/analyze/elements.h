@@ -44,7 +44,8 @@ struct sc_lines {
     float *inverse, *weight;
     uint64_t head_at, tail_at; /* position of their first values */
     size_t n_head, n_tail;
-    bool absolute; /* of all rows: first_row stays 0 */
+    bool absolute;                /* of all rows: first_row stays 0 */
+    struct sc_counting *counting; /* codes that rounding may count meanwhile; NULL: none */
 };
 /* How a tensor is cut, by its shape alone. */
 struct sc_lines_plan {
@@ -146,14 +147,15 @@ enum {
     SC_CODE_RANGES = 8, /* of codes that are no finite values */
     SC_TOPS = 65536,
 };
-/* Neumaier's sum. */
+/* A sum and the sum of what its roundings lost (Neumaier), found without asking which of the two is
+ * larger (Knuth, TAOCP 2, 4.2.2, theorem B): signs of weights are anybody's guess. */
 struct sc_sum {
     double value, lost;
 };
 static inline void sc_sum_add(struct sc_sum *s, double x)
 {
-    const double next = s->value + x;
-    s->lost += fabs(s->value) >= fabs(x) ? (s->value - next) + x : (x - next) + s->value;
+    const double next = s->value + x, added = next - s->value;
+    s->lost += (s->value - (next - added)) + (x - added);
     s->value = next;
 }
 static inline void sc_sum_join(struct sc_sum *to, const struct sc_sum *from)

@@ -175,11 +175,28 @@ static void put_in_bins(uint64_t *bins, double low, double high, uint64_t n, boo
     }
 }
 
+/* Of entries that are one magnitude, without branches. */
+static void histogram_of_points(const struct sc_gathered *g, uint64_t *bins)
+{
+    enum { HALF = SC_HISTOGRAM / 2 };
+    const struct sc_order *o = g->order;
+    for (size_t i = 0; i < o->n; i++) {
+        const double at = SC_MIN(o->low[i] / g->abs_max, 1) * HALF;
+        const int cell = (int)at, above = cell + ((double)cell < at);
+        bins[HALF + SC_MIN(cell, HALF - 1)] += count_in(o, SC_POSITIVE, i);
+        bins[HALF - SC_MIN(above, HALF)] += count_in(o, SC_NEGATIVE, i);
+    }
+}
+
 static void histogram(const struct sc_gathered *g, struct sc_basic *b)
 {
     const struct sc_order *o = g->order;
     const double per_bin = SC_HISTOGRAM / 2.0;
     b->histogram_edge = g->abs_max;
+    if (!o->high && g->abs_max > 0) {
+        histogram_of_points(g, b->histogram);
+        return;
+    }
     for (size_t i = 0; i < o->n; i++) {
         double low = 0, high = 0;
         if (g->abs_max > 0) {
@@ -234,35 +251,9 @@ struct line_figures {
     double peak_median, peak_max, norm_median, norm_max;
 };
 
-/* The k-th smallest; what is before it is no larger, what is behind no smaller (Hoare). */
-static double kth(double *v, size_t n, size_t k)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        const double pivot = v[low + (high - low) / 2];
-        size_t i = low, j = high;
-        for (;;) {
-            while (v[i] < pivot)
-                i++;
-            while (pivot < v[j])
-                j--;
-            if (i >= j)
-                break;
-            const double x = v[i];
-            v[i++] = v[j];
-            v[j--] = x;
-        }
-        if (k <= j)
-            high = j;
-        else
-            low = j + 1;
-    }
-    return v[k];
-}
-
 static double median(double *v, size_t n)
 {
-    const double upper = kth(v, n, n / 2);
+    const double upper = sc_select(v, n, n / 2);
     if (n % 2)
         return upper;
     double lower = v[0];
@@ -512,18 +503,17 @@ static double error_of_ranges(const struct clip *c, size_t first, size_t last, d
     return sum;
 }
 
-/* The first entry whose values are all above x. */
+/* The first entry whose values are all above x. Without branches, which nobody could foresee. */
 static size_t first_above(const struct clip *c, double x)
 {
-    size_t low = 0, high = c->o->n;
-    while (low < high) {
-        const size_t mid = low + (high - low) / 2;
-        if (c->low[mid] <= x)
-            low = mid + 1;
-        else
-            high = mid;
+    const double *low = c->low;
+    size_t n = c->o->n;
+    while (n > 1) {
+        const size_t half = n / 2;
+        low += (low[half - 1] <= x) * half;
+        n -= half;
     }
-    return low;
+    return (size_t)(low - c->low) + (n && *low <= x);
 }
 
 /* What values beyond the clip lose; `last`: the first of them. */

@@ -167,10 +167,9 @@ static const float *scaled(const float *x, size_t n, int exponent, float *scratc
 static void add_whole(const float *x, size_t n, float top, int exponent, float most_steps,
                       enum sc_cpu level, struct sc_int_sums *sums)
 {
-    enum { BLOCK = 512 }; /* values that are summed as floats */
     const float inverse = most_steps / top, one = 1;
     struct sc_steps s;
-    sc_steps(x, n, BLOCK, &inverse, &one, 0, level, &s);
+    sc_steps(x, n, SC_STEPS_TOGETHER, &inverse, &one, 0, level, &s);
     add_steps(&s, ldexp((double)top / (double)most_steps, exponent), sums);
 }
 
@@ -184,8 +183,9 @@ void sc_int_sums_add(const float *x, size_t n, uint32_t peak, float most_steps, 
               level, sums);
 }
 
-static void add_groups(struct sc_lines *l, const uint32_t *peaks, const float *x, size_t n,
-                       float top, int exponent)
+/* A step for each group, as its largest magnitude wants it, and weights relative to that of all. */
+static void steps_of_groups(struct sc_lines *l, const uint32_t *peaks, size_t n, float top,
+                            int exponent)
 {
     const struct sc_lines_plan *p = l->plan;
     const size_t groups = (n + p->group - 1) / p->group;
@@ -196,9 +196,21 @@ static void add_groups(struct sc_lines *l, const uint32_t *peaks, const float *x
         l->inverse[i] = counts ? p->most_steps / own : 0;
         l->weight[i] = counts ? own / top : 0;
     }
-    struct sc_steps s;
-    sc_steps(x, n, p->group, l->inverse, l->weight, 1, p->level, &s);
-    add_steps(&s, ldexp((double)top / (double)p->most_steps, exponent), &l->group);
+}
+
+static void add_groups(struct sc_lines *l, const float *x, size_t n, float top, int exponent,
+                       bool and_whole)
+{
+    const struct sc_lines_plan *p = l->plan;
+    const double step = ldexp((double)top / (double)p->most_steps, exponent);
+    struct sc_steps s, whole;
+    if (and_whole) {
+        const struct sc_steps_of how = {p->group, l->inverse, l->weight, p->most_steps / top};
+        sc_steps_both(x, n, &how, p->level, l->counting, &s, &whole);
+        add_steps(&whole, step, &l->channel);
+    } else
+        sc_steps(x, n, p->group, l->inverse, l->weight, 1, p->level, &s);
+    add_steps(&s, step, &l->group);
 }
 
 /* ------------------------------------------------------------------------------------ units --- */
@@ -233,9 +245,11 @@ static void round_unit(struct sc_lines *l, const float *x, size_t n, uint32_t pe
     const int exponent = exponent_to_remove(peak);
     const float top = without(peak, exponent);
     x = scaled(x, n, exponent, l->clean);
-    if (p->group)
-        add_groups(l, peaks, x, n, top, exponent);
-    if (p->rows > 1 && !p->second)
+    const bool whole = p->rows > 1 && !p->second;
+    if (p->group) {
+        steps_of_groups(l, peaks, n, top, exponent);
+        add_groups(l, x, n, top, exponent, whole);
+    } else if (whole)
         add_whole(x, n, top, exponent, p->most_steps, p->level, &l->channel);
 }
 

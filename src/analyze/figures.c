@@ -2,60 +2,21 @@
 /* figures: what the commands that measure tensors share. */
 #include "analyze/figures.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "hub/cache.h"
-
-#define RECORDS_MAX ((size_t)16 << 20) /* in memory */
 
 /* ------------------------------------------------------------------------------- records --- */
-/* Pages of a file that is gone when we are; NULL: there is no such place. */
-static void *map_file(size_t bytes)
-{
-    const char *folder = getenv("TMPDIR");
-    struct sc_buf path = {0}, stem = {0};
-    void *p = MAP_FAILED;
-
-    sc_buf_printf(&stem, "%s/scruple-figures", folder && *folder ? folder : "/tmp");
-    int fd = stem.failed ? -1 : sc_open_temporary(&path, stem.p, ".tmp", 0600);
-    if (fd >= 0) {
-        (void)unlink(path.p);
-        /* Reserved, since a full disk would be a SIGBUS later. */
-        if (posix_fallocate(fd, 0, (off_t)bytes) == 0)
-            p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        close(fd);
-    }
-    sc_buf_clear(&path);
-    sc_buf_clear(&stem);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 int sc_records_make(struct sc_records *r, size_t n, size_t size, struct sc_error *e)
 {
-    uint64_t bytes;
-
-    *r = (struct sc_records){.n = n, .size = size};
-    if (!sc_mul(n, size, &bytes) || bytes > SIZE_MAX / 2)
-        return sc_fail_memory(e);
-    if (bytes > RECORDS_MAX && (r->p = map_file((size_t)bytes)))
-        r->mapped = (size_t)bytes;
-    if (!r->p)
-        r->p = sc_calloc(SC_MAX(n, (size_t)1), size);
+    *r = (struct sc_records){.n = n, .size = size, .p = sc_pages_new(true, n, size)};
     return r->p ? 0 : sc_fail_memory(e);
 }
 
 void sc_records_free(struct sc_records *r)
 {
-    if (r->mapped)
-        munmap(r->p, r->mapped);
-    else
-        free(r->p);
+    sc_pages_free(r->p);
     *r = (struct sc_records){0};
 }
 
@@ -104,7 +65,7 @@ int sc_find_twins(const struct sc_model *m, const uint32_t *tensors, size_t n, u
                   struct sc_error *e)
 {
     const struct sc_catalog *c = m->catalog;
-    struct sc_index index = {0};
+    struct sc_index index = {.filed = true};
     bool any = false;
     int code = 0;
 
@@ -264,13 +225,6 @@ int sc_metric_columns(struct sc_document *d, const struct sc_metric_group *g,
 }
 
 /* ----------------------------------------------------------------------------- for people --- */
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 double sc_figures_median(double *v, size_t n)
 {
     size_t used = 0;
@@ -280,10 +234,13 @@ double sc_figures_median(double *v, size_t n)
             v[used++] = v[i];
     if (!used)
         return (double)NAN;
-    qsort(v, used, sizeof *v, by_value);
-    if (used % 2 || v[used / 2 - 1] >= v[used / 2])
-        return v[used / 2];
-    return (v[used / 2 - 1] + v[used / 2]) / 2;
+    const double upper = sc_select(v, used, used / 2);
+    if (used % 2)
+        return upper;
+    double lower = v[0];
+    for (size_t i = 1; i < used / 2; i++)
+        lower = fmax(lower, v[i]);
+    return lower >= upper ? upper : (lower + upper) / 2;
 }
 
 struct sc_str sc_short_number(double v, char *text)

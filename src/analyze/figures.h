@@ -10,12 +10,11 @@
 #include "analyze/analyze.h"
 #include "analyze/health.h"
 
-/* n zeroed records of `size` bytes. Those of 100,000 tensors are some 300 MB: many are pages of a
- * file without a name, which the system may write out. */
+/* n zeroed records of `size` bytes. Those of 100,000 tensors are some 300 MB: in pages of a file.
+ */
 struct sc_records {
-    void *p;
+    void *p; /* sc_pages_new() */
     size_t n, size;
-    size_t mapped; /* bytes, when they are pages of a file */
 };
 int sc_records_make(struct sc_records *r, size_t n, size_t size, struct sc_error *e);
 void sc_records_free(struct sc_records *r);
@@ -42,7 +41,8 @@ int sc_metric_columns(struct sc_document *d, const struct sc_metric_group *g,
                       struct sc_column *columns, const struct sc_metric **metrics, size_t *k,
                       struct sc_error *e);
 
-/* Of those that are numbers, which are sorted in front; infinities count as large. NaN: of none. */
+/* Of those that are numbers; v is left in another order. Infinities count as large. NaN: of none.
+ */
 double sc_figures_median(double *v, size_t n);
 /* n values as at most `most` bars, neighbours put together by their median; v is overwritten. In
  * the document's arena; NULL: nothing is above zero. */

@@ -245,6 +245,7 @@ struct sc_scanned {
     uint32_t same; /* index in this list of an earlier one that holds the same values; SC_NO_NODE */
     bool tied;     /* same, and the file stores these bytes once */
     bool unsupported;               /* not measured: the layout or type is only listed */
+    bool unreached;                 /* not measured: the network failed */
     const struct sc_health *health; /* NULL: not measured */
     const char *why;                /* why not: a sentence; NULL: it was not asked for */
 };

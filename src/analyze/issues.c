@@ -85,7 +85,7 @@ void sc_judge_add(struct sc_judge *j, size_t i, enum sc_rule_id rule, enum sc_se
 
     if (j->code < 0)
         return;
-    j->code = sc_grow(&j->out->p, &j->out->cap, j->out->n + 1, sizeof *j->out->p, j->e);
+    j->code = sc_pages_grow(true, &j->out->p, &j->out->cap, j->out->n + 1, sizeof *j->out->p, j->e);
     if (j->code < 0)
         return;
     struct sc_issue *issue = &j->out->p[j->out->n++];
@@ -158,7 +158,7 @@ static void judge_state(struct sc_judge *j, size_t i)
 static void judge_findings(struct sc_judge *j)
 {
     const struct sc_catalog *c = j->model->catalog;
-    struct sc_index index = {0};
+    struct sc_index index = {.filed = true};
 
     if (!c->n_findings)
         return;
@@ -234,12 +234,12 @@ int sc_issues_find(const struct sc_model *m, const struct sc_scanned *tensors, s
         return j.code;
     }
     if (out->n)
-        qsort(out->p, out->n, sizeof *out->p, by_rank);
+        sc_sort(out->p, out->n, sizeof *out->p, by_rank);
     return 0;
 }
 
 void sc_issues_clear(struct sc_issues *s)
 {
-    free(s->p);
+    sc_pages_free(s->p);
     *s = (struct sc_issues){0};
 }

@@ -244,16 +244,16 @@ static size_t collect(struct sc_judge *j, struct member *all)
 
 void sc_judge_layers(struct sc_judge *j)
 {
-    struct member *all = sc_alloc(SC_MAX(j->n, (size_t)1) * sizeof *all);
-    double *work = sc_alloc(SC_MAX(j->n, (size_t)1) * 3 * sizeof *work);
-    struct odd *worst = sc_alloc(SC_MAX(j->n, (size_t)1) * sizeof *worst);
+    struct member *all = sc_pages_new(true, j->n, sizeof *all);
+    double *work = sc_pages_new(true, j->n, 3 * sizeof *work);
+    struct odd *worst = sc_pages_new(true, j->n, sizeof *worst);
 
     if (!all || !work || !worst) {
         j->code = sc_fail_memory(j->e);
     } else {
         size_t n = collect(j, all);
         if (n)
-            qsort(all, n, sizeof *all, by_group);
+            sc_sort(all, n, sizeof *all, by_group);
         for (size_t i = 0; i < n && j->code >= 0;) {
             size_t end = i;
             while (end < n && all[end].group == all[i].group)
@@ -265,7 +265,7 @@ void sc_judge_layers(struct sc_judge *j)
             i = end;
         }
     }
-    free(all);
-    free(work);
-    free(worst);
+    sc_pages_free(all);
+    sc_pages_free(work);
+    sc_pages_free(worst);
 }

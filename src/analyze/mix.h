@@ -60,7 +60,8 @@ void sc_mix_order(const struct sc_cells *c, uint8_t order[16]);
  *
  * Each cell by itself: the smallest format for which the cell's own metric is good (of real values
  * only, not of padding), else the largest. hold: when the tensor as a whole then misses the goal,
- * the cells' threshold is tightened (bisection) until it holds, if any does. */
+ * the cells' threshold is tightened (bisection) until it holds, if any does; where no pcc of cells
+ * is enough, since whole cells have moved, their squared error is judged instead. */
 int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool hold,
                      struct sc_mix *out, struct sc_error *e);
 /* As wq's greedy: all cells begin in the first format; then format by format in their order, the
@@ -84,7 +85,7 @@ int sc_mix_random(const struct sc_cells *c, const struct sc_mix_goal *g, size_t 
  * spent cell by cell, or, where that is better, on combinations of the cells that are nearest to
  * another choice. atol: exact; mae, mse, sqnr: exact in small tables, else within the bytes of one
  * cell; pcc is made linear about the last solution, a few times. Never larger than all cells in one
- * format, or than the threshold of cells that holds. out has n elements; good is of all together.
+ * format. out has n elements; good is of all together.
  * p: NULL, or threads. */
 int sc_mix_optimal(struct sc_cells *const *c, size_t n, const struct sc_mix_goal *g,
                    const struct sc_parallel *p, struct sc_mix *out, struct sc_error *e);

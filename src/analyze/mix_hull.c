@@ -35,21 +35,6 @@ enum sc_mix_error sc_mix_error_of(enum sc_mix_metric m)
     return m == SC_MIX_ATOL ? SC_MIX_ERROR_MOST : SC_MIX_ERROR_DD;
 }
 
-double sc_mix_price_error(const struct sc_mix_price *p, const struct sc_cell_error *error)
-{
-    switch (p->kind) {
-    case SC_MIX_ERROR_ABS:
-        return error->abs;
-    case SC_MIX_ERROR_DD:
-        return error->dd;
-    case SC_MIX_ERROR_MOST:
-        return error->most;
-    case SC_MIX_ERROR_LINEAR:
-        return 0.5 * error->dd + p->yy * error->yy + p->y * error->y;
-    }
-    return 0;
-}
-
 /* What the step from the last format to one with more bytes and less error is worth; 0: nothing. */
 static uint64_t step_key(const struct sc_mix_price *p, const struct sc_mix_hull *h, uint64_t bytes,
                          double error)
@@ -108,7 +93,9 @@ void sc_mix_hull_of(const struct sc_mix_price *p, const struct sc_mix_run *r, ui
 /* ------------------------------------------------------------------------------- selection --- */
 enum {
     KEY_BITS = 63, /* the sign is never set */
-    WIDE_DIGIT = 11,
+    DIGIT = 11,
+    WIDE_DIGIT = 15, /* where a histogram is small beside the table */
+    WIDE_CELLS = 1 << 15,
     NARROW_DIGIT = 7, /* of many targets: a histogram each */
     NARROW_DIGITS = 5,
 };
@@ -267,7 +254,9 @@ static void regroup(struct select *job)
 static int select_digits(struct select *job, struct sc_error *e)
 {
     const bool many = job->targets->n > 1;
-    const unsigned width = many ? NARROW_DIGIT : WIDE_DIGIT;
+    const unsigned width = many                                    ? NARROW_DIGIT
+                           : sc_mix_set_cells(job->s) < WIDE_CELLS ? DIGIT
+                                                                   : WIDE_DIGIT;
     unsigned left = KEY_BITS, level = 0;
 
     job->lo[0] = 0, job->hi[0] = INT64_MAX, job->n_groups = 1;

@@ -165,6 +165,9 @@ static int tangents(struct sc_mix_search *x, struct sc_mix_sums at, uint32_t mas
         if (k > 0 && (x->now_good ? good && x->now_bytes >= bytes
                                   : good || !sc_mix_better(x->metric, now, value)))
             break;
+        const uint64_t saved = k > 0 && good && x->now_good ? bytes - x->now_bytes : UINT64_MAX;
+        if (sc_mix_set_cells(x->s) > SMALL && saved < x->now_bytes >> 16)
+            break; /* the next one would save still less */
         good = x->now_good;
         bytes = x->now_bytes;
         value = now;
@@ -212,7 +215,7 @@ static int simple(struct sc_mix_search *x, struct sc_error *e)
     const struct sc_mix_cut all = {0};
     TRY(sc_mix_apply(x->s, &p, &all, NULL, x->now, e));
     TRY(sc_mix_search_try(x, e));
-    return sc_mix_search_threshold(x, true, e);
+    return sc_mix_search_threshold(x, sc_mix_set_cells(x->s) > SMALL ? 3 : SC_MIX_HALVINGS, e);
 }
 
 static int fewest(struct sc_mix_search *x, struct sc_error *e)
@@ -229,6 +232,8 @@ static int fewest(struct sc_mix_search *x, struct sc_error *e)
             TRY(additive(x, masks[i], e));
         } else {
             TRY(tangents(x, x->s->x, masks[i], e));
+            if (sc_mix_set_cells(x->s) > SMALL && x->best_is_now)
+                continue; /* the last tangent was taken there */
             for (uint64_t before = UINT64_MAX; x->best_bytes < before;) {
                 before = x->best_bytes;
                 TRY(tangents(x, x->best_sums, masks[i], e));

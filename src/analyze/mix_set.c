@@ -194,8 +194,11 @@ int sc_mix_search_try(struct sc_mix_search *x, struct sc_error *e)
     TRY(sc_mix_set_sum(x->s, x->now, &x->now_sums, &x->now_bytes, &x->now_once, e));
     x->now_good = x->goal ? sc_mix_good(x->goal, sc_mix_sums_value(&x->now_sums, x->metric))
                           : x->now_bytes <= x->budget;
-    if (!is_better(x))
+    x->best_is_now = is_better(x);
+    if (!x->best_is_now) {
+        x->best_is_now = x->now_good && x->best_good && x->now_bytes == x->best_bytes;
         return 0;
+    }
     memcpy(x->best, x->now, (size_t)sc_mix_set_cells(x->s));
     x->best_sums = x->now_sums;
     x->best_bytes = x->now_bytes;

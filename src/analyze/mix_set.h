@@ -123,6 +123,7 @@ struct sc_mix_search {
     struct sc_mix_sums now_sums, best_sums;
     uint64_t now_bytes, now_once, best_bytes;
     bool now_good, best_good, any;
+    bool best_is_now; /* the last that was tried is the best, or as good */
     struct sc_records records;
 };
 /* goal and budget, metric are set by the caller. */
@@ -132,8 +133,10 @@ void sc_mix_search_clear(struct sc_mix_search *x);
 int sc_mix_search_try(struct sc_mix_search *x, struct sc_error *e);
 /* The best as results, (s->n) of them; nothing is left of them after a failure. */
 int sc_mix_search_end(const struct sc_mix_search *x, struct sc_mix *out, struct sc_error *e);
-/* Threshold of each cell (mix.h) as candidates of a search with a goal. */
-int sc_mix_search_threshold(struct sc_mix_search *x, bool hold, struct sc_error *e);
+/* Threshold of each cell (mix.h) as candidates of a search with a goal. halvings: how finely it is
+ * tightened until the goal holds; -1: not at all. */
+enum { SC_MIX_HALVINGS = 16 };
+int sc_mix_search_threshold(struct sc_mix_search *x, int halvings, struct sc_error *e);
 
 /* ------------------------------------------------------------------------ hulls and prices --- */
 /* What counts as the error of a cell. */
@@ -149,7 +152,21 @@ struct sc_mix_price {
     uint32_t mask; /* formats that may be used; a table with none of them uses all */
 };
 enum sc_mix_error sc_mix_error_of(enum sc_mix_metric m); /* pcc: DD */
-double sc_mix_price_error(const struct sc_mix_price *p, const struct sc_cell_error *error);
+static inline double sc_mix_price_error(const struct sc_mix_price *p,
+                                        const struct sc_cell_error *error)
+{
+    switch (p->kind) {
+    case SC_MIX_ERROR_ABS:
+        return error->abs;
+    case SC_MIX_ERROR_DD:
+        return error->dd;
+    case SC_MIX_ERROR_MOST:
+        return error->most;
+    case SC_MIX_ERROR_LINEAR:
+        return 0.5 * error->dd + p->yy * error->yy + p->y * error->y;
+    }
+    return 0;
+}
 /* The formats of a cell that can be best at some price of a byte, from fewest bytes up: the lower
  * convex hull of (bytes, error); MOST: every format with a smaller error than all cheaper ones.
  * key[k] is what the step from k - 1 to k is worth, as an integer in the order of the numbers:

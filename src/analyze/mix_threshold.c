@@ -8,8 +8,19 @@
 /* ------------------------------------------------------------------------------- threshold --- */
 struct job {
     struct sc_mix_goal goal; /* of a cell */
+    bool squared;            /* pcc: by the squared error, which sees offsets */
     int8_t *format;
 };
+
+/* A pcc does not see that a whole cell moves, the whole does: sum d^2 / (2 sum (x - mean)^2) is
+ * 1 - pcc where nothing moves, and more where something does. */
+static bool is_good(const struct job *job, const struct sc_cell_values *v,
+                    const struct sc_cell_error *error)
+{
+    if (!job->squared)
+        return sc_mix_good(&job->goal, sc_mix_cell_value(v, error, job->goal.metric));
+    return error->dd <= 2 * (1 - job->goal.threshold) * sc_mix_variance(v->x, v->xx, v->n);
+}
 
 static void choose(void *ctx, const struct sc_mix_run *r, void *partial)
 {
@@ -23,8 +34,7 @@ static void choose(void *ctx, const struct sc_mix_run *r, void *partial)
         const uint8_t *order = r->order[v->part];
         size_t k = 0;
         for (; v->n && k + 1 < c->n_formats; k++) {
-            const struct sc_cell_error *error = sc_cell_error(c, cell, order[k]);
-            if (sc_mix_good(&job->goal, sc_mix_cell_value(v, error, job->goal.metric)))
+            if (is_good(job, v, sc_cell_error(c, cell, order[k])))
                 break;
         }
         job->format[r->at + i] = (int8_t)order[k];
@@ -53,40 +63,49 @@ static struct sc_mix_goal tightened(const struct sc_mix_goal *g, double factor)
     return t;
 }
 
-static int attempt(struct sc_mix_search *x, double factor, struct sc_error *e)
+static int attempt(struct sc_mix_search *x, bool squared, double factor, struct sc_error *e)
 {
-    struct job job = {factor < 1 ? tightened(x->goal, factor) : *x->goal, x->now};
+    struct job job = {factor < 1 ? tightened(x->goal, factor) : *x->goal, squared, x->now};
     const struct sc_mix_pass pass = {0, choose, NULL, &job};
     TRY(sc_mix_set_pass(x->s, &pass, e));
     return sc_mix_search_try(x, e);
 }
 
-int sc_mix_search_threshold(struct sc_mix_search *x, bool hold, struct sc_error *e)
+/* From the goal itself to ever closer ones, until the whole is good, then back by halves. */
+static int tighten(struct sc_mix_search *x, bool squared, int halvings, struct sc_error *e)
 {
-    enum { STEPS = 40, HALVINGS = 16 }; /* to 4^-40, and then to 4^(2^-16) */
-    double good = 1, bad = 1;           /* logarithms of factors, base 1/4 */
-    int step = 0;
+    enum { STEPS = 40 };      /* to 4^-40 */
+    double good = 0, bad = 0; /* logarithms of factors, base 1/4 */
 
-    TRY(attempt(x, 1, e));
-    if (!hold || x->now_good)
+    TRY(attempt(x, squared, 1, e));
+    if (halvings < 0 || x->now_good)
         return 0;
-    for (bad = 0; step < STEPS && !x->now_good; step++) {
-        if (step > 0)
-            bad = good;
-        good = step + 1;
-        TRY(attempt(x, pow(0.25, good), e));
+    while (good < STEPS && !x->now_good) {
+        bad = good;
+        good += 1;
+        TRY(attempt(x, squared, pow(0.25, good), e));
     }
     if (!x->now_good)
-        return attempt(x, 0, e);
-    for (step = 0; step < HALVINGS; step++) {
+        return attempt(x, squared, 0, e);
+    for (int k = 0; k < halvings; k++) {
         const double middle = (good + bad) / 2;
-        TRY(attempt(x, pow(0.25, middle), e));
+        TRY(attempt(x, squared, pow(0.25, middle), e));
         if (x->now_good)
             good = middle;
         else
             bad = middle;
     }
     return 0;
+}
+
+int sc_mix_search_threshold(struct sc_mix_search *x, int halvings, struct sc_error *e)
+{
+    const bool before = x->best_good;
+
+    TRY(tighten(x, false, halvings, e));
+    if (halvings < 0 || x->metric != SC_MIX_PCC || (x->best_good && !before) || x->now_good)
+        return 0;
+    return tighten(x, true, halvings, e);
 }
 
 int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool hold,
@@ -99,7 +118,7 @@ int sc_mix_threshold(const struct sc_cells *c, const struct sc_mix_goal *g, bool
     if (rc == 0)
         rc = sc_mix_search_make(&x, &s, e);
     if (rc == 0)
-        rc = sc_mix_search_threshold(&x, hold, e);
+        rc = sc_mix_search_threshold(&x, hold ? SC_MIX_HALVINGS : -1, e);
     if (rc == 0)
         rc = sc_mix_search_end(&x, out, e);
     sc_mix_search_clear(&x);

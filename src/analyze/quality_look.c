@@ -293,10 +293,12 @@ static void count_hits(struct desk *d, const struct block *b, size_t f, const fl
 {
     const uint32_t first = (d->q->formats[f].above >> SC_TAIL_SHIFT) + 1;
     uint64_t *bins = d->book->bins + f * SC_TAIL_BINS;
-    const size_t words = b->whole / SC_LANES;
+    const size_t words = b->whole / SC_LANES; /* an even number */
     for (size_t r = 0; r < b->rows; r++)
-        for (size_t w = 0; w < words; w++)
-            for (uint32_t bits = d->hits[r * words + w]; bits; bits &= bits - 1) {
+        for (size_t w = 0; w < words; w += 2)
+            for (uint32_t bits = d->hits[r * words + w] | (uint32_t)d->hits[r * words + w + 1]
+                                                              << SC_LANES;
+                 bits; bits &= bits - 1) {
                 const size_t i = w * SC_LANES + (size_t)__builtin_ctz(bits);
                 const float v = b->x[r * b->x_stride + i], u = y[r * y_stride + i];
                 const float a = fabsf((is_finite(u) ? u : 0.0F) - v);

@@ -85,9 +85,9 @@ static int choose(struct sc_scan *s, const struct sc_filter *filter, struct sc_e
     size_t most = SC_MAX(m->n_tensors, (size_t)1);
 
     s->filtered = filter != NULL;
-    s->tensors = sc_alloc(most * sizeof *s->tensors);
-    s->health = sc_calloc(most, sizeof *s->health);
-    s->scanned = sc_calloc(most, sizeof *s->scanned);
+    s->tensors = sc_pages_new(true, most, sizeof *s->tensors);
+    s->health = sc_pages_new(true, most, sizeof *s->health);
+    s->scanned = sc_pages_new(true, most, sizeof *s->scanned);
     if (!s->tensors || !s->health || !s->scanned)
         return sc_fail_memory(e);
     for (size_t i = 0; i < m->n_tensors; i++) {
@@ -108,7 +108,7 @@ static int pair_with_base(struct run *r)
 
     if (!r->s->base)
         return 0;
-    r->base_of = sc_alloc(most * sizeof *r->base_of);
+    r->base_of = sc_pages_new(true, most, sizeof *r->base_of);
     if (!r->base_of)
         return sc_fail_memory(r->e);
     for (size_t i = 0; i < most; i++)
@@ -220,6 +220,7 @@ static int give_up_on(struct run *r, size_t i, const struct sc_error *why)
 
     (void)sc_put_safe(&text, sc_strz(why->text[0] ? why->text : sc_code_text(why->code)), 0);
     s->unsupported = why->code == SCRUPLE_EUNSUPPORTED;
+    s->unreached = why->code == SCRUPLE_ENETWORK || why->code == SCRUPLE_ENOTFOUND;
     s->why = text.failed ? NULL : sc_arena_copy(&r->s->arena, text.n ? text.p : "", text.n);
     sc_buf_clear(&text);
     return s->why ? 0 : sc_fail_memory(r->e);
@@ -400,7 +401,7 @@ static int is_copy(struct run *r, size_t i, size_t k, bool *same)
 
 static int find_copies(struct run *r)
 {
-    struct sc_index index = {0};
+    struct sc_index index = {.filed = true};
     int code = 0;
 
     for (size_t i = 0; i < r->s->n && code >= 0; i++) {
@@ -438,9 +439,11 @@ static void settle(struct run *r)
         } else if (sc_scan_record(s, i)->measured) {
             t->health = sc_scan_record(s, i);
             s->n_measured++;
+            s->judged = sc_add_up(s->judged, tensor_of(r, i)->parameters);
         } else {
             s->n_unsupported += t->why && t->unsupported;
             s->n_unreadable += t->why && !t->unsupported;
+            s->n_unreached += t->why && t->unreached;
         }
         s->health[i] = t->health;
     }
@@ -465,8 +468,8 @@ uint64_t sc_scan_bytes_read(const struct sc_scan *s)
 /* Issues by tensor, each tensor's by rank: a counting sort keeps the order. */
 static int index_issues(struct sc_scan *s, struct sc_error *e)
 {
-    s->first_issue = sc_calloc(s->n + 2, sizeof *s->first_issue);
-    s->issue_of = sc_alloc(SC_MAX(s->issues.n, (size_t)1) * sizeof *s->issue_of);
+    s->first_issue = sc_pages_new(true, s->n + 2, sizeof *s->first_issue);
+    s->issue_of = sc_pages_new(true, s->issues.n, sizeof *s->issue_of);
     if (!s->first_issue || !s->issue_of)
         return sc_fail_memory(e);
     for (int round = 0; round < 2; round++) {
@@ -496,7 +499,9 @@ const char *sc_scan_verdict(const struct sc_scan *s)
 {
     if (s->base)
         return "difference";
-    return s->n_severity[SC_ERROR] ? "errors" : s->n_severity[SC_WARNING] ? "warnings" : "healthy";
+    if (s->n_severity[SC_ERROR] || s->model->catalog->n_errors)
+        return "errors";
+    return s->n_severity[SC_WARNING] ? "warnings" : s->judged ? "healthy" : "unknown";
 }
 
 static void put_number(struct sc_buf *out, size_t n, const char *word)
@@ -507,6 +512,7 @@ static void put_number(struct sc_buf *out, size_t n, const char *word)
 void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
 {
     size_t errors = s->n_severity[SC_ERROR], warnings = s->n_severity[SC_WARNING], bad = 0;
+    const size_t broken = s->model->catalog->n_errors; /* opened leniently */
 
     for (size_t i = 0; i < s->n; i++)
         bad += s->first_issue[i + 1] > s->first_issue[i] &&
@@ -517,8 +523,10 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
         sc_buf_puts(out, "differences from the base in ");
         put_number(out, s->n_measured, "tensor");
     } else if (!errors && !warnings) {
-        sc_buf_puts(out, s->n_measured ? "healthy: no errors and no warnings in "
-                                       : "nothing could be measured of ");
+        sc_buf_puts(out, !s->n_measured ? "nothing could be measured of "
+                         : !s->judged   ? "nothing to judge: there are no values in "
+                         : broken       ? "no errors and no warnings in "
+                                        : "healthy: no errors and no warnings in ");
         put_number(out, s->n, "tensor");
     } else {
         if (errors)
@@ -535,6 +543,11 @@ void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out)
                       s->base ? "cannot be compared" : "cannot be decoded");
     if (s->n_unreadable)
         sc_buf_printf(out, "; %zu cannot be read", s->n_unreadable);
+    if (broken) {
+        sc_buf_puts(out, "; the files have ");
+        put_number(out, broken, "error");
+        sc_buf_puts(out, ": not all of the model was measured");
+    }
 }
 
 /* ----------------------------------------------------------------------------------- outside ---
@@ -546,10 +559,10 @@ static int run_all(struct run *r)
     TRY(choose(s, r->o->filter, r->e));
     TRY(sc_records_make(&s->records, s->n, sizeof(struct sc_health), r->e));
     size_t most = SC_MAX(s->n, (size_t)1);
-    r->need = sc_calloc(most, sizeof *r->need);
-    r->twin = sc_alloc(most * sizeof *r->twin);
-    r->items = sc_alloc(most * sizeof *r->items);
-    r->at = sc_alloc(most * sizeof *r->at);
+    r->need = sc_pages_new(true, most, sizeof *r->need);
+    r->twin = sc_pages_new(true, most, sizeof *r->twin);
+    r->items = sc_pages_new(true, most, sizeof *r->items);
+    r->at = sc_pages_new(true, most, sizeof *r->at);
     if (!r->need || !r->twin || !r->items || !r->at)
         return sc_fail_memory(r->e);
     TRY(pair_with_base(r));
@@ -583,6 +596,7 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     if (!r.s)
         return sc_fail_memory(e);
     r.s->model = m;
+    r.s->arena.filed = true;
     r.s->base = o->base;
     r.s->measure = o->measure;
     r.s->measure.cancel = o->cancel;
@@ -594,11 +608,11 @@ int sc_scan_run(const struct sc_model *m, const struct sc_scan_options *o, struc
     if (m->repo)
         sc_repo_settle(m->repo); /* a remote one tells what came over the network now */
     sc_results_close(r.results);
-    free(r.need);
-    free(r.twin);
-    free(r.base_of);
-    free(r.items);
-    free(r.at);
+    sc_pages_free(r.need);
+    sc_pages_free(r.twin);
+    sc_pages_free(r.base_of);
+    sc_pages_free(r.items);
+    sc_pages_free(r.at);
     sc_buf_clear(&r.key);
     return code;
 }
@@ -608,11 +622,11 @@ void sc_scan_free(struct sc_scan *s)
     if (!s)
         return;
     sc_records_free(&s->records);
-    free(s->tensors);
-    free(s->health);
-    free(s->scanned);
-    free(s->issue_of);
-    free(s->first_issue);
+    sc_pages_free(s->tensors);
+    sc_pages_free(s->health);
+    sc_pages_free(s->scanned);
+    sc_pages_free(s->issue_of);
+    sc_pages_free(s->first_issue);
     sc_issues_clear(&s->issues);
     sc_arena_clear(&s->arena);
     free(s);

@@ -49,6 +49,8 @@ struct sc_scan {
     size_t n_measured;                      /* have figures, tied ones not counted */
     size_t n_known;                         /* of them: from the store */
     size_t n_tied, n_unsupported, n_unreadable;
+    size_t n_unreached;        /* of the unreadable: because the network failed */
+    uint64_t judged;           /* parameters of the measured ones; 0: there is nothing to judge */
     size_t n_severity[3];      /* issues */
     struct sc_records records; /* struct sc_health */
     struct sc_arena arena;
@@ -75,8 +77,8 @@ void sc_scan_free(struct sc_scan *s); /* NULL is allowed */
 uint64_t sc_scan_bytes_read(const struct sc_scan *s);
 uint64_t sc_scan_requests(const struct sc_scan *s);
 
-/* "errors", "warnings" or "healthy", or "difference" from a base; and a sentence, which is
- * appended. */
+/* "errors" (of values, or of a file that was opened leniently), "warnings", "healthy" or "unknown"
+ * (nothing was measured), or "difference" from a base; and a sentence, which is appended. */
 const char *sc_scan_verdict(const struct sc_scan *s);
 void sc_scan_sentence(const struct sc_scan *s, struct sc_buf *out);
 

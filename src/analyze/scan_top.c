@@ -192,8 +192,8 @@ static const struct sc_table *make_roles(struct sc_document *d, const struct sc_
                                          size_t bars, bool ascii, struct sc_error *e)
 {
     size_t most = SC_MAX(s->n, (size_t)1), kinds = 0, n = 0;
-    struct role_member *all = sc_alloc(most * sizeof *all);
-    double *work = sc_alloc(most * sizeof *work);
+    struct role_member *all = sc_pages_new(true, most, sizeof *all);
+    double *work = sc_pages_new(true, most, sizeof *work);
     struct sc_table *t = sc_analyze_alloc(d, sizeof *t, e);
     struct role_view *v = NULL;
 
@@ -204,7 +204,7 @@ static const struct sc_table *make_roles(struct sc_document *d, const struct sc_
         all[n++] = (struct role_member){(uint32_t)x->tower << 8 | x->role, x->layer, (uint32_t)i};
     }
     if (n)
-        qsort(all, n, sizeof *all, by_kind);
+        sc_sort(all, n, sizeof *all, by_kind);
     for (size_t i = 0; i < n; i++)
         kinds += !i || all[i].kind != all[i - 1].kind;
     if (t && all && work)
@@ -225,8 +225,8 @@ static const struct sc_table *make_roles(struct sc_document *d, const struct sc_
         d->failed = true;
         t = NULL;
     }
-    free(all);
-    free(work);
+    sc_pages_free(all);
+    sc_pages_free(work);
     return t;
 }
 
@@ -459,7 +459,7 @@ static const struct {
 static const struct sc_table *make_top(struct sc_document *d, const struct sc_scan *s,
                                        enum sc_scan_table which, size_t limit, struct sc_error *e)
 {
-    struct ranked *all = sc_alloc(SC_MAX(s->n, (size_t)1) * sizeof *all);
+    struct ranked *all = sc_pages_new(true, s->n, sizeof *all);
     size_t n = 0;
 
     if (!all) {
@@ -476,7 +476,7 @@ static const struct sc_table *make_top(struct sc_document *d, const struct sc_sc
             all[n++] = (struct ranked){key, (uint32_t)i};
     }
     if (n)
-        qsort(all, n, sizeof *all, by_key);
+        sc_sort(all, n, sizeof *all, by_key);
     n = SC_MIN(n, limit);
     struct sc_table *t = n ? sc_analyze_alloc(d, sizeof *t, e) : NULL;
     struct top_view *v = n ? sc_analyze_alloc(d, sizeof *v + n * sizeof v->rows[0], e) : NULL;
@@ -489,7 +489,7 @@ static const struct sc_table *make_top(struct sc_document *d, const struct sc_sc
         d->failed = d->failed || n;
         t = NULL;
     }
-    free(all);
+    sc_pages_free(all);
     return t;
 }
 

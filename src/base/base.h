@@ -118,11 +118,35 @@ void *sc_calloc(size_t n, size_t size);
 /* Grow *array (items of `size` bytes) so that it holds at least `need`; *cap is in items. */
 int sc_grow(void *array_ptr, size_t *cap, size_t need, size_t size, struct sc_error *e);
 
+/* Tables that grow with the model, in pages.c. Small ones are in memory; with `filed`, those of
+ * SC_PAGES_FROM bytes or more are pages of a file without a name in $TMPDIR, which the system may
+ * write out: so a scan of a million tensors takes no more memory of its own than one of a hundred.
+ * Where there is no such place they are in memory, too. Freed by sc_pages_free() only. */
+#define SC_PAGES_FROM ((size_t)256 << 10)
+void *sc_pages_new(bool filed, size_t n, size_t size); /* zeroed; NULL: no memory */
+/* As sc_grow(); *array came from sc_pages_new(), from here, or is NULL. */
+int sc_pages_grow(bool filed, void *array_ptr, size_t *cap, size_t need, size_t size,
+                  struct sc_error *e);
+void sc_pages_free(void *table); /* NULL is allowed */
+/* $TMPDIR, or /tmp. */
+const char *sc_temporary_folder(void);
+/* A file there that nobody else can open and that is gone with its descriptor; -1: errno says why
+ * not. */
+int sc_open_unnamed(void);
+
+/* qsort() without memory of its own: glibc's takes as much as it sorts. For orders that leave no
+ * two items equal. */
+void sc_sort(void *p, size_t n, size_t size, int (*compare)(const void *, const void *));
+/* The k-th smallest of n > k numbers without NaN, which are left such that what stands before it is
+ * no larger, what stands behind it no smaller. */
+double sc_select(double *v, size_t n, size_t k);
+
 /* Bump allocator; everything dies together. Zero-initialise to use. */
 struct sc_arena {
     struct sc_arena_chunk *head;
     size_t total; /* bytes taken from the system */
     size_t limit; /* 0: none; else allocation fails above it */
+    bool filed;   /* chunks of a large one are pages of a file, as above */
 };
 void *sc_arena_alloc(struct sc_arena *a, size_t n, size_t align); /* not cleared */
 char *sc_arena_copy(struct sc_arena *a, const void *p, size_t n); /* NUL is added after n bytes */
@@ -214,6 +238,7 @@ uint64_t sc_hash_mix(uint64_t a, uint64_t b);
 struct sc_index {
     uint64_t *slot; /* (upper 32 bits of hash) << 32 | id + 1; 0: free */
     size_t cap, n;
+    bool filed; /* a large one is pages of a file */
 };
 int sc_index_reserve(struct sc_index *ix, size_t n, struct sc_error *e);
 /* Next candidate id for hash, or UINT32_MAX. *probe starts at 0 and is kept by the caller. */

@@ -153,14 +153,14 @@ static inline void place(uint64_t *slot, size_t cap, uint64_t value)
 
 static int resize(struct sc_index *ix, size_t cap, struct sc_error *e)
 {
-    uint64_t *slot = sc_calloc(cap, sizeof *slot);
+    uint64_t *slot = sc_pages_new(ix->filed, cap, sizeof *slot);
     if (!slot)
         return sc_fail_memory(e);
     for (size_t i = 0; i < ix->cap; i++) {
         if (ix->slot[i])
             place(slot, cap, ix->slot[i]);
     }
-    free(ix->slot);
+    sc_pages_free(ix->slot);
     ix->slot = slot;
     ix->cap = cap;
     return 0;
@@ -203,7 +203,7 @@ int sc_index_put(struct sc_index *ix, uint64_t hash, uint32_t id, struct sc_erro
 
 void sc_index_clear(struct sc_index *ix)
 {
-    free(ix->slot);
+    sc_pages_free(ix->slot);
     ix->slot = NULL;
     ix->cap = ix->n = 0;
 }

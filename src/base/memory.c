@@ -48,10 +48,13 @@
  * 25,000 page faults otherwise, a fifth of the time to read their headers. */
 #define HUGE_FROM ((size_t)8 << 20)
 #define HUGE_PAGE ((uintptr_t)2 << 20)
+/* Chunks of an arena that goes to a file once it has that much in memory. */
+#define FILED_CHUNK ((size_t)4 << 20)
 
 struct sc_arena_chunk {
     struct sc_arena_chunk *next;
     size_t cap, used; /* of bytes[] */
+    bool filed;       /* came from sc_pages_new() */
     _Alignas(max_align_t) unsigned char bytes[];
 };
 
@@ -132,7 +135,8 @@ static struct sc_arena_chunk *new_chunk(struct sc_arena *a, size_t need)
     if (need > (size_t)PTRDIFF_MAX - header)
         return NULL;
 
-    const size_t max = a->total < 2 * HUGE_FROM ? CHUNK_MAX : HUGE_FROM;
+    const bool filed = a->filed && a->total >= SC_PAGES_FROM;
+    const size_t max = filed ? FILED_CHUNK : a->total < 2 * HUGE_FROM ? CHUNK_MAX : HUGE_FROM;
     size_t size = a->head ? SC_MIN((a->head->cap + header) * 2, max) : CHUNK_MIN;
     size = SC_MAX(size, CHUNK_MIN);
     size = SC_MAX(size, need + header);
@@ -143,10 +147,13 @@ static struct sc_arena_chunk *new_chunk(struct sc_arena *a, size_t need)
         if (size > left)
             return NULL;
     }
-    struct sc_arena_chunk *c =
-        size == HUGE_FROM ? prefer_huge_pages(aligned_alloc(HUGE_PAGE, size), size) : malloc(size);
+    struct sc_arena_chunk *c = filed ? sc_pages_new(true, 1, size)
+                               : size == HUGE_FROM
+                                   ? prefer_huge_pages(aligned_alloc(HUGE_PAGE, size), size)
+                                   : malloc(size);
     if (!c)
         return NULL;
+    c->filed = filed;
     c->cap = size - header;
     c->used = 0;
     POISON(c->bytes, c->cap);
@@ -214,7 +221,10 @@ void sc_arena_clear(struct sc_arena *a)
     while (c) {
         struct sc_arena_chunk *next = c->next;
         UNPOISON(c->bytes, c->cap);
-        free(c);
+        if (c->filed)
+            sc_pages_free(c);
+        else
+            free(c);
         c = next;
     }
     a->head = NULL;

@@ -203,6 +203,7 @@ struct sc_cli {
     struct sc_out out;
     struct sc_hub_options hub; /* what the options say of the Hub */
     bool several;              /* models were given: errors say which */
+    bool whole; /* what was printed is whole, whatever the exit code: --output is kept */
 };
 /* Non-zero once SIGINT or SIGTERM came: its number. */
 extern _Atomic int sc_cancel;

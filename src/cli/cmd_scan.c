@@ -61,7 +61,7 @@ static const struct sc_option scan_options[] = {
     {"no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,
      "measure everything anew, and keep nothing for the next scan"},
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
-     "measure what is sound of a broken model"},
+     "measure what is sound of a broken model; the exit code stays 3"},
 };
 
 static const struct sc_example scan_examples[] = {
@@ -87,7 +87,8 @@ struct scanning {
     enum form form;
     size_t matched;
     enum sc_severity worst;
-    bool any_issue, all_unreadable;
+    bool any_issue;
+    bool incomplete, unreached; /* something could not be read; over the network */
 };
 
 /* -------------------------------------------------------------------------------- the issues ---
@@ -204,18 +205,19 @@ static void put_verdict(struct sc_cli *c, const struct sc_scan *s)
 {
     struct sc_out *o = &c->out;
     struct sc_buf sentence = {0};
-    bool bad = s->n_severity[SC_ERROR] || s->n_severity[SC_WARNING];
-    enum sc_severity worst = s->n_severity[SC_ERROR] ? SC_ERROR : SC_WARNING;
+    const bool error = s->n_severity[SC_ERROR] || s->model->catalog->n_errors;
+    const bool bad = error || s->n_severity[SC_WARNING];
+    enum sc_severity worst = error ? SC_ERROR : SC_WARNING;
 
     sc_scan_sentence(s, &sentence);
     if (bad)
         put_mark(c, worst);
-    else if (s->n_measured)
+    else if (s->judged)
         sc_out_colour(o, &c->term, SC_COLOUR_GOOD, c->term.ascii ? "ok " : "✓ ");
     sc_out_colour(o, &c->term,
-                  bad             ? marks[worst].colour
-                  : s->n_measured ? SC_COLOUR_GOOD
-                                  : SC_COLOUR_NONE,
+                  bad         ? marks[worst].colour
+                  : s->judged ? SC_COLOUR_GOOD
+                              : SC_COLOUR_NONE,
                   sentence.failed ? "" : sentence.p);
     sc_out_putc(o, '\n');
     o->buf.failed = o->buf.failed || sentence.failed;
@@ -372,7 +374,8 @@ static int scan_one(struct scanning *x, const char *path, struct subject *s)
             x->any_issue = true;
             x->worst = SC_MAX(x->worst, (enum sc_severity)k);
         }
-    x->all_unreadable = x->all_unreadable || (done->n && done->n_unreadable == done->n);
+    x->incomplete = x->incomplete || done->n_unreadable || s->model->catalog->n_errors;
+    x->unreached = x->unreached || done->n_unreached;
     return 0;
 }
 
@@ -471,6 +474,7 @@ static struct sc_scan_view view_of(const struct sc_scan *s, const struct sc_fiel
                                  .issues = &s->issues,
                                  .rules = sc_rules,
                                  .n_rules = sc_n_rules,
+                                 .file_errors = s->model->catalog->n_errors,
                                  .groups = sc_metric_groups,
                                  .spectrum_methods = sc_spectrum_method_names,
                                  .facts = facts};
@@ -583,7 +587,9 @@ static int exit_of(const struct scanning *x)
 
     if (x->filter && !x->matched)
         return SC_EXIT_FINDINGS;
-    if (x->all_unreadable)
+    if (x->unreached)
+        return SC_EXIT_NOT_FOUND;
+    if (x->incomplete)
         return SC_EXIT_INPUT;
     return fail_on && x->any_issue && x->worst + 1 >= fail_on ? SC_EXIT_FINDINGS : SC_EXIT_OK;
 }
@@ -622,8 +628,10 @@ static int run_scan(struct sc_cli *c)
         status = (x.form == FORM_TEXT || x.form == FORM_WEIGHTSCOPE) && !c->set.plots
                      ? run_each(&x, paths, n)
                      : run_together(&x, paths, n);
-    if (!status)
+    if (!status) {
+        c->whole = true; /* a report of what could be read is kept */
         status = exit_of(&x);
+    }
     sc_model_close(x.base);
     sc_pool_free(x.pool);
     sc_hub_env_clear(&x.env);
@@ -650,7 +658,10 @@ const struct sc_command sc_cmd_scan = {
         "and one of an unchanged model reads nothing (scruple cache ls). They are the same bits "
         "for any number of threads.\n\n"
         "The suffix of --output chooses the form: .json, .csv, .sqlite or .html; else it is what a "
-        "terminal shows. The exit code is 0 whatever is found, unless --fail-on says otherwise.",
+        "terminal shows. The exit code is 0 whatever is found, unless --fail-on says otherwise; "
+        "but where a part of the "
+        "model could not be read it is 3, and 4 where the network failed, and what could be read "
+        "is reported.",
     .options = scan_options,
     .n_options = SC_COUNT(scan_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -96,7 +96,7 @@ const struct sc_exit sc_exits[] = {
     {SC_EXIT_FINDINGS,
      "check, cache verify or scan --fail-on found something, or no tensor matched."},
     {SC_EXIT_USAGE, "The command line is wrong."},
-    {SC_EXIT_INPUT, "The input cannot be read or is not valid."},
+    {SC_EXIT_INPUT, "The input, or of scan a part of it, cannot be read or is not valid."},
     {SC_EXIT_NOT_FOUND, "The model was not found, access was refused, or the network failed."},
     {SC_EXIT_RESOURCE, "Out of memory or disk space, or a limit was exceeded."},
     {SC_EXIT_INTERRUPTED, "Interrupted (143 when by SIGTERM)."},
@@ -137,8 +137,8 @@ static const struct sc_hub_variable variables[] = {
     {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
     {"SCRUPLE_CPU", "Vector units to use at most: c, avx2 or avx512; results are the same.", false},
     {"TMPDIR",
-     "Where standard input and unpacked tensors go that are too large for memory "
-     "(default /tmp).",
+     "Where standard input, unpacked tensors and tables of scan and diff go that are too large for "
+     "memory (default /tmp).",
      false},
 };
 

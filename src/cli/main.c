@@ -125,7 +125,7 @@ static int with_output(struct sc_cli *c, const struct sc_screen *screen, bool na
     else
         status = c->command->run(c);
     int code = sc_out_finish(&c->out);
-    bool keep = code == 0 && (status == SC_EXIT_OK || status == SC_EXIT_FINDINGS);
+    bool keep = code == 0 && (status == SC_EXIT_OK || status == SC_EXIT_FINDINGS || c->whole);
     int closed = sc_sink_close(&c->sink, keep, &e);
     if (c->sink.closed && !c->sink.pager)
         return SC_EXIT_PIPE;

@@ -127,6 +127,11 @@ uint32_t sc_nvfp4_scale(const struct sc_encoding *f, const struct sc_step *step,
                         size_t n);
 size_t sc_nvfp4_round_block(const float *x, size_t n, uint32_t scale, float g, float *y);
 
+/* The value of a code of E4M3 from 0 to 7E. */
+static inline float sc_e4m3_scale(uint32_t code)
+{
+    return code < 8 ? (float)code * 0x1p-9F : sc_float_of((code << 20) + ((127 - 7) << 23));
+}
 /* The codes of E4M3 that `sse` tries for a block with this amax, the first one first; how many. */
 enum { SC_NVFP4_TRIED = 9 };
 size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *step, float amax,

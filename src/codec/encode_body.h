@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_body: the loops of encode_float.c, encode_bfp.c, encode_mx.c and encode_nvfp4.c over 16
  * lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and AT(name) as it needs
- * them; there is no guard.
+ * them; without these it is empty.
  *
  * What is rare (infinities, NaN, exponents near the ends) goes to plain C, a block at a time. So
  * do blocks for which two scales are about as good: sums of squares are added here in another
  * order, which decides only what is clear. */
 
+#ifdef LANES
 #define INLINE TARGET static inline __attribute__((always_inline))
 
 /* Sums of squares that differ by less than this share may be equal. */
@@ -399,7 +400,7 @@ TARGET static size_t AT(nvfp4_least)(const struct sc_encoding *f, const struct s
         return sc_nvfp4_round_block(x, 16, sc_nvfp4_scale(f, step, x, 16), step->scale, y);
     const size_t n = sc_nvfp4_candidates(f, step, sc_float_of(special), codes);
     for (size_t i = 0; i < 16; i++)
-        units[i] = sc_element_value(SC_ELEMENT_E4M3, codes[SC_MIN(i, n - 1)]) * step->scale;
+        units[i] = sc_e4m3_scale(codes[SC_MIN(i, n - 1)]) * step->scale;
     store(inverses, divf(all(sc_bits_of(1)), load(units)));
     LANES best = bits;
     for (size_t i = 0; i < n; i++) {
@@ -448,3 +449,4 @@ TARGET size_t AT(sc_round_nvfp4)(const struct sc_encoding *f, const struct sc_st
 #undef CLEAR
 #undef TAIL
 #undef LOOP
+#endif /* LANES */

@@ -36,7 +36,7 @@ static inline float nearest(float x, float unit, bool *above)
 
 static float unit_of(uint32_t scale, float g)
 {
-    return sc_element_value(SC_ELEMENT_E4M3, scale) * g;
+    return scale == NAN_SCALE ? sc_float_of(SC_NAN) : sc_e4m3_scale(scale) * g;
 }
 
 static double error_of(const float *x, size_t n, float unit)

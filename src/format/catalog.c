@@ -13,9 +13,9 @@ void sc_catalog_close(struct sc_catalog *c)
     if (!c)
         return;
     free(c->files);
-    free(c->entries);
-    free(c->views);
-    free(c->storages);
+    sc_pages_free(c->entries);
+    sc_pages_free(c->views);
+    sc_pages_free(c->storages);
     free(c->quantizers);
     free(c->metas);
     free(c->imports);
@@ -106,7 +106,8 @@ int sc_catalog_add_borrowed(struct sc_catalog *c, struct sc_str name, const uint
         return SCRUPLE_EMEMORY;
     if (c->n_entries >= UINT32_MAX - 1)
         return sc_fail(e, SCRUPLE_ELIMIT, "more than %u tensors", UINT32_MAX - 1);
-    TRY(sc_grow(&c->entries, &c->entries_cap, c->n_entries + 1, sizeof c->entries[0], e));
+    TRY(sc_pages_grow(c->filed, &c->entries, &c->entries_cap, c->n_entries + 1,
+                      sizeof c->entries[0], e));
     struct sc_entry *en = &c->entries[c->n_entries++];
     *en = *proto;
     en->name = name.p;
@@ -194,7 +195,7 @@ int sc_catalog_add_meta(struct sc_catalog *c, uint32_t file, struct sc_str key,
 int sc_catalog_add_view(struct sc_catalog *c, const struct sc_view *view, size_t rank,
                         uint32_t *index, struct sc_error *e)
 {
-    TRY(sc_grow(&c->views, &c->views_cap, c->n_views + 1, sizeof c->views[0], e));
+    TRY(sc_pages_grow(c->filed, &c->views, &c->views_cap, c->n_views + 1, sizeof c->views[0], e));
     uint64_t *strides = SC_ARENA_NEW(&c->arena, uint64_t, rank + 1);
     if (!strides)
         return sc_fail_memory(e);
@@ -209,7 +210,8 @@ int sc_catalog_add_view(struct sc_catalog *c, const struct sc_view *view, size_t
 int sc_catalog_add_storage(struct sc_catalog *c, const struct sc_storage *s, struct sc_str key,
                            uint32_t *index, struct sc_error *e)
 {
-    TRY(sc_grow(&c->storages, &c->storages_cap, c->n_storages + 1, sizeof c->storages[0], e));
+    TRY(sc_pages_grow(c->filed, &c->storages, &c->storages_cap, c->n_storages + 1,
+                      sizeof c->storages[0], e));
     const char *copy = sc_arena_copy(&c->arena, key.p, key.n);
     if (!copy)
         return sc_fail_memory(e);

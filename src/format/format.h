@@ -156,7 +156,8 @@ struct sc_open_options {
     bool verify;     /* also read tensor data to verify checksums (zip CRC) */
     bool facts;      /* also read what only `info` and `check` tell: tokenizer, card */
     bool check;      /* also hold config, names and pickles against the tensors */
-    bool keep_repo;  /* the repository stays open with the model: its bytes will be read */
+    bool keep_repo;  /* the repository stays open with the model: its bytes will be read. Large
+                        tables go to pages of a file, which leaves memory for values */
     bool names_only; /* leave roles, towers, layers and experts of names unread */
     uint64_t max_extra_memory; /* 0: the built-in ceilings */
     const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
@@ -188,6 +189,7 @@ struct sc_catalog {
         n_quantizers, quantizers_cap, n_metas, metas_cap, n_imports, imports_cap, n_findings,
         findings_cap, n_foreign_types, foreign_types_cap, n_shapes, shapes_cap;
     size_t findings_dropped; /* beyond SC_MAX_FINDINGS */
+    bool filed;              /* large tables are pages of a file: sc_pages_new() */
     size_t n_errors, n_warnings;
     struct sc_arena arena; /* names, shapes, values, messages */
     struct sc_index shape_index;

@@ -383,7 +383,7 @@ static int compare_spans(const void *a, const void *b)
 static struct span *sort_spans(const struct sc_catalog *c, uint32_t first)
 {
     const size_t n = c->n_entries - first;
-    struct span *spans = sc_alloc(n * sizeof *spans);
+    struct span *spans = sc_pages_new(c->filed, n, sizeof *spans);
     bool sorted = true;
 
     for (size_t i = 0; spans && i < n; i++) {
@@ -519,7 +519,7 @@ static int lay_out(struct sc_gguf *g, uint32_t first)
     code = check_ends(g, spans, n, size);
     if (code >= 0)
         code = check_order(g, spans, n, start, size);
-    free(spans);
+    sc_pages_free(spans);
     return code;
 }
 
@@ -551,7 +551,7 @@ static bool read_header(struct sc_gguf *g, struct tensor_list *list)
 static int gguf_open(struct sc_catalog *c, uint32_t file, struct sc_source *s, struct sc_error *e)
 {
     struct sc_gguf g = {.c = c, .e = e, .alignment = DEFAULT_ALIGNMENT, .file = file};
-    struct tensor_list list = {.first = (uint32_t)c->n_entries};
+    struct tensor_list list = {.first = (uint32_t)c->n_entries, .names.filed = c->filed};
 
     sc_reader_start(&g.r, s, 0, FIRST_CHUNK);
     if (read_header(&g, &list))

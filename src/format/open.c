@@ -67,7 +67,8 @@ static int check_names(struct opener *o, uint32_t file, size_t first, struct sc_
         return 0;
     TRY(sc_index_reserve(&o->names.index, c->n_entries, e));
     if (o->keep_hashes)
-        TRY(sc_grow(&o->names.hash, &o->names.hash_cap, c->n_entries, sizeof hash[0], e));
+        TRY(sc_pages_grow(c->filed, &o->names.hash, &o->names.hash_cap, c->n_entries,
+                          sizeof hash[0], e));
     for (size_t i = first; i < c->n_entries;) {
         const size_t n = SC_MIN((size_t)BATCH, c->n_entries - i);
         for (size_t k = 0; k < n; k++) {
@@ -219,12 +220,13 @@ int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *options,
     if (!o.c)
         return sc_fail_memory(e);
     o.c->options = options;
+    o.c->filed = o.c->arena.filed = o.names.index.filed = options && options->keep_repo;
     int status = sc_plan_make(o.c, repo, &plan, e);
     if (status == 0)
         status = open_all(&o, &plan, e);
     sc_plan_clear(&plan);
     sc_index_clear(&o.names.index);
-    free(o.names.hash);
+    sc_pages_free(o.names.hash);
     if (status < 0) {
         sc_catalog_close(o.c);
         return status;

@@ -514,12 +514,12 @@ static int check_tiling(struct parser *p, struct sc_error *e)
         in_order = all[i - 1].offset < all[i].offset ||
                    (all[i - 1].offset == all[i].offset && all[i - 1].bytes <= all[i].bytes);
     if (!in_order) {
-        sorted = sc_alloc(n * sizeof(struct sc_entry *));
+        sorted = sc_pages_new(p->c->filed, n, sizeof(struct sc_entry *));
         if (!sorted)
             return sc_fail_memory(e);
         for (size_t i = 0; i < n; i++)
             sorted[i] = &all[i];
-        qsort(sorted, n, sizeof(struct sc_entry *), compare_entries);
+        (p->c->filed ? sc_sort : qsort)(sorted, n, sizeof(struct sc_entry *), compare_entries);
     }
     size_t broken = 0;
     for (size_t i = 0; i < n; i++) {
@@ -548,7 +548,7 @@ static int check_tiling(struct parser *p, struct sc_error *e)
                             "%llu byte%s after the last tensor belong%s to no tensor",
                             (unsigned long long)rest, rest == 1 ? "" : "s", rest == 1 ? "s" : "");
 done:
-    free(sorted);
+    sc_pages_free(sorted);
     return status;
 }
 
@@ -582,8 +582,8 @@ static int open_file(struct sc_catalog *c, uint32_t file, struct sc_source *s, s
                           "the header claims %llu bytes; \"{}\" takes 2", (unsigned long long)n);
     /* Room for as many tensors as such a header mostly holds, 120 bytes each. Memory that is not
      * touched costs nothing, and a million entries need not be moved while they grow. */
-    TRY(sc_grow(&c->entries, &c->entries_cap, c->n_entries + (size_t)(n / 120),
-                sizeof c->entries[0], e));
+    TRY(sc_pages_grow(c->filed, &c->entries, &c->entries_cap, c->n_entries + (size_t)(n / 120),
+                      sizeof c->entries[0], e));
     sc_source_prefetch_head(s, 8 + n);
     TRY(sc_json_stream_start(&p.st, s, 8, n, &c->arena, e));
     int status = parse_header(&p, e);

@@ -44,6 +44,21 @@ void sc_count_tops(const float *x, size_t n, uint32_t table[65536]);
 size_t sc_pick_tops(const float *x, size_t n, const uint32_t wanted[1024], enum sc_cpu level,
                     uint32_t *out);
 
+/* 16-bit codes that wait for being counted. Counting keeps the store unit busy and little else, so
+ * a loop of arithmetic takes some along for next to nothing. */
+struct sc_counting {
+    const uint8_t *codes; /* the next */
+    size_t n;             /* that are left */
+    uint32_t *table;      /* (65536) */
+    size_t ahead;         /* bytes: what lies so far ahead will be looked at next; a hint */
+};
+/* All that are left. */
+static inline void sc_counting_finish(struct sc_counting *c)
+{
+    sc_count_codes16(c->codes, c->n, c->table);
+    c->n = 0;
+}
+
 /* ------------------------------------------------------------- moments.c, rows.c: sums of floats
  * Every level gives the same bits: lane i of 16 adds up elements i, i + 16, ... (missing ones are
  * zero) without fused operations, and lanes are added as ((i, i + 8), (i, i + 4), ...). A value
@@ -86,6 +101,17 @@ struct sc_steps {
 };
 void sc_steps(const float *x, size_t n, size_t group, const float *inverse, const float *weight,
               size_t stride, enum sc_cpu level, struct sc_steps *out);
+
+/* The same twice: with a step a group, and with one step of weight 1 for all, which is summed in
+ * groups of SC_STEPS_TOGETHER. Counts some of the codes meanwhile, unless counting is NULL. */
+enum { SC_STEPS_TOGETHER = 512 };
+struct sc_steps_of {
+    size_t group;
+    const float *inverse, *weight; /* of each group */
+    float inverse_of_all;
+};
+void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
+                   struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all);
 
 /* ----------------------------------------------------------- errors.c: what a format loses ---
  * d = y - x over a block of at most 8 rows. Sums of 32 columns are of 8 x 2 floats a lane, then of

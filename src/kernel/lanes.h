@@ -57,6 +57,10 @@ void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
                    const float *weight, size_t stride, struct sc_steps *out);
 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
                      const float *weight, size_t stride, struct sc_steps *out);
+/* Groups must divide SC_STEPS_TOGETHER and be whole vectors. */
+void sc_steps_both_avx512(const float *x, size_t n, const struct sc_steps_of *how,
+                          struct sc_counting *counting, struct sc_steps *groups,
+                          struct sc_steps *all);
 #endif
 
 #endif

@@ -191,3 +191,19 @@ void sc_steps(const float *x, size_t n, size_t group, const float *inverse, cons
         return;
     }
 }
+
+void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
+                   struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all)
+{
+    static const float one = 1;
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512 && how->group % SC_LANES == 0 &&
+        SC_STEPS_TOGETHER % how->group == 0) {
+        sc_steps_both_avx512(x, n, how, counting, groups, all);
+        return;
+    }
+#endif
+    (void)counting;
+    sc_steps(x, n, how->group, how->inverse, how->weight, 1, level, groups);
+    sc_steps(x, n, SC_STEPS_TOGETHER, &how->inverse_of_all, &one, 0, level, all);
+}

@@ -355,30 +355,104 @@ AVX512 void flush_avx512(struct steps16 *to, struct sc_steps *out)
     to->square = to->abs = to->cross = to->most = _mm512_setzero_ps();
 }
 
+AVX512 void weigh_avx512(const struct steps16 *s, float weight, struct steps16 *to)
+{
+    const __m512 w = _mm512_set1_ps(weight), w2 = _mm512_mul_ps(w, w);
+    to->square = _mm512_add_ps(to->square, _mm512_mul_ps(w2, s->square));
+    to->abs = _mm512_add_ps(to->abs, _mm512_mul_ps(w, s->abs));
+    to->cross = _mm512_add_ps(to->cross, _mm512_mul_ps(w2, s->cross));
+    to->most = _mm512_max_ps(_mm512_mul_ps(w, s->most), to->most);
+}
+
+AVX512 struct steps16 no_steps(void)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    return (struct steps16){zero, zero, zero, zero};
+}
+
 SC_TARGET_AVX512 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
                                       const float *weight, size_t stride, struct sc_steps *out)
 {
-    const __m512 zero = _mm512_setzero_ps();
-    struct steps16 to = {zero, zero, zero, zero};
+    struct steps16 to = no_steps();
     unsigned groups = 0;
     for (; n; inverse += stride, weight += stride) {
         const size_t now = SC_MIN(n, group);
-        const __m512 inv = _mm512_set1_ps(*inverse), w = _mm512_set1_ps(*weight);
-        const __m512 w2 = _mm512_mul_ps(w, w);
-        struct steps16 s = {zero, zero, zero, zero};
+        const __m512 inv = _mm512_set1_ps(*inverse);
+        struct steps16 s = no_steps();
         size_t i = 0;
         for (; now - i >= 16; i += 16)
             step_avx512(_mm512_loadu_ps(x + i), inv, &s);
         if (i < now)
             step_avx512(_mm512_maskz_loadu_ps(first_of(now - i), x + i), inv, &s);
-        to.square = _mm512_add_ps(to.square, _mm512_mul_ps(w2, s.square));
-        to.abs = _mm512_add_ps(to.abs, _mm512_mul_ps(w, s.abs));
-        to.cross = _mm512_add_ps(to.cross, _mm512_mul_ps(w2, s.cross));
-        to.most = _mm512_max_ps(_mm512_mul_ps(w, s.most), to.most);
+        weigh_avx512(&s, *weight, &to);
         x += now;
         n -= now;
         if (++groups % SC_GROUPS_IN_FLOAT == 0 || n == 0)
             flush_avx512(&to, out);
+    }
+}
+
+/* A load each: the loops around it have loads to spare, but no shifts. */
+AVX512 void count_8(const uint8_t *codes, uint32_t *table)
+{
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; i++) {
+        uint16_t code;
+        memcpy(&code, codes + 2 * i, sizeof code);
+        table[code]++;
+    }
+}
+
+/* A group, for its own step and for that of all. Scalar and vector units share the work. */
+AVX512 void step_group(const float *x, size_t n, float inverse, __m512 inverse_of_all,
+                       struct sc_counting *c, struct steps16 *own, struct steps16 *all)
+{
+    const __m512 inv = _mm512_set1_ps(inverse);
+    const uint8_t *codes = c ? c->codes : NULL;
+    const size_t counted = c ? SC_MIN(n, c->n) / 16 * 16 : 0;
+    size_t i = 0;
+    for (; i < counted; i += 16) {
+        const __m512 v = _mm512_loadu_ps(x + i);
+        _mm_prefetch((const void *)((uintptr_t)(codes + 2 * i) + c->ahead), _MM_HINT_T1);
+        step_avx512(v, inv, own);
+        count_8(codes + 2 * i, c->table);
+        step_avx512(v, inverse_of_all, all);
+        count_8(codes + 2 * i + 16, c->table);
+    }
+    if (c) {
+        c->codes += 2 * counted;
+        c->n -= counted;
+    }
+    for (; i < n; i += SC_MIN(n - i, (size_t)16)) {
+        const __m512 v = _mm512_maskz_loadu_ps(first_of(n - i), x + i);
+        step_avx512(v, inv, own);
+        step_avx512(v, inverse_of_all, all);
+    }
+}
+
+SC_TARGET_AVX512 void sc_steps_both_avx512(const float *x, size_t n, const struct sc_steps_of *how,
+                                           struct sc_counting *counting, struct sc_steps *groups,
+                                           struct sc_steps *all)
+{
+    const __m512 inverse_of_all = _mm512_set1_ps(how->inverse_of_all);
+    const size_t per_block = SC_STEPS_TOGETHER / how->group;
+    struct steps16 of_groups = no_steps(), of_all = no_steps(), block = no_steps();
+    *groups = *all = (struct sc_steps){0, 0, 0, 0};
+    for (size_t i = 0; n; i++) {
+        const size_t now = SC_MIN(n, how->group);
+        struct steps16 own = no_steps();
+        step_group(x, now, how->inverse[i], inverse_of_all, counting, &own, &block);
+        weigh_avx512(&own, how->weight[i], &of_groups);
+        x += now;
+        n -= now;
+        if ((i + 1) % SC_GROUPS_IN_FLOAT == 0 || n == 0)
+            flush_avx512(&of_groups, groups);
+        if ((i + 1) % per_block && n)
+            continue;
+        weigh_avx512(&block, 1, &of_all);
+        block = no_steps();
+        if ((i + 1) / per_block % SC_GROUPS_IN_FLOAT == 0 || n == 0)
+            flush_avx512(&of_all, all);
     }
 }
 #endif

@@ -56,7 +56,7 @@ static int add_key(struct keys *k, uint64_t key, struct sc_error *e)
 {
     if (k->n > 0 && k->at[k->n - 1] == key)
         return 0; /* tensors of one layer follow each other */
-    TRY(sc_grow(&k->at, &k->cap, k->n + 1, sizeof k->at[0], e));
+    TRY(sc_pages_grow(true, &k->at, &k->cap, k->n + 1, sizeof k->at[0], e));
     k->at[k->n++] = key;
     return 0;
 }
@@ -71,7 +71,7 @@ static void sort_keys(struct keys *k)
 {
     size_t n = 0;
     if (k->n > 0)
-        qsort(k->at, k->n, sizeof k->at[0], by_value);
+        sc_sort(k->at, k->n, sizeof k->at[0], by_value);
     for (size_t i = 0; i < k->n; i++)
         if (n == 0 || k->at[n - 1] != k->at[i])
             k->at[n++] = k->at[i];
@@ -149,7 +149,7 @@ static int check_layers(struct checker *k)
     sort_keys(&keys);
     if (code == 0)
         code = judge_layers(k, &keys);
-    free(keys.at);
+    sc_pages_free(keys.at);
     return code;
 }
 
@@ -197,7 +197,7 @@ static int check_experts(struct checker *k)
     sort_keys(&keys);
     if (code == 0)
         code = judge_experts(k, &keys);
-    free(keys.at);
+    sc_pages_free(keys.at);
     return code;
 }
 

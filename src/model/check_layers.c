@@ -72,7 +72,7 @@ static int find_layers(const struct sc_model *m, struct layers *list, struct sc_
         const struct sc_str in = sc_str(t->name, stack);
         struct layer *l = list->n > 0 ? &list->at[list->n - 1] : NULL;
         if (!l || l->number != (uint32_t)t->layer || !sc_str_eq(l->stack, in)) {
-            TRY(sc_grow(&list->at, &list->cap, list->n + 1, sizeof list->at[0], e));
+            TRY(sc_pages_grow(true, &list->at, &list->cap, list->n + 1, sizeof list->at[0], e));
             l = &list->at[list->n++];
             *l = (struct layer){.stack = in,
                                 .first = i,
@@ -210,6 +210,6 @@ int sc_check_layers(struct sc_model *m, bool partial, struct sc_error *e)
             continue;
         code = judge_stack(m, list.at + i, end - i, e);
     }
-    free(list.at);
+    sc_pages_free(list.at);
     return code;
 }

@@ -298,7 +298,8 @@ static int enter(struct finder *f, uint32_t i, struct sc_str stem, uint8_t slot,
     const uint64_t hash = sc_hash(stem.p, stem.n);
     uint32_t group = find_group(f, stem, hash);
     if (group == UINT32_MAX) {
-        TRY(sc_grow(&f->groups, &f->groups_cap, f->n_groups + 1, sizeof f->groups[0], e));
+        TRY(sc_pages_grow(f->c->filed, &f->groups, &f->groups_cap, f->n_groups + 1,
+                          sizeof f->groups[0], e));
         group = (uint32_t)f->n_groups++;
         f->groups[group] = (struct group){.entry = i, .stem_len = (uint32_t)stem.n};
         TRY(sc_index_put(&f->index, hash, group, e));
@@ -311,9 +312,9 @@ static int enter(struct finder *f, uint32_t i, struct sc_str stem, uint8_t slot,
 static int make_lists(struct finder *f, struct sc_error *e)
 {
     const size_t n = f->c->n_entries;
-    f->group_of = sc_calloc(n, sizeof f->group_of[0]);
-    f->next = sc_calloc(n, sizeof f->next[0]);
-    f->slot = sc_calloc(n, sizeof f->slot[0]);
+    f->group_of = sc_pages_new(f->c->filed, n, sizeof f->group_of[0]);
+    f->next = sc_pages_new(f->c->filed, n, sizeof f->next[0]);
+    f->slot = sc_pages_new(f->c->filed, n, sizeof f->slot[0]);
     if (!f->group_of || !f->next || !f->slot)
         return sc_fail_memory(e);
     return sc_index_reserve(&f->index, n / 2, e); /* mostly one companion a weight */
@@ -651,7 +652,7 @@ static int set_apart(struct finder *f, struct sc_error *e)
 {
     if (f->c->n_quantizers == 0)
         return 0;
-    f->apart = sc_calloc(f->c->n_entries, sizeof f->apart[0]);
+    f->apart = sc_pages_new(f->c->filed, f->c->n_entries, sizeof f->apart[0]);
     if (!f->apart)
         return sc_fail_memory(e);
     for (uint32_t i = 0; i < f->c->n_entries; i++) {
@@ -689,17 +690,18 @@ int sc_model_fold(struct sc_model *m, struct sc_error *e)
     f->fold.m = m;
     f->fold.c = c;
     f->fold.file_index = UINT32_MAX;
-    m->tensors = sc_alloc(c->n_entries * sizeof m->tensors[0]);
-    m->parts = sc_alloc(c->n_entries * sizeof m->parts[0]);
+    m->arena.filed = f->index.filed = c->filed;
+    m->tensors = sc_pages_new(c->filed, c->n_entries, sizeof m->tensors[0]);
+    m->parts = sc_pages_new(c->filed, c->n_entries, sizeof m->parts[0]);
     code = m->tensors && m->parts ? fold_all(f, e) : sc_fail_memory(e);
     sc_fold_read_end(&f->fold);
     sc_index_clear(&f->index);
     free(f->fold.types);
-    free(f->groups);
-    free(f->group_of);
-    free(f->next);
-    free(f->slot);
-    free(f->apart);
+    sc_pages_free(f->groups);
+    sc_pages_free(f->group_of);
+    sc_pages_free(f->next);
+    sc_pages_free(f->slot);
+    sc_pages_free(f->apart);
     free(f);
     return code;
 }

@@ -190,9 +190,9 @@ void sc_model_close(struct sc_model *m)
     sc_model_sources_free(m->sources);
     sc_repo_close(m->repo);
     sc_catalog_close(m->catalog);
-    free(m->tensors);
-    free(m->parts);
-    free(m->nodes);
+    sc_pages_free(m->tensors);
+    sc_pages_free(m->parts);
+    sc_pages_free(m->nodes);
     free(m->files);
     sc_arena_clear(&m->arena);
     free(m);

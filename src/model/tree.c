@@ -40,8 +40,10 @@ static int add_node(struct builder *b, uint32_t parent, struct sc_str label, uin
     struct sc_model *m = b->m;
     if (m->n_nodes >= SC_NO_NODE)
         return sc_fail(e, SCRUPLE_ELIMIT, "the names have more than %u parts", SC_NO_NODE);
-    TRY(sc_grow(&m->nodes, &b->nodes_cap, m->n_nodes + 1, sizeof m->nodes[0], e));
-    TRY(sc_grow(&b->last_child, &b->last_cap, m->n_nodes + 1, sizeof b->last_child[0], e));
+    const bool filed = m->catalog->filed;
+    TRY(sc_pages_grow(filed, &m->nodes, &b->nodes_cap, m->n_nodes + 1, sizeof m->nodes[0], e));
+    TRY(sc_pages_grow(filed, &b->last_child, &b->last_cap, m->n_nodes + 1, sizeof b->last_child[0],
+                      e));
     const uint32_t id = (uint32_t)m->n_nodes++;
     m->nodes[id] = (struct sc_node){.label = label.p,
                                     .label_len = (uint32_t)label.n,
@@ -183,7 +185,7 @@ static int sort_children(struct sc_model *m, uint32_t parent, struct child **scr
     bool in_order = true;
     if (n < 2)
         return 0;
-    TRY(sc_grow(scratch, scratch_cap, n, sizeof **scratch, e));
+    TRY(sc_pages_grow(m->catalog->filed, scratch, scratch_cap, n, sizeof **scratch, e));
     struct child *c = *scratch;
     size_t i = 0;
     for (uint32_t k = m->nodes[parent].first_child; k != SC_NO_NODE; k = m->nodes[k].next, i++) {
@@ -193,7 +195,7 @@ static int sort_children(struct sc_model *m, uint32_t parent, struct child **scr
     }
     if (in_order)
         return 0;
-    qsort(c, n, sizeof c[0], compare_children);
+    (m->catalog->filed ? sc_sort : qsort)(c, n, sizeof c[0], compare_children);
     m->nodes[parent].first_child = c[0].node;
     for (i = 0; i < n; i++)
         m->nodes[c[i].node].next = i + 1 < n ? c[i + 1].node : SC_NO_NODE;
@@ -214,7 +216,7 @@ static uint32_t next_node(const struct sc_model *m, uint32_t node)
  * permutation: the table of a big model is not held twice. */
 static int order_tensors(struct sc_model *m, struct sc_error *e)
 {
-    uint32_t *from = sc_alloc((m->n_tensors + 1) * sizeof *from);
+    uint32_t *from = sc_pages_new(m->catalog->filed, m->n_tensors + 1, sizeof *from);
     if (!from)
         return sc_fail_memory(e);
     uint32_t n = 0;
@@ -237,13 +239,13 @@ static int order_tensors(struct sc_model *m, struct sc_error *e)
         m->tensors[to] = first;
         from[to] = to;
     }
-    free(from);
+    sc_pages_free(from);
     return 0;
 }
 
 int sc_model_build_tree(struct sc_model *m, struct sc_error *e)
 {
-    struct builder b = {.m = m};
+    struct builder b = {.m = m, .index.filed = m->catalog->filed};
     struct child *scratch = NULL;
     size_t scratch_cap = 0;
     uint32_t root;
@@ -258,9 +260,9 @@ int sc_model_build_tree(struct sc_model *m, struct sc_error *e)
     if (status == 0)
         status = order_tensors(m, e);
     sc_index_clear(&b.index);
-    free(b.last_child);
+    sc_pages_free(b.last_child);
     free(b.path);
     free(b.path_end);
-    free(scratch);
+    sc_pages_free(scratch);
     return status;
 }

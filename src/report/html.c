@@ -159,7 +159,8 @@ static void put_banner(struct page *p)
 static void put_verdict(struct page *p)
 {
     size_t errors = p->by_severity[SC_ERROR], warnings = p->by_severity[SC_WARNING];
-    const char *mood = errors ? "error" : warnings ? "warning" : "good";
+    const size_t broken = p->v->file_errors;
+    const char *mood = errors || broken ? "error" : warnings ? "warning" : "good";
 
     sc_buf_printf(&p->b, "<p class=\"verdict %s\">", mood);
     if (!p->v->issues) {
@@ -184,6 +185,9 @@ static void put_verdict(struct page *p)
     } else {
         put(p, "Nothing was measured.");
     }
+    if (broken)
+        sc_buf_printf(&p->b, " The files have %zu error%s: not all of the model was measured.",
+                      broken, plural(broken));
     put(p, "</p>\n");
 }
 

@@ -26,6 +26,7 @@ struct sc_scan_view {
     const struct sc_issues *issues; /* NULL: none were looked for */
     const struct sc_rule *rules;    /* of the issues: sc_rules */
     size_t n_rules;
+    size_t file_errors; /* of a model that was opened leniently: what could not be read */
     const struct sc_metric_group *const *groups; /* NULL-terminated: sc_metric_groups */
     const char *const *spectrum_methods;         /* sc_spectrum_method_names */
     const struct sc_field *facts; /* the document's root: its scalars are listed; NULL: none */

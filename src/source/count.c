@@ -25,6 +25,16 @@ static const uint8_t *count_map(struct sc_source *s, uint64_t off, size_t len)
     return sc_source_map(((struct count *)s)->inner, off, len);
 }
 
+static void count_open_window(struct sc_source *s, struct sc_span span, struct sc_window *out)
+{
+    (void)sc_source_open_window(((struct count *)s)->inner, span.off, (size_t)span.len, out);
+}
+
+static int count_close_window(struct sc_source *s, struct sc_window *w, struct sc_error *e)
+{
+    return sc_source_close_window(((struct count *)s)->inner, w, e);
+}
+
 static int count_check(struct sc_source *s, struct sc_error *e)
 {
     return sc_source_check(((struct count *)s)->inner, e);
@@ -59,6 +69,8 @@ static const struct sc_source_ops count_ops = {
     .scheme = "count",
     .read_at = count_read,
     .map = count_map,
+    .open_window = count_open_window,
+    .close_window = count_close_window,
     .check = count_check,
     .prefetch = count_prefetch,
     .reject = count_reject,

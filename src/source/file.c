@@ -39,6 +39,8 @@ struct file {
     bool map_tried;
     int guard; /* slot of the mapping */
     _Atomic(uint8_t *) mapped;
+    _Atomic int place;   /* where it lies: see may_map() */
+    _Atomic bool broken; /* a window was */
 };
 
 static struct timespec modified_at(const struct stat *st)
@@ -76,7 +78,7 @@ static int file_check(struct sc_source *s, struct sc_error *e)
         return sc_fail_errno(e, SCRUPLE_EIO, errno, s->name, "cannot be looked at");
     if ((uint64_t)st.st_size < s->size)
         return fail_shrank(s, (uint64_t)st.st_size, e);
-    if (f->mapped && sc_guard_broken(f->guard))
+    if (f->broken || (f->mapped && sc_guard_broken(f->guard)))
         return sc_fail(e, SCRUPLE_EIO, "%s: has a part that cannot be read (disk error?)",
                        sc_quote_path(&q, s->name));
 
@@ -169,25 +171,65 @@ static bool on_local_disk(int fd)
 }
 #endif
 
+/* Where the file system is, which is asked once. */
+static bool may_map(struct file *f)
+{
+    enum { UNKNOWN, LOCAL, REMOTE };
+    if (f->no_map)
+        return false;
+    if (f->place == UNKNOWN)
+        f->place = on_local_disk(f->fd) ? LOCAL : REMOTE;
+    return f->place == LOCAL;
+}
+
+/* n bytes from `off` on, a whole number of pages; NULL: read instead. */
+static void *map_guarded(struct file *f, uint64_t off, size_t n, int *guard)
+{
+    struct stat st;
+    /* It shrank before it was mapped: reading finds that out with better words. */
+    if (fstat(f->fd, &st) != 0 || (uint64_t)st.st_size < f->base.size)
+        return NULL;
+    void *p = mmap(NULL, n, PROT_READ, MAP_SHARED, f->fd, (off_t)off);
+    if (p == MAP_FAILED)
+        return NULL;
+    *guard = sc_guard_add(p, n);
+    if (*guard >= 0)
+        return p;
+    munmap(p, n);
+    return NULL;
+}
+
 /* The whole file, or NULL. */
 static uint8_t *map_whole(struct file *f)
 {
-    struct stat st;
-    uint64_t size = f->base.size;
-    if (f->no_map || size == 0 || size > PTRDIFF_MAX || !on_local_disk(f->fd))
+    const uint64_t size = f->base.size;
+    if (size == 0 || size > PTRDIFF_MAX || !may_map(f))
         return NULL;
-    /* It shrank before it was mapped: reading finds that out with better words. */
-    if (fstat(f->fd, &st) != 0 || (uint64_t)st.st_size < size)
-        return NULL;
-    void *p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, f->fd, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    f->guard = sc_guard_add(p, (size_t)size);
-    if (f->guard < 0) {
-        munmap(p, (size_t)size);
-        return NULL;
-    }
-    return p;
+    return map_guarded(f, 0, (size_t)size, &f->guard);
+}
+
+static void file_open_window(struct sc_source *s, struct sc_span span, struct sc_window *out)
+{
+    struct file *f = (struct file *)s;
+    const long page = sysconf(_SC_PAGESIZE);
+    const size_t before = page > 0 ? (size_t)(span.off % (uint64_t)page) : 0;
+    if (page <= 0 || span.len > PTRDIFF_MAX - before || !may_map(f))
+        return;
+    out->n_mapped = (size_t)span.len + before;
+    out->mapped = map_guarded(f, span.off - before, out->n_mapped, &out->guard);
+    out->bytes = out->mapped ? (const uint8_t *)out->mapped + before : NULL;
+}
+
+static int file_close_window(struct sc_source *s, struct sc_window *w, struct sc_error *e)
+{
+    struct file *f = (struct file *)s;
+    const bool broken = sc_guard_broken(w->guard);
+    sc_guard_remove(w->guard);
+    munmap(w->mapped, w->n_mapped);
+    if (!broken)
+        return 0;
+    f->broken = true;
+    return file_check(s, e);
 }
 
 static const uint8_t *file_map(struct sc_source *s, uint64_t off, size_t len)
@@ -252,6 +294,8 @@ static const struct sc_source_ops file_ops = {
     .scheme = "file",
     .read_at = file_read,
     .map = file_map,
+    .open_window = file_open_window,
+    .close_window = file_close_window,
     .check = file_check,
     .read_ahead = file_read_ahead,
     .identity = file_identity,

@@ -49,6 +49,21 @@ const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len)
     return s->ops->map(s, off, len);
 }
 
+bool sc_source_open_window(struct sc_source *s, uint64_t off, size_t len, struct sc_window *out)
+{
+    *out = (struct sc_window){.guard = -1};
+    if (s->ops->open_window && len > 0 && off <= s->size && len <= s->size - off)
+        s->ops->open_window(s, (struct sc_span){off, len}, out);
+    return out->bytes != NULL;
+}
+
+int sc_source_close_window(struct sc_source *s, struct sc_window *w, struct sc_error *e)
+{
+    const int code = w->bytes ? s->ops->close_window(s, w, e) : 0;
+    w->bytes = NULL;
+    return code;
+}
+
 int sc_source_check(struct sc_source *s, struct sc_error *e)
 {
     return s->ops->check ? s->ops->check(s, e) : 0;

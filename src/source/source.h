@@ -23,6 +23,14 @@ struct sc_span {
     uint64_t off, len;
 };
 
+/* A stretch of a file in memory for a while. */
+struct sc_window {
+    const uint8_t *bytes; /* NULL: there is none */
+    void *mapped;
+    size_t n_mapped;
+    int guard;
+};
+
 struct sc_source_ops {
     const char *scheme; /* "file", "memory", "stdin", "remote", "count", "fault" */
     /* Read exactly len bytes at off; the caller has checked that they lie inside `size`. */
@@ -30,6 +38,9 @@ struct sc_source_ops {
     /* Optional: the bytes in memory, or NULL when they cannot be mapped. Valid until close. After
      * using them call sc_source_check(): a mapped file that shrank reads as zeros, not SIGBUS. */
     const uint8_t *(*map)(struct sc_source *s, uint64_t off, size_t len);
+    /* Optional: see sc_source_open_window(). */
+    void (*open_window)(struct sc_source *s, struct sc_span span, struct sc_window *out);
+    int (*close_window)(struct sc_source *s, struct sc_window *w, struct sc_error *e);
     /* Optional: has the object changed underneath (shrunk, replaced)? */
     int (*check)(struct sc_source *s, struct sc_error *e);
     /* Optional: these bytes will be read soon. Returns at once; a failure shows when they are. */
@@ -58,6 +69,12 @@ int sc_source_read(struct sc_source *s, uint64_t off, void *dst, size_t len, str
 /* NULL when this source cannot map (network file systems, sockets, faults): read instead. */
 const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len);
 int sc_source_check(struct sc_source *s, struct sc_error *e);
+/* Maps off..off+len until the window is closed, so that neither pages nor page tables of a long
+ * file pile up. False: read instead. Its bytes may change when the file does; what the file no
+ * longer has reads as zeros, which closing reports: SCRUPLE_EIO. Costs some microseconds, beside
+ * what each page costs. Close it before the source. */
+bool sc_source_open_window(struct sc_source *s, uint64_t off, size_t len, struct sc_window *out);
+int sc_source_close_window(struct sc_source *s, struct sc_window *w, struct sc_error *e);
 /* Appends what names the content of this source: device, inode, size and times of change of a file,
  * the etag of a remote one. false: nothing does (memory, a pipe). */
 bool sc_source_identity(struct sc_source *s, struct sc_buf *out);

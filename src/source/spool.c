@@ -5,21 +5,12 @@
 #include "source/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KEEP_MAX ((size_t)64 << 20)
 #define STEP_MIN ((size_t)64 << 10)
-
-static const char *temporary_folder(void)
-{
-    const char *dir = getenv("TMPDIR");
-    return dir && *dir ? dir : "/tmp";
-}
 
 static int fail_spool(const struct sc_spool *sp, int error, struct sc_error *e)
 {
@@ -30,35 +21,14 @@ static int fail_spool(const struct sc_spool *sp, int error, struct sc_error *e)
     return sc_fail(e, SCRUPLE_EWRITE,
                    "%s: cannot be kept in %s: %s after %llu bytes (set TMPDIR to a folder with "
                    "more room%s)",
-                   sc_quote_path(&r, sp->name), sc_quote_path(&q, temporary_folder()), text,
+                   sc_quote_path(&r, sp->name), sc_quote_path(&q, sc_temporary_folder()), text,
                    (unsigned long long)sp->filed, sp->advice);
 }
 
-/* A new file that nobody else can open and that disappears with its descriptor. */
-static int open_temporary(struct sc_spool *sp, struct sc_error *e)
+static int open_file(struct sc_spool *sp, struct sc_error *e)
 {
-    static _Atomic unsigned count; /* threads may come in the same nanosecond */
-    const char *dir = temporary_folder();
-    size_t n = strlen(dir) + sizeof "/scruple-0123456789abcdef";
-    char *path = sc_alloc(n);
-    if (!path)
-        return sc_fail_memory(e);
-
-    int error = EEXIST;
-    for (unsigned i = 0; i < 100 && error == EEXIST; i++) {
-        struct timespec now = {0};
-        clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t salt[4] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec, (uint64_t)getpid(),
-                            atomic_fetch_add(&count, 1)};
-        snprintf(path, n, "%s/scruple-%016llx", dir,
-                 (unsigned long long)sc_hash(salt, sizeof salt));
-        sp->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        error = sp->fd < 0 ? errno : 0;
-    }
-    if (error == 0 && unlink(path) != 0)
-        error = errno;
-    free(path);
-    return error == 0 ? 0 : fail_spool(sp, error, e);
+    sp->fd = sc_open_unnamed();
+    return sp->fd >= 0 ? 0 : errno == ENOMEM ? sc_fail_memory(e) : fail_spool(sp, errno, e);
 }
 
 /* Moves what is in memory to the file. */
@@ -66,7 +36,7 @@ static int flush(struct sc_spool *sp, struct sc_error *e)
 {
     size_t done = 0;
     if (sp->fd < 0)
-        TRY(open_temporary(sp, e));
+        TRY(open_file(sp, e));
     while (done < sp->n) {
         ssize_t n = write(sp->fd, sp->p + done, sp->n - done);
         if (n < 0 && errno == EINTR)

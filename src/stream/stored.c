@@ -7,7 +7,10 @@
 
 #include "format/zip.h"
 
-enum { LONG_RUN = 4096 }; /* bytes that are worth a read of their own */
+enum {
+    LONG_RUN = 4096,          /* bytes that are worth a read of their own */
+    WINDOW_LEAST = 256 << 10, /* bytes that are worth a mapping of their own */
+};
 
 /* -------------------------------------------------------------------------------- opening --- */
 
@@ -291,6 +294,39 @@ const uint8_t *sc_stored_map(struct sc_stored *st, uint64_t first, uint64_t n, b
     if (!s)
         return NULL;
     return sc_source_map(s, st->base + first * st->unit, (size_t)(n * st->unit));
+}
+
+bool sc_stored_open_window(struct sc_stored *st, uint64_t first, uint64_t n,
+                           struct sc_stored_window *out)
+{
+    *out = (struct sc_stored_window){.first = first, .n = n};
+    const uint64_t bytes = n * st->unit;
+    if (st->rank > 0 || st->swap || st->packed || bytes < WINDOW_LEAST || in_memory(st) ||
+        open_source(st, &out->source, NULL) < 0)
+        return false;
+    if (sc_source_open_window(out->source, st->base + first * st->unit, (size_t)bytes,
+                              &out->window))
+        return true;
+    release(st);
+    return false;
+}
+
+int sc_stored_close_window(struct sc_stored *st, struct sc_stored_window *w, struct sc_error *e)
+{
+    if (!w->window.bytes)
+        return 0;
+    const int code = sc_source_close_window(w->source, &w->window, e);
+    release(st);
+    return code;
+}
+
+const uint8_t *sc_stored_in_window(const struct sc_stored *st, const struct sc_stored_window *w,
+                                   uint64_t first, uint64_t n)
+{
+    if (!w || !w->window.bytes || first < w->first || first - w->first > w->n ||
+        n > w->n - (first - w->first))
+        return NULL;
+    return w->window.bytes + (first - w->first) * st->unit;
 }
 
 int sc_stored_check(struct sc_stored *st, bool all, struct sc_error *e)

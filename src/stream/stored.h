@@ -47,6 +47,19 @@ int sc_stored_read(struct sc_stored *st, uint64_t first, uint64_t n, void *dst, 
 /* In place, until it is closed, or NULL. `resident`: only where that costs nothing, since all of it
  * is in memory. Call sc_stored_check() after the last use. */
 const uint8_t *sc_stored_map(struct sc_stored *st, uint64_t first, uint64_t n, bool resident);
+/* Blocks in place for a while, where they are one stretch of a local file: see
+ * sc_source_open_window(). From any thread. False: read instead. */
+struct sc_stored_window {
+    struct sc_window window; /* of `n` blocks from `first` on */
+    struct sc_source *source;
+    uint64_t first, n;
+};
+bool sc_stored_open_window(struct sc_stored *st, uint64_t first, uint64_t n,
+                           struct sc_stored_window *out);
+int sc_stored_close_window(struct sc_stored *st, struct sc_stored_window *w, struct sc_error *e);
+/* n blocks in the window; NULL: they do not lie there. */
+const uint8_t *sc_stored_in_window(const struct sc_stored *st, const struct sc_stored_window *w,
+                                   uint64_t first, uint64_t n);
 /* Has its file changed? Unless `all`, only one that was mapped is looked at. */
 int sc_stored_check(struct sc_stored *st, bool all, struct sc_error *e);
 /* What takes long before the first read: unpacking, copying. */

@@ -20,6 +20,7 @@
  * Owns: that order, the buffers, reading ahead, progress, what happens after a failure. Does not
  * own: threads (pool.c), decoding (values.c). */
 #include "stream/pool.h"
+#include "stream/stored.h"
 #include "stream/values.h"
 
 #include <pthread.h>
@@ -127,6 +128,7 @@ struct room {
     uint8_t *raw[2];
     float *values[2];
     double *values64[2];
+    struct sc_stored_window window[2]; /* of the segment */
 };
 
 struct sweep {
@@ -598,8 +600,8 @@ static int load(struct sc_values *v, unsigned want, bool wide, size_t side, stru
     TRY(make_room(r, side, wide, want, e));
     *values = values_wanted ? r->values[side] : NULL;
     *values64 = values_wanted && wide ? r->values64[side] : NULL;
-    TRY(sc_values_load(v, a->row * v->cols + a->col, n, r->raw[side], codes_wanted ? codes : NULL,
-                       values_wanted ? r->values[side] : NULL,
+    TRY(sc_values_load(v, &r->window[side], a->row * v->cols + a->col, n, r->raw[side],
+                       codes_wanted ? codes : NULL, values_wanted ? r->values[side] : NULL,
                        *values64 && v->is_double ? r->values64[side] : NULL, e));
     for (uint64_t i = 0; *values64 && !v->is_double && i < n; i++)
         r->values64[side][i] = (double)r->values[side][i];
@@ -626,10 +628,10 @@ static int do_chunk(struct sweep *sw, struct work *w, const struct area *a, stru
     return 0;
 }
 
-static int do_chunks(struct sweep *sw, struct work *w, uint64_t segment, struct piece *piece,
-                     struct room *r, struct sc_error *e)
+static int do_chunks(struct sweep *sw, struct work *w, const struct area *segment,
+                     struct piece *piece, struct room *r, struct sc_error *e)
 {
-    const struct area s = segment_area(&w->cut, segment);
+    const struct area s = *segment;
     for (uint64_t row = 0; row < s.n_rows; row += w->cut.chunk_rows)
         for (uint64_t col = 0; col < s.n_cols; col += w->cut.chunk_cols) {
             const struct area a = {s.row + row, s.col + col,
@@ -638,6 +640,27 @@ static int do_chunks(struct sweep *sw, struct work *w, uint64_t segment, struct 
             TRY(do_chunk(sw, w, &a, piece, r, e));
         }
     return 0;
+}
+
+/* A segment is one stretch of values, of which windows are opened. */
+static int do_windows(struct sweep *sw, struct work *w, uint64_t i, struct piece *piece,
+                      struct room *r, struct sc_error *e)
+{
+    const struct area s = segment_area(&w->cut, i);
+    struct sc_values *views[2] = {w->a, w->b};
+    for (size_t side = 0; side < 2 && views[side]; side++)
+        sc_values_open_window(views[side], s.row * w->cut.cols + s.col, s.n_rows * s.n_cols,
+                              &r->window[side]);
+    int status = do_chunks(sw, w, &s, piece, r, e);
+    for (size_t side = 0; side < 2 && views[side]; side++) {
+        struct sc_error why = {0};
+        const int code = sc_values_close_window(views[side], &r->window[side], &why);
+        if (code < 0 && status == 0) {
+            status = code;
+            *e = why;
+        }
+    }
+    return status;
 }
 
 static int start_parts(struct sweep *sw, struct work *w, struct piece *piece, struct sc_error *e)
@@ -723,7 +746,7 @@ static void do_segment(struct sweep *sw, struct work *w, uint64_t i, struct piec
         status = start_parts(sw, w, piece, &e);
     }
     if (status == 0)
-        status = do_chunks(sw, w, i, piece, r, &e);
+        status = do_windows(sw, w, i, piece, r, &e);
     if (r)
         leave_room(sw, r);
     const uint64_t told = w->visit == 0 ? w->bytes / w->cut.n_segments : 0;
@@ -875,10 +898,10 @@ static int compare_places(const void *a, const void *b)
 static int sort_items(struct sweep *sw, struct sc_error *e)
 {
     const size_t n = sw->s->n_items;
-    struct place *places = sc_alloc((n + 1) * sizeof *places);
-    sw->order = sc_alloc((n + 1) * sizeof *sw->order);
+    struct place *places = sc_pages_new(true, n, sizeof *places);
+    sw->order = sc_pages_new(true, n, sizeof *sw->order);
     if (!places || !sw->order) {
-        free(places);
+        sc_pages_free(places);
         return sc_fail_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
@@ -886,11 +909,10 @@ static int sort_items(struct sweep *sw, struct sc_error *e)
         places[i].item = i;
         sw->bytes = sc_add_up(sw->bytes, item_bytes(sw, &sw->s->items[i]));
     }
-    if (n > 1)
-        qsort(places, n, sizeof *places, compare_places);
+    sc_sort(places, n, sizeof *places, compare_places);
     for (size_t i = 0; i < n; i++)
         sw->order[i] = places[i].item;
-    free(places);
+    sc_pages_free(places);
     return 0;
 }
 
@@ -903,7 +925,7 @@ static void clear(struct sweep *sw)
             free_work(sw, w);
         }
     free_rooms(sw->rooms);
-    free(sw->order);
+    sc_pages_free(sw->order);
     pthread_mutex_destroy(&sw->lock);
     pthread_mutex_destroy(&sw->tell);
 }

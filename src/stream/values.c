@@ -7,9 +7,9 @@
  * Owns: the shape of views, reading at any alignment in bounded pieces. Blocks that are wanted in
  * part only are decoded aside.
  *
- * Files are read, not mapped, when they are scanned: pread() into a buffer that stays in the second
- * cache brings 12 to 26 GB/s whatever the page cache is made of, a mapping 8 to 35. Rectangles of
- * short rows are mapped: a system call a row would cost more than the row. */
+ * Sweeps map what they read, a segment at a time: pread() would copy every byte once more than is
+ * needed. Other reads are reads, but for rectangles of short rows: a system call a row would cost
+ * more than the row. */
 #include "stream/values.h"
 
 #include <stdlib.h>
@@ -305,9 +305,24 @@ static int check_range(const struct values *v, uint64_t first, uint64_t n, struc
                    (unsigned long long)first);
 }
 
+/* n blocks: where they are, or copied to raw. */
+static int find_raw(struct values *v, const struct sc_stored_window *w, uint64_t first, uint64_t n,
+                    uint8_t *raw, const uint8_t **out, struct sc_error *e)
+{
+    struct sc_stored *st = &v->parts[0];
+    *out = sc_stored_in_window(st, w, first, n);
+    if (!*out)
+        *out = sc_stored_map(st, first, n, true);
+    if (*out)
+        return 0;
+    *out = raw;
+    return sc_stored_read(st, first, n, raw, e);
+}
+
 /* In pieces of `room` bytes. */
-static int read_pieces(struct values *v, uint64_t first, uint64_t n, uint8_t *raw, size_t room,
-                       float *floats, double *doubles, struct sc_error *e)
+static int read_pieces(struct values *v, const struct sc_stored_window *w, uint64_t first,
+                       uint64_t n, uint8_t *raw, size_t room, float *floats, double *doubles,
+                       struct sc_error *e)
 {
     struct sc_stored *st = &v->parts[0];
     const uint64_t most = room / st->unit * v->per_block;
@@ -316,11 +331,8 @@ static int read_pieces(struct values *v, uint64_t first, uint64_t n, uint8_t *ra
         if (b.n * st->unit > room)
             b.n--;
         const uint64_t take = SC_MIN(n, b.n * v->per_block - b.skip);
-        const uint8_t *src = sc_stored_map(st, b.first, b.n, true);
-        if (!src) {
-            TRY(sc_stored_read(st, b.first, b.n, raw, e));
-            src = raw;
-        }
+        const uint8_t *src;
+        TRY(find_raw(v, w, b.first, b.n, raw, &src, e));
         decode(v, src, b.skip, take, floats, doubles);
         floats = floats ? floats + take : NULL;
         doubles = doubles ? doubles + take : NULL;
@@ -337,11 +349,11 @@ static int read_plain(struct values *v, uint64_t first, uint64_t n, float *float
     const struct blocks b = blocks_of(v, first, n);
     const uint64_t need = SC_MIN(b.n, SC_RAW_BYTES / v->parts[0].unit) * v->parts[0].unit;
     if (need <= sizeof small)
-        return read_pieces(v, first, n, small, sizeof small, floats, doubles, e);
+        return read_pieces(v, NULL, first, n, small, sizeof small, floats, doubles, e);
     large = sc_alloc((size_t)need);
     if (!large)
         return sc_fail_memory(e);
-    const int code = read_pieces(v, first, n, large, (size_t)need, floats, doubles, e);
+    const int code = read_pieces(v, NULL, first, n, large, (size_t)need, floats, doubles, e);
     free(large);
     return code;
 }
@@ -446,14 +458,13 @@ int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *sc
 {
     struct values *v = (struct values *)base;
     struct sc_quoted q;
+    const uint8_t *p;
     *out = scratch;
     TRY(check_range(v, first, n, e));
     if (!base->code_bytes)
         return sc_fail(e, SCRUPLE_EUSAGE, "tensor \"%s\" has no codes of its own",
                        sc_quote(&q, sc_str(base->tensor->name, base->tensor->name_len)));
-    const uint8_t *p = sc_stored_map(&v->parts[0], first, n, true);
-    if (!p)
-        return sc_stored_read(&v->parts[0], first, n, scratch, e);
+    TRY(find_raw(v, NULL, first, n, scratch, &p, e));
     *out = p;
     return 0;
 }
@@ -509,19 +520,44 @@ int sc_values_check(struct sc_values *base, bool all, struct sc_error *e)
     return 0;
 }
 
-int sc_values_load(struct sc_values *base, uint64_t first, uint64_t n, uint8_t *raw,
-                   const void **codes, float *values, double *values64, struct sc_error *e)
+void sc_values_open_window(struct sc_values *base, uint64_t first, uint64_t n,
+                           struct sc_stored_window *out)
 {
     struct values *v = (struct values *)base;
+    *out = (struct sc_stored_window){.n = 0};
+    if (base->ops || v->unpack || n == 0 || check_range(v, first, n, NULL) < 0)
+        return;
+    const struct blocks b = blocks_of(v, first, n);
+    (void)sc_stored_open_window(&v->parts[0], b.first, b.n, out);
+}
+
+int sc_values_close_window(struct sc_values *base, struct sc_stored_window *w, struct sc_error *e)
+{
+    struct values *v = (struct values *)base;
+    struct sc_quoted q;
+    const int code = w->window.bytes ? sc_stored_close_window(&v->parts[0], w, e) : 0;
+    if (code < 0 && e)
+        sc_error_prefix(e, "tensor \"%s\"",
+                        sc_quote(&q, sc_str(base->tensor->name, base->tensor->name_len)));
+    return code;
+}
+
+int sc_values_load(struct sc_values *base, const struct sc_stored_window *window, uint64_t first,
+                   uint64_t n, uint8_t *raw, const void **codes, float *values, double *values64,
+                   struct sc_error *e)
+{
+    struct values *v = (struct values *)base;
+    const uint8_t *p;
     TRY(check_range(v, first, n, e));
     if (base->ops)
         return base->ops->read(base, first, n, values, values64, e);
     if (v->unpack)
         return values ? read_layout(v, first, n, values, e) : 0;
     if (!codes)
-        return read_pieces(v, first, n, raw, SC_RAW_BYTES, values, values64, e);
-    TRY(sc_values_codes(base, first, n, raw, codes, e));
-    decode(v, *codes, 0, n, values, values64);
+        return read_pieces(v, window, first, n, raw, SC_RAW_BYTES, values, values64, e);
+    TRY(find_raw(v, window, first, n, raw, &p, e));
+    *codes = p;
+    decode(v, p, 0, n, values, values64);
     return 0;
 }
 

@@ -23,10 +23,17 @@ struct sc_values_ops {
 int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e);
 /* Has a file changed while it was read? `all`: not only of those that were mapped. */
 int sc_values_check(struct sc_values *base, bool all, struct sc_error *e);
-/* Values first..first+n (at most SC_CHUNK_VALUES) from one look at their bytes. `raw` has room for
- * SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is `raw`, or
- * in place. */
-int sc_values_load(struct sc_values *base, uint64_t first, uint64_t n, uint8_t *raw,
-                   const void **codes, float *values, double *values64, struct sc_error *e);
+/* Many values that will be loaded by one thread, one chunk after the other: maps them where that is
+ * faster than reading. Closing tells whether the file shrank meanwhile. */
+struct sc_stored_window;
+void sc_values_open_window(struct sc_values *base, uint64_t first, uint64_t n,
+                           struct sc_stored_window *out);
+int sc_values_close_window(struct sc_values *base, struct sc_stored_window *w, struct sc_error *e);
+/* Values first..first+n (at most SC_CHUNK_VALUES), from `window` where they lie there. `raw` has
+ * room for SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is
+ * `raw`, or in place. */
+int sc_values_load(struct sc_values *base, const struct sc_stored_window *window, uint64_t first,
+                   uint64_t n, uint8_t *raw, const void **codes, float *values, double *values64,
+                   struct sc_error *e);
 
 #endif

@@ -243,6 +243,22 @@ class Requests(Case):
             self.assertTrue(brought <= io["bytes_read"] <= brought + (1 << 16), (brought, io))
         self.assertLess(io["bytes_read"], 1 << 20)
 
+    def test_a_scan_that_the_network_cuts_short(self):
+        self.hub.set("org/large", files={
+            f"model-{i:05}-of-00002.safetensors": shard([f"model.layers.{i}.mlp.up_proj.weight"], rows=4096)
+            for i in (1, 2)})
+        self.run_("tree", "org/large")  # headers are kept
+        fault = self.hub.fault("status", match="model-00002", status=400)
+        done = self.run_("scan", "org/large", "--json", status=4)
+        got = json.loads(done.stdout)
+        self.assertEqual(["measured", "unreadable"], [t["state"] for t in got["tensors"]])
+        self.assertEqual(1, got["summary"]["unreadable"])
+        self.run_("scan", "org/large", "--fail-on", "error", "-o", "report.json", status=4)
+        with open(os.path.join(self.tmp.name, "report.json"), encoding="utf-8") as f:
+            self.assertEqual("errors", json.load(f)["verdict"])
+        self.hub.clear_faults(fault)
+        self.run_("scan", "org/large", status=0)  # goes on
+
     def test_a_header_that_makes_no_sense_is_not_kept(self):
         self.hub.fault("corrupt", where="cdn", times=1, offset=8)
         self.refused("org/one", status=3)

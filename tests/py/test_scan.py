@@ -239,7 +239,7 @@ class Figures(Case):
     def test_next_to_nothing(self):
         save(self.at("empty.safetensors"), {})
         empty = self.scan(self.at("empty.safetensors"), "--methods", "all")
-        self.assertEqual(([], "healthy"), (empty["tensors"], empty["verdict"]))
+        self.assertEqual(([], "unknown"), (empty["tensors"], empty["verdict"]))
         self.run_it(self.at("empty.safetensors"))
         save(self.at("m.safetensors"), {"one": np.float32(3).reshape(()), "none": np.zeros((0, 5), "f4"),
                                         "single": np.ones((1, 1), "f4"), "flags": np.array([True, False])})
@@ -337,6 +337,28 @@ class Promises(Case):
         known = int(re.search(rb"(\d+) of them known", done.stderr).group(1))
         self.assertGreater(known, 20)
 
+    @unittest.skipUnless(os.path.exists("/proc/self/status") and os.environ.get("SCRUPLE_SANITIZE", "none") == "none",
+                         "needs /proc, and memory that is the program's own")
+    def test_many_tensors_take_no_memory_of_their_own(self):
+        """16 MB, and 2 MB a thread, beside pages of files: whatever the model. Held at less, since what grows with
+        the tensors would be 20 MB of these only."""
+        path, n = self.at("m.safetensors"), 45000
+        header = {f"model.layers.{i // 8}.mlp.experts.{i % 8}.up_proj.weight":
+                  {"dtype": "F32", "shape": [2, 2], "data_offsets": [16 * i, 16 * i + 16]} for i in range(n)}
+        text = json.dumps(header).encode()
+        with open(path, "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text + self.rng.normal(0, 1, 4 * n).astype("<f4").tobytes())
+        with subprocess.Popen([SCRUPLE, "scan", "-j2", "--no-cache", "-o", self.at("o"), path],
+                              env=self.environment) as child:
+            most = 0
+            while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                with open(f"/proc/{child.pid}/status", encoding="ascii") as status:
+                    most = max([most] + [int(line.split()[1]) for line in status if line.startswith("RssAnon:")])
+                time.sleep(.002)
+        self.assertEqual(0, child.returncode)
+        self.assertGreater(most, 0)
+        self.assertLess(most, 12 << 10)
+
     def test_interrupt(self):
         path = self.at("m.safetensors")
         save(path, {f"model.layers.{i}.mlp.up_proj.weight": bf16(self.rng.normal(0, .02, (512, 512))) for i in range(200)})
@@ -396,6 +418,37 @@ class Promises(Case):
         self.run_it(self.at("nothing.safetensors"), exits=(4,))
         self.assertIn(b"basic, sparsity, quantization, spectral, all",
                       self.run_it(path, "--methods", "basic,,all", exits=(2,)).stderr)
+
+
+    def test_a_model_that_is_read_in_part(self):
+        """What is sound is measured and told; verdict and exit code say that there was more."""
+        folder = self.at("sharded")
+        os.mkdir(folder)
+        for i in (1, 2):
+            save(os.path.join(folder, f"model-{i:05}-of-00002.safetensors"),
+                 {f"model.layers.{i}.weight": bf16(self.rng.normal(0, .02, (64, 64)))})
+        with open(os.path.join(folder, "model-00002-of-00002.safetensors"), "r+b") as f:
+            f.write(struct.pack("<Q", 20) + b"{ no header")
+        self.run_it(folder, exits=(3,))
+        done = self.run_it(folder, "--lenient", exits=(3,))
+        self.assertNotIn(b"healthy", done.stdout)
+        self.assertIn(b"not all of the model was measured", b" ".join(done.stdout.split()))
+        got = self.scan(folder, "--lenient", exits=(3,))
+        self.assertEqual(("errors", 1), (got["verdict"], got["summary"]["measured"]))
+        self.run_it(folder, "--lenient", "--fail-on", "error", exits=(3,))
+        page = self.at("page.html")
+        self.run_it(folder, "--lenient", "-o", page, exits=(3,))
+        with open(page, encoding="utf-8") as f:
+            self.assertIn("not all of the model was measured", f.read())
+
+    def test_nothing_to_judge(self):
+        path = self.at("m.safetensors")
+        for tensors in ({}, {"a.weight": np.zeros((0, 4), "f4")}):
+            save(path, tensors)
+            got = self.scan(path)
+            self.assertNotIn("healthy", got["sentence"])
+            self.assertEqual("unknown", got["verdict"])
+            self.assertNotIn(b"healthy", self.run_it(path).stdout)
 
 
 # ---------------------------------------------------------------------------------- other forms

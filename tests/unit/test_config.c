@@ -22,9 +22,9 @@ static void start(struct kit *k, const char *weight_set)
 static void finish(struct kit *k)
 {
     sc_catalog_close(k->m.catalog);
-    free(k->m.tensors);
-    free(k->m.parts);
-    free(k->m.nodes);
+    sc_pages_free(k->m.tensors);
+    sc_pages_free(k->m.parts);
+    sc_pages_free(k->m.nodes);
     sc_arena_clear(&k->m.arena);
 }
 

@@ -491,6 +491,56 @@ TEST(empty_tensor)
 }
 
 /* ----------------------------------------------------------------------------------- levels --- */
+/* Two steps in one loop, while codes are counted: as one after the other. */
+static void check_both(const float *x, size_t n, size_t group, size_t to_count)
+{
+    enum { CODES = 50000 };
+    static float inverse[3000], weight[3000];
+    static uint8_t codes[2 * CODES];
+    static uint32_t table[2][65536];
+    const float one = 1;
+    const struct sc_steps_of how = {group, inverse, weight, 77.0F};
+    struct sc_steps separate[2];
+    for (size_t i = 0; i < SC_COUNT(inverse); i++) {
+        inverse[i] = 3.0F + (float)(i % 90);
+        weight[i] = 1 / (1 + (float)(i % 7));
+    }
+    for (size_t i = 0; i < SC_COUNT(codes); i++)
+        codes[i] = (uint8_t)mix(i / 3);
+    CHECK(n / group < SC_COUNT(inverse) && to_count <= CODES);
+    sc_steps(x, n, group, inverse, weight, 1, SC_CPU_C, &separate[0]);
+    sc_steps(x, n, SC_STEPS_TOGETHER, &how.inverse_of_all, &one, 0, SC_CPU_C, &separate[1]);
+    memset(table, 0, sizeof table);
+    sc_count_codes16(codes, to_count, table[0]);
+    for (int level = 0; level <= (int)sc_cpu_level(); level++) {
+        struct sc_counting counting = {codes, to_count, table[1], 1 << 20};
+        struct sc_steps both[2], alone[2];
+        memset(table[1], 0, sizeof table[1]);
+        sc_steps_both(x, n, &how, (enum sc_cpu)level, &counting, &both[0], &both[1]);
+        CHECK(counting.n <= to_count && counting.codes == codes + 2 * (to_count - counting.n));
+        sc_counting_finish(&counting);
+        sc_steps_both(x, n, &how, (enum sc_cpu)level, NULL, &alone[0], &alone[1]);
+        CHECK_BITS(both, separate, sizeof separate);
+        CHECK_BITS(alone, separate, sizeof separate);
+        CHECK_BITS(table[1], table[0], sizeof table[0]);
+    }
+}
+
+TEST(two_steps_in_one_loop)
+{
+    static const size_t sizes[] = {1, 15, 16, 100, 512, 520, 4096, 16384, 40001};
+    static const size_t groups[] = {16, 32, 40, 48, 128, 512, 1024};
+    static float x[40001];
+    for (size_t i = 0; i < SC_COUNT(x); i++)
+        x[i] = (float)normal(3, i);
+    for (size_t i = 0; i < SC_COUNT(sizes); i++)
+        for (size_t g = 0; g < SC_COUNT(groups); g++) {
+            check_both(x, sizes[i], groups[g], sizes[i]);
+            check_both(x, sizes[i], groups[g], sizes[i] / 2);
+        }
+    check_both(x, 1000, 128, 50000);
+}
+
 /* Whole structs, whose lanes every level must fill alike. */
 static void check_levels(const float *x, size_t n, size_t group)
 {
@@ -598,6 +648,19 @@ TEST(counting)
     sc_count_codes16(bytes + 1, N, table); /* any alignment */
     for (size_t i = 0; i < N; i++)
         want[sc_le16(bytes + 1 + 2 * i)]++;
+    CHECK_BITS(table, want, sizeof want);
+    /* Equal neighbours: runs of 1, 2, 3, ... and some that differ in one byte. */
+    for (size_t i = 0, run = 1, left = 1; i < N; i++, left--) {
+        left = left ? left : ++run;
+        bytes[2 * i] = (uint8_t)(run % 4);
+        bytes[2 * i + 1] = (uint8_t)(run % 3 ? 0 : 0xff);
+        bytes[2 * i] ^= i % 97 == 96;
+    }
+    memset(table, 0, sizeof table);
+    memset(want, 0, sizeof want);
+    sc_count_codes16(bytes, N, table);
+    for (size_t i = 0; i < N; i++)
+        want[sc_le16(bytes + 2 * i)]++;
     CHECK_BITS(table, want, sizeof want);
     memset(table, 0, sizeof table);
     memset(want, 0, sizeof want);

@@ -497,3 +497,32 @@ TEST(all_levels_give_the_same_bits_of_casts)
     for (size_t k = 0; k < SC_COUNT(casts); k++)
         check_levels(casts[k], 900);
 }
+
+/* Quotients that lie on the boundary between two codes, or a unit in the last place beside it:
+ * where a reciprocal in the place of a division would show. */
+TEST(quotients_at_the_boundaries_of_nvfp4)
+{
+    static const float bounds[] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5};
+    const struct sc_encoding f = parsed("nvfp4");
+    uint32_t state = 3;
+    unsigned wrong = 0;
+    for (size_t round = 0; round < 20000 && !wrong; round++) {
+        float x[256], want[256], got[256];
+        state = state * 1664525 + 1013904223;
+        const struct sc_step step = {
+            .scale = f32_of((100 + (uint32_t)round % 30) << 23 | state >> 9), .inverse = 1};
+        for (size_t i = 0; i < 256; i++) {
+            const float scale =
+                sc_element_value(SC_ELEMENT_E4M3, (uint32_t)(40 + (round + i / 16) % 80));
+            const float unit = scale * step.scale;
+            const float at = i % 16 ? bounds[i % 16 % 7] * unit : 6 * unit;
+            x[i] = f32_of(bits_of(at) + (i % 16 ? (uint32_t)(round + i / 7) % 5 - 2 : 0));
+        }
+        const size_t full = sc_rounder(&f, SC_CPU_C)(&f, &step, x, 256, want);
+        for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+            const size_t count = sc_rounder(&f, (enum sc_cpu)level)(&f, &step, x, 256, got);
+            wrong += count != full || memcmp(got, want, sizeof got) != 0;
+        }
+        CHECK_U64(wrong, 0);
+    }
+}

@@ -22,8 +22,8 @@ static void start(struct kit *k)
 static void finish(struct kit *k)
 {
     sc_catalog_close(k->m.catalog);
-    free(k->m.tensors);
-    free(k->m.parts);
+    sc_pages_free(k->m.tensors);
+    sc_pages_free(k->m.parts);
     sc_arena_clear(&k->m.arena);
 }
 

@@ -34,8 +34,8 @@ static void finish(struct kit *k)
     for (size_t i = 0; i < SC_COUNT(k->data); i++)
         free(k->data[i]);
     sc_catalog_close(k->m.catalog);
-    free(k->m.tensors);
-    free(k->m.parts);
+    sc_pages_free(k->m.tensors);
+    sc_pages_free(k->m.parts);
     sc_arena_clear(&k->m.arena);
 }
 

@@ -336,8 +336,8 @@ TEST(names_in_any_order_give_the_same)
         CHECK(t->tower == f.tower || f.tower == SC_TOWER_ENCODER); /* without decoder: main */
     }
     sc_catalog_close(m.catalog);
-    free(m.tensors);
-    free(m.parts);
+    sc_pages_free(m.tensors);
+    sc_pages_free(m.parts);
     sc_arena_clear(&m.arena);
 }
 

@@ -290,6 +290,61 @@ TEST(file_that_shrank_is_an_error_of_reading)
     scratch_remove();
 }
 
+TEST(windows_show_any_stretch)
+{
+    enum { SIZE = 100000 };
+    static const size_t stretches[][2] = {{0, SIZE}, {0, 1},         {4095, 2},    {4096, 4096},
+                                          {5000, 1}, {12345, 67890}, {SIZE - 1, 1}};
+    static const size_t outside[][2] = {{0, 0}, {0, SIZE + 1}, {SIZE, 1}, {1, SIZE}};
+    const struct sc_file_options unmapped = {.no_map = true};
+    struct sc_source *s = NULL, *other = NULL;
+    struct sc_error e = {0};
+    struct sc_window a, b;
+    REQUIRE(scratch_new());
+    REQUIRE(scratch_pattern("f", SIZE) && chdir(scratch_root) == 0);
+    REQUIRE(sc_file_open("f", NULL, &s, &e) == 0 && sc_file_open("f", &unmapped, &other, &e) == 0);
+    for (size_t i = 0; i < SC_COUNT(stretches); i++) {
+        const size_t off = stretches[i][0], len = stretches[i][1];
+        REQUIRE(sc_source_open_window(s, off, len, &a) && sc_source_open_window(s, 0, 9, &b));
+        CHECK(is_pattern(a.bytes, off, len) && is_pattern(b.bytes, 0, 9));
+        CHECK_ERR(0, sc_source_close_window(s, &a, &e));
+        CHECK_ERR(0, sc_source_close_window(s, &b, &e));
+        CHECK(!a.bytes && !sc_source_open_window(other, off, len, &a));
+    }
+    for (size_t i = 0; i < SC_COUNT(outside); i++)
+        CHECK(!sc_source_open_window(s, outside[i][0], outside[i][1], &a) && !a.bytes);
+    CHECK_ERR(0, sc_source_close_window(s, &a, &e)); /* there is none */
+    sc_source_close(s);
+    sc_source_close(other);
+    scratch_remove();
+}
+
+TEST(window_on_a_file_that_shrank)
+{
+    enum { SIZE = 1 << 20, LEFT = 300 * 1024 + 5 };
+    struct sc_source *s = NULL;
+    struct sc_error e = {0};
+    struct sc_window a, b;
+    REQUIRE(scratch_new());
+    REQUIRE(scratch_pattern("f", SIZE) && chdir(scratch_root) == 0);
+    REQUIRE(sc_file_open("f", NULL, &s, &e) == 0);
+    REQUIRE(sc_source_open_window(s, 100, 5000, &a));
+    REQUIRE(sc_source_open_window(s, 200 * 1024, SIZE - 200 * 1024, &b));
+    REQUIRE(truncate("f", LEFT) == 0);
+    CHECK(b.bytes[SIZE - 200 * 1024 - 1] == 0);
+    CHECK(is_pattern(b.bytes, 200 * 1024, LEFT - 200 * 1024));
+    CHECK(is_pattern(a.bytes, 100, 5000));
+    CHECK_ERR(0, sc_source_close_window(s, &a, &e)); /* it is there to its end */
+    CHECK_ERR(SCRUPLE_EIO, sc_source_close_window(s, &b, &e));
+    CHECK_STR(e.text, "f: shrank from 1048576 to 307205 bytes while being read");
+    CHECK(!sc_source_open_window(s, 0, 10, &a)); /* reading says why */
+    REQUIRE(truncate("f", SIZE) == 0);
+    CHECK_ERR(SCRUPLE_EIO, sc_source_check(s, &e));
+    CHECK_STR(e.text, "f: has a part that cannot be read (disk error?)");
+    sc_source_close(s);
+    scratch_remove();
+}
+
 TEST(mapped_file_that_shrank_reads_as_zeros_and_says_so)
 {
     enum { SIZE = 1 << 20, LEFT = 300 * 1024 + 5 };

@@ -484,6 +484,59 @@ TEST(files_that_change_fail_what_is_read_then)
     free(b.p);
 }
 
+/* Looks at everything, and cuts the file at the first look. */
+static _Atomic bool shrink_at_first_look;
+
+static void shrink_and_look(void *ctx, void *total, void *acc, const struct sc_chunk *c)
+{
+    if (atomic_exchange(&shrink_at_first_look, false) &&
+        truncate(scratch_at("model.safetensors"), 5000) != 0)
+        support_fail("cannot truncate");
+    take_chunk(ctx, total, acc, c);
+}
+
+TEST(files_that_shrink_fail_what_is_read_then)
+{
+    const struct sc_pass *const passes[] = {&(struct sc_pass){"shrinking", wants, begin, start_part,
+                                                              shrink_and_look, merge, part_free,
+                                                              again, end, drop}};
+    struct blob b = many_shapes();
+    for (unsigned want = SC_WANT_CODES; want <= SC_WANT_VALUES; want++) {
+        const char *folder = make_folder();
+        write_file(folder, "model.safetensors", b.p, b.n);
+        struct sc_model *m = open_path(folder);
+        struct seen seen[16] = {{0}};
+        struct run run = {.r = {.want = want, .visits = 1}, .seen = seen};
+        void *const pass_ctx[] = {&run.r};
+        struct sc_item *items = items_of(m, seen);
+        struct sc_pool *pool = NULL;
+        uint32_t largest = 0;
+        for (uint32_t i = 1; i < m->n_tensors; i++)
+            largest = m->tensors[i].bytes > m->tensors[largest].bytes ? i : largest;
+        CHECK(m->tensors[largest].bytes > 1 << 20); /* so that it is mapped */
+        REQUIRE(sc_pool_new(2, &pool, NULL) == 0);
+        shrink_at_first_look = true;
+        const struct sc_sweep s = {.pool = pool,
+                                   .model = m,
+                                   .items = items + largest,
+                                   .n_items = 1,
+                                   .passes = passes,
+                                   .pass_ctx = pass_ctx,
+                                   .n_passes = 1,
+                                   .done = on_done,
+                                   .ctx = &run};
+        CHECK_ERR(0, sc_sweep_run(&s, NULL));
+        CHECK_U64(run.n_failed, 1);
+        CHECK(strstr(seen[0].why.text, "shrank") &&
+              strstr(seen[0].why.text, m->tensors[largest].name));
+        sc_pool_free(pool);
+        free(items);
+        sc_model_close(m);
+        remove_folder(scratch_root);
+    }
+    free(b.p);
+}
+
 TEST(a_pass_that_fails_fails_its_tensor)
 {
     struct blob b = many_shapes();
