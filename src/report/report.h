@@ -9,6 +9,7 @@
 #ifndef SC_REPORT_H
 #define SC_REPORT_H
 
+#include "picture/colour.h"
 #include "result/result.h"
 
 /* Where text goes: called with pieces; non-zero stops the rendering and is returned. */
@@ -95,5 +96,26 @@ void sc_report_table(struct sc_out *o, const struct sc_table *t, const struct sc
 /* Fields of an object as aligned "key  value" lines, indented by two blanks; nested objects by two
  * more. Nulls and tables are left out. */
 void sc_report_fields(struct sc_out *o, const struct sc_field *object, const struct sc_term *term);
+
+/* ------------------------------------------------------------------- pictures on a terminal --- */
+enum sc_graphics {
+    SC_GRAPHICS_AUTO,
+    SC_GRAPHICS_KITTY,  /* the graphics protocol of kitty */
+    SC_GRAPHICS_SIXEL,  /* DEC's */
+    SC_GRAPHICS_BLOCKS, /* two pixels a character, in 24-bit colours */
+    SC_GRAPHICS_ASCII,  /* shades, two rows a line */
+};
+extern const char *const sc_graphics_names[]; /* NULL-terminated */
+struct sc_picture {
+    uint32_t width, height;
+    const uint8_t *indices; /* (height * width) */
+    const struct sc_palette *palette;
+};
+/* AUTO is as ASCII: who calls looks at the terminal. */
+int sc_report_picture(struct sc_out *o, const struct sc_picture *p, enum sc_graphics how,
+                      struct sc_error *e);
+/* One line: what the colours mean, in numbers. */
+void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
+                      const struct sc_palette *palette, enum sc_graphics how);
 
 #endif

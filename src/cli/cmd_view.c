@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view and show: weights as pictures, in a file and on the terminal.
+ *
+ * Both plan the scene of what the filters match, build the pyramids that it needs, and draw. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "hub/hub.h"
+#include "picture/render.h"
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+static const char *const plane_words[] = {"mean", "rms", "min", "max", "abs", NULL};
+static const char *const mode_words[] = {"diverging", "linear", "magnitude", "sign",
+                                         "exponent",  "bits",   "rank",      NULL};
+
+#define LOOK_OPTIONS                                                                               \
+    {"mode",                                                                                       \
+     0,                                                                                            \
+     SC_OPTION_ENUM,                                                                               \
+     0,                                                                                            \
+     FIELD(mode),                                                                                  \
+     "MODE",                                                                                       \
+     mode_words,                                                                                   \
+     "what colours mean: diverging (sign and size, logarithmic), linear, magnitude, sign, "        \
+     "exponent, bits or rank"},                                                                    \
+        {"plane",                                                                                  \
+         0,                                                                                        \
+         SC_OPTION_ENUM,                                                                           \
+         0,                                                                                        \
+         FIELD(plane),                                                                             \
+         "PLANE",                                                                                  \
+         plane_words,                                                                              \
+         "what a pixel of many weights shows: mean, rms, min, max or abs (the largest size)"},     \
+        {"scale",         0,                                                                       \
+         SC_OPTION_ENUM,  0,                                                                       \
+         FIELD(scale_of), "OF",                                                                    \
+         sc_scale_names,  "whose weights the ends of the colours are: tensor, role or model"},     \
+        {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},   \
+        {"vertical",      0,    SC_OPTION_FLAG, 0,                                                 \
+         FIELD(vertical), NULL, NULL,           "put layers below each other, not into a grid"},   \
+    {                                                                                              \
+        "no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,                             \
+            "neither use nor keep statistics of weights for later"                                 \
+    }
+
+static const struct sc_option view_options[] = {
+    {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
+     "write one picture of everything, or of what the filters match"},
+    {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
+     "at most N pixels wide (default: 2048); the scale is a power of two"},
+    LOOK_OPTIONS,
+};
+static const struct sc_option show_options[] = {
+    {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
+     "at most N pixels wide (default: what fits the terminal)"},
+    {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
+     "how to draw: kitty, sixel, blocks (half blocks in colour) or ascii; auto looks at the "
+     "terminal"},
+    LOOK_OPTIONS,
+};
+
+/* --------------------------------------------------------------------------------- common --- */
+
+struct drawing {
+    struct sc_cli *c;
+    struct sc_filter *filter;
+    struct sc_model *model;
+    struct sc_pool *pool;
+    struct sc_scene *scene;
+    struct sc_pyramids *pyramids;
+    struct sc_render *render;
+    struct sc_palette palette;
+    struct sc_hub_env env;
+};
+
+static void close_drawing(struct drawing *x)
+{
+    sc_render_free(x->render);
+    sc_pyramids_free(x->pyramids);
+    sc_scene_free(x->scene);
+    sc_model_close(x->model);
+    sc_pool_free(x->pool);
+    sc_filter_free(x->filter);
+    sc_hub_env_clear(&x->env);
+}
+
+static int plan(struct drawing *x, struct sc_error *e)
+{
+    const struct sc_settings *set = &x->c->set;
+    const struct sc_scene_options so = {.filter = x->filter, .vertical = set->vertical};
+    struct sc_pyramids_options po = {.pool = x->pool,
+                                     .memory = sc_memory_budget(set->memory),
+                                     .network = UINT64_MAX,
+                                     .cancel = &sc_cancel};
+
+    TRY(sc_scene_new(x->model, &so, &x->scene, e));
+    po.cache = set->no_cache ? NULL : x->env.cache;
+    return sc_pyramids_new(x->scene, &po, &x->pyramids, e);
+}
+
+static int measure(struct drawing *x, struct sc_error *e)
+{
+    const struct sc_settings *set = &x->c->set;
+    const struct sc_render_options ro = {.scene = x->scene,
+                                         .pyramids = x->pyramids,
+                                         .pool = x->pool,
+                                         .mode = (enum sc_colour_mode)set->mode,
+                                         .plane = (enum sc_plane)set->plane,
+                                         .scale_of = (enum sc_scale_of)set->scale_of,
+                                         .cancel = &sc_cancel};
+
+    sc_palette_make(ro.mode, !set->light, &x->palette);
+    TRY(sc_pyramids_build(x->pyramids, e));
+    return sc_render_new(&ro, &x->render, e);
+}
+
+/* From the command line to a scene with its values; 0 or an exit code. */
+static int open_drawing(struct drawing *x)
+{
+    struct sc_cli *c = x->c;
+    struct sc_open_options oo = sc_cli_open_options(c);
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    struct sc_error e = {0};
+    size_t n = 0;
+    int status = 0;
+
+    oo.keep_repo = true;
+    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    else if (n != 1)
+        status = sc_wrong_use(c, "%s takes one MODEL, but %zu are given", c->command->name, n);
+    else if (filters.n && sc_filter_new(filters.p, filters.n, &x->filter, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x->pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status && sc_hub_env_read(&x->env, oo.hub, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_cli_open_with(c, paths[0], &oo, &x->model);
+    if (!status && plan(x, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status && !x->scene->n_places && filters.n) {
+        sc_say_no_match(c, x->model, filters.p, filters.n);
+        status = SC_EXIT_FINDINGS;
+    } else if (!status && !x->scene->n_places) {
+        sc_say(c, "error", "%s holds no weights to draw", paths[0]);
+        status = SC_EXIT_INPUT;
+    }
+    if (!status && measure(x, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    sc_words_clear(&filters);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------- view --- */
+
+static int put_file(void *sink, const void *p, size_t n)
+{
+    return sc_sink_write(sink, p, n);
+}
+
+static int add_rows(void *png, const uint8_t *indices, size_t n_rows, struct sc_error *e)
+{
+    return sc_indexed_png_rows(png, indices, n_rows, e);
+}
+
+static int draw_png(struct drawing *x, const struct sc_render_area *area, struct sc_sink *sink,
+                    struct sc_error *e)
+{
+    struct sc_indexed_png *png = NULL;
+    uint64_t width, height;
+
+    sc_render_size(area, &width, &height);
+    if (width > INT32_MAX || height > INT32_MAX)
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "a PNG has at most 2147483647 pixels a side, but this one would have "
+                       "%llu x %llu",
+                       (unsigned long long)width, (unsigned long long)height);
+    TRY(sc_indexed_png_new((uint32_t)width, (uint32_t)height, &x->palette, false, put_file, sink,
+                           &png, e));
+    int code = sc_render_rows(x->render, area, add_rows, png, e);
+    if (code == 0)
+        code = sc_indexed_png_end(png, e);
+    sc_indexed_png_free(png);
+    return code;
+}
+
+static int write_png(struct drawing *x, const char *path)
+{
+    struct sc_cli *c = x->c;
+    struct sc_render_area area = sc_render_fit(x->scene, c->set.width ? c->set.width : 2048, 0);
+    struct sc_sink sink = {0};
+    struct sc_error e = {0}, of_sink = {0};
+    uint64_t width, height;
+
+    if (sc_sink_open(&sink, path, false, 0, &e) < 0)
+        return sc_fail_exit(c, &e);
+    int code = draw_png(x, &area, &sink, &e);
+    int closed = sc_sink_close(&sink, code == 0, &of_sink);
+    if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE))
+        return sc_fail_exit(c, &of_sink);
+    if (code < 0)
+        return sc_fail_exit(c, &e);
+    sc_render_size(&area, &width, &height);
+    if (!c->set.quiet)
+        sc_say(c, "note", "%s: %llu x %llu pixels", path, (unsigned long long)width,
+               (unsigned long long)height);
+    return 0;
+}
+
+static int run_view(struct sc_cli *c)
+{
+    struct drawing x = {.c = c};
+
+    if (!c->set.picture)
+        return sc_wrong_use(c, "view needs --png FILE: there is no live viewer yet");
+    int status = open_drawing(&x);
+    if (!status)
+        status = write_png(&x, c->set.picture);
+    close_drawing(&x);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------- show --- */
+
+struct canvas {
+    uint8_t *indices;
+    size_t used;
+    uint64_t width;
+};
+
+static int keep_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc_error *e)
+{
+    struct canvas *to = ctx;
+    const size_t n = n_rows * (size_t)to->width;
+
+    (void)e;
+    memcpy(to->indices + to->used, indices, n);
+    to->used += n;
+    return 0;
+}
+
+static enum sc_graphics graphics_of(const struct sc_cli *c)
+{
+    const char *term = getenv("TERM"), *program = getenv("TERM_PROGRAM");
+
+    if (c->set.graphics != SC_GRAPHICS_AUTO)
+        return (enum sc_graphics)c->set.graphics;
+    if (!c->term.colour)
+        return SC_GRAPHICS_ASCII;
+    if (getenv("KITTY_WINDOW_ID") || (term && strstr(term, "kitty")) ||
+        (program && (!strcmp(program, "WezTerm") || !strcmp(program, "ghostty"))))
+        return SC_GRAPHICS_KITTY;
+    return c->term.ascii ? SC_GRAPHICS_ASCII : SC_GRAPHICS_BLOCKS;
+}
+
+static int show_picture(struct drawing *x, struct sc_error *e)
+{
+    enum { LARGEST = 4096 };
+    struct sc_cli *c = x->c;
+    struct sc_screen screen;
+    enum sc_graphics how = graphics_of(c);
+    uint64_t width = c->set.width, height = LARGEST;
+
+    sc_screen_look(&screen);
+    if (!width && how <= SC_GRAPHICS_SIXEL) { /* about eight pixels a column */
+        width = screen.columns ? (uint64_t)screen.columns * 8 : 640;
+    } else if (!width) {
+        width = screen.columns ? screen.columns : 80;
+        height = screen.rows > 8 ? ((uint64_t)screen.rows - 4) * 2 : 64;
+    }
+    width = SC_MIN(width, (uint64_t)LARGEST);
+    struct sc_render_area area = sc_render_fit(x->scene, width, height);
+    struct canvas to = {0};
+    sc_render_size(&area, &to.width, &height);
+    to.indices = sc_alloc((size_t)(to.width * height));
+    if (!to.indices)
+        return sc_fail_memory(e);
+    int code = sc_render_rows(x->render, &area, keep_rows, &to, e);
+    const struct sc_picture picture = {.width = (uint32_t)to.width,
+                                       .height = (uint32_t)height,
+                                       .indices = to.indices,
+                                       .palette = &x->palette};
+    if (code == 0)
+        code = sc_report_picture(&c->out, &picture, how, e);
+    if (code == 0)
+        sc_report_legend(&c->out, sc_render_colours(x->render), &x->palette, how);
+    free(to.indices);
+    return code;
+}
+
+static int run_show(struct sc_cli *c)
+{
+    struct drawing x = {.c = c};
+    struct sc_error e = {0};
+    int status = open_drawing(&x);
+
+    if (!status && show_picture(&x, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    close_drawing(&x);
+    return status;
+}
+
+static const struct sc_example view_examples[] = {
+    {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
+    {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude --width 8000",
+     "a layer, the largest weight of each pixel"},
+    {NULL, NULL},
+};
+const struct sc_command sc_cmd_view = {
+    .name = "view",
+    .summary = "draw the weights, every one in its place",
+    .usage = "MODEL [FILTER...] --png FILE",
+    .description =
+        "Draws every weight at its place: matrices as they are, layers beside each other in the "
+        "same order, experts in a grid. Where a pixel holds more than one weight, it shows what "
+        "--plane says of them, never a mixture of colours; the largest sizes (abs) make single "
+        "outliers visible from far away. Zeros, NaN, infinities and subnormal values have colours "
+        "of their own.\n\n"
+        "Statistics of weights are kept for the next time (scruple cache ls). How tensors are "
+        "placed is in docs/layout.md.",
+    .options = view_options,
+    .n_options = SC_COUNT(view_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = view_examples,
+    .run = run_view,
+};
+
+static const struct sc_example show_examples[] = {
+    {"scruple show model layers.0.self_attn.q_proj", "one matrix"},
+    {"scruple show model layers.0 --plane abs --mode magnitude", "a layer, outliers first"},
+    {NULL, NULL},
+};
+const struct sc_command sc_cmd_show = {
+    .name = "show",
+    .summary = "draw weights on the terminal",
+    .usage = "MODEL [FILTER...]",
+    .description =
+        "The same pictures as those of view, on the terminal: by the graphics protocol of kitty, "
+        "as sixels, as half blocks in colour, or in ASCII. Below stands what the colours mean; "
+        "with --scale tensor, the default, the ends are those of the largest tensor's.",
+    .options = show_options,
+    .n_options = SC_COUNT(show_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = show_examples,
+    .run = run_show,
+};

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* render: strips of tiles, each pixel in the scale of the tensor that it is of.
+ *
+ * A strip is one row of tiles. Its tiles are filled and coloured at once by the threads of the pool
+ * and stand in it where they belong, so nothing depends on their order. */
+#include "picture/render.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NULL};
+
+struct tensor_scale {
+    float scale; /* 0: unknown, nothing but zeros, or not in the picture */
+    float *quantile;
+};
+struct sc_render {
+    struct sc_render_options o;
+    struct tensor_scale *scales; /* of every tensor of the model */
+    float roles[SC_ROLE_COUNT], whole;
+    struct sc_colours colours; /* of the whole */
+};
+
+/* --------------------------------------------------------------------------------- scales --- */
+
+/* The least normal value of a float type; below, a value is subnormal. 0: has none, or its values
+ * are made of codes and scales. */
+static float smallest_normal(const struct sc_tensor *t)
+{
+    static const struct {
+        const char *dtype;
+        float least;
+    } types[] = {{"F32", 0x1p-126F},
+                 {"BF16", 0x1p-126F},
+                 {"F16", 0x1p-14F},
+                 {"F8_E4M3", 0x1p-6F},
+                 {"F8_E5M2", 0x1p-14F},
+                 {"F8_E4M3FNUZ", 0x1p-7F},
+                 {"F8_E5M2FNUZ", 0x1p-15F},
+                 {"F6_E3M2", 0x1p-2F},
+                 {"F6_E2M3", 1},
+                 {"F4", 1}};
+
+    for (size_t i = 0; t->layout == SC_LAYOUT_PLAIN && i < SC_COUNT(types); i++)
+        if (strcmp(t->dtype, types[i].dtype) == 0)
+            return types[i].least;
+    return 0;
+}
+
+struct measuring {
+    struct sc_render *r;
+    int *codes; /* of each tensor */
+};
+
+static void measure(void *ctx, size_t i)
+{
+    struct measuring *m = ctx;
+    struct sc_render *r = m->r;
+    const struct sc_scene *s = r->o.scene;
+    struct sc_error e = {0};
+
+    if (s->places_of[i] == s->places_of[i + 1] || atomic_load(r->o.cancel))
+        return;
+    struct sc_tensor_facts *facts = sc_alloc(sizeof *facts);
+    if (!facts) {
+        m->codes[i] = SCRUPLE_EMEMORY;
+        return;
+    }
+    /* A tensor that cannot be read is shown as unknown: it needs no scale. */
+    if (sc_tensor_facts(r->o.pyramids, (uint32_t)i, facts, &e) == 0) {
+        double scale = facts->robust > 0 ? facts->robust : facts->abs_max;
+        r->scales[i].scale = scale > 0 && scale < (double)INFINITY ? (float)scale : 0;
+        if (r->o.mode == SC_COLOURS_RANK) {
+            r->scales[i].quantile = sc_alloc(sizeof facts->quantile);
+            if (r->scales[i].quantile)
+                memcpy(r->scales[i].quantile, facts->quantile, sizeof facts->quantile);
+            else
+                m->codes[i] = SCRUPLE_EMEMORY;
+        }
+    }
+    free(facts);
+}
+
+static void colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colours *out)
+{
+    const struct sc_tensor *t = &r->o.scene->model->tensors[tensor];
+    struct sc_colour_scale s = {.mode = r->o.mode,
+                                .scale = r->whole,
+                                .smallest = smallest_normal(t),
+                                .quantile = r->scales[tensor].quantile};
+
+    if (r->o.scale_of == SC_SCALE_TENSOR)
+        s.scale = r->scales[tensor].scale;
+    else if (r->o.scale_of == SC_SCALE_ROLE)
+        s.scale = r->roles[t->role];
+    sc_colours_make(&s, out);
+}
+
+_Static_assert((int)SC_TENSOR_QUANTILES == (int)SC_COLOUR_QUANTILES, "ranks are by these");
+
+int sc_render_new(const struct sc_render_options *o, struct sc_render **out, struct sc_error *e)
+{
+    const struct sc_model *model = o->scene->model;
+    struct sc_render *r = sc_calloc(1, sizeof *r);
+    int code = 0;
+
+    *out = NULL;
+    if (!r)
+        return sc_fail_memory(e);
+    r->o = *o;
+    r->scales = sc_calloc(model->n_tensors, sizeof *r->scales);
+    struct measuring m = {r, sc_calloc(model->n_tensors, sizeof *m.codes)};
+    if (!r->scales || !m.codes)
+        code = sc_fail_memory(e);
+    else
+        sc_pool_for(o->pool, model->n_tensors, measure, &m);
+    for (size_t i = 0; code == 0 && i < model->n_tensors; i++) {
+        float scale = r->scales[i].scale, *role = &r->roles[model->tensors[i].role];
+        *role = SC_MAX(*role, scale);
+        r->whole = SC_MAX(r->whole, scale);
+        if (m.codes[i])
+            code = sc_fail_memory(e);
+    }
+    if (code == 0 && atomic_load(o->cancel))
+        code = sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    free(m.codes);
+    if (code < 0) {
+        sc_render_free(r);
+        return code;
+    }
+    sc_colours_make(&(struct sc_colour_scale){.mode = o->mode, .scale = r->whole}, &r->colours);
+    *out = r;
+    return 0;
+}
+
+void sc_render_free(struct sc_render *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; r->scales && i < r->o.scene->model->n_tensors; i++)
+        free(r->scales[i].quantile);
+    free(r->scales);
+    free(r);
+}
+
+const struct sc_colours *sc_render_colours(const struct sc_render *r)
+{
+    return &r->colours;
+}
+
+/* ----------------------------------------------------------------------------------- zoom --- */
+
+/* floor(v / 2^z) and v * 2^-z: from units to pixels. */
+static int64_t pixel_at(int64_t units, int z)
+{
+    return z > 0 ? units >> z : (int64_t)((uint64_t)units << -z);
+}
+
+static int64_t pixel_behind(int64_t units, int z)
+{
+    return z > 0 ? -((-units) >> z) : pixel_at(units, z);
+}
+
+static int64_t unit_at(int64_t pixel, int z)
+{
+    return z > 0 ? (int64_t)((uint64_t)pixel << z) : pixel >> -z;
+}
+
+static int64_t unit_behind(int64_t pixel, int z)
+{
+    return z > 0 ? unit_at(pixel, z) : -((-pixel) >> -z);
+}
+
+void sc_render_size(const struct sc_render_area *a, uint64_t *width, uint64_t *height)
+{
+    *width = (uint64_t)(pixel_behind(a->x + a->w, a->z) - pixel_at(a->x, a->z));
+    *height = (uint64_t)(pixel_behind(a->y + a->h, a->z) - pixel_at(a->y, a->z));
+}
+
+struct sc_render_area sc_render_fit(const struct sc_scene *s, uint64_t width, uint64_t height)
+{
+    struct sc_render_area a = {.w = s->w, .h = s->h, .z = -s->deepest};
+    uint64_t w, h;
+
+    for (;; a.z++) {
+        sc_render_size(&a, &w, &h);
+        if ((!width || w <= width) && (!height || h <= height))
+            return a;
+        if (a.z >= 62)
+            return a;
+    }
+}
+
+/* ---------------------------------------------------------------------------------- tiles --- */
+
+/* A rectangle of pixels inside of a tile. */
+struct window {
+    int64_t x0, y0, x1, y1;
+};
+
+static struct window window_of(const struct sc_tile *t, int64_t x, int64_t y, int64_t w, int64_t h)
+{
+    const int64_t left = t->x * SC_SCENE_TILE, top = t->y * SC_SCENE_TILE;
+
+    return (struct window){SC_MAX(pixel_at(x, t->z) - left, INT64_C(0)),
+                           SC_MAX(pixel_at(y, t->z) - top, INT64_C(0)),
+                           SC_MIN(pixel_behind(x + w, t->z) - left, (int64_t)SC_SCENE_TILE),
+                           SC_MIN(pixel_behind(y + h, t->z) - top, (int64_t)SC_SCENE_TILE)};
+}
+
+struct painting {
+    const struct sc_render *r;
+    const struct sc_tile *tile;
+    struct sc_colours *colours; /* of the last tensor */
+    uint32_t tensor;
+    uint8_t *to;
+};
+
+/* The pixels of a place in its own scale. What is hardly a pixel stays in that of the whole. */
+static int paint_place(void *ctx, const struct sc_place *p)
+{
+    struct painting *at = ctx;
+    struct window w = window_of(at->tile, p->x, p->y, p->w, p->h);
+
+    if (w.x1 - w.x0 < 2 && w.y1 - w.y0 < 2)
+        return 0;
+    if (p->tensor != at->tensor) {
+        colours_of(at->r, p->tensor, at->colours);
+        at->tensor = p->tensor;
+    }
+    for (int64_t y = w.y0; y < w.y1 && w.x0 < w.x1; y++)
+        sc_colours_apply(at->colours, at->tile->pixels + y * SC_SCENE_TILE + w.x0,
+                         (size_t)(w.x1 - w.x0), at->to + y * SC_SCENE_TILE + w.x0);
+    return 0;
+}
+
+static void paint_line(uint8_t *to, const struct window *w, int64_t x0, int64_t y0, int64_t x1,
+                       int64_t y1)
+{
+    for (int64_t y = SC_MAX(y0, w->y0); y < SC_MIN(y1, w->y1); y++)
+        for (int64_t x = SC_MAX(x0, w->x0); x < SC_MIN(x1, w->x1); x++)
+            if (to[y * SC_SCENE_TILE + x] == SC_SPECIAL_OUTSIDE)
+                to[y * SC_SCENE_TILE + x] = SC_SPECIAL_FRAME;
+}
+
+/* Frames around layers, where there is room between the tensors. */
+static void paint_frames(const struct sc_render *r, const struct sc_tile *t, uint8_t *to)
+{
+    const struct sc_scene *s = r->o.scene;
+    const int64_t around = SC_SCENE_GAP / 2, left = t->x * SC_SCENE_TILE,
+                  top = t->y * SC_SCENE_TILE;
+    const struct window all = {0, 0, SC_SCENE_TILE, SC_SCENE_TILE};
+
+    for (size_t i = 0; i < s->n_boxes; i++) {
+        const struct sc_scene_box *b = &s->boxes[i];
+        int64_t x0 = pixel_at(b->x - around, t->z) - left, y0 = pixel_at(b->y - around, t->z) - top;
+        int64_t x1 = pixel_behind(b->x + b->w + around, t->z) - left;
+        int64_t y1 = pixel_behind(b->y + b->h + around, t->z) - top;
+        if ((b->kind != SC_BOX_BLOCK && !b->empty) || x1 - x0 < 8 || x1 < 0 || y1 < 0 ||
+            x0 >= SC_SCENE_TILE || y0 >= SC_SCENE_TILE)
+            continue;
+        paint_line(to, &all, x0, y0, x1, y0 + 1);
+        paint_line(to, &all, x0, y1 - 1, x1, y1);
+        paint_line(to, &all, x0, y0, x0 + 1, y1);
+        paint_line(to, &all, x1 - 1, y0, x1, y1);
+    }
+}
+
+/* One tile as indices; `tile` says which and is overwritten. */
+static int paint(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, struct sc_error *e)
+{
+    enum { PATIENCE = 60000 }; /* a file of a picture waits for the network */
+    const int64_t x = unit_at(tile->x * SC_SCENE_TILE, tile->z);
+    const int64_t y = unit_at(tile->y * SC_SCENE_TILE, tile->z);
+    const int64_t x1 = unit_behind((tile->x + 1) * SC_SCENE_TILE, tile->z);
+    const int64_t y1 = unit_behind((tile->y + 1) * SC_SCENE_TILE, tile->z);
+    struct painting at = {.r = r,
+                          .tile = tile,
+                          .tensor = UINT32_MAX,
+                          .to = to,
+                          .colours = sc_alloc(sizeof *at.colours)};
+
+    if (!at.colours)
+        return sc_fail_memory(e);
+    int code = sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
+    if (code == 0) {
+        sc_colours_apply(&r->colours, tile->pixels, SC_COUNT(tile->pixels), to);
+        (void)sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
+        paint_frames(r, tile, to);
+    }
+    free(at.colours);
+    return code;
+}
+
+/* --------------------------------------------------------------------------------- strips --- */
+
+struct strip {
+    struct sc_render *r;
+    int z;
+    int64_t first_tile, row_of_tiles;
+    int64_t x0, x1; /* pixels of the picture: its left and behind its right side */
+    uint8_t *indices;
+    struct sc_error *errors; /* of each tile */
+};
+
+static void fill_tile(void *ctx, size_t i)
+{
+    struct strip *s = ctx;
+    struct sc_error *e = &s->errors[i];
+    struct sc_tile *tile = sc_alloc(sizeof *tile);
+    uint8_t *to = sc_alloc((size_t)SC_SCENE_TILE * SC_SCENE_TILE);
+    const int64_t x = (s->first_tile + (int64_t)i) * SC_SCENE_TILE;
+    const int64_t from = SC_MAX(x, s->x0), until = SC_MIN(x + SC_SCENE_TILE, s->x1);
+
+    e->code = 0;
+    if (!tile || !to) {
+        (void)sc_fail_memory(e);
+    } else if (!atomic_load(s->r->o.cancel)) {
+        tile->z = s->z;
+        tile->x = s->first_tile + (int64_t)i;
+        tile->y = s->row_of_tiles;
+        tile->plane = s->r->o.plane;
+        if (paint(s->r, tile, to, e) == 0)
+            for (int64_t y = 0; y < SC_SCENE_TILE; y++)
+                memcpy(s->indices + y * (s->x1 - s->x0) + (from - s->x0),
+                       to + y * SC_SCENE_TILE + (from - x), (size_t)(until - from));
+    }
+    free(tile);
+    free(to);
+}
+
+static int fill_strip(struct strip *s, size_t n_tiles, struct sc_error *e)
+{
+    sc_pool_for(s->r->o.pool, n_tiles, fill_tile, s);
+    if (atomic_load(s->r->o.cancel))
+        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    for (size_t i = 0; i < n_tiles; i++)
+        if (s->errors[i].code) {
+            *e = s->errors[i];
+            return e->code;
+        }
+    return 0;
+}
+
+int sc_render_rows(struct sc_render *r, const struct sc_render_area *a,
+                   int (*rows)(void *ctx, const uint8_t *indices, size_t n_rows,
+                               struct sc_error *e),
+                   void *ctx, struct sc_error *e)
+{
+    const int64_t y0 = pixel_at(a->y, a->z), y1 = pixel_behind(a->y + a->h, a->z);
+    struct strip s = {
+        .r = r, .z = a->z, .x0 = pixel_at(a->x, a->z), .x1 = pixel_behind(a->x + a->w, a->z)};
+    uint64_t width, height, bytes;
+    int code = 0;
+
+    sc_render_size(a, &width, &height);
+    s.first_tile =
+        s.x0 >= 0 ? s.x0 / SC_SCENE_TILE : -((-s.x0 + SC_SCENE_TILE - 1) / SC_SCENE_TILE);
+    size_t n_tiles = (size_t)((s.x1 - 1) / SC_SCENE_TILE - s.first_tile + 1);
+    if (!width || !height)
+        return 0;
+    if (!sc_mul(width, SC_SCENE_TILE, &bytes) || bytes > SIZE_MAX / 2)
+        return sc_fail(e, SCRUPLE_ELIMIT, "a picture %llu pixels wide is too large",
+                       (unsigned long long)width);
+    s.indices = sc_alloc((size_t)bytes);
+    s.errors = sc_calloc(n_tiles, sizeof *s.errors);
+    if (!s.indices || !s.errors)
+        code = sc_fail_memory(e);
+    for (int64_t y = y0; y < y1 && code == 0;) {
+        s.row_of_tiles = y >= 0 ? y / SC_SCENE_TILE : -((-y + SC_SCENE_TILE - 1) / SC_SCENE_TILE);
+        int64_t inside = y - s.row_of_tiles * SC_SCENE_TILE;
+        int64_t n = SC_MIN(SC_SCENE_TILE - inside, y1 - y);
+        code = fill_strip(&s, n_tiles, e);
+        if (code == 0)
+            code = rows(ctx, s.indices + inside * (int64_t)width, (size_t)n, e);
+        y += n;
+    }
+    free(s.indices);
+    free(s.errors);
+    return code;
+}
