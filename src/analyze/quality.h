@@ -5,9 +5,10 @@
  * format needs the extent of the tensor or of its lines first), and the table of the errors of its
  * cells (tiles, rows, groups), of which mix.h chooses formats.
  *
- * All sums are in double. d = y - x, x as stored, y what the format keeps of it. Values that are
- * not finite are counted and left out; a finite value that the format turns into infinity or NaN is
- * counted and taken as 0.
+ * Sums of x are in double, and all sums of a tensor of at most 65,536 values; else those of d are
+ * of blocks of floats (kernel.h, errors.c), then in double: good to 1e-6. d = y - x, x as stored, y
+ * what the format keeps of it. Values that are not finite are counted and left out; a finite value
+ * that the format turns into infinity or NaN is counted and taken as 0.
  *
  * The figures of a format are one struct without pointers and a metric table, as in health.h.
  */
@@ -65,6 +66,7 @@ struct sc_cells {
     uint8_t grain; /* enum sc_grain */
     uint32_t group;
     uint64_t matrices, rows, cols; /* of the tensor */
+    uint64_t height, width;        /* of a full cell */
     uint64_t down, across;         /* cells of one matrix */
     uint64_t n;                    /* matrices * down * across, in this order */
     size_t n_formats;
@@ -76,6 +78,12 @@ struct sc_cells {
     void *records;                 /* what holds both, in pages of a file when it is large */
 };
 void sc_cells_free(struct sc_cells *c); /* NULL is allowed; what it points to */
+/* The cell where a value stands. */
+static inline uint64_t sc_cell_at(const struct sc_cells *c, uint64_t matrix, uint64_t row,
+                                  uint64_t col)
+{
+    return (matrix * c->down + row / c->height) * c->across + col / c->width;
+}
 static inline const struct sc_cell_error *sc_cell_error(const struct sc_cells *c, uint64_t cell,
                                                         size_t format)
 {
