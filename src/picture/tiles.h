@@ -7,30 +7,59 @@
  *
  * A pixel that is larger than an element pools all elements whose centre falls into it: mean, root
  * of the mean square, least, largest, of finite values; plus whether it holds NaN, infinity, or
- * nothing but zeros. A pixel that is an element, or a part of one, has its value.
+ * nothing but zeros. A pixel that is an element, a part of one, or holds a single one, has its
+ * value on every plane.
  *
  * Does not own: colours (colour.h), transport (web), the plan (scene.h).
  */
 #ifndef SC_TILES_H
 #define SC_TILES_H
 
+#include "kernel/kernel.h"
 #include "picture/colour.h" /* what pixels are */
 #include "picture/scene.h"
 #include "stream/stream.h"
 
 /* ------------------------------------------------------------------------------- pyramid ---
- * Level j of a matrix: cells of 2^j x 2^j elements (smaller at the right and lower edges), from
- * SC_PYRAMID_BASE up to one cell. Four numbers of 16 bits a cell (bfloat16, rounded so that least
- * and largest enclose all values): at 32 x 32 elements a cell 1 % of a bfloat16 model. */
+ * A tensor as it is drawn is a stack of slices of rows x cols elements. Level j of a slice: cells
+ * of 2^(bits_y + j) x 2^(bits_x + j) elements (smaller at the right and lower edges), from j = 0 up
+ * to one cell. Where both axes are drawn at the same scale, level 0 has 32 x 32 elements; thin
+ * tensors have cells of the shape of their pixels, 1024 elements or 2048; vectors 1 x 32, or of
+ * more than a million elements 1 x 1024. Four numbers of 16 bits a cell: 0.5 % of a bfloat16 model,
+ * 1.9 % of one with 4.5 bits an element. */
 enum { SC_PYRAMID_BASE = 5 };
+struct sc_cell_grid {
+    uint64_t slices, rows, cols;
+    uint8_t bits_y, bits_x;
+    uint8_t levels;
+};
+/* depth_y, depth_x as of a place: log2 of elements a unit. */
+void sc_cell_grid_make(uint64_t slices, uint64_t rows, uint64_t cols, int depth_y, int depth_x,
+                       struct sc_cell_grid *out);
 struct sc_cell_stats {
-    uint16_t mean, rms, min, max; /* bfloat16 of finite values. NaN in mean: no finite value;
-                                     NaN in rms: some are not finite; min = +Infinity, max =
-                                     -Infinity: padding only */
+    uint16_t mean, rms; /* bfloat16 of finite values, nearest (what is not 0 stays so). NaN in mean:
+                           no finite value; NaN in rms: some are not finite, and its lowest bits say
+                           which: 1 NaN, 2 Infinity, 4 -Infinity */
+    uint16_t min, max;  /* of finite values, rounded so that they enclose all of them; Infinity and
+                           -Infinity: there is none */
 };
 struct sc_pyramid; /* of one tensor, all its slices; immutable when complete */
-/* A pass of a sweep that builds pyramids (item->user is a struct sc_pyramid **), so that any scan
- * can give them on its way. */
+void sc_pyramid_free(struct sc_pyramid *p);
+/* Row and column count cells. */
+struct sc_cell_stats sc_pyramid_cell(const struct sc_pyramid *p, uint64_t slice, unsigned level,
+                                     uint64_t row, uint64_t col);
+/* A pass of a sweep that builds pyramids, so that any scan can give them on its way. Its ctx is a
+ * struct sc_pyramid_setup. Values are taken as floats. */
+struct sc_pyramid_setup {
+    /* How the item is drawn; slices * rows * cols must be the number of its values. False: no
+     * pyramid of it. From any thread. */
+    bool (*grid)(void *ctx, const struct sc_item *item, const struct sc_values *v,
+                 struct sc_cell_grid *out);
+    /* A pyramid is complete, and the caller's to free (on failure, too). From any thread. */
+    int (*take)(void *ctx, const struct sc_item *item, struct sc_pyramid *p, struct sc_error *e);
+    void *ctx;
+    enum sc_cpu level;
+};
 extern const struct sc_pass sc_pass_pyramid;
 
 /* All pyramids of a model: from the cache, or built in the background, or sampled until then. */
@@ -38,25 +67,39 @@ struct sc_pyramids;
 struct sc_pyramids_options {
     struct sc_pool *pool;
     const char *cache; /* folder; NULL: none */
-    uint64_t memory;   /* bytes for what is kept in memory; pyramids of a file are mapped */
+    uint64_t memory;   /* bytes for what is kept in memory; pyramids of a file are mapped, and those
+                          beyond it lie in a file without a name */
+    uint64_t network;  /* bytes of files that are elsewhere which may be fetched for pyramids */
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence);
     void *ctx;
 };
+/* The scene and its model must outlive it. Reads nothing. */
 int sc_pyramids_new(const struct sc_scene *s, const struct sc_pyramids_options *o,
                     struct sc_pyramids **out, struct sc_error *e);
-void sc_pyramids_free(struct sc_pyramids *p);
-/* Builds what is missing, in file order (first what was asked for last); returns when all are there
- * or after a cancel. Call it from a thread of its own; tiles may be asked for meanwhile. */
+void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it may be running */
+/* Finds those of earlier runs, then builds what is missing, in file order (first what was asked for
+ * last), in steps of some 64 MiB; returns when all are there, or SCRUPLE_EINTERRUPTED after a
+ * cancel. Call it from a thread of its own, one at a time; tiles may be asked for meanwhile. A
+ * tensor that cannot be read does not fail it: see sc_pyramids_why(). */
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);
 /* Share of the bytes that are done, 0 to 1; its epoch grows when tiles may look better now. */
 double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch);
+/* Why pixels of a tensor are unknown, as a sentence; NULL: they are not. Until sc_pyramids_free().
+ */
+const char *sc_pyramids_why(const struct sc_pyramids *p, uint32_t tensor);
+/* Files of pyramids in a cache, their bytes on disk and the Unix time of the last write, for `cache
+ * ls`; and removal of everything, for `cache rm`. 0 or an error. */
+int sc_pyramids_size(const char *cache, uint64_t *files, uint64_t *bytes, uint64_t *used,
+                     struct sc_error *e);
+int sc_pyramids_remove(const char *cache, struct sc_error *e);
 
 /* --------------------------------------------------------------------------------- tiles --- */
 enum sc_plane { SC_PLANE_MEAN, SC_PLANE_RMS, SC_PLANE_MIN, SC_PLANE_MAX, SC_PLANE_ABS, SC_PLANES };
 extern const char *const sc_plane_names[SC_PLANES]; /* "mean", "rms", "min", "max", "abs" */
 enum sc_tile_flags {
-    SC_TILE_EXACT = 1,   /* every pixel is an element, or pooled from all of its elements */
+    SC_TILE_EXACT = 1,   /* every pixel is an element, or pooled from all of its elements; or from
+                            all of its cells, when it is larger than those of the pyramid */
     SC_TILE_SAMPLED = 2, /* some are single elements out of many: better later */
     SC_TILE_EMPTY = 4,   /* nothing stands here */
     SC_TILE_MISSING = 8, /* some tensors cannot be decoded or read */
@@ -78,12 +121,18 @@ struct sc_element_facts {
     double value;
     uint8_t raw[16]; /* its bytes as stored, when it has bytes of its own */
     unsigned raw_bytes;
-    uint64_t offset; /* of the first raw byte in its file */
+    uint64_t offset; /* of the first raw byte in its file; UINT64_MAX: not one stretch of it */
 };
-int sc_element_at(struct sc_pyramids *p, uint32_t tensor, uint64_t row, uint64_t col,
-                  struct sc_element_facts *out, struct sc_error *e);
+/* row, col in a slice of the tensor as it is drawn. SCRUPLE_EUSAGE when there is no such element.
+ * Waits for the network. A complex number is its modulus. */
+int sc_element_at(struct sc_pyramids *p, uint32_t tensor, uint32_t slice, uint64_t row,
+                  uint64_t col, struct sc_element_facts *out, struct sc_error *e);
 /* What a panel shows of a tensor: from its pyramid, or from its values when it is small. */
 enum { SC_PROFILE = 512, SC_TENSOR_BINS = 128, SC_TENSOR_QUANTILES = 257 };
+/* A tensor of more than 16 Mi elements is sampled: quantiles, histogram and `robust` are then of 4
+ * Mi elements at fixed places, and the rest comes from its pyramid, when that is there (min and max
+ * as wide as bfloat16 rounds them). Quantiles are rounded to bfloat16, towards 0. Figures are of
+ * finite values. Waits for the network. */
 struct sc_tensor_facts {
     double min, max, mean, rms, abs_max, robust; /* robust: the 99.9 % quantile of |x| */
     uint64_t zeros, nonfinite;                   /* UINT64_MAX: not counted */

@@ -40,6 +40,11 @@ static int count_check(struct sc_source *s, struct sc_error *e)
     return sc_source_check(((struct count *)s)->inner, e);
 }
 
+static bool count_has(struct sc_source *s, struct sc_span span)
+{
+    return sc_source_has(((struct count *)s)->inner, span);
+}
+
 static void count_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
 {
     sc_source_prefetch(((struct count *)s)->inner, spans, n);
@@ -73,6 +78,7 @@ static const struct sc_source_ops count_ops = {
     .close_window = count_close_window,
     .check = count_check,
     .prefetch = count_prefetch,
+    .has = count_has,
     .reject = count_reject,
     .read_ahead = count_read_ahead,
     .identity = count_identity,

@@ -28,6 +28,11 @@ static int fault_check(struct sc_source *s, struct sc_error *e)
     return sc_source_check(((struct fault *)s)->inner, e);
 }
 
+static bool fault_has(struct sc_source *s, struct sc_span span)
+{
+    return sc_source_has(((struct fault *)s)->inner, span);
+}
+
 static void fault_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
 {
     sc_source_prefetch(((struct fault *)s)->inner, spans, n);
@@ -58,6 +63,7 @@ static const struct sc_source_ops fault_ops = {
     .read_at = fault_read,
     .check = fault_check,
     .prefetch = fault_prefetch,
+    .has = fault_has,
     .reject = fault_reject,
     .read_ahead = fault_read_ahead,
     .identity = fault_identity,

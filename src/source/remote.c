@@ -411,6 +411,25 @@ static void remote_prefetch(struct sc_source *s, const struct sc_span *spans, si
     sc_remote_prefetch(((struct handle *)s)->r, spans, n);
 }
 
+/* What failed is here, too: its reader will not wait. */
+static bool remote_has(struct sc_source *s, struct sc_span span)
+{
+    struct sc_remote *r = ((struct handle *)s)->r;
+    const uint64_t end = span.off + span.len;
+    for (uint64_t at = span.off; at < end;) {
+        uint64_t gap = 0, off, len;
+        pthread_mutex_lock(&r->lock);
+        const struct extent *x = sc_remote_find(r, at, &gap);
+        const bool moves = x && (x->state == EXTENT_HELD || x->state == EXTENT_MOVING);
+        const uint64_t next = x ? x->off + x->len : SC_MIN(gap, end);
+        pthread_mutex_unlock(&r->lock);
+        if (moves || (!x && (!r->store.gap || r->store.gap(r->store.ctx, at, next, &off, &len))))
+            return false;
+        at = next;
+    }
+    return true;
+}
+
 static void remote_close(struct sc_source *s)
 {
     struct sc_remote *r = ((struct handle *)s)->r;
@@ -437,6 +456,7 @@ static const struct sc_source_ops remote_ops = {
     .scheme = "remote",
     .read_at = remote_read,
     .prefetch = remote_prefetch,
+    .has = remote_has,
     .identity = remote_identity,
     .close = remote_close,
 };

@@ -74,6 +74,11 @@ bool sc_source_identity(struct sc_source *s, struct sc_buf *out)
     return s->ops->identity && s->ops->identity(s, out);
 }
 
+bool sc_source_has(struct sc_source *s, struct sc_span span)
+{
+    return !s->ops->has || span.len == 0 || s->ops->has(s, span);
+}
+
 void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n)
 {
     if (s->ops->prefetch && n > 0)

@@ -45,6 +45,8 @@ struct sc_source_ops {
     int (*check)(struct sc_source *s, struct sc_error *e);
     /* Optional: these bytes will be read soon. Returns at once; a failure shows when they are. */
     void (*prefetch)(struct sc_source *s, const struct sc_span *spans, size_t n);
+    /* Optional: would a read of the span return without waiting for others? NULL: yes. */
+    bool (*has)(struct sc_source *s, struct sc_span span);
     /* Optional: what was read is not what it should be, so it must not be kept for the next time.
      */
     void (*reject)(struct sc_source *s);
@@ -81,6 +83,8 @@ bool sc_source_identity(struct sc_source *s, struct sc_buf *out);
 /* A hint: the spans (any order, may overlap, must lie inside the source) will be read soon. Remote
  * sources merge neighbours and fetch all of them at once; others do nothing. */
 void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t n);
+/* Would reading the span (inside the source) return without waiting for a network? */
+bool sc_source_has(struct sc_source *s, struct sc_span span);
 /* A hint: all of the span will be read soon. Local files, too, are read from the disk meanwhile. */
 void sc_source_read_ahead(struct sc_source *s, struct sc_span span);
 /* As sc_source_prefetch() for the first n bytes, as far as the source has them and up to 32 MiB:

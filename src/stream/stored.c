@@ -352,6 +352,16 @@ bool sc_stored_is_remote(struct sc_stored *st)
     return remote;
 }
 
+bool sc_stored_has(struct sc_stored *st, struct sc_span span)
+{
+    struct sc_source *s;
+    if (sc_model_source(st->model, st->file, &s, NULL) < 0)
+        return true; /* reading says why not */
+    const bool has = sc_source_has(s, span);
+    sc_model_release(st->model, st->file);
+    return has;
+}
+
 void sc_stored_prefetch(struct sc_stored *st, const struct sc_span *spans, size_t n)
 {
     struct sc_source *s;

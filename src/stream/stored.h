@@ -69,6 +69,8 @@ struct sc_span sc_stored_span(const struct sc_stored *st, uint64_t first, uint64
 /* Which bytes these are: appends; false: its file has no identity. */
 bool sc_stored_identity(struct sc_stored *st, struct sc_buf *out);
 bool sc_stored_is_remote(struct sc_stored *st);
+/* Would reading the span wait for a network? */
+bool sc_stored_has(struct sc_stored *st, struct sc_span span);
 void sc_stored_prefetch(struct sc_stored *st, const struct sc_span *spans, size_t n);
 
 #endif

@@ -77,6 +77,13 @@ int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *sc
                     const void **out, struct sc_error *e);
 /* A hint: values first..first+n will be read soon (remote files). */
 void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n);
+/* Is every read a matter of this machine alone? False: it may wait for a network. */
+bool sc_values_are_near(struct sc_values *base);
+/* Would reading these runs (as in sc_values_read_runs()) return without waiting for a network? With
+ * `ask`, what is not here is asked for. A guess for folded layouts, of whose parts only the main
+ * one is looked at. */
+bool sc_values_are_here(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                        uint64_t n, bool ask);
 /* Bytes that name the content of this tensor, for keys of stored results: the identity of its files
  * (the Hub's hash; device, inode, size and time of change of local ones), positions, types and
  * shapes of its parts. Appends to out; false: there is none (standard input). */

@@ -490,6 +490,55 @@ void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n)
     sc_stored_prefetch(st, &span, 1);
 }
 
+bool sc_values_are_near(struct sc_values *base)
+{
+    struct values *v = (struct values *)base;
+    return base->ops || !sc_stored_is_remote(&v->parts[0]);
+}
+
+/* Where n values lie. The main part of a layout has the order of its values, but for those that are
+ * stored the other way round. */
+static struct sc_span span_of(const struct values *v, uint64_t first, uint64_t n)
+{
+    const struct sc_stored *st = &v->parts[0];
+    const uint8_t layout = v->base.tensor->layout;
+    if (!v->unpack) {
+        const struct blocks b = blocks_of(v, first, n);
+        return sc_stored_span(st, b.first, b.n);
+    }
+    if (layout == SC_LAYOUT_GPTQ || layout == SC_LAYOUT_AWQ)
+        return sc_stored_span(st, 0, st->blocks);
+    const double share = (double)st->blocks / (double)v->base.count;
+    const uint64_t from = SC_MIN((uint64_t)((double)first * share), st->blocks);
+    const uint64_t to = SC_MIN((uint64_t)((double)(first + n) * share) + 1, st->blocks);
+    return sc_stored_span(st, from, to - from);
+}
+
+bool sc_values_are_here(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                        uint64_t n, bool ask)
+{
+    struct values *v = (struct values *)base;
+    struct sc_span spans[64];
+    bool here = true;
+    if (n == 0 || sc_values_are_near(base))
+        return true;
+    for (size_t i = 0; i < n_runs;) {
+        size_t k = 0;
+        for (; k < SC_COUNT(spans) && i < n_runs; i++) {
+            spans[k] = span_of(v, first + i * stride, n);
+            if (sc_stored_has(&v->parts[0], spans[k]))
+                continue;
+            here = false;
+            k++;
+            if (!ask)
+                return false;
+        }
+        if (k > 0)
+            sc_stored_prefetch(&v->parts[0], spans, k);
+    }
+    return here;
+}
+
 /* ---------------------------------------------------------------------------------- sweeps --- */
 
 int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pyramid: what the files of pyramids and tiles share. Private to the picture layer.
+ *
+ *   values --> sums of cells (pyramid_cells.c) --> a pyramid (pyramid.c) --> a file
+ * (pyramid_file.c)
+ *                                                       |
+ *                      which of them are there, which are next (pyramids.c) --> tiles (tiles*.c)
+ */
+#ifndef SC_PICTURE_PYRAMID_H
+#define SC_PICTURE_PYRAMID_H
+
+#include <pthread.h>
+#include <string.h>
+
+#include "kernel/kernel.h"
+#include "picture/tiles.h"
+
+/* ------------------------------------------------------------------------ pyramid_cells.c ---
+ * Sums of the values of one cell or pixel. */
+enum {
+    SC_HAS_NAN = 1,
+    SC_HAS_POS_INF = 2,
+    SC_HAS_NEG_INF = 4,
+    SC_IS_WAITING = 8, /* of pixels alone: what they hold is not read yet, */
+    SC_IS_UNKNOWN = 16 /* or cannot be */
+};
+struct sc_cell_sum {
+    double sum, square; /* of finite values */
+    uint64_t n;         /* finite values */
+    float min, max;     /* of them; Infinity and -Infinity: none */
+    uint32_t flags;     /* SC_HAS_*, SC_IS_* */
+};
+void sc_cells_clear(struct sc_cell_sum *c, size_t n);
+void sc_cell_join(struct sc_cell_sum *to, const struct sc_cell_sum *from);
+static inline void sc_cell_take(struct sc_cell_sum *c, float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) >= 0x7f800000) {
+        c->flags |= bits == 0x7f800000   ? (uint32_t)SC_HAS_POS_INF
+                    : bits == 0xff800000 ? (uint32_t)SC_HAS_NEG_INF
+                                         : (uint32_t)SC_HAS_NAN;
+        return;
+    }
+    c->sum += (double)x;
+    c->square += (double)x * (double)x;
+    c->n++;
+    c->min = x < c->min ? x : c->min;
+    c->max = x > c->max ? x : c->max;
+}
+/* Adds `rows` rows of n values to cells of `width` (a power of two) columns: the first cell begins
+ * `skip` columns (less than width) before x. Cells of 16 columns or more are summed in 16 lanes of
+ * floats, which are then added as ((i, i + 8), (i, i + 4), ...); where that would overflow or lose
+ * what is small, and in cells that are cut or narrow, in double, row by row. The same bits on every
+ * level. */
+void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
+                  enum sc_cpu level, struct sc_cell_sum *cells);
+void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
+/* What a cell of n elements adds. */
+void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out);
+/* The pixel of a plane. What is no number is shown, whatever else there is. */
+uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane);
+
+/* One cell after the other in SIMD: `width` is a multiple of 16. */
+struct sc_cell_lanes {
+    float sum, square, min, max;
+    uint32_t most; /* bits of the largest magnitude; the rest holds only when it is good */
+};
+#if SC_HAVE_X86
+void sc_cells_avx2(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                   struct sc_cell_lanes *out);
+void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                     struct sc_cell_lanes *out);
+#endif
+
+/* ------------------------------------------------------------------------------ pyramid.c --- */
+struct sc_pyramid {
+    struct sc_cell_grid grid;
+    uint64_t n; /* cells in all */
+    struct sc_cell_stats cells[];
+};
+/* Where a level lies in the cells of a slice; rows and columns of cells. */
+struct sc_level {
+    uint64_t first, rows, cols;
+};
+struct sc_level sc_cell_grid_level(const struct sc_cell_grid *g, unsigned level);
+/* Cells of one slice; of all. False: too many to count. */
+bool sc_cell_grid_cells(const struct sc_cell_grid *g, uint64_t *slice, uint64_t *all);
+
+/* ------------------------------------------------------------------------- pyramid_file.c ---
+ * The pyramids of one model in one file of the cache. */
+struct sc_pack;
+struct sc_pack_tensor {
+    uint64_t first, n; /* cells, counted from the first tensor on */
+};
+/* `key` names model and method. NULL: there is no such file and none can be made. Everything
+ * below accepts NULL. */
+struct sc_pack *sc_pack_open(const char *cache, const char key[65],
+                             const struct sc_pack_tensor *tensors, size_t n);
+void sc_pack_close(struct sc_pack *p);
+/* The cells of a tensor, until closing (`in_place`) or a copy to be freed; NULL: not there, or
+ * damaged. Any thread. */
+const struct sc_cell_stats *sc_pack_get(struct sc_pack *p, size_t i, bool *in_place);
+bool sc_pack_has(struct sc_pack *p, size_t i); /* they were written; whether well shows get() */
+/* Keeps them. Any thread. */
+bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells);
+/* The file is shorter than it was: nothing that came from it is to be trusted. */
+bool sc_pack_is_damaged(struct sc_pack *p);
+
+/* ----------------------------------------------------------------------------- pyramids.c --- */
+enum sc_pyramid_state { SC_PYRAMID_NONE, SC_PYRAMID_KEPT, SC_PYRAMID_READY, SC_PYRAMID_NEVER };
+struct sc_pyramid_entry {
+    struct sc_cell_grid grid;
+    uint64_t slice_cells;
+    uint32_t first_top;                        /* of its slices, in tops */
+    bool drawn;                                /* stands in the scene */
+    _Atomic uint8_t state;                     /* enum sc_pyramid_state */
+    _Atomic uint64_t asked;                    /* when it was missed last; 0: never */
+    const struct sc_cell_stats *_Atomic cells; /* READY */
+    void *owned;                               /* what `cells` lies in, when that is ours */
+    bool paged;                                /* owned by sc_pages_free() */
+    char *_Atomic why;                         /* the first that failed of it, as a sentence */
+};
+struct sc_open_view {
+    struct sc_values *view; /* NULL: free */
+    uint32_t tensor;
+    unsigned users;
+    uint64_t used;
+};
+struct sc_scratch; /* what a tile is made in; tiles.c */
+void sc_scratch_free(struct sc_scratch *s);
+/* `tops`: the cell of each whole slice, as 64 bits; 0: not known. `quick`: the same from samples.
+ */
+struct sc_pyramids {
+    const struct sc_scene *scene;
+    const struct sc_model *model;
+    struct sc_pyramids_options o;
+    char *cache;
+    struct sc_pyramid_entry *entries; /* (model->n_tensors) */
+    size_t n_tops;
+    _Atomic uint64_t *tops, *quick; /* (n_tops) */
+    _Atomic uint64_t epoch, clock, done_bytes, total_bytes, memory;
+    _Atomic uint64_t grew; /* milliseconds: when the epoch did last */
+    struct sc_pack *_Atomic pack;
+    struct sc_pack_tensor *pack_tensors;
+    pthread_mutex_t lock; /* of what follows */
+    struct sc_open_view *views;
+    uint64_t view_clock;
+    struct sc_scratch *scratch;
+};
+/* A pyramid's cells of one slice, or NULL. */
+const struct sc_cell_stats *sc_pyramids_cells(struct sc_pyramids *p, uint32_t tensor,
+                                              uint32_t slice);
+/* A view that stays open for a while, until it is released. */
+int sc_pyramids_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
+                     struct sc_error *e);
+void sc_pyramids_release(struct sc_pyramids *p, uint32_t tensor, struct sc_values *view);
+/* Has the file of pyramids been damaged since? Then what came from it is forgotten. */
+bool sc_pyramids_lost(struct sc_pyramids *p);
+/* Remembers a sentence; `never`: it will not be tried again. */
+void sc_pyramids_failed(struct sc_pyramids *p, uint32_t tensor, const struct sc_error *e,
+                        bool never);
+/* Elements of a view as floats: complex ones as their modulus. */
+/* `each` as from sc_values_each(); dst has room for each * n_runs * n floats. */
+int sc_read_elements(struct sc_values *v, unsigned each, uint64_t first, uint64_t stride,
+                     size_t n_runs, uint64_t n, float *dst, struct sc_error *e);
+/* Values of an element: 1, or 2 of a complex one; 0: the view does not fit the grid. */
+unsigned sc_values_each(const struct sc_values *v, const struct sc_cell_grid *g);
+/* Pixels may look better now; `soon` is said often, and counts ten times a second at most. */
+void sc_pyramids_grow(struct sc_pyramids *p, bool soon);
+uint64_t sc_milliseconds(void);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pyramid_cells: sums of the values of cells and pixels, and what is kept of them. */
+#include "picture/pyramid.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* A product that is not rounded before the sum gives other bits; see codec/decode.h. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+enum { LANES = 16, TOGETHER = 64 };
+
+void sc_cells_clear(struct sc_cell_sum *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        c[i] = (struct sc_cell_sum){.min = INFINITY, .max = -INFINITY};
+}
+
+void sc_cell_join(struct sc_cell_sum *to, const struct sc_cell_sum *from)
+{
+    to->sum += from->sum;
+    to->square += from->square;
+    to->n += from->n;
+    to->min = from->min < to->min ? from->min : to->min;
+    to->max = from->max > to->max ? from->max : to->max;
+    to->flags |= from->flags;
+}
+
+/* ---------------------------------------------------------------------------------- values --- */
+
+static void add_exact(const float *x, size_t stride, size_t rows, size_t n, struct sc_cell_sum *c)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            sc_cell_take(c, x[r * stride + i]);
+}
+
+/* Several narrow cells, row by row as they lie in memory. */
+static void add_narrow(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                       struct sc_cell_sum *c)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < cells; k++)
+            for (size_t i = 0; i < width; i++)
+                sc_cell_take(&c[k], x[r * stride + k * width + i]);
+}
+
+static float lanes_sum(float v[LANES])
+{
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            v[i] += v[i + half];
+    return v[0];
+}
+
+static void cells_c(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                    struct sc_cell_lanes *out)
+{
+    for (size_t k = 0; k < cells; k++) {
+        float sum[LANES] = {0}, square[LANES] = {0};
+        struct sc_cell_lanes l = {.min = INFINITY, .max = -INFINITY};
+        for (size_t r = 0; r < rows; r++)
+            for (size_t i = 0; i < width; i++) {
+                const float v = x[r * stride + k * width + i];
+                uint32_t bits;
+                memcpy(&bits, &v, sizeof bits);
+                bits &= 0x7fffffff;
+                sum[i % LANES] += v;
+                square[i % LANES] += v * v;
+                l.min = v < l.min ? v : l.min;
+                l.max = v > l.max ? v : l.max;
+                l.most = SC_MAX(l.most, bits);
+            }
+        l.sum = lanes_sum(sum);
+        l.square = lanes_sum(square);
+        l.min = l.min == 0 ? 0.0F : l.min; /* of either sign */
+        l.max = l.max == 0 ? 0.0F : l.max;
+        out[k] = l;
+    }
+}
+
+static void add_lanes(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                      enum sc_cpu level, struct sc_cell_sum *c)
+{
+    struct sc_cell_lanes lanes[TOGETHER];
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        sc_cells_avx512(x, stride, rows, width, cells, lanes);
+    else if (level == SC_CPU_AVX2)
+        sc_cells_avx2(x, stride, rows, width, cells, lanes);
+    else
+#else
+    (void)level;
+#endif
+        cells_c(x, stride, rows, width, cells, lanes);
+    for (size_t k = 0; k < cells; k++) {
+        const struct sc_cell_lanes *l = &lanes[k];
+        if (!sc_errors_good(l->most)) {
+            add_exact(x + k * width, stride, rows, width, &c[k]);
+            continue;
+        }
+        c[k].sum += (double)l->sum;
+        c[k].square += (double)l->square;
+        c[k].n += rows * width;
+        c[k].min = l->min < c[k].min ? l->min : c[k].min;
+        c[k].max = l->max > c[k].max ? l->max : c[k].max;
+    }
+}
+
+void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
+                  enum sc_cpu level, struct sc_cell_sum *cells)
+{
+    if (skip > 0) {
+        const size_t now = SC_MIN(n, width - skip);
+        add_exact(x, stride, rows, now, cells++);
+        x += now;
+        n -= now;
+    }
+    for (size_t left = n / width; left > 0;) {
+        const size_t now = SC_MIN(left, (size_t)TOGETHER);
+        if (width % LANES == 0)
+            add_lanes(x, stride, rows, width, now, level, cells);
+        else
+            add_narrow(x, stride, rows, width, now, cells);
+        x += now * width;
+        cells += now;
+        left -= now;
+    }
+    if (n % width > 0)
+        add_exact(x, stride, rows, n % width, cells);
+}
+
+/* ------------------------------------------------------------------------------- bfloat16 --- */
+
+enum { BF16_NAN = 0x7fc0, BF16_INF = 0x7f80, BF16_LARGEST = 0x7f7f };
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* Towards zero, or away from it. */
+static uint16_t bf16_cut(float x, bool away)
+{
+    const uint32_t bits = bits_of(x);
+    return (uint16_t)((bits >> 16) + (away && bits & 0xffff ? 1 : 0));
+}
+
+static uint16_t bf16_down(float x)
+{
+    return bf16_cut(x, signbit(x));
+}
+
+static uint16_t bf16_up(float x)
+{
+    return bf16_cut(x, !signbit(x));
+}
+
+/* To the nearest finite one; what is not 0 stays so. */
+static uint16_t bf16_near(double x)
+{
+    const float f = (float)SC_MAX(SC_MIN(x, (double)FLT_MAX), -(double)FLT_MAX);
+    const uint32_t bits = bits_of(f);
+    uint32_t near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    if ((near & 0x7fff) == BF16_INF)
+        near--;
+    if ((near & 0x7fff) == 0 && x != 0)
+        near++;
+    return (uint16_t)near;
+}
+
+void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out)
+{
+    *out = (struct sc_cell_stats){BF16_NAN, BF16_NAN, BF16_INF, BF16_INF | 0x8000};
+    if (c->n > 0) {
+        const double n = (double)c->n;
+        out->mean = bf16_near(c->sum / n);
+        out->rms = bf16_near(sqrt(c->square / n));
+        out->min = bf16_down(c->min);
+        out->max = bf16_up(c->max);
+    }
+    if (c->flags)
+        out->rms = (uint16_t)(BF16_NAN | c->flags);
+}
+
+static bool is_nan16(uint16_t x)
+{
+    return (x & 0x7fff) > BF16_INF;
+}
+
+/* Rounding outwards may have led to infinity. */
+static float finite(uint16_t x)
+{
+    return (x & 0x7fff) == BF16_INF ? (x & 0x8000 ? -FLT_MAX : FLT_MAX) : sc_bf16_value(x);
+}
+
+void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out)
+{
+    *out = (struct sc_cell_sum){.min = INFINITY, .max = -INFINITY};
+    if (is_nan16(s->rms))
+        out->flags = s->rms & (SC_HAS_NAN | SC_HAS_POS_INF | SC_HAS_NEG_INF);
+    if (is_nan16(s->mean))
+        return;
+    const double mean = (double)sc_bf16_value(s->mean);
+    const double rms = is_nan16(s->rms) ? mean : (double)sc_bf16_value(s->rms);
+    out->n = n;
+    out->sum = mean * (double)n;
+    out->square = rms * rms * (double)n;
+    out->min = finite(s->min);
+    out->max = finite(s->max);
+}
+
+/* ---------------------------------------------------------------------------------- pixels --- */
+
+static uint32_t infinite_pixel(uint32_t flags, enum sc_plane plane)
+{
+    if (flags & SC_HAS_NAN)
+        return SC_PIXEL_NAN;
+    if (plane == SC_PLANE_MIN)
+        return flags & SC_HAS_NEG_INF ? SC_PIXEL_NEG_INF : SC_PIXEL_POS_INF;
+    return flags & SC_HAS_POS_INF ? SC_PIXEL_POS_INF : SC_PIXEL_NEG_INF;
+}
+
+uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
+{
+    double x = 0;
+    if (c->flags & (SC_HAS_NAN | SC_HAS_POS_INF | SC_HAS_NEG_INF))
+        return infinite_pixel(c->flags, plane);
+    if (c->n == 0)
+        return c->flags & SC_IS_UNKNOWN   ? SC_PIXEL_UNKNOWN
+               : c->flags & SC_IS_WAITING ? SC_PIXEL_WAITING
+                                          : SC_PIXEL_OUTSIDE;
+    if (c->n == 1 && c->min == c->max)
+        return bits_of(c->min); /* a single element, on every plane */
+    switch (plane) {
+    case SC_PLANE_MEAN:
+    case SC_PLANES:
+        x = c->sum / (double)c->n;
+        break;
+    case SC_PLANE_RMS:
+        x = sqrt(c->square / (double)c->n);
+        break;
+    case SC_PLANE_MIN:
+        x = (double)c->min;
+        break;
+    case SC_PLANE_MAX:
+        x = (double)c->max;
+        break;
+    case SC_PLANE_ABS:
+        x = SC_MAX(-(double)c->min, (double)c->max);
+        break;
+    }
+    return bits_of((float)x);
+}

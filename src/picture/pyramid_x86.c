@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pyramid_x86: sums of cells in AVX2 and AVX-512, bit for bit as in pyramid_cells.c. */
+#include "picture/pyramid.h"
+
+#if SC_HAVE_X86
+#include <immintrin.h>
+#include <math.h>
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+/* Eight lanes of everything; lanes i and i + 8 of 16 have been joined. */
+struct eight {
+    __m256 sum, square, min, max;
+    __m256i most;
+};
+
+SC_TARGET_AVX2 static inline float sum8(__m256 v)
+{
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+SC_TARGET_AVX2 static inline void finish8(const struct eight *e, struct sc_cell_lanes *out)
+{
+    __m128 low = _mm_min_ps(_mm256_castps256_ps128(e->min), _mm256_extractf128_ps(e->min, 1));
+    __m128 high = _mm_max_ps(_mm256_castps256_ps128(e->max), _mm256_extractf128_ps(e->max, 1));
+    __m128i most =
+        _mm_max_epu32(_mm256_castsi256_si128(e->most), _mm256_extracti128_si256(e->most, 1));
+    low = _mm_min_ps(low, _mm_movehl_ps(low, low));
+    high = _mm_max_ps(high, _mm_movehl_ps(high, high));
+    most = _mm_max_epu32(most, _mm_unpackhi_epi64(most, most));
+    out->sum = sum8(e->sum);
+    out->square = sum8(e->square);
+    out->min = _mm_cvtss_f32(_mm_min_ss(low, _mm_movehdup_ps(low)));
+    out->max = _mm_cvtss_f32(_mm_max_ss(high, _mm_movehdup_ps(high)));
+    out->most = (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(most, _mm_shuffle_epi32(most, 1)));
+}
+
+/* Zeros of either sign are equal: which of them an extreme is must not depend on the order. */
+static inline void settle(struct sc_cell_lanes *l)
+{
+    l->min = l->min == 0 ? 0.0F : l->min;
+    l->max = l->max == 0 ? 0.0F : l->max;
+}
+
+SC_TARGET_AVX2 void sc_cells_avx2(const float *x, size_t stride, size_t rows, size_t width,
+                                  size_t cells, struct sc_cell_lanes *out)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    for (size_t k = 0; k < cells; k++, x += width) {
+        struct eight a = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_set1_ps(INFINITY),
+                          _mm256_set1_ps(-INFINITY), _mm256_setzero_si256()};
+        __m256 sum = a.sum, square = a.square;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t i = 0; i < width; i += 16) {
+                const __m256 v = _mm256_loadu_ps(x + r * stride + i);
+                const __m256 w = _mm256_loadu_ps(x + r * stride + i + 8);
+                const __m256i p = _mm256_and_si256(_mm256_castps_si256(v), magnitude);
+                const __m256i q = _mm256_and_si256(_mm256_castps_si256(w), magnitude);
+                a.sum = _mm256_add_ps(a.sum, v);
+                sum = _mm256_add_ps(sum, w);
+                a.square = _mm256_add_ps(a.square, _mm256_mul_ps(v, v));
+                square = _mm256_add_ps(square, _mm256_mul_ps(w, w));
+                a.min = _mm256_min_ps(_mm256_min_ps(v, w), a.min);
+                a.max = _mm256_max_ps(_mm256_max_ps(v, w), a.max);
+                a.most = _mm256_max_epu32(a.most, _mm256_max_epu32(p, q));
+            }
+        a.sum = _mm256_add_ps(a.sum, sum);
+        a.square = _mm256_add_ps(a.square, square);
+        finish8(&a, &out[k]);
+        settle(&out[k]);
+    }
+}
+
+SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width,
+                                      size_t cells, struct sc_cell_lanes *out)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    for (size_t k = 0; k < cells; k++, x += width) {
+        __m512 sum = _mm512_setzero_ps(), square = sum;
+        __m512 min = _mm512_set1_ps(INFINITY), max = _mm512_set1_ps(-INFINITY);
+        __m512i most = _mm512_setzero_si512();
+        for (size_t r = 0; r < rows; r++)
+            for (size_t i = 0; i < width; i += 16) {
+                const __m512 v = _mm512_loadu_ps(x + r * stride + i);
+                sum = _mm512_add_ps(sum, v);
+                square = _mm512_add_ps(square, _mm512_mul_ps(v, v));
+                min = _mm512_min_ps(v, min);
+                max = _mm512_max_ps(v, max);
+                most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
+            }
+        const struct eight e = {
+            _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1)),
+            _mm256_add_ps(_mm512_castps512_ps256(square), _mm512_extractf32x8_ps(square, 1)),
+            _mm256_min_ps(_mm512_castps512_ps256(min), _mm512_extractf32x8_ps(min, 1)),
+            _mm256_max_ps(_mm512_castps512_ps256(max), _mm512_extractf32x8_ps(max, 1)),
+            _mm256_max_epu32(_mm512_castsi512_si256(most), _mm512_extracti32x8_epi32(most, 1))};
+        finish8(&e, &out[k]);
+        settle(&out[k]);
+    }
+}
+#else
+typedef int sc_no_x86; /* a file needs a declaration */
+#endif

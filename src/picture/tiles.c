@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tiles: values for the pixels of a tile.
+ *
+ * Each place that the tile touches is done in one of these ways:
+ *
+ *     exact     a pixel is an element, or a part of one: its value
+ *     pooled    from all elements, where a pixel is smaller than a cell of the pyramid, or the
+ *               tensor has none and little is to be read
+ *     cells     from the pyramid, of cells that are at most half a pixel wide where there are such
+ *     sampled   single elements at even distances, as many as the time allows, until the pyramid is
+ *               there (tiles_sample.c)
+ *
+ * All but the first end as sums in the pixels of a scratch tile, so that several small tensors may
+ * share a pixel. Above zoom 0 exact ones do, too. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "picture/tiles_fill.h"
+
+const char *const sc_plane_names[SC_PLANES] = {"mean", "rms", "min", "max", "abs"};
+
+enum { MOST_ZOOM = 40 };
+#define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */
+#define PATIENT_VALUES (UINT64_C(1) << 20)  /* and while its pyramid is on its way */
+#define MOST_ELEMENTS  (UINT64_C(1) << 48)  /* along an axis */
+
+/* --------------------------------------------------------------------------------- scratch --- */
+
+void sc_scratch_free(struct sc_scratch *s)
+{
+    while (s) {
+        struct sc_scratch *next = s->next;
+        free(s);
+        s = next;
+    }
+}
+
+static struct sc_scratch *take_scratch(struct sc_pyramids *p)
+{
+    pthread_mutex_lock(&p->lock);
+    struct sc_scratch *s = p->scratch;
+    if (s)
+        p->scratch = s->next;
+    pthread_mutex_unlock(&p->lock);
+    return s ? s : sc_alloc(sizeof *s);
+}
+
+static void leave_scratch(struct sc_pyramids *p, struct sc_scratch *s)
+{
+    pthread_mutex_lock(&p->lock);
+    s->next = p->scratch;
+    p->scratch = s;
+    pthread_mutex_unlock(&p->lock);
+}
+
+struct sc_cell_sum *sc_tile_sums(struct sc_fill *f)
+{
+    if (!f->summed)
+        sc_cells_clear(f->s->sums, SC_COUNT(f->s->sums));
+    f->summed = true;
+    return f->s->sums;
+}
+
+void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_axis *ay,
+                  uint32_t flag)
+{
+    struct sc_cell_sum *sums = sc_tile_sums(f);
+    f->flags |= flag == SC_IS_UNKNOWN ? SC_TILE_MISSING : SC_TILE_SAMPLED;
+    for (unsigned j = ay->first; j < ay->end; j++)
+        for (unsigned i = ax->first; i < ax->end; i++)
+            sums[j * SC_SCENE_TILE + i].flags |= flag;
+}
+
+/* ----------------------------------------------------------------------------------- values --- */
+
+int sc_read_elements(struct sc_values *v, unsigned each, uint64_t first, uint64_t stride,
+                     size_t n_runs, uint64_t n, float *dst, struct sc_error *e)
+{
+    TRY(sc_values_read_runs(v, first * each, stride * each, n_runs, n * each, dst, e));
+    for (size_t i = 0; each == 2 && i < n_runs * n; i++)
+        dst[i] = hypotf(dst[2 * i], dst[2 * i + 1]);
+    return 0;
+}
+
+static uint32_t pixel_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7fffffff) > 0x7f800000 ? SC_PIXEL_NAN : bits;
+}
+
+/* Every pixel is an element, or a part of one. */
+static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    const uint64_t row = ay->from[ay->first], col = ax->from[ax->first];
+    const size_t n_rows = (size_t)(ay->to[ay->end - 1] - row);
+    const uint64_t n_cols = ax->to[ax->end - 1] - col;
+    float *values = f->s->values;
+    TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + col, sh->cols, n_rows,
+                         n_cols, values, e));
+    struct sc_cell_sum *sums = f->t->z > 0 ? sc_tile_sums(f) : NULL;
+    for (unsigned j = ay->first; j < ay->end; j++) {
+        const float *from = values + (ay->from[j] - row) * n_cols;
+        const size_t at = (size_t)j * SC_SCENE_TILE;
+        for (unsigned i = ax->first; i < ax->end; i++)
+            if (sums)
+                sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
+            else
+                f->t->pixels[at + i] = pixel_of(from[ax->from[i] - col]);
+    }
+    return 0;
+}
+
+/* The pixel that a column belongs to. */
+static unsigned pixel_at(const struct sc_axis *a, uint64_t item)
+{
+    unsigned low = a->first, high = a->end - 1;
+    while (low < high) {
+        const unsigned mid = (low + high) / 2;
+        if (a->to[mid] > item)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+/* Adds rows of elements to the cells of a strip: one a pixel, or one a column where those are
+ * larger than pixels. */
+static void add_to_strip(struct sc_fill *f, const struct sc_axis *ax, uint64_t col, const float *x,
+                         size_t n_rows, size_t n)
+{
+    struct sc_cell_sum *strip = f->s->strip;
+    if (!ax->scatter) {
+        sc_cells_add(x, n, n_rows, n, 1, 0, f->level, strip + (col - ax->from[ax->first]));
+        return;
+    }
+    const unsigned pixel = pixel_at(ax, col);
+    const uint64_t width = UINT64_C(1) << (unsigned)ax->log2;
+    const uint64_t skip =
+        pixel + 1 == ax->end ? col - ax->from[pixel] : width - (ax->to[pixel] - col);
+    sc_cells_add(x, n, n_rows, n, (size_t)width, (size_t)skip, f->level, strip + pixel - ax->first);
+}
+
+/* The strip of elements row..end of the columns that are seen. */
+static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row, uint64_t end,
+                      struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x;
+    const uint64_t left = ax->from[ax->first], right = ax->to[ax->end - 1];
+    const uint64_t n_cols = SC_MIN(right - left, (uint64_t)SC_SCRATCH_VALUES);
+    const uint64_t n_rows = SC_MAX(SC_SCRATCH_VALUES / n_cols, UINT64_C(1));
+    sc_cells_clear(f->s->strip, SC_COUNT(f->s->strip));
+    for (uint64_t c = left; c < right; c += n_cols)
+        for (uint64_t r = row; r < end; r += n_rows) {
+            const uint64_t n = SC_MIN(n_cols, right - c), m = SC_MIN(n_rows, end - r);
+            TRY(sc_read_elements(sh->view, sh->each, sh->first + r * sh->cols + c, sh->cols,
+                                 (size_t)m, n, f->s->values, e));
+            add_to_strip(f, ax, c, f->s->values, (size_t)m, (size_t)n);
+        }
+    return 0;
+}
+
+static int fill_pooled(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    struct sc_cell_sum *sums = sc_tile_sums(f);
+    for (unsigned j = ay->first; j < ay->end; j++) {
+        if (j == ay->first || ay->from[j] != ay->from[j - 1])
+            TRY(pool_strip(f, sh, ay->from[j], ay->to[j], e));
+        for (unsigned i = ax->first; i < ax->end; i++) {
+            const uint64_t k = ax->scatter ? i - ax->first : ax->from[i] - ax->from[ax->first];
+            sc_cell_join(&sums[j * SC_SCENE_TILE + i], &f->s->strip[k]);
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ cells --- */
+
+static uint64_t length_of(uint64_t cell, unsigned bits, uint64_t n)
+{
+    const uint64_t start = cell << bits;
+    return SC_MIN(UINT64_C(1) << bits, n - start);
+}
+
+static void fill_cells(struct sc_fill *f, const struct sc_shown *sh, unsigned level,
+                       const struct sc_cell_stats *cells)
+{
+    const struct sc_cell_grid *g = &sh->entry->grid;
+    const struct sc_level l = sc_cell_grid_level(g, level);
+    const unsigned bits_y = g->bits_y + level, bits_x = g->bits_x + level;
+    struct sc_cell_sum *sums = sc_tile_sums(f), sum;
+    struct sc_axis *ax = &f->s->axes[0], *ay = &f->s->axes[1];
+    sc_axis_make(&sh->place_x, bits_x, ax);
+    sc_axis_make(&sh->place_y, bits_y, ay);
+    for (unsigned j = ay->first; j < ay->end; j++)
+        for (uint64_t r = ay->from[j]; r < ay->to[j]; r++) {
+            const struct sc_cell_stats *row = cells + l.first + r * l.cols;
+            const uint64_t height = length_of(r, bits_y, g->rows);
+            for (unsigned i = ax->first; i < ax->end; i++)
+                for (uint64_t c = ax->from[i]; c < ax->to[i]; c++) {
+                    sc_cell_unpack(&row[c], height * length_of(c, bits_x, g->cols), &sum);
+                    sc_cell_join(&sums[j * SC_SCENE_TILE + i], &sum);
+                }
+        }
+}
+
+/* The level whose cells are at most half a pixel, else the finest; -1: all are larger than a pixel.
+ * An axis with a single element shows the same whatever its cells are. */
+static int level_of(const struct sc_cell_grid *g, const struct sc_axis *ax,
+                    const struct sc_axis *ay)
+{
+    int most = INT8_MAX;
+    if (g->cols > 1)
+        most = SC_MIN(most, ax->log2 - g->bits_x);
+    if (g->rows > 1)
+        most = SC_MIN(most, ay->log2 - g->bits_y);
+    return most < 0 ? -1 : SC_MIN(SC_MAX(most - 1, 0), g->levels - 1);
+}
+
+/* A place that is no more than a pixel: all of it, at once. */
+static bool fill_top(struct sc_fill *f, const struct sc_shown *sh)
+{
+    const struct sc_cell_grid *g = &sh->entry->grid;
+    const uint64_t bits = f->p->tops[sh->entry->first_top + sh->slice];
+    struct sc_cell_stats cell;
+    struct sc_cell_sum sum;
+    if (bits == 0 || sh->x.end - sh->x.first > 1 || sh->y.end - sh->y.first > 1)
+        return false;
+    memcpy(&cell, &bits, sizeof cell);
+    sc_cell_unpack(&cell, g->rows * g->cols, &sum);
+    sc_cell_join(&sc_tile_sums(f)[sh->y.first * SC_SCENE_TILE + sh->x.first], &sum);
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------- a place ---
+ */
+
+/* All of it is seen in this tile: else a pixel of it stands at the edge of the tile. */
+static bool is_whole(const struct sc_shown *sh)
+{
+    const struct sc_cell_grid *g = &sh->entry->grid;
+    return sh->x.from[sh->x.first] == 0 && sh->x.to[sh->x.end - 1] == g->cols &&
+           sh->y.from[sh->y.first] == 0 && sh->y.to[sh->y.end - 1] == g->rows;
+}
+
+static uint64_t n_seen(const struct sc_axis *a)
+{
+    return a->to[a->end - 1] - a->from[a->first];
+}
+
+static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, bool pooled,
+                      struct sc_error *e)
+{
+    TRY(sc_pyramids_view(f->p, sh->tensor, &sh->view, e));
+    sh->each = sc_values_each(sh->view, &sh->entry->grid);
+    int code = 0;
+    if ((exact || pooled) && !sc_tile_is_here(f, sh))
+        sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
+    else if (exact)
+        code = fill_exact(f, sh, e);
+    else if (pooled)
+        code = fill_pooled(f, sh, e);
+    else
+        code = sc_tile_sample(f, sh, e);
+    sc_pyramids_release(f->p, sh->tensor, sh->view);
+    return code;
+}
+
+static int show(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e)
+{
+    const bool exact = sh->x.log2 <= 0 && sh->y.log2 <= 0;
+    const int level = level_of(&sh->entry->grid, &sh->x, &sh->y);
+    uint64_t n;
+    if (!sc_mul(n_seen(&sh->x), n_seen(&sh->y), &n))
+        n = UINT64_MAX;
+    if (exact)
+        return read_place(f, sh, true, false, e);
+    if (is_whole(sh) && fill_top(f, sh))
+        return 0;
+    if (level < 0 && n <= POOLED_VALUES)
+        return read_place(f, sh, false, true, e);
+    /* What is seen as a dot need not be first. */
+    const bool dot = sh->x.end - sh->x.first <= 2 && sh->y.end - sh->y.first <= 2;
+    const struct sc_cell_stats *cells = dot && sh->entry->state == SC_PYRAMID_NONE
+                                            ? NULL
+                                            : sc_pyramids_cells(f->p, sh->tensor, sh->slice);
+    if (cells) {
+        fill_cells(f, sh, (unsigned)SC_MAX(level, 0), cells);
+        return 0;
+    }
+    if (dot && n > PATIENT_VALUES / 16)
+        return sc_tile_dot(f, sh, e);
+    const bool late = sc_microseconds() >= f->until;
+    if (late && f->sampled > 0) {
+        sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
+        return 0;
+    }
+    f->sampled++;
+    return read_place(f, sh, false, n <= PATIENT_VALUES && !late, e);
+}
+
+static int fill_place(void *ctx, const struct sc_place *pl)
+{
+    struct sc_fill *f = ctx;
+    struct sc_shown *sh = &f->s->shown;
+    const struct sc_tile *t = f->t;
+    struct sc_error e = {0};
+    if (pl->rows == 0 || pl->cols == 0 || pl->rows > MOST_ELEMENTS || pl->cols > MOST_ELEMENTS)
+        return 0;
+    sh->entry = &f->p->entries[pl->tensor];
+    sh->tensor = pl->tensor;
+    sh->slice = pl->slice;
+    sh->cols = pl->cols;
+    sh->first = pl->slice * pl->rows * pl->cols;
+    const int64_t size = SC_SCENE_TILE;
+    sh->place_x = (struct sc_axis_place){t->x * size, t->z, pl->x, pl->depth_x, pl->cols};
+    sh->place_y = (struct sc_axis_place){t->y * size, t->z, pl->y, pl->depth_y, pl->rows};
+    sc_axis_make(&sh->place_x, 0, &sh->x);
+    if (sh->x.first == sh->x.end)
+        return 0;
+    sc_axis_make(&sh->place_y, 0, &sh->y);
+    if (sh->y.first == sh->y.end)
+        return 0;
+    f->flags &= ~(unsigned)SC_TILE_EMPTY;
+    const int code = sh->entry->drawn
+                         ? show(f, sh, &e)
+                         : sc_fail(&e, SCRUPLE_ELIMIT, "a tensor is too large to be drawn");
+    if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED) {
+        f->why = e;
+        return f->code = code;
+    }
+    if (code < 0) {
+        sc_pyramids_failed(f->p, pl->tensor, &e,
+                           code == SCRUPLE_EUNSUPPORTED || code == SCRUPLE_EFORMAT);
+        sc_tile_mark(f, &sh->x, &sh->y, SC_IS_UNKNOWN);
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ a tile ---
+ */
+
+/* Sums to pixels, where there are any. */
+static void finish_sums(struct sc_fill *f)
+{
+    uint32_t *pixels = f->t->pixels;
+    for (size_t i = 0; i < SC_COUNT(f->s->sums); i++)
+        if (f->s->sums[i].n || f->s->sums[i].flags)
+            pixels[i] = sc_cell_pixel(&f->s->sums[i], f->t->plane);
+}
+
+static bool is_bf16(const struct sc_tile *t)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
+        any |= t->pixels[i];
+    return (any & 0xffff) == 0;
+}
+
+static int check_zoom(const struct sc_tile *t, struct sc_error *e)
+{
+    if (t->z < -MOST_ZOOM / 2 || t->z > MOST_ZOOM || (unsigned)t->plane >= SC_PLANES)
+        return sc_fail(e, SCRUPLE_EUSAGE, "there are no tiles of zoom %d and plane %d", t->z,
+                       (int)t->plane);
+    return 0;
+}
+
+/* The tile in units, cut to the scene; false: they have nothing in common. */
+static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h)
+{
+    const struct sc_tile *t = f->t;
+    const struct sc_scene *s = f->p->scene;
+    const int log2 = t->z + 8; /* units of a tile */
+    _Static_assert(SC_SCENE_TILE == 1 << 8, "a tile is 2^8 pixels");
+    const int64_t one = 1, n = log2 >= 0 ? one << log2 : 1;
+    const int64_t most_x = log2 >= 0 ? s->w / n : s->w * (one << -log2);
+    const int64_t most_y = log2 >= 0 ? s->h / n : s->h * (one << -log2);
+    if (t->x < 0 || t->y < 0 || t->x > most_x || t->y > most_y)
+        return false;
+    *x = log2 >= 0 ? t->x * n : t->x / (one << -log2);
+    *y = log2 >= 0 ? t->y * n : t->y / (one << -log2);
+    *w = *h = n;
+    return true;
+}
+
+static void fill_tile(struct sc_fill *f)
+{
+    struct sc_tile *t = f->t;
+    int64_t x, y, w, h;
+    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
+        t->pixels[i] = SC_PIXEL_OUTSIDE;
+    f->flags = SC_TILE_EMPTY;
+    f->summed = false;
+    f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
+    if (tile_area(f, &x, &y, &w, &h))
+        sc_scene_look(f->p->scene, x, y, w, h, fill_place, f);
+    if (f->summed)
+        finish_sums(f);
+}
+
+int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, struct sc_error *e)
+{
+    TRY(check_zoom(t, e));
+    struct sc_fill f = {.p = p, .t = t, .level = sc_cpu_level(), .s = take_scratch(p)};
+    if (!f.s)
+        return sc_fail_memory(e);
+    f.patient_until = sc_microseconds() + (uint64_t)patience * 1000;
+    fill_tile(&f);
+    if (f.code == 0 && sc_pyramids_lost(p))
+        fill_tile(&f); /* once more, without them */
+    leave_scratch(p, f.s);
+    if (f.code < 0) {
+        *e = f.why;
+        return f.code;
+    }
+    if (f.flags & SC_TILE_SAMPLED)
+        sc_pyramids_grow(p, true);
+    else
+        f.flags |= SC_TILE_EXACT;
+    t->flags = f.flags;
+    t->bf16 = is_bf16(t);
+    return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tiles_fill: what the files that fill tiles share. Private to the picture layer. */
+#ifndef SC_PICTURE_TILES_FILL_H
+#define SC_PICTURE_TILES_FILL_H
+
+#include "picture/pyramid.h"
+#include "picture/tiles_axis.h"
+
+#define SC_SCRATCH_VALUES ((size_t)1 << 17) /* more than a tile and a pixel around it */
+enum { SC_SAMPLE_MICROSECONDS = 5000 };     /* for the samples of a tile */
+
+/* A place as a tile shows it. */
+struct sc_shown {
+    struct sc_pyramid_entry *entry;
+    uint32_t tensor, slice;
+    uint64_t cols, first; /* elements: of a row; where the slice begins */
+    struct sc_axis_place place_x, place_y;
+    struct sc_axis x, y; /* of its elements */
+    struct sc_values *view;
+    unsigned each;
+};
+struct sc_scratch {
+    struct sc_scratch *next;
+    struct sc_cell_sum sums[SC_SCENE_TILE * SC_SCENE_TILE], strip[SC_SCENE_TILE + 2];
+    struct sc_axis axes[2];
+    struct sc_shown shown;
+    float values[2 * SC_SCRATCH_VALUES], samples[SC_SCENE_TILE * SC_SCENE_TILE];
+};
+struct sc_fill {
+    struct sc_pyramids *p;
+    struct sc_tile *t;
+    struct sc_scratch *s;
+    enum sc_cpu level;
+    bool summed;                   /* sums are in use */
+    unsigned flags, sampled;       /* places */
+    uint64_t until, patient_until; /* microseconds */
+    int code;
+    struct sc_error why;
+};
+uint64_t sc_microseconds(void);
+struct sc_cell_sum *sc_tile_sums(struct sc_fill *f);
+/* Says of all pixels of a place that they wait or are unknown (SC_IS_*). */
+void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_axis *ay,
+                  uint32_t flag);
+/* ---- tiles_sample.c
+ * Are the elements that are seen here? What is elsewhere is asked for, and waited for as long as
+ * patience lasts. */
+bool sc_tile_is_here(struct sc_fill *f, const struct sc_shown *sh);
+int sc_tile_sample(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e);
+/* A place of few pixels, from few samples that are taken once. */
+int sc_tile_dot(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e);
+
+#endif
