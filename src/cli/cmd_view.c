@@ -2,6 +2,7 @@
 /* view and show: weights as pictures, in a file and on the terminal.
  *
  * Both plan the scene of what the filters match, build the pyramids that it needs, and draw. */
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,10 +35,14 @@ static const char *const mode_words[] = {"diverging", "linear", "magnitude", "si
          "PLANE",                                                                                  \
          plane_words,                                                                              \
          "what a pixel of many weights shows: mean, rms, min, max or abs (the largest size)"},     \
-        {"scale",         0,                                                                       \
-         SC_OPTION_ENUM,  0,                                                                       \
-         FIELD(scale_of), "OF",                                                                    \
-         sc_scale_names,  "whose weights the ends of the colours are: tensor, role or model"},     \
+        {"scale",                                                                                  \
+         0,                                                                                        \
+         SC_OPTION_ENUM,                                                                           \
+         0,                                                                                        \
+         FIELD(scale_of),                                                                          \
+         "OF",                                                                                     \
+         sc_scale_names,                                                                           \
+         "whose weights the ends of the colours are, their largest sizes: tensor, role or model"}, \
         {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},   \
         {"vertical",      0,    SC_OPTION_FLAG, 0,                                                 \
          FIELD(vertical), NULL, NULL,           "put layers below each other, not into a grid"},   \
@@ -281,12 +286,12 @@ static int show_picture(struct drawing *x, struct sc_error *e)
     if (!to.indices)
         return sc_fail_memory(e);
     int code = sc_render_rows(x->render, &area, keep_rows, &to, e);
-    const struct sc_picture picture = {.width = (uint32_t)to.width,
-                                       .height = (uint32_t)height,
-                                       .indices = to.indices,
-                                       .palette = &x->palette};
+    const struct sc_term_picture picture = {.width = (uint32_t)to.width,
+                                            .height = (uint32_t)height,
+                                            .indices = to.indices,
+                                            .palette = &x->palette};
     if (code == 0)
-        code = sc_report_picture(&c->out, &picture, how, e);
+        code = sc_report_term_picture(&c->out, &picture, how, e);
     if (code == 0)
         sc_report_legend(&c->out, sc_render_colours(x->render), &x->palette, how);
     free(to.indices);

@@ -69,7 +69,8 @@ static void measure(void *ctx, size_t i)
     }
     /* A tensor that cannot be read is shown as unknown: it needs no scale. */
     if (sc_tensor_facts(r->o.pyramids, (uint32_t)i, facts, &e) == 0) {
-        double scale = facts->robust > 0 ? facts->robust : facts->abs_max;
+        bool extremes = r->o.plane != SC_PLANE_MEAN && r->o.plane != SC_PLANE_RMS;
+        double scale = facts->robust > 0 && !extremes ? facts->robust : facts->abs_max;
         r->scales[i].scale = scale > 0 && scale < (double)INFINITY ? (float)scale : 0;
         if (r->o.mode == SC_COLOURS_RANK) {
             r->scales[i].quantile = sc_alloc(sizeof facts->quantile);

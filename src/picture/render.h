@@ -11,7 +11,8 @@
 #include "picture/tiles.h"
 
 /* What one end of the colours stands for: the 99.9 % quantile of |x| of the tensor, the largest of
- * these in its role, or in the picture. */
+ * these in its role, or in the picture. The planes of extremes (min, max, abs), in which most
+ * pixels of many weights would be beyond that, have the largest |x| instead. */
 enum sc_scale_of { SC_SCALE_TENSOR, SC_SCALE_ROLE, SC_SCALE_MODEL, SC_SCALES };
 extern const char *const sc_scale_names[SC_SCALES + 1]; /* "tensor", "role", "model", NULL */
 

@@ -106,14 +106,14 @@ enum sc_graphics {
     SC_GRAPHICS_ASCII,  /* shades, two rows a line */
 };
 extern const char *const sc_graphics_names[]; /* NULL-terminated */
-struct sc_picture {
+struct sc_term_picture {
     uint32_t width, height;
     const uint8_t *indices; /* (height * width) */
     const struct sc_palette *palette;
 };
 /* AUTO is as ASCII: who calls looks at the terminal. */
-int sc_report_picture(struct sc_out *o, const struct sc_picture *p, enum sc_graphics how,
-                      struct sc_error *e);
+int sc_report_term_picture(struct sc_out *o, const struct sc_term_picture *p, enum sc_graphics how,
+                           struct sc_error *e);
 /* One line: what the colours mean, in numbers. */
 void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
                       const struct sc_palette *palette, enum sc_graphics how);

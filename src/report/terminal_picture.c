@@ -13,7 +13,7 @@ const char *const sc_graphics_names[] = {"auto", "kitty", "sixel", "blocks", "as
 
 /* ---------------------------------------------------------------------------------- kitty --- */
 
-static int put_kitty(struct sc_out *o, const struct sc_picture *p, struct sc_error *e)
+static int put_kitty(struct sc_out *o, const struct sc_term_picture *p, struct sc_error *e)
 {
     enum { PIECE = 3072 }; /* 4096 characters of base64, as the protocol wants */
     uint8_t *png = sc_alloc(sc_indexed_png_bound(p->width, p->height));
@@ -35,7 +35,8 @@ static int put_kitty(struct sc_out *o, const struct sc_picture *p, struct sc_err
 /* ---------------------------------------------------------------------------------- sixel --- */
 
 /* One colour of six rows, runs put together. */
-static void put_band_colour(struct sc_out *o, const struct sc_picture *p, uint32_t y, uint8_t index)
+static void put_band_colour(struct sc_out *o, const struct sc_term_picture *p, uint32_t y,
+                            uint8_t index)
 {
     uint32_t run = 0;
     char last = 0;
@@ -61,7 +62,7 @@ static void put_band_colour(struct sc_out *o, const struct sc_picture *p, uint32
     }
 }
 
-static void put_sixels(struct sc_out *o, const struct sc_picture *p)
+static void put_sixels(struct sc_out *o, const struct sc_term_picture *p)
 {
     bool used[256] = {false};
 
@@ -102,7 +103,7 @@ static void put_rgb(struct sc_out *o, int what, const uint8_t c[3])
 }
 
 /* Upper half blocks: the upper pixel in front, the lower one behind. */
-static void put_blocks(struct sc_out *o, const struct sc_picture *p)
+static void put_blocks(struct sc_out *o, const struct sc_term_picture *p)
 {
     for (uint32_t y = 0; y < p->height; y += 2) {
         int front = -1, behind = -1;
@@ -129,7 +130,7 @@ static unsigned brightness(const uint8_t c[3])
 }
 
 /* Two rows a line; the darker the colour, the darker the letter, on a dark screen. */
-static void put_ascii(struct sc_out *o, const struct sc_picture *p)
+static void put_ascii(struct sc_out *o, const struct sc_term_picture *p)
 {
     static const char shades[] = " .:-=+*#%@";
 
@@ -147,8 +148,8 @@ static void put_ascii(struct sc_out *o, const struct sc_picture *p)
     }
 }
 
-int sc_report_picture(struct sc_out *o, const struct sc_picture *p, enum sc_graphics how,
-                      struct sc_error *e)
+int sc_report_term_picture(struct sc_out *o, const struct sc_term_picture *p, enum sc_graphics how,
+                           struct sc_error *e)
 {
     switch (how) {
     case SC_GRAPHICS_KITTY:
@@ -180,18 +181,15 @@ void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
                     {SC_SPECIAL_POS_INF, "+inf"},        {SC_SPECIAL_NEG_INF, "-inf"},
                     {SC_SPECIAL_SUBNORMAL, "subnormal"}, {SC_SPECIAL_UNKNOWN, "unknown"}};
     uint8_t indices[CELLS];
-    char low[40], high[40];
-    double least = sc_colours_value(c, 0), most = sc_colours_value(c, SC_COLOUR_STEPS - 1);
+    double low = sc_colours_value(c, 0), high = sc_colours_value(c, SC_COLOUR_STEPS - 1);
 
-    sc_format_real((double)(float)least, low);
-    sc_format_real((double)(float)most, high);
     if (how == SC_GRAPHICS_ASCII) {
         if (c->n_edges)
-            sc_buf_printf(&o->buf, "%s to %s\n", low, high);
+            sc_buf_printf(&o->buf, "%.3g to %.3g\n", low, high);
         return;
     }
     if (c->n_edges)
-        sc_buf_printf(&o->buf, "%s ", low);
+        sc_buf_printf(&o->buf, "%.3g ", low);
     for (unsigned i = 0; i < CELLS; i++) {
         indices[i] = (uint8_t)(i * (SC_COLOUR_STEPS - 1) / (CELLS - 1));
         put_rgb(o, 48, palette->rgb[indices[i]]);
@@ -199,7 +197,7 @@ void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
     }
     sc_out_puts(o, "\033[0m");
     if (c->n_edges)
-        sc_buf_printf(&o->buf, " %s", high);
+        sc_buf_printf(&o->buf, " %.3g", high);
     for (size_t i = 0; i < SC_COUNT(specials); i++) {
         sc_out_puts(o, "  ");
         put_rgb(o, 48, palette->rgb[specials[i].index]);
