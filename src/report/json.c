@@ -58,19 +58,24 @@ static void put_escaped(struct sc_out *o, uint32_t c)
     put_unit(o, c);
 }
 
+static bool is_markup(uint32_t c)
+{
+    return c == '<' || c == '>' || c == '&';
+}
+
 static bool plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void put_string(struct sc_out *o, struct sc_str s)
+void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page)
 {
     const char *p = s.p, *end = s.p + s.n;
 
     sc_out_putc(o, '"');
     while (p < end) {
         const char *run = p;
-        while (p < end && plain((unsigned char)*p))
+        while (p < end && plain((unsigned char)*p) && !(in_page && is_markup((unsigned char)*p)))
             p++;
         if (p > run)
             sc_out_put(o, run, (size_t)(p - run));
@@ -84,13 +89,18 @@ static void put_string(struct sc_out *o, struct sc_str s)
         size_t n = sc_utf8_decode(p, (size_t)(end - p), &c);
         if (!n)
             sc_out_put(o, "\xef\xbf\xbd", 3);
-        else if (needs_escape(c))
-            put_escaped(o, c);
+        else if (needs_escape(c) || is_markup(c))
+            put_escaped(o, c); /* of markup only what is not plain here comes this far */
         else
             sc_out_put(o, p, n);
         p += n ? n : 1;
     }
     sc_out_putc(o, '"');
+}
+
+static void put_string(struct sc_out *o, struct sc_str s)
+{
+    sc_out_json_text(o, s, false);
 }
 
 static void put_number(struct json *j, double v)
