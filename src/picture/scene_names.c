@@ -68,7 +68,7 @@ static bool next_word(struct sc_str name, size_t *at, struct sc_str *word)
     if (*at > name.n)
         return false;
     const char *p = name.p + *at;
-    const char *dot = memchr(p, '.', name.n - *at);
+    const char *dot = name.n > *at ? memchr(p, '.', name.n - *at) : NULL; /* "" has no bytes */
     *word = sc_str(p, dot ? (size_t)(dot - p) : name.n - *at);
     *at += word->n + 1;
     return true;
