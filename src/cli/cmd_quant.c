@@ -492,6 +492,14 @@ static int put_all(struct quanting *x, struct sc_error *e)
     return c->set.write && x->q->n ? put_model(x, e) : 0;
 }
 
+static bool nothing_mixed(const struct sc_quant *q)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (q->tensors[i].has_mix)
+            return false;
+    return sc_quant_mixes(q->plan);
+}
+
 static int run_one(struct quanting *x)
 {
     struct sc_error e = {0};
@@ -508,8 +516,10 @@ static int run_one(struct quanting *x)
         return SC_EXIT_FINDINGS;
     if (x->q->n_unreached)
         return SC_EXIT_NOT_FOUND;
-    return x->q->n_unreadable || !x->q->n_measured || x->model->catalog->n_errors ? SC_EXIT_INPUT
-                                                                                  : SC_EXIT_OK;
+    return x->q->n_unreadable || !x->q->n_measured || nothing_mixed(x->q) ||
+                   x->model->catalog->n_errors
+               ? SC_EXIT_INPUT
+               : SC_EXIT_OK;
 }
 
 static int run_quant(struct sc_cli *c)
