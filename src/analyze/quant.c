@@ -269,6 +269,17 @@ static uint64_t task_memory(void *ctx, const struct sc_item *item, const struct 
     return sc_add_up(SC_MIN(r->o->memory / 2, UINT64_C(64) << 20), cells);
 }
 
+/* Its blocks do not fit the cells, or the rows: what single formats cost is told all the same. */
+static int go_without_mix(struct sc_quant_tensor *t, const struct sc_error *why, struct sc_error *e)
+{
+    struct sc_buf text = {0};
+
+    (void)sc_put_safe(&text, sc_strz(why->text), 0);
+    t->no_mix = text.failed ? NULL : sc_str_copy(sc_str(text.n ? text.p : "", text.n));
+    sc_buf_clear(&text);
+    return t->no_mix ? 0 : sc_fail_memory(e);
+}
+
 static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
                     const struct sc_parallel *p, struct sc_error *e)
 {
@@ -290,12 +301,22 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
     };
 
     head_of(r->q, tensor_of(r->q, i), &o.head_rows, &o.head_cols);
-    TRY(sc_quality_measure(v, &o, &got, e));
+    struct sc_error why = {0};
+    int code = sc_quality_measure(v, &o, &got, &why);
+    if (code == SCRUPLE_EUSAGE && o.grain != SC_GRAIN_NONE) {
+        TRY(go_without_mix(t, &why, e));
+        o.grain = SC_GRAIN_NONE;
+        o.in_mix = NULL;
+        code = sc_quality_measure(v, &o, &got, &why);
+    }
+    if (code < 0) {
+        *e = why;
+        return code;
+    }
     t->facts = got.facts;
     t->sampled = got.sampled;
     for (size_t k = 0; k < r->q->measured.n; k++)
         *sc_quant_record(r->q, i, k) = got.formats[r->at_of[k]];
-    int code = 0;
     if (got.intervals) {
         t->intervals = sc_alloc(SC_MAX(r->q->measured.n, (size_t)1) * sizeof *t->intervals);
         code = t->intervals ? 0 : sc_fail_memory(e);
@@ -439,6 +460,7 @@ void sc_quant_free(struct sc_quant *q)
     for (size_t i = 0; i < q->n; i++) {
         struct sc_quant_tensor *t = &q->tensors[i];
         sc_quant_mix_forget(t);
+        free(t->no_mix);
         free(t->intervals);
         free(t->geometry);
         free(t->assignment);

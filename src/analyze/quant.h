@@ -146,6 +146,7 @@ struct sc_quant_tensor {
     bool measured;
     const char *why; /* not measured */
     bool unsupported;
+    char *no_mix; /* measured, but a mix was asked for that it cannot have: why; else NULL */
     struct sc_value_facts facts;
     uint64_t sampled;                      /* values that were looked at; 0: all */
     struct sc_quality_interval *intervals; /* (n_plain) of a sample; NULL: none */

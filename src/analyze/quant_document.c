@@ -218,7 +218,7 @@ static void tensor_object(const void *ctx, size_t row, struct sc_document *d, st
     add_number_or_null(d, into, "layer", t->layer);
     add_number_or_null(d, into, "expert", t->expert);
     sc_add_textz(d, into, "state", state_of(what));
-    sc_add_textz(d, into, "why", what->why);
+    sc_add_textz(d, into, "why", what->why ? what->why : what->no_mix);
     if (what->same != SC_NO_NODE)
         sc_add_borrowed(d, into, "same_as", sc_tensor_name(tensor_of(q, what->same)));
     else
