@@ -65,6 +65,7 @@ struct sc_cells {
     uint8_t grain; /* enum sc_grain */
     uint32_t group;
     uint64_t matrices, rows, cols; /* of the tensor */
+    uint64_t height, width;        /* of a full cell */
     uint64_t down, across;         /* cells of one matrix */
     uint64_t n;                    /* matrices * down * across, in this order */
     size_t n_formats;
@@ -76,6 +77,12 @@ struct sc_cells {
     void *records;                 /* what holds both, in pages of a file when it is large */
 };
 void sc_cells_free(struct sc_cells *c); /* NULL is allowed; what it points to */
+/* The cell where a value stands. */
+static inline uint64_t sc_cell_at(const struct sc_cells *c, uint64_t matrix, uint64_t row,
+                                  uint64_t col)
+{
+    return (matrix * c->down + row / c->height) * c->across + col / c->width;
+}
 static inline const struct sc_cell_error *sc_cell_error(const struct sc_cells *c, uint64_t cell,
                                                         size_t format)
 {

@@ -11,7 +11,7 @@
 
 /* A group of 32 columns while it is added up. */
 struct group {
-    float d[SC_LANES], abs[SC_LANES], values[SC_LANES];
+    float d[SC_LANES], abs[SC_LANES], values[SC_LANES], cross[SC_LANES];
     float square[2][SC_LANES]; /* of each column */
     uint32_t most[SC_LANES];
 };
@@ -31,12 +31,13 @@ static uint16_t add_c(const struct sc_error_block *b, const float *x, const floa
     uint32_t hits = 0;
     bool larger = false;
     for (int i = 0; i < SC_LANES; i++) {
-        const float v = x ? x[i] : 0.0F, d = y[i] - v, a = fabsf(d);
+        const float v = x[i], d = y[i] - v, a = fabsf(d);
         const float square = d * d, value = y[i] * y[i];
         const uint32_t magnitude = bits_of(a);
         g->d[i] += d;
         g->abs[i] += a;
         g->values[i] += value;
+        g->cross[i] += v * d;
         g->square[half][i] += square;
         row[i] += square;
         g->most[i] = SC_MAX(g->most[i], magnitude);
@@ -85,6 +86,7 @@ static void errors_c(const struct sc_error_block *b, struct sc_block_errors *out
         s->abs = sum_float(g.abs);
         s->square = sum_float(squares);
         s->values = sum_float(g.values);
+        s->cross = sum_float(g.cross);
         out->most = SC_MAX(out->most, s->most);
         for (int i = 0; b->columns && i < SC_ERROR_COLUMNS; i++)
             b->columns[at + (size_t)i] += (double)g.square[i / SC_LANES][i % SC_LANES];
@@ -93,10 +95,40 @@ static void errors_c(const struct sc_error_block *b, struct sc_block_errors *out
         out->row_square[r] = sum_float(rows[r]);
 }
 
+/* Without x: sums of y itself, all in double. */
+static void sums_c(const struct sc_error_block *b, struct sc_block_errors *out)
+{
+    double rows[SC_ERROR_ROWS][SC_LANES];
+    memset(rows, 0, sizeof rows);
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
+        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+        double sum[SC_LANES] = {0}, square[2][SC_LANES] = {{0}};
+        for (size_t i = 0; i < SC_ERROR_COLUMNS; i++)
+            for (size_t r = 0; r < b->rows; r++) {
+                const float y = b->y[r * b->y_stride + at + i];
+                const double v = (double)y, v2 = v * v;
+                sum[i % SC_LANES] += v;
+                square[i / SC_LANES][i % SC_LANES] += v2;
+                rows[r][i % SC_LANES] += v2;
+                s->most = SC_MAX(s->most, bits_of(fabsf(y)));
+                out->zeros += y == 0;
+            }
+        for (size_t i = 0; b->columns && i < SC_ERROR_COLUMNS; i++)
+            b->columns[at + i] += square[i / SC_LANES][i % SC_LANES];
+        for (size_t i = 0; i < SC_LANES; i++)
+            square[0][i] += square[1][i];
+        s->d = sc_lanes_sum(sum);
+        s->square = s->values = sc_lanes_sum(square[0]);
+        out->most = SC_MAX(out->most, s->most);
+    }
+    for (size_t r = 0; r < b->rows; r++)
+        out->row_square[r] = sc_lanes_sum(rows[r]);
+}
+
 /* Largest |d| / |x| of 16 elements; rare, since it seldom grows. */
 void sc_errors_relative(const float *x, const float *y, float *most)
 {
-    for (int i = 0; x && i < SC_LANES; i++) {
+    for (int i = 0; i < SC_LANES; i++) {
         const float quotient = fabsf(y[i] - x[i]) / fabsf(x[i]);
         *most = x[i] != 0 && quotient > *most ? quotient : *most; /* NaN is not larger */
     }
@@ -125,7 +157,10 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
     case SC_CPU_AVX2:
 #endif
     case SC_CPU_C:
-        errors_c(b, out);
+        if (b->x)
+            errors_c(b, out);
+        else
+            sums_c(b, out);
         return;
     }
 }
@@ -137,6 +172,7 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
 {
     double relative = 0;
     clear(b, out);
+    out->exact = true;
     *overflowed = 0;
     if (b->hits)
         memset(b->hits, 0, b->rows * ((b->n + SC_LANES - 1) / SC_LANES) * sizeof *b->hits);
@@ -155,9 +191,10 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
             const double d = (double)y - (double)v, a = fabs(d), square = d * d;
             const uint32_t magnitude = bits_of((float)a);
             s->d += d;
-            s->abs += a;
+            s->abs += b->x ? a : 0;
             s->square += square;
             s->values += (double)y * (double)y;
+            s->cross += (double)v * d;
             s->most = SC_MAX(s->most, magnitude);
             out->row_square[r] += square;
             if (b->columns)

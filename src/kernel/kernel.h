@@ -123,11 +123,11 @@ void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum
  * `most` outside of that adds up the block in double (sc_errors_exact()). */
 enum { SC_ERROR_ROWS = 8, SC_ERROR_COLUMNS = 32 };
 struct sc_error_sums {
-    double d, abs, square, values; /* sums of d, |d|, d^2, y^2 */
-    uint32_t most;                 /* bits of the largest |d| */
+    double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
+    uint32_t most;                        /* bits of the largest |d| */
 };
 struct sc_error_block {
-    const float *x, *y; /* x NULL: zeros */
+    const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no hits */
     size_t x_stride, y_stride;
     size_t rows, n;  /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
     uint32_t above;  /* bits of a magnitude: see hits */
@@ -141,6 +141,7 @@ struct sc_block_errors {
     float relative;                   /* largest |d| / |x| of x that is not 0 */
     uint32_t most;                    /* bits of the largest |d| of all */
     uint64_t zeros;                   /* values of y that are 0 */
+    bool exact;                       /* added up by sc_errors_exact() */
 };
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left

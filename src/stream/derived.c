@@ -5,6 +5,7 @@
  *   sum          base + update
  *   low rank     scale * up * down, the update of an adapter
  *   zeros        what a value is compared with when there is nothing else
+ *   computed     whatever somebody else computes, as floats
  *
  * Owns: their arithmetic, in double, and its rounding. Does not own: bytes and codes (values.c).
  *
@@ -336,4 +337,77 @@ void sc_values_factors(const struct sc_values *base, const float **up, const flo
     const struct derived *v = (const struct derived *)base;
     *up = v->up;
     *down = v->down;
+}
+
+/* -------------------------------------------------------------------------------- computed --- */
+
+struct computed {
+    struct sc_values base;
+    struct sc_values *like;
+    struct sc_computed how;
+};
+
+static void close_computed(struct sc_values *base)
+{
+    struct computed *v = (struct computed *)base;
+    v->how.close(v->how.ctx);
+    free(v);
+}
+
+static int read_computed(struct sc_values *base, uint64_t first, uint64_t n, float *floats,
+                         double *doubles, struct sc_error *e)
+{
+    struct computed *v = (struct computed *)base;
+    float piece[PIECE];
+    if (floats)
+        TRY(v->how.read(v->how.ctx, first, n, floats, e));
+    for (uint64_t at = 0; doubles && at < n; at += PIECE) {
+        const uint64_t take = SC_MIN(n - at, (uint64_t)PIECE);
+        const float *src = floats ? floats + at : piece;
+        if (!floats)
+            TRY(v->how.read(v->how.ctx, first + at, take, piece, e));
+        for (uint64_t i = 0; i < take; i++)
+            doubles[at + i] = (double)src[i];
+    }
+    return 0;
+}
+
+static void prefetch_computed(struct sc_values *base, uint64_t first, uint64_t n)
+{
+    sc_values_prefetch(((struct computed *)base)->like, first, n);
+}
+
+static int prepare_computed(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e)
+{
+    return sc_values_prepare(((struct computed *)base)->like, cancel, e);
+}
+
+static int check_computed(struct sc_values *base, bool all, struct sc_error *e)
+{
+    return sc_values_check(((struct computed *)base)->like, all, e);
+}
+
+static const struct sc_values_ops computed_ops = {
+    .close = close_computed,
+    .read = read_computed,
+    .prefetch = prefetch_computed,
+    .prepare = prepare_computed,
+    .check = check_computed,
+};
+
+int sc_values_open_computed(struct sc_values *like, const struct sc_computed *how,
+                            struct sc_values **out, struct sc_error *e)
+{
+    struct computed *v = sc_calloc(1, sizeof *v);
+    *out = NULL;
+    if (!v)
+        return sc_fail_memory(e);
+    v->base = *like;
+    v->base.ops = &computed_ops;
+    v->base.code_bytes = 0;
+    v->base.is_double = false;
+    v->like = like;
+    v->how = *how;
+    *out = &v->base;
+    return 0;
 }

@@ -112,6 +112,17 @@ int sc_values_open_low_rank(const struct sc_low_rank *l, struct sc_values **out,
 void sc_values_factors(const struct sc_values *base, const float **up, const float **down);
 /* Zeros in the shape of `like`, which stays the caller's. */
 int sc_values_open_zeros(const struct sc_values *like, struct sc_values **out, struct sc_error *e);
+/* Values that somebody else computes, in the shape of `like`, which stays the caller's: read()
+ * writes n values from `first` on, from any thread; close() ends ctx. There are no codes and no
+ * identity. */
+struct sc_computed {
+    int (*read)(void *ctx, uint64_t first, uint64_t n, float *dst, struct sc_error *e);
+    void (*close)(void *ctx);
+    void *ctx;
+};
+/* After an error ctx stays the caller's. */
+int sc_values_open_computed(struct sc_values *like, const struct sc_computed *how,
+                            struct sc_values **out, struct sc_error *e);
 
 /* A matrix of this view for math: `rows` x `cols` of the values that start at `first`, row-major.
  * Borrowed; the view must outlive it. */

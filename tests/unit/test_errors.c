@@ -63,6 +63,7 @@ static void check_equal(const struct result *a, const struct result *b, size_t n
         CHECK_BITS(&a->sums[i].abs, &b->sums[i].abs, sizeof(double));
         CHECK_BITS(&a->sums[i].square, &b->sums[i].square, sizeof(double));
         CHECK_BITS(&a->sums[i].values, &b->sums[i].values, sizeof(double));
+        CHECK_BITS(&a->sums[i].cross, &b->sums[i].cross, sizeof(double));
         CHECK_U64(a->sums[i].most, b->sums[i].most);
     }
     CHECK_BITS(a->e.row_square, b->e.row_square, sizeof a->e.row_square);
@@ -98,7 +99,8 @@ TEST(sums_are_near_to_those_in_double)
     static struct result got, exact;
     uint64_t overflowed;
     for (int kind = 0; kind < 4; kind++) {
-        double d = 0, abs = 0, square = 0, values = 0, row[8] = {0}, column[MOST] = {0}, most = 0;
+        double d = 0, abs = 0, square = 0, values = 0, cross = 0, row[8] = {0}, column[MOST] = {0},
+               most = 0;
         double relative = 0;
         uint64_t zeros = 0, hits = 0, found = 0;
         fill(&s, kind);
@@ -114,6 +116,7 @@ TEST(sums_are_near_to_those_in_double)
                 abs += fabs(e);
                 square += e * e;
                 values += y * y;
+                cross += x * e;
                 row[r] += e * e;
                 column[i] += e * e;
                 most = fmax(most, fabs(e));
@@ -124,17 +127,19 @@ TEST(sums_are_near_to_those_in_double)
         for (int which = 0; which < 2; which++) {
             const struct result *g = which ? &exact : &got;
             const double near = which ? 1e-13 : 1e-6;
-            double sums[4] = {0};
+            double sums[5] = {0};
             for (size_t i = 0; i < MOST / SC_ERROR_COLUMNS; i++) {
                 sums[0] += g->sums[i].d;
                 sums[1] += g->sums[i].abs;
                 sums[2] += g->sums[i].square;
                 sums[3] += g->sums[i].values;
+                sums[4] += g->sums[i].cross;
             }
             CHECK(fabs(sums[0] - d) <= near * abs);
             CHECK(fabs(sums[1] - abs) <= near * abs);
             CHECK(fabs(sums[2] - square) <= near * square);
             CHECK(fabs(sums[3] - values) <= near * values);
+            CHECK(fabs(sums[4] - cross) <= near * sqrt(square * values) * 2 + near * square);
             for (size_t r = 0; r < 8; r++)
                 CHECK(fabs(g->e.row_square[r] - row[r]) <= 2 * near * row[r]);
             for (size_t i = 0; i < MOST; i++)

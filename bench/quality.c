@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quality: how fast the cost of number formats is measured.
+ *
+ *   quality [MILLION_VALUES]
+ *
+ * One tab-separated line a measurement: what, 10^9 values a second of plain C, AVX2 and AVX-512 (0:
+ * not on this processor), bytes of a value. First the loops over a block in cache, then all metrics
+ * of a BF16 matrix of 4096 columns in a file in memory. The last line is "read" and the GB/s of
+ * adding up memory. One thread; CPU time; the fastest of several runs. */
+#include "analyze/quality.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COLS = 4096, RUNS = 5 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+static volatile double sink;
+
+/* ------------------------------------------------------------------------------------ loops --- */
+static float x[8 * 512], y[8 * 512];
+static uint16_t hits[8 * 32];
+static double columns[512];
+static struct sc_error_sums sums[16];
+
+static double loop_speed(enum sc_cpu level, bool with_x)
+{
+    double best = 0;
+    for (int run = 0; run < RUNS; run++) {
+        const double begin = now();
+        const int times = level == SC_CPU_C ? 2000 : 20000;
+        for (int i = 0; i < times; i++) {
+            struct sc_block_errors e = {.sums = sums};
+            const struct sc_error_block b = {.x = with_x ? x : NULL,
+                                             .y = y,
+                                             .x_stride = 512,
+                                             .y_stride = 512,
+                                             .rows = 8,
+                                             .n = 512,
+                                             .above = 0x3c000000,
+                                             .hits = with_x ? hits : NULL,
+                                             .columns = columns};
+            sc_errors(&b, level, &e);
+            sink = e.row_square[0];
+        }
+        const double speed = 4096e-9 * times / (now() - begin);
+        best = SC_MAX(best, speed);
+    }
+    return best;
+}
+
+static double round_speed(const char *name, enum sc_cpu level)
+{
+    struct sc_encoding f;
+    struct sc_error e;
+    struct sc_step step;
+    double best = 0;
+    if (sc_encoding_parse(sc_strz(name), &f, &e) < 0)
+        die(e.text);
+    sc_round_fn *fn = sc_rounder(&f, level);
+    sc_encoding_step(&f, (struct sc_extent){-0.2F, 0.2F}, &step);
+    for (int run = 0; run < RUNS; run++) {
+        const double begin = now();
+        const int times = level == SC_CPU_C ? 200 : 20000;
+        for (int i = 0; i < times; i++)
+            for (int r = 0; r < 8; r++)
+                sink = (double)fn(&f, f.over ? &step : NULL, x + 512 * r, 512, y + 512 * r);
+        const double speed = 4096e-9 * times / (now() - begin);
+        best = SC_MAX(best, speed);
+    }
+    return best;
+}
+
+/* ----------------------------------------------------------------------------------- reports ---
+ */
+static char path[64];
+
+static void write_model(size_t n)
+{
+    char header[256];
+    snprintf(path, sizeof path, "/dev/shm/scruple-quality-%ld.safetensors", (long)getpid());
+    FILE *file = fopen(path, "wbx");
+    const int len =
+        snprintf(header + 8, sizeof header - 8,
+                 "{\"w\":{\"dtype\":\"BF16\",\"shape\":[%zu,%d],\"data_offsets\":[0,%zu]}}",
+                 n / COLS, COLS, 2 * n);
+    if (!file)
+        die("no place for a file");
+    for (int i = 0; i < 8; i++)
+        header[i] = (char)((unsigned)len >> (8 * i) & 255);
+    fwrite(header, 1, (size_t)len + 8, file);
+    uint64_t state = 1;
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int k = 0; k < 4; k++) {
+            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            sum += (double)(state >> 40) * 0x1p-24 - 0.5;
+        }
+        const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
+        uint32_t bits;
+        memcpy(&bits, &v, sizeof bits);
+        const uint16_t half = (uint16_t)(bits >> 16);
+        fwrite(&half, sizeof half, 1, file);
+    }
+    if (fclose(file))
+        die("no room for a file");
+}
+
+static double report_speed(const struct sc_model *m, const char *names)
+{
+    struct sc_encoding f[16];
+    struct sc_error e = {0};
+    struct sc_values *v;
+    size_t n = 0;
+    double best = 0;
+    for (const char *p = names; *p; n++) {
+        const size_t len = strcspn(p, " ");
+        if (sc_encoding_parse(sc_str(p, len), &f[n], &e) < 0)
+            die(e.text);
+        p += len + (p[len] == ' ');
+    }
+    if (sc_values_open(m, 0, &v, &e) < 0)
+        die(e.text);
+    for (int run = 0; run < RUNS; run++) {
+        const struct sc_quality_options o = {.formats = f, .n = n, .memory = UINT64_C(1) << 30};
+        struct sc_quality_result r;
+        const double begin = now();
+        if (sc_quality_measure(v, &o, &r, &e) < 0)
+            die(e.text);
+        const double speed = 1e-9 * (double)v->count / (now() - begin);
+        best = SC_MAX(best, speed);
+        sink = n ? r.formats[0].mse : 0;
+        sc_quality_clear(&r);
+    }
+    sc_values_close(v);
+    return best;
+}
+
+static double read_speed(size_t n)
+{
+    uint64_t *p = malloc(2 * n), sum[8] = {0};
+    double best = 0;
+    if (!p)
+        die("no memory");
+    memset(p, 1, 2 * n);
+    for (int run = 0; run < RUNS; run++) {
+        const double begin = now();
+        for (size_t i = 0; i + 8 <= n / 4; i += 8)
+            for (size_t j = 0; j < 8; j++)
+                sum[j] += p[i + j];
+        const double speed = 2e-9 * (double)n / (now() - begin);
+        best = SC_MAX(best, speed);
+        for (size_t j = 0; j < 8; j++)
+            sink = (double)sum[j];
+    }
+    free(p);
+    return best;
+}
+
+static const char *const all[] = {"bfp8", "bfp4", "bfp2", "mxfp4", "nvfp4", "bf16", "fp0"};
+
+int main(int argc, char **argv)
+{
+    const size_t n =
+        (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * 1000000 / (COLS * 32) * (COLS * 32);
+    const struct sc_open_options o = {.keep_repo = true};
+    struct sc_model *m = NULL;
+    struct sc_error e = {0};
+    double speed[3];
+    uint64_t state = 7;
+    for (size_t i = 0; i < SC_COUNT(x); i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        x[i] = ((float)(state >> 40) * 0x1p-24F - 0.5F) * 0.1F;
+        y[i] = x[i] * 1.01F;
+    }
+    for (int with_x = 0; with_x < 2; with_x++) {
+        for (int level = 0; level < 3; level++)
+            speed[level] = level > (int)sc_cpu_level() ? 0 : loop_speed((enum sc_cpu)level, with_x);
+        printf("%s\t%.3f\t%.3f\t%.3f\t4\n", with_x ? "errors" : "sums of x", speed[0], speed[1],
+               speed[2]);
+    }
+    for (size_t k = 0; k < SC_COUNT(all); k++) {
+        for (int level = 0; level < 3; level++)
+            speed[level] =
+                level > (int)sc_cpu_level() ? 0 : round_speed(all[k], (enum sc_cpu)level);
+        printf("round %s\t%.3f\t%.3f\t%.3f\t4\n", all[k], speed[0], speed[1], speed[2]);
+    }
+    write_model(n);
+    if (sc_model_open(path, &o, &m, &e) < 0)
+        die(e.text);
+    static const char *const reports[] = {"",      "bfp8",  "bfp4",
+                                          "mxfp4", "nvfp4", "mxfp4 nvfp4 bf16 bfp8 bfp4 bfp2 fp0"};
+    for (size_t k = 0; k < SC_COUNT(reports); k++)
+        printf("report %s\t0\t0\t%.3f\t2\n", *reports[k] ? reports[k] : "of x alone",
+               report_speed(m, reports[k]));
+    printf("read\t%.2f\n", read_speed(n));
+    sc_model_close(m);
+    unlink(path);
+    return 0;
+}
