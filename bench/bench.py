@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
-    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, elements,
-                                   svd, scan; none: all
+    bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
+                                   elements, svd, scan; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
 another commit: it takes turns with ours and gets a column of its own.  $GGML_LIB, when set, is the
-path of a libggml-base.so, the peer of the group `decode`.
+path of a libggml-base.so, the peer of the groups `decode` and `encode`.
 
 Times are the fastest of N runs of whole programs, from fork to exit.  Nothing is judged: the goal
 stands beside the ratio, the reader compares.
@@ -192,6 +192,22 @@ def decode():
                 row(what, "Gelem/s", speed, read / float(bytes_each), "adding up memory", "-")
 
 
+def encode():
+    """Elements a second of rounding, against what memory brings; of blocks, against ggml."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "encode")], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[2])
+    for name, _, *numbers in lines:
+        *levels, last = [float(number) for number in numbers]
+        best = max(levels)
+        if not name.startswith("blocks "):
+            row(f"round to {name}", "Gelem/s", best, read / 4, "adding up memory", "-")
+        elif last:
+            goal = ">= 2" if name.split()[1] in ENCODED_TWICE else ">= 1"
+            row(f"encode {name}", "Gelem/s", best, last, "ggml, same run", goal)
+
+
 def spectra():
     """All singular values, two threads: against numpy, and LAPACK on the same Gram matrix."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
@@ -251,10 +267,11 @@ def scans():
 
 
 # At least twice as fast as ggml as it is shipped.
+ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub, "decode": decode, "elements": elements,
+          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode, "elements": elements,
           "svd": spectra, "scan": scans, "mix": mixes}
 
 

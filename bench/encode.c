@@ -6,11 +6,16 @@
  * One tab-separated line a format (all without settings, or those that are named, with settings):
  * name, bits of a value, 10^9 values a second of plain C, AVX2 and AVX-512 (0: the processor lacks
  * it; equal to the level below where a format has no variant), and the share of the last that
- * reading floats from memory would allow. The last line is "read" and the GB/s of adding up
- * memory. One thread; pieces that stay in the second cache; the fastest of many passes, in
- * turns. */
+ * reading floats from memory would allow. Then a line for every block of GGML that there is an
+ * encoder for (not when formats are named): "blocks" and its name, bits of a value, 10^9 values a
+ * second of the three levels as above, and of ggml (0: not asked). The last line is "read" and the
+ * GB/s of adding up memory. One thread; pieces that stay in the second cache; the fastest of many
+ * passes, in turns.
+ *
+ * $GGML_LIB is the path of a libggml-base.so. */
 #include "codec/encoding.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +79,56 @@ static void measure(const struct sc_encoding *f, const float *x, float *y, doubl
     printf("\t%.2f\n", read > 0 ? fastest * sizeof(float) / read : 0.0);
 }
 
+/* ---------------------------------------------------------------------------------- blocks --- */
+typedef size_t quantize_fn(int type, const float *x, void *dst, int64_t start, int64_t rows,
+                           int64_t cols, const float *importance);
+
+static quantize_fn *load_ggml(void)
+{
+    union { /* ISO C has no other way from dlsym() to a function */
+        void *object;
+        quantize_fn *function;
+    } symbol = {NULL};
+    const char *path = getenv("GGML_LIB");
+    void *library = path && path[0] ? dlopen(path, RTLD_NOW) : NULL;
+    if (library)
+        symbol.object = dlsym(library, "ggml_quantize_chunk");
+    if (path && path[0] && !symbol.object)
+        fprintf(stderr, "encode: %s is no library of ggml\n", path);
+    return symbol.function;
+}
+
+static int ggml_type(sc_codec_id id)
+{
+    for (uint32_t type = 0; type <= 42; type++)
+        if (sc_codec_ggml(type) == id)
+            return (int)type;
+    return -1;
+}
+
+static void measure_blocks(sc_codec_id id, quantize_fn *ggml, const float *x, uint8_t *dst)
+{
+    enum { COLS = 256, RUNS = 10, PEER = LEVELS };
+    const struct sc_codec *c = sc_codec(id);
+    const int type = ggml_type(id);
+    double best[LEVELS + 1] = {1e9, 1e9, 1e9, 1e9};
+    for (int run = 0; run < RUNS; run++)
+        for (int l = 0; l <= PEER; l++) {
+            if (l == PEER ? !ggml || type < 0 : l > (int)sc_cpu_level())
+                continue;
+            const double start = now();
+            if (l == PEER)
+                ggml(type, x, dst, 0, VALUES / COLS, COLS, NULL);
+            else
+                sc_encoder(id, (enum sc_cpu)l)(x, dst, VALUES / c->block);
+            best[l] = SC_MIN(best[l], now() - start);
+        }
+    printf("blocks %s\t%.4f", c->name, sc_codec_bits(id));
+    for (int l = 0; l <= PEER; l++)
+        printf("\t%.4f", best[l] < 1e9 ? VALUES / best[l] * 1e-9 : 0.0);
+    putchar('\n');
+}
+
 /* What reaches the processor when a program only looks at memory: one pass over 256 MB in GB/s, 0
  * without memory. The sum makes the compiler compute it. */
 static double read_once(uint64_t *sum)
@@ -119,6 +174,11 @@ int main(int argc, char **argv)
         }
         measure(&f, x, y, read);
     }
+    quantize_fn *ggml = load_ggml();
+    static uint8_t bytes[VALUES * sizeof(float)];
+    for (sc_codec_id id = 1; argc < 2 && id < sc_codec_count(); id++)
+        if (sc_codec(id)->kind == SC_KIND_BLOCK && sc_encoder(id, SC_CPU_C))
+            measure_blocks(id, ggml, x, bytes);
     printf("read\t0\t%.3f\n", read);
     fprintf(stderr, "sum %016llx\n", (unsigned long long)sum); /* so that it is computed */
     return 0;

@@ -8,10 +8,9 @@
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
  *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
- *   encode_int.c     SC_SCHEME_INT, its steps and the search for them
+ *   encode_int.c     SC_SCHEME_INT, its steps and the search for them (encode_int.h)
  *   encode_levels.c  SC_SCHEME_LEVELS
- *   encode_ggml.c    SC_SCHEME_GGML (encode_ggml.h)
- *   encode_*_x86.c   the others for AVX2 and AVX-512
+ *   encoder.c        SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */

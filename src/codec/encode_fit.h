@@ -12,7 +12,7 @@
  * its largest scale and minimum fit, each group looks among the code scales next to its own for the
  * one of the least error with what is stored, the halves are solved for once more from all codes as
  * they are, and the better of the two is kept. ggml's own search weighs values differently and
- * looks elsewhere, so bytes differ; the error is the same or smaller (docs of the encoders' test).
+ * looks elsewhere, so bytes differ; the error is smaller (test_encode_ggml.c).
  *
  * A NaN counts as 0; values beyond 2^30, which no half can hold the scale of, count as that. Groups
  * below 2^-60 become 0, as their half would.

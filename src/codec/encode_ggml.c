@@ -222,14 +222,36 @@ void sc_encode_nvfp4(const float *x, uint8_t *dst, size_t n)
 
 /* ------------------------------------------------------------------------------ one or two bits */
 
-static uint8_t *put_trits(uint8_t *dst, const float *x, size_t width, size_t digits, float scale)
+/* Integers of n values (at most 256), ties away from 0, modulo 256. The first way is for what has
+ * no NaN and no infinity, the second for all. */
+static void round_all(const float *x, size_t n, float scale, bool plain, uint8_t *q)
+{
+    for (size_t i = 0; plain && i < n; i++) {
+        const float y = x[i] * scale;
+        q[i] = (uint8_t)(int32_t)(y < 0 ? y - SC_ALMOST_HALF : y + SC_ALMOST_HALF);
+    }
+    for (size_t i = 0; !plain && i < n; i++)
+        q[i] = (uint8_t)sc_round_away(x[i] * scale);
+}
+
+/* Whether no |x| is NaN or infinite, and one is large enough for its reciprocal to be a number. */
+static bool is_plain(const float *x, size_t n, float *amax)
+{
+    int32_t most = 0; /* bits of numbers rise as they do, those of NaN are above all */
+    for (size_t i = 0; i < n; i++) {
+        const int32_t bits = (int32_t)(sc_bits_of(x[i]) & ~SC_SIGN);
+        most = bits > most ? bits : most;
+    }
+    *amax = sc_float_of((uint32_t)most);
+    return most >= 0x0d800000 && most < (int32_t)SC_INFINITE; /* 2^-100 */
+}
+
+static uint8_t *put_trits(uint8_t *dst, const uint8_t *q, size_t width, size_t digits)
 {
     for (size_t m = 0; m < width; m++) {
         uint8_t v = 0; /* whose arithmetic is modulo 256, as that of ggml */
-        for (size_t t = 0; t < 5; t++) {
-            const int32_t trit = t < digits ? sc_round_away(x[m + t * width] * scale) : -1;
-            v = (uint8_t)(v * 3U + (uint32_t)trit + 1U);
-        }
+        for (size_t t = 0; t < 5; t++)
+            v = (uint8_t)(v * 3U + (t < digits ? q[m + t * width] + 1U : 0));
         *dst++ =
             (uint8_t)((v * 256U + 242) / 243); /* as a fraction of 256 that does not fall short */
     }
@@ -239,10 +261,15 @@ static uint8_t *put_trits(uint8_t *dst, const float *x, size_t width, size_t dig
 static void tq1_0(const float *x, uint8_t *dst, size_t n)
 {
     for (; n > 0; n--, x += 256) {
-        const float d = larger_of_all(x, 256), scale = inverse(d);
-        dst = put_trits(dst, x, 32, 5, scale);
-        dst = put_trits(dst, x + 160, 16, 5, scale);
-        dst = put_trits(dst, x + 240, 4, 4, scale);
+        uint8_t q[256];
+        float d;
+        const bool plain = is_plain(x, 256, &d);
+        if (!plain)
+            d = larger_of_all(x, 256);
+        round_all(x, 256, inverse(d), plain, q);
+        dst = put_trits(dst, q, 32, 5);
+        dst = put_trits(dst, q + 160, 16, 5);
+        dst = put_trits(dst, q + 240, 4, 4);
         sc_put_half(dst, d);
         dst += 2;
     }
@@ -250,16 +277,19 @@ static void tq1_0(const float *x, uint8_t *dst, size_t n)
 
 static void tq2_0(const float *x, uint8_t *dst, size_t n)
 {
-    for (; n > 0; n--, dst += 66) {
-        const float d = larger_of_all(x, 256), scale = inverse(d);
+    for (; n > 0; n--, x += 256, dst += 66) {
+        uint8_t q[256];
+        float d;
+        const bool plain = is_plain(x, 256, &d);
+        if (!plain)
+            d = larger_of_all(x, 256);
+        round_all(x, 256, inverse(d), plain, q);
         sc_put_half(dst + 64, d);
-        for (size_t half = 0; half < 2; half++, x += 128)
-            for (size_t m = 0; m < 32; m++) {
-                uint32_t byte = 0;
-                for (size_t t = 0; t < 4; t++)
-                    byte |= (((uint32_t)sc_round_away(x[m + 32 * t] * scale) + 1) & 3) << 2 * t;
-                dst[32 * half + m] = (uint8_t)byte;
-            }
+        for (size_t i = 0; i < 64; i++) {
+            const uint8_t *four = q + i / 32 * 128 + i % 32;
+            dst[i] = (uint8_t)(((four[0] + 1) & 3) | ((four[32] + 1) & 3) << 2 |
+                               ((four[64] + 1) & 3) << 4 | ((four[96] + 1) & 3) << 6);
+        }
     }
 }
 
@@ -279,12 +309,22 @@ static void q1_0(const float *x, uint8_t *dst, size_t n)
 static void q2_0(const float *x, uint8_t *dst, size_t n)
 {
     for (; n > 0; n--, x += 64, dst += 18) {
-        const float d = largest(x, 64), scale = inverse(d);
-        memset(dst, 0, 18);
+        uint8_t q[64];
+        float d;
+        const bool plain = is_plain(x, 64, &d);
+        if (!plain)
+            d = largest(x, 64);
+        const float scale = inverse(d);
+        round_all(x, 64, scale, plain, q);
+        for (size_t i = 0; !plain && i < 64; i++) {
+            const int32_t code = sc_round_away(x[i] * scale);
+            q[i] = (uint8_t)SC_MIN(SC_MAX(code, -1), 2);
+        }
         sc_put_half(dst, d);
-        for (size_t i = 0; i < 64; i++) {
-            const int32_t q = sc_round_away(x[i] * scale);
-            dst[2 + i / 4] |= (uint8_t)((SC_MIN(SC_MAX(q, -1), 2) + 1) << i % 4 * 2);
+        for (size_t i = 0; i < 16; i++) {
+            const uint8_t *four = q + 4 * i;
+            dst[2 + i] = (uint8_t)(((four[0] + 1) & 3) | ((four[1] + 1) & 3) << 2 |
+                                   ((four[2] + 1) & 3) << 4 | ((four[3] + 1) & 3) << 6);
         }
     }
 }

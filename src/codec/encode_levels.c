@@ -75,10 +75,13 @@ struct scale {
 static struct scale scale_of(const float *x, size_t n)
 {
     struct scale s = {0, 1, 0};
+    int32_t most = 0; /* bits of numbers rise as they do */
     for (size_t i = 0; i < n; i++) {
-        const float a = fabsf(x[i]);
-        s.amax = a > s.amax && a < INFINITY ? a : s.amax;
+        const int32_t bits = (int32_t)(sc_bits_of(x[i]) & ~SC_SIGN);
+        const int32_t finite = bits < (int32_t)SC_INFINITE ? bits : 0;
+        most = finite > most ? finite : most;
     }
+    s.amax = sc_float_of((uint32_t)most);
     if (s.amax < 0x1p-126F)
         s.up = 0x1p24F;
     if (s.amax > 0)

@@ -44,11 +44,13 @@ static size_t too_large(const struct sc_encoding *f, const float *x, const uint8
     size_t full = 0;
     if (!nvfp4 && strcmp(c->name, "MXFP4") != 0)
         return 0;
-    for (size_t i = 0; i < blocks * f->unit; i++) {
+    for (size_t i = 0; i < blocks * f->unit; i += group) {
         const uint8_t scale = bytes[i / f->unit * c->bytes + i % f->unit / group];
-        const float half = nvfp4 ? sc_ue4m3_half[scale] : sc_e8m0_half(scale);
-        const float size = x[i] < 0 ? -x[i] : x[i];
-        full += size > 14 * half && size < INFINITY && half > 0;
+        const float most = 14 * (nvfp4 ? sc_ue4m3_half[scale] : sc_e8m0_half(scale));
+        uint32_t above = 0;
+        for (size_t k = i; k < i + group; k++)
+            above += (uint32_t)(fabsf(x[k]) > most) & (uint32_t)(fabsf(x[k]) < INFINITY);
+        full += most > 0 ? above : 0;
     }
     return full;
 }

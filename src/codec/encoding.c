@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define RULES     "floor rceil ceil even sse"
-#define INT_WORDS "tensor row group=N affine clip scale=f32|f16|bf16"
+#define INT_WORDS "tensor row group=N affine clip scale=TYPE"
 
 #define BY_OCP8 "OCP 8-bit Floating Point Specification 1.0"
 #define BY_FNUZ "arXiv 2206.02915"
@@ -123,7 +123,7 @@ static const struct setting {
     {"clip", KIND_CLIP, true},
     {"nosat", KIND_OVER, false},
     {"floor=X", KIND_FLOOR, 0},
-    {"scale=f32|f16|bf16", KIND_SCALE, 0},
+    {"scale=TYPE", KIND_SCALE, 0},
 };
 /* How steps can be stored. */
 static const struct {
@@ -223,7 +223,7 @@ static int apply_value(const struct sc_encoding_info *info, struct sc_encoding *
         f->floor = x;
     } else if (s->kind == KIND_SCALE) {
         if (!parse_scale(value, &f->scale))
-            return refuse(info, e, text, "is no type of a scale");
+            return refuse(info, e, text, "is not f32, f16 or bf16");
     } else {
         if (!sc_str_u64(value, &n) || n < LEAST_GROUP || n > MOST_GROUP)
             return refuse(info, e, text, "is no number of values from 8 to 4096");
