@@ -347,6 +347,7 @@ static int sweep(struct sc_quant_work *r)
         .task = &task,
         .task_ctx = r,
         .memory = r->o->memory,
+        .sparse = r->o->sample > 0,
         .cancel = r->o->cancel,
         .done = item_done,
         .progress = r->o->progress ? tell_progress : NULL,

@@ -285,10 +285,10 @@ def shard(names, rows=1024, columns=1024):
 
 
 class Hub(unittest.TestCase):
-    NAMES = {"model-00001-of-00002.safetensors": [f"m.{i}.{kind}.weight" for i in range(3) for kind in ("up", "down")],
-             "model-00002-of-00002.safetensors": ["z.up.weight"]}
+    NAMES = {"model-00001-of-00003.safetensors": [f"m.{i}.{kind}.weight" for i in range(3) for kind in ("up", "down")],
+             "model-00002-of-00003.safetensors": ["z.up.weight"], "model-00003-of-00003.safetensors": ["large.weight"]}
     FILES = {"model.safetensors.index.json": {"json": {"weight_map": {n: f for f, names in NAMES.items() for n in names}}},
-             **{f: shard(names) for f, names in NAMES.items()}}
+             **{f: shard(names, 16384 if f.endswith("3-of-00003.safetensors") else 1024) for f, names in NAMES.items()}}
 
     def setUp(self):
         self.tmp = tempfile.TemporaryDirectory()
@@ -315,15 +315,16 @@ class Hub(unittest.TestCase):
         self.assertEqual(twice["tensors"], doc["tensors"])
 
     def test_a_sample_reads_a_part(self):
-        some, doc = self.sent("z.up", "-c", "bfp8", "--sample", "64K")
+        self.sent()  # headers
+        some, doc = self.sent("large", "-c", "bfp8", "--sample", "512K")
         facts = doc["tensors"][0]["quality"]["facts"]
-        self.assertGreater(facts["sampled"], 0)
-        self.assertLess(some, 1 << 20)
+        self.assertTrue(512 << 10 <= facts["sampled"] <= 1 << 20, facts)
+        self.assertTrue(2 * facts["sampled"] <= some + (1 << 18) <= 4 * facts["sampled"], (some, facts))  # of 32 MiB
 
     def test_an_interruption_prints_what_there_is(self):
         self.sent()  # headers
         self.hub.fault("stall", match="model-00002", where="cdn")
-        process = subprocess.Popen([SCRUPLE, "tree", "org/m", "-c", "bfp8", "--no-totals", "-j", "1"],
+        process = subprocess.Popen([SCRUPLE, "tree", "org/m", "m", "z", "-c", "bfp8", "--no-totals", "-j", "1"],
                                    env=self.hub.env(self.tmp.name), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.assertTrue(self.hub.wait(lambda: self.hub.sent("cdn") > 12 << 20 and self.hub.log("cdn", fault="stall")))
