@@ -79,11 +79,33 @@ void sc_curve_finish(const struct sc_curve_sums *s, struct sc_curve *c)
     c->sqnr_db = s->n ? 10 * log10(s->xx / s->dd) : NAN; /* Infinity: no error */
 }
 
-size_t sc_magnitude_bin(double low, double high, double d)
+int sc_quarter(double d)
 {
-    double t = (log10(fabs(d)) - low) / (high - low) * SC_CURVE_HISTOGRAM;
+    static const double root[] = {1.189207115002721, 1.4142135623730951, 1.681792830507429};
+    uint64_t bits;
 
-    return t > 0 ? (size_t)SC_MIN(t, SC_CURVE_HISTOGRAM - 1) : 0;
+    memcpy(&bits, &d, sizeof bits);
+    int exponent = (int)(bits >> 52 & 2047) - 1023; /* subnormal: as if of the least exponent */
+    bits = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1023) << 52;
+    memcpy(&d, &bits, sizeof d);
+    return 4 * exponent + (d >= root[0]) + (d >= root[1]) + (d >= root[2]);
+}
+
+void sc_magnitudes_below(struct sc_curves *c, double most)
+{
+    int exponent = 0;
+
+    (void)frexp(most > 0 && isfinite(most) ? most : 1, &exponent);
+    c->error_top = 4 * exponent;
+    c->error_high = c->error_top * log10(2) / 4;
+    c->error_low = (c->error_top - SC_CURVE_HISTOGRAM) * log10(2) / 4;
+}
+
+size_t sc_magnitude_bin(int top, double d)
+{
+    int bin = sc_quarter(d) - (top - SC_CURVE_HISTOGRAM);
+
+    return (size_t)SC_MIN(SC_MAX(bin, 0), SC_CURVE_HISTOGRAM - 1);
 }
 
 size_t sc_error_bin(double edge, double d)
@@ -240,7 +262,7 @@ static void trace(const struct sc_curves *all, struct sc_curve *c, const struct 
     for (size_t i = 0; i < all->n_points * n; i++) {
         double d = y[i] - all->x[i / n];
         if (d != 0)
-            c->magnitude[sc_magnitude_bin(all->error_low, all->error_high, d)]++;
+            c->magnitude[sc_magnitude_bin(all->error_top, d)]++;
         c->error[sc_error_bin(c->edge, d)]++;
     }
 }
@@ -273,8 +295,7 @@ int sc_curves_synthesize(const struct sc_curves_synthetic *s, struct sc_curves *
     if (code == 0 && (!y || !sorted))
         code = sc_fail_memory(e);
     out->high = 1;
-    out->error_low = -9;
-    out->error_high = 0.5;
+    sc_magnitudes_below(out, 1);
     for (size_t i = 0; i < s->points; i++)
         out->x[i] = (double)i / (double)(s->points - 1);
     for (size_t i = 0, at = 0; i < s->n && code == 0; i++) {

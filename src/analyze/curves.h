@@ -54,7 +54,8 @@ struct sc_curves {
     double *x; /* (n_points) ascending: points, or the middles of bins */
     struct sc_curve *curves;
     double low, high;             /* what the bins and cells span */
-    double error_low, error_high; /* log10 of |d| */
+    double error_low, error_high; /* log10 of |d|: SC_CURVE_HISTOGRAM quarters of octaves */
+    int error_top;                /* the upper end in such quarters */
     uint64_t values, nonfinite;   /* of the tensor; 0: synthetic */
     /* the map of errors: tiles of tile_rows x tile_cols values, matrices one below the other */
     uint64_t down, across, tile_rows, tile_cols;

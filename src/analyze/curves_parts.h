@@ -15,8 +15,11 @@ struct sc_curve_sums {
 void sc_curve_add(struct sc_curve_sums *s, double x, double d);
 void sc_curve_merge(struct sc_curve_sums *into, const struct sc_curve_sums *s);
 void sc_curve_finish(const struct sc_curve_sums *s, struct sc_curve *c);
-/* Bins of struct sc_curve; d is not 0 in the first. */
-size_t sc_magnitude_bin(double low, double high, double d);
+/* floor(4 log2 |d|), from the bits: the same on every machine. d is not 0. */
+int sc_quarter(double d);
+/* Sets the bins of |d|: quarters of octaves up to the power of two above `most`. */
+void sc_magnitudes_below(struct sc_curves *c, double most);
+size_t sc_magnitude_bin(int top, double d); /* d is not 0 */
 size_t sc_error_bin(double edge, double d);
 
 #endif

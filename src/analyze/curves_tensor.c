@@ -15,8 +15,7 @@ enum {
     TILE = 32,
     HEIGHT = 128,
     WIDTH = 4096,
-    /* d in a bin of x: steps of a quarter of an octave from the range of x downwards, either sign
-     * and nothing at all in the middle. */
+    /* d in a bin of x: quarters of octaves, either sign, and nothing at all in the middle. */
     SIDE = 88,
     SPREAD = 2 * SIDE + 1,
     SAMPLE_ROWS = 64,
@@ -173,8 +172,7 @@ static int find_extent(struct tracing *t, const struct sc_curves_measure *m, str
     }
     c->low = x.low;
     c->high = x.high;
-    c->error_high = log10(most > 0 ? most : 1) + 0.1;
-    c->error_low = c->error_high - 8;
+    sc_magnitudes_below(c, most);
     for (size_t i = 0; i < c->n_points; i++)
         c->x[i] = x.low + (x.high - x.low) * ((double)i + 0.5) / (double)c->n_points;
     return 0;
@@ -210,13 +208,13 @@ static size_t bin_of(double low, double high, size_t n, double v)
     return t > 0 ? (size_t)SC_MIN(t, (double)(n - 1)) : 0;
 }
 
-static size_t spread_bin(double range, double d)
+static size_t spread_bin(int top, double d)
 {
-    double steps = -4 * log2(fabs(d) / range); /* 0: as large as the range */
+    int below = d != 0 ? top - 1 - sc_quarter(d) : SIDE; /* 0: in the uppermost quarter */
 
-    if (!(steps < SIDE))
+    if (below >= SIDE)
         return SIDE;
-    size_t k = SIDE - (size_t)fmax(steps, 0); /* 1..SIDE */
+    size_t k = SIDE - (size_t)SC_MAX(below, 0); /* 1..SIDE */
     return d < 0 ? SIDE - k : SIDE + k;
 }
 
@@ -226,7 +224,6 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
     const struct sc_curves *c = t->out;
     const struct layout *l = &t->layout;
     struct format_part p = format_at(l, part, f);
-    const double range = c->high - c->low;
 
     for (uint32_t row = 0; row < at->n_rows; row++) {
         double *tiles = p.tiles_dd + row / TILE * (WIDTH / TILE);
@@ -240,12 +237,12 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
             sc_curve_add(&p.g->sums, x, d);
             tiles[col / TILE] += d * d;
             p.y[bin] += y;
-            p.spread[bin * SPREAD + spread_bin(range, d)]++;
+            p.spread[bin * SPREAD + spread_bin(c->error_top, d)]++;
             p.cells[bin_of(c->low, c->high, SC_CURVE_CELLS, y) * SC_CURVE_CELLS +
                     bin_of(c->low, c->high, SC_CURVE_CELLS, x)]++;
             p.g->error[sc_error_bin(c->curves[f].edge, d)]++;
             if (d != 0)
-                p.g->magnitude[sc_magnitude_bin(c->error_low, c->error_high, d)]++;
+                p.g->magnitude[sc_magnitude_bin(c->error_top, d)]++;
         }
     }
 }
@@ -327,17 +324,17 @@ static void merge(void *ctx, const struct sc_rectangle *at, const void *part)
 
 /* --------------------------------------------------------------------------------- results --- */
 /* Where a bin of d begins on its side nearer to zero, and where it ends. */
-static double spread_value(double range, size_t bin, double part)
+static double spread_value(int top, size_t bin, double part)
 {
     if (bin == SIDE)
         return 0;
     double k = bin > SIDE ? (double)(bin - SIDE) : (double)(SIDE - bin);
-    double inner = range * exp2((k - SIDE - 1) / 4), outer = range * exp2((k - SIDE) / 4);
+    double outer = exp2((top + k - SIDE) / 4), inner = outer / exp2(0.25);
 
     return bin > SIDE ? inner + part * (outer - inner) : -outer + part * (outer - inner);
 }
 
-static double spread_quantile(const uint32_t *count, double range, double q)
+static double spread_quantile(const uint32_t *count, int top, double q)
 {
     uint64_t n = 0, below = 0;
 
@@ -346,7 +343,7 @@ static double spread_quantile(const uint32_t *count, double range, double q)
     double wanted = q * (double)n;
     for (size_t i = 0; i < SPREAD; i++) {
         if (count[i] && (double)(below + count[i]) >= wanted)
-            return spread_value(range, i, (wanted - (double)below) / count[i]);
+            return spread_value(top, i, (wanted - (double)below) / count[i]);
         below += count[i];
     }
     return NAN;
@@ -358,7 +355,6 @@ static void finish_format(struct tracing *t, size_t f)
     struct sc_curve *one = &c->curves[f];
     struct format_part p = format_at(&t->layout, t->total, f);
     const uint64_t *counts = part_at(&t->layout, t->total).counts;
-    double range = c->high - c->low;
     uint64_t cells = c->down * c->across;
 
     sc_curve_finish(&p.g->sums, one);
@@ -369,8 +365,8 @@ static void finish_format(struct tracing *t, size_t f)
         const uint32_t *spread = p.spread + i * SPREAD;
         bool any = counts[i] > 0;
         one->mean[i] = any ? p.y[i] / (double)counts[i] : NAN;
-        one->low[i] = any ? c->x[i] + spread_quantile(spread, range, 0.05) : NAN;
-        one->high[i] = any ? c->x[i] + spread_quantile(spread, range, 0.95) : NAN;
+        one->low[i] = any ? c->x[i] + spread_quantile(spread, c->error_top, 0.05) : NAN;
+        one->high[i] = any ? c->x[i] + spread_quantile(spread, c->error_top, 0.95) : NAN;
     }
     for (uint64_t i = 0; i < cells; i++) {
         double dd = t->dd[f * cells + i];

@@ -5,9 +5,10 @@
  * format needs the extent of the tensor or of its lines first), and the table of the errors of its
  * cells (tiles, rows, groups), of which mix.h chooses formats.
  *
- * All sums are in double. d = y - x, x as stored, y what the format keeps of it. Values that are
- * not finite are counted and left out; a finite value that the format turns into infinity or NaN is
- * counted and taken as 0.
+ * Sums of x are in double, and all sums of a tensor of at most 65,536 values; else those of d are
+ * of blocks of floats (kernel.h, errors.c), then in double: good to 1e-6. d = y - x, x as stored, y
+ * what the format keeps of it. Values that are not finite are counted and left out; a finite value
+ * that the format turns into infinity or NaN is counted and taken as 0.
  *
  * The figures of a format are one struct without pointers and a metric table, as in health.h.
  */

@@ -217,6 +217,7 @@ static int give_up_on(struct sc_quant_work *r, size_t i, const struct sc_error *
 
     (void)sc_put_safe(&text, sc_strz(why->text[0] ? why->text : sc_code_text(why->code)), 0);
     t->unsupported = why->code == SCRUPLE_EUNSUPPORTED;
+    r->q->n_unreached += why->code == SCRUPLE_ENETWORK || why->code == SCRUPLE_ENOTFOUND;
     t->why = text.failed ? NULL : sc_arena_copy(&r->q->arena, text.n ? text.p : "", text.n);
     sc_buf_clear(&text);
     return t->why ? 0 : sc_fail_memory(r->e);
@@ -424,7 +425,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     if (m->repo)
         sc_repo_settle(m->repo);
     sc_results_close(r->results);
-    for (size_t i = 0; i < r->q->n; i++)
+    for (size_t i = 0; i < r->q->n && !o->keep_cells; i++)
         sc_quant_mix_forget(&r->q->tensors[i]);
     free(r->items);
     free(r->at);

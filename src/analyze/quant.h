@@ -124,6 +124,7 @@ struct sc_quant_options {
     uint64_t limit;                   /* the first tensors only; 0: all */
     uint64_t sample;                  /* values of a tensor to look at; 0: all */
     bool keep;                        /* assignments (and trials): somebody will write them */
+    bool keep_cells;                  /* and the tables of errors */
     uint64_t curve;                   /* points of the frontier of each tensor; 0: none */
     bool curve_all;                   /* and of that of all together */
     struct sc_pool *pool;             /* borrowed */
@@ -160,8 +161,8 @@ struct sc_quant_tensor {
     struct sc_mix_totals *trials, *curve;
     size_t n_trials, n_curve;
     double seconds, mix_seconds;
+    struct sc_cells *cells; /* with keep_cells, and while a mix of all is awaited */
     /* private */
-    struct sc_cells *cells; /* while a mix of all is awaited */
     struct sc_mix mix;
 };
 struct sc_quant {
@@ -175,6 +176,7 @@ struct sc_quant {
     size_t n_skipped; /* matched, but hold no floats or have no dimension */
     size_t n_limited; /* matched, but beyond the limit */
     size_t n_measured, n_known, n_tied, n_unsupported, n_unreadable;
+    size_t n_unreached; /* of the unreadable: the network, or what is elsewhere, failed */
     uint64_t opened_bytes, opened_requests, bytes_read;
     /* of a mix over all tensors */
     bool has_total;

@@ -167,7 +167,7 @@ int sc_quant_mix_own(struct sc_quant_work *r, struct sc_quant_tensor *t,
         code = sc_mix_curve(&t->cells, 1, r->o->plan->goal.metric, (size_t)r->o->curve, p,
                             &t->curve, &t->n_curve, e);
     t->mix_seconds = sc_quant_now() - start;
-    if (code < 0 || !(r->o->plan->model_wide || r->o->curve_all))
+    if (code < 0 || !(r->o->plan->model_wide || r->o->curve_all || r->o->keep_cells))
         sc_quant_mix_forget(t);
     return code;
 }

@@ -47,7 +47,8 @@ static const struct sc_example curves_examples[] = {
     {"scruple curves", "what seven formats make of 0 to 1"},
     {"scruple curves -c bfp4,mxfp4,nf4 -o curves.svg", "the staircases of three formats"},
     {"scruple curves -o curves.html", "a page to compare them, for a browser"},
-    {"scruple curves model layers.3.mlp.down_proj -o down.html", "what becomes of real weights"},
+    {"scruple curves model model.layers.3.mlp.down_proj -o down.html",
+     "what becomes of real weights"},
     {"scruple curves model q_proj --out-dir plots --png", "pictures of every matching tensor"},
     {NULL, NULL},
 };
@@ -423,7 +424,7 @@ static int draw_model(struct drawing *x, const struct sc_words *filters)
                             "%s holds one picture, but %zu tensors match: take --out-dir, or "
                             "an .html file",
                             x->c->set.output, matched);
-    sc_add_textz(&x->d, &x->d.root, "model", x->model->label);
+    code = sc_analyze_model(&x->d, &x->d.root, x->model, &e);
     sc_add_uint(&x->d, &x->d.root, "points", x->c->set.points, SC_COL_COUNT);
     x->tensors = sc_add_list(&x->d, &x->d.root, "tensors");
     sc_progress_start(x->c, 0);

@@ -96,13 +96,15 @@ static const struct sc_example quant_examples[] = {
      "the smallest mix of tiles that is as good"},
     {"scruple quant model --mix bfp8,mxfp4 --budget 4.5bpw --model-wide",
      "the best mix of the whole model for a size"},
+    {"scruple quant model layers.0 --threshold 0.999 -o mix.html",
+     "a page on which the threshold can be moved"},
     {"scruple quant model -c mxfp4 --write model-mxfp4", "a copy to run, rounded to MXFP4"},
     {"scruple quant model up_proj --compression-config mixed.json --results results",
      "as wq does it, with its folder"},
     {NULL, NULL},
 };
 
-enum form { FORM_TEXT, FORM_JSON, FORM_CSV };
+enum form { FORM_TEXT, FORM_JSON, FORM_CSV, FORM_HTML };
 struct quanting {
     struct sc_cli *c;
     struct sc_quant_plan plan;
@@ -171,10 +173,13 @@ static int make_plan(struct quanting *x, struct sc_error *e)
         if (words[i].text)
             TRY(words[i].read(p, sc_strz(words[i].text), words[i].what, e));
     p->model_wide = p->model_wide || set->model_wide;
-    p->wants_mix = set->curve || set->model_wide;
+    p->wants_mix = set->curve || set->model_wide || x->form == FORM_HTML;
     TRY(sc_quant_plan_finish(p, e));
     if (set->curve && !sc_quant_mixes(p))
         return sc_fail(e, SCRUPLE_EUSAGE, "--curve belongs to a mix, but the algorithm is %s",
+                       sc_algorithm_names[p->algorithm]);
+    if (x->form == FORM_HTML && !sc_quant_mixes(p))
+        return sc_fail(e, SCRUPLE_EUSAGE, "a page is about a mix, but the algorithm is %s",
                        sc_algorithm_names[p->algorithm]);
     if (set->sample && sc_quant_mixes(p))
         return sc_fail(e, SCRUPLE_EUSAGE,
@@ -432,8 +437,9 @@ static int measure(struct quanting *x)
         .all_tensors = set->all_tensors,
         .limit = set->limit,
         .sample = set->sample,
-        .keep = set->results || set->write,
-        .curve = set->curve || set->results ? CURVE_POINTS : 0,
+        .keep = set->results || set->write || x->form == FORM_HTML,
+        .keep_cells = x->form == FORM_HTML,
+        .curve = set->curve || set->results || x->form == FORM_HTML ? CURVE_POINTS : 0,
         .curve_all = set->curve,
         .pool = x->pool,
         .memory = sc_memory_budget(set->memory),
@@ -475,6 +481,8 @@ static int put_all(struct quanting *x, struct sc_error *e)
         sc_cli_header(c, x->model);
         sc_quant_put_plan(&t);
         TRY(sc_quant_put_text(&t, e));
+    } else if (x->form == FORM_HTML) {
+        TRY(sc_quant_page_write(&c->out, x->q, e));
     } else {
         TRY(put_document(x, e));
     }
@@ -494,9 +502,13 @@ static int run_one(struct quanting *x)
         return status;
     if (put_all(x, &e) < 0)
         return sc_usage_exit(x->c, &e);
+    x->c->whole = true; /* a report of what could be read is kept */
     if (!x->q->n)
         return SC_EXIT_FINDINGS;
-    return x->q->n_measured ? SC_EXIT_OK : SC_EXIT_INPUT;
+    if (x->q->n_unreached)
+        return SC_EXIT_NOT_FOUND;
+    return x->q->n_unreadable || !x->q->n_measured || x->model->catalog->n_errors ? SC_EXIT_INPUT
+                                                                                  : SC_EXIT_OK;
 }
 
 static int run_quant(struct sc_cli *c)
@@ -518,6 +530,7 @@ static int run_quant(struct sc_cli *c)
               : c->set.csv                      ? FORM_CSV
               : ends_in(c->set.output, ".json") ? FORM_JSON
               : ends_in(c->set.output, ".csv")  ? FORM_CSV
+              : ends_in(c->set.output, ".html") ? FORM_HTML
                                                 : FORM_TEXT;
     if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
         status = sc_fail_exit(c, &e);
@@ -571,7 +584,8 @@ const struct sc_command sc_cmd_quant = {
         "any program can run it. Nothing is ever overwritten.\n\n"
         "Figures are kept, by content and format, so that the next run of an unchanged model reads "
         "nothing (scruple cache ls). They are the same bits for any number of threads.\n\n"
-        "The suffix of --output chooses the form: .json or .csv; else it is what a terminal shows.",
+        "The suffix of --output chooses the form: .json, .csv, or .html for a page on which the "
+        "threshold of a mix can be moved; else it is what a terminal shows.",
     .options = quant_options,
     .n_options = SC_COUNT(quant_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -228,7 +228,7 @@ static void round_all(const float *x, size_t n, float scale, bool plain, uint8_t
 {
     for (size_t i = 0; plain && i < n; i++) {
         const float y = x[i] * scale;
-        q[i] = (uint8_t)(int32_t)(y < 0 ? y - SC_ALMOST_HALF : y + SC_ALMOST_HALF);
+        q[i] = (uint8_t)(int32_t)(y + copysignf(SC_ALMOST_HALF, y));
     }
     for (size_t i = 0; !plain && i < n; i++)
         q[i] = (uint8_t)sc_round_away(x[i] * scale);

@@ -13,7 +13,7 @@
 
 #include "hub/cache.h"
 
-enum { SLUG_MAX = 120, SAME_SECOND = 1000 };
+enum { SAME_SECOND = 1000 };
 
 struct folder {
     const struct sc_quant_folder *f;
@@ -24,29 +24,10 @@ struct folder {
     struct sc_buf text; /* scratch */
     struct sc_buf name; /* scratch: of a tensor */
     uint64_t *slugs;    /* (q->n) hashes of those that were given */
+    unsigned formats;   /* SC_PLOT_PNG, or SVG where there is no PNG */
+    struct sc_plots_written written;
     struct sc_error *e;
 };
-
-void sc_quant_slug(struct sc_str name, struct sc_buf *out)
-{
-    const size_t start = out->n;
-    bool gap = false;
-
-    for (size_t i = 0; i < name.n && out->n - start < SLUG_MAX; i++) {
-        const char c = name.p[i];
-        const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          (c >= '0' && c <= '9') || c == '.' || c == '-';
-        gap = gap || !good;
-        if (!good)
-            continue;
-        if (gap && out->n > start)
-            sc_buf_putc(out, '_');
-        gap = false;
-        sc_buf_putc(out, c);
-    }
-    if (out->n == start)
-        sc_buf_puts(out, "tensor");
-}
 
 /* ---------------------------------------------------------------------------------- files --- */
 static int fail_file(struct folder *x, const char *path)
@@ -113,7 +94,7 @@ static void name_tensor(struct folder *x, size_t i)
     bool taken = false;
 
     x->name.n = 0;
-    sc_quant_slug(sc_tensor_name(&x->q->model->tensors[x->q->tensors[i].tensor]), &x->name);
+    sc_picture_slug(sc_tensor_name(&x->q->model->tensors[x->q->tensors[i].tensor]), &x->name);
     x->slugs[i] = sc_hash(x->name.p, x->name.failed ? 0 : x->name.n);
     for (size_t k = 0; k < i && !taken; k++)
         taken = x->slugs[k] == x->slugs[i];
@@ -163,6 +144,70 @@ static int write_trials(struct folder *x, const struct sc_quant_tensor *t, const
     return write_text(x, name);
 }
 
+/* ------------------------------------------------------------------------------- pictures --- */
+/* x->text as a picture below the folder; nothing to show is no failure. */
+static int put_picture(struct folder *x, const char *dir, const char *name, int drawn)
+{
+    if (drawn <= 0)
+        return drawn;
+    x->path.n = 0;
+    sc_buf_printf(&x->path, "%s/%s", x->work.p, dir);
+    if (x->path.failed || x->text.failed)
+        return sc_fail_memory(x->e);
+    return sc_picture_write(x->path.p, name, sc_str(x->text.p, x->text.n), &x->formats, &x->written,
+                            x->e);
+}
+
+static int draw_sizes(struct folder *x, size_t i, const struct sc_picture *how)
+{
+    const struct sc_quant_tensor *t = &x->q->tensors[i];
+    struct sc_quant_points p = {.n = 0};
+    int code = sc_quant_points_make(x->q, i, &p, x->e);
+    const struct sc_size_plot plot = {.metric = x->q->plan->goal.metric,
+                                      .points = p.points,
+                                      .n = p.n,
+                                      .frontier = t->curve,
+                                      .n_frontier = t->n_curve,
+                                      .threshold = x->q->plan->goal.threshold};
+
+    x->text.n = 0;
+    if (code == 0)
+        code = sc_picture_size(&plot, how, &x->text, x->e);
+    sc_quant_points_clear(&p);
+    return code;
+}
+
+/* Which of the trials was taken: the first whose figures are those of the mix. */
+static size_t best_trial(const struct sc_quant_tensor *t)
+{
+    for (size_t i = 0; i < t->n_trials; i++)
+        if (memcmp(t->trials[i].cells, t->totals.cells, sizeof t->totals.cells) == 0 &&
+            !(t->trials[i].pcc < t->totals.pcc || t->trials[i].pcc > t->totals.pcc))
+            return i;
+    return SIZE_MAX;
+}
+
+static int write_pictures(struct folder *x, size_t i, const char *dir, bool random)
+{
+    const struct sc_quant_tensor *t = &x->q->tensors[i];
+    const struct sc_tensor *tensor = &x->q->model->tensors[t->tensor];
+    const struct sc_picture how = {.subject = sc_tensor_name(tensor)};
+    struct sc_buf name = {0};
+
+    sc_buf_printf(&name, random ? "%s" : "%s_assignment", x->name.p);
+    if (name.failed)
+        return sc_fail_memory(x->e);
+    x->text.n = 0;
+    int code = random ? sc_picture_trials(t->trials, t->n_trials, &x->q->plan->goal, best_trial(t),
+                                          &how, &x->text, x->e)
+                      : sc_picture_assignment(t->geometry, t->assignment, &how, &x->text, x->e);
+    code = put_picture(x, dir, name.p, code);
+    if (code >= 0 && !random)
+        code = put_picture(x, dir, "size_vs_accuracy", draw_sizes(x, i, &how));
+    sc_buf_clear(&name);
+    return code;
+}
+
 static int write_mix(struct folder *x, size_t i)
 {
     const struct sc_quant_tensor *t = &x->q->tensors[i];
@@ -182,6 +227,11 @@ static int write_mix(struct folder *x, size_t i)
         code = write_assignment(x, t, stem.p);
     if (code == 0 && random)
         code = write_trials(x, t, csv.p);
+    /* The folder of the assignment: what its stem begins with. */
+    if (code == 0) {
+        *strrchr(stem.p, '/') = '\0';
+        code = write_pictures(x, i, stem.p, random);
+    }
     sc_buf_clear(&stem);
     sc_buf_clear(&csv);
     return code;
@@ -286,7 +336,11 @@ static int write_all(struct folder *x, struct sc_buf *path)
 int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, struct sc_error *e)
 {
     struct sc_error own = {0};
-    struct folder x = {.f = f, .q = f->q, .e = e ? e : &own};
+    struct folder x = {.f = f,
+                       .q = f->q,
+                       .formats = SC_PLOT_PNG,
+                       .written = {.note = f->note, .note_ctx = f->ctx},
+                       .e = e ? e : &own};
     const int code = write_all(&x, path);
 
     if (x.work.n)

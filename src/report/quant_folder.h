@@ -5,8 +5,9 @@
  *         table.txt                      what the terminal shows
  *         compression_config.used.json   a configuration that asks for the same again
  *         results.csv                    every figure of every result
- *         mixed_tile_random/<tensor>.csv, <tensor>_assignment.npy, ..._mapping.json
- *         mixed_tile_<algorithm>/<tensor>/assignment.npy, assignment_mapping.json
+ *         mixed_tile_random/<tensor>.csv, .png, <tensor>_assignment.npy, ..._mapping.json
+ *         mixed_tile_<algorithm>/<tensor>/assignment.npy, assignment_mapping.json,
+ *             <tensor>_assignment.png, size_vs_accuracy.png
  *
  * It grows under another name and appears whole; two runs in one second get folders of their own.
  */
@@ -14,7 +15,7 @@
 #define SC_QUANT_FOLDER_H
 
 #include "analyze/quant.h"
-#include "report/report.h"
+#include "report/plots_quality.h"
 
 struct sc_quant_folder {
     const char *dir;
@@ -26,7 +27,19 @@ struct sc_quant_folder {
 };
 /* path: where it stands now; appended. */
 int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, struct sc_error *e);
-/* Runs outside [A-Za-z0-9._-] as one '_', none at the ends; "tensor" when nothing is left. */
-void sc_quant_slug(struct sc_str name, struct sc_buf *out);
+
+/* quant_page.c. The results of a tensor as marks of a picture: every format that fits, and the mix.
+ * Clear it, also after a failure. */
+struct sc_quant_points {
+    struct sc_size_point *points;
+    size_t n;
+    char (*names)[80];
+    struct sc_buf cells;
+};
+int sc_quant_points_make(const struct sc_quant *q, size_t i, struct sc_quant_points *out,
+                         struct sc_error *e);
+void sc_quant_points_clear(struct sc_quant_points *p);
+/* The page with a threshold that moves, of the first tensors of a run that kept cells. */
+int sc_quant_page_write(struct sc_out *o, const struct sc_quant *q, struct sc_error *e);
 
 #endif

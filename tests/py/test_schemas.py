@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check and scan against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan and curves against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -327,6 +327,17 @@ class Documents(unittest.TestCase):
                     if "--depth" in words:
                         limit = int(words[words.index("--depth") + 1])
                         self.assertTrue(all(r["depth"] < limit for r in tree["rows"]))
+
+    def test_curves(self):
+        """Without a model, of every type that a fixture has, and of tensors without values."""
+        self.document("curves", "--points", "9", "--rand-samples", "3")
+        self.document("curves", "--points", "2", "--legacy", "-c", "bfp4,int8,nf4")
+        for kind in ("llama-tiny", "gptq", "gguf-llama", "moe-tiny", "odd-names"):
+            with self.subTest(kind):
+                d = self.document("curves", os.path.join(FIXTURES, kind), "-c", "bf16,bfp4", "--points", "5", "-q")
+                for tensor in d["tensors"]:
+                    self.assertEqual(len(tensor["x"]), 5)
+                    self.assertEqual({len(c[k]) for c in tensor["curves"] for k in ("mean", "low", "high")}, {5})
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")

@@ -91,6 +91,7 @@ static bool fill_tensor(struct sc_curves *c)
                             .high = 0.5,
                             .error_low = -8,
                             .error_high = 0,
+                            .error_top = 0,
                             .values = 1000000,
                             .nonfinite = 3,
                             .down = TILES,
@@ -261,6 +262,159 @@ TEST(every_picture_is_well_formed_and_the_same_again)
                 sc_buf_clear(&one);
                 sc_buf_clear(&two);
             }
+    clear(&d);
+}
+
+/* ------------------------------------------------------------------------------- odd figures ---
+ */
+static struct sc_buf map_of(const struct sc_cells *c, const int8_t *format, struct sc_buf *notes)
+{
+    struct sc_buf out = {0};
+    struct sc_picture p = {.notes = notes};
+    CHECK_U64(sc_picture_assignment(c, format, &p, &out, NULL), 1);
+    CHECK(markup_problem(out.p) == NULL);
+    return out;
+}
+
+/* 3000 x 400 tiles: squares of 12 x 12, of which each shows what most of its tiles have. */
+TEST(a_huge_map_shows_majorities)
+{
+    struct sc_cells c;
+    struct sc_buf notes = {0};
+    REQUIRE(fake_cells(&c, 1, 3000 * 32, 400 * 32));
+    int8_t *format = malloc(c.n);
+    REQUIRE(format);
+    for (uint64_t i = 0; i < c.n; i++) /* five of twelve columns are bf16, seven bfp2 */
+        format[i] = i % 400 % 12 < 5 ? 0 : 3;
+    struct sc_buf out = map_of(&c, format, &notes);
+    CHECK(strstr(notes.p, "One square stands for 12 x 12 cells of the 3000 x 400") != NULL);
+    /* Only the square at the right edge, of the last four columns, has more of bf16. */
+    const char *dark = strstr(out.p, "<path class=\"f-ramp8\" d=\"M33 0H34V1H33ZM33 1");
+    const char *light = strstr(out.p, "<path class=\"f-ramp0\" d=\"M0 0H33V1H0ZM0 1");
+    CHECK(dark && light);
+    CHECK(strstr(out.p, "bf16: 507,000 (42.") != NULL);
+    CHECK(out.n < 40000);
+    sc_buf_clear(&out);
+    sc_buf_clear(&notes);
+    free(format);
+    fake_cells_clear(&c);
+}
+
+TEST(maps_of_strips_stacks_and_cells_without_a_format)
+{
+    static const uint64_t shapes[][3] = {
+        {1, 1, 1}, {1, 1, 100000}, {1, 100000, 1}, {40, 33, 65}, {1, 32, 32}};
+    for (size_t k = 0; k < SC_COUNT(shapes); k++) {
+        struct sc_cells c;
+        struct sc_buf notes = {0};
+        REQUIRE(fake_cells(&c, shapes[k][0], shapes[k][1], shapes[k][2]));
+        int8_t *format = malloc(c.n);
+        REQUIRE(format);
+        for (uint64_t i = 0; i < c.n; i++)
+            format[i] = (int8_t)(i % 5) - 1;
+        struct sc_buf out = map_of(&c, format, &notes), heat = {0};
+        CHECK(strstr(out.p, "none: ") != NULL);
+        CHECK((k == 3) == (notes.p && strstr(notes.p, "40 matrices")));
+        CHECK_U64(sc_picture_cell_errors(&c, format, 0, &(struct sc_picture){0}, &heat, NULL), 1);
+        CHECK(markup_problem(heat.p) == NULL);
+        sc_buf_clear(&out);
+        sc_buf_clear(&heat);
+        sc_buf_clear(&notes);
+        free(format);
+        fake_cells_clear(&c);
+    }
+}
+
+/* Exact, undefined, infinite and negative figures: nothing of them is a coordinate. */
+TEST(figures_that_no_axis_has)
+{
+    static const double odd[] = {0, NAN, INFINITY, -1, 1e-300, 1e300, 2};
+    struct sc_mix_totals t[SC_COUNT(odd)] = {{0}};
+    struct sc_size_point points[SC_COUNT(odd)];
+    for (size_t i = 0; i < SC_COUNT(odd); i++) {
+        t[i].pcc = 1 - odd[i];
+        t[i].one_minus_pcc = t[i].mae = t[i].atol = t[i].mse = t[i].sqnr_db = odd[i];
+        t[i].bytes = i ? UINT64_MAX / i : 0;
+        points[i] = (struct sc_size_point){SC_STR("p"), NULL, (double)t[i].bytes, odd[i], i % 2};
+    }
+    for (int m = 0; m < SC_MIX_METRICS; m++) {
+        const enum sc_mix_metric metric = (enum sc_mix_metric)m;
+        struct sc_size_plot size = {metric, points, SC_COUNT(odd), t, SC_COUNT(odd), NAN};
+        struct sc_mix_goal goal = {metric, 0.5};
+        struct sc_frontier f = {SC_STR("f"), t, SC_COUNT(odd), 0, true};
+        struct sc_picture p = {0};
+        struct sc_buf out[3] = {{0}};
+        CHECK_U64(sc_picture_size(&size, &p, &out[0], NULL), 1);
+        CHECK_U64(sc_picture_frontiers(&f, 1, metric, &p, &out[1], NULL), 1);
+        CHECK_U64(sc_picture_trials(t, SC_COUNT(odd), &goal, 99, &p, &out[2], NULL), 1);
+        for (size_t i = 0; i < 3; i++) {
+            const char *problem = markup_problem(out[i].p);
+            if (problem)
+                fprintf(stderr, "%s\n", problem);
+            CHECK(problem == NULL);
+            sc_buf_clear(&out[i]);
+        }
+    }
+}
+
+TEST(nothing_to_show_appends_nothing)
+{
+    struct sc_buf out = {0};
+    struct sc_picture p = {0};
+    struct sc_curves none = {0};
+    struct sc_size_plot size = {.threshold = NAN};
+    struct sc_threshold_sweep sweep = {.n = 0};
+    CHECK_U64(sc_picture_assignment(&(struct sc_cells){0}, NULL, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_errors(&(struct sc_error_map){0}, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_size(&size, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_frontiers(NULL, 0, SC_MIX_PCC, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_trials(NULL, 0, &(struct sc_mix_goal){0}, 0, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_sweep(&sweep, SC_MIX_PCC, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_sweeps(&sweep, 1, true, SC_MIX_PCC, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_curves(&none, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_transfer(&none, &p, &out, NULL), 0);
+    CHECK_U64(sc_picture_error_histogram(&none, &p, &out, NULL), 0);
+    CHECK_U64(out.n, 0);
+    sc_buf_clear(&out);
+}
+
+TEST(names_become_names_of_files)
+{
+    static const char *const pairs[][2] = {{"model.layers.0.weight", "model.layers.0.weight"},
+                                           {"a/b c", "a_b_c"},
+                                           {"a//b", "a_b"},
+                                           {"__a__b__", "a__b"},
+                                           {"../../etc/passwd", "etc_passwd"},
+                                           {"..", "tensor"},
+                                           {"", "tensor"},
+                                           {"\xff\xfe", "tensor"}};
+    for (size_t i = 0; i < SC_COUNT(pairs); i++) {
+        struct sc_buf out = {0};
+        sc_picture_slug(sc_strz(pairs[i][0]), &out);
+        CHECK_STR(out.p, pairs[i][1]);
+        sc_buf_clear(&out);
+    }
+}
+
+TEST(every_allocation_of_a_picture_may_fail)
+{
+    struct drawing d;
+    REQUIRE(fill(&d));
+    for (int i = 0; i < PICTURES; i++)
+        for (uint64_t k = 0;; k++) {
+            struct sc_buf out = {0};
+            struct sc_picture p = {.subject = SC_STR("t"), .width = 400};
+            sc_oom_fail_at(k);
+            int code = draw_one(&d, i, &p, &out, NULL);
+            bool reached = sc_oom_failed() > 0;
+            sc_oom_off();
+            sc_buf_clear(&out);
+            CHECK(code == 1 || code == SCRUPLE_EMEMORY);
+            CHECK(reached || code == 1);
+            if (!reached)
+                break;
+            k += k > 40 ? k / 8 : 0; /* early ones all, later ones here and there */
+        }
     clear(&d);
 }
 
