@@ -436,6 +436,8 @@ static int run_filtered(struct sc_cli *c, const char *const *paths, size_t n,
         status = c->set.json ? run_json(x, paths, n) : run_each(x, paths, n);
     if (!status && x->pricing.interrupted)
         status = 128 + x->pricing.interrupted;
+    if (!status)
+        status = x->pricing.incomplete;
     if (!status && filter && !x->matched)
         status = SC_EXIT_FINDINGS;
     sc_tree_pricing_end(&x->pricing);

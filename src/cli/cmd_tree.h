@@ -11,6 +11,7 @@ struct sc_tree_pricing {
     struct sc_cli *c;
     bool on;
     int interrupted; /* the signal that ended a measurement early */
+    int incomplete;  /* exit code: some tensors could not be read */
     struct sc_quant_plan plan;
     struct sc_pool *pool;
     struct sc_hub_env env;

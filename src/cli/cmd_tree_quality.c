@@ -111,12 +111,18 @@ int sc_tree_price(struct sc_tree_pricing *p, const struct sc_model *m,
     }
     if (code < 0)
         return code == SCRUPLE_EUSAGE ? sc_usage_exit(c, &e) : sc_fail_exit(c, &e);
+    const struct sc_quant *q = *out;
+    if (q->n_unreached)
+        p->incomplete = SC_EXIT_NOT_FOUND;
+    else if (q->n_unreadable && !p->incomplete)
+        p->incomplete = SC_EXIT_INPUT;
+    c->whole = true; /* a report of what could be read is kept */
     if (c->set.verbose) {
         char size[32];
-        sc_format_bytes((*out)->bytes_read, size);
+        sc_format_bytes(q->bytes_read, size);
         sc_say(c, "note",
                "%zu tensors measured, %zu of them known from an earlier run; %s read in %.1f s",
-               (*out)->n_measured, (*out)->n_known, size, seconds);
+               q->n_measured, q->n_known, size, seconds);
     }
     return 0;
 }
