@@ -321,7 +321,13 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
 
     if (why)
         return give_up_on(r, i, why);
-    r->q->bytes_read = sc_add_up(r->q->bytes_read, tensor_of(r->q, i)->bytes);
+    const struct sc_tensor *tensor = tensor_of(r->q, i);
+    const struct sc_quant_tensor *t = &r->q->tensors[i];
+    /* of a sample about as much as it is of the values */
+    const double share =
+        t->sampled && tensor->parameters ? (double)t->sampled / (double)tensor->parameters : 1;
+    r->q->bytes_read = sc_add_up(
+        r->q->bytes_read, share < 1 ? (uint64_t)((double)tensor->bytes * share) : tensor->bytes);
     remember(r, i);
     return 0;
 }

@@ -321,6 +321,17 @@ class Hub(unittest.TestCase):
         self.assertTrue(512 << 10 <= facts["sampled"] <= 1 << 20, facts)
         self.assertTrue(2 * facts["sampled"] <= some + (1 << 18) <= 4 * facts["sampled"], (some, facts))  # of 32 MiB
 
+    def test_what_cannot_be_fetched(self):
+        self.sent()  # headers
+        self.hub.fault("status", match="model-00002", where="cdn", status=404)
+        done = subprocess.run([SCRUPLE, "tree", "org/m", "z", "m.0", "-c", "bfp8", "--json", "-q"],
+                              env=self.hub.env(self.tmp.name), capture_output=True, check=False, timeout=120)
+        quality = {t["name"]: t["quality"] for t in json.loads(done.stdout)["tensors"]}
+        self.assertEqual(done.returncode, 4)
+        self.assertEqual((quality["z.up.weight"]["state"], quality["z.up.weight"]["formats"]), ("unreadable", []))
+        self.assertIn("model-00002", quality["z.up.weight"]["why"])
+        self.assertEqual(quality["m.0.up.weight"]["state"], "measured")
+
     def test_an_interruption_prints_what_there_is(self):
         self.sent()  # headers
         self.hub.fault("stall", match="model-00002", where="cdn")
