@@ -9,6 +9,7 @@ import glob
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -20,6 +21,7 @@ import unittest
 import numpy as np
 
 SCRUPLE = os.environ["SCRUPLE"]
+SOURCE = os.environ["SOURCE"]
 FIXTURES = os.environ["FIXTURES"]
 FORMATS = ["bf16", "bfp8", "bfp4", "bfp2"]
 BYTES = {"bfp8": 1088, "bfp4": 576, "bfp2": 320}
@@ -217,6 +219,21 @@ class Figures(Folder):
             self.assertLess(abs(want[key] - row[key]), 3 * row["interval"][key])
 
 
+    def test_every_figure_is_explained(self):
+        path, _ = self.matrix(64, 64)
+        row = results(document(path, "-c", "bfp8"))["bfp8"]
+
+        def keys(prefix, x):
+            for key, inner in x.items():
+                yield from keys(f"{prefix}.{key}", inner) if isinstance(inner, dict) else [f"{prefix}.{key}"]
+
+        about = ("algorithm", "format", "legacy_bytes", "interval", "mix")  # what was asked for
+        have = set(keys("quality", {k: v for k, v in row.items() if k not in about}))
+        with open(os.path.join(SOURCE, "docs", "metrics.md"), encoding="utf-8") as f:
+            headings = set(re.findall(r"^### `?(quality\.[\w.]+)`?$", f.read(), re.M))
+        self.assertEqual(headings, have)
+
+
 class Mixes(Folder):
     def run_mix(self, *words):
         path, x = self.matrix()
@@ -282,6 +299,23 @@ class Mixes(Folder):
         self.assertTrue(doc["total"]["good"])
         # one price for all: the tensor of large values gets the bits
         self.assertGreater(results(doc, 0)["mix"]["bytes"], results(doc, 1)["mix"]["bytes"])
+
+    def test_a_tensor_that_no_mix_fits(self):
+        random = np.random.default_rng(4)
+        write_safetensors(self.path("two.safetensors"), {
+            "a.weight": ("F32", random.standard_normal((64, 128)).astype("<f4")),
+            "norm.weight": ("F32", random.standard_normal(50).astype("<f4"))})
+        for words in (["--threshold", "0.99"], ["--budget", "6bpw", "--model-wide"]):
+            doc = document(self.path("two.safetensors"), "-c", "bf16,q4_0", "--mix", "bf16,q4_0", *words)
+            self.assertEqual(2, doc["counts"]["measured"])
+            self.assertTrue(results(doc, 0)["mix"]["mix"]["good"])
+            self.assertIsNone(doc["tensors"][0]["why"])
+            self.assertEqual(["bf16", "q4_0"], [r["format"] for r in doc["tensors"][1]["results"]])
+            self.assertEqual(100, results(doc, 1)["bf16"]["bytes"])
+            self.assertIn("q4_0 does not fit this tensor", doc["tensors"][1]["why"])
+        # nothing at all could be mixed
+        out = run(self.path("two.safetensors"), "-c", "bf16", "--mix", "q4_k", code=3).decode()
+        self.assertEqual(2, out.count("no mix: q4_k "), out)
 
     def test_frontier(self):
         path, _ = self.matrix()
