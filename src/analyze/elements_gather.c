@@ -289,20 +289,9 @@ static double entropy_of(const struct pattern_list *list)
 /* Smallest normal magnitude of the stored type; 0: it has no subnormal values. */
 static double smallest_normal(const struct sc_elements *t)
 {
-    static const struct {
-        const char *name;
-        double least;
-    } known[] = {{"F16", 0x1p-14},        {"BF16", 0x1p-126},      {"F32", 0x1p-126},
-                 {"F64", 0x1p-1022},      {"C32", 0x1p-14},        {"C64", 0x1p-126},
-                 {"C128", 0x1p-1022},     {"F8_E4M3", 0x1p-6},     {"F8_E5M2", 0x1p-14},
-                 {"F8_E4M3FNUZ", 0x1p-7}, {"F8_E5M2FNUZ", 0x1p-15}};
-    const char *name = sc_codec(t->view->codec)->name;
     if (!t->view->code_bytes && !t->view->is_double)
         return 0x1p-126; /* decoded to floats */
-    for (size_t i = 0; i < SC_COUNT(known); i++)
-        if (strcmp(name, known[i].name) == 0)
-            return known[i].least;
-    return 0;
+    return sc_codec_least_normal(t->view->codec);
 }
 
 static void counts_of_patterns(struct sc_elements *t, const struct pattern_list *list)

@@ -46,19 +46,20 @@ static bool named_weight(struct sc_str name)
     return sc_str_has_nocase(name, SC_STR("weight")) && !sc_str_ends(name, "_scale_inv");
 }
 
-/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them; no
- * format here is for complex ones. */
-static bool holds_floats(const struct sc_model *m, const struct sc_tensor *t)
+/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them (or
+ * the caller wants them, whatever they are); no format here is for complex ones. */
+static bool can_measure(const struct sc_model *m, const struct sc_tensor *t, bool whole_numbers)
 {
     const uint32_t dtype = m->catalog->entries[t->main].dtype;
 
-    if (t->rank == 0)
+    if (t->rank == 0 && !whole_numbers)
         return false;
     if (t->layout != SC_LAYOUT_PLAIN || dtype >= SC_FOREIGN_TYPE)
         return true;
     const uint8_t kind = sc_codec((sc_codec_id)dtype)->kind;
-    return kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL &&
-           kind != SC_KIND_COMPLEX;
+    if (kind == SC_KIND_COMPLEX)
+        return false;
+    return whole_numbers || (kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL);
 }
 
 /* Those of a filter among the weights; none of them: among all, as wq does it. */
@@ -71,7 +72,7 @@ static void choose_among(struct sc_quant *q, const struct sc_quant_options *o, b
         if (!sc_filter_match(o->filter, sc_tensor_name(t)) ||
             (weights && !named_weight(sc_tensor_name(t))))
             continue;
-        if (!holds_floats(q->model, t))
+        if (!can_measure(q->model, t, o->whole_numbers))
             q->n_skipped++;
         else if (o->limit && q->n >= o->limit)
             q->n_limited++;
@@ -269,6 +270,17 @@ static uint64_t task_memory(void *ctx, const struct sc_item *item, const struct 
     return sc_add_up(SC_MIN(r->o->memory / 2, UINT64_C(64) << 20), cells);
 }
 
+/* Its blocks do not fit the cells, or the rows: what single formats cost is told all the same. */
+static int go_without_mix(struct sc_quant_tensor *t, const struct sc_error *why, struct sc_error *e)
+{
+    struct sc_buf text = {0};
+
+    (void)sc_put_safe(&text, sc_strz(why->text), 0);
+    t->no_mix = text.failed ? NULL : sc_str_copy(sc_str(text.n ? text.p : "", text.n));
+    sc_buf_clear(&text);
+    return t->no_mix ? 0 : sc_fail_memory(e);
+}
+
 static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
                     const struct sc_parallel *p, struct sc_error *e)
 {
@@ -290,12 +302,22 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
     };
 
     head_of(r->q, tensor_of(r->q, i), &o.head_rows, &o.head_cols);
-    TRY(sc_quality_measure(v, &o, &got, e));
+    struct sc_error why = {0};
+    int code = sc_quality_measure(v, &o, &got, &why);
+    if (code == SCRUPLE_EUSAGE && o.grain != SC_GRAIN_NONE) {
+        TRY(go_without_mix(t, &why, e));
+        o.grain = SC_GRAIN_NONE;
+        o.in_mix = NULL;
+        code = sc_quality_measure(v, &o, &got, &why);
+    }
+    if (code < 0) {
+        *e = why;
+        return code;
+    }
     t->facts = got.facts;
     t->sampled = got.sampled;
     for (size_t k = 0; k < r->q->measured.n; k++)
         *sc_quant_record(r->q, i, k) = got.formats[r->at_of[k]];
-    int code = 0;
     if (got.intervals) {
         t->intervals = sc_alloc(SC_MAX(r->q->measured.n, (size_t)1) * sizeof *t->intervals);
         code = t->intervals ? 0 : sc_fail_memory(e);
@@ -320,7 +342,13 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
 
     if (why)
         return give_up_on(r, i, why);
-    r->q->bytes_read = sc_add_up(r->q->bytes_read, tensor_of(r->q, i)->bytes);
+    const struct sc_tensor *tensor = tensor_of(r->q, i);
+    const struct sc_quant_tensor *t = &r->q->tensors[i];
+    /* of a sample about as much as it is of the values */
+    const double share =
+        t->sampled && tensor->parameters ? (double)t->sampled / (double)tensor->parameters : 1;
+    r->q->bytes_read = sc_add_up(
+        r->q->bytes_read, share < 1 ? (uint64_t)((double)tensor->bytes * share) : tensor->bytes);
     remember(r, i);
     return 0;
 }
@@ -347,6 +375,7 @@ static int sweep(struct sc_quant_work *r)
         .task = &task,
         .task_ctx = r,
         .memory = r->o->memory,
+        .sparse = r->o->sample > 0,
         .cancel = r->o->cancel,
         .done = item_done,
         .progress = r->o->progress ? tell_progress : NULL,
@@ -396,7 +425,6 @@ static int run_all(struct sc_quant_work *r)
     TRY(sweep(r));
     if (r->o->plan->model_wide || r->o->curve_all)
         TRY(sc_quant_mix_all(r));
-    settle(q);
     return 0;
 }
 
@@ -420,6 +448,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     r->q->opened_requests = m->io.requests;
     r->results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
     const int code = run_all(r);
+    settle(r->q); /* of what was interrupted, too */
     if (m->repo)
         sc_repo_settle(m->repo);
     sc_results_close(r->results);
@@ -439,6 +468,7 @@ void sc_quant_free(struct sc_quant *q)
     for (size_t i = 0; i < q->n; i++) {
         struct sc_quant_tensor *t = &q->tensors[i];
         sc_quant_mix_forget(t);
+        free(t->no_mix);
         free(t->intervals);
         free(t->geometry);
         free(t->assignment);

@@ -110,7 +110,13 @@ enum sc_option_kind {
     SC_OPTION_ENUM,  /* uint64_t: index into values */
     SC_OPTION_LIST,  /* struct sc_words: every one counts */
 };
-enum sc_complete { SC_COMPLETE_NOTHING, SC_COMPLETE_PATH, SC_COMPLETE_COMMAND, SC_COMPLETE_SHELL };
+enum sc_complete {
+    SC_COMPLETE_NOTHING,
+    SC_COMPLETE_PATH,
+    SC_COMPLETE_COMMAND,
+    SC_COMPLETE_SHELL,
+    SC_COMPLETE_FORMAT, /* names of number formats, several with commas */
+};
 struct sc_option {
     const char *name;          /* "depth"; never NULL */
     char letter;               /* 'd', or 0 */
@@ -118,7 +124,7 @@ struct sc_option {
     uint8_t complete;          /* enum sc_complete: what the argument is */
     uint16_t field;            /* offsetof(struct sc_settings, ...) */
     const char *arg;           /* "N"; NULL for flags and counts */
-    const char *const *values; /* words of an ENUM, NULL-terminated */
+    const char *const *values; /* words of an ENUM, or to complete; NULL-terminated */
     const char *help;          /* what it does, in the imperative, no period */
 };
 
@@ -212,6 +218,9 @@ struct sc_cli {
 };
 /* Non-zero once SIGINT or SIGTERM came: its number. */
 extern _Atomic int sc_cancel;
+/* The same, and from then on it is as if none had come, so that what there is can be printed; the
+ * next one counts again. 0: there was none. */
+int sc_take_cancel(void);
 /* A temporary file that a signal which ends the program must remove, or NULL. */
 extern const char *volatile sc_unfinished;
 

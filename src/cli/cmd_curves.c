@@ -23,7 +23,7 @@
 enum { MAX_PAGE = 64, MAX_SAMPLES = 100000 };
 
 static const struct sc_option curves_options[] = {
-    {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(formats), "FORMAT", NULL,
+    {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_FORMAT, FIELD(formats), "FORMAT", NULL,
      "draw FORMAT, a list with commas, or all: mxfp4, nvfp4, bf16, bfp8, bfp4, bfp2 and fp0 (the "
      "default); may be repeated; scruple formats lists more"},
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,

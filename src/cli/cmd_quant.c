@@ -33,20 +33,21 @@ static const char *const backend_words[] = {"emulation", "ttnn", NULL};
 static const struct sc_option quant_options[] = {
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
      "name the model; all other words are filters then"},
-    {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(formats), "FORMAT", NULL,
+    {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_FORMAT, FIELD(formats), "FORMAT", NULL,
      "try FORMAT, a list with commas, or all: mxfp4, nvfp4, bf16, bfp8, bfp4, bfp2 and fp0 (the "
      "default); may be repeated; scruple formats lists more"},
     {"compression-config", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(config_file), "FILE", NULL,
      "take formats, algorithm, goal and seed from a JSON file; options count more"},
-    {"algorithm", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(algorithm), "NAME", NULL,
+    {"algorithm", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(algorithm), "NAME",
+     sc_algorithm_names,
      "none, transpose, mixed-tile-threshold, mixed-tile-greedy, mixed-tile-random, optimal or "
      "budget (default: none; optimal where a goal is given)"},
-    {"metric", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(metric), "NAME", NULL,
+    {"metric", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(metric), "NAME", sc_mix_metrics,
      "what a mix has to keep: pcc, mae, atol, mse or sqnr_db (default: pcc)"},
     {"threshold", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(threshold), "X", NULL,
      "and how well: at least X for pcc and sqnr_db, at most X for the others (default for pcc: "
      "0.999)"},
-    {"mix", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(mix), "FORMATS", NULL,
+    {"mix", 0, SC_OPTION_TEXT, SC_COMPLETE_FORMAT, FIELD(mix), "FORMATS", NULL,
      "what a mix is made of, up to 16 formats (default: those of bf16, bfp8, bfp4 and bfp2 that "
      "are tried)"},
     {"granularity", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(granularity), "GRAIN", NULL,
@@ -491,6 +492,14 @@ static int put_all(struct quanting *x, struct sc_error *e)
     return c->set.write && x->q->n ? put_model(x, e) : 0;
 }
 
+static bool nothing_mixed(const struct sc_quant *q)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (q->tensors[i].has_mix)
+            return false;
+    return sc_quant_mixes(q->plan);
+}
+
 static int run_one(struct quanting *x)
 {
     struct sc_error e = {0};
@@ -507,8 +516,10 @@ static int run_one(struct quanting *x)
         return SC_EXIT_FINDINGS;
     if (x->q->n_unreached)
         return SC_EXIT_NOT_FOUND;
-    return x->q->n_unreadable || !x->q->n_measured || x->model->catalog->n_errors ? SC_EXIT_INPUT
-                                                                                  : SC_EXIT_OK;
+    return x->q->n_unreadable || !x->q->n_measured || nothing_mixed(x->q) ||
+                   x->model->catalog->n_errors
+               ? SC_EXIT_INPUT
+               : SC_EXIT_OK;
 }
 
 static int run_quant(struct sc_cli *c)

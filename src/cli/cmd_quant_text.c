@@ -226,6 +226,11 @@ static int put_tensor(const struct sc_quant_text *x, const struct sc_quant_look 
     sc_document_start(&d, SC_SCHEMA_QUANT);
     code = put_table(x, sc_quant_table(&d, q, i, look, e), &d, e);
     put_intervals(o, q, t);
+    if (code == 0 && t->no_mix) {
+        sc_out_puts(o, "  no mix: ");
+        sc_out_safe(o, x->term, SC_COLOUR_WARNING, sc_strz(t->no_mix));
+        sc_out_putc(o, '\n');
+    }
     if (code == 0 && t->curve && x->set->curve)
         code = put_table(x,
                          sc_quant_curve_table(&d, q, t->curve, t->n_curve, "frontier",

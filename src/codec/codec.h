@@ -57,6 +57,9 @@ sc_codec_id sc_codec_numpy(struct sc_str descr, bool *big_endian);
 
 /* Bits of one element, rounded down for odd geometries; 0 for the opaque row. */
 double sc_codec_bits(sc_codec_id id);
+/* Smallest normal magnitude of a float or of a part of a complex number: what lies below it is
+ * subnormal. 0: the type has no such values of its own. */
+double sc_codec_least_normal(sc_codec_id id);
 /* Stored bytes of a tensor of this shape. false: does not fit in 64 bits, a GGML row is not whole
  * blocks, or sub-byte elements do not fill whole bytes. */
 bool sc_codec_bytes(sc_codec_id id, const uint64_t *shape, size_t rank, uint64_t *out);

@@ -302,6 +302,22 @@ double sc_codec_bits(sc_codec_id id)
     return 8.0 * c->bytes / c->block;
 }
 
+double sc_codec_least_normal(sc_codec_id id)
+{
+    static const struct {
+        const char *name;
+        double least;
+    } known[] = {{"F16", 0x1p-14},        {"BF16", 0x1p-126},      {"F32", 0x1p-126},
+                 {"F64", 0x1p-1022},      {"C32", 0x1p-14},        {"C64", 0x1p-126},
+                 {"C128", 0x1p-1022},     {"F8_E4M3", 0x1p-6},     {"F8_E5M2", 0x1p-14},
+                 {"F8_E4M3FNUZ", 0x1p-7}, {"F8_E5M2FNUZ", 0x1p-15}};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(sc_codec(id)->name, known[i].name) == 0)
+            return known[i].least;
+    return 0;
+}
+
 /* Rows of whole blocks, each behind its header. */
 static bool bytes_of_rows(const struct sc_codec *c, const uint64_t *shape, size_t rank,
                           uint64_t elements, uint64_t *out)

@@ -86,7 +86,7 @@ size_t sc_bfp_round_group(const struct sc_encoding *f, const float *x, size_t n,
 {
     const unsigned m = magnitude_bits(f);
     const uint32_t largest = (1U << m) - 1;
-    uint32_t bits[GROUP];
+    uint32_t bits[GROUP] = {0};
     size_t full = 0;
     for (size_t i = 0; i < n; i++)
         bits[i] = sc_bits_of(x[i]);

@@ -24,6 +24,7 @@ struct sc_st_writer {
     size_t *first; /* (n_shards + 1) items of each shard */
     size_t n_shards;
     struct sc_buf place; /* where it grows */
+    int lock;            /* on it, of a folder; -1: none */
     struct sc_buf name;  /* scratch: of a file */
     size_t shard;        /* that is being written */
     int fd;              /* -1: none */
@@ -67,16 +68,9 @@ static int make_place(struct sc_st_writer *w, struct sc_error *e)
         w->fd = sc_open_temporary(&w->place, w->path, ".tmp", 0666);
         return w->fd < 0 ? fail_write(e, w->path, errno) : 0;
     }
-    for (int i = 0; i < 100; i++) {
-        w->place.n = 0;
-        sc_buf_printf(&w->place, "%s.%08x.tmp", w->path, sc_unique());
-        if (w->place.failed)
-            return sc_fail_memory(e);
-        if (mkdir(w->place.p, 0777) == 0)
-            return 0;
-        if (errno != EEXIST)
-            break;
-    }
+    w->lock = sc_make_work_folder(&w->place, w->path);
+    if (w->lock >= 0)
+        return 0;
     const int error = errno;
     w->place.n = 0;
     return fail_write(e, w->path, error);
@@ -227,7 +221,7 @@ int sc_st_create(const char *path, bool folder, const struct sc_st_item *items, 
     *out = NULL;
     if (!w)
         return sc_fail_memory(e);
-    w->fd = -1;
+    w->fd = w->lock = -1;
     w->folder = folder;
     w->items = items;
     w->n = n;
@@ -350,6 +344,8 @@ void sc_st_drop(struct sc_st_writer *w)
         close(w->fd);
     if (w->place.n)
         (void)sc_remove_tree(w->place.p);
+    if (w->lock >= 0)
+        close(w->lock);
     sc_buf_clear(&w->place);
     sc_buf_clear(&w->name);
     free(w->first);

@@ -42,6 +42,10 @@ char *sc_read_file(const char *path, size_t max, size_t *n);
 int sc_lock_file(const char *path, unsigned wait_ms, const _Atomic int *cancel);
 /* Removes "*.<8 hex>.tmp" and "*.<8 hex>.incomplete" older than a day in a folder (not below). */
 void sc_sweep(const char *folder);
+/* A new folder STEM.<8 hex>.tmp, whose name is left in *path, and which is locked while the
+ * descriptor that is returned stays open. Folders of such names that nobody has locked were left
+ * behind by runs that ended by force: they are removed. -1: errno says why. */
+int sc_make_work_folder(struct sc_buf *path, const char *stem);
 bool sc_is_old(const struct stat *st); /* not touched for a day */
 /* Calls visit(ctx, path from the folder, open folder, name in it, lstat) for all below a folder
  * that is no folder itself, until one returns non-zero, which is returned; links are not followed.

@@ -466,3 +466,70 @@ void sc_sweep(const char *folder)
     if (d)
         closedir(d);
 }
+
+/* What forced ends left of folders NAME.<8 hex>.tmp: those that nobody holds a lock on. Where there
+ * are no locks, none is taken for left behind. */
+static void remove_unlocked(const char *folder, const char *name)
+{
+    const size_t n = strlen(name);
+    DIR *d = opendir(folder);
+
+    for (struct dirent *en; d && (en = readdir(d));) {
+        struct sc_buf path = {0};
+        if (strncmp(en->d_name, name, n) != 0 ||
+            strlen(en->d_name) != n + strlen(".01234567.tmp") || !is_temporary(en->d_name))
+            continue;
+        const int fd =
+            openat(dirfd(d), en->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        sc_buf_printf(&path, "%s/%s", folder, en->d_name);
+        if (fd >= 0 && !path.failed && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            sc_remove_tree(path.p);
+        if (fd >= 0)
+            close(fd);
+        sc_buf_clear(&path);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* A folder that was made and is locked; *gone: somebody took it for left behind before that. */
+static int lock_work_folder(const char *path, bool *gone)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0)
+        (void)flock(fd, LOCK_EX | LOCK_NB); /* where there are no locks, without */
+    *gone = fd < 0 ? errno == ENOENT : lstat(path, &st) != 0;
+    return fd;
+}
+
+int sc_make_work_folder(struct sc_buf *path, const char *stem)
+{
+    char *folder = folder_of(stem);
+    const char *slash = strrchr(stem, '/');
+
+    if (folder)
+        remove_unlocked(folder, slash ? slash + 1 : stem);
+    free(folder);
+    for (int i = 0; i < TRIES; i++) {
+        bool gone = false;
+        path->n = 0;
+        sc_buf_printf(path, "%s.%08x.tmp", stem, sc_unique());
+        if (path->failed) {
+            errno = ENOMEM;
+            return -1;
+        }
+        if (mkdir(path->p, 0777) != 0) {
+            if (errno == EEXIST)
+                continue;
+            return -1;
+        }
+        const int fd = lock_work_folder(path->p, &gone);
+        if (!gone)
+            return fd;
+        if (fd >= 0)
+            close(fd);
+    }
+    return -1;
+}

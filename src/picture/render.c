@@ -24,28 +24,12 @@ struct sc_render {
 
 /* --------------------------------------------------------------------------------- scales --- */
 
-/* The least normal value of a float type; below, a value is subnormal. 0: has none, or its values
- * are made of codes and scales. */
+/* Below it a value is subnormal. 0: the type has none, or values are made of codes and scales. */
 static float smallest_normal(const struct sc_tensor *t)
 {
-    static const struct {
-        const char *dtype;
-        float least;
-    } types[] = {{"F32", 0x1p-126F},
-                 {"BF16", 0x1p-126F},
-                 {"F16", 0x1p-14F},
-                 {"F8_E4M3", 0x1p-6F},
-                 {"F8_E5M2", 0x1p-14F},
-                 {"F8_E4M3FNUZ", 0x1p-7F},
-                 {"F8_E5M2FNUZ", 0x1p-15F},
-                 {"F6_E3M2", 0x1p-2F},
-                 {"F6_E2M3", 1},
-                 {"F4", 1}};
-
-    for (size_t i = 0; t->layout == SC_LAYOUT_PLAIN && i < SC_COUNT(types); i++)
-        if (strcmp(t->dtype, types[i].dtype) == 0)
-            return types[i].least;
-    return 0;
+    return t->layout == SC_LAYOUT_PLAIN
+               ? (float)sc_codec_least_normal(sc_codec_find(sc_strz(t->dtype)))
+               : 0;
 }
 
 struct measuring {

@@ -13,7 +13,8 @@
 
 struct mark {
     uint32_t item, slice;
-    uint32_t expert; /* SC_NO_PART: none */
+    uint32_t expert;    /* SC_NO_PART: none */
+    uint32_t container; /* block, or what stands above or below */
 };
 struct maker {
     const struct scene_parts *p;
@@ -28,9 +29,8 @@ struct maker {
 
 /* ------------------------------------------------------------------------------------ marks --- */
 /* Sections one after the other: above, blocks, below. */
-static uint32_t container_of(const struct scene_parts *p, const struct mark *m)
+static uint32_t find_container(const struct scene_parts *p, const struct scene_item *item)
 {
-    const struct scene_item *item = &p->items[m->item];
     const struct scene_slot *slot = &p->slots[item->slot];
     const struct scene_section *s = &p->sections[slot->section];
     const uint32_t first = s->first_block + 2 * slot->section;
@@ -39,6 +39,12 @@ static uint32_t container_of(const struct scene_parts *p, const struct mark *m)
     if (slot->zone == ZONE_BELOW)
         return first + 1 + s->n_blocks;
     return first + 1 + item->block - s->first_block;
+}
+
+static uint32_t container_of(const struct scene_parts *p, const struct mark *m)
+{
+    (void)p;
+    return m->container;
 }
 static uint32_t expert_of(const struct scene_parts *p, const struct mark *m)
 {
@@ -85,13 +91,15 @@ static int make_marks(struct maker *k, struct sc_error *e)
     size_t n = 0;
     for (uint32_t i = 0; i < p->n_items; i++) {
         const struct scene_slot *slot = &p->slots[p->items[i].slot];
+        const uint32_t container = find_container(p, &p->items[i]);
         if (!slot->stacked) {
-            k->marks[n++] = (struct mark){i, 0, p->items[i].expert};
+            k->marks[n++] = (struct mark){i, 0, p->items[i].expert, container};
             continue;
         }
         const uint32_t slices = (uint32_t)p->model->tensors[p->items[i].tensor].shape[0];
         for (uint32_t slice = 0; slice < slices; slice++)
-            k->marks[n++] = (struct mark){i, slice, p->groups[slot->group].first_expert + slice};
+            k->marks[n++] =
+                (struct mark){i, slice, p->groups[slot->group].first_expert + slice, container};
     }
     sort_marks(k, &spare, count, p->n_slots, slot_of);
     sort_marks(k, &spare, count, p->n_experts + 1, expert_of);
@@ -186,14 +194,14 @@ static int add_experts(struct maker *k, const struct scene_group *g, uint32_t bl
                                 .h = g->expert_h,
                                 .label = "expert"};
     size_t at = k->at;
-    const uint32_t container = container_of(p, &k->marks[at]);
+    const uint32_t container = k->marks[at].container;
     for (uint32_t i = 0; i < g->n_experts; i++) {
         const uint32_t expert = g->first_expert + i;
         while (at < k->n_marks && k->marks[at].expert < expert &&
-               container_of(p, &k->marks[at]) == container)
+               k->marks[at].container == container)
             at++;
         box.empty = at == k->n_marks || k->marks[at].expert != expert ||
-                    container_of(p, &k->marks[at]) != container;
+                    k->marks[at].container != container;
         if (box.empty && !k->missing)
             continue;
         sc_scene_cell(i, g->columns, g->expert_w, g->expert_h, SC_SCENE_EXPERT_GAP, &box.x, &box.y);
@@ -209,12 +217,14 @@ static int add_experts(struct maker *k, const struct scene_group *g, uint32_t bl
 static void add_place(struct maker *k, const struct mark *m, uint32_t box, int64_t x, int64_t y)
 {
     const struct scene_item *item = &k->p->items[m->item];
-    const struct scene_slot *slot = &k->p->slots[item->slot];
+    struct scene_slot *slot = &k->p->slots[item->slot];
     struct sc_place *place = &k->s->places[k->s->n_places++];
-    *place = (struct sc_place){
-        .tensor = item->tensor, .box = box, .x = x + slot->x, .y = y + slot->y, .slice = m->slice};
-    sc_scene_matrix(&k->p->model->tensors[item->tensor], slot->stacked, &place->rows, &place->cols);
-    sc_scene_measure(place);
+    *place = *sc_scene_measure(slot, &k->p->model->tensors[item->tensor]);
+    place->tensor = item->tensor;
+    place->box = box;
+    place->x = x + slot->x;
+    place->y = y + slot->y;
+    place->slice = m->slice;
     k->s->deepest = SC_MAX(k->s->deepest, SC_MAX(place->depth_x, place->depth_y));
 }
 
@@ -224,7 +234,7 @@ static int add_places(struct maker *k, uint32_t container, uint32_t box, int64_t
 {
     const struct scene_parts *p = k->p;
     uint32_t group = SC_NO_PART, expert_box = 0;
-    for (; k->at < k->n_marks && container_of(p, &k->marks[k->at]) == container; k->at++) {
+    for (; k->at < k->n_marks && k->marks[k->at].container == container; k->at++) {
         const struct mark *m = &k->marks[k->at];
         if (m->expert == SC_NO_PART) {
             add_place(k, m, box, x, y);
@@ -263,7 +273,7 @@ static int add_section(struct maker *k, uint32_t i, struct sc_error *e)
         sc_scene_cell(b, s->columns, s->block_w, s->block_h, SC_SCENE_BLOCK_GAP, &box.x, &box.y);
         box.x += s->x;
         box.y += s->y + s->grid_y;
-        box.empty = k->at == k->n_marks || container_of(p, &k->marks[k->at]) != first + 1 + b;
+        box.empty = k->at == k->n_marks || k->marks[k->at].container != first + 1 + b;
         TRY(add_box(k, box, &id, e));
         TRY(add_places(k, first + 1 + b, id, box.x, box.y, e));
     }
@@ -280,7 +290,7 @@ static uint64_t count_missing(const struct maker *k)
         const struct mark *m = &k->marks[i];
         if (m->expert == SC_NO_PART)
             continue;
-        const uint32_t its_container = container_of(p, m), its_group = p->experts[m->expert].group;
+        const uint32_t its_container = m->container, its_group = p->experts[m->expert].group;
         if (its_container == container && its_group == group)
             continue;
         container = its_container;

@@ -18,9 +18,11 @@
 /* What a pattern comes to; its key is in the arena. */
 struct pattern {
     struct sc_str key;
-    uint32_t tensor;  /* the first of them */
-    bool stack;       /* may be a stack of experts */
-    uint32_t slot[2]; /* as one matrix, as a stack; SC_NO_PART: not made yet */
+    uint32_t tensor; /* the first of them */
+    uint32_t last;   /* and the latest */
+    bool stack;      /* a stack of experts */
+    bool twins;      /* two of them may have one layer and expert */
+    uint32_t slot;
 };
 struct finder {
     struct scene_parts *p;
@@ -30,8 +32,10 @@ struct finder {
     struct sc_index by_key, by_name, by_prefix;           /* patterns, slots, sections */
     struct sc_index by_group, by_layer, by_number, taken; /* groups, blocks, experts, items */
     struct sc_arena arena;
-    struct sc_buf key, name;
-    bool slice; /* stacks are taken apart */
+    struct sc_buf name;
+    char *key; /* of the tensor at hand */
+    size_t key_cap;
+    uint32_t block, expert; /* of the latest tensor */
 };
 
 static const char *folder_of(const struct sc_model *m, const struct sc_tensor *t)
@@ -64,7 +68,7 @@ static bool next_word(struct sc_str name, size_t *at, struct sc_str *word)
     if (*at > name.n)
         return false;
     const char *p = name.p + *at;
-    const char *dot = memchr(p, '.', name.n - *at);
+    const char *dot = name.n > *at ? memchr(p, '.', name.n - *at) : NULL; /* "" has no bytes */
     *word = sc_str(p, dot ? (size_t)(dot - p) : name.n - *at);
     *at += word->n + 1;
     return true;
@@ -79,36 +83,61 @@ static bool stack_shape(const struct sc_model *m, const struct sc_tensor *t)
            (t->rank == 2 && m->config.experts > 1 && t->shape[0] == m->config.experts);
 }
 
-/* The name with `#` for its layer and expert, behind everything else that a slot depends on. */
-static struct sc_str pattern_key(struct finder *f, const struct sc_tensor *t)
+/* Whether the digits say `wanted`; *zeros: with zeros in front. */
+static bool says(const char *p, size_t n, int32_t wanted, bool *zeros)
+{
+    if (n == 0 || wanted < 0 || !is_number(sc_str(p, n), wanted))
+        return false;
+    *zeros |= n > 1 && p[0] == '0';
+    return true;
+}
+
+/* The name with `#` for its layer and expert, behind everything else that a slot depends on;
+ * *zeros: a number begins with a zero, so that another name may have the same. */
+static int pattern_key(struct finder *f, const struct sc_tensor *t, struct sc_str *key, bool *zeros,
+                       struct sc_error *e)
 {
     const struct sc_model *m = f->p->model;
     const bool stack = stack_shape(m, t);
-    const bool counted = stack && m->config.experts > 1 && t->shape[0] == m->config.experts;
-    const char head[] = {(char)('A' + t->tower), t->layer < 0 ? '-' : 'l',
-                         t->expert < 0 ? '-' : 'e', stack ? t->rank >= 3 ? '3' : '2' : '-',
-                         counted ? 'c' : '-'};
-    const struct sc_str name = sc_tensor_name(t);
+    const char *folder = folder_of(m, t);
+    const size_t folder_n = strlen(folder);
     bool layer = t->layer >= 0, expert = t->expert >= 0;
-    size_t at = 0, done = 0;
-    struct sc_str word;
-    f->key.n = 0;
-    sc_buf_put(&f->key, head, sizeof head);
-    sc_buf_puts(&f->key, folder_of(m, t));
-    sc_buf_putc(&f->key, '/');
-    while ((layer || expert) && next_word(name, &at, &word)) {
-        bool *what = layer && is_number(word, t->layer)     ? &layer
-                     : expert && is_number(word, t->expert) ? &expert
-                                                            : NULL;
-        if (!what)
+    *zeros = false;
+    TRY(sc_grow(&f->key, &f->key_cap, folder_n + t->name_len + 8, 1, e));
+    char *out = f->key;
+    *out++ = (char)('A' + t->tower);
+    *out++ = layer ? 'l' : '-';
+    *out++ = expert ? 'e' : '-';
+    *out++ = !stack ? '-' : t->rank >= 3 ? '3' : '2';
+    *out++ = stack && m->config.experts > 1 && t->shape[0] == m->config.experts ? 'c' : '-';
+    memcpy(out, folder, folder_n);
+    out += folder_n;
+    *out++ = '/';
+    char *word = out;
+    for (size_t i = 0; i <= t->name_len; i++) {
+        const char c = i < t->name_len ? t->name[i] : '.';
+        if (c != '.') {
+            *out++ = c;
             continue;
-        sc_buf_put(&f->key, name.p + done, (size_t)(word.p - name.p) - done);
-        sc_buf_putc(&f->key, '#');
-        done = (size_t)(word.p - name.p) + word.n;
-        *what = false;
+        }
+        bool *what = NULL;
+        if (out > word && *word >= '0' && *word <= '9') {
+            const size_t n = (size_t)(out - word);
+            what = layer && says(word, n, t->layer, zeros)     ? &layer
+                   : expert && says(word, n, t->expert, zeros) ? &expert
+                                                               : NULL;
+        }
+        *zeros |= out == word + 1 && *word == '#'; /* as if it were a number */
+        if (what) {
+            out = word;
+            *out++ = '#';
+            *what = false;
+        }
+        *out++ = '.';
+        word = out;
     }
-    sc_buf_put(&f->key, name.p + done, name.n - done);
-    return sc_str(f->key.p, f->key.n);
+    *key = sc_str(f->key, (size_t)(out - f->key));
+    return 0;
 }
 
 static bool has_word(struct sc_str name, const char *wanted)
@@ -137,22 +166,29 @@ static bool is_stack(struct finder *f, const struct sc_tensor *t)
 static int find_pattern(struct finder *f, uint32_t tensor, uint32_t *out, struct sc_error *e)
 {
     const struct sc_tensor *t = &f->p->model->tensors[tensor];
-    const struct sc_str key = pattern_key(f, t);
-    if (f->key.failed)
-        return sc_fail_memory(e);
+    struct sc_str key;
+    bool zeros;
+    TRY(pattern_key(f, t, &key, &zeros, e));
     const uint64_t hash = sc_hash(key.p, key.n);
     size_t probe = 0;
-    while ((*out = sc_index_next(&f->by_key, hash, &probe)) != UINT32_MAX)
-        if (sc_str_eq(f->patterns[*out].key, key))
-            return 0;
+    while ((*out = sc_index_next(&f->by_key, hash, &probe)) != UINT32_MAX) {
+        struct pattern *x = &f->patterns[*out];
+        if (!sc_str_eq(x->key, key))
+            continue;
+        const struct sc_tensor *last = &f->p->model->tensors[x->last];
+        x->twins |= zeros || (last->layer == t->layer && last->expert == t->expert);
+        x->last = tensor;
+        return 0;
+    }
     TRY(sc_grow(&f->patterns, &f->patterns_cap, f->n_patterns + 1, sizeof *f->patterns, e));
     const char *copy = sc_arena_copy(&f->arena, key.p, key.n);
     if (!copy)
         return sc_fail_memory(e);
     f->patterns[f->n_patterns] = (struct pattern){.key = sc_str(copy, key.n),
                                                   .tensor = tensor,
+                                                  .last = tensor,
                                                   .stack = is_stack(f, t),
-                                                  .slot = {SC_NO_PART, SC_NO_PART}};
+                                                  .twins = zeros};
     *out = (uint32_t)f->n_patterns++;
     return sc_index_put(&f->by_key, hash, *out, e);
 }
@@ -172,7 +208,8 @@ static int read_patterns(struct finder *f, struct sc_error *e)
         if (f->patterns[f->pattern_of[i]].stack)
             slices = sc_add_up(slices, t->shape[0]);
     }
-    f->slice = slices <= SC_SCENE_SLICES;
+    for (size_t i = 0; slices > SC_SCENE_SLICES && i < f->n_patterns; i++)
+        f->patterns[i].stack = false;
     return 0;
 }
 
@@ -344,11 +381,16 @@ static int find_block(struct finder *f, uint32_t section, int32_t layer, uint32_
                       struct sc_error *e)
 {
     struct scene_parts *p = f->p;
+    *out = f->block; /* neighbours are mostly in one block */
+    if (*out < p->n_blocks && p->blocks[*out].section == section && p->blocks[*out].layer == layer)
+        return 0;
     const uint64_t hash = sc_hash_mix(section, (uint64_t)layer);
     size_t probe = 0;
     while ((*out = sc_index_next(&f->by_layer, hash, &probe)) != UINT32_MAX)
-        if (p->blocks[*out].section == section && p->blocks[*out].layer == layer)
+        if (p->blocks[*out].section == section && p->blocks[*out].layer == layer) {
+            f->block = *out;
             return 0;
+        }
     TRY(sc_grow(&p->blocks, &p->blocks_cap, p->n_blocks + 1, sizeof *p->blocks, e));
     *out = (uint32_t)p->n_blocks++;
     p->blocks[*out] = (struct scene_block){section, layer, *out};
@@ -359,21 +401,29 @@ static int find_expert(struct finder *f, uint32_t group, int32_t number, uint32_
                        struct sc_error *e)
 {
     struct scene_parts *p = f->p;
+    *out = f->expert;
+    if (*out < p->n_experts && p->experts[*out].group == group && p->experts[*out].number == number)
+        return 0;
     const uint64_t hash = sc_hash_mix(group, (uint64_t)number);
     size_t probe = 0;
     while ((*out = sc_index_next(&f->by_number, hash, &probe)) != UINT32_MAX)
-        if (p->experts[*out].group == group && p->experts[*out].number == number)
+        if (p->experts[*out].group == group && p->experts[*out].number == number) {
+            f->expert = *out;
             return 0;
+        }
     TRY(sc_grow(&p->experts, &p->experts_cap, p->n_experts + 1, sizeof *p->experts, e));
     *out = (uint32_t)p->n_experts++;
     p->experts[*out] = (struct scene_expert){group, number, *out};
     return sc_index_put(&f->by_number, hash, *out, e);
 }
 
-/* No two items stand in one place: the second of a name gets a slot of its own. */
+/* No two items stand in one place: the second of a name gets a slot of its own. Names are different
+ * and so are places, unless several patterns share a slot. */
 static int take_place(struct finder *f, struct scene_item *item, struct sc_error *e)
 {
     struct scene_item *items = f->p->items;
+    if (!f->p->slots[item->slot].shared)
+        return 0;
     const uint64_t hash = sc_hash_mix(sc_hash_mix(item->slot, item->block), item->expert);
     size_t probe = 0;
     uint32_t id;
@@ -388,6 +438,19 @@ static int take_place(struct finder *f, struct scene_item *item, struct sc_error
     return find_slot(f, &twin, &item->slot, e);
 }
 
+/* Every pattern has a slot; several may have the same. */
+static int make_slots(struct finder *f, struct sc_error *e)
+{
+    struct scene_parts *p = f->p;
+    for (size_t i = 0; i < f->n_patterns; i++) {
+        struct pattern *x = &f->patterns[i];
+        const size_t before = p->n_slots;
+        TRY(make_slot(f, &p->model->tensors[x->tensor], x->stack, &x->slot, e));
+        p->slots[x->slot].shared |= x->twins || p->n_slots == before;
+    }
+    return 0;
+}
+
 /* Second round: slot, block and expert of every tensor. */
 static int read_items(struct finder *f, struct sc_error *e)
 {
@@ -396,11 +459,9 @@ static int read_items(struct finder *f, struct sc_error *e)
         const struct sc_tensor *t = &p->model->tensors[i];
         if (f->pattern_of[i] == SC_NO_PART)
             continue;
-        struct pattern *x = &f->patterns[f->pattern_of[i]];
-        const bool stack = x->stack && f->slice;
-        if (x->slot[stack] == SC_NO_PART)
-            TRY(make_slot(f, t, stack, &x->slot[stack], e));
-        struct scene_item item = {i, x->slot[stack], SC_NO_PART, SC_NO_PART, 0};
+        const struct pattern *x = &f->patterns[f->pattern_of[i]];
+        const bool stack = x->stack;
+        struct scene_item item = {i, x->slot, SC_NO_PART, SC_NO_PART, 0};
         const uint32_t group = p->slots[item.slot].group;
         if (t->layer >= 0)
             TRY(find_block(f, p->slots[item.slot].section, t->layer, &item.block, e));
@@ -459,8 +520,8 @@ static int find_parts(struct finder *f, struct sc_error *e)
     p->items = sc_alloc(n * sizeof *p->items);
     if (!f->pattern_of || !p->items)
         return sc_fail_memory(e);
-    TRY(sc_index_reserve(&f->taken, n, e));
     TRY(read_patterns(f, e));
+    TRY(make_slots(f, e));
     TRY(read_items(f, e));
     TRY(add_missing(f, e));
     for (uint32_t g = 0; g < p->n_groups; g++) {
@@ -485,7 +546,7 @@ int sc_scene_find_parts(struct scene_parts *p, struct sc_error *e)
     sc_index_clear(&f.by_number);
     sc_index_clear(&f.taken);
     sc_arena_clear(&f.arena);
-    sc_buf_clear(&f.key);
+    free(f.key);
     sc_buf_clear(&f.name);
     return status;
 }

@@ -19,18 +19,20 @@ struct scene_slot {
     struct sc_str name; /* canonical, without tower, layer and ".weight"; `#` for the expert:
                            "self_attn.q_proj", "mlp.experts.#.up_proj" */
     uint32_t section;
-    uint32_t group;  /* of experts; SC_NO_PART: none */
-    uint32_t twin;   /* several tensors of a block may come to have one name: 0, 1, ... */
-    bool stacked;    /* one tensor holds all experts */
-    uint8_t zone;    /* enum scene_zone */
-    uint8_t area;    /* attention, MLP, norms, others */
-    uint8_t kind;    /* order within */
-    uint8_t second;  /* cross attention, shared experts */
-    uint8_t bias;    /* behind its weight */
-    uint32_t module; /* length of the module's name */
-    uint32_t id;     /* when found; afterwards the table is in order */
-    uint32_t w, h;   /* units: the largest of all blocks */
-    int64_t x, y;    /* within the block, the expert, or what stands above or below */
+    uint32_t group;       /* of experts; SC_NO_PART: none */
+    uint32_t twin;        /* several tensors of a block may come to have one name: 0, 1, ... */
+    bool stacked;         /* one tensor holds all experts */
+    uint8_t zone;         /* enum scene_zone */
+    uint8_t area;         /* attention, MLP, norms, others */
+    uint8_t kind;         /* order within */
+    uint8_t second;       /* cross attention, shared experts */
+    uint8_t bias;         /* behind its weight */
+    uint32_t module;      /* length of the module's name */
+    uint32_t id;          /* when found; afterwards the table is in order */
+    bool shared;          /* several names may lead here with one layer and expert */
+    uint32_t w, h;        /* units: the largest of all blocks */
+    struct sc_place like; /* the last that was measured: most of a slot are alike */
+    int64_t x, y;         /* within the block, the expert, or what stands above or below */
 };
 /* A stack of layers, and what belongs to it without being in a layer. */
 struct scene_section {
@@ -105,8 +107,8 @@ int sc_scene_describe_slot(struct scene_slot *s, bool in_layer, struct sc_error 
 int sc_scene_order_parts(struct scene_parts *p, struct sc_error *e);
 
 /* scene_plan.c */
-/* Units of a matrix, and its depths. rows, cols > 0. */
-void sc_scene_measure(struct sc_place *p);
+/* The size of a tensor's place in its slot: rows, cols, w, h and depths. */
+const struct sc_place *sc_scene_measure(struct scene_slot *s, const struct sc_tensor *t);
 /* Places for slots, sizes of everything; *w, *h: of the whole. */
 int sc_scene_plan(struct scene_parts *p, int64_t *w, int64_t *h, struct sc_error *e);
 /* Corner of cell i of a grid. */

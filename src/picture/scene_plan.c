@@ -28,16 +28,23 @@ static int depth_of(uint64_t n, int most)
     return depth;
 }
 
-void sc_scene_measure(struct sc_place *p)
+const struct sc_place *sc_scene_measure(struct scene_slot *s, const struct sc_tensor *t)
 {
-    const uint64_t longer = SC_MAX(p->rows, p->cols);
+    struct sc_place *p = &s->like;
+    uint64_t rows, cols;
+    sc_scene_matrix(t, s->stacked, &rows, &cols);
+    if (rows == p->rows && cols == p->cols)
+        return p;
+    p->rows = rows;
+    p->cols = cols;
     int depth = 0;
-    while (units_of(longer, depth) > SC_SCENE_LONG)
+    while (units_of(SC_MAX(rows, cols), depth) > SC_SCENE_LONG)
         depth++;
-    p->depth_x = (int8_t)depth_of(p->cols, depth);
-    p->depth_y = (int8_t)depth_of(p->rows, depth);
-    p->w = (uint32_t)units_of(p->cols, p->depth_x);
-    p->h = (uint32_t)units_of(p->rows, p->depth_y);
+    p->depth_x = (int8_t)depth_of(cols, depth);
+    p->depth_y = (int8_t)depth_of(rows, depth);
+    p->w = (uint32_t)units_of(cols, p->depth_x);
+    p->h = (uint32_t)units_of(rows, p->depth_y);
+    return p;
 }
 
 /* --------------------------------------------------------------------------------- limits --- */
@@ -232,12 +239,9 @@ int sc_scene_plan(struct scene_parts *p, int64_t *w, int64_t *h, struct sc_error
 {
     for (size_t i = 0; i < p->n_items; i++) {
         struct scene_slot *s = &p->slots[p->items[i].slot];
-        struct sc_place place = {0};
-        sc_scene_matrix(&p->model->tensors[p->items[i].tensor], s->stacked, &place.rows,
-                        &place.cols);
-        sc_scene_measure(&place);
-        s->w = SC_MAX(s->w, place.w);
-        s->h = SC_MAX(s->h, place.h);
+        const struct sc_place *like = sc_scene_measure(s, &p->model->tensors[p->items[i].tensor]);
+        s->w = SC_MAX(s->w, like->w);
+        s->h = SC_MAX(s->h, like->h);
     }
     for (size_t i = 0; i < p->n_sections; i++)
         if (!plan_section(p, &p->sections[i]))

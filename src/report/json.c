@@ -58,19 +58,24 @@ static void put_escaped(struct sc_out *o, uint32_t c)
     put_unit(o, c);
 }
 
+static bool is_markup(uint32_t c)
+{
+    return c == '<' || c == '>' || c == '&';
+}
+
 static bool plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void put_string(struct sc_out *o, struct sc_str s)
+void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page)
 {
     const char *p = s.p, *end = s.p + s.n;
 
     sc_out_putc(o, '"');
     while (p < end) {
         const char *run = p;
-        while (p < end && plain((unsigned char)*p))
+        while (p < end && plain((unsigned char)*p) && !(in_page && is_markup((unsigned char)*p)))
             p++;
         if (p > run)
             sc_out_put(o, run, (size_t)(p - run));
@@ -84,13 +89,18 @@ static void put_string(struct sc_out *o, struct sc_str s)
         size_t n = sc_utf8_decode(p, (size_t)(end - p), &c);
         if (!n)
             sc_out_put(o, "\xef\xbf\xbd", 3);
-        else if (needs_escape(c))
-            put_escaped(o, c);
+        else if (needs_escape(c) || is_markup(c))
+            put_escaped(o, c); /* of markup only what is not plain here comes this far */
         else
             sc_out_put(o, p, n);
         p += n ? n : 1;
     }
     sc_out_putc(o, '"');
+}
+
+static void put_string(struct sc_out *o, struct sc_str s)
+{
+    sc_out_json_text(o, s, false);
 }
 
 static void put_number(struct json *j, double v)
@@ -160,8 +170,26 @@ static void put_cell(struct json *j, const struct sc_column *column, const struc
 }
 
 static void put_children(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
+static void put_field(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
 
-static void put_cells(struct json *j, const struct sc_table *t, size_t row)
+/* Made for one row, then forgotten. */
+static void put_more(struct json *j, const struct sc_table *t, sc_row_object *more, size_t row)
+{
+    struct sc_document d = {.root = {.kind = SC_FIELD_OBJECT}};
+
+    more(t->ctx, row, &d, &d.root);
+    if (d.failed)
+        j->o->status = j->o->status ? j->o->status : SCRUPLE_EMEMORY;
+    for (const struct sc_field *f = d.root.as.children.first; f && !d.failed; f = f->next) {
+        sc_out_put(j->o, ", ", 2);
+        put_string(j->o, f->key);
+        sc_out_put(j->o, ": ", 2);
+        put_field(j, f, 0, true);
+    }
+    sc_document_clear(&d);
+}
+
+static void put_cells(struct json *j, const struct sc_table *t, sc_row_object *more, size_t row)
 {
     struct sc_out *o = j->o;
     bool first = true;
@@ -179,6 +207,8 @@ static void put_cells(struct json *j, const struct sc_table *t, size_t row)
         put_cell(j, column, &cell);
         first = false;
     }
+    if (more)
+        put_more(j, t, more, row);
     sc_out_putc(o, '}');
 }
 
@@ -207,7 +237,7 @@ static void put_table(struct json *j, const struct sc_field *f, size_t indent)
         if (f->object)
             put_object(j, t, f->object, row);
         else
-            put_cells(j, t, row);
+            put_cells(j, t, f->more, row);
     }
     if (t->n_rows) {
         sc_out_putc(o, '\n');
@@ -234,8 +264,6 @@ static bool is_flat(const struct sc_field *f)
     }
     return true;
 }
-
-static void put_field(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
 
 /* Recursion is as deep as our own documents nest, which no file decides. */
 static void put_children(struct json *j, const struct sc_field *f, size_t indent, bool one_line)

@@ -20,6 +20,7 @@ struct folder {
     const struct sc_quant *q;
     struct sc_buf top;  /* "DIR/model/algorithm" */
     struct sc_buf work; /* where it grows */
+    int lock;           /* on it; -1: none */
     struct sc_buf path; /* scratch */
     struct sc_buf text; /* scratch */
     struct sc_buf name; /* scratch: of a tensor */
@@ -278,12 +279,15 @@ static int make_work(struct folder *x)
     sc_buf_printf(&x->top, "%s/", x->f->dir);
     put_model(&x->top, x->q->model);
     sc_buf_printf(&x->top, "/%s", sc_algorithm_names[x->q->plan->algorithm]);
-    sc_buf_printf(&x->work, "%s/.scruple.%08x.tmp", x->top.failed ? "" : x->top.p, sc_unique());
-    if (x->top.failed || x->work.failed)
+    sc_buf_printf(&x->path, "%s/.scruple", x->top.failed ? "" : x->top.p);
+    if (x->top.failed || x->path.failed)
         return sc_fail_memory(x->e);
-    if (sc_make_folders(x->work.p))
-        return 0;
-    const int code = fail_file(x, x->work.p);
+    if (sc_make_folders(x->top.p)) {
+        x->lock = sc_make_work_folder(&x->work, x->path.p);
+        if (x->lock >= 0)
+            return 0;
+    }
+    const int code = fail_file(x, x->top.p);
     x->work.n = 0;
     return code;
 }
@@ -338,6 +342,7 @@ int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, 
     struct sc_error own = {0};
     struct folder x = {.f = f,
                        .q = f->q,
+                       .lock = -1,
                        .formats = SC_PLOT_PNG,
                        .written = {.note = f->note, .note_ctx = f->ctx},
                        .e = e ? e : &own};
@@ -345,6 +350,8 @@ int sc_quant_folder_write(const struct sc_quant_folder *f, struct sc_buf *path, 
 
     if (x.work.n)
         (void)sc_remove_tree(x.work.p);
+    if (x.lock >= 0)
+        close(x.lock);
     sc_buf_clear(&x.top);
     sc_buf_clear(&x.work);
     sc_buf_clear(&x.path);

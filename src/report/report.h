@@ -84,6 +84,9 @@ void sc_report_json(struct sc_out *o, const struct sc_document *d);
 /* A member of an object that is written piece by piece: its key, if it has one, and its value,
  * which goes on at this indentation. */
 void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t indent);
+/* Any bytes as one JSON string, quotes included, as documents have them. With in_page also < > and
+ * & are escaped, so that it may stand in a <script> of a page. */
+void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page);
 /* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
  * formula gets a leading apostrophe; control characters are escaped as on the terminal. */
 void sc_report_csv(struct sc_out *o, const struct sc_table *t);

@@ -300,6 +300,23 @@ class Mixes(Folder):
         # one price for all: the tensor of large values gets the bits
         self.assertGreater(results(doc, 0)["mix"]["bytes"], results(doc, 1)["mix"]["bytes"])
 
+    def test_a_tensor_that_no_mix_fits(self):
+        random = np.random.default_rng(4)
+        write_safetensors(self.path("two.safetensors"), {
+            "a.weight": ("F32", random.standard_normal((64, 128)).astype("<f4")),
+            "norm.weight": ("F32", random.standard_normal(50).astype("<f4"))})
+        for words in (["--threshold", "0.99"], ["--budget", "6bpw", "--model-wide"]):
+            doc = document(self.path("two.safetensors"), "-c", "bf16,q4_0", "--mix", "bf16,q4_0", *words)
+            self.assertEqual(2, doc["counts"]["measured"])
+            self.assertTrue(results(doc, 0)["mix"]["mix"]["good"])
+            self.assertIsNone(doc["tensors"][0]["why"])
+            self.assertEqual(["bf16", "q4_0"], [r["format"] for r in doc["tensors"][1]["results"]])
+            self.assertEqual(100, results(doc, 1)["bf16"]["bytes"])
+            self.assertIn("q4_0 does not fit this tensor", doc["tensors"][1]["why"])
+        # nothing at all could be mixed
+        out = run(self.path("two.safetensors"), "-c", "bf16", "--mix", "q4_k", code=3).decode()
+        self.assertEqual(2, out.count("no mix: q4_k "), out)
+
     def test_frontier(self):
         path, _ = self.matrix()
         doc = document(path, "-c", "bfp8,bfp4,bfp2", "--curve")

@@ -202,7 +202,7 @@ static struct sc_mix_goal some_goal(struct sc_cells *const *c, size_t n, enum sc
                                     uint64_t seed, uint64_t *bytes)
 {
     struct sc_mix_totals t;
-    int8_t *format[4];
+    int8_t *format[4] = {NULL};
     for (size_t k = 0; k < n; k++) {
         format[k] = malloc(c[k]->n + 1);
         for (uint64_t i = 0; i < c[k]->n; i++)

@@ -211,7 +211,8 @@ static void check_option(const struct sc_command *c, size_t i)
     bool value = o->kind != SC_OPTION_FLAG && o->kind != SC_OPTION_COUNT;
 
     CHECK((o->arg != NULL) == value);
-    CHECK((o->values != NULL) == (o->kind == SC_OPTION_ENUM));
+    /* Of a text they are only offered by completions. */
+    CHECK((o->values != NULL) == (o->kind == SC_OPTION_ENUM) || o->kind == SC_OPTION_TEXT);
     CHECK(strlen(o->help) > 5 && o->help[strlen(o->help) - 1] != '.');
     CHECK(o->field < sizeof(struct sc_settings));
     for (size_t k = 0; (other = sc_command_option(c, k)); k++) {

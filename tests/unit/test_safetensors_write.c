@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors_write: files that the reader takes, shards, and nothing left of what fails. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,6 +126,28 @@ TEST(shards_never_cut_a_tensor)
     check_model(other, 1);
     CHECK_U64(entries_of(other), 1);
     CHECK_U64(entries_of(scratch_root), 2);
+    scratch_remove();
+}
+
+/* Of a run that was killed there is no lock; one that goes on has it. */
+TEST(what_a_forced_end_left_is_removed)
+{
+    struct sc_error e = {0};
+    REQUIRE(scratch_new());
+    const char *path = scratch_at("model"), *dead = scratch_at("model.0123abcd.tmp");
+    const char *inside = scratch_at("model.0123abcd.tmp/x.safetensors");
+    const char *alive = scratch_at("model.89abcdef.tmp"),
+               *other = scratch_at("models.0123abcd.tmp");
+    CHECK(mkdir(dead, 0777) == 0 && mkdir(alive, 0777) == 0 && mkdir(other, 0777) == 0);
+    CHECK_ERR(0, write_to(inside, false, SC_SHARD_BYTES, 40, BYTES, &e));
+    const int fd = open(alive, O_RDONLY | O_DIRECTORY);
+    CHECK(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    CHECK_ERR(0, write_to(path, true, SC_SHARD_BYTES, 40, BYTES, &e));
+    check_model(path, 1);
+    CHECK(access(dead, F_OK) != 0);
+    CHECK(access(alive, F_OK) == 0);
+    CHECK(access(other, F_OK) == 0);
+    close(fd);
     scratch_remove();
 }
 

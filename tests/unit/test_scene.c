@@ -638,12 +638,17 @@ TEST(twins_stand_apart)
         hand_add(m, 32, 32, 0, "model.layers.%u.self_attn.q_proj.weight", i);
         hand_add(m, 32, 32, 0, "layers.%u.self_attn.q_proj.weight", i);
         hand_add(m, 32, 32, 0, "blk.%u.attn_q.weight", i);
+        hand_add(m, 32, 32, 0, "model.layers.%02u.self_attn.q_proj.weight", i);
+        hand_add(m, 32, 32, 0, "model.layers.%u.mlp.experts.1.up_proj.weight", i);
+        hand_add(m, 32, 32, 0, "model.layers.%u.mlp.experts.001.up_proj.weight", i);
+        hand_add(m, 32, 32, 0, "#.layers.%u.x.weight", i);
+        hand_add(m, 32, 32, 0, "%u.layers.%u.x.weight", i, i);
     }
     for (unsigned i = 0; i < 3000; i++)
         hand_add(m, 8, 8, 0, "layers.0.same.weight");
     struct sc_scene *s = scene_of(hand_done(m), NULL);
     check_scene(s);
-    CHECK_U64(s->n_places, 3009);
+    CHECK_U64(s->n_places, 3024);
     sc_scene_free(s);
     hand_free(m);
 }
