@@ -3,9 +3,11 @@
 #ifndef SC_TEST_SCENES_H
 #define SC_TEST_SCENES_H
 
-#include "picture/scene.h"
+#include "picture/scene_parts.h"
 
 #include <stdlib.h>
+
+#include "support.h"
 
 static inline uint32_t scene_units(uint64_t n, int depth)
 {
@@ -42,21 +44,12 @@ static inline void scene_add(struct sc_scene *s, uint32_t tensor, uint32_t slice
         s->top++;
 }
 
-static inline void scene_free(struct sc_scene *s)
+/* After the last place: now it can be looked at. */
+static inline void scene_finish(struct sc_scene *s)
 {
-    free(s->places);
-    free(s);
-}
-
-int sc_scene_look(const struct sc_scene *s, int64_t x, int64_t y, int64_t w, int64_t h,
-                  int (*fn)(void *ctx, const struct sc_place *p), void *ctx)
-{
-    for (size_t i = 0; i < s->n_places; i++) {
-        const struct sc_place *p = &s->places[i];
-        if (p->x < x + w && x < p->x + p->w && p->y < y + h && y < p->y + p->h && fn(ctx, p))
-            return 1;
-    }
-    return 0;
+    struct sc_error e = {0};
+    if (sc_scene_index(s, &e) < 0)
+        support_fail(e.text);
 }
 
 #endif

@@ -58,7 +58,7 @@ struct sc_settings {
     uint64_t depth;
     const char *output, *revision, *token;
     bool offline, dry_run;
-    bool repair, only_ranges, only_listings, only_results, all, yes; /* cache */
+    bool repair, only_ranges, only_listings, only_results, only_pyramids, all, yes; /* cache */
     const char *local_dir;
     uint64_t threads;  /* 0: as many as are good */
     uint64_t memory;   /* 0: sc_memory_budget() decides */

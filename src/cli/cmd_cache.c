@@ -20,6 +20,7 @@
 #include "analyze/results.h"
 #include "cli/cli.h"
 #include "hub/hub.h"
+#include "picture/tiles.h"
 
 #define FIELD(name)     ((uint16_t)offsetof(struct sc_settings, name))
 #define SC_SCHEMA_CACHE "scruple.cache/1"
@@ -31,6 +32,8 @@ static const struct sc_option cache_options[] = {
     {"listings", 0, SC_OPTION_FLAG, 0, FIELD(only_listings), NULL, NULL, "rm: all listings"},
     {"results", 0, SC_OPTION_FLAG, 0, FIELD(only_results), NULL, NULL,
      "rm: all figures of earlier scans"},
+    {"pyramids", 0, SC_OPTION_FLAG, 0, FIELD(only_pyramids), NULL, NULL,
+     "rm: all statistics that pictures are drawn from"},
     {"all", 0, SC_OPTION_FLAG, 0, FIELD(all), NULL, NULL,
      "rm: everything, the repositories of the shared cache, too"},
     {"dry-run", 'n', SC_OPTION_FLAG, 0, FIELD(dry_run), NULL, NULL,
@@ -159,7 +162,7 @@ static const struct sc_column columns[] = {
     [KEPT_KEY] = {"key", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
     [KEPT_CACHE] = {"cache", "cache", NULL, SC_COL_TEXT, 0, 0},
 };
-static const char *const kept_kinds[] = {"repository", "parts", "listing", "results"};
+static const char *const kept_kinds[] = {"repository", "parts", "listing", "results", "pyramids"};
 
 static struct sc_str date_of(uint64_t used)
 {
@@ -228,7 +231,8 @@ static void put_sum(struct sc_cli *c, const struct rows *r, const char *verb)
     } words[] = {{"repository", "repositories"},
                  {"file in parts", "files in parts"},
                  {"listing", "listings"},
-                 {"store of results", "stores of results"}};
+                 {"store of results", "stores of results"},
+                 {"store of pyramids", "stores of pyramids"}};
     struct sc_buf b = {0};
     char size[32];
     sc_buf_puts(&b, verb);
@@ -293,33 +297,49 @@ static void put_rows(struct sc_cli *c, const struct sc_hub_env *env, const struc
 }
 
 /* --------------------------------------------------------------------------------- choosing --- */
-/* What the caches hold: of the Hub, and figures of scans. */
+/* Something of ours that is no part of the Hub's caches, where there is any of it. */
+static int add_own(struct sc_kept_list *list, uint8_t kind, const char *id, const char *key,
+                   uint64_t files, uint64_t bytes, uint64_t used, struct sc_error *e)
+{
+    if (bytes == 0)
+        return 0;
+    TRY(sc_grow(&list->items, &list->cap, list->n + 1, sizeof list->items[0], e));
+    list->items[list->n++] = (struct sc_kept){.kind = kind,
+                                              .id = id,
+                                              .key = key,
+                                              .refs = "",
+                                              .files = (size_t)files,
+                                              .bytes = bytes,
+                                              .used = used,
+                                              .writable = true};
+    return 0;
+}
+
+static int look_at_own(const char *cache, struct sc_kept_list *list, struct sc_error *e)
+{
+    uint64_t n, bytes, used;
+    TRY(sc_results_size(cache, &n, &bytes, e));
+    TRY(add_own(list, SC_KEPT_RESULTS, "results", "results.db", n, bytes, sc_results_used(cache),
+                e));
+    TRY(sc_pyramids_size(cache, &n, &bytes, &used, e));
+    return add_own(list, SC_KEPT_PYRAMIDS, "pyramids", "pyramids", n, bytes, used, e);
+}
+
+/* What the caches hold: of the Hub, figures of scans, and what pictures are drawn from. */
 static int look(const struct sc_hub_env *env, struct sc_kept_list *list, struct sc_error *e)
 {
-    uint64_t entries, bytes;
-
     TRY(sc_kept_look(env, list, e));
-    int code = env->cache ? sc_results_size(env->cache, &entries, &bytes, e) : 0;
-    if (code == 0 && env->cache && bytes)
-        code = sc_grow(&list->items, &list->cap, list->n + 1, sizeof list->items[0], e);
+    const int code = env->cache ? look_at_own(env->cache, list, e) : 0;
     if (code < 0)
         sc_kept_clear(list);
-    else if (env->cache && bytes)
-        list->items[list->n++] = (struct sc_kept){.kind = SC_KEPT_RESULTS,
-                                                  .id = "results",
-                                                  .key = "results.db",
-                                                  .refs = "",
-                                                  .files = (size_t)entries,
-                                                  .bytes = bytes,
-                                                  .used = sc_results_used(env->cache),
-                                                  .writable = true};
     return code;
 }
 
 static int remove_one(const struct sc_hub_env *env, const struct sc_kept *k, struct sc_error *e)
 {
-    return k->kind == SC_KEPT_RESULTS ? sc_results_remove(env->cache, e)
-                                      : sc_kept_remove(env, k, e);
+    return k->kind == SC_KEPT_RESULTS    ? sc_results_remove(env->cache, e)
+           : k->kind == SC_KEPT_PYRAMIDS ? sc_pyramids_remove(env->cache, e)
+                                         : sc_kept_remove(env, k, e);
 }
 
 struct chosen {
@@ -331,7 +351,8 @@ static bool is_meant(const struct sc_cli *c, const struct sc_kept *k, const stru
 {
     if (c->set.all || (c->set.only_ranges && k->kind == SC_KEPT_RANGES) ||
         (c->set.only_listings && k->kind == SC_KEPT_LISTING) ||
-        (c->set.only_results && k->kind == SC_KEPT_RESULTS))
+        (c->set.only_results && k->kind == SC_KEPT_RESULTS) ||
+        (c->set.only_pyramids && k->kind == SC_KEPT_PYRAMIDS))
         return true;
     for (size_t i = 1; i < ids->n; i++)
         if (sc_kept_matches(k, ids->p[i]))
@@ -448,8 +469,9 @@ static int run_rm(struct sc_cli *c, const struct sc_hub_env *env)
     struct sc_error e = {0};
     int status;
     if (c->operands.words.n < 2 && !c->set.only_ranges && !c->set.only_listings &&
-        !c->set.only_results && !c->set.all)
-        return sc_wrong_use(c, "cache rm: say what: ID, --ranges, --listings, --results or --all");
+        !c->set.only_results && !c->set.only_pyramids && !c->set.all)
+        return sc_wrong_use(
+            c, "cache rm: say what: ID, --ranges, --listings, --results, --pyramids or --all");
     if (look(env, &list, &e) < 0)
         return sc_fail_exit(c, &e);
     if (choose(c, &list, false, &chosen, &e) < 0) {
@@ -645,10 +667,11 @@ static int run_cache(struct sc_cli *c)
     if (i == SC_COUNT(actions))
         return sc_wrong_use(c, "cache %s: no such action; there are ls, verify, rm and dir",
                             sc_quote(&q, sc_strz(word)));
-    if (!actions[i].removes &&
-        (s->only_ranges || s->only_listings || s->only_results || s->all || s->dry_run || s->yes))
+    if (!actions[i].removes && (s->only_ranges || s->only_listings || s->only_results ||
+                                s->only_pyramids || s->all || s->dry_run || s->yes))
         return sc_wrong_use(
-            c, "--ranges, --listings, --results, --all, --dry-run and --yes are for cache rm");
+            c, "--ranges, --listings, --results, --pyramids, --all, --dry-run and --yes are for "
+               "cache rm");
     if (!actions[i].repairs && s->repair)
         return sc_wrong_use(c, "--repair is for cache verify");
     if (sc_hub_env_read(&env, &o, &e) < 0)
@@ -665,17 +688,16 @@ const struct sc_command sc_cmd_cache = {
     .description =
         "There are two caches. The one of the Hugging Face tools (HF_HUB_CACHE) holds whole files "
         "and is shared with them; those named by SCRUPLE_CACHE_PATH are of the same kind and only "
-        "read. Our own (SCRUPLE_CACHE) holds parts of files, figures of scans and, for an hour, "
-        "what "
-        "the Hub said of a repository. ID is org/name, datasets/org/name, or the beginning of a "
+        "read. Our own (SCRUPLE_CACHE) holds parts of files, figures of scans, the statistics that "
+        "pictures are drawn from and, for an hour, what the Hub said of a repository. ID is "
+        "org/name, datasets/org/name, or the beginning of a "
         "key.\n\n"
         "ls lists them, largest first; size is what the disk gives up for it. verify hashes every "
         "file that carries its hash as name, follows every link and checks every part against its "
         "checksum; the exit code is 1 when something is wrong. With --repair what is wrong is "
         "removed, so that it is fetched again.\n\n"
-        "rm removes. Parts, listings and results go without asking; a repository in the shared "
-        "cache only "
-        "after a question, or with --yes.",
+        "rm removes. Parts, listings, results and pyramids go without asking; a repository in the "
+        "shared cache only after a question, or with --yes.",
     .options = cache_options,
     .n_options = SC_COUNT(cache_options),
     .groups = SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -373,6 +373,7 @@ static char *path_of(const struct sc_hub_env *env, const struct sc_kept *k, cons
     case SC_KEPT_LISTING:
         return is_listing(k->key) && env->cache ? join(env->cache, "listings", k->key) : NULL;
     case SC_KEPT_RESULTS:
+    case SC_KEPT_PYRAMIDS:
         break;
     }
     return NULL;

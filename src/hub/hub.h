@@ -203,7 +203,8 @@ enum sc_kept_kind {
     SC_KEPT_REPO,
     SC_KEPT_RANGES,
     SC_KEPT_LISTING,
-    SC_KEPT_RESULTS /* of others: figures of scans. Not seen from here */
+    SC_KEPT_RESULTS, /* of others: figures of scans. Not seen from here */
+    SC_KEPT_PYRAMIDS /* likewise: statistics for pictures */
 };
 struct sc_kept {
     uint8_t kind;     /* enum sc_kept_kind */

@@ -50,9 +50,9 @@ static inline void sc_cell_take(struct sc_cell_sum *c, float x)
 }
 /* Adds `rows` rows of n values to cells of `width` (a power of two) columns: the first cell begins
  * `skip` columns (less than width) before x. Cells of 16 columns or more are summed in 16 lanes of
- * floats, which are then added as ((i, i + 8), (i, i + 4), ...); where that would overflow or lose
- * what is small, and in cells that are cut or narrow, in double, row by row. The same bits on every
- * level. */
+ * floats, which are then added as ((i, i + 8), (i, i + 4), ...), narrower ones in columns of
+ * floats, which are added from left to right; where that would overflow or lose what is small, and
+ * in cells that are cut, in double, row by row. The same bits on every level. */
 void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
                   enum sc_cpu level, struct sc_cell_sum *cells);
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
@@ -66,7 +66,17 @@ struct sc_cell_lanes {
     float sum, square, min, max;
     uint32_t most; /* bits of the largest magnitude; the rest holds only when it is good */
 };
+/* Columns, each by itself: row by row, `n` is a multiple of 16, at most SC_CELL_COLUMNS. */
+enum { SC_CELL_COLUMNS = 256 };
+struct sc_cell_columns {
+    float sum[SC_CELL_COLUMNS], square[SC_CELL_COLUMNS], min[SC_CELL_COLUMNS], max[SC_CELL_COLUMNS];
+    uint32_t most[SC_CELL_COLUMNS];
+};
 #if SC_HAVE_X86
+void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
+                          struct sc_cell_columns *out);
+void sc_cell_columns_avx512(const float *x, size_t stride, size_t rows, size_t n,
+                            struct sc_cell_columns *out);
 void sc_cells_avx2(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                    struct sc_cell_lanes *out);
 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, size_t cells,

@@ -38,14 +38,85 @@ static void add_exact(const float *x, size_t stride, size_t rows, size_t n, stru
             sc_cell_take(c, x[r * stride + i]);
 }
 
-/* Several narrow cells, row by row as they lie in memory. */
-static void add_narrow(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
-                       struct sc_cell_sum *c)
+static void columns_c(const float *x, size_t stride, size_t rows, size_t n,
+                      struct sc_cell_columns *out)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < cells; k++)
-            for (size_t i = 0; i < width; i++)
-                sc_cell_take(&c[k], x[r * stride + k * width + i]);
+    for (size_t i = 0; i < n; i++) {
+        float sum = 0, square = 0, min = INFINITY, max = -INFINITY;
+        uint32_t most = 0;
+        for (size_t r = 0; r < rows; r++) {
+            const float v = x[r * stride + i];
+            uint32_t bits;
+            memcpy(&bits, &v, sizeof bits);
+            bits &= 0x7fffffff;
+            sum += v;
+            square += v * v;
+            min = v < min ? v : min;
+            max = v > max ? v : max;
+            most = SC_MAX(most, bits);
+        }
+        out->sum[i] = sum;
+        out->square[i] = square;
+        out->min[i] = min;
+        out->max[i] = max;
+        out->most[i] = most;
+    }
+}
+
+/* Narrow cells whose columns are 16 or a multiple of it. */
+static void add_columns(const float *x, size_t stride, size_t rows, size_t width, size_t n,
+                        enum sc_cpu level, struct sc_cell_sum *c)
+{
+    struct sc_cell_columns col;
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        sc_cell_columns_avx512(x, stride, rows, n, &col);
+    else if (level == SC_CPU_AVX2)
+        sc_cell_columns_avx2(x, stride, rows, n, &col);
+    else
+#else
+    (void)level;
+#endif
+        columns_c(x, stride, rows, n, &col);
+    for (size_t i = 0; i < n; i += width, c++) {
+        float sum = 0, square = 0, min = INFINITY, max = -INFINITY;
+        uint32_t most = 0;
+        for (size_t k = i; k < i + width; k++) {
+            sum += col.sum[k];
+            square += col.square[k];
+            min = col.min[k] < min ? col.min[k] : min;
+            max = col.max[k] > max ? col.max[k] : max;
+            most = SC_MAX(most, col.most[k]);
+        }
+        if (!sc_errors_good(most)) {
+            add_exact(x + i, stride, rows, width, c);
+            continue;
+        }
+        min = min == 0 ? 0.0F : min;
+        max = max == 0 ? 0.0F : max;
+        c->sum += (double)sum;
+        c->square += (double)square;
+        c->n += rows * width;
+        c->min = min < c->min ? min : c->min;
+        c->max = max > c->max ? max : c->max;
+    }
+}
+
+/* Several narrow cells. */
+static void add_narrow(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                       enum sc_cpu level, struct sc_cell_sum *c)
+{
+    while (cells > 0) {
+        const size_t n = SC_MIN(cells * width, (size_t)SC_CELL_COLUMNS) / LANES * LANES;
+        if (n == 0)
+            break;
+        add_columns(x, stride, rows, width, n, level, c);
+        x += n;
+        c += n / width;
+        cells -= n / width;
+    }
+    for (size_t k = 0; k < cells; k++)
+        add_exact(x + k * width, stride, rows, width, &c[k]);
 }
 
 static float lanes_sum(float v[LANES])
@@ -120,11 +191,11 @@ void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t w
         n -= now;
     }
     for (size_t left = n / width; left > 0;) {
-        const size_t now = SC_MIN(left, (size_t)TOGETHER);
+        const size_t now = width < LANES ? left : SC_MIN(left, (size_t)TOGETHER);
         if (width % LANES == 0)
             add_lanes(x, stride, rows, width, now, level, cells);
         else
-            add_narrow(x, stride, rows, width, now, cells);
+            add_narrow(x, stride, rows, width, now, level, cells);
         x += now * width;
         cells += now;
         left -= now;

@@ -305,7 +305,7 @@ int sc_pyramids_remove(const char *cache, struct sc_error *e)
     sc_buf_printf(&folder, "%s/pyramids", cache);
     int code = folder.failed ? sc_fail_memory(e) : 0;
     if (code == 0 && lstat(folder.p, &st) == 0 && !sc_remove_tree(folder.p))
-        code = sc_fail(e, SCRUPLE_EIO, "%s: cannot be removed: %s", folder.p, strerror(errno));
+        code = sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be removed: %s", folder.p, strerror(errno));
     sc_buf_clear(&folder);
     return code;
 }

@@ -102,6 +102,52 @@ SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows
         settle(&out[k]);
     }
 }
+SC_TARGET_AVX2 void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
+                                         struct sc_cell_columns *out)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    for (size_t i = 0; i < n; i += 8) {
+        struct eight a = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_set1_ps(INFINITY),
+                          _mm256_set1_ps(-INFINITY), _mm256_setzero_si256()};
+        for (size_t r = 0; r < rows; r++) {
+            const __m256 v = _mm256_loadu_ps(x + r * stride + i);
+            a.sum = _mm256_add_ps(a.sum, v);
+            a.square = _mm256_add_ps(a.square, _mm256_mul_ps(v, v));
+            a.min = _mm256_min_ps(v, a.min);
+            a.max = _mm256_max_ps(v, a.max);
+            a.most = _mm256_max_epu32(a.most, _mm256_and_si256(_mm256_castps_si256(v), magnitude));
+        }
+        _mm256_storeu_ps(out->sum + i, a.sum);
+        _mm256_storeu_ps(out->square + i, a.square);
+        _mm256_storeu_ps(out->min + i, a.min);
+        _mm256_storeu_ps(out->max + i, a.max);
+        _mm256_storeu_si256((void *)(out->most + i), a.most);
+    }
+}
+
+SC_TARGET_AVX512 void sc_cell_columns_avx512(const float *x, size_t stride, size_t rows, size_t n,
+                                             struct sc_cell_columns *out)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 sum = _mm512_setzero_ps(), square = sum;
+        __m512 min = _mm512_set1_ps(INFINITY), max = _mm512_set1_ps(-INFINITY);
+        __m512i most = _mm512_setzero_si512();
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 v = _mm512_loadu_ps(x + r * stride + i);
+            sum = _mm512_add_ps(sum, v);
+            square = _mm512_add_ps(square, _mm512_mul_ps(v, v));
+            min = _mm512_min_ps(v, min);
+            max = _mm512_max_ps(v, max);
+            most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
+        }
+        _mm512_storeu_ps(out->sum + i, sum);
+        _mm512_storeu_ps(out->square + i, square);
+        _mm512_storeu_ps(out->min + i, min);
+        _mm512_storeu_ps(out->max + i, max);
+        _mm512_storeu_si512(out->most + i, most);
+    }
+}
 #else
 typedef int sc_no_x86; /* a file needs a declaration */
 #endif

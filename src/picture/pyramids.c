@@ -135,6 +135,15 @@ double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch)
     return total ? fmin((double)done / (double)total, 1) : 1;
 }
 
+uint64_t sc_pyramids_bytes(const struct sc_pyramids *p)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < p->model->n_tensors; i++)
+        if (p->entries[i].drawn)
+            n += p->entries[i].slice_cells * p->entries[i].grid.slices;
+    return n * sizeof(struct sc_cell_stats);
+}
+
 const char *sc_pyramids_why(const struct sc_pyramids *p, uint32_t tensor)
 {
     return tensor < p->model->n_tensors ? p->entries[tensor].why : NULL;

@@ -85,6 +85,8 @@ void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it 
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);
 /* Share of the bytes that are done, 0 to 1; its epoch grows when tiles may look better now. */
 double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch);
+/* Bytes of all pyramids, whether they are there or not. */
+uint64_t sc_pyramids_bytes(const struct sc_pyramids *p);
 /* Why pixels of a tensor are unknown, as a sentence; NULL: they are not. Until sc_pyramids_free().
  */
 const char *sc_pyramids_why(const struct sc_pyramids *p, uint32_t tensor);

@@ -942,6 +942,27 @@ TEST(a_server_that_says_nothing_of_length_is_refused)
 
 /* ---------------------------------------------------------------------- layers and threads --- */
 
+TEST(what_is_here_can_be_told_without_waiting)
+{
+    struct world w = world(GIB);
+    struct sc_error e;
+    struct sc_io io = {0};
+    struct sc_source *f = NULL, *count = NULL;
+    REQUIRE(sc_remote_source(w.r, &f, &e) == 0);
+    REQUIRE(sc_source_count(f, &io, &count, &e) == 0);
+    CHECK(!sc_source_has(count, SPAN(MIB, 1000)));
+    CHECK(sc_source_has(count, SPAN(MIB, 0)));
+    CHECK_U64(requests(w.s), 0); /* to ask costs nothing */
+    sc_source_prefetch(count, &SPAN(MIB, 1000), 1);
+    CHECK(reads_well(count, MIB, 1000));
+    CHECK(sc_source_has(count, SPAN(MIB, 1000)));
+    CHECK(sc_source_has(count, SPAN(MIB + 10, 900)));
+    CHECK(!sc_source_has(count, SPAN(MIB - 1, 10)));
+    CHECK(!sc_source_has(count, SPAN(MIB + 990, 100000)));
+    sc_source_close(count);
+    world_end(&w);
+}
+
 TEST(prefetch_passes_through_the_layers)
 {
     struct world w = world(GIB);

@@ -128,6 +128,7 @@ static void make_scene(struct world *w)
             scene_add(w->scene, tensor_named(w->model, name), k, s->rows, s->cols, s->depth_y,
                       s->depth_x, s->x, s->y + 64 * (int64_t)k);
     }
+    scene_finish(w->scene);
 }
 
 static void read_values(struct world *w)
@@ -166,7 +167,7 @@ static void world_of(struct world *w, const struct shape *s, size_t n, uint32_t 
 static void end_world(struct world *w)
 {
     sc_pyramids_free(w->p);
-    scene_free(w->scene);
+    sc_scene_free(w->scene);
     sc_pool_free(w->pool);
     sc_model_close(w->model);
     for (size_t i = 0; i < w->n; i++)
@@ -751,7 +752,7 @@ static void file_world(struct world *w, char **folder)
     write_file(*folder, "model.safetensors", w->blob.p, w->blob.n);
     sc_pyramids_free(w->p);
     w->p = NULL;
-    scene_free(w->scene);
+    sc_scene_free(w->scene);
     sc_model_close(w->model);
     char path[600];
     snprintf(path, sizeof path, "%s/model.safetensors", *folder);
@@ -847,7 +848,7 @@ TEST(what_was_built_once_is_found_again)
     REQUIRE(stat(path, &st) == 0);
     sc_pyramids_free(w.p);
     w.p = NULL;
-    scene_free(w.scene);
+    sc_scene_free(w.scene);
     sc_model_close(w.model);
     w.blob.p[w.blob.n - 1] ^= 1;
     unlink(path);
@@ -1026,7 +1027,7 @@ TEST(two_processes_share_a_cache)
     world_of(&w[1], shapes, TENSORS, 31, 500, 1);
     sc_pyramids_free(w[1].p);
     w[1].p = NULL;
-    scene_free(w[1].scene);
+    sc_scene_free(w[1].scene);
     sc_model_close(w[1].model);
     w[1].model = open_path(path);
     make_scene(&w[1]);
@@ -1062,7 +1063,7 @@ TEST(what_cannot_be_read_is_unknown_and_says_why)
     fault.fail_at = UINT64_MAX;
     const struct sc_open_options o = {.keep_repo = true};
     REQUIRE(sc_model_open_repo(repo, &o, &w.model, &e) == 0);
-    scene_free(w.scene);
+    sc_scene_free(w.scene);
     make_scene(&w);
     open_pyramids(&w, NULL, NULL);
     fault.fail_at = fault.reads;
