@@ -267,6 +267,8 @@ static void check_format(const struct set *s, const struct sc_encoding *f,
     struct sc_encoding as_is = *f;
     as_is.other_axis = f->other_axis && !s->vector;
     CHECK(sc_encoding_bytes(&as_is, s->matrices, s->rows, s->cols, &bytes, NULL));
+    if (f->scheme == SC_SCHEME_BFP && s->vector) /* rows of 32: 1024 values a tile */
+        bytes = (s->n + 1023) / 1024 * (64 + 128 * f->bits);
     CHECK_U64(g->bytes, bytes);
     free(errors);
     free(y);
@@ -311,7 +313,7 @@ static const struct shape {
     {"[1,9000]", {1, 9000}, 2},
     {"[9000,1]", {9000, 1}, 2},
     {"[250,300]", {250, 300}, 2},
-    {"[33,9000]", {33, 9000}, 2},
+    {"[33,4200]", {33, 4200}, 2},
 };
 
 TEST(metrics_are_those_of_plain_loops)
@@ -321,7 +323,7 @@ TEST(metrics_are_those_of_plain_loops)
     for (size_t k = 0; k < SC_COUNT(shapes); k++)
         for (int kind = 0; kind < KINDS; kind++) {
             const bool large = shapes[k].rank == 2 && shapes[k].dims[0] * shapes[k].dims[1] > 20000;
-            if (large && kind != NORMAL && kind != (k % 2 ? CONSTANT : HOSTILE))
+            if (large && kind != (k % 2 ? NORMAL : HOSTILE))
                 continue;
             struct set s = open_set(shapes[k].text, shapes[k].dims, shapes[k].rank, kind);
             struct sc_quality_options o = options_of(f, n);
@@ -345,10 +347,10 @@ TEST(metrics_are_those_of_plain_loops)
 
 TEST(threads_do_not_matter)
 {
-    static const uint64_t dims[] = {2, 300, 700};
+    static const uint64_t dims[] = {2, 150, 500};
     struct sc_encoding f[FORMATS];
     const size_t n = all_formats(f);
-    struct set s = open_set("[2,300,700]", dims, 3, NORMAL);
+    struct set s = open_set("[2,150,500]", dims, 3, NORMAL);
     struct sc_quality_result first, r;
     struct sc_error e = {0};
     for (unsigned threads = 1; threads <= 8; threads *= 2) {
@@ -372,8 +374,8 @@ TEST(threads_do_not_matter)
         CHECK_BITS(r.cells->errors, first.cells->errors, r.cells->n * n * sizeof *r.cells->errors);
         sc_quality_clear(&r);
     }
-    CHECK(first.formats[0].head.index < 12);
-    CHECK(first.formats[0].column.index < 1400);
+    CHECK(first.formats[0].head.index < 6);
+    CHECK(first.formats[0].column.index < 1000);
     CHECK(first.formats[0].expert.index < 2);
     sc_quality_clear(&first);
     close_set(&s);
@@ -432,7 +434,7 @@ TEST(cells_add_up)
                 CHECK_NEAR(dd / (double)n, q->mse, 1e-6 * q->mse);
                 CHECK_NEAR(abs / (double)n, q->mae, 1e-6 * q->mae);
                 CHECK_NEAR(most, q->atol, 0);
-                if (f[k].scheme != SC_SCHEME_BFP || (grain == SC_GRAIN_TILE && !vector))
+                if (f[k].scheme != SC_SCHEME_BFP || grain == SC_GRAIN_TILE)
                     CHECK_U64(bytes, q->bytes);
             }
             sc_quality_clear(&r);
@@ -442,19 +444,19 @@ TEST(cells_add_up)
 
 TEST(a_sample_reads_some_blocks_and_knows_how_far_it_is_off)
 {
-    static const uint64_t dims[] = {4000, 256};
+    static const uint64_t dims[] = {2000, 256};
     struct sc_encoding f[FORMATS];
     const size_t n = all_formats(f);
-    struct set s = open_set("[4000,256]", dims, 2, NORMAL);
+    struct set s = open_set("[2000,256]", dims, 2, NORMAL);
     struct sc_quality_options o = options_of(f, n);
     struct sc_quality_result all, some;
     struct sc_error e = {0};
     CHECK_ERR(0, sc_quality_measure(s.v, &o, &all, &e));
     CHECK_U64(all.sampled, 0);
     CHECK(!all.intervals);
-    o.sample = 200000;
+    o.sample = 100000;
     CHECK_ERR(0, sc_quality_measure(s.v, &o, &some, &e));
-    CHECK(some.sampled >= 190000 && some.sampled <= 220000);
+    CHECK(some.sampled >= 95000 && some.sampled <= 120000);
     REQUIRE(some.intervals);
     for (size_t i = 0; i < n; i++) {
         const struct sc_quality_interval *w = &some.intervals[i];
