@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan; none: all
+                                   elements, svd, scan, mix, png; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -243,6 +243,21 @@ def elements():
         row("BF16 basic", "Gelem/s", best["BF16 basic"], float(peer[1]), "numpy.bincount", ">= 4")
 
 
+def pictures():
+    """Pixels a second from values to colours and from colours to PNG, and the bytes of these."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "png")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = {name: list(map(float, numbers))
+             for name, *numbers in (line.split("\t") for line in said.splitlines())}
+    speed, size, entropy = lines["ours"]
+    row("tiles as PNG", "Mpx/s", speed, lines["zlib"][0], "zlib, level 1, as libpng calls it",
+        ">= 8")
+    row("tiles as PNG", "Mpx/s", speed, lines["libdeflate"][0], "libdeflate, level 1", ">= 4")
+    row("bytes of a tile", "KiB", size * 64, entropy * 64, "entropy of its pixels",
+        "<= 1.04 and 1 KiB")
+    row("colours of bfloat16", "Mpx/s", lines["colours"][0], speed, "its PNG", "-")
+
+
 def mixes():
     """Optimal mixes of formats against greedy ones: bytes of ten tensors, time of a large one."""
     def lines(*arguments):
@@ -272,7 +287,8 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
-          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes}
+          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
+          "png": pictures}
 
 
 def number(value, unit=""):

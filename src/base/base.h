@@ -192,6 +192,8 @@ bool sc_str_has_nocase(struct sc_str a, struct sc_str needle);
 char *sc_str_copy(struct sc_str s);
 /* Decimal digits only, no sign, no space, fits in 64 bits. */
 bool sc_str_u64(struct sc_str s, uint64_t *out);
+/* "512", "64k", "1.5G", "2GiB", a B behind it or not: units of 1024 with an i, else of 1000. */
+bool sc_str_size(struct sc_str s, uint64_t *out);
 /* Byte order, as memcmp with the shorter first. */
 int sc_str_cmp(struct sc_str a, struct sc_str b);
 /* Natural order: runs of ASCII digits compare as numbers of any length; equal numbers with

@@ -93,6 +93,41 @@ bool sc_str_u64(struct sc_str s, uint64_t *out)
     return true;
 }
 
+bool sc_str_size(struct sc_str s, uint64_t *out)
+{
+    static const char letters[] = "kmgtp";
+    uint64_t unit = 1, base = 1000, whole, part = 0, scale = 1, scaled;
+    size_t digits = 0;
+
+    if (s.n && (s.p[s.n - 1] == 'B' || s.p[s.n - 1] == 'b'))
+        s.n--;
+    if (s.n && s.p[s.n - 1] == 'i') {
+        base = 1024;
+        s.n--;
+    }
+    const char *letter = s.n ? memchr(letters, s.p[s.n - 1] | 0x20, sizeof letters - 1) : NULL;
+    if (letter) {
+        for (const char *p = letters; p <= letter; p++)
+            unit *= base;
+        s.n--;
+    } else if (base == 1024) {
+        return false;
+    }
+    while (digits < s.n && s.p[digits] != '.')
+        digits++;
+    if (!sc_str_u64(sc_str(s.p, digits), &whole))
+        return false;
+    if (digits < s.n) {
+        struct sc_str fraction = sc_str(s.p + digits + 1, s.n - digits - 1);
+        if (fraction.n > 3 || !sc_str_u64(fraction, &part))
+            return false;
+        for (size_t i = 0; i < fraction.n; i++)
+            scale *= 10;
+    }
+    /* part < 1000 and unit <= 2^50, so this product fits. */
+    return sc_mul(whole, unit, &scaled) && sc_add(scaled, part * unit / scale, out);
+}
+
 /* --------------------------------------------------------------------------------- order --- */
 
 /* Length of the common prefix of a and b, both n bytes long. */

@@ -71,14 +71,27 @@ struct sc_settings {
     bool quick, shuffled, no_cache, full, png;
     const char *base; /* scan */
     bool no_base;     /* diff */
+    /* quant */
+    const char *algorithm, *metric, *threshold, *mix, *granularity, *budget, *seed, *config_file,
+        *results, *write, *reconstruct, *mapping;
+    uint64_t limit, sample, shard_size;
+    uint64_t backend; /* enum sc_backend */
+    bool summary, recompute, all_tensors, legacy_sizes, model_wide, curve;
+    /* curves */
+    uint64_t points, rand_samples;
+    const char *out_dir;
+    bool legacy;
+    struct sc_words formats;
     struct sc_words models, include, exclude;
 };
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
-        .bits = 8, .group = 128, .top = 10                                                         \
+        .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
+        .rand_samples = 100                                                                        \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
+enum sc_backend { SC_BACKEND_EMULATION, SC_BACKEND_TTNN };
 enum sc_when { SC_AUTO, SC_ALWAYS, SC_NEVER };
 enum sc_progress_when { SC_PROGRESS_AUTO, SC_PROGRESS_NEVER, SC_PROGRESS_JSON };
 void sc_settings_clear(struct sc_settings *s);
@@ -133,7 +146,8 @@ struct sc_command {
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
-    sc_cmd_fetch, sc_cmd_cache, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+    sc_cmd_quant, sc_cmd_curves, sc_cmd_fetch, sc_cmd_cache, sc_cmd_formats, sc_cmd_env,
+    sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

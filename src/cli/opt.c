@@ -33,6 +33,7 @@ void sc_words_clear(struct sc_words *w)
 void sc_settings_clear(struct sc_settings *s)
 {
     sc_words_clear(&s->models);
+    sc_words_clear(&s->formats);
     sc_words_clear(&s->include);
     sc_words_clear(&s->exclude);
 }
@@ -139,42 +140,6 @@ static int bad_word(const struct sc_option *o, const char *value, struct sc_erro
 }
 
 /* --------------------------------------------------------------------------------- values --- */
-/* "512", "64k", "1.5G", "2GiB": units of 1024 with an i, else of 1000. */
-static bool parse_size(struct sc_str s, uint64_t *out)
-{
-    static const char letters[] = "kmgtp";
-    uint64_t unit = 1, base = 1000, whole, part = 0, scale = 1, scaled;
-    size_t digits = 0;
-
-    if (s.n && (s.p[s.n - 1] == 'B' || s.p[s.n - 1] == 'b'))
-        s.n--;
-    if (s.n && s.p[s.n - 1] == 'i') {
-        base = 1024;
-        s.n--;
-    }
-    const char *letter = s.n ? memchr(letters, s.p[s.n - 1] | 0x20, sizeof letters - 1) : NULL;
-    if (letter) {
-        for (const char *p = letters; p <= letter; p++)
-            unit *= base;
-        s.n--;
-    } else if (base == 1024) {
-        return false;
-    }
-    while (digits < s.n && s.p[digits] != '.')
-        digits++;
-    if (!sc_str_u64(sc_str(s.p, digits), &whole))
-        return false;
-    if (digits < s.n) {
-        struct sc_str fraction = sc_str(s.p + digits + 1, s.n - digits - 1);
-        if (fraction.n > 3 || !sc_str_u64(fraction, &part))
-            return false;
-        for (size_t i = 0; i < fraction.n; i++)
-            scale *= 10;
-    }
-    /* part < 1000 and unit <= 2^50, so this product fits. */
-    return sc_mul(whole, unit, &scaled) && sc_add(scaled, part * unit / scale, out);
-}
-
 static int set_enum(const struct sc_option *o, uint64_t *field, const char *value,
                     struct sc_error *e)
 {
@@ -212,7 +177,7 @@ static int set_option(const struct sc_option *o, struct sc_settings *set, const 
                            o->name, sc_quote(&q, sc_strz(value)));
         return 0;
     case SC_OPTION_SIZE:
-        if (!parse_size(sc_strz(value), field))
+        if (!sc_str_size(sc_strz(value), field))
             return sc_fail(e, SCRUPLE_EUSAGE,
                            "--%s cannot be \"%s\": it takes a size such as 500M or 2GiB", o->name,
                            sc_quote(&q, sc_strz(value)));

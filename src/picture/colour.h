@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* colour: from a value to a pixel, and pixels to PNG.
  *
- * Owns: the colour modes, the palettes, their meaning in numbers, the writer of indexed PNG. The
- * viewer's shader computes the same (a test compares them).
+ * Owns: the colour modes and what their steps mean in numbers, the palettes, the writer of indexed
+ * PNG. The viewer gets palettes and edges from here, so that both show the same.
  *
- * A picture has a palette of 256 entries: 240 steps of the scale and 16 fixed colours for what is
- * no number.
+ * A picture has a palette of 256 entries: 240 steps of the scale and some fixed colours for what is
+ * no step. Steps are told apart by edges, which are floats: which step a value is in does not
+ * depend on the processor.
  */
 #ifndef SC_COLOUR_H
 #define SC_COLOUR_H
@@ -13,17 +14,23 @@
 #include "base/base.h"
 
 enum sc_colour_mode {
-    SC_COLOURS_DIVERGING, /* around 0, symmetric logarithm between scale / 1000 and scale */
-    SC_COLOURS_LINEAR,    /* around 0, linear in -scale .. scale */
-    SC_COLOURS_MAGNITUDE, /* log |x| over SC_DECADES decades below scale */
+    SC_COLOURS_DIVERGING, /* around 0: log(1 + 1000 |x| / scale), so small values differ, too */
+    SC_COLOURS_LINEAR,    /* around 0: -scale .. scale */
+    SC_COLOURS_MAGNITUDE, /* log |x|: SC_COLOUR_DECADES decades below scale */
     SC_COLOURS_SIGN,
-    SC_COLOURS_EXPONENT, /* binary exponent, 32 steps repeated */
-    SC_COLOURS_BITS,     /* upper 16 bits as three channels' worth of steps */
-    SC_COLOURS_RANK,     /* quantile rank in its tensor */
+    SC_COLOURS_EXPONENT, /* the binary exponent, in 32 colours that repeat */
+    SC_COLOURS_BITS,     /* last bit of the exponent and first 7 of the fraction */
+    SC_COLOURS_RANK,     /* rank in its tensor */
     SC_COLOUR_MODES
 };
-extern const char *const sc_colour_modes[SC_COLOUR_MODES]; /* "diverging", ... */
-enum { SC_COLOUR_STEPS = 240 };
+struct sc_colour_mode_info {
+    const char *name, *title;
+    bool scaled; /* sc_colour_scale.scale matters */
+};
+extern const struct sc_colour_mode_info sc_colour_modes[SC_COLOUR_MODES];
+bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out);
+
+enum { SC_COLOUR_STEPS = 240, SC_COLOUR_DECADES = 4, SC_COLOUR_QUANTILES = 257 };
 enum sc_special {
     SC_SPECIAL_OUTSIDE = SC_COLOUR_STEPS,
     SC_SPECIAL_ZERO,
@@ -34,35 +41,61 @@ enum sc_special {
     SC_SPECIAL_UNKNOWN,
     SC_SPECIAL_WAITING,
     SC_SPECIAL_FRAME,
+    SC_SPECIAL_TEXT,
+    SC_SPECIAL_END
 };
+/* Pixels are bits of float32. NaNs of these bits are no values; any other NaN is shown as one. */
+#define SC_PIXEL_NAN     UINT32_C(0x7fc10000) /* the value is NaN, or the pixel holds one */
+#define SC_PIXEL_POS_INF UINT32_C(0x7f800000)
+#define SC_PIXEL_NEG_INF UINT32_C(0xff800000)
+#define SC_PIXEL_OUTSIDE UINT32_C(0x7fc20000) /* no tensor */
+#define SC_PIXEL_UNKNOWN UINT32_C(0x7fc30000) /* of a tensor that cannot be decoded */
+#define SC_PIXEL_WAITING UINT32_C(0x7fc40000) /* not read yet */
+
 struct sc_palette {
     uint8_t rgb[256][3];
 };
 void sc_palette_make(enum sc_colour_mode mode, bool dark, struct sc_palette *out);
-/* What a scale means: of a tensor, a role, or the whole. `quantile`: 257 of them, for ranks. */
+
 struct sc_colour_scale {
     enum sc_colour_mode mode;
-    float scale;    /* the |x| at the end */
-    float smallest; /* least normal |x| of the stored type: below is subnormal; 0: none */
-    const float *quantile;
+    float scale;           /* the |x| at the end; not positive or not finite: 1 */
+    float smallest;        /* least normal |x| of the stored type: below is subnormal; 0: none */
+    const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks; NULL: -scale .. scale */
 };
-/* n pixels (bits as in tiles.h) to palette indices. */
-void sc_colour_pixels(const struct sc_colour_scale *s, const uint32_t *pixels, size_t n,
-                      uint8_t *out);
+/* A scale, ready for many pixels. Making one takes microseconds. */
+struct sc_colours {
+    uint16_t of[65536]; /* by the upper 16 bits: a palette index; + 256: where lower bits are
+                  not zero, the edges tell */
+    bool folded;        /* edges are of |x| */
+    unsigned n_edges;   /* 0: a mode whose steps are bits */
+    float edge[SC_COLOUR_STEPS]; /* ascending: step k is edge[k - 1] <= x < edge[k] */
+    enum sc_colour_mode mode;
+    float smallest;
+};
+void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *out);
 /* The value in the middle of a step, for legends; NaN where a mode has none. */
-double sc_colour_value(const struct sc_colour_scale *s, unsigned step);
+double sc_colours_value(const struct sc_colours *c, unsigned step);
+/* n pixels to palette indices. */
+void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t n, uint8_t *out);
 
-/* Indexed PNG, rows added from above; one literal-Huffman block a strip of rows (or stored blocks
- * with `fast`), no filter. O(width) memory. put() gets the bytes in order. */
-struct sc_png;
-int sc_png_new(uint32_t width, uint32_t height, const struct sc_palette *palette, bool fast,
-               int (*put)(void *ctx, const void *p, size_t n), void *ctx, struct sc_png **out,
-               struct sc_error *e);
-int sc_png_rows(struct sc_png *p, const uint8_t *indices, size_t n_rows, struct sc_error *e);
-int sc_png_end(struct sc_png *p, struct sc_error *e); /* and frees it; also after a failure */
-/* A whole tile into a buffer that holds sc_png_bound(w, h) bytes; the size. */
-size_t sc_png_bound(uint32_t width, uint32_t height);
-size_t sc_png_tile(const uint8_t *indices, uint32_t width, uint32_t height,
-                   const struct sc_palette *palette, bool fast, uint8_t *out);
+/* ---------------------------------------------------------------------------- indexed PNG ---
+ * Rows from above in any portions; one block of literals and runs a strip, no filter, Adler and CRC
+ * by libdeflate; O(width) memory. put() gets the bytes in order; non-zero stops and is returned. */
+struct sc_indexed_png;
+/* fast: stored blocks, for whoever is near. SCRUPLE_ELIMIT: no PNG has this size. */
+int sc_indexed_png_new(uint32_t width, uint32_t height, const struct sc_palette *palette, bool fast,
+                       int (*put)(void *ctx, const void *p, size_t n), void *ctx,
+                       struct sc_indexed_png **out, struct sc_error *e);
+int sc_indexed_png_rows(struct sc_indexed_png *p, const uint8_t *indices, size_t n_rows,
+                        struct sc_error *e);
+/* Ends the picture, which must be complete. */
+int sc_indexed_png_end(struct sc_indexed_png *p, struct sc_error *e);
+void sc_indexed_png_free(struct sc_indexed_png *p); /* NULL is allowed */
+/* A picture at once: at most sc_indexed_png_bound() bytes at out; their number, 0 without memory.
+ */
+size_t sc_indexed_png_bound(uint32_t width, uint32_t height);
+size_t sc_indexed_png_tile(const uint8_t *indices, uint32_t width, uint32_t height,
+                           const struct sc_palette *palette, bool fast, uint8_t *out);
 
 #endif

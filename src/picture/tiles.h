@@ -14,6 +14,7 @@
 #ifndef SC_TILES_H
 #define SC_TILES_H
 
+#include "picture/colour.h" /* what pixels are */
 #include "picture/scene.h"
 #include "stream/stream.h"
 
@@ -60,13 +61,6 @@ enum sc_tile_flags {
     SC_TILE_EMPTY = 4,   /* nothing stands here */
     SC_TILE_MISSING = 8, /* some tensors cannot be decoded or read */
 };
-/* Pixels are bits of float32: values; quiet NaNs with payloads for what is no value. */
-#define SC_PIXEL_NAN     UINT32_C(0x7fc00001) /* the value is NaN, or the pixel holds one */
-#define SC_PIXEL_POS_INF UINT32_C(0x7f800000)
-#define SC_PIXEL_NEG_INF UINT32_C(0xff800000)
-#define SC_PIXEL_OUTSIDE UINT32_C(0x7fc00002) /* no tensor */
-#define SC_PIXEL_UNKNOWN UINT32_C(0x7fc00003) /* of a tensor that cannot be decoded */
-#define SC_PIXEL_WAITING UINT32_C(0x7fc00004) /* not read yet */
 struct sc_tile {
     int z;
     int64_t x, y; /* in tiles of this zoom */

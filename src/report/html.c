@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hub/cache.h"
 #include "report/html.h"
 
 struct page {
@@ -134,55 +133,15 @@ static bool find_worst(const struct page *p, const struct sc_plot_metric *m, dou
 }
 
 /* ------------------------------------------------------------------------------------- head --- */
-static void put_base64(struct sc_buf *b, const uint8_t *p, size_t n)
-{
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
-                     (i + 2 < n ? p[i + 2] : 0u);
-        sc_buf_putc(b, digits[v >> 18]);
-        sc_buf_putc(b, digits[v >> 12 & 63]);
-        sc_buf_putc(b, digits[i + 1 < n ? v >> 6 & 63 : 64]);
-        sc_buf_putc(b, digits[i + 2 < n ? v & 63 : 64]);
-    }
-}
-
-static int put_hash(struct page *p, const unsigned char *text, size_t n, struct sc_error *e)
-{
-    char hex[65];
-    uint8_t bytes[32];
-
-    TRY(sc_sha_of(SC_SHA256, text, n, hex, e));
-    for (size_t i = 0; i < 32; i++) {
-        const char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    put(p, "'sha256-");
-    put_base64(&p->b, bytes, sizeof bytes);
-    put(p, "'");
-    return 0;
-}
-
-static int put_head(struct page *p, struct sc_error *e)
-{
-    put(p,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src ");
-    TRY(put_hash(p, sc_asset_report_js, sc_asset_report_js_size, e));
-    put(p, "; style-src ");
-    TRY(put_hash(p, sc_asset_report_css, sc_asset_report_css_size, e));
-    put(p, "; base-uri 'none'; form-action 'none'\">\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-           "<meta name=\"referrer\" content=\"no-referrer\">\n"
-           "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
-    put_text(p, p->v->title);
-    put(p, " – scruple scan</title>\n<style>");
-    sc_buf_put(&p->b, sc_asset_report_css, sc_asset_report_css_size);
-    put(p, "</style>\n</head>\n<body>\n");
-    return 0;
-}
+static const struct sc_page_asset styles[] = {
+    {sc_asset_report_css, &sc_asset_report_css_size},
+};
+static const struct sc_page_asset scripts[] = {
+    {sc_asset_common_js, &sc_asset_common_js_size},
+    {sc_asset_report_js, &sc_asset_report_js_size},
+};
+static const struct sc_page_frame frame = {"scan", styles, SC_COUNT(styles), scripts,
+                                           SC_COUNT(scripts)};
 
 static void put_banner(struct page *p)
 {
@@ -686,15 +645,14 @@ static void put_tail(struct page *p)
     put(p, "</main>\n<dialog id=\"tensor\" aria-labelledby=\"tensor-name\"></dialog>\n"
            "<script type=\"application/json\" id=\"data\">");
     sc_html_data(p->v, p->order, p->n_details, &p->b);
-    put(p, "</script>\n<script>");
-    sc_buf_put(&p->b, sc_asset_report_js, sc_asset_report_js_size);
-    put(p, "</script>\n</body>\n</html>\n");
+    put(p, "</script>\n");
+    sc_page_tail(&frame, &p->b);
 }
 
 static int put_page(struct page *p, struct sc_error *e)
 {
     TRY(prepare(p, e));
-    TRY(put_head(p, e));
+    TRY(sc_page_head(&frame, p->v->title, &p->b, e));
     put_banner(p);
     put_summary(p);
     put_findings(p);

@@ -16,53 +16,17 @@
 #include "report/html.h"
 
 /* ----------------------------------------------------------------------------------- values --- */
-static void put_text(struct sc_buf *b, struct sc_str text)
-{
-    struct sc_buf safe = {0};
-
-    sc_put_safe(&safe, text, 0);
-    b->failed = b->failed || safe.failed;
-    sc_buf_putc(b, '"');
-    for (size_t i = 0; i < safe.n; i++) {
-        if (strchr("\"\\<>&", safe.p[i]))
-            sc_buf_printf(b, "\\u%04x", (unsigned)safe.p[i]);
-        else
-            sc_buf_putc(b, safe.p[i]);
-    }
-    sc_buf_putc(b, '"');
-    sc_buf_clear(&safe);
-}
-
 static void put_textz(struct sc_buf *b, const char *text)
 {
     if (text)
-        put_text(b, sc_strz(text));
+        sc_put_script_text(b, sc_strz(text));
     else
         sc_buf_puts(b, "null");
 }
 
-static void put_digits(struct sc_buf *b, double v, int digits)
-{
-    char text[48];
-
-    if (isnan(v)) {
-        sc_buf_puts(b, "null");
-        return;
-    }
-    if (isinf(v)) {
-        sc_buf_puts(b, v < 0 ? "\"-Infinity\"" : "\"Infinity\"");
-        return;
-    }
-    snprintf(text, sizeof text, "%.*g", digits, v);
-    for (char *p = text; *p; p++) /* whatever the locale has for a point */
-        if (!strchr("0123456789+-e", *p))
-            *p = '.';
-    sc_buf_puts(b, text);
-}
-
 static void put_number(struct sc_buf *b, double v)
 {
-    put_digits(b, v, 7);
+    sc_put_script_number(b, v, 7);
 }
 
 static void put_count(struct sc_buf *b, uint64_t v)
@@ -116,7 +80,7 @@ static void put_metric(struct sc_buf *b, const struct sc_scan_view *v, const str
         const char *text = p;
         size_t n = strnlen(text, 16);
         if (n)
-            put_text(b, sc_str(text, n));
+            sc_put_script_text(b, sc_str(text, n));
         else
             sc_buf_puts(b, "null");
     } else {
@@ -169,7 +133,7 @@ static void put_grid(struct sc_buf *b, const struct sc_plot_metric *m, const str
         struct sc_buf name = {0};
         sc_grid_row_name(&g->rows[i], kind, &name);
         sc_buf_puts(b, i ? "," : "");
-        put_text(b, sc_str(name.p ? name.p : "", name.n));
+        sc_put_script_text(b, sc_str(name.p ? name.p : "", name.n));
         b->failed = b->failed || name.failed;
         sc_buf_clear(&name);
     }
@@ -181,12 +145,12 @@ static void put_grid(struct sc_buf *b, const struct sc_plot_metric *m, const str
     for (size_t i = 0; i < g->n_cells; i++) {
         const struct sc_cell_value *c = &g->cells[i];
         sc_buf_printf(b, "%s[%u,%u,%u,%u,", i ? "," : "", c->row, c->column, c->n, c->first);
-        put_digits(b, c->median, 4);
+        sc_put_script_number(b, c->median, 4);
         if (c->n > 1) {
             sc_buf_putc(b, ',');
-            put_digits(b, c->low, 4);
+            sc_put_script_number(b, c->low, 4);
             sc_buf_putc(b, ',');
-            put_digits(b, c->high, 4);
+            sc_put_script_number(b, c->high, 4);
         }
         sc_buf_putc(b, ']');
     }
@@ -263,7 +227,7 @@ static void put_spectrum(struct sc_buf *b, const struct sc_spectrum *s)
     sc_buf_puts(b, "],\"p\":[");
     for (size_t i = 0; i < SC_MIN(s->n_points, SC_SIGMA_POINTS); i++) {
         sc_buf_puts(b, i ? "," : "");
-        put_digits(b, (double)s->point[i], 4);
+        sc_put_script_number(b, (double)s->point[i], 4);
     }
     sc_buf_puts(b, "]}");
 }
@@ -301,7 +265,7 @@ static void put_tensor(struct sc_buf *b, const struct sc_scan_view *v, uint32_t 
     const struct sc_tensor *t = &v->model->tensors[v->tensors[at]];
 
     sc_buf_printf(b, "{\"i\":%u,\"name\":", at);
-    put_text(b, sc_str(t->name, t->name_len));
+    sc_put_script_text(b, sc_str(t->name, t->name_len));
     sc_buf_puts(b, ",\"dtype\":");
     put_textz(b, t->dtype);
     sc_buf_printf(b, ",\"role\":\"%s\",\"layer\":%d,\"shape\":[", sc_role_names[t->role], t->layer);

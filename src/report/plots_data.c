@@ -392,6 +392,19 @@ double sc_family_legend(struct sc_svg *s, const struct sc_scan_view *v, const st
     return sc_svg_legend(s, 0, y, s->w, items, used) + 4;
 }
 
+double sc_draw_ramp(struct sc_svg *s, double x, double y, const char *low, const char *high)
+{
+    double w = 22, at = x;
+
+    sc_svg_textz(s, at, y + 10, SC_START, SC_LOOK_LABEL, low);
+    at += sc_svg_text_width(sc_strz(low), SC_LOOK_LABEL) + 8;
+    for (int i = 0; i < SC_RAMP_STEPS; i++)
+        sc_svg_rect(s, at + i * w, y, w - 1, 13, (enum sc_ink)(SC_INK_RAMP0 + i));
+    at += SC_RAMP_STEPS * w + 6;
+    sc_svg_textz(s, at, y + 10, SC_START, SC_LOOK_LABEL, high);
+    return at + sc_svg_text_width(sc_strz(high), SC_LOOK_LABEL) - x;
+}
+
 struct sc_rows sc_rows_start(const struct sc_svg *s, double y, size_t wanted, double least_width,
                              double h)
 {

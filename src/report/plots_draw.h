@@ -3,7 +3,7 @@
 #ifndef SC_PLOTS_DRAW_H
 #define SC_PLOTS_DRAW_H
 
-#include "report/plots.h"
+#include "report/plots_quality.h"
 
 /* plots_data.c: one value of a tensor, and where the tensor stands in its view. */
 struct sc_point {
@@ -38,9 +38,37 @@ struct sc_rows sc_rows_start(const struct sc_svg *s, double y, size_t wanted, do
 struct sc_box sc_rows_next(struct sc_rows *r);
 double sc_rows_end(const struct sc_rows *r); /* y below the last row */
 
+/* The nine steps of the ramp between two texts; returns the width that it took. */
+double sc_draw_ramp(struct sc_svg *s, double x, double y, const char *low, const char *high);
+
 /* A legend of the kinds of tensors that are among the points; returns its height. */
 double sc_family_legend(struct sc_svg *s, const struct sc_scan_view *v, const struct sc_point *p,
                         size_t n, double y);
+
+/* plots_picture.c: a picture without a row in the table of plots. `shown` false: nothing is
+ * appended. Clears *s. */
+void sc_picture_start(struct sc_svg *s, const struct sc_picture *p);
+int sc_picture_finish(struct sc_svg *s, bool shown, const char *title, const char *what,
+                      const struct sc_picture *p, struct sc_buf *out, struct sc_error *e);
+/* A metric as an axis has it: what is plotted of totals, and how. */
+struct sc_metric_axis {
+    const char *title; /* with the direction: "PCC", "mean |error|, less is better" */
+    bool log, nines;   /* nines: value is 1 - pcc */
+    bool more;         /* more is better, as shown (of pcc, not of 1 - pcc) */
+};
+extern const struct sc_metric_axis sc_metric_axes[SC_MIX_METRICS];
+double sc_metric_of(const struct sc_mix_totals *t, enum sc_mix_metric m); /* 1 - pcc for pcc */
+double sc_metric_plotted(double value, enum sc_mix_metric m);             /* of a given figure */
+/* The panel's y for values of a metric low..high; zeros: there are exact ones. */
+void sc_metric_panel(struct sc_panel *p, enum sc_mix_metric m, const double *v, size_t n);
+/* "bfp8 62 %, bfp4 38 %" */
+void sc_put_shares(struct sc_buf *b, const struct sc_encoding *formats, size_t n,
+                   const struct sc_mix_totals *t);
+
+/* plots_curves.c */
+bool sc_curve_is_ideal(const struct sc_curve *c);
+size_t sc_curve_place(const struct sc_curves *c, size_t at); /* its format among those drawn */
+void sc_curve_name(const struct sc_curve *c, char *out, size_t size); /* "BFP8 (ideal)" */
 
 /* One function a plot; the table in plots.c says what each shows. */
 bool sc_draw_distribution(const struct sc_plot_input *in, struct sc_svg *s);

@@ -53,7 +53,7 @@ static enum sc_ink cell_ink(const struct colours *c, double v)
 static double draw_key(struct sc_svg *s, const struct colours *c, const struct sc_plot_metric *m,
                        bool singular)
 {
-    double x = 0, w = 22;
+    double x = 0;
     struct sc_buf low = {0}, high = {0};
 
     sc_buf_puts(&low, c->clipped ? "≤ " : "");
@@ -63,13 +63,7 @@ static double draw_key(struct sc_svg *s, const struct colours *c, const struct s
     if (m->unit)
         sc_buf_printf(&high, " %s", m->unit);
     if (low.p && high.p) {
-        sc_svg_textz(s, x, 14, SC_START, SC_LOOK_LABEL, low.p);
-        x += sc_svg_text_width(sc_strz(low.p), SC_LOOK_LABEL) + 8;
-        for (int i = 0; i < SC_RAMP_STEPS; i++)
-            sc_svg_rect(s, x + i * w, 4, w - 1, 13, (enum sc_ink)(SC_INK_RAMP0 + i));
-        x += SC_RAMP_STEPS * w;
-        sc_svg_textz(s, x + 6, 14, SC_START, SC_LOOK_LABEL, high.p);
-        x += sc_svg_text_width(sc_strz(high.p), SC_LOOK_LABEL) + 26;
+        x += sc_draw_ramp(s, x, 4, low.p, high.p) + 20;
     }
     if (singular) {
         sc_svg_rect(s, x, 4, 13, 13, SC_INK_CRITICAL);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "hub/cache.h"
-#include "report/plots.h"
+#include "report/plots_quality.h"
 
 #define FILE_WIDTH 960
 
@@ -14,7 +14,7 @@ struct writing {
     const char *dir;
     unsigned formats;
     struct sc_plots_written *w;
-    struct sc_buf svg, png, path;
+    struct sc_buf svg;
 };
 
 static void say(struct writing *wr, const char *sentence)
@@ -44,42 +44,6 @@ static void put_file_name(struct sc_buf *b, struct sc_str name, size_t position)
         sc_buf_printf(b, "-%zu", position);
 }
 
-static int write_file(struct writing *wr, const char *name, const char *suffix,
-                      const struct sc_buf *what, struct sc_error *e)
-{
-    struct sc_quoted q;
-
-    wr->path.n = 0;
-    sc_buf_printf(&wr->path, "%s/%s.%s", wr->dir, name, suffix);
-    if (wr->path.failed)
-        return sc_fail_memory(e);
-    if (sc_write_file(wr->path.p, what->p, what->n, 0666))
-        return 0;
-    return sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be written: %s",
-                   sc_quote(&q, sc_strz(wr->path.p)), strerror(errno));
-}
-
-static int write_png(struct writing *wr, const char *name, struct sc_error *e)
-{
-    struct sc_error why = {0};
-
-    wr->png.n = 0;
-    int code = sc_png_from_svg(sc_str(wr->svg.p, wr->svg.n), &wr->png, &why);
-    if (code == SCRUPLE_EUNSUPPORTED) { /* once is enough; SVG goes on */
-        wr->formats = (wr->formats & ~(unsigned)SC_PLOT_PNG) | SC_PLOT_SVG;
-        say(wr, why.text);
-        return 1;
-    }
-    if (code < 0) {
-        if (e)
-            *e = why;
-        return code;
-    }
-    TRY(write_file(wr, name, "png", &wr->png, e));
-    wr->w->png++;
-    return 0;
-}
-
 /* One picture under a name; 1: written, 0: there was nothing to show. */
 static int write_plot(struct writing *wr, const struct sc_plot *plot,
                       const struct sc_plot_input *in, const char *name, struct sc_error *e)
@@ -88,12 +52,7 @@ static int write_plot(struct writing *wr, const struct sc_plot *plot,
     int code = sc_plot_svg(plot, in, FILE_WIDTH, false, &wr->svg, NULL, e);
     if (code <= 0)
         return code;
-    if (wr->formats & SC_PLOT_PNG)
-        TRY(write_png(wr, name, e));
-    if (wr->formats & SC_PLOT_SVG) {
-        TRY(write_file(wr, name, "svg", &wr->svg, e));
-        wr->w->svg++;
-    }
+    TRY(sc_picture_write(wr->dir, name, sc_str(wr->svg.p, wr->svg.n), &wr->formats, wr->w, e));
     return 1;
 }
 
@@ -193,7 +152,5 @@ int sc_plots_write(const char *dir, const struct sc_scan_view *views, size_t n_v
     int code =
         write_all(&wr, &(struct sc_plot_input){.views = views, .n_views = n_views}, n_tensors, e);
     sc_buf_clear(&wr.svg);
-    sc_buf_clear(&wr.png);
-    sc_buf_clear(&wr.path);
     return code < 0 ? code : 0;
 }

@@ -525,6 +525,57 @@ void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y,
     sc_buf_puts(&s->b, "\"/>\n");
 }
 
+void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3])
+{
+    if (!isfinite(x + y + r))
+        return;
+    sc_buf_printf(&s->b, "<circle fill=\"#%02x%02x%02x\" class=\"k-surface\"", rgb[0], rgb[1],
+                  rgb[2]);
+    put_attribute(s, "cx", x);
+    put_attribute(s, "cy", y);
+    put_attribute(s, "r", r);
+    sc_buf_puts(&s->b, "/>\n");
+}
+
+void sc_svg_grid(struct sc_svg *s, double x, double y, double w, double h)
+{
+    char scale[2][64];
+
+    sc_buf_puts(&s->b, "<g shape-rendering=\"crispEdges\" transform=\"translate(");
+    sc_put_coordinate(&s->b, x);
+    sc_buf_putc(&s->b, ' ');
+    sc_put_coordinate(&s->b, y);
+    sc_format_fixed(w, 5, scale[0]); /* of up to a thousand cells: finer than a coordinate */
+    sc_format_fixed(h, 5, scale[1]);
+    sc_buf_printf(&s->b, ") scale(%s %s)\">\n", scale[0], scale[1]);
+}
+
+void sc_svg_runs(struct sc_svg *s, enum sc_ink fill)
+{
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+}
+
+void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n)
+{
+    char at[4][24];
+
+    sc_format_u64(column, at[0]);
+    sc_format_u64(row, at[1]);
+    sc_format_u64(column + n, at[2]);
+    sc_format_u64(row + 1, at[3]);
+    sc_buf_printf(&s->b, "M%s %sH%sV%sH%sZ", at[0], at[1], at[2], at[3], at[0]);
+}
+
+void sc_svg_end_runs(struct sc_svg *s)
+{
+    sc_buf_puts(&s->b, "\"/>\n");
+}
+
+void sc_svg_end_grid(struct sc_svg *s)
+{
+    sc_buf_puts(&s->b, "</g>\n");
+}
+
 /* ------------------------------------------------------------------------------------ text --- */
 /* Widths of DejaVu Sans in hundredths of the size, by kind of letter: the widest font that a
  * reader is likely to see, so that nothing overlaps with a narrower one. */

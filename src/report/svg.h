@@ -129,6 +129,15 @@ void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const dou
                  enum sc_ink fill);
 void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y, double r,
                  enum sc_ink ink);
+/* A disc in a colour of its own, the same in every look: for colours that are mixed of shares. */
+void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3]);
+/* Many cells of a grid in little text: cells of w x h from the corner (x, y) on; between the ends
+ * of the grid, one list of runs an ink; a run is n cells of a row. No gaps, sharp edges. */
+void sc_svg_grid(struct sc_svg *s, double x, double y, double w, double h);
+void sc_svg_runs(struct sc_svg *s, enum sc_ink fill);
+void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n);
+void sc_svg_end_runs(struct sc_svg *s);
+void sc_svg_end_grid(struct sc_svg *s);
 
 /* ------------------------------------------------------------------------------------ text --- */
 double sc_svg_text_width(struct sc_str text, enum sc_text_look look); /* an estimate, rather wide */
@@ -168,8 +177,11 @@ struct sc_panel {
     struct sc_scale x, y;
     const char *title, *x_title, *y_title;
     bool no_x_ticks; /* the caller writes them */
+    /* y holds 1 - v of what is shown, on a logarithmic scale, best on top: 0.9, 0.99, 0.999 ... */
+    bool nines_y;
     /* Lanes beside the scale for what it cannot show: zeros of a logarithm, infinities. */
     bool zero_x, infinite_x, infinite_y;
+    bool zero_y; /* not together with infinite_y; the lane is on top with nines_y */
 };
 /* Place the panel inside `outer` (title, ticks and axis titles included), set the pixels of its
  * scales and draw grid and axes. */

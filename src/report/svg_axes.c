@@ -184,6 +184,8 @@ double sc_panel_y(const struct sc_panel *p, double v)
 {
     if (p->infinite_y && isinf(v) && v > 0)
         return p->box.y + LANE / 2;
+    if (p->zero_y && v == 0)
+        return p->nines_y ? p->box.y + LANE / 2 : p->box.y + p->box.h - LANE / 2;
     return sc_scale_at(&p->y, v);
 }
 
@@ -204,6 +206,26 @@ static void draw_lanes(struct sc_svg *s, const struct sc_panel *p)
         sc_svg_line(s, b->x, b->y + LANE, right, b->y + LANE, SC_INK_AXIS, 1, true);
         sc_svg_textz(s, b->x - 6, b->y + LANE / 2 + 4, SC_END, SC_LOOK_TICK, "∞");
     }
+    if (p->zero_y) {
+        double edge = p->nines_y ? b->y + LANE : bottom - LANE;
+        sc_svg_line(s, b->x, edge, right, edge, SC_INK_AXIS, 1, true);
+        sc_svg_textz(s, b->x - 6, sc_panel_y(p, 0) + 4, SC_END, SC_LOOK_TICK,
+                     p->nines_y ? "1" : "0");
+    }
+}
+
+/* The text of a tick of 1 - v: 0.999. Only powers of ten have one, else the numbers run long. */
+static void complement_text(struct sc_tick *t)
+{
+    int nines = (int)nearbyint(-log10(t->v));
+    char text[64];
+
+    t->major = t->major && fabs(t->v * pow(10, nines) - 1) < 1e-6 && nines <= 12;
+    if (!t->major)
+        return;
+    sc_format_fixed(1 - t->v, (unsigned)SC_MAX(nines, 0), text);
+    text[sizeof t->text - 1] = '\0';
+    memcpy(t->text, text, sizeof t->text);
 }
 
 static double y_tick_width(const struct sc_tick *ticks, size_t n)
@@ -281,12 +303,24 @@ void sc_panel_draw(struct sc_svg *s, struct sc_panel *p, const struct sc_box *ou
     double below = TICK_ROOM + 4 + (p->x_title ? TITLE_ROOM : 0);
     double height = outer->h - top - below;
     size_t n = sc_scale_ticks(&p->y, (unsigned)SC_MAX(height / 44, 2), ticks);
+    for (size_t i = 0; i < n && p->nines_y; i++)
+        complement_text(&ticks[i]);
     double left = y_tick_width(ticks, n) + 10;
 
     p->box = (struct sc_box){outer->x + left, outer->y + top, outer->w - left - 14, height};
     set_x(p);
+    double lane = p->infinite_y || p->zero_y ? LANE + 6 : 0;
     p->y.first = p->box.y + p->box.h; /* up is more */
-    p->y.last = p->box.y + (p->infinite_y ? LANE + 6 : 0);
+    p->y.last = p->box.y;
+    if (p->zero_y && !p->nines_y)
+        p->y.first -= lane;
+    else
+        p->y.last += lane;
+    if (p->nines_y) { /* up is less of what is missing */
+        double bottom = p->y.first;
+        p->y.first = p->y.last;
+        p->y.last = bottom;
+    }
     double y = outer->y + 14;
     if (p->title) {
         sc_svg_text(s, outer->x, y, SC_START, SC_LOOK_HEAD, sc_strz(p->title), outer->w);

@@ -249,6 +249,8 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         enum sc_colour colour;
     } severity[] = {
         {"info", SC_COLOUR_KEY}, {"warning", SC_COLOUR_WARNING}, {"error", SC_COLOUR_ERROR}};
+    static const enum sc_colour grades[] = {SC_COLOUR_NONE, SC_COLOUR_GOOD, SC_COLOUR_WARNING,
+                                            SC_COLOUR_ERROR};
     char unit[16] = "";
 
     s->text = sc_str("", 0);
@@ -317,6 +319,8 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         show_list(s, scratch, t, cell);
         break;
     }
+    if (cell->grade)
+        s->colour = grades[SC_MIN(cell->grade, SC_GRADE_POOR)];
 }
 
 static bool aligns_right(const struct sc_column *column)

@@ -36,6 +36,8 @@ enum sc_column_flags {
     SC_COL_SHRINK = 16,   /* text that a narrow terminal cuts */
     SC_COL_SPARE = 32,    /* dropped, the last one first, where even that is not enough */
 };
+/* How good a value is: a terminal shows it in a colour. */
+enum sc_grade { SC_GRADE_NONE, SC_GRADE_GOOD, SC_GRADE_FAIR, SC_GRADE_POOR };
 struct sc_column {
     const char *key;   /* JSON key and CSV header */
     const char *title; /* terminal heading; NULL: none */
@@ -53,6 +55,7 @@ struct sc_cell {
     const struct sc_str *list; /* SC_COL_LIST */
     size_t n_list;
     uint32_t depth; /* SC_COL_LABEL */
+    uint8_t grade;  /* enum sc_grade */
     bool strong;    /* SC_COL_LABEL: a module, not a tensor */
     bool null;      /* prints as null, or as nothing */
 };

@@ -432,7 +432,7 @@ static void complete(struct sweep *sw, struct work *w)
 
 /* -------------------------------------------------------------------------------- opening --- */
 
-static int check_expanded(const struct sc_values *v, struct sc_error *e)
+int sc_values_check_expanded(const struct sc_values *v, struct sc_error *e)
 {
     const struct sc_tensor *t = v->tensor;
     const struct sc_entry *en = &v->model->catalog->entries[t->main];
@@ -483,7 +483,7 @@ static int begin_passes(struct sweep *sw, struct work *w)
     }
     if (!w->want)
         return 0;
-    TRY(check_expanded(w->a, &w->why));
+    TRY(sc_values_check_expanded(w->a, &w->why));
     TRY(sc_values_prepare(w->a, sw->s->cancel, &w->why));
     return w->b ? sc_values_prepare(w->b, sw->s->cancel, &w->why) : 0;
 }

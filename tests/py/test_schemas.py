@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check and scan against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan and curves against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -211,6 +211,34 @@ class Documents(unittest.TestCase):
         done = run("check", path)
         self.check_verdict(self.document("check", path, exits=(done.returncode,)), done.returncode)
         self.check_scan(path)
+        self.check_quant(path)
+
+    def check_quant(self, path):
+        """Every tensor has a state and, when it was measured, a result for every format; means are over them."""
+        quant = self.document("quant", path, "--lenient", "--no-cache", "--all-tensors", "-c", "bfp8,bfp4", "--threshold", "0.99",
+                              exits=(0, 1, 3))
+        counts = quant["counts"]
+        states = [t["state"] for t in quant["tensors"]]
+        self.assertEqual(quant["totals"]["logical_tensors"], len(states) + counts["not_floats"])
+        for state in ("measured", "tied", "unsupported", "unreadable"):
+            self.assertEqual(counts[state], states.count(state))
+        for tensor in quant["tensors"]:
+            self.assertEqual(tensor["state"] in ("unsupported", "unreadable"), tensor["why"] is not None)
+            if tensor["state"] == "measured":
+                self.assertEqual(["bfp8", "bfp4", "mix"], [r["format"] for r in tensor["results"]])
+        for row in quant["summary"]:
+            self.assertEqual(counts["measured"], row["tensors"])
+
+    def test_ways_to_ask_for_quant(self):
+        path = os.path.join(FIXTURES, "llama-tiny")
+        for words in (["--algorithm", "transpose"], ["--algorithm", "mixed-tile", "--seed", "3"], ["--budget", "6bpw", "--model-wide"],
+                      ["--algorithm", "mixed-tile-random"], ["--algorithm", "mixed-tile-threshold", "--metric", "mae", "--threshold", "1e-3"],
+                      ["--curve", "--granularity", "row"], ["--sample", "1k"], ["--legacy-sizes"], ["--limit", "2", "norm"],
+                      ["--mix", "mxfp4,bf16", "--granularity", "group:32"]):
+            with self.subTest(words=words):
+                self.document("quant", path, "mlp", "--no-cache", *words)
+        empty = self.document("quant", path, "no-such-name", "--no-cache", exits=(1,))
+        self.assertEqual([], empty["tensors"])
 
     def check_scan(self, path):
         """Every tensor has a state; the counts are those of the issues."""
@@ -279,6 +307,17 @@ class Documents(unittest.TestCase):
                     if "--depth" in words:
                         limit = int(words[words.index("--depth") + 1])
                         self.assertTrue(all(r["depth"] < limit for r in tree["rows"]))
+
+    def test_curves(self):
+        """Without a model, of every type that a fixture has, and of tensors without values."""
+        self.document("curves", "--points", "9", "--rand-samples", "3")
+        self.document("curves", "--points", "2", "--legacy", "-c", "bfp4,int8,nf4")
+        for kind in ("llama-tiny", "gptq", "gguf-llama", "moe-tiny", "odd-names"):
+            with self.subTest(kind):
+                d = self.document("curves", os.path.join(FIXTURES, kind), "-c", "bf16,bfp4", "--points", "5", "-q")
+                for tensor in d["tensors"]:
+                    self.assertEqual(len(tensor["x"]), 5)
+                    self.assertEqual({len(c[k]) for c in tensor["curves"] for k in ("mean", "low", "high")}, {5})
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")

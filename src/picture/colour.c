@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* colour: which step of a scale a value is in.
+ *
+ * A step is what lies between two edges, and edges are floats that are computed once. As the upper
+ * 16 bits of a float mostly tell the step, a table of these is enough for most pixels; where an
+ * edge lies inside of a table's entry the edges are asked. */
+#include "picture/colour.h"
+
+#include <math.h>
+#include <string.h>
+
+#define HALF   120    /* steps on one side of zero */
+#define ASK    0x100  /* a flag of entries: other lower bits may mean another step */
+#define A_STEP 0x1000 /* of special_entry(): not special */
+
+const struct sc_colour_mode_info sc_colour_modes[SC_COLOUR_MODES] = {
+    [SC_COLOURS_DIVERGING] = {"diverging", "sign and size, logarithmic", true},
+    [SC_COLOURS_LINEAR] = {"linear", "sign and size, linear", true},
+    [SC_COLOURS_MAGNITUDE] = {"magnitude", "size, logarithmic", true},
+    [SC_COLOURS_SIGN] = {"sign", "sign", false},
+    [SC_COLOURS_EXPONENT] = {"exponent", "binary exponent", false},
+    [SC_COLOURS_BITS] = {"bits", "fraction bits", false},
+    [SC_COLOURS_RANK] = {"rank", "rank in the tensor", false},
+};
+
+bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out)
+{
+    for (int i = 0; i < SC_COLOUR_MODES; i++)
+        if (sc_str_eq(name, sc_strz(sc_colour_modes[i].name))) {
+            *out = (enum sc_colour_mode)i;
+            return true;
+        }
+    return false;
+}
+
+static float float_of(uint32_t u)
+{
+    float f;
+
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* ----------------------------------------------------------------------------------- edges --- */
+
+/* Where step k of n begins on one side of zero, as a share of the scale. */
+static double share_at(enum sc_colour_mode mode, double k, double n)
+{
+    if (mode == SC_COLOURS_DIVERGING)
+        return expm1(k / n * log(1001.0)) / 1000;
+    if (mode == SC_COLOURS_MAGNITUDE)
+        return pow(10, (k / n - 1) * SC_COLOUR_DECADES);
+    return k / n;
+}
+
+static void edges_around_zero(enum sc_colour_mode mode, float scale, struct sc_colours *c)
+{
+    c->n_edges = SC_COLOUR_STEPS - 1;
+    c->edge[HALF - 1] = 0;
+    for (unsigned k = 1; k < HALF; k++) {
+        float at = (float)(share_at(mode, k, HALF) * (double)scale);
+        c->edge[HALF - 1 + k] = at;
+        c->edge[HALF - 1 - k] = -at;
+    }
+}
+
+static void edges_of_magnitude(float scale, struct sc_colours *c)
+{
+    c->folded = true;
+    c->n_edges = SC_COLOUR_STEPS - 1;
+    for (unsigned k = 1; k < SC_COLOUR_STEPS; k++)
+        c->edge[k - 1] =
+            (float)(share_at(SC_COLOURS_MAGNITUDE, k, SC_COLOUR_STEPS) * (double)scale);
+}
+
+/* Step k begins at quantile k / 240, which lies between two that are given. */
+static void edges_of_rank(const float *quantile, struct sc_colours *c)
+{
+    c->n_edges = SC_COLOUR_STEPS - 1;
+    for (unsigned k = 1; k < SC_COLOUR_STEPS; k++) {
+        double at = (double)k * (SC_COLOUR_QUANTILES - 1) / SC_COLOUR_STEPS;
+        unsigned i = (unsigned)at;
+        double low = (double)quantile[i], high = (double)quantile[i + 1];
+        float edge = (float)(low + (high - low) * (at - i));
+        /* what is not a number or out of order must not break the search */
+        float before = k > 1 ? c->edge[k - 2] : -INFINITY;
+        c->edge[k - 1] = edge >= before ? edge : before;
+    }
+}
+
+/* How many edges are at or below x. */
+static unsigned step_of(const struct sc_colours *c, float x)
+{
+    unsigned low = 0, high = c->n_edges;
+
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        if (c->edge[mid] <= x)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* ----------------------------------------------------------------------------------- table --- */
+
+static unsigned special_of(uint32_t bits)
+{
+    switch (bits) {
+    case SC_PIXEL_POS_INF:
+        return SC_SPECIAL_POS_INF;
+    case SC_PIXEL_NEG_INF:
+        return SC_SPECIAL_NEG_INF;
+    case SC_PIXEL_OUTSIDE:
+        return SC_SPECIAL_OUTSIDE;
+    case SC_PIXEL_UNKNOWN:
+        return SC_SPECIAL_UNKNOWN;
+    case SC_PIXEL_WAITING:
+        return SC_SPECIAL_WAITING;
+    default:
+        return SC_SPECIAL_NAN;
+    }
+}
+
+/* The entry of what is no step of the scale. */
+static unsigned special_entry(uint32_t upper, float smallest)
+{
+    uint32_t bits = upper << 16, size = bits & 0x7fffffff;
+
+    if (size == 0)
+        return SC_SPECIAL_ZERO | ASK;
+    if (size >= 0x7f800000)
+        return special_of(bits) | (size == 0x7f800000 ? ASK : 0);
+    if (float_of(size) >= smallest)
+        return A_STEP;
+    return SC_SPECIAL_SUBNORMAL | (float_of(size | 0xffff) < smallest ? 0 : ASK);
+}
+
+static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
+{
+    if (mode == SC_COLOURS_SIGN)
+        return upper & 0x8000 ? HALF / 2 : HALF + HALF / 2;
+    if (mode == SC_COLOURS_EXPONENT)
+        return (upper >> 7 & 31) * 7 + 3;
+    return (upper & 0xff) * SC_COLOUR_STEPS / 256;
+}
+
+/* When both ends of the entry are in one step, so is what lies between. */
+static unsigned scaled_entry(const struct sc_colours *c, uint32_t upper)
+{
+    float one = float_of(upper << 16), other = float_of(upper << 16 | 0xffff);
+    unsigned step = step_of(c, c->folded ? fabsf(one) : one);
+
+    return step == step_of(c, c->folded ? fabsf(other) : other) ? step : step | ASK;
+}
+
+void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
+{
+    float scale = s->scale > 0 && s->scale < INFINITY ? s->scale : 1;
+    bool plain =
+        s->mode == SC_COLOURS_SIGN || s->mode == SC_COLOURS_EXPONENT || s->mode == SC_COLOURS_BITS;
+
+    memset(c, 0, sizeof *c);
+    if (s->mode == SC_COLOURS_MAGNITUDE)
+        edges_of_magnitude(scale, c);
+    else if (s->mode == SC_COLOURS_RANK && s->quantile)
+        edges_of_rank(s->quantile, c);
+    else if (!plain)
+        edges_around_zero(s->mode == SC_COLOURS_RANK ? SC_COLOURS_LINEAR : s->mode, scale, c);
+    c->mode = s->mode;
+    c->smallest = s->smallest;
+    for (uint32_t upper = 0; upper < 65536; upper++) {
+        unsigned entry = special_entry(upper, s->smallest);
+        if (entry == A_STEP)
+            entry = plain ? plain_step(s->mode, upper) : scaled_entry(c, upper);
+        c->of[upper] = (uint16_t)entry;
+    }
+}
+
+/* Of a pixel whose lower bits are not zero. */
+static unsigned look_closer(const struct sc_colours *c, uint32_t bits)
+{
+    float x = float_of(bits);
+
+    if ((bits & 0x7fffffff) >= 0x7f800000)
+        return special_of(bits);
+    if (fabsf(x) < c->smallest)
+        return SC_SPECIAL_SUBNORMAL;
+    if (!c->n_edges)
+        return plain_step(c->mode, bits >> 16);
+    return step_of(c, c->folded ? fabsf(x) : x);
+}
+
+void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned entry = c->of[pixels[i] >> 16];
+        if (SC_UNLIKELY((entry & ASK) && (pixels[i] & 0xffff)))
+            entry = look_closer(c, pixels[i]);
+        out[i] = (uint8_t)entry;
+    }
+}
+
+double sc_colours_value(const struct sc_colours *c, unsigned step)
+{
+    if (c->n_edges < 1 || step > c->n_edges)
+        return (double)NAN;
+    if (step == 0)
+        return (double)c->edge[0];
+    if (step == c->n_edges)
+        return (double)c->edge[step - 1];
+    return ((double)c->edge[step - 1] + (double)c->edge[step]) / 2;
+}

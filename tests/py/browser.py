@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Chromium that tests can talk to, over its debugging pipe: no port, no driver, no package.
+
+    with Browser() as page:
+        page.open("file:///tmp/x.html")
+        page.run("document.title")
+"""
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Browser:
+    def __init__(self, width=1200, height=1600):
+        self.size = (width, height)
+        self.number = 0
+        self.rest = b""
+        self.session = None
+        self.complaints = []  # errors of scripts, and what the policy refused
+
+    def __enter__(self):
+        self.profile = tempfile.TemporaryDirectory()
+        down, self.write_end = os.pipe()
+        self.read_end, up = os.pipe()
+        down, up = (self.above(fd) for fd in (down, up))
+        # The pipe's ends are 3 and 4 in Chromium.
+        command = f'exec 3<&{down} 4>&{up} {down}<&- {up}>&-; exec "$@"'
+        self.process = subprocess.Popen(
+            ["sh", "-c", command, "sh", CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
+             "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}",
+             "--window-size=%d,%d" % self.size, "about:blank"],
+            pass_fds=(down, up), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        os.close(down)
+        os.close(up)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(domain + ".enable")
+        return self
+
+    @staticmethod
+    def above(fd):
+        """Single digits are all that a shell can redirect, and 3 and 4 are to be free."""
+        wanted = next(n for n in range(5, 10) if not os.path.exists(f"/proc/self/fd/{n}"))
+        os.dup2(fd, wanted, inheritable=True)
+        os.close(fd)
+        return wanted
+
+    def __exit__(self, *_):
+        try:
+            self.session = None
+            self.call("Browser.close")
+        except (OSError, TimeoutError):
+            self.process.kill()
+        self.process.wait(30)
+        os.close(self.write_end)
+        os.close(self.read_end)
+        self.profile.cleanup()
+
+    def message(self, deadline):
+        while b"\0" not in self.rest:
+            if not select.select([self.read_end], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise TimeoutError("Chromium does not answer")
+            piece = os.read(self.read_end, 1 << 20)
+            if not piece:
+                raise OSError("Chromium has gone")
+            self.rest += piece
+        text, self.rest = self.rest.split(b"\0", 1)
+        return json.loads(text)
+
+    def note(self, message):
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(message["params"]["exceptionDetails"].get("text", "exception"))
+        if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+            self.complaints.append(message["params"]["entry"]["text"])
+
+    def call(self, method, **params):
+        self.number += 1
+        request = {"id": self.number, "method": method, "params": params}
+        if self.session:
+            request["sessionId"] = self.session
+        os.write(self.write_end, json.dumps(request).encode() + b"\0")
+        deadline = time.monotonic() + 120
+        while True:
+            message = self.message(deadline)
+            self.note(message)
+            if message.get("id") == self.number:
+                if "error" in message:
+                    raise RuntimeError(message["error"])
+                return message["result"]
+
+    def open(self, url):
+        self.call("Page.navigate", url="about:blank")  # else a new fragment loads nothing
+        self.call("Page.navigate", url=url)
+        deadline = time.monotonic() + 120
+        while True:
+            message = self.message(deadline)
+            self.note(message)
+            if message.get("method") == "Page.loadEventFired" and self.run("location.href") != "about:blank":
+                return
+
+    def run(self, code):
+        """The value of an expression, once any promise in it has settled."""
+        answer = self.call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"])
+        return answer["result"].get("value")
+
+    def settle(self):
+        """Two pictures later: what an event asked for has been drawn."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def shoot(self, path):
+        import base64
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
