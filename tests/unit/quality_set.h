@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quality_set: a tensor of a test, and what plain loops in double over all of it say of a format;
- * lines are rounded one by one. Include after test.h. */
+ * lines are rounded one by one. */
 #ifndef SC_TEST_QUALITY_SET_H
 #define SC_TEST_QUALITY_SET_H
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "st_maker.h"
+#include "test.h"
 
 /* ------------------------------------------------------------------------------ a tensor --- */
 enum { NORMAL, CONSTANT, SPARSE, HOSTILE, TINY, HUGE_ONES, KINDS };
