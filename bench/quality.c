@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quality: how fast the cost of number formats is measured.
  *
- *   quality [MILLION_VALUES]
+ *   quality [MILLION_VALUES [FORMATS]]
  *
  * One tab-separated line a measurement: what, 10^9 values a second of plain C, AVX2 and AVX-512 (0:
  * not on this processor), bytes of a value. First the loops over a block in cache, then all metrics
  * of a BF16 matrix of 4096 columns in a file in memory. The last line is "read" and the GB/s of
- * adding up memory. One thread; CPU time; the fastest of several runs. */
+ * adding up memory. One thread; CPU time; the fastest of several runs. With FORMATS ("bfp8 fp0"),
+ * only these together. */
 #include "analyze/quality.h"
 
 #include <stdio.h>
@@ -30,12 +31,14 @@ static void die(const char *what)
     exit(1);
 }
 
+static const char *const all[] = {"bfp8", "bfp4", "bfp2", "mxfp4", "nvfp4", "bf16", "fp0"};
 static volatile double sink;
 
 /* ------------------------------------------------------------------------------------ loops --- */
-static float x[8 * 512], y[8 * 512];
-static uint16_t hits[8 * 32];
-static double columns[512];
+enum { ROWS = SC_ERROR_ROWS, WIDE = 128, BLOCK = ROWS * WIDE };
+static float x[BLOCK], y[BLOCK];
+static uint32_t tail[BLOCK + SC_LANES];
+static double columns[WIDE];
 static struct sc_error_sums sums[16];
 
 static double loop_speed(enum sc_cpu level, bool with_x)
@@ -45,20 +48,19 @@ static double loop_speed(enum sc_cpu level, bool with_x)
         const double begin = now();
         const int times = level == SC_CPU_C ? 2000 : 20000;
         for (int i = 0; i < times; i++) {
-            struct sc_block_errors e = {.sums = sums};
+            struct sc_block_errors e = {.sums = sums, .columns = columns};
             const struct sc_error_block b = {.x = with_x ? x : NULL,
                                              .y = y,
-                                             .x_stride = 512,
-                                             .y_stride = 512,
-                                             .rows = 8,
-                                             .n = 512,
-                                             .above = 0x3c000000,
-                                             .hits = with_x ? hits : NULL,
-                                             .columns = columns};
+                                             .x_stride = WIDE,
+                                             .y_stride = WIDE,
+                                             .rows = ROWS,
+                                             .n = WIDE,
+                                             .above = 0x3a02f000, /* 1.7 % of them */
+                                             .tail = with_x ? tail : NULL};
             sc_errors(&b, level, &e);
             sink = e.row_square[0];
         }
-        const double speed = 4096e-9 * times / (now() - begin);
+        const double speed = 1e-9 * BLOCK * times / (now() - begin);
         best = SC_MAX(best, speed);
     }
     return best;
@@ -78,9 +80,8 @@ static double round_speed(const char *name, enum sc_cpu level)
         const double begin = now();
         const int times = level == SC_CPU_C ? 200 : 20000;
         for (int i = 0; i < times; i++)
-            for (int r = 0; r < 8; r++)
-                sink = (double)fn(&f, f.over ? &step : NULL, x + 512 * r, 512, y + 512 * r);
-        const double speed = 4096e-9 * times / (now() - begin);
+            sink = (double)fn(&f, f.over ? &step : NULL, x, BLOCK, y);
+        const double speed = 1e-9 * BLOCK * times / (now() - begin);
         best = SC_MAX(best, speed);
     }
     return best;
@@ -172,22 +173,10 @@ static double read_speed(size_t n)
     return best;
 }
 
-static const char *const all[] = {"bfp8", "bfp4", "bfp2", "mxfp4", "nvfp4", "bf16", "fp0"};
-
-int main(int argc, char **argv)
+/* The kernels in cache. */
+static void loops(void)
 {
-    const size_t n =
-        (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * 1000000 / (COLS * 32) * (COLS * 32);
-    const struct sc_open_options o = {.keep_repo = true};
-    struct sc_model *m = NULL;
-    struct sc_error e = {0};
     double speed[3];
-    uint64_t state = 7;
-    for (size_t i = 0; i < SC_COUNT(x); i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        x[i] = ((float)(state >> 40) * 0x1p-24F - 0.5F) * 0.1F;
-        y[i] = x[i] * 1.01F;
-    }
     for (int with_x = 0; with_x < 2; with_x++) {
         for (int level = 0; level < 3; level++)
             speed[level] = level > (int)sc_cpu_level() ? 0 : loop_speed((enum sc_cpu)level, with_x);
@@ -200,12 +189,31 @@ int main(int argc, char **argv)
                 level > (int)sc_cpu_level() ? 0 : round_speed(all[k], (enum sc_cpu)level);
         printf("round %s\t%.3f\t%.3f\t%.3f\t4\n", all[k], speed[0], speed[1], speed[2]);
     }
+}
+
+int main(int argc, char **argv)
+{
+    const size_t n =
+        (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * 1000000 / (COLS * 32) * (COLS * 32);
+    const struct sc_open_options o = {.keep_repo = true};
+    struct sc_model *m = NULL;
+    struct sc_error e = {0};
+    uint64_t state = 7;
+    for (size_t i = 0; i < SC_COUNT(x); i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        x[i] = ((float)(state >> 40) * 0x1p-24F - 0.5F) * 0.1F;
+        y[i] = x[i] * 1.01F;
+    }
+    if (argc < 3)
+        loops();
     write_model(n);
     if (sc_model_open(path, &o, &m, &e) < 0)
         die(e.text);
     static const char *const reports[] = {"",      "bfp8",  "bfp4",
                                           "mxfp4", "nvfp4", "mxfp4 nvfp4 bf16 bfp8 bfp4 bfp2 fp0"};
-    for (size_t k = 0; k < SC_COUNT(reports); k++)
+    if (argc > 2)
+        printf("report %s\t0\t0\t%.3f\t2\n", argv[2], report_speed(m, argv[2]));
+    for (size_t k = 0; argc < 3 && k < SC_COUNT(reports); k++)
         printf("report %s\t0\t0\t%.3f\t2\n", *reports[k] ? reports[k] : "of x alone",
                report_speed(m, reports[k]));
     printf("read\t%.2f\n", read_speed(n));

@@ -144,9 +144,11 @@ static int one_pass(struct sc_values *v, const struct sc_quality_options *o,
 static bool set_bytes(const struct sc_values *v, const struct sc_encoding *f,
                       struct sc_quality *out)
 {
-    const struct sc_matrices m = sc_quality_matrices(v);
+    struct sc_matrices m = sc_quality_matrices(v);
     struct sc_encoding as_is = *f;
     uint64_t bytes;
+    if (f->scheme == SC_SCHEME_BFP && sc_is_vector(v) && v->count)
+        m = (struct sc_matrices){.n = 1, .rows = (m.cols - 1) / SC_TILE + 1, .cols = SC_TILE};
     as_is.other_axis = f->other_axis && !sc_is_vector(v);
     sc_quality_none(out);
     if (!sc_encoding_bytes(&as_is, m.n, m.rows, m.cols, &bytes, NULL))

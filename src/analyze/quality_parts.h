@@ -3,7 +3,8 @@
  *
  *   plan       formats that can be looked at together, and how the tensor is cut for them
  *   facts      extents of the tensor and of its lines, where a format asks for them
- *   look       one panel: rounding, sums of errors by blocks of 8 rows, tiles, rows, columns
+ *   look       one panel: rounding, sums of errors by blocks of 32 rows, tiles, rows, columns;
+ *              quality_desk.h is what its files share
  *   tail       the largest |d|, for quantiles
  *   figures    metrics of the sums
  */
@@ -32,6 +33,7 @@ struct sc_cut {
     uint32_t segment;              /* columns that are rounded at once */
     uint32_t tile_rows, tile_cols;
     bool whole_rows, whole_cols; /* panels hold whole lines */
+    bool whole_segments;         /* segments too */
     bool parts;                  /* rows and matrices are those of the tensor: not fused */
 };
 

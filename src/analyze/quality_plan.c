@@ -4,7 +4,7 @@
 
 enum {
     PANEL_VALUES = 1 << 17, /* 512 KiB: x stays in the second cache */
-    SEGMENT = 512,          /* columns whose 8 rows of x and y stay in the first */
+    SEGMENT = 128,          /* columns whose 32 rows of x and y stay in the first */
     MOST_ROWS = 2048,       /* sums of rows of a panel */
 };
 
@@ -66,9 +66,11 @@ static bool units_of(const struct sc_quality_options *o, const struct sc_planned
         uint64_t *step = formats[i].turned ? down : across;
         if (unit <= 1)
             continue;
-        if (unit >= length)
+        if (unit >= length) {
             *(formats[i].turned ? &c->whole_cols : &c->whole_rows) = true;
-        else if (!(*step = common(*step, unit)))
+            c->whole_segments = c->whole_segments || !formats[i].turned;
+        }
+        if (unit < length && !(*step = common(*step, unit)))
             return false;
     }
     if (o->grain == SC_GRAIN_GROUP && o->group >= c->cols)
@@ -112,7 +114,9 @@ bool sc_cut_of(const struct sc_quality_options *o, const struct sc_planned *form
         return false;
     c.height = (uint32_t)SC_MAX(height, UINT64_C(1));
     c.width = (uint32_t)SC_MAX(width, UINT64_C(1));
-    c.segment = (uint32_t)SC_MIN((SEGMENT + across - 1) / across * across, (uint64_t)c.width);
+    const uint64_t segment =
+        c.whole_segments ? c.width : (uint64_t)SEGMENT * (SC_TILE / c.tile_rows);
+    c.segment = (uint32_t)SC_MIN((segment + across - 1) / across * across, (uint64_t)c.width);
     *out = c;
     return true;
 }

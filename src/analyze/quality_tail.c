@@ -15,6 +15,7 @@
 enum {
     SAMPLE_VALUES = 1 << 16, /* that are about looked at before */
     SAMPLE_PANELS = 64,      /* at most; at least an eighth of it */
+    SAMPLE_ROWS = 8,         /* of these */
     DOWN = 8 << 23,          /* octaves, when a tail began too late */
 };
 #define SAMPLE_TAIL    0.016            /* share that should be above; 1 % must be */
@@ -153,7 +154,7 @@ static int sample(struct sc_quality_pass *q, struct sc_error *e)
     const bool columns = q->columns_kept;
     uint64_t *only = NULL;
     if (!was && !q->any_other_axis)
-        q->cut.height = SC_MIN(q->cut.height, (uint32_t)SC_ERROR_ROWS);
+        q->cut.height = SC_MIN(q->cut.height, (uint32_t)SAMPLE_ROWS);
     if (!was && !q->cut.whole_rows)
         q->cut.width = q->cut.segment;
     const struct sc_panels p = {.view = q->v,

@@ -158,6 +158,24 @@ TARGET static size_t AT(bfp_least)(const struct sc_encoding *f, LANES top, LANES
     return count(error_low < error ? above_low : above);
 }
 
+/* Values of at most 17 bits (BF16 has 8): where alignment loses bits, what is left is less than
+ * half a step, so that nothing needs to be cut off. From 3/2 of a power of two both signs find the
+ * same steps, and what becomes 0 has none. */
+INLINE LANES AT(bfp_short)(LANES bits, LANES shift, LANES largest, MASK *above)
+{
+    const LANES v = subf(addf(bits, shift), shift), inside = boundf(v, largest);
+    *above = differf(v, inside);
+    return inside;
+}
+
+INLINE bool AT(bfp_all_short)(const float *x, size_t n)
+{
+    LANES any = load(x);
+    for (size_t k = 1; k < n; k++)
+        any = or (any, load(x + 16 * k));
+    return count(morei(and(any, all(0x7f)), all(0))) == 0;
+}
+
 /* Up to 16 groups. Exponents near the ends, where powers of two are subnormal or infinite, are
  * left to plain C; groups of zeros are not among them. */
 TARGET static size_t AT(bfp_256)(const struct sc_encoding *f, const float *x, size_t n, float *y)
@@ -171,6 +189,7 @@ TARGET static size_t AT(bfp_256)(const struct sc_encoding *f, const float *x, si
     store_bits(tops, top);
     store(shifts, addi(top, all((24 - m) << 23)));
     store(largest, or (top, all(ones)));
+    const bool all_short = f->rule != SC_RULE_SSE && AT(bfp_all_short)(x, n);
     for (size_t k = 0; k < n; k++, x += 16, y += 16) {
         MASK above;
         const uint32_t e = tops[k] >> 23;
@@ -180,6 +199,12 @@ TARGET static size_t AT(bfp_256)(const struct sc_encoding *f, const float *x, si
         }
         const LANES t = all(tops[k]), s = all(sc_bits_of(shifts[k]));
         const LANES l = all(sc_bits_of(largest[k]));
+        if (all_short) {
+            const LANES half_more = all(sc_bits_of(shifts[k]) | 1U << 22);
+            store(y, AT(bfp_short)(load(x), half_more, l, &above));
+            full += count(above);
+            continue;
+        }
         if (f->rule == SC_RULE_SSE) {
             full += AT(bfp_least)(f, t, s, l, x, y);
             continue;

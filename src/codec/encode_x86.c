@@ -24,6 +24,8 @@
 #define moref      AT(moref)
 #define morei      AT(morei)
 #define keep       AT(keep)
+#define boundf     AT(boundf)
+#define differf    AT(differf)
 #define both       AT(both)
 #define pick       AT(pick)
 #define count      AT(count)

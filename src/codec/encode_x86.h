@@ -35,6 +35,10 @@ struct sc_lanes2 {
 #define MAX(x, y)     SI(_mm256_max_ps(PS(x), PS(y)))
 #define MORE(x, y)    SI(_mm256_cmp_ps(PS(x), PS(y), _CMP_GT_OQ))
 #define KEEP(mask, x) _mm256_and_si256(mask, x)
+#define DIFFER(x, y)  SI(_mm256_cmp_ps(PS(x), PS(y), _CMP_NEQ_UQ))
+/* x, or y with the sign of x where |x| is larger; y is not negative. */
+#define BOUND(x, y)                                                                                \
+    SI(_mm256_min_ps(_mm256_max_ps(PS(x), _mm256_sub_ps(_mm256_setzero_ps(), PS(y))), PS(y)))
 BOTH(and, _mm256_and_si256)
 BOTH(or, _mm256_or_si256)
 BOTH(addi, _mm256_add_epi32)
@@ -51,6 +55,8 @@ BOTH(minf, MIN)
 BOTH(maxf, MAX)
 BOTH(moref, MORE)
 BOTH(morei, _mm256_cmpgt_epi32)
+BOTH(differf, DIFFER)
+BOTH(boundf, BOUND)
 BOTH(keep, KEEP) /* lanes of the mask, 0 elsewhere */
 #undef BOTH
 #undef ADD
@@ -61,6 +67,8 @@ BOTH(keep, KEEP) /* lanes of the mask, 0 elsewhere */
 #undef MAX
 #undef MORE
 #undef KEEP
+#undef DIFFER
+#undef BOUND
 
 OP struct sc_lanes2 both_avx2(struct sc_lanes2 x, struct sc_lanes2 y) /* masks */
 {
@@ -187,7 +195,12 @@ ONE(mulf, SI(_mm512_mul_ps(PS(x), PS(y))))
 ONE(divf, SI(_mm512_div_ps(PS(x), PS(y))))
 ONE(minf, SI(_mm512_min_ps(PS(x), PS(y))))
 ONE(maxf, SI(_mm512_max_ps(PS(x), PS(y))))
+ONE(boundf, SI(_mm512_range_ps(PS(x), PS(y), 2))) /* the smaller magnitude, the sign of x */
 #undef ONE
+OP __mmask16 differf_avx512(__m512i x, __m512i y)
+{
+    return _mm512_cmp_ps_mask(PS(x), PS(y), _CMP_NEQ_UQ);
+}
 OP __mmask16 moref_avx512(__m512i x, __m512i y)
 {
     return _mm512_cmp_ps_mask(PS(x), PS(y), _CMP_GT_OQ);

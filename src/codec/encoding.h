@@ -106,7 +106,8 @@ const struct sc_encoding_info *sc_encoding_info(const struct sc_encoding *f);
 /* ---------------------------------------------------------------------------------- bytes ---
  * What `matrices` matrices of rows x cols take, packed: whole tiles, blocks and scales, and what a
  * tensor adds once. false: this format cannot hold this shape (GGML wants whole blocks a row), or
- * the number does not fit; why is a sentence or NULL. */
+ * the number does not fit; why is a sentence or NULL. (A vector in BFP: rows of 32, so that a tile
+ * holds 1024 of its values.) */
 bool sc_encoding_bytes(const struct sc_encoding *f, uint64_t matrices, uint64_t rows, uint64_t cols,
                        uint64_t *out, const char **why);
 /* Bits a value takes in a large matrix. Of INT over lines the scale of a line counts as nothing. */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* errors: what is lost between values and what a format keeps of them.
  *
- * A block is taken 32 columns at a time, and these row by row, so that sums of columns stay in
- * registers and sums of rows are a few registers too. */
+ * A tile is taken 16 columns at a time, and these row by row, so that sums of columns stay in
+ * registers. 16 rows are added up by themselves: sums of few floats lose little. */
 #include "kernel/errors.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-/* A group of 32 columns while it is added up. */
+/* 16 rows of 16 columns while they are added up, and then a tile. */
 struct group {
     float d[SC_LANES], abs[SC_LANES], values[SC_LANES], cross[SC_LANES];
-    float square[2][SC_LANES]; /* of each column */
+    float square[SC_LANES]; /* of each column */
     uint32_t most[SC_LANES];
 };
 
@@ -23,12 +23,11 @@ static uint32_t bits_of(float v)
     return bits;
 }
 
-/* 16 elements; returns those of |d| that are above. */
-static uint16_t add_c(const struct sc_error_block *b, const float *x, const float *y,
-                      struct group *g, int half, float row[SC_LANES], struct sc_block_errors *out)
+/* 16 elements. */
+static void add_c(const struct sc_error_block *b, const float *x, const float *y, struct group *g,
+                  float row[SC_LANES], struct sc_block_errors *out)
 {
     float relative = out->relative;
-    uint32_t hits = 0;
     bool larger = false;
     for (int i = 0; i < SC_LANES; i++) {
         const float v = x[i], d = y[i] - v, a = fabsf(d);
@@ -38,16 +37,16 @@ static uint16_t add_c(const struct sc_error_block *b, const float *x, const floa
         g->abs[i] += a;
         g->values[i] += value;
         g->cross[i] += v * d;
-        g->square[half][i] += square;
+        g->square[i] += square;
         row[i] += square;
         g->most[i] = SC_MAX(g->most[i], magnitude);
-        hits |= (uint32_t)(magnitude > b->above) << i;
         out->zeros += y[i] == 0;
         larger = larger || (v != 0 && a > relative * fabsf(v));
+        if (b->tail && magnitude > b->above)
+            b->tail[out->tail++] = magnitude;
     }
     if (b->relative && larger)
         sc_errors_relative(x, y, &out->relative);
-    return (uint16_t)hits;
 }
 
 /* Lanes as ((i, i + 8), (i, i + 4), ...). */
@@ -61,36 +60,54 @@ static double sum_float(const float lanes[SC_LANES])
     return (double)v[0];
 }
 
+static void add_group(struct group *to, const struct group *g, float square[SC_LANES])
+{
+    for (int i = 0; i < SC_LANES; i++) {
+        to->d[i] += g->d[i];
+        to->abs[i] += g->abs[i];
+        to->values[i] += g->values[i];
+        to->cross[i] += g->cross[i];
+        square[i] += g->square[i];
+        to->most[i] = SC_MAX(to->most[i], g->most[i]);
+    }
+}
+
+static void tile_c(const struct sc_error_block *b, size_t at, float rows[][SC_LANES],
+                   struct sc_block_errors *out)
+{
+    struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+    struct group tile = {.d = {0}};
+    float square[2][SC_LANES] = {{0}};
+    for (size_t half = 0; half < 2; half++)
+        for (size_t first = 0; first < b->rows; first += SC_ERROR_TOGETHER) {
+            const size_t end = SC_MIN(first + SC_ERROR_TOGETHER, b->rows);
+            const size_t col = at + half * SC_LANES;
+            struct group g = {.d = {0}};
+            for (size_t r = first; r < end; r++)
+                add_c(b, b->x + r * b->x_stride + col, b->y + r * b->y_stride + col, &g, rows[r],
+                      out);
+            add_group(&tile, &g, square[half]);
+        }
+    for (int i = 0; i < SC_LANES; i++) {
+        tile.square[i] = square[0][i] + square[1][i];
+        s->most = SC_MAX(s->most, tile.most[i]);
+    }
+    s->d = sum_float(tile.d);
+    s->abs = sum_float(tile.abs);
+    s->square = sum_float(tile.square);
+    s->values = sum_float(tile.values);
+    s->cross = sum_float(tile.cross);
+    out->most = SC_MAX(out->most, s->most);
+    for (int i = 0; out->columns && i < SC_ERROR_COLUMNS; i++)
+        out->columns[at + (size_t)i] = (double)square[i / SC_LANES][i % SC_LANES];
+}
+
 static void errors_c(const struct sc_error_block *b, struct sc_block_errors *out)
 {
     float rows[SC_ERROR_ROWS][SC_LANES];
     memset(rows, 0, sizeof rows);
-    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
-        struct group g;
-        memset(&g, 0, sizeof g);
-        for (int half = 0; half < 2; half++)
-            for (size_t r = 0; r < b->rows; r++) {
-                const size_t col = at + (size_t)half * SC_LANES;
-                const uint16_t hits = add_c(b, b->x ? b->x + r * b->x_stride + col : NULL,
-                                            b->y + r * b->y_stride + col, &g, half, rows[r], out);
-                if (b->hits)
-                    b->hits[(r * b->n + col) / SC_LANES] = hits;
-            }
-        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
-        float squares[SC_LANES];
-        for (int i = 0; i < SC_LANES; i++) {
-            squares[i] = g.square[0][i] + g.square[1][i];
-            s->most = SC_MAX(s->most, g.most[i]);
-        }
-        s->d = sum_float(g.d);
-        s->abs = sum_float(g.abs);
-        s->square = sum_float(squares);
-        s->values = sum_float(g.values);
-        s->cross = sum_float(g.cross);
-        out->most = SC_MAX(out->most, s->most);
-        for (int i = 0; b->columns && i < SC_ERROR_COLUMNS; i++)
-            b->columns[at + (size_t)i] += (double)g.square[i / SC_LANES][i % SC_LANES];
-    }
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS)
+        tile_c(b, at, rows, out);
     for (size_t r = 0; r < b->rows; r++)
         out->row_square[r] = sum_float(rows[r]);
 }
@@ -112,9 +129,11 @@ static void sums_c(const struct sc_error_block *b, struct sc_block_errors *out)
                 rows[r][i % SC_LANES] += v2;
                 s->most = SC_MAX(s->most, bits_of(fabsf(y)));
                 out->zeros += y == 0;
+                out->min = y < out->min ? y : out->min;
+                out->max = y > out->max ? y : out->max;
             }
-        for (size_t i = 0; b->columns && i < SC_ERROR_COLUMNS; i++)
-            b->columns[at + i] += square[i / SC_LANES][i % SC_LANES];
+        for (size_t i = 0; out->columns && i < SC_ERROR_COLUMNS; i++)
+            out->columns[at + i] = square[i / SC_LANES][i % SC_LANES];
         for (size_t i = 0; i < SC_LANES; i++)
             square[0][i] += square[1][i];
         s->d = sc_lanes_sum(sum);
@@ -136,9 +155,9 @@ void sc_errors_relative(const float *x, const float *y, float *most)
 
 static void clear(const struct sc_error_block *b, struct sc_block_errors *out)
 {
-    struct sc_error_sums *sums = out->sums;
-    *out = (struct sc_block_errors){.sums = sums};
-    memset(sums, 0, (b->n + SC_ERROR_COLUMNS - 1) / SC_ERROR_COLUMNS * sizeof *sums);
+    *out = (struct sc_block_errors){
+        .sums = out->sums, .columns = out->columns, .min = INFINITY, .max = -INFINITY};
+    memset(out->sums, 0, (b->n + SC_ERROR_COLUMNS - 1) / SC_ERROR_COLUMNS * sizeof *out->sums);
 }
 
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out)
@@ -148,10 +167,10 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
 #if SC_HAVE_X86
     case SC_CPU_AVX512:
         sc_errors_avx512(b, out);
-        return;
+        break;
     case SC_CPU_AVX2:
         sc_errors_avx2(b, out);
-        return;
+        break;
 #else
     case SC_CPU_AVX512:
     case SC_CPU_AVX2:
@@ -161,8 +180,10 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
             errors_c(b, out);
         else
             sums_c(b, out);
-        return;
+        break;
     }
+    out->min += 0.0F; /* -0 and 0 are the same extreme, whichever came first */
+    out->max += 0.0F;
 }
 
 /* -------------------------------------------------------------------------- one by one --- */
@@ -174,8 +195,8 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
     clear(b, out);
     out->exact = true;
     *overflowed = 0;
-    if (b->hits)
-        memset(b->hits, 0, b->rows * ((b->n + SC_LANES - 1) / SC_LANES) * sizeof *b->hits);
+    if (out->columns)
+        memset(out->columns, 0, b->n * sizeof *out->columns);
     for (size_t r = 0; r < b->rows; r++)
         for (size_t i = 0; i < b->n; i++) {
             const float v = b->x ? b->x[r * b->x_stride + i] : 0.0F;
@@ -197,17 +218,22 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
             s->cross += (double)v * d;
             s->most = SC_MAX(s->most, magnitude);
             out->row_square[r] += square;
-            if (b->columns)
-                b->columns[i] += square;
-            if (b->hits && magnitude > b->above)
-                b->hits[r * ((b->n + SC_LANES - 1) / SC_LANES) + i / SC_LANES] |=
-                    (uint16_t)(1U << i % SC_LANES);
+            if (out->columns)
+                out->columns[i] += square;
+            if (b->x && b->tail && magnitude > b->above)
+                b->tail[out->tail++] = magnitude;
+            if (!b->x) {
+                out->min = y < out->min ? y : out->min;
+                out->max = y > out->max ? y : out->max;
+            }
             if (v != 0 && a > relative * fabs((double)v))
                 relative = a / fabs((double)v);
         }
     for (size_t i = 0; i * SC_ERROR_COLUMNS < b->n; i++)
         out->most = SC_MAX(out->most, out->sums[i].most);
     out->relative = (float)relative;
+    out->min += 0.0F;
+    out->max += 0.0F;
 }
 
 /* ---------------------------------------------------------------------------- extremes --- */

@@ -5,6 +5,9 @@
 
 #include "kernel/lanes.h"
 
+/* Rows of a column that are added up as floats by themselves. */
+enum { SC_ERROR_TOGETHER = 16 };
+
 /* *most becomes at least the largest |y - x| / |x| of 16 elements, x not 0. */
 void sc_errors_relative(const float *x, const float *y, float *most);
 #if SC_HAVE_X86

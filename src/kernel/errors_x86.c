@@ -31,9 +31,8 @@ SC_TARGET_AVX2 static inline double sum4(__m128 v)
 
 /* ------------------------------------------------------------------------------------ AVX2 --- */
 struct group8 {
-    __m256 d[2], abs[2], values[2], cross[2];
+    __m256 d[2], abs[2], values[2], cross[2], square[2];
     __m256i most[2];
-    __m256i zeros[2];
 };
 
 SC_TARGET_AVX2 static inline __m128 fold8(const __m256 v[2])
@@ -42,25 +41,25 @@ SC_TARGET_AVX2 static inline __m128 fold8(const __m256 v[2])
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
 }
 
-SC_TARGET_AVX2 static inline void add_columns_avx2(const __m256 v[2], double *columns)
+SC_TARGET_AVX2 static inline void put_columns_avx2(const __m256 v[2], double *columns)
 {
     for (int i = 0; i < 4; i++) {
         const __m128 four =
             i & 1 ? _mm256_extractf128_ps(v[i / 2], 1) : _mm256_castps256_ps128(v[i / 2]);
-        _mm256_storeu_pd(columns + 4 * i,
-                         _mm256_add_pd(_mm256_loadu_pd(columns + 4 * i), _mm256_cvtps_pd(four)));
+        _mm256_storeu_pd(columns + 4 * i, _mm256_cvtps_pd(four));
     }
 }
 
 /* 16 elements. */
 SC_TARGET_AVX2 static inline void add_avx2(const struct sc_error_block *b, const float *x,
-                                           const float *y, struct group8 *g, __m256 square[2],
-                                           __m256 row[2], uint16_t *hits, float *relative)
+                                           const float *y, struct group8 *g, float row[SC_LANES],
+                                           __m256i zeros[2], struct sc_block_errors *out)
 {
     const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MAX));
     const __m256i above = _mm256_set1_epi32((int32_t)b->above);
-    const __m256 most = _mm256_set1_ps(*relative);
-    int larger = 0, found = 0;
+    const __m256 most = _mm256_set1_ps(out->relative);
+    uint32_t magnitudes[SC_LANES], found = 0;
+    int larger = 0;
     for (int i = 0; i < 2; i++) {
         const __m256 v = _mm256_loadu_ps(x + 8 * i);
         const __m256 w = _mm256_loadu_ps(y + 8 * i), d = _mm256_sub_ps(w, v);
@@ -71,120 +70,174 @@ SC_TARGET_AVX2 static inline void add_avx2(const struct sc_error_block *b, const
         g->values[i] = _mm256_add_ps(g->values[i], _mm256_mul_ps(w, w));
         g->cross[i] = _mm256_add_ps(g->cross[i], _mm256_mul_ps(v, d));
         g->most[i] = _mm256_max_epu32(g->most[i], magnitude);
-        square[i] = _mm256_add_ps(square[i], s);
-        row[i] = _mm256_add_ps(row[i], s);
+        g->square[i] = _mm256_add_ps(g->square[i], s);
+        _mm256_storeu_ps(row + 8 * i, _mm256_add_ps(_mm256_loadu_ps(row + 8 * i), s));
         const __m256 zero = _mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_EQ_OQ);
-        g->zeros[i] = _mm256_sub_epi32(g->zeros[i], _mm256_castps_si256(zero));
-        if (hits)
-            found |= _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(magnitude, above)))
-                     << 8 * i;
+        zeros[i] = _mm256_sub_epi32(zeros[i], _mm256_castps_si256(zero));
+        if (b->tail) {
+            const __m256i over = _mm256_cmpgt_epi32(magnitude, above);
+            found |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(over)) << 8 * i;
+            _mm256_storeu_si256((void *)(magnitudes + 8 * i), magnitude);
+        }
         if (b->relative)
             larger |= _mm256_movemask_ps(
                 _mm256_cmp_ps(a, _mm256_mul_ps(most, _mm256_and_ps(v, positive)), _CMP_GT_OQ));
     }
-    if (hits)
-        *hits = (uint16_t)found;
+    for (; found; found &= found - 1)
+        b->tail[out->tail++] = magnitudes[__builtin_ctz(found)];
     if (SC_UNLIKELY(larger))
-        sc_errors_relative(x, y, relative);
+        sc_errors_relative(x, y, &out->relative);
+}
+
+SC_TARGET_AVX2 static inline void add_group_avx2(struct group8 *to, const struct group8 *g,
+                                                 __m256 square[2])
+{
+    for (int i = 0; i < 2; i++) {
+        to->d[i] = _mm256_add_ps(to->d[i], g->d[i]);
+        to->abs[i] = _mm256_add_ps(to->abs[i], g->abs[i]);
+        to->values[i] = _mm256_add_ps(to->values[i], g->values[i]);
+        to->cross[i] = _mm256_add_ps(to->cross[i], g->cross[i]);
+        to->most[i] = _mm256_max_epu32(to->most[i], g->most[i]);
+        square[i] = _mm256_add_ps(square[i], g->square[i]);
+    }
+}
+
+SC_TARGET_AVX2 static inline void tile_avx2(const struct sc_error_block *b, size_t at,
+                                            float rows[][SC_LANES], __m256i zeros[2],
+                                            struct sc_block_errors *out)
+{
+    struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+    struct group8 tile;
+    __m256 square[2][2];
+    uint32_t lanes[8];
+    memset(&tile, 0, sizeof tile);
+    memset(square, 0, sizeof square);
+    for (size_t half = 0; half < 2; half++) {
+        const size_t col = at + half * SC_LANES;
+        for (size_t first = 0; first < b->rows; first += SC_ERROR_TOGETHER) {
+            const size_t end = SC_MIN(first + SC_ERROR_TOGETHER, b->rows);
+            struct group8 g;
+            memset(&g, 0, sizeof g);
+            for (size_t r = first; r < end; r++)
+                add_avx2(b, b->x + r * b->x_stride + col, b->y + r * b->y_stride + col, &g, rows[r],
+                         zeros, out);
+            add_group_avx2(&tile, &g, square[half]);
+        }
+        if (out->columns)
+            put_columns_avx2(square[half], out->columns + col);
+    }
+    tile.square[0] = _mm256_add_ps(square[0][0], square[1][0]);
+    tile.square[1] = _mm256_add_ps(square[0][1], square[1][1]);
+    finish(fold8(tile.d), fold8(tile.abs), fold8(tile.square), fold8(tile.values), s);
+    s->cross = sum4(fold8(tile.cross));
+    _mm256_storeu_si256((void *)lanes, _mm256_max_epu32(tile.most[0], tile.most[1]));
+    for (int i = 0; i < 8; i++)
+        s->most = SC_MAX(s->most, lanes[i]);
+    out->most = SC_MAX(out->most, s->most);
+}
+
+/* Four doubles of each of 16 lanes, while sums of y itself are added up. */
+SC_TARGET_AVX2 static inline void add_double_avx2(const float *y, __m256d sum[4], __m256d square[4],
+                                                  double row[SC_LANES])
+{
+    for (size_t i = 0; i < 4; i++) {
+        const __m256d v = _mm256_cvtps_pd(_mm_loadu_ps(y + 4 * i));
+        const __m256d v2 = _mm256_mul_pd(v, v);
+        sum[i] = _mm256_add_pd(sum[i], v);
+        square[i] = _mm256_add_pd(square[i], v2);
+        _mm256_storeu_pd(row + 4 * i, _mm256_add_pd(_mm256_loadu_pd(row + 4 * i), v2));
+    }
+}
+
+/* Least, largest, largest magnitude and zeros. */
+struct seen8 {
+    __m256 min, max;
+    __m256i most, zeros;
+};
+SC_TARGET_AVX2 static inline void see_avx2(const float *y, struct seen8 *seen)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const __m256 w = _mm256_loadu_ps(y + 8 * i);
+        const __m256 zero = _mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_EQ_OQ);
+        const __m256i positive = _mm256_set1_epi32(INT32_MAX);
+        seen->min = _mm256_min_ps(w, seen->min);
+        seen->max = _mm256_max_ps(w, seen->max);
+        seen->most =
+            _mm256_max_epu32(seen->most, _mm256_and_si256(_mm256_castps_si256(w), positive));
+        seen->zeros = _mm256_sub_epi32(seen->zeros, _mm256_castps_si256(zero));
+    }
+}
+
+SC_TARGET_AVX2 static void finish_seen_avx2(const struct seen8 *seen, struct sc_block_errors *out)
+{
+    float least[8], largest[8];
+    uint32_t zeros[8];
+    _mm256_storeu_ps(least, seen->min);
+    _mm256_storeu_ps(largest, seen->max);
+    _mm256_storeu_si256((void *)zeros, seen->zeros);
+    for (int i = 0; i < 8; i++) {
+        out->min = SC_MIN(out->min, least[i]);
+        out->max = SC_MAX(out->max, largest[i]);
+        out->zeros += zeros[i];
+    }
 }
 
 /* Without x: sums of y itself, all in double. */
 SC_TARGET_AVX2 static void sums_avx2(const struct sc_error_block *b, struct sc_block_errors *out)
 {
-    __m256d rows[SC_ERROR_ROWS][4];
-    __m256i zeros = _mm256_setzero_si256();
-    double lanes[SC_LANES];
+    double rows[SC_ERROR_ROWS][SC_LANES], lanes[SC_LANES];
+    struct seen8 seen = {_mm256_set1_ps(out->min), _mm256_set1_ps(out->max), _mm256_setzero_si256(),
+                         _mm256_setzero_si256()};
     uint32_t words[8];
     memset(rows, 0, sizeof rows);
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
         __m256d sum[4], square[2][4];
-        __m256i most = _mm256_setzero_si256();
         memset(sum, 0, sizeof sum);
         memset(square, 0, sizeof square);
+        seen.most = _mm256_setzero_si256();
         for (size_t half = 0; half < 2; half++)
             for (size_t r = 0; r < b->rows; r++) {
                 const float *y = b->y + r * b->y_stride + at + half * SC_LANES;
-                for (size_t i = 0; i < 4; i++) {
-                    const __m256d v = _mm256_cvtps_pd(_mm_loadu_ps(y + 4 * i));
-                    const __m256d v2 = _mm256_mul_pd(v, v);
-                    sum[i] = _mm256_add_pd(sum[i], v);
-                    square[half][i] = _mm256_add_pd(square[half][i], v2);
-                    rows[r][i] = _mm256_add_pd(rows[r][i], v2);
-                }
-                for (size_t i = 0; i < 2; i++) {
-                    const __m256 w = _mm256_loadu_ps(y + 8 * i);
-                    const __m256 zero = _mm256_cmp_ps(w, _mm256_setzero_ps(), _CMP_EQ_OQ);
-                    most = _mm256_max_epu32(most, _mm256_and_si256(_mm256_castps_si256(w),
-                                                                   _mm256_set1_epi32(INT32_MAX)));
-                    zeros = _mm256_sub_epi32(zeros, _mm256_castps_si256(zero));
-                }
+                add_double_avx2(y, sum, square[half], rows[r]);
+                see_avx2(y, &seen);
             }
-        for (size_t i = 0; b->columns && i < 8; i++) {
-            double *c = b->columns + at + 4 * i;
-            _mm256_storeu_pd(c, _mm256_add_pd(_mm256_loadu_pd(c), square[i / 4][i % 4]));
-        }
+        for (size_t i = 0; out->columns && i < 8; i++)
+            _mm256_storeu_pd(out->columns + at + 4 * i, square[i / 4][i % 4]);
         for (size_t i = 0; i < 4; i++)
             _mm256_storeu_pd(lanes + 4 * i, sum[i]);
         s->d = sc_lanes_sum(lanes);
         for (size_t i = 0; i < 4; i++)
             _mm256_storeu_pd(lanes + 4 * i, _mm256_add_pd(square[0][i], square[1][i]));
         s->square = s->values = sc_lanes_sum(lanes);
-        _mm256_storeu_si256((void *)words, most);
+        _mm256_storeu_si256((void *)words, seen.most);
         for (int i = 0; i < 8; i++)
             s->most = SC_MAX(s->most, words[i]);
         out->most = SC_MAX(out->most, s->most);
     }
-    for (size_t r = 0; r < b->rows; r++) {
-        for (size_t i = 0; i < 4; i++)
-            _mm256_storeu_pd(lanes + 4 * i, rows[r][i]);
-        out->row_square[r] = sc_lanes_sum(lanes);
-    }
-    _mm256_storeu_si256((void *)words, zeros);
-    for (int i = 0; i < 8; i++)
-        out->zeros += words[i];
+    for (size_t r = 0; r < b->rows; r++)
+        out->row_square[r] = sc_lanes_sum(rows[r]);
+    finish_seen_avx2(&seen, out);
 }
 
 SC_TARGET_AVX2 void sc_errors_avx2(const struct sc_error_block *b, struct sc_block_errors *out)
 {
-    __m256 rows[SC_ERROR_ROWS][2];
-    struct group8 g;
-    uint32_t lanes[8], count[8];
+    float rows[SC_ERROR_ROWS][SC_LANES];
+    __m256i zeros[2];
+    uint32_t count[8];
     if (!b->x) {
         sums_avx2(b, out);
         return;
     }
-    memset(rows, 0, sizeof rows);
-    g.zeros[0] = g.zeros[1] = _mm256_setzero_si256();
-    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
-        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
-        __m256 square[2][2], both[2];
-        for (int i = 0; i < 2; i++) {
-            g.d[i] = g.abs[i] = g.values[i] = g.cross[i] = _mm256_setzero_ps();
-            square[0][i] = square[1][i] = _mm256_setzero_ps();
-            g.most[i] = _mm256_setzero_si256();
-        }
-        for (int half = 0; half < 2; half++) {
-            const size_t col = at + (size_t)half * SC_LANES;
-            for (size_t r = 0; r < b->rows; r++)
-                add_avx2(b, b->x + r * b->x_stride + col, b->y + r * b->y_stride + col, &g,
-                         square[half], rows[r],
-                         b->hits ? &b->hits[(r * b->n + col) / SC_LANES] : NULL, &out->relative);
-            if (b->columns)
-                add_columns_avx2(square[half], b->columns + col);
-        }
-        both[0] = _mm256_add_ps(square[0][0], square[1][0]);
-        both[1] = _mm256_add_ps(square[0][1], square[1][1]);
-        finish(fold8(g.d), fold8(g.abs), fold8(both), fold8(g.values), s);
-        s->cross = sum4(fold8(g.cross));
-        _mm256_storeu_si256((void *)lanes, _mm256_max_epu32(g.most[0], g.most[1]));
-        for (int i = 0; i < 8; i++)
-            s->most = SC_MAX(s->most, lanes[i]);
-        out->most = SC_MAX(out->most, s->most);
+    memset(rows, 0, b->rows * sizeof rows[0]);
+    zeros[0] = zeros[1] = _mm256_setzero_si256();
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS)
+        tile_avx2(b, at, rows, zeros, out);
+    for (size_t r = 0; r < b->rows; r++) {
+        const __m256 row[2] = {_mm256_loadu_ps(rows[r]), _mm256_loadu_ps(rows[r] + 8)};
+        out->row_square[r] = sum4(fold8(row));
     }
-    for (size_t r = 0; r < b->rows; r++)
-        out->row_square[r] = sum4(fold8(rows[r]));
-    _mm256_storeu_si256((void *)count, _mm256_add_epi32(g.zeros[0], g.zeros[1]));
+    _mm256_storeu_si256((void *)count, _mm256_add_epi32(zeros[0], zeros[1]));
     for (int i = 0; i < 8; i++)
         out->zeros += count[i];
 }
@@ -192,7 +245,7 @@ SC_TARGET_AVX2 void sc_errors_avx2(const struct sc_error_block *b, struct sc_blo
 /* --------------------------------------------------------------------------------- AVX-512 --- */
 struct group16 {
     __m512 d, abs, values, cross, square;
-    __m512i most, zeros;
+    __m512i most;
 };
 
 SC_TARGET_AVX512 static inline __m128 fold16(__m512 v)
@@ -201,32 +254,40 @@ SC_TARGET_AVX512 static inline __m128 fold16(__m512 v)
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
 }
 
-SC_TARGET_AVX512 static inline void add_columns_avx512(__m512 v, double *columns)
+SC_TARGET_AVX512 static inline void put_columns_avx512(__m512 v, double *columns)
 {
-    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-    _mm512_storeu_pd(columns, _mm512_add_pd(_mm512_loadu_pd(columns), low));
-    _mm512_storeu_pd(columns + 8, _mm512_add_pd(_mm512_loadu_pd(columns + 8), high));
+    _mm512_storeu_pd(columns, _mm512_cvtps_pd(_mm512_castps512_ps256(v)));
+    _mm512_storeu_pd(columns + 8, _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)));
 }
 
-/* 16 elements; `x` NULL, `hits` NULL and `relative` are constants where this is inlined. */
+SC_TARGET_AVX512 static inline struct group16 none_avx512(void)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    return (struct group16){zero, zero, zero, zero, zero, _mm512_setzero_si512()};
+}
+
+/* 16 elements. The tail is written without a branch, which would be taken by chance. Zeros are bits
+ * that are counted later: two units do arithmetic, others store. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
-add_avx512(const float *x, const float *y, __m512i above, uint16_t *hits, bool relative,
-           struct group16 *g, __m512 *row, float *most)
+add_avx512(const float *x, const float *y, __m512i above, uint32_t *tail, size_t *n_tail,
+           bool relative, struct group16 *g, float row[SC_LANES], uint16_t *zeros, float *most)
 {
     const __m512 v = _mm512_loadu_ps(x), w = _mm512_loadu_ps(y);
     const __m512 d = _mm512_sub_ps(w, v), a = _mm512_abs_ps(d), s = _mm512_mul_ps(d, d);
     g->d = _mm512_add_ps(g->d, d);
     g->abs = _mm512_add_ps(g->abs, a);
     g->square = _mm512_add_ps(g->square, s);
-    *row = _mm512_add_ps(*row, s);
+    _mm512_storeu_ps(row, _mm512_add_ps(_mm512_loadu_ps(row), s));
     g->values = _mm512_add_ps(g->values, _mm512_mul_ps(w, w));
     g->cross = _mm512_add_ps(g->cross, _mm512_mul_ps(v, d));
     g->most = _mm512_max_epu32(g->most, _mm512_castps_si512(a));
-    const __mmask16 zero = _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_EQ_OQ);
-    g->zeros = _mm512_mask_sub_epi32(g->zeros, zero, g->zeros, _mm512_set1_epi32(-1));
-    if (hits)
-        *hits = _cvtmask16_u32(_mm512_cmpgt_epi32_mask(_mm512_castps_si512(a), above)) & 0xffff;
+    *zeros = (uint16_t)_cvtmask16_u32(_mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_EQ_OQ));
+    if (tail) {
+        const __m512i magnitude = _mm512_castps_si512(a);
+        const __mmask16 over = _mm512_cmpgt_epi32_mask(magnitude, above);
+        _mm512_storeu_si512(tail + *n_tail, _mm512_maskz_compress_epi32(over, magnitude));
+        *n_tail += (size_t)__builtin_popcount(_cvtmask16_u32(over));
+    }
     if (relative) {
         const __m512 bound = _mm512_mul_ps(_mm512_set1_ps(*most), _mm512_abs_ps(v));
         if (SC_UNLIKELY(_mm512_cmp_ps_mask(a, bound, _CMP_GT_OQ)))
@@ -234,96 +295,141 @@ add_avx512(const float *x, const float *y, __m512i above, uint16_t *hits, bool r
     }
 }
 
-SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
-block_avx512(const struct sc_error_block *b, struct sc_block_errors *out, size_t n_rows,
-             bool with_hits, bool relative)
+SC_TARGET_AVX512 static inline void add_group_avx512(struct group16 *to, const struct group16 *g)
 {
+    to->d = _mm512_add_ps(to->d, g->d);
+    to->abs = _mm512_add_ps(to->abs, g->abs);
+    to->values = _mm512_add_ps(to->values, g->values);
+    to->cross = _mm512_add_ps(to->cross, g->cross);
+    to->most = _mm512_max_epu32(to->most, g->most);
+}
+
+/* Bits that are set in `n` words. */
+static inline uint64_t count_bits(const uint16_t *words, size_t n)
+{
+    uint64_t sum = 0, four;
+    for (size_t i = 0; i < n; i += 4) {
+        memcpy(&four, words + i, sizeof four);
+        sum += (uint64_t)__builtin_popcountll(four);
+    }
+    return sum;
+}
+
+/* `with_tail`, `relative` and `full` (32 rows) are constants where this is inlined. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+block_avx512(const struct sc_error_block *b, struct sc_block_errors *out, bool full, bool with_tail,
+             bool relative)
+{
+    enum { HALF = SC_ERROR_TOGETHER };
     const __m512i above = _mm512_set1_epi32((int32_t)b->above);
-    const size_t per_row = b->n / SC_LANES;
-    __m512 rows[SC_ERROR_ROWS];
-    struct group16 g;
-    for (size_t r = 0; r < SC_ERROR_ROWS; r++)
-        rows[r] = _mm512_setzero_ps();
-    g.zeros = _mm512_setzero_si512();
+    const size_t n_rows = full ? SC_ERROR_ROWS : b->rows;
+    const size_t x_stride = b->x_stride, y_stride = b->y_stride; /* stores could change them */
+    uint32_t *const tail = with_tail ? b->tail : NULL;
+    float rows[SC_ERROR_ROWS][SC_LANES], most = 0;
+    uint16_t zeros[2][SC_ERROR_ROWS];
+    size_t n_tail = 0;
+    memset(rows, 0, n_rows * sizeof rows[0]);
+    memset(zeros, 0, sizeof zeros);
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+        struct group16 tile = none_avx512();
         __m512 square[2];
-        g.d = g.abs = g.values = g.cross = _mm512_setzero_ps();
-        g.most = _mm512_setzero_si512();
-        for (int half = 0; half < 2; half++) {
-            const size_t col = at + (size_t)half * SC_LANES;
-            g.square = _mm512_setzero_ps();
-#pragma GCC unroll 8
-            for (size_t r = 0; r < n_rows; r++)
-                add_avx512(b->x + r * b->x_stride + col, b->y + r * b->y_stride + col, above,
-                           with_hits ? b->hits + r * per_row + col / SC_LANES : NULL, relative, &g,
-                           &rows[r], &out->relative);
-            square[half] = g.square;
-            if (b->columns)
-                add_columns_avx512(g.square, b->columns + col);
+        for (size_t half = 0; half < 2; half++) {
+            const size_t col = at + half * SC_LANES;
+            square[half] = _mm512_setzero_ps();
+            for (size_t first = 0; first < n_rows; first += HALF) {
+                const size_t end = full ? first + HALF : SC_MIN(first + HALF, n_rows);
+                const float *x = b->x + first * x_stride + col;
+                const float *y = b->y + first * y_stride + col;
+                struct group16 g = none_avx512();
+                for (size_t r = first; r < end; r++, x += x_stride, y += y_stride)
+                    add_avx512(x, y, above, tail, &n_tail, relative, &g, rows[r], &zeros[half][r],
+                               &most);
+                add_group_avx512(&tile, &g);
+                square[half] = _mm512_add_ps(square[half], g.square);
+            }
+            if (out->columns)
+                put_columns_avx512(square[half], out->columns + col);
         }
-        finish(fold16(g.d), fold16(g.abs), fold16(_mm512_add_ps(square[0], square[1])),
-               fold16(g.values), s);
-        s->cross = sum4(fold16(g.cross));
-        s->most = _mm512_reduce_max_epu32(g.most);
+        tile.square = _mm512_add_ps(square[0], square[1]);
+        finish(fold16(tile.d), fold16(tile.abs), fold16(tile.square), fold16(tile.values), s);
+        s->cross = sum4(fold16(tile.cross));
+        s->most = _mm512_reduce_max_epu32(tile.most);
         out->most = SC_MAX(out->most, s->most);
+        out->zeros += count_bits(zeros[0], SC_COUNT(zeros) * SC_ERROR_ROWS);
     }
     for (size_t r = 0; r < n_rows; r++)
-        out->row_square[r] = sum4(fold16(rows[r]));
-    out->zeros += (uint64_t)(uint32_t)_mm512_reduce_add_epi32(g.zeros);
+        out->row_square[r] = sum4(fold16(_mm512_loadu_ps(rows[r])));
+    out->tail = n_tail;
+    out->relative = most;
+}
+
+/* 16 elements of y itself. */
+struct sums16 {
+    __m512d sum[2], square[2];
+    __m512 min, max;
+    __m512i most;
+};
+
+SC_TARGET_AVX512 static inline void see_avx512(const float *y, struct sums16 *g,
+                                               double row[SC_LANES], uint16_t *zeros)
+{
+    const __m512 w = _mm512_loadu_ps(y);
+    const __m512d wide[2] = {_mm512_cvtps_pd(_mm256_loadu_ps(y)),
+                             _mm512_cvtps_pd(_mm256_loadu_ps(y + 8))};
+    for (int i = 0; i < 2; i++) {
+        const __m512d v2 = _mm512_mul_pd(wide[i], wide[i]);
+        g->sum[i] = _mm512_add_pd(g->sum[i], wide[i]);
+        g->square[i] = _mm512_add_pd(g->square[i], v2);
+        _mm512_storeu_pd(row + 8 * i, _mm512_add_pd(_mm512_loadu_pd(row + 8 * i), v2));
+    }
+    g->min = _mm512_min_ps(w, g->min);
+    g->max = _mm512_max_ps(w, g->max);
+    g->most = _mm512_max_epu32(g->most, _mm512_castps_si512(_mm512_abs_ps(w)));
+    *zeros = (uint16_t)_cvtmask16_u32(_mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_EQ_OQ));
 }
 
 /* Without x: sums of y itself, all in double. */
 SC_TARGET_AVX512 static void sums_avx512(const struct sc_error_block *b,
                                          struct sc_block_errors *out)
 {
-    __m512d rows[SC_ERROR_ROWS][2];
-    __m512i zeros = _mm512_setzero_si512();
-    double lanes[SC_LANES];
-    for (size_t r = 0; r < SC_ERROR_ROWS; r++)
-        rows[r][0] = rows[r][1] = _mm512_setzero_pd();
+    double rows[SC_ERROR_ROWS][SC_LANES], lanes[SC_LANES];
+    uint16_t zeros[2][SC_ERROR_ROWS];
+    struct sums16 g;
+    memset(rows, 0, b->rows * sizeof rows[0]);
+    memset(zeros, 0, sizeof zeros);
+    g.min = _mm512_set1_ps(out->min);
+    g.max = _mm512_set1_ps(out->max);
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
-        __m512d sum[2], square[2][2];
-        __m512i most = _mm512_setzero_si512();
-        sum[0] = sum[1] = _mm512_setzero_pd();
+        __m512d both[2];
+        g.most = _mm512_setzero_si512();
+        g.sum[0] = g.sum[1] = both[0] = both[1] = _mm512_setzero_pd();
         for (size_t half = 0; half < 2; half++) {
             const float *y = b->y + at + half * SC_LANES;
-            square[half][0] = square[half][1] = _mm512_setzero_pd();
-            for (size_t r = 0; r < b->rows; r++) {
-                const __m512 w = _mm512_loadu_ps(y + r * b->y_stride);
-                const __m512d wide[2] = {_mm512_cvtps_pd(_mm512_castps512_ps256(w)),
-                                         _mm512_cvtps_pd(_mm512_extractf32x8_ps(w, 1))};
-                for (int i = 0; i < 2; i++) {
-                    const __m512d v2 = _mm512_mul_pd(wide[i], wide[i]);
-                    sum[i] = _mm512_add_pd(sum[i], wide[i]);
-                    square[half][i] = _mm512_add_pd(square[half][i], v2);
-                    rows[r][i] = _mm512_add_pd(rows[r][i], v2);
-                }
-                most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(w)));
-                const __mmask16 zero = _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_EQ_OQ);
-                zeros = _mm512_mask_sub_epi32(zeros, zero, zeros, _mm512_set1_epi32(-1));
-            }
-            for (size_t i = 0; b->columns && i < 2; i++) {
-                double *c = b->columns + at + half * SC_LANES + 8 * i;
-                _mm512_storeu_pd(c, _mm512_add_pd(_mm512_loadu_pd(c), square[half][i]));
+            g.square[0] = g.square[1] = _mm512_setzero_pd();
+            for (size_t r = 0; r < b->rows; r++, y += b->y_stride)
+                see_avx512(y, &g, rows[r], &zeros[half][r]);
+            for (size_t i = 0; i < 2; i++) {
+                both[i] = _mm512_add_pd(both[i], g.square[i]);
+                if (out->columns)
+                    _mm512_storeu_pd(out->columns + at + half * SC_LANES + 8 * i, g.square[i]);
             }
         }
-        _mm512_storeu_pd(lanes, sum[0]);
-        _mm512_storeu_pd(lanes + 8, sum[1]);
+        _mm512_storeu_pd(lanes, g.sum[0]);
+        _mm512_storeu_pd(lanes + 8, g.sum[1]);
         s->d = sc_lanes_sum(lanes);
-        _mm512_storeu_pd(lanes, _mm512_add_pd(square[0][0], square[1][0]));
-        _mm512_storeu_pd(lanes + 8, _mm512_add_pd(square[0][1], square[1][1]));
+        _mm512_storeu_pd(lanes, both[0]);
+        _mm512_storeu_pd(lanes + 8, both[1]);
         s->square = s->values = sc_lanes_sum(lanes);
-        s->most = _mm512_reduce_max_epu32(most);
+        s->most = _mm512_reduce_max_epu32(g.most);
         out->most = SC_MAX(out->most, s->most);
+        out->zeros += count_bits(zeros[0], SC_COUNT(zeros) * SC_ERROR_ROWS);
     }
-    for (size_t r = 0; r < b->rows; r++) {
-        _mm512_storeu_pd(lanes, rows[r][0]);
-        _mm512_storeu_pd(lanes + 8, rows[r][1]);
-        out->row_square[r] = sc_lanes_sum(lanes);
-    }
-    out->zeros = (uint64_t)(uint32_t)_mm512_reduce_add_epi32(zeros);
+    for (size_t r = 0; r < b->rows; r++)
+        out->row_square[r] = sc_lanes_sum(rows[r]);
+    out->min = _mm512_reduce_min_ps(g.min);
+    out->max = _mm512_reduce_max_ps(g.max);
 }
 
 SC_TARGET_AVX512 void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *out)
@@ -331,14 +437,14 @@ SC_TARGET_AVX512 void sc_errors_avx512(const struct sc_error_block *b, struct sc
     const bool full = b->rows == SC_ERROR_ROWS;
     if (!b->x)
         sums_avx512(b, out);
-    else if (full && b->hits && !b->relative)
-        block_avx512(b, out, SC_ERROR_ROWS, true, false);
-    else if (full && b->hits)
-        block_avx512(b, out, SC_ERROR_ROWS, true, true);
+    else if (full && b->tail && !b->relative)
+        block_avx512(b, out, true, true, false);
+    else if (full && b->tail)
+        block_avx512(b, out, true, true, true);
     else if (full && !b->relative)
-        block_avx512(b, out, SC_ERROR_ROWS, false, false);
+        block_avx512(b, out, true, false, false);
     else
-        block_avx512(b, out, b->rows, b->hits, b->relative);
+        block_avx512(b, out, false, b->tail, b->relative);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

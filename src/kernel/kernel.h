@@ -114,31 +114,34 @@ void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum
                    struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all);
 
 /* ----------------------------------------------------------- errors.c: what a format loses ---
- * d = y - x over a block of at most 8 rows. Sums of 32 columns are of 8 x 2 floats a lane, then of
- * 16 lanes as ((i, i + 8), (i, i + 4), ...), in float; squares of a row: 2 columns of a lane at a
- * time, in float, over the row. The same bits on every level.
+ * d = y - x over a block of at most 32 rows, 32 columns (a tile) at a time. Of a tile every lane of
+ * 16 adds up 16 rows of one column as floats, these sums as floats too, then the 16 lanes as ((i, i
+ * + 8), (i, i + 4), ...); squares of a row: every 16th column a lane, as floats, over the row. The
+ * same bits on every level.
  *
  * The sums are good when all |x| and |d| are below 2^55 and the largest of each is 0 or above
- * 2^-40: nothing overflows, and what is lost below 2^-126 does not count. Whoever finds `most_x` or
- * `most` outside of that adds up the block in double (sc_errors_exact()). */
-enum { SC_ERROR_ROWS = 8, SC_ERROR_COLUMNS = 32 };
+ * 2^-40: nothing overflows, and what is lost below 2^-126 does not count. Whoever finds `most`, or
+ * that of x, outside of that adds up the block in double (sc_errors_exact()). */
+enum { SC_ERROR_ROWS = 32, SC_ERROR_COLUMNS = 32 };
 struct sc_error_sums {
     double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
     uint32_t most;                        /* bits of the largest |d| */
 };
 struct sc_error_block {
-    const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no hits */
+    const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no tail */
     size_t x_stride, y_stride;
-    size_t rows, n;  /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
-    uint32_t above;  /* bits of a magnitude: see hits */
-    uint16_t *hits;  /* (rows * n / 16): bit i of a word: |d| of element i is above; or NULL */
-    double *columns; /* (n) d^2 of each column is added; or NULL */
-    bool relative;   /* the largest |d| / |x| is wanted */
+    size_t rows, n; /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
+    uint32_t above; /* bits of a magnitude: see tail */
+    uint32_t *tail; /* room for rows * n + 16: bits of each |d| above it, in any order; or NULL */
+    bool relative;  /* the largest |d| / |x| is wanted */
 };
 struct sc_block_errors {
     struct sc_error_sums *sums;       /* (n / SC_ERROR_COLUMNS), the caller's memory */
+    double *columns;                  /* (n) d^2 of each column, the caller's memory; or NULL */
+    size_t tail;                      /* how many there are */
     double row_square[SC_ERROR_ROWS]; /* of each row */
     float relative;                   /* largest |d| / |x| of x that is not 0 */
+    float min, max;                   /* without x: of y; no meaning if any is not finite */
     uint32_t most;                    /* bits of the largest |d| of all */
     uint64_t zeros;                   /* values of y that are 0 */
     bool exact;                       /* added up by sc_errors_exact() */
