@@ -146,6 +146,11 @@ static int add_formats(struct sc_quant_formats *out, size_t most, const char *co
     return 0;
 }
 
+static bool ends_in(const char *path, const char *suffix)
+{
+    return path && sc_str_ends(sc_strz(path), suffix);
+}
+
 static int make_plan(struct quanting *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
@@ -187,12 +192,10 @@ static int make_plan(struct quanting *x, struct sc_error *e)
                        "--sample looks at a part of each tensor, but a mix needs all of it");
     if (set->sample && set->write)
         return sc_fail(e, SCRUPLE_EUSAGE, "--sample looks at a part, but --write needs all");
-    return set->write ? sc_quant_may_write(p, e) : 0;
-}
-
-static bool ends_in(const char *path, const char *suffix)
-{
-    return path && sc_str_ends(sc_strz(path), suffix);
+    if (!set->write)
+        return 0;
+    TRY(sc_quant_may_write(p, e));
+    return sc_st_may_create(set->write, !ends_in(set->write, ".safetensors"), e);
 }
 
 static void tell_idle_options(const struct quanting *x)

@@ -483,8 +483,11 @@ class Write(Folder):
         path, _ = self.matrix()
         with open(path, "rb") as f:
             before = f.read()
-        run(path, "-c", "bfp8", "--write", path, "--no-cache", code=2)
-        run(path, "-c", "bfp8", "--write", self.folder, "--no-cache", code=2)
+        # told before anything is measured
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", path, "--no-cache", code=2))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.folder, "--no-cache", code=2))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.path("no/out"), "--no-cache", code=5))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.path("no/out.safetensors"), "--no-cache", code=5))
         with open(path, "rb") as f:
             self.assertEqual(before, f.read())
         self.assertEqual(["x.safetensors"], os.listdir(self.folder))
