@@ -283,6 +283,15 @@ class Mixes(Folder):
         # one price for all: the tensor of large values gets the bits
         self.assertGreater(results(doc, 0)["mix"]["bytes"], results(doc, 1)["mix"]["bytes"])
 
+    def test_a_threshold_of_the_file_is_for_its_metric(self):
+        path, _ = self.matrix()
+        with open(self.path("c.json"), "w", encoding="utf-8") as f:
+            json.dump({"algorithm": "optimal", "params": {"metric": "pcc", "threshold": 0.999}}, f)
+        words = (path, "--compression-config", self.path("c.json"), "--no-cache")
+        run(*words, "--metric", "mae", code=2)  # 0.999 would let everything pass
+        run(*words, "--metric", "mae", "--threshold", "0.002")
+        run(*words, "--metric", "pcc")
+
     def test_a_tensor_that_no_mix_fits(self):
         random = np.random.default_rng(4)
         write_safetensors(self.path("two.safetensors"), {
