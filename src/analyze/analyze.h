@@ -30,6 +30,18 @@
 int sc_analyze_tree(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                     const struct sc_outline *outline, const struct sc_outline_options *oo,
                     struct sc_error *e);
+/* The same with what number formats cost: "quality" behind "io" tells the formats and their means;
+ * tensors and rows have objects "quality". */
+struct sc_quant;
+struct sc_tree_look {
+    const struct sc_quant *quality; /* of `m`, with the filter of `oo`, which has `members`; must
+                                       outlive the document. NULL: as above */
+    bool ascii;                     /* texts of rows are ASCII */
+    bool flat;                      /* figures are columns of "tensors", for CSV */
+};
+int sc_analyze_tree_quality(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
+                            const struct sc_outline *outline, const struct sc_outline_options *oo,
+                            const struct sc_tree_look *look, struct sc_error *e);
 /* info: "model", "io", "totals", "hub", "facts", "tokenizer", "card", "dtypes", "layouts",
  * "towers", "metadata", "pickle", "files", "findings". */
 int sc_analyze_info(struct sc_document *d, struct sc_field *into, const struct sc_model *m,

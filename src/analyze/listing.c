@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "analyze/analyze.h"
+#include "analyze/tree_quality.h"
 
 /* ------------------------------------------------------------------------------- tensors --- */
 enum tensor_column {
@@ -53,10 +54,16 @@ static const struct sc_column tensor_columns[] = {
 enum { TENSOR_FLAGS_MAX = 4 };
 struct tensor_view {
     const struct sc_model *model;
-    const uint32_t *matched; /* NULL: all */
-    struct sc_str *parts;    /* names of the tensor that was asked for last */
-    struct sc_str *flags;    /* (TENSOR_FLAGS_MAX) and its flags */
+    const uint32_t *matched;               /* NULL: all */
+    struct sc_str *parts;                  /* names of the tensor that was asked for last */
+    struct sc_str *flags;                  /* (TENSOR_FLAGS_MAX) and its flags */
+    const struct sc_tree_quality *quality; /* NULL: none */
 };
+
+static uint32_t tensor_at(const struct tensor_view *v, size_t row)
+{
+    return v->matched ? v->matched[row] : (uint32_t)row;
+}
 
 static const struct sc_entry *main_entry(const struct sc_model *m, const struct sc_tensor *t)
 {
@@ -91,8 +98,13 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
 {
     const struct tensor_view *v = ctx;
     const struct sc_model *m = v->model;
-    const struct sc_tensor *t = &m->tensors[v->matched ? v->matched[row] : row];
+    const struct sc_tensor *t = &m->tensors[tensor_at(v, row)];
 
+    if (column >= SC_COUNT(tensor_columns)) {
+        sc_tree_quality_tensor_cell(v->quality, tensor_at(v, row),
+                                    column - SC_COUNT(tensor_columns), out);
+        return;
+    }
     switch ((enum tensor_column)column) {
     case TENSOR_NAME:
         out->text = sc_str(t->name, t->name_len);
@@ -150,16 +162,26 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
     }
 }
 
+static void tensor_more(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
+{
+    const struct tensor_view *v = ctx;
+
+    sc_tree_quality_add_tensor(v->quality, tensor_at(v, row), d, into);
+}
+
 static int add_tensors(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
                        const struct sc_outline *outline, const struct sc_filter *filter,
-                       struct sc_error *e)
+                       const struct sc_tree_quality *quality, bool flat, struct sc_error *e)
 {
+    const struct sc_column *columns = tensor_columns;
+    size_t n_columns = SC_COUNT(tensor_columns);
+
     struct tensor_view *v = sc_analyze_alloc(d, sizeof *v, e);
     size_t most_parts = 1, n = m->n_tensors;
 
     if (!v)
         return SCRUPLE_EMEMORY;
-    *v = (struct tensor_view){.model = m};
+    *v = (struct tensor_view){.model = m, .quality = quality};
     for (size_t i = 0; i < m->n_tensors; i++)
         most_parts = SC_MAX(most_parts, m->tensors[i].n_parts);
     v->parts = sc_analyze_alloc(d, most_parts * sizeof *v->parts, e);
@@ -176,8 +198,10 @@ static int add_tensors(struct sc_document *d, struct sc_field *into, const struc
                 matched[n++] = (uint32_t)i;
         v->matched = matched;
     }
-    sc_add_table(d, into, "tensors",
-                 &(struct sc_table){tensor_columns, SC_COUNT(tensor_columns), n, tensor_cell, v});
+    if (quality && flat)
+        TRY(sc_tree_quality_columns(d, quality, true, &columns, &n_columns, e));
+    sc_add_table_more(d, into, "tensors", &(struct sc_table){columns, n_columns, n, tensor_cell, v},
+                      quality ? tensor_more : NULL);
     return sc_analyze_done(d, e);
 }
 
@@ -221,7 +245,8 @@ static const struct sc_column row_columns[] = {
 struct row_view {
     const struct sc_model *model;
     const struct sc_outline *outline;
-    bool files; /* name the file of each row */
+    bool files;                            /* name the file of each row */
+    const struct sc_tree_quality *quality; /* NULL: none */
 };
 
 /* The terminal says sizes where JSON always does: at tensors and at what --depth closed. */
@@ -241,6 +266,10 @@ static void row_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     const struct sc_row *r = &v->outline->rows[row];
     const struct sc_tensor *t = r->tensor == SC_NO_NODE ? NULL : &v->model->tensors[r->tensor];
 
+    if (column >= SC_COUNT(row_columns)) {
+        sc_tree_quality_row_cell(v->quality, row, column - SC_COUNT(row_columns), out);
+        return;
+    }
     switch ((enum row_column)column) {
     case ROW_LABEL:
         out->text = sc_str(r->label, r->label_len);
@@ -302,17 +331,29 @@ static void row_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     }
 }
 
-static int add_rows(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
-                    const struct sc_outline *outline, bool flat, struct sc_error *e)
+static void row_more(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
 {
+    const struct row_view *v = ctx;
+
+    sc_tree_quality_add_row(v->quality, row, d, into);
+}
+
+static int add_rows(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
+                    const struct sc_outline *outline, bool flat,
+                    const struct sc_tree_quality *quality, struct sc_error *e)
+{
+    const struct sc_column *columns = row_columns;
+    size_t n_columns = SC_COUNT(row_columns);
     struct row_view *v = sc_analyze_alloc(d, sizeof *v, e);
 
     if (!v)
         return SCRUPLE_EMEMORY;
-    *v = (struct row_view){m, outline, flat && m->catalog->n_files > 1};
-    sc_add_table(
-        d, into, "rows",
-        &(struct sc_table){row_columns, SC_COUNT(row_columns), outline->n_rows, row_cell, v});
+    *v = (struct row_view){m, outline, flat && m->catalog->n_files > 1, quality};
+    if (quality)
+        TRY(sc_tree_quality_columns(d, quality, false, &columns, &n_columns, e));
+    sc_add_table_more(d, into, "rows",
+                      &(struct sc_table){columns, n_columns, outline->n_rows, row_cell, v},
+                      quality ? row_more : NULL);
     return sc_analyze_done(d, e);
 }
 
@@ -466,7 +507,25 @@ int sc_analyze_tree(struct sc_document *d, struct sc_field *into, const struct s
                     const struct sc_outline *outline, const struct sc_outline_options *oo,
                     struct sc_error *e)
 {
-    TRY(sc_analyze_model(d, into, m, e));
+    static const struct sc_tree_look plain = {.quality = NULL};
+
+    return sc_analyze_tree_quality(d, into, m, outline, oo, &plain, e);
+}
+
+int sc_analyze_tree_quality(struct sc_document *d, struct sc_field *into, const struct sc_model *m,
+                            const struct sc_outline *outline, const struct sc_outline_options *oo,
+                            const struct sc_tree_look *look, struct sc_error *e)
+{
+    const struct sc_quant *q = look->quality;
+    struct sc_tree_quality *quality = NULL;
+
+    if (q) {
+        TRY(sc_tree_quality_make(d, q, outline, look->ascii, &quality, e));
+        TRY(sc_analyze_model_read(d, into, m, sc_quant_bytes_read(q), sc_quant_requests(q), e));
+        sc_tree_quality_add(quality, d, into);
+    } else {
+        TRY(sc_analyze_model(d, into, m, e));
+    }
     TRY(sc_analyze_totals(d, into, m, e));
     if (oo->filter) {
         struct sc_field *matched = sc_add_object(d, into, "matched");
@@ -475,7 +534,7 @@ int sc_analyze_tree(struct sc_document *d, struct sc_field *into, const struct s
         sc_add_uint(d, matched, "bytes", outline->matched_bytes, SC_COL_BYTES);
     }
     TRY(sc_analyze_dtypes(d, into, m, e));
-    TRY(add_tensors(d, into, m, outline, oo->filter, e));
-    TRY(add_rows(d, into, m, outline, oo->flat, e));
+    TRY(add_tensors(d, into, m, outline, oo->filter, quality, look->flat, e));
+    TRY(add_rows(d, into, m, outline, oo->flat, quality, e));
     return sc_analyze_findings(d, into, m, e);
 }

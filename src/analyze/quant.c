@@ -46,19 +46,20 @@ static bool named_weight(struct sc_str name)
     return sc_str_has_nocase(name, SC_STR("weight")) && !sc_str_ends(name, "_scale_inv");
 }
 
-/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them; no
- * format here is for complex ones. */
-static bool holds_floats(const struct sc_model *m, const struct sc_tensor *t)
+/* Whole numbers are indices and counters, not weights, unless a layout makes weights of them (or
+ * the caller wants them, whatever they are); no format here is for complex ones. */
+static bool can_measure(const struct sc_model *m, const struct sc_tensor *t, bool whole_numbers)
 {
     const uint32_t dtype = m->catalog->entries[t->main].dtype;
 
-    if (t->rank == 0)
+    if (t->rank == 0 && !whole_numbers)
         return false;
     if (t->layout != SC_LAYOUT_PLAIN || dtype >= SC_FOREIGN_TYPE)
         return true;
     const uint8_t kind = sc_codec((sc_codec_id)dtype)->kind;
-    return kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL &&
-           kind != SC_KIND_COMPLEX;
+    if (kind == SC_KIND_COMPLEX)
+        return false;
+    return whole_numbers || (kind != SC_KIND_INT && kind != SC_KIND_UINT && kind != SC_KIND_BOOL);
 }
 
 /* Those of a filter among the weights; none of them: among all, as wq does it. */
@@ -71,7 +72,7 @@ static void choose_among(struct sc_quant *q, const struct sc_quant_options *o, b
         if (!sc_filter_match(o->filter, sc_tensor_name(t)) ||
             (weights && !named_weight(sc_tensor_name(t))))
             continue;
-        if (!holds_floats(q->model, t))
+        if (!can_measure(q->model, t, o->whole_numbers))
             q->n_skipped++;
         else if (o->limit && q->n >= o->limit)
             q->n_limited++;
@@ -341,7 +342,13 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
 
     if (why)
         return give_up_on(r, i, why);
-    r->q->bytes_read = sc_add_up(r->q->bytes_read, tensor_of(r->q, i)->bytes);
+    const struct sc_tensor *tensor = tensor_of(r->q, i);
+    const struct sc_quant_tensor *t = &r->q->tensors[i];
+    /* of a sample about as much as it is of the values */
+    const double share =
+        t->sampled && tensor->parameters ? (double)t->sampled / (double)tensor->parameters : 1;
+    r->q->bytes_read = sc_add_up(
+        r->q->bytes_read, share < 1 ? (uint64_t)((double)tensor->bytes * share) : tensor->bytes);
     remember(r, i);
     return 0;
 }
@@ -368,6 +375,7 @@ static int sweep(struct sc_quant_work *r)
         .task = &task,
         .task_ctx = r,
         .memory = r->o->memory,
+        .sparse = r->o->sample > 0,
         .cancel = r->o->cancel,
         .done = item_done,
         .progress = r->o->progress ? tell_progress : NULL,
@@ -417,7 +425,6 @@ static int run_all(struct sc_quant_work *r)
     TRY(sweep(r));
     if (r->o->plan->model_wide || r->o->curve_all)
         TRY(sc_quant_mix_all(r));
-    settle(q);
     return 0;
 }
 
@@ -441,6 +448,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     r->q->opened_requests = m->io.requests;
     r->results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
     const int code = run_all(r);
+    settle(r->q); /* of what was interrupted, too */
     if (m->repo)
         sc_repo_settle(m->repo);
     sc_results_close(r->results);

@@ -88,6 +88,9 @@ int sc_quant_plan_parse(struct sc_quant_plan *p, const char *text, size_t n, con
  * order. Those that are in out already are not added again. */
 int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_str text,
                          const char *what, struct sc_error *e);
+/* The same, but "all" is what it is in `we -c`: bfp8, bfp8.T, bfp4, bfp4.T. */
+int sc_quant_formats_add_tree(struct sc_quant_formats *out, size_t most, struct sc_str text,
+                              const char *what, struct sc_error *e);
 int sc_quant_algorithm(struct sc_quant_plan *p, struct sc_str text, const char *what,
                        struct sc_error *e);
 int sc_quant_metric(struct sc_quant_plan *p, struct sc_str text, const char *what,
@@ -117,6 +120,7 @@ struct sc_quant_options {
     const struct sc_quant_plan *plan; /* finished */
     const struct sc_filter *filter;   /* NULL: all */
     bool all_tensors;                 /* not only names with "weight" */
+    bool whole_numbers;               /* and of these integers, truth values and scalars too */
     uint64_t limit;                   /* the first tensors only; 0: all */
     uint64_t sample;                  /* values of a tensor to look at; 0: all */
     bool keep;                        /* assignments (and trials): somebody will write them */
@@ -222,12 +226,22 @@ void sc_quant_mean_of(const struct sc_quant *q, size_t k, struct sc_quant_mean *
  * "tensors". The run must outlive the document. */
 int sc_analyze_quant(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                      bool legacy, struct sc_error *e);
+/* Parts of it, for other documents: "facts" (t NULL, or not measured: null), "interval" of format
+ * k, "counts" and "summary". */
+void sc_quant_add_facts(struct sc_document *d, struct sc_field *into,
+                        const struct sc_quant_tensor *t);
+void sc_quant_add_interval(struct sc_document *d, struct sc_field *into,
+                           const struct sc_quant_tensor *t, size_t k);
+void sc_quant_add_summary(struct sc_document *d, struct sc_field *into, const struct sc_quant *q);
 /* One row a result, for CSV: the key "results" of the document that is made here. */
 int sc_analyze_quant_csv(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                          bool legacy, struct sc_error *e);
 /* The same of all frontiers: the key "curves". */
 int sc_analyze_quant_curves(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                             struct sc_error *e);
+/* How good a figure is, by wq's bounds: pcc from 0.999 and 0.99 on, errors up to 1e-4 and 1e-3. */
+uint8_t sc_quant_grade_pcc(double v);
+uint8_t sc_quant_grade_error(double v);
 /* quant_top.c: the results of tensor i, the means, the frontier, for a terminal; in the document's
  * arena. NULL: nothing to show. */
 struct sc_quant_look {

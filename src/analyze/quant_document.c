@@ -130,6 +130,19 @@ static void add_curve(struct sc_document *d, struct sc_field *into, const struct
 }
 
 /* -------------------------------------------------------------------------------- tensors --- */
+void sc_quant_add_interval(struct sc_document *d, struct sc_field *into,
+                           const struct sc_quant_tensor *t, size_t k)
+{
+    if (!t->intervals) {
+        sc_add_null(d, into, "interval");
+        return;
+    }
+    struct sc_field *in = sc_add_object(d, into, "interval");
+    sc_add_figure(d, in, "pcc", t->intervals[k].pcc);
+    sc_add_figure(d, in, "sqnr_db", t->intervals[k].sqnr_db);
+    sc_add_figure(d, in, "mae", t->intervals[k].mae);
+}
+
 static void add_result(struct sc_document *d, struct sc_field *list, const struct sc_quant *q,
                        size_t i, size_t k, bool legacy)
 {
@@ -143,18 +156,12 @@ static void add_result(struct sc_document *d, struct sc_field *list, const struc
     sc_add_textz(d, f, "format", row.f ? row.f->name : "mix");
     sc_metrics_add(d, f, &sc_metrics_quality, row.cost, true);
     sc_add_figure(d, f, "legacy_bytes", legacy ? sc_quant_legacy_bytes(q, i, &row) : (double)NAN);
-    if (t->intervals && row.f) {
-        struct sc_field *in = sc_add_object(d, f, "interval");
-        sc_add_figure(d, in, "pcc", t->intervals[k].pcc);
-        sc_add_figure(d, in, "sqnr_db", t->intervals[k].sqnr_db);
-        sc_add_figure(d, in, "mae", t->intervals[k].mae);
-    } else {
-        sc_add_null(d, f, "interval");
-    }
     if (row.f) {
+        sc_quant_add_interval(d, f, t, k);
         sc_add_null(d, f, "mix");
         return;
     }
+    sc_add_null(d, f, "interval");
     struct sc_field *mix = sc_add_object(d, f, "mix");
     sc_add_bool(d, mix, "good", t->good);
     add_cells(d, mix, q, t->totals.cells);
@@ -183,9 +190,10 @@ static void add_number_or_null(struct sc_document *d, struct sc_field *f, const 
         sc_add_uint(d, f, key, (uint64_t)v, SC_COL_OFFSET);
 }
 
-static void add_facts(struct sc_document *d, struct sc_field *into, const struct sc_quant_tensor *t)
+void sc_quant_add_facts(struct sc_document *d, struct sc_field *into,
+                        const struct sc_quant_tensor *t)
 {
-    if (!t->measured) {
+    if (!t || !t->measured) {
         sc_add_null(d, into, "facts");
         return;
     }
@@ -223,7 +231,7 @@ static void tensor_object(const void *ctx, size_t row, struct sc_document *d, st
         sc_add_borrowed(d, into, "same_as", sc_tensor_name(tensor_of(q, what->same)));
     else
         sc_add_null(d, into, "same_as");
-    add_facts(d, into, first);
+    sc_quant_add_facts(d, into, first);
     struct sc_field *results = sc_add_list(d, into, "results");
     for (size_t k = 0; k < q->n_rows; k++)
         add_result(d, results, q, row, k, v->legacy);
@@ -318,6 +326,21 @@ static void add_counts(struct sc_document *d, struct sc_field *into, const struc
     sc_add_uint(d, f, "beyond_limit", q->n_limited, SC_COL_COUNT);
 }
 
+static void add_summary(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
+                        bool legacy)
+{
+    struct sc_field *summary = sc_add_list(d, into, "summary");
+
+    for (size_t k = 0; k < q->n_rows; k++)
+        add_mean(d, summary, q, k, legacy);
+}
+
+void sc_quant_add_summary(struct sc_document *d, struct sc_field *into, const struct sc_quant *q)
+{
+    add_counts(d, into, q);
+    add_summary(d, into, q, false);
+}
+
 int sc_analyze_quant(struct sc_document *d, struct sc_field *into, const struct sc_quant *q,
                      bool legacy, struct sc_error *e)
 {
@@ -327,9 +350,7 @@ int sc_analyze_quant(struct sc_document *d, struct sc_field *into, const struct 
     TRY(sc_analyze_totals(d, into, q->model, e));
     add_plan(d, into, q);
     add_counts(d, into, q);
-    struct sc_field *summary = sc_add_list(d, into, "summary");
-    for (size_t k = 0; k < q->n_rows; k++)
-        add_mean(d, summary, q, k, legacy);
+    add_summary(d, into, q, legacy);
     if (q->has_total) {
         struct sc_field *total = sc_add_object(d, into, "total");
         sc_add_bool(d, total, "good", q->good);

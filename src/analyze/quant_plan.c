@@ -107,6 +107,7 @@ static bool to_number(struct sc_str text, double *out)
 /* wq's, in its order. */
 static const char *const wq_formats[] = {"mxfp4", "nvfp4", "bf16", "bfp8", "bfp4", "bfp2", "fp0"};
 /* Those that its mixes know. */
+static const char *const we_formats[] = {"bfp8", "bfp8.T", "bfp4", "bfp4.T"};
 static const char *const wq_mix[] = {"bf16", "bfp8", "bfp4", "bfp2"};
 
 static int add_format(struct sc_quant_formats *out, size_t most, const struct sc_encoding *f,
@@ -157,8 +158,8 @@ static size_t format_length(struct sc_str text)
     }
 }
 
-int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_str text,
-                         const char *what, struct sc_error *e)
+static int add_list(struct sc_quant_formats *out, size_t most, struct sc_str text,
+                    const char *const *all, size_t n_all, const char *what, struct sc_error *e)
 {
     struct sc_encoding f;
 
@@ -166,7 +167,7 @@ int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_st
         const size_t n = format_length(text);
         const struct sc_str one = sc_quant_trimmed(sc_str(text.p, n));
         if (sc_str_eq_nocase(one, SC_STR("all"))) {
-            TRY(add_named(out, most, wq_formats, SC_COUNT(wq_formats), what, e));
+            TRY(add_named(out, most, all, n_all, what, e));
         } else {
             const int code = sc_encoding_parse(one, &f, e);
             if (code < 0) {
@@ -179,6 +180,18 @@ int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_st
             return 0;
         text = sc_str(text.p + n + 1, text.n - n - 1);
     }
+}
+
+int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_str text,
+                         const char *what, struct sc_error *e)
+{
+    return add_list(out, most, text, wq_formats, SC_COUNT(wq_formats), what, e);
+}
+
+int sc_quant_formats_add_tree(struct sc_quant_formats *out, size_t most, struct sc_str text,
+                              const char *what, struct sc_error *e)
+{
+    return add_list(out, most, text, we_formats, SC_COUNT(we_formats), what, e);
 }
 
 /* ----------------------------------------------------------------------------- other words --- */

@@ -70,7 +70,7 @@ struct view {
     struct line *lines;
 };
 
-static uint8_t grade_pcc(double v)
+uint8_t sc_quant_grade_pcc(double v)
 {
     return isnan(v)     ? SC_GRADE_NONE
            : v >= 0.999 ? SC_GRADE_GOOD
@@ -78,7 +78,7 @@ static uint8_t grade_pcc(double v)
                         : SC_GRADE_POOR;
 }
 
-static uint8_t grade_error(double v)
+uint8_t sc_quant_grade_error(double v)
 {
     return isnan(v)    ? SC_GRADE_NONE
            : v <= 1e-4 ? SC_GRADE_GOOD
@@ -100,7 +100,7 @@ static void put_error(char text[80], struct sc_cell *out, double v)
     out->null = isnan(v);
     snprintf(text, 80, "%.3e", v);
     out->text = sc_strz(out->null ? "" : text);
-    out->grade = grade_error(v);
+    out->grade = sc_quant_grade_error(v);
 }
 
 /* No error at all: there is no ratio to it. */
@@ -138,7 +138,7 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
     }
     switch ((enum column)column) {
     case COLUMN_MARK:
-        put_grade(v, out, grade_pcc(l->pcc));
+        put_grade(v, out, sc_quant_grade_pcc(l->pcc));
         break;
     case COLUMN_ALGORITHM:
         out->text = sc_strz(l->algorithm);
@@ -152,7 +152,7 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         break;
     case COLUMN_PCC:
         put_fixed(v->text, out, 5, l->pcc);
-        out->grade = grade_pcc(l->pcc);
+        out->grade = sc_quant_grade_pcc(l->pcc);
         break;
     case COLUMN_MAE:
         put_error(v->text, out, l->mae);
@@ -165,7 +165,7 @@ static void view_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         break;
     case COLUMN_W_PCC:
         put_fixed(v->text, out, 5, l->w_pcc);
-        out->grade = grade_pcc(l->w_pcc);
+        out->grade = sc_quant_grade_pcc(l->w_pcc);
         break;
     case COLUMN_W_MAE:
         put_error(v->text, out, l->w_mae);

@@ -213,6 +213,9 @@ struct sc_cli {
 };
 /* Non-zero once SIGINT or SIGTERM came: its number. */
 extern _Atomic int sc_cancel;
+/* The same, and from then on it is as if none had come, so that what there is can be printed; the
+ * next one counts again. 0: there was none. */
+int sc_take_cancel(void);
 /* A temporary file that a signal which ends the program must remove, or NULL. */
 extern const char *volatile sc_unfinished;
 

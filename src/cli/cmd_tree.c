@@ -8,14 +8,15 @@
  *         input_layernorm     64       BF16     128 B   x6   0.2 %
  *
  * Owns: which words are models and which are filters, the header, what is said when nothing
- * matched. Does not own: rows and columns (analyze), collapsing (model).
+ * matched. Does not own: rows and columns (analyze), collapsing (model), measuring
+ * (cmd_tree_quality.c).
  */
 #include <stddef.h>
 #include <stdlib.h>
 #include <limits.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/cmd_tree.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -29,6 +30,17 @@ static const struct sc_option tree_options[] = {
      "show N levels; what is below them is summed up"},
     {"sort", 0, SC_OPTION_ENUM, 0, FIELD(sort), "KEY", sort_words,
      "order by name (natural order, the default) or by size (largest first)"},
+    {"format", 'c', SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(formats), "FORMAT", NULL,
+     "read the weights, and tell what FORMAT makes of them: a list with commas, or all: bfp8, "
+     "bfp8.T, bfp4 and bfp4.T; may be repeated; scruple formats lists more"},
+    {"compress", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(formats), "FORMAT", NULL,
+     "the same, as we calls it"},
+    {"sample", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(sample), "N", NULL,
+     "with --format: look at about N values of each tensor (1M), and tell how sure that is"},
+    {"recompute", 0, SC_OPTION_FLAG, 0, FIELD(recompute), NULL, NULL,
+     "with --format: measure everything anew"},
+    {"no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,
+     "with --format: measure everything anew, and keep nothing for the next time"},
     {"no-totals", 0, SC_OPTION_FLAG, 0, FIELD(no_totals), NULL, NULL,
      "leave out the totals by element type at the end"},
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
@@ -41,6 +53,7 @@ static const struct sc_example tree_examples[] = {
     {"scruple model.gguf attn", "only tensors with \"attn\" in their names"},
     {"scruple model.safetensors 'layers.3-7' --flat", "layers 3 to 7, every tensor on a line"},
     {"scruple tree model --depth 2 --sort size", "the largest modules first"},
+    {"scruple tree model -c bfp8,mxfp4,q4_k", "what three formats would make of it"},
     {"scruple tree model --json -o model.json", "everything, for a program"},
     {NULL, NULL},
 };
@@ -49,6 +62,7 @@ static const struct sc_example tree_examples[] = {
 struct listing {
     struct sc_model *model;
     struct sc_outline outline;
+    struct sc_quant *quality; /* NULL: not asked for */
 };
 
 /* ---------------------------------------------------------------------- models and filters --- */
@@ -263,8 +277,8 @@ static void put_matched(struct sc_cli *c, const struct listing *l)
     sc_out_putc(o, '\n');
 }
 
-static void put_text(struct sc_cli *c, const struct listing *l, const struct sc_field *result,
-                     bool filtered)
+static int put_text(struct sc_cli *c, const struct listing *l, const struct sc_field *result,
+                    bool filtered, struct sc_error *e)
 {
     const struct sc_table *dtypes = sc_find_table(result, "dtypes");
     const struct sc_table *rows = sc_find_table(result, "rows");
@@ -279,55 +293,83 @@ static void put_text(struct sc_cli *c, const struct listing *l, const struct sc_
         sc_out_putc(&c->out, '\n');
         sc_report_table(&c->out, dtypes, &c->term);
     }
+    return c->set.no_totals ? 0 : sc_tree_put_prices(c, l->quality, e);
 }
 
 /* --------------------------------------------------------------------------------- running --- */
-static int open_listing(struct sc_cli *c, const char *path, const struct sc_outline_options *oo,
-                        struct listing *l)
+/* What all models of a call are listed with. */
+struct listing_options {
+    struct sc_cli *c;
+    struct sc_outline_options outline;
+    const struct sc_words *filters;
+    struct sc_tree_pricing pricing;
+    size_t matched;
+};
+
+static int open_listing(struct listing_options *x, const char *path, struct listing *l)
 {
+    struct sc_cli *c = x->c;
     struct sc_error e = {0};
     struct sc_open_options o = sc_cli_open_options(c);
-    o.names_only = !c->set.json && !c->set.csv; /* the text shows no roles */
+    const bool read = x->pricing.on;
+    o.names_only = !c->set.json && !c->set.csv && !read; /* the text shows no roles */
+    o.keep_repo = read;
     int status = sc_cli_open_with(c, path, &o, &l->model);
 
-    if (status)
-        return status;
-    return sc_outline_make(l->model, oo, &l->outline, &e) < 0 ? sc_fail_exit(c, &e) : 0;
+    if (!status && sc_outline_make(l->model, &x->outline, &l->outline, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        x->matched += l->outline.n_matched;
+    if (!status && l->outline.n_matched)
+        status = sc_tree_price(&x->pricing, l->model, x->outline.filter, &l->quality);
+    return status;
+}
+
+static int describe(const struct listing_options *x, const struct listing *l, struct sc_document *d,
+                    struct sc_field *into)
+{
+    const struct sc_tree_look look = {l->quality, x->c->term.ascii, x->c->set.csv};
+    struct sc_error e = {0};
+
+    return sc_analyze_tree_quality(d, into, l->model, &l->outline, &x->outline, &look, &e) < 0
+               ? sc_fail_exit(x->c, &e)
+               : 0;
 }
 
 static void close_listing(struct listing *l)
 {
+    sc_quant_free(l->quality);
     sc_outline_clear(&l->outline);
     sc_model_close(l->model);
 }
 
 /* One model after the other: only one is in memory. */
-static int run_each(struct sc_cli *c, const char *const *paths, size_t n,
-                    const struct sc_outline_options *oo, const struct sc_words *filters,
-                    size_t *matched)
+static int run_each(struct listing_options *x, const char *const *paths, size_t n)
 {
+    struct sc_cli *c = x->c;
+    const bool filtered = x->outline.filter;
     int status = 0;
 
-    for (size_t i = 0; i < n && !status && !c->out.status; i++) {
+    for (size_t i = 0; i < n && !status && !c->out.status && !x->pricing.interrupted; i++) {
         struct listing l = {0};
         struct sc_document d;
         struct sc_error e = {0};
         sc_document_start(&d, SC_SCHEMA_TREE);
-        status = open_listing(c, paths[i], oo, &l);
-        if (!status && sc_analyze_tree(&d, &d.root, l.model, &l.outline, oo, &e) < 0)
-            status = sc_fail_exit(c, &e);
+        status = open_listing(x, paths[i], &l);
+        if (!status)
+            status = describe(x, &l, &d, &d.root);
         if (!status && c->set.csv) {
             sc_report_csv(&c->out, sc_find_table(&d.root, "tensors"));
         } else if (!status) {
             if (i)
                 sc_out_putc(&c->out, '\n');
-            put_text(c, &l, &d.root, oo->filter);
+            if (put_text(c, &l, &d.root, filtered, &e) < 0)
+                status = sc_fail_exit(c, &e);
         }
-        *matched += l.outline.n_matched;
         if (!status && l.model->catalog->n_errors && !l.model->bytes)
             status = SC_EXIT_INPUT; /* --lenient, and nothing of it is sound */
-        if (!status && oo->filter && !l.outline.n_matched)
-            sc_say_no_match(c, l.model, filters->p, filters->n);
+        if (!status && filtered && !l.outline.n_matched)
+            sc_say_no_match(c, l.model, x->filters->p, x->filters->n);
         sc_document_clear(&d);
         close_listing(&l);
     }
@@ -335,10 +377,9 @@ static int run_each(struct sc_cli *c, const char *const *paths, size_t n,
 }
 
 /* One document for all of them. */
-static int run_json(struct sc_cli *c, const char *const *paths, size_t n,
-                    const struct sc_outline_options *oo, const struct sc_words *filters,
-                    size_t *matched)
+static int run_json(struct listing_options *x, const char *const *paths, size_t n)
 {
+    struct sc_cli *c = x->c;
     struct listing *all = sc_calloc(n, sizeof *all);
     struct sc_error e = {0};
     struct sc_document d;
@@ -350,14 +391,13 @@ static int run_json(struct sc_cli *c, const char *const *paths, size_t n,
     }
     sc_document_start(&d, SC_SCHEMA_TREE);
     struct sc_field *list = n > 1 ? sc_add_list(&d, &d.root, "models") : NULL;
-    for (size_t i = 0; i < n && !status; i++) {
+    for (size_t i = 0; i < n && !status && !x->pricing.interrupted; i++) {
         struct sc_field *into = list ? sc_add_object(&d, list, NULL) : &d.root;
-        status = open_listing(c, paths[i], oo, &all[i]);
-        if (!status && sc_analyze_tree(&d, into, all[i].model, &all[i].outline, oo, &e) < 0)
-            status = sc_fail_exit(c, &e);
-        *matched += all[i].outline.n_matched;
-        if (!status && oo->filter && !all[i].outline.n_matched)
-            sc_say_no_match(c, all[i].model, filters->p, filters->n);
+        status = open_listing(x, paths[i], &all[i]);
+        if (!status)
+            status = describe(x, &all[i], &d, into);
+        if (!status && x->outline.filter && !all[i].outline.n_matched)
+            sc_say_no_match(c, all[i].model, x->filters->p, x->filters->n);
     }
     if (!status)
         sc_report_json(&c->out, &d);
@@ -371,22 +411,39 @@ static int run_json(struct sc_cli *c, const char *const *paths, size_t n,
 static int run_filtered(struct sc_cli *c, const char *const *paths, size_t n,
                         const struct sc_words *filters)
 {
-    struct sc_outline_options oo = {
-        .depth = (uint32_t)SC_MIN(c->set.depth, UINT32_MAX),
-        .sort = (enum sc_sort)c->set.sort,
-        .flat = c->set.flat,
-    };
     struct sc_filter *filter = NULL;
     struct sc_error e = {0};
-    size_t matched = 0;
 
     if (filters->n && sc_filter_new(filters->p, filters->n, &filter, &e) < 0)
         return sc_usage_exit(c, &e);
-    oo.filter = filter;
-    int status = c->set.json ? run_json(c, paths, n, &oo, filters, &matched)
-                             : run_each(c, paths, n, &oo, filters, &matched);
+    struct listing_options *x = sc_calloc(1, sizeof *x);
+    if (!x) {
+        sc_filter_free(filter);
+        sc_fail_memory(&e);
+        return sc_fail_exit(c, &e);
+    }
+    x->c = c;
+    x->filters = filters;
+    x->outline = (struct sc_outline_options){
+        .filter = filter,
+        .depth = (uint32_t)SC_MIN(c->set.depth, UINT32_MAX),
+        .sort = (enum sc_sort)c->set.sort,
+        .flat = c->set.flat,
+        .members = c->set.formats.n > 0,
+    };
+    int status = sc_tree_pricing_start(&x->pricing, c);
+    if (!status)
+        status = c->set.json ? run_json(x, paths, n) : run_each(x, paths, n);
+    if (!status && x->pricing.interrupted)
+        status = 128 + x->pricing.interrupted;
+    if (!status)
+        status = x->pricing.incomplete;
+    if (!status && filter && !x->matched)
+        status = SC_EXIT_FINDINGS;
+    sc_tree_pricing_end(&x->pricing);
     sc_filter_free(filter);
-    return status ? status : filter && !matched ? SC_EXIT_FINDINGS : SC_EXIT_OK;
+    free(x);
+    return status;
 }
 
 int sc_cli_operands(const struct sc_cli *c, const char *const **paths, size_t *n,
@@ -441,10 +498,19 @@ const struct sc_command sc_cmd_tree = {
         "  *.mlp.*           a glob (* ? [a-c]) over the name or its beginning\n"
         "  layers.3-7        numbers in a range, wherever the layers stand\n"
         "  re:k_proj|v_proj  an extended regular expression\n\n"
-        "When nothing matches the exit code is 1.",
+        "When nothing matches the exit code is 1.\n\n"
+        "With --format the weights are read, each once, and a row tells the range of its values "
+        "(least, mean, largest) and what each format makes of them: the correlation with the "
+        "weight (pcc), the largest error (atol), bits a weight and size, packed. A row that stands "
+        "for many tells the worst of them. \"-\" stands where a format does not fit or a tensor "
+        "cannot be decoded; --json says why. Weights are measured as they are meant, with their "
+        "scales applied; scales are no rows and are not rounded. Over the Hub only what matches "
+        "is fetched, with --sample only some of that. An interruption ends the reading, and prints "
+        "what is known. What was measured is kept for the next time, here and in quant. How to "
+        "read the numbers: docs/quant.md.",
     .options = tree_options,
     .n_options = SC_COUNT(tree_options),
-    .groups = SC_GROUP_INPUT | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,
     .operands = UINT_MAX,
     .complete = SC_COMPLETE_PATH,
     .examples = tree_examples,

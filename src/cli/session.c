@@ -18,6 +18,16 @@
 
 _Atomic int sc_cancel;
 
+/* The alarm was set by the handler, for a program that does not look at the flag; this one did. */
+int sc_take_cancel(void)
+{
+    const int number = sc_cancel;
+
+    (void)alarm(0);
+    sc_cancel = 0;
+    return number;
+}
+
 /* -------------------------------------------------------------------------------- screen --- */
 static size_t number_in(const char *name)
 {

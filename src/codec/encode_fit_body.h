@@ -6,6 +6,7 @@
  * FIT(name)). Nothing is fused and nothing is added across lanes but in the scalar code that all
  * share, so the order of float operations is the same, and so are the bytes. */
 
+#ifdef FIT_TARGET /* else there is nothing to compile */
 #define FIT_FN FIT_TARGET static inline __attribute__((always_inline))
 
 FIT_FN lanes FIT(code)(const struct sc_fit_shape *s, lanes y)
@@ -306,3 +307,5 @@ FIT_ENCODER(iq4_nl, SC_FIT_IQ4_NL)
 FIT_ENCODER(iq4_xs, SC_FIT_IQ4_XS)
 #undef FIT_ENCODER
 #undef FIT_FN
+
+#endif

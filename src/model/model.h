@@ -348,6 +348,8 @@ struct sc_outline {
     size_t n_rows, rows_cap;
     size_t n_matched; /* logical tensors that passed the filter */
     uint64_t matched_bytes, matched_parameters;
+    uint32_t *row_of; /* (n_tensors) the row that a tensor is in; SC_NO_NODE: filtered out. NULL
+                         unless members were asked for */
     struct sc_arena arena;
 };
 enum sc_sort { SC_SORT_NAME, SC_SORT_SIZE };
@@ -355,7 +357,8 @@ struct sc_outline_options {
     const struct sc_filter *filter;
     uint32_t depth; /* 0: all */
     enum sc_sort sort;
-    bool flat; /* every tensor a row with its full name, nothing collapsed */
+    bool flat;    /* every tensor a row with its full name, nothing collapsed */
+    bool members; /* say of each tensor which row it is in */
 };
 int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o,
                     struct sc_outline *out, struct sc_error *e);

@@ -41,6 +41,7 @@ struct maker {
     uint64_t *bytes;      /* (n_nodes) of everything below that passed the filter */
     uint64_t *parameters; /* (n_nodes) likewise */
     uint32_t *tensors;    /* (n_nodes) count of tensors below that passed the filter */
+    uint32_t *stand_in;   /* (n_tensors) its like in the first member of its group; NULL: unasked */
     struct frame *frames;
     size_t n_frames, frames_cap;
 };
@@ -116,6 +117,35 @@ static int measure(struct maker *k, struct sc_error *e)
 }
 
 /* ------------------------------------------------------------------------------------ items --- */
+
+/* The next kept node of a subtree, parents first; SC_NO_NODE: that was the last. */
+static uint32_t next_below(const struct maker *k, uint32_t node, uint32_t top)
+{
+    uint32_t c = k->m->nodes[node].first_child;
+
+    for (;;) {
+        while (c != SC_NO_NODE && !kept(k, c))
+            c = k->m->nodes[c].next;
+        if (c != SC_NO_NODE || node == top)
+            return c;
+        c = k->m->nodes[node].next;
+        node = k->m->nodes[node].parent;
+    }
+}
+
+/* Members of a group are alike, so walking two of them in step pairs their tensors. */
+static void pair_members(struct maker *k, uint32_t first, uint32_t other)
+{
+    uint32_t a = first, b = other;
+
+    while (a != SC_NO_NODE && b != SC_NO_NODE) {
+        const uint32_t from = own_tensor(k, b);
+        if (from != SC_NO_NODE)
+            k->stand_in[from] = own_tensor(k, a);
+        a = next_below(k, a, first);
+        b = next_below(k, b, other);
+    }
+}
 
 /* How a number is written: SPELL_PLAIN without leading zeros, else its width. */
 enum { SPELL_NONE = -1, SPELL_PLAIN = 0 };
@@ -253,6 +283,8 @@ static int make_items(struct maker *k, uint32_t node, struct item **out, size_t 
             last->count++;
             last->bytes += k->bytes[c];
             *grouped = true;
+            if (k->stand_in)
+                pair_members(k, last->first, c);
             continue;
         }
         if (sc_grow(&items, &cap, count + 1, sizeof items[0], e) < 0) {
@@ -355,6 +387,16 @@ static int joined_label(struct maker *k, struct sc_str name, struct sc_str group
     return 0;
 }
 
+/* All below a closed module is in the last row. */
+static void hide_below(struct maker *k, uint32_t node)
+{
+    for (uint32_t c = node; k->out->row_of && c != SC_NO_NODE; c = next_below(k, c, node)) {
+        const uint32_t tensor = own_tensor(k, c);
+        if (tensor != SC_NO_NODE)
+            k->out->row_of[tensor] = (uint32_t)k->out->n_rows - 1;
+    }
+}
+
 static bool too_deep(const struct maker *k, uint32_t indent)
 {
     return k->o->depth && indent + 1 >= k->o->depth;
@@ -388,6 +430,8 @@ static int print_item(struct maker *k, const struct item *item, uint32_t indent,
         const bool closed = too_deep(k, indent);
         if (own == SC_NO_NODE || closed)
             status = add_row(k, label, indent, SC_NO_NODE, node, count, closed, e);
+        if (status == 0 && closed)
+            hide_below(k, node);
         if (status < 0 || closed) {
             if (status == 0 && own != SC_NO_NODE) { /* that row stands above already */
                 k->out->rows[k->out->n_rows - 1].bytes -= k->m->tensors[own].bytes;
@@ -450,18 +494,53 @@ static int list_flat(struct maker *k, struct sc_error *e)
     return 0;
 }
 
+/* ---------------------------------------------------------------------------------- members --- */
+static int start_members(struct maker *k, struct sc_error *e)
+{
+    const size_t n = SC_MAX(k->m->n_tensors, (size_t)1);
+
+    k->out->row_of = sc_alloc(n * sizeof k->out->row_of[0]);
+    k->stand_in = sc_alloc(n * sizeof k->stand_in[0]);
+    if (!k->out->row_of || !k->stand_in)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < n; i++)
+        k->out->row_of[i] = k->stand_in[i] = SC_NO_NODE;
+    return 0;
+}
+
+/* A tensor is where its like in the first member is. That one may stand for others by its like in
+ * a group further in, so the way there is as long as groups nest. */
+static void finish_members(struct maker *k)
+{
+    uint32_t *row_of = k->out->row_of;
+
+    for (size_t i = 0; i < k->out->n_rows; i++)
+        if (k->out->rows[i].tensor != SC_NO_NODE)
+            row_of[k->out->rows[i].tensor] = (uint32_t)i;
+    for (size_t i = 0; i < k->m->n_tensors; i++) {
+        size_t at = i;
+        while (row_of[at] == SC_NO_NODE && k->stand_in[at] != SC_NO_NODE)
+            at = k->stand_in[at];
+        row_of[i] = row_of[at];
+    }
+}
+
 int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o,
                     struct sc_outline *out, struct sc_error *e)
 {
     struct maker k = {.m = m, .o = o, .out = out};
     *out = (struct sc_outline){0};
     int status = measure(&k, e);
+    if (status == 0 && o->members)
+        status = start_members(&k, e);
     if (status == 0) {
         out->n_matched = k.tensors[0];
         out->matched_bytes = k.bytes[0];
         out->matched_parameters = k.parameters[0];
         status = o->flat ? list_flat(&k, e) : walk(&k, e);
     }
+    if (status == 0 && o->members)
+        finish_members(&k);
     for (size_t i = 0; i < k.n_frames; i++)
         free(k.frames[i].items);
     free(k.frames);
@@ -469,6 +548,7 @@ int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o
     free(k.bytes);
     free(k.parameters);
     free(k.tensors);
+    free(k.stand_in);
     if (status < 0)
         sc_outline_clear(out);
     return status;
@@ -477,6 +557,7 @@ int sc_outline_make(const struct sc_model *m, const struct sc_outline_options *o
 void sc_outline_clear(struct sc_outline *o)
 {
     free(o->rows);
+    free(o->row_of);
     sc_arena_clear(&o->arena);
     *o = (struct sc_outline){0};
 }

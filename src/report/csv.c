@@ -115,7 +115,7 @@ void sc_report_csv(struct sc_out *o, const struct sc_table *t)
             continue;
         if (!first)
             sc_out_putc(o, ',');
-        sc_out_puts(o, t->columns[i].key);
+        put_text(o, sc_strz(t->columns[i].key), &scratch);
         first = false;
     }
     sc_out_putc(o, '\n');

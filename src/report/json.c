@@ -160,8 +160,26 @@ static void put_cell(struct json *j, const struct sc_column *column, const struc
 }
 
 static void put_children(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
+static void put_field(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
 
-static void put_cells(struct json *j, const struct sc_table *t, size_t row)
+/* Made for one row, then forgotten. */
+static void put_more(struct json *j, const struct sc_table *t, sc_row_object *more, size_t row)
+{
+    struct sc_document d = {.root = {.kind = SC_FIELD_OBJECT}};
+
+    more(t->ctx, row, &d, &d.root);
+    if (d.failed)
+        j->o->status = j->o->status ? j->o->status : SCRUPLE_EMEMORY;
+    for (const struct sc_field *f = d.root.as.children.first; f && !d.failed; f = f->next) {
+        sc_out_put(j->o, ", ", 2);
+        put_string(j->o, f->key);
+        sc_out_put(j->o, ": ", 2);
+        put_field(j, f, 0, true);
+    }
+    sc_document_clear(&d);
+}
+
+static void put_cells(struct json *j, const struct sc_table *t, sc_row_object *more, size_t row)
 {
     struct sc_out *o = j->o;
     bool first = true;
@@ -179,6 +197,8 @@ static void put_cells(struct json *j, const struct sc_table *t, size_t row)
         put_cell(j, column, &cell);
         first = false;
     }
+    if (more)
+        put_more(j, t, more, row);
     sc_out_putc(o, '}');
 }
 
@@ -207,7 +227,7 @@ static void put_table(struct json *j, const struct sc_field *f, size_t indent)
         if (f->object)
             put_object(j, t, f->object, row);
         else
-            put_cells(j, t, row);
+            put_cells(j, t, f->more, row);
     }
     if (t->n_rows) {
         sc_out_putc(o, '\n');
@@ -234,8 +254,6 @@ static bool is_flat(const struct sc_field *f)
     }
     return true;
 }
-
-static void put_field(struct json *j, const struct sc_field *f, size_t indent, bool one_line);
 
 /* Recursion is as deep as our own documents nest, which no file decides. */
 static void put_children(struct json *j, const struct sc_field *f, size_t indent, bool one_line)

@@ -7,6 +7,7 @@
  * Owns: alignment, colours, and the escape sequences of the whole program.
  * Does not own: which columns there are (result), whether there is a terminal (cli).
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -240,6 +241,8 @@ static void show_list(struct shown *s, struct scratch *scratch, const struct sc_
     show_text(s, scratch, t, SC_COLOUR_NONE, sc_str(joined->n ? joined->p : "", joined->n));
 }
 
+enum { LABEL_LEAST = 8 };
+
 /* Everything of a cell but shapes, which have two colours. */
 static void show(struct shown *s, struct scratch *scratch, const struct sc_term *t,
                  const struct sc_column *column, const struct sc_cell *cell)
@@ -271,9 +274,11 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         break;
     case SC_COL_LABEL:
         /* A name may be empty; its row may not look it. */
+        s->indent = (size_t)cell->depth * 2;
+        if (s->max) /* of the whole column */
+            s->max = s->max > s->indent + LABEL_LEAST ? s->max - s->indent : LABEL_LEAST;
         show_text(s, scratch, t, cell->strong ? SC_COLOUR_MODULE : SC_COLOUR_TENSOR,
                   cell->text.n ? cell->text : SC_STR("\"\""));
-        s->indent = (size_t)cell->depth * 2;
         s->width += s->indent;
         break;
     case SC_COL_SHAPE:
@@ -299,9 +304,12 @@ static void show(struct shown *s, struct scratch *scratch, const struct sc_term 
         break;
     case SC_COL_NUMBER:
         sc_format_fixed(cell->f, column->digits, s->own);
-        if (column->unit)
+        if (column->unit && (!cell->text.p || isfinite(cell->f)))
             snprintf(unit, sizeof unit, " %s", column->unit);
         show_number(s, SC_COLOUR_NONE, unit);
+        if (cell->text.p) { /* more than a number: "0.9934 +- 0.0002" */
+            s->width = make_safe(scratch, t, cell->text, 0, &s->text) + strlen(s->unit);
+        }
         break;
     case SC_COL_TIMES:
         if (cell->u != 1) {
@@ -350,10 +358,13 @@ static bool aligns_right(const struct sc_column *column)
  * this moves its own row only. */
 #define ALIGN_MAX ((size_t)120)
 
+enum { BAR = 3 }; /* "|  " */
+
 struct layout {
     size_t width[SC_MAX_COLUMNS];
     size_t cut[SC_MAX_COLUMNS]; /* text is cut to so many columns; 0: it is not */
     bool hidden[SC_MAX_COLUMNS];
+    uint8_t bar[SC_MAX_COLUMNS]; /* columns of the bar before it */
     bool titles;
     size_t n;
 };
@@ -363,7 +374,7 @@ static size_t table_width(const struct layout *l)
     size_t width = 0, shown = 0;
 
     for (size_t i = 0; i < l->n; i++) {
-        width += l->hidden[i] ? 0 : l->width[i];
+        width += l->hidden[i] ? 0 : l->width[i] + l->bar[i];
         shown += !l->hidden[i];
     }
     return width + (shown ? 2 * (shown - 1) : 0);
@@ -405,8 +416,10 @@ static void measure(const struct sc_table *t, const struct sc_term *term, struct
 
     *l = (struct layout){.n = SC_MIN(t->n_columns, SC_MAX_COLUMNS)};
     shown.max = 0;
-    for (size_t i = 0; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
         l->hidden[i] = t->columns[i].flags & SC_COL_JSON_ONLY;
+        l->bar[i] = t->columns[i].flags & SC_COL_BAR ? BAR : 0;
+    }
     for (size_t row = 0; row < t->n_rows; row++) {
         for (size_t i = 0; i < l->n; i++) {
             if (l->hidden[i])
@@ -452,6 +465,7 @@ static void put_titles(struct sc_out *o, const struct sc_table *t, const struct 
             continue;
         const char *title = t->columns[i].title ? t->columns[i].title : "";
         size_t pad = l->width[i] - SC_MIN(strlen(title), l->width[i]);
+        line.blanks += l->bar[i];
         if (line.begun)
             line.blanks += 2;
         line.begun = true;
@@ -485,6 +499,11 @@ static void put_row(struct sc_out *o, const struct sc_table *t, size_t row,
         line.begun = true;
         if (shown.width || shown.text.n) {
             bool right = aligns_right(&t->columns[i]);
+            if (l->bar[i]) {
+                start_cell(o, &line, 0);
+                sc_out_colour(o, term, SC_COLOUR_UNIT, "|");
+                line.blanks = BAR - 1;
+            }
             start_cell(o, &line, (right ? pad : 0) + shown.indent);
             if (t->columns[i].kind == SC_COL_SHAPE)
                 put_shape(o, term, &cell);
@@ -493,6 +512,8 @@ static void put_row(struct sc_out *o, const struct sc_table *t, size_t row,
             if (shown.unit[0])
                 put_coloured(o, term, SC_COLOUR_UNIT, shown.unit, strlen(shown.unit));
             pad = right ? 0 : pad;
+        } else {
+            line.blanks += l->bar[i];
         }
         line.blanks += pad;
     }

@@ -131,26 +131,44 @@ void sc_add_null(struct sc_document *d, struct sc_field *parent, const char *key
     (void)add(d, parent, key, SC_FIELD_NULL);
 }
 
+static struct sc_field *add_table(struct sc_document *d, struct sc_field *parent, const char *key,
+                                  const struct sc_table *t)
+{
+    struct sc_field *f = add(d, parent, key, SC_FIELD_TABLE);
+    if (!f)
+        return NULL;
+    struct sc_table *copy = SC_ARENA_NEW(&d->arena, struct sc_table, 1);
+    if (!copy) {
+        d->failed = true;
+        return NULL;
+    }
+    *copy = *t;
+    f->as.table = copy;
+    return f;
+}
+
 void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *key,
                   const struct sc_table *t)
 {
-    sc_add_objects(d, parent, key, t, NULL);
+    (void)add_table(d, parent, key, t);
 }
 
 void sc_add_objects(struct sc_document *d, struct sc_field *parent, const char *key,
                     const struct sc_table *t, sc_row_object *object)
 {
-    struct sc_field *f = add(d, parent, key, SC_FIELD_TABLE);
-    if (!f)
-        return;
-    struct sc_table *copy = SC_ARENA_NEW(&d->arena, struct sc_table, 1);
-    if (!copy) {
-        d->failed = true;
-        return;
-    }
-    *copy = *t;
-    f->as.table = copy;
-    f->object = object;
+    struct sc_field *f = add_table(d, parent, key, t);
+
+    if (f)
+        f->object = object;
+}
+
+void sc_add_table_more(struct sc_document *d, struct sc_field *parent, const char *key,
+                       const struct sc_table *t, sc_row_object *more)
+{
+    struct sc_field *f = add_table(d, parent, key, t);
+
+    if (f)
+        f->more = more;
 }
 
 const struct sc_field *sc_find_field(const struct sc_field *object, const char *key)

@@ -35,6 +35,7 @@ enum sc_column_flags {
     SC_COL_OPTIONAL = 8,  /* the terminal drops the column when every cell is empty */
     SC_COL_SHRINK = 16,   /* text that a narrow terminal cuts */
     SC_COL_SPARE = 32,    /* dropped, the last one first, where even that is not enough */
+    SC_COL_BAR = 64,      /* a bar stands before it in the terminal, where the cell is not empty */
 };
 /* How good a value is: a terminal shows it in a colour. */
 enum sc_grade { SC_GRADE_NONE, SC_GRADE_GOOD, SC_GRADE_FAIR, SC_GRADE_POOR };
@@ -47,7 +48,8 @@ struct sc_column {
     uint8_t digits; /* SC_COL_NUMBER: decimals in the terminal */
 };
 struct sc_cell {
-    struct sc_str text; /* valid until the next cell is asked for, as is the list */
+    struct sc_str text; /* valid until the next cell is asked for, as is the list; of numbers and
+                           sizes: what a terminal shows instead */
     uint64_t u;
     double f;
     const uint64_t *dims; /* SC_COL_SHAPE */
@@ -59,7 +61,7 @@ struct sc_cell {
     bool strong;    /* SC_COL_LABEL: a module, not a tensor */
     bool null;      /* prints as null, or as nothing */
 };
-#define SC_MAX_COLUMNS 32
+#define SC_MAX_COLUMNS 384
 struct sc_document;
 struct sc_field;
 struct sc_table {
@@ -103,6 +105,7 @@ struct sc_field {
         const struct sc_table *table; /* borrowed or in the arena */
     } as;
     sc_row_object *object; /* tables: what JSON shows of a row instead of its cells; or NULL */
+    sc_row_object *more;   /* tables: what JSON shows of a row behind its cells; or NULL */
     struct sc_field *next;
 };
 struct sc_document {
@@ -133,6 +136,9 @@ void sc_add_table(struct sc_document *d, struct sc_field *parent, const char *ke
  * terminal) the cells. */
 void sc_add_objects(struct sc_document *d, struct sc_field *parent, const char *key,
                     const struct sc_table *t, sc_row_object *object);
+/* The same, but the members that it adds follow the cells. */
+void sc_add_table_more(struct sc_document *d, struct sc_field *parent, const char *key,
+                       const struct sc_table *t, sc_row_object *more);
 /* As sc_add_text, but the bytes are borrowed and must outlive the document. */
 void sc_add_borrowed(struct sc_document *d, struct sc_field *parent, const char *key,
                      struct sc_str text);

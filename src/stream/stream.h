@@ -209,6 +209,7 @@ struct sc_sweep {
     const struct sc_task *task; /* may be NULL */
     void *task_ctx;
     uint64_t memory; /* budget in bytes for tasks; one task always runs */
+    bool sparse;     /* the task reads some of each item: nothing is fetched before it asks */
     const _Atomic int *cancel;
     /* Views of an item that are not simply its tensors; NULL: they are. *b may stay NULL. From any
      * thread; the sweep closes them. `tensor` tells when it is read (and how much). */

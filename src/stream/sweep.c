@@ -293,7 +293,7 @@ static void read_ahead(struct sweep *sw)
     struct sc_span span;
     uint32_t file = 0;
     pthread_mutex_lock(&sw->lock);
-    bool more = sw->ahead.asked < sw->ahead.taken + AHEAD_BYTES / 2;
+    bool more = !sw->s->sparse && sw->ahead.asked < sw->ahead.taken + AHEAD_BYTES / 2;
     while (more) {
         more = next_stretch(sw, &file, &span);
         pthread_mutex_unlock(&sw->lock);

@@ -231,7 +231,7 @@ class Json(unittest.TestCase):
         known = set(re.findall(r"`([\w.]+)`", text))
         for name in ("llama-tiny", "gptq", "gguf-arrays", "torch-zip", "index-broken"):
             model = os.path.join(FIXTURES, name)
-            for command in (("tree",), ("tree", "weight"), ("info",), ("check",)):
+            for command in (("tree",), ("tree", "weight"), ("tree", "-c", "bfp8", "--no-cache"), ("info",), ("check",)):
                 lenient = [] if command[0] == "check" else ["--lenient"]
                 run = said(command[0], "--json", *lenient, model, *command[1:])
                 self.assertIn(run.returncode, (0, 1), run.stderr)

@@ -9,6 +9,7 @@ import glob
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -20,6 +21,7 @@ import unittest
 import numpy as np
 
 SCRUPLE = os.environ["SCRUPLE"]
+SOURCE = os.environ["SOURCE"]
 FIXTURES = os.environ["FIXTURES"]
 FORMATS = ["bf16", "bfp8", "bfp4", "bfp2"]
 BYTES = {"bfp8": 1088, "bfp4": 576, "bfp2": 320}
@@ -215,6 +217,21 @@ class Figures(Folder):
         want = figures(x, bfp(x, 3))
         for key in ("pcc", "mae"):
             self.assertLess(abs(want[key] - row[key]), 3 * row["interval"][key])
+
+
+    def test_every_figure_is_explained(self):
+        path, _ = self.matrix(64, 64)
+        row = results(document(path, "-c", "bfp8"))["bfp8"]
+
+        def keys(prefix, x):
+            for key, inner in x.items():
+                yield from keys(f"{prefix}.{key}", inner) if isinstance(inner, dict) else [f"{prefix}.{key}"]
+
+        about = ("algorithm", "format", "legacy_bytes", "interval", "mix")  # what was asked for
+        have = set(keys("quality", {k: v for k, v in row.items() if k not in about}))
+        with open(os.path.join(SOURCE, "docs", "metrics.md"), encoding="utf-8") as f:
+            headings = set(re.findall(r"^### `?(quality\.[\w.]+)`?$", f.read(), re.M))
+        self.assertEqual(headings, have)
 
 
 class Mixes(Folder):

@@ -212,6 +212,26 @@ class Documents(unittest.TestCase):
         self.check_verdict(self.document("check", path, exits=(done.returncode,)), done.returncode)
         self.check_scan(path)
         self.check_quant(path)
+        self.check_tree_quality(path)
+
+    def check_tree_quality(self, path):
+        """Every tensor has a state and is in one row, which tells of no other; modules add up what is below them."""
+        tree = self.document("tree", path, "--lenient", "--no-cache", "-c", "bfp8,q4_0", exits=(0, 3))
+        states = [t["quality"]["state"] for t in tree["tensors"]]
+        seen = sum(s in ("measured", "tied") for s in states)
+        for tensor in tree["tensors"]:
+            quality = tensor["quality"]
+            self.assertEqual(quality["state"] in ("measured", "tied"), quality["why"] is None)
+            self.assertEqual([f["format"] for f in quality["formats"]], [] if quality["why"] else ["bfp8", "q4_0"])
+        leaves = [r for r in tree["rows"] if r["dtype"] is not None]
+        for row in leaves:
+            self.assertEqual(row["count"], row["quality"]["measured"] + row["quality"]["missing"], row["label"])
+        self.assertEqual(seen, sum(r["quality"]["measured"] for r in leaves))
+        for depth in ("1", "2"):
+            rows = self.document("tree", path, "--lenient", "--no-cache", "-c", "bfp8,q4_0", "--depth", depth, exits=(0, 3))["rows"]
+            shown = [r for i, r in enumerate(rows)
+                     if r["dtype"] is not None or i + 1 == len(rows) or rows[i + 1]["depth"] <= r["depth"]]
+            self.assertEqual(len(states), sum(r["quality"]["measured"] + r["quality"]["missing"] for r in shown))
 
     def check_quant(self, path):
         """Every tensor has a state and, when it was measured, a result for every format; means are over them."""

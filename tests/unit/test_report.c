@@ -622,6 +622,51 @@ TEST(narrow_tables_keep_what_tells_names_apart)
     }
 }
 
+/* A bar belongs to its column: no bar without a cell, none where the column is left out. Labels are
+ * cut behind their indentation. */
+TEST(bars_stand_before_their_columns)
+{
+    static const struct sc_column columns[] = {
+        {"a", NULL, NULL, SC_COL_LABEL, SC_COL_SHRINK, 0},
+        {"b", NULL, NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_SPARE | SC_COL_BAR, 0},
+        {"c", NULL, "pcc", SC_COL_NUMBER, SC_COL_BAR, 2},
+    };
+    const struct row rows[] = {
+        {{TEXT_CELL("module"), NULL_CELL, NULL_CELL}},
+        {{{.text = {"a_rather_long_name.weight", 25}, .depth = 2}, TEXT_CELL("1 2"), {.f = 0.5}}},
+        {{{.text = {"b", 1}, .depth = 2},
+          TEXT_CELL("10 20"),
+          {.f = 0.25, .text = {"0.25+-0.01", 10}}}},
+        {{{.text = {"c", 1}, .depth = 2}, TEXT_CELL("-"), {.f = (double)NAN, .text = {"-", 1}}}},
+    };
+    struct sc_table t = {columns, SC_COUNT(columns), SC_COUNT(rows), row_cell, rows};
+    static const struct {
+        size_t width;
+        const char *want;
+    } cases[] = {
+        {0, "module\n"
+            "    a_rather_long_name.weight  |    1 2  |        0.50 pcc\n"
+            "    b                          |  10 20  |  0.25+-0.01 pcc\n"
+            "    c                          |      -  |               -\n"},
+        {48, "module\n"
+             "    a_rather_long_name.weight  |        0.50 pcc\n"
+             "    b                          |  0.25+-0.01 pcc\n"
+             "    c                          |               -\n"},
+        {44, "module\n"
+             "    ...r_long_name.weight  |        0.50 pcc\n"
+             "    b                      |  0.25+-0.01 pcc\n"
+             "    c                      |               -\n"},
+    };
+
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        struct catcher k = {.calls = 0};
+        struct sc_out o = {.write = catch_text, .ctx = &k};
+        sc_report_table(&o, &t, &(struct sc_term){.width = cases[i].width});
+        CHECK_STR(text_of(&k, &o), cases[i].want);
+        sc_buf_clear(&k.text);
+    }
+}
+
 TEST(fields_are_aligned)
 {
     struct catcher k = {.calls = 0};
