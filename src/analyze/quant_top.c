@@ -90,6 +90,8 @@ static void put_fixed(char text[80], struct sc_cell *out, int digits, double v)
 {
     out->null = isnan(v);
     snprintf(text, 80, "%.*f", digits, v);
+    if (text[0] == '-' && strspn(text + 1, "0.") == strlen(text + 1)) /* rounded to 0 */
+        memmove(text, text + 1, strlen(text));
     out->text = sc_strz(out->null ? "" : text);
 }
 

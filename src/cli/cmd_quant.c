@@ -146,6 +146,11 @@ static int add_formats(struct sc_quant_formats *out, size_t most, const char *co
     return 0;
 }
 
+static bool ends_in(const char *path, const char *suffix)
+{
+    return path && sc_str_ends(sc_strz(path), suffix);
+}
+
 static int make_plan(struct quanting *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
@@ -170,9 +175,12 @@ static int make_plan(struct quanting *x, struct sc_error *e)
                         e));
     if (set->mix)
         TRY(add_formats(&p->mix, SC_QUANT_MIX, &set->mix, 1, "--mix", e));
+    const enum sc_mix_metric of_file = p->goal.metric;
     for (size_t i = 0; i < SC_COUNT(words); i++)
         if (words[i].text)
             TRY(words[i].read(p, sc_strz(words[i].text), words[i].what, e));
+    if (p->goal.metric != of_file && !set->threshold)
+        p->has_threshold = false; /* that of the file is one for another metric */
     p->model_wide = p->model_wide || set->model_wide;
     p->wants_mix = set->curve || set->model_wide || x->form == FORM_HTML;
     TRY(sc_quant_plan_finish(p, e));
@@ -187,12 +195,10 @@ static int make_plan(struct quanting *x, struct sc_error *e)
                        "--sample looks at a part of each tensor, but a mix needs all of it");
     if (set->sample && set->write)
         return sc_fail(e, SCRUPLE_EUSAGE, "--sample looks at a part, but --write needs all");
-    return set->write ? sc_quant_may_write(p, e) : 0;
-}
-
-static bool ends_in(const char *path, const char *suffix)
-{
-    return path && sc_str_ends(sc_strz(path), suffix);
+    if (!set->write)
+        return 0;
+    TRY(sc_quant_may_write(p, e));
+    return sc_st_may_create(set->write, !ends_in(set->write, ".safetensors"), e);
 }
 
 static void tell_idle_options(const struct quanting *x)
@@ -207,6 +213,8 @@ static void tell_idle_options(const struct quanting *x)
         {set->mapping && !set->reconstruct, "--assignment-mapping", "--reconstruct"},
         {set->granularity && !sc_quant_mixes(&x->plan), "--granularity", "a mix"},
         {set->mix && !sc_quant_mixes(&x->plan), "--mix", "an algorithm that mixes"},
+        {set->threshold && !sc_quant_mixes(&x->plan), "--threshold", "an algorithm that mixes"},
+        {set->metric && !sc_quant_mixes(&x->plan), "--metric", "an algorithm that mixes"},
         {set->summary && x->form != FORM_TEXT, "--summary", "the terminal's form"},
         {set->limit && set->reconstruct, "--limit", "a measurement"},
     };
@@ -467,7 +475,7 @@ static int measure(struct quanting *x)
                q->n_measured, q->n_known, size, seconds);
     }
     if (q->n_skipped && !set->quiet)
-        sc_say(c, "note", "%zu tensors hold no floats and are left out", q->n_skipped);
+        sc_say(c, "note", "%zu tensors hold no floats, or have no dimension, and are left out", q->n_skipped);
     if (x->filter && !q->n)
         sc_say_no_match(c, x->model, x->filters->p, x->filters->n);
     return 0;

@@ -212,6 +212,29 @@ static int go_on(struct sc_st_writer *w, struct sc_error *e)
 }
 
 /* -------------------------------------------------------------------------------- outside --- */
+int sc_st_may_create(const char *path, bool folder, struct sc_error *e)
+{
+    struct sc_buf above = {0};
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    sc_buf_put(&above, path, n);
+    int code = above.failed ? sc_fail_memory(e) : refuse_target(above.p, folder, e);
+    while (n && path[n - 1] != '/')
+        n--;
+    above.n = 0;
+    if (code == 0) {
+        sc_buf_put(&above, path, n);
+        sc_buf_puts(&above, ".");
+        code = above.failed                ? sc_fail_memory(e)
+               : access(above.p, W_OK) < 0 ? fail_write(e, path, errno)
+                                           : 0;
+    }
+    sc_buf_clear(&above);
+    return code;
+}
+
 int sc_st_create(const char *path, bool folder, const struct sc_st_item *items, size_t n,
                  uint64_t shard, struct sc_st_writer **out, struct sc_error *e)
 {

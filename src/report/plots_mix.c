@@ -190,7 +190,7 @@ int sc_picture_size(const struct sc_size_plot *plot, const struct sc_picture *pi
                 label_size_point(&s, &p, u.bytes, &plot->points[i], plot->metric);
     return sc_picture_finish(&s, true, "Size against accuracy",
                              "Bytes are those of the packed tensor, scales and padding included. "
-                             "Up and left is better; nothing lies beyond the line.",
+                             "Up and left is better; no mix lies beyond the line.",
                              picture, out, e);
 }
 

@@ -105,12 +105,19 @@ static void set_text(struct sc_tick *t, double step)
 
 static size_t linear_ticks(const struct sc_scale *s, unsigned about, struct sc_tick *ticks)
 {
-    double step = nice_step((s->high / 2 - s->low / 2) * 2 / SC_MAX(about, 2));
+    double step, first, last;
     size_t n = 0;
 
-    if (!isfinite(step) || !(step > 0))
-        return 0;
-    double first = ceil(s->low / step - 1e-6), last = floor(s->high / step + 1e-6);
+    /* One number alone, such as the 0 of -19 to 19, would not say how large anything is. */
+    for (unsigned more = 1;; more *= 2) {
+        step = nice_step((s->high / 2 - s->low / 2) * 2 / (SC_MAX(about, 2) * more));
+        if (!isfinite(step) || !(step > 0))
+            return 0;
+        first = ceil(s->low / step - 1e-6);
+        last = floor(s->high / step + 1e-6);
+        if (last > first || more >= 4)
+            break;
+    }
     while (n < SC_TICKS && first + (double)n <= last) {
         n = add_tick(ticks, n, (first + (double)n) * step, true);
         set_text(&ticks[n - 1], step);

@@ -300,6 +300,15 @@ class Mixes(Folder):
         # one price for all: the tensor of large values gets the bits
         self.assertGreater(results(doc, 0)["mix"]["bytes"], results(doc, 1)["mix"]["bytes"])
 
+    def test_a_threshold_of_the_file_is_for_its_metric(self):
+        path, _ = self.matrix()
+        with open(self.path("c.json"), "w", encoding="utf-8") as f:
+            json.dump({"algorithm": "optimal", "params": {"metric": "pcc", "threshold": 0.999}}, f)
+        words = (path, "--compression-config", self.path("c.json"), "--no-cache")
+        run(*words, "--metric", "mae", code=2)  # 0.999 would let everything pass
+        run(*words, "--metric", "mae", "--threshold", "0.002")
+        run(*words, "--metric", "pcc")
+
     def test_a_tensor_that_no_mix_fits(self):
         random = np.random.default_rng(4)
         write_safetensors(self.path("two.safetensors"), {
@@ -500,8 +509,11 @@ class Write(Folder):
         path, _ = self.matrix()
         with open(path, "rb") as f:
             before = f.read()
-        run(path, "-c", "bfp8", "--write", path, "--no-cache", code=2)
-        run(path, "-c", "bfp8", "--write", self.folder, "--no-cache", code=2)
+        # told before anything is measured
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", path, "--no-cache", code=2))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.folder, "--no-cache", code=2))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.path("no/out"), "--no-cache", code=5))
+        self.assertEqual(b"", run(path, "-c", "bfp8", "--write", self.path("no/out.safetensors"), "--no-cache", code=5))
         with open(path, "rb") as f:
             self.assertEqual(before, f.read())
         self.assertEqual(["x.safetensors"], os.listdir(self.folder))

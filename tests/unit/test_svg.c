@@ -134,6 +134,13 @@ TEST(neighbouring_ticks_have_different_texts)
     }
 }
 
+TEST(an_axis_has_two_numbers_at_least)
+{
+    struct sc_tick t[SC_TICKS];
+    const struct sc_scale s = {.low = -19, .high = 19, .first = 0, .last = 100};
+    CHECK(sc_scale_ticks(&s, 3, t) >= 2);
+}
+
 TEST(bins_count_what_lies_inside)
 {
     static const double v[] = {0, 0.5, 0.99, 1, 2, -1, NAN, INFINITY};
