@@ -10,6 +10,8 @@
 
 #include "model/model.h"
 
+#include <stdio.h>
+
 #if defined(__GNUC__)
 #define HAND_UNUSED __attribute__((unused))
 #else

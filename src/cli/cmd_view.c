@@ -312,7 +312,7 @@ static int run_show(struct sc_cli *c)
 
 static const struct sc_example view_examples[] = {
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
-    {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude --width 8000",
+    {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
     {NULL, NULL},
 };
