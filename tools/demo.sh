@@ -29,6 +29,9 @@ show tree demo-gguf/*.gguf
 show tree demo-torch/*.pt
 show tree demo model.layers.0.self_attn --json
 SCRUPLE_CACHE="$PWD/caches/scruple" show scan demo --top-issues 5
+SCRUPLE_CACHE="$PWD/caches/scruple" show quant demo model.layers.0.mlp -c bfp8,bfp4,mxfp4,int4:group=32
+SCRUPLE_CACHE="$PWD/caches/scruple" show tree demo model.layers.0 -c bfp4
+SCRUPLE_CACHE="$PWD/caches/scruple" show view demo --png demo.png
 
 rm -rf hub
 mkdir -p hub/demo-org caches/home
