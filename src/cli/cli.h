@@ -81,11 +81,11 @@ struct sc_settings {
     uint64_t points, rand_samples;
     const char *out_dir;
     bool legacy;
+    bool light, vertical; /* view, show */
     /* view, show */
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
-    bool light, vertical;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };

@@ -73,7 +73,7 @@ struct sc_colours {
     enum sc_colour_mode mode;
     float smallest;
 };
-void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *out);
+void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c);
 /* The value in the middle of a step, for legends; NaN where a mode has none. */
 double sc_colours_value(const struct sc_colours *c, unsigned step);
 /* n pixels to palette indices. */
@@ -87,7 +87,7 @@ struct sc_indexed_png;
 int sc_indexed_png_new(uint32_t width, uint32_t height, const struct sc_palette *palette, bool fast,
                        int (*put)(void *ctx, const void *p, size_t n), void *ctx,
                        struct sc_indexed_png **out, struct sc_error *e);
-int sc_indexed_png_rows(struct sc_indexed_png *p, const uint8_t *indices, size_t n_rows,
+int sc_indexed_png_rows(struct sc_indexed_png *p, const uint8_t *rows, size_t n_rows,
                         struct sc_error *e);
 /* Ends the picture, which must be complete. */
 int sc_indexed_png_end(struct sc_indexed_png *p, struct sc_error *e);

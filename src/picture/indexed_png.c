@@ -108,7 +108,7 @@ static uint16_t reversed(uint16_t word, unsigned bits)
  * wants it. */
 static void make_code(const uint32_t *count, size_t n, unsigned longest, struct code *c)
 {
-    struct leaf leaf[SYMBOLS];
+    struct leaf leaf[SYMBOLS] = {{0}};
     uint8_t depth[SYMBOLS];
     uint16_t next[LONGEST + 2] = {0}, of_length[LONGEST + 2] = {0};
     size_t used = 0;
@@ -611,7 +611,7 @@ size_t sc_indexed_png_tile(const uint8_t *indices, uint32_t width, uint32_t heig
     size_t n = 0;
 
     choose_colours(indices, (size_t)width * height, palette, &like.shape, rank);
-    bool packed = like.shape.depth < 8, good = row && new_picture(&like, &p, &e) == 0;
+    bool packed = like.shape.depth < 8, good = row && new_picture(&like, &p, &e) == 0 && p;
     for (uint32_t y = 0; good && packed && y < height; y++) {
         pack_row(indices + (size_t)y * width, &p->shape, rank, row);
         good = sc_indexed_png_rows(p, row, 1, &e) == 0;

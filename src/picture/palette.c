@@ -89,8 +89,8 @@ static void sizes(struct sc_palette *p, bool dark)
 static void exponents(struct sc_palette *p)
 {
     for (int i = 0; i < SC_COLOUR_STEPS; i++) {
-        int k = SC_MIN(i / 7, 31);
-        double hue = 2 * 3.14159265358979323846 * (k % 8) / 8, light = 0.42 + 0.14 * (k / 8);
+        int k = SC_MIN(i / 7, 31), band = k / 8;
+        double hue = 2 * 3.14159265358979323846 * (k % 8) / 8, light = 0.42 + 0.14 * band;
         rgb_of((struct lab){light, 0.11 * cos(hue), 0.11 * sin(hue)}, p->rgb[i]);
     }
 }

@@ -45,7 +45,9 @@ static void put_band_colour(struct sc_out *o, const struct sc_term_picture *p, u
         unsigned bits = 0;
         for (uint32_t k = 0; x < p->width && k < 6 && y + k < p->height; k++)
             bits |= (unsigned)(p->indices[(size_t)(y + k) * p->width + x] == index) << k;
-        char c = x < p->width ? (char)('?' + bits) : 0;
+        char c = '\0';
+        if (x < p->width)
+            c = (char)('?' + bits);
         if (c == last) {
             run++;
             continue;
@@ -141,7 +143,10 @@ static void put_ascii(struct sc_out *o, const struct sc_term_picture *p)
             unsigned light =
                 (brightness(p->palette->rgb[up]) + brightness(p->palette->rgb[low])) / 2;
             bool nothing = up == SC_SPECIAL_OUTSIDE && low == SC_SPECIAL_OUTSIDE;
-            sc_out_putc(o, nothing ? ' ' : shades[light * (sizeof shades - 2) / 255]);
+            char shade = shades[light * (sizeof shades - 2) / 255];
+            if (nothing)
+                shade = ' ';
+            sc_out_putc(o, shade);
         }
         sc_out_putc(o, '\n');
         sc_out_settle(o);
