@@ -12,20 +12,14 @@
  * $GGML_LIB is the path of a libggml-base.so. */
 #include "codec/codec.h"
 
+#include "clock.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { VALUES = 32768, PASSES = 25, LEVELS = 4 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ------------------------------------------------------------------------------------- ggml --- */
 /* The front of ggml's struct of the same purpose. */
@@ -96,30 +90,6 @@ static void measure(sc_codec_id id, const struct ggml_traits *ggml, const uint8_
     for (int l = 0; l < LEVELS; l++)
         printf("\t%.3f", best[l] < 1e9 ? (double)(blocks * per_block) / best[l] * 1e-9 : 0.0);
     putchar('\n');
-}
-
-/* What reaches the processor when a program only looks at memory: one pass over 256 MB in GB/s, 0
- * without memory. The sum makes the compiler compute it. */
-static double read_once(uint64_t *sum)
-{
-    static uint64_t *p;
-    const size_t n = (size_t)32 << 20;
-    uint64_t s[8] = {0};
-    if (!p) {
-        p = malloc(n * sizeof *p);
-        for (size_t i = 0; p && i < n; i++)
-            p[i] = i;
-    }
-    if (!p)
-        return 0;
-    const double start = now();
-    for (size_t i = 0; i < n; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            s[k] += p[i + k];
-    const double seconds = now() - start;
-    for (size_t k = 0; k < 8; k++)
-        *sum += s[k];
-    return (double)(n * sizeof *p) / seconds * 1e-9;
 }
 
 static bool is_wanted(const char *name, int argc, char **argv)

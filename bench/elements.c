@@ -9,10 +9,11 @@
  * One thread; CPU time; the fastest of several runs. */
 #include "analyze/health.h"
 
+#include "clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { COLS = 4096, RUNS = 5, LEVELS = 3 };
 
@@ -20,11 +21,9 @@ static float *values;
 static uint16_t *codes;
 static size_t n;
 
-static double now(void)
+static double cpu_now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* Nearly normal, with a heavy value now and then. */
@@ -161,9 +160,9 @@ static void loop(const char *name, void (*run)(enum sc_cpu level), unsigned byte
     for (int level = 0; level <= (int)sc_cpu_level(); level++) {
         double best = 1e9;
         for (int i = 0; i < RUNS && (has_levels || level == 0); i++) {
-            const double start = now();
+            const double start = cpu_now();
             run((enum sc_cpu)level);
-            best = SC_MIN(best, now() - start);
+            best = SC_MIN(best, cpu_now() - start);
         }
         speed[level] = has_levels || level == 0 ? (double)n / best / 1e9 : speed[0];
     }
@@ -175,10 +174,10 @@ static void pass(const char *name, const char *codec, unsigned methods, unsigned
 {
     double best = 1e9;
     for (int i = 0; i < RUNS; i++) {
-        const double start = now();
+        const double start = cpu_now();
         if (one_pass(codec, methods) < 0)
             exit(1);
-        best = SC_MIN(best, now() - start);
+        best = SC_MIN(best, cpu_now() - start);
     }
     const int level = (int)sc_cpu_level();
     printf("%s", name);

@@ -15,21 +15,15 @@
  * $GGML_LIB is the path of a libggml-base.so. */
 #include "codec/encoding.h"
 
+#include "clock.h"
+
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { VALUES = 32768, PASSES = 60, LEVELS = 3 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Like weights: close to normal, of deviation 0.02. */
 static void fill(float *x)
@@ -127,30 +121,6 @@ static void measure_blocks(sc_codec_id id, quantize_fn *ggml, const float *x, ui
     for (int l = 0; l <= PEER; l++)
         printf("\t%.4f", best[l] < 1e9 ? VALUES / best[l] * 1e-9 : 0.0);
     putchar('\n');
-}
-
-/* What reaches the processor when a program only looks at memory: one pass over 256 MB in GB/s, 0
- * without memory. The sum makes the compiler compute it. */
-static double read_once(uint64_t *sum)
-{
-    static uint64_t *p;
-    const size_t n = (size_t)32 << 20;
-    uint64_t s[8] = {0};
-    if (!p) {
-        p = malloc(n * sizeof *p);
-        for (size_t i = 0; p && i < n; i++)
-            p[i] = i;
-    }
-    if (!p)
-        return 0;
-    const double start = now();
-    for (size_t i = 0; i < n; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            s[k] += p[i + k];
-    const double seconds = now() - start;
-    for (size_t k = 0; k < 8; k++)
-        *sum += s[k];
-    return (double)(n * sizeof *p) / seconds * 1e-9;
 }
 
 int main(int argc, char **argv)

@@ -10,12 +10,13 @@
 #include "math/math.h"
 #include "picture/colour.h"
 
+#include "clock.h"
+
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zlib.h>
 
 enum { SIDE = 256, PIXELS = SIDE * SIDE, TILES = 64, PASSES = 7 };
@@ -25,12 +26,9 @@ static uint8_t indices[TILES][PIXELS], rows[TILES][PIXELS + SIDE], out[4 * PIXEL
 static struct sc_colours colours;
 static struct sc_palette palette;
 
-static double now(void)
+static double cpu_now(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void make_tiles(void)
@@ -113,10 +111,10 @@ int main(void)
     }
     for (int pass = 0; pass < PASSES; pass++)
         for (size_t k = 0; k < SC_COUNT(writers); k++) {
-            double start = now(), sum = 0;
+            double start = cpu_now(), sum = 0;
             for (size_t t = 0; t < TILES; t++)
                 sum += (double)writers[k].write(t);
-            double rate = (double)TILES * PIXELS / (now() - start) / 1e6;
+            double rate = (double)TILES * PIXELS / (cpu_now() - start) / 1e6;
             best[k] = SC_MAX(best[k], rate);
             bytes[k] = sum / TILES / PIXELS;
         }

@@ -10,19 +10,18 @@
  * only these together. */
 #include "analyze/quality.h"
 
+#include "clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { COLS = 4096, RUNS = 5 };
 
-static double now(void)
+static double cpu_now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void die(const char *what)
@@ -45,7 +44,7 @@ static double loop_speed(enum sc_cpu level, bool with_x)
 {
     double best = 0;
     for (int run = 0; run < RUNS; run++) {
-        const double begin = now();
+        const double begin = cpu_now();
         const int times = level == SC_CPU_C ? 2000 : 20000;
         for (int i = 0; i < times; i++) {
             struct sc_block_errors e = {.sums = sums, .columns = columns};
@@ -60,7 +59,7 @@ static double loop_speed(enum sc_cpu level, bool with_x)
             sc_errors(&b, level, &e);
             sink = e.row_square[0];
         }
-        const double speed = 1e-9 * BLOCK * times / (now() - begin);
+        const double speed = 1e-9 * BLOCK * times / (cpu_now() - begin);
         best = SC_MAX(best, speed);
     }
     return best;
@@ -77,11 +76,11 @@ static double round_speed(const char *name, enum sc_cpu level)
     sc_round_fn *fn = sc_rounder(&f, level);
     sc_encoding_step(&f, (struct sc_extent){-0.2F, 0.2F}, &step);
     for (int run = 0; run < RUNS; run++) {
-        const double begin = now();
+        const double begin = cpu_now();
         const int times = level == SC_CPU_C ? 200 : 20000;
         for (int i = 0; i < times; i++)
             sink = (double)fn(&f, f.over ? &step : NULL, x, BLOCK, y);
-        const double speed = 1e-9 * BLOCK * times / (now() - begin);
+        const double speed = 1e-9 * BLOCK * times / (cpu_now() - begin);
         best = SC_MAX(best, speed);
     }
     return best;
@@ -140,10 +139,10 @@ static double report_speed(const struct sc_model *m, const char *names)
     for (int run = 0; run < RUNS; run++) {
         const struct sc_quality_options o = {.formats = f, .n = n, .memory = UINT64_C(1) << 30};
         struct sc_quality_result r;
-        const double begin = now();
+        const double begin = cpu_now();
         if (sc_quality_measure(v, &o, &r, &e) < 0)
             die(e.text);
-        const double speed = 1e-9 * (double)v->count / (now() - begin);
+        const double speed = 1e-9 * (double)v->count / (cpu_now() - begin);
         best = SC_MAX(best, speed);
         sink = n ? r.formats[0].mse : 0;
         sc_quality_clear(&r);
@@ -160,11 +159,11 @@ static double read_speed(size_t n)
         die("no memory");
     memset(p, 1, 2 * n);
     for (int run = 0; run < RUNS; run++) {
-        const double begin = now();
+        const double begin = cpu_now();
         for (size_t i = 0; i + 8 <= n / 4; i += 8)
             for (size_t j = 0; j < 8; j++)
                 sum[j] += p[i + j];
-        const double speed = 2e-9 * (double)n / (now() - begin);
+        const double speed = 2e-9 * (double)n / (cpu_now() - begin);
         best = SC_MAX(best, speed);
         for (size_t j = 0; j < 8; j++)
             sink = (double)sum[j];

@@ -19,8 +19,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { MAX_PROGRAMS = 8, MAX_RUNS = 1000 };
 
@@ -36,13 +37,6 @@ static void fail(const char *what)
 {
     fprintf(stderr, "run: %s\n", what);
     exit(2);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void become(char **argv)

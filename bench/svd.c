@@ -10,20 +10,14 @@
  * (/usr/bin/python3); it computes in double, whatever it is given. */
 #include "math/math.h"
 
+#include "clock.h"
+
 #include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void *must(void *p)
 {
@@ -192,7 +186,7 @@ static double time_numpy(const char *path, int threads, double *s)
 
 static double time_ours(const struct sc_parallel *p, struct sc_svd *v)
 {
-    const struct sc_matrix m = {matrix.n, matrix.n, read_matrix, NULL};
+    const struct sc_matrix m = {.rows = matrix.n, .cols = matrix.n, .read = read_matrix};
     const struct sc_svd_options o = {.refine = true};
     struct sc_error e = {0};
     sc_svd_clear(v);

@@ -9,22 +9,16 @@
  * seconds of reading with as many threads (pread, 256 KiB at once), microseconds per tensor. */
 #include "stream/stream.h"
 
+#include "clock.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_RUNS = 1000, BLOCK = 256 << 10 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b)
 {

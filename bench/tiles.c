@@ -12,6 +12,8 @@
  *   rate     exact tiles a second of one thread at one pixel an element */
 #include "picture/tiles.h"
 
+#include "clock.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,13 +23,6 @@
 #include <unistd.h>
 
 enum { BLOCK = 256 << 10, TILES = 200, MAX_RUNS = 100 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Of this thread: whatever else the machine does. */
 static double cpu(void)
