@@ -14,13 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* ----------------------------------------------------------------------------------- plan --- */
 void sc_lines_plan(const struct sc_measure *m, const struct sc_values *v, struct sc_lines_plan *out)
 {
@@ -145,13 +138,13 @@ static void add_steps(const struct sc_steps *s, double step, struct sc_int_sums 
  * power of two, which is exact for all that matter beside the largest. */
 static int exponent_to_remove(uint32_t peak)
 {
-    const int exponent = peak >> 23 ? (int)(peak >> 23) - 127 : ilogbf(float_of(peak));
+    const int exponent = peak >> 23 ? (int)(peak >> 23) - 127 : ilogbf(sc_float_of(peak));
     return exponent < -60 || exponent > 60 ? exponent : 0;
 }
 
 static float without(uint32_t peak, int exponent)
 {
-    return exponent == 0 ? float_of(peak) : (float)ldexp((double)float_of(peak), -exponent);
+    return exponent == 0 ? sc_float_of(peak) : (float)ldexp((double)sc_float_of(peak), -exponent);
 }
 
 static const float *scaled(const float *x, size_t n, int exponent, float *scratch)

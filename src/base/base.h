@@ -286,6 +286,24 @@ static inline uint64_t sc_le64(const uint8_t *p)
     return (uint64_t)sc_le32(p) | (uint64_t)sc_le32(p + 4) << 32;
 }
 
+/* A float's bits, and back. */
+static inline uint32_t sc_bits_of(float value)
+{
+    const union {
+        float f;
+        uint32_t u;
+    } v = {value};
+    return v.u;
+}
+static inline float sc_float_of(uint32_t bits)
+{
+    const union {
+        uint32_t u;
+        float f;
+    } v = {bits};
+    return v.f;
+}
+
 /* ------------------------------------------------------------------------ shared libraries --- */
 struct sc_symbol {
     const char *name;

@@ -13,10 +13,6 @@
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
-static const char *const plane_words[] = {"mean", "rms", "min", "max", "abs", NULL};
-static const char *const mode_words[] = {"diverging", "linear", "magnitude", "sign",
-                                         "exponent",  "bits",   "rank",      NULL};
-
 #define LOOK_OPTIONS                                                                               \
     {"mode",                                                                                       \
      0,                                                                                            \
@@ -24,7 +20,7 @@ static const char *const mode_words[] = {"diverging", "linear", "magnitude", "si
      0,                                                                                            \
      FIELD(mode),                                                                                  \
      "MODE",                                                                                       \
-     mode_words,                                                                                   \
+     sc_colour_modes,                                                                              \
      "what colours mean: diverging (sign and size, logarithmic), linear, magnitude, sign, "        \
      "exponent, bits or rank"},                                                                    \
         {"plane",                                                                                  \
@@ -33,7 +29,7 @@ static const char *const mode_words[] = {"diverging", "linear", "magnitude", "si
          0,                                                                                        \
          FIELD(plane),                                                                             \
          "PLANE",                                                                                  \
-         plane_words,                                                                              \
+         sc_plane_names,                                                                           \
          "what a pixel of many weights shows: mean, rms, min, max or abs (the largest size)"},     \
         {"scale",                                                                                  \
          0,                                                                                        \

@@ -33,24 +33,6 @@
 
 #include <string.h>
 
-static inline float float_of(uint32_t bits)
-{
-    const union {
-        uint32_t u;
-        float f;
-    } v = {bits};
-    return v.f;
-}
-
-static inline uint32_t bits_of(float value)
-{
-    const union {
-        float f;
-        uint32_t u;
-    } v = {value};
-    return v.u;
-}
-
 /* Both sides of a choice are computed, and the choice is among integers: so a compiler needs no
  * branch, which random weights would make expensive, and may work on several values at once. */
 static inline uint32_t either(bool first, uint32_t a, uint32_t b)
@@ -63,8 +45,8 @@ static inline uint32_t either(bool first, uint32_t a, uint32_t b)
 static inline uint32_t magnitude(uint32_t mag, int mantissa_bits, int bias)
 {
     const uint32_t normal = (mag << (23 - mantissa_bits)) + ((uint32_t)(127 - bias) << 23);
-    const float unit = float_of((uint32_t)(127 + 1 - bias - mantissa_bits) << 23);
-    const uint32_t below = bits_of((float)(int32_t)mag * unit);
+    const float unit = sc_float_of((uint32_t)(127 + 1 - bias - mantissa_bits) << 23);
+    const uint32_t below = sc_bits_of((float)(int32_t)mag * unit);
     return either(mag < 1U << mantissa_bits, below, normal);
 }
 
@@ -72,20 +54,22 @@ static inline uint32_t magnitude(uint32_t mag, int mantissa_bits, int bias)
 static inline float small(uint32_t code, uint32_t sign, int mantissa_bits, int bias)
 {
     const uint32_t negative = code & sign ? UINT32_C(1) << 31 : 0;
-    return float_of(magnitude(code & (sign - 1), mantissa_bits, bias) | negative);
+    return sc_float_of(magnitude(code & (sign - 1), mantissa_bits, bias) | negative);
 }
 
 /* The same, but for one magnitude, or one code, that is NaN. */
 static inline float small_fn(uint32_t code, int mantissa_bits, int bias)
 {
     const uint32_t mag = code & 0x7f, sign = (code & 0x80) << 24;
-    return float_of(either(mag == 0x7f, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias)) | sign);
+    return sc_float_of(either(mag == 0x7f, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias)) |
+                       sign);
 }
 
 static inline float small_fnuz(uint32_t code, int mantissa_bits, int bias)
 {
     const uint32_t mag = code & 0x7f, sign = (code & 0x80) << 24;
-    return float_of(either(code == 0x80, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias) | sign));
+    return sc_float_of(
+        either(code == 0x80, SC_NAN_BITS, magnitude(mag, mantissa_bits, bias) | sign));
 }
 
 static inline float f16(uint32_t code)
@@ -93,7 +77,7 @@ static inline float f16(uint32_t code)
     const uint32_t mag = code & 0x7fff, sign = (code & 0x8000) << 16;
     /* The top bit of the mantissa makes a NaN quiet. */
     const uint32_t special = 0x7f800000 | mag << 13 | (uint32_t)(mag > 0x7c00) << 22;
-    return float_of(either(mag >= 0x7c00, special, magnitude(mag, 10, 15)) | sign);
+    return sc_float_of(either(mag >= 0x7c00, special, magnitude(mag, 10, 15)) | sign);
 }
 
 float sc_f16_value(uint16_t bits)
@@ -105,7 +89,7 @@ float sc_f16_value(uint16_t bits)
  * is NaN, not infinity. */
 static inline float f8_e8m0(uint32_t code)
 {
-    return float_of(code << 23 | (uint32_t)(code == 0 || code == 0xff) << 22);
+    return sc_float_of(code << 23 | (uint32_t)(code == 0 || code == 0xff) << 22);
 }
 
 /* -------------------------------------------------------------------------------- decoders --- */

@@ -34,24 +34,6 @@ extern const struct sc_scheme_row sc_scheme_zero, sc_scheme_cast, sc_scheme_bfp,
     sc_scheme_nvfp4, sc_scheme_int, sc_scheme_levels, sc_scheme_ggml;
 
 /* ------------------------------------------------------------------------------------ bits --- */
-static inline uint32_t sc_bits_of(float value)
-{
-    const union {
-        float f;
-        uint32_t u;
-    } v = {value};
-    return v.u;
-}
-
-static inline float sc_float_of(uint32_t bits)
-{
-    const union {
-        uint32_t u;
-        float f;
-    } v = {bits};
-    return v.f;
-}
-
 #define SC_SIGN     UINT32_C(0x80000000)
 #define SC_INFINITE UINT32_C(0x7f800000) /* bits of +Infinity; of |x|: what is above is NaN */
 #define SC_NAN      UINT32_C(0x7fc00000)

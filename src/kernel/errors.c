@@ -16,13 +16,6 @@ struct group {
     uint32_t most[SC_LANES];
 };
 
-static uint32_t bits_of(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 /* 16 elements. */
 static void add_c(const struct sc_error_block *b, const float *x, const float *y, struct group *g,
                   float row[SC_LANES], struct sc_block_errors *out)
@@ -32,7 +25,7 @@ static void add_c(const struct sc_error_block *b, const float *x, const float *y
     for (int i = 0; i < SC_LANES; i++) {
         const float v = x[i], d = y[i] - v, a = fabsf(d);
         const float square = d * d, value = y[i] * y[i];
-        const uint32_t magnitude = bits_of(a);
+        const uint32_t magnitude = sc_bits_of(a);
         g->d[i] += d;
         g->abs[i] += a;
         g->values[i] += value;
@@ -127,7 +120,7 @@ static void sums_c(const struct sc_error_block *b, struct sc_block_errors *out)
                 sum[i % SC_LANES] += v;
                 square[i / SC_LANES][i % SC_LANES] += v2;
                 rows[r][i % SC_LANES] += v2;
-                s->most = SC_MAX(s->most, bits_of(fabsf(y)));
+                s->most = SC_MAX(s->most, sc_bits_of(fabsf(y)));
                 out->zeros += y == 0;
                 out->min = y < out->min ? y : out->min;
                 out->max = y > out->max ? y : out->max;
@@ -210,7 +203,7 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
                 y = 0;
             }
             const double d = (double)y - (double)v, a = fabs(d), square = d * d;
-            const uint32_t magnitude = bits_of((float)a);
+            const uint32_t magnitude = sc_bits_of((float)a);
             s->d += d;
             s->abs += b->x ? a : 0;
             s->square += square;

@@ -13,32 +13,17 @@
 #define ASK    0x100  /* a flag of entries: other lower bits may mean another step */
 #define A_STEP 0x1000 /* of special_entry(): not special */
 
-const struct sc_colour_mode_info sc_colour_modes[SC_COLOUR_MODES] = {
-    [SC_COLOURS_DIVERGING] = {"diverging", "sign and size, logarithmic", true},
-    [SC_COLOURS_LINEAR] = {"linear", "sign and size, linear", true},
-    [SC_COLOURS_MAGNITUDE] = {"magnitude", "size, logarithmic", true},
-    [SC_COLOURS_SIGN] = {"sign", "sign", false},
-    [SC_COLOURS_EXPONENT] = {"exponent", "binary exponent", false},
-    [SC_COLOURS_BITS] = {"bits", "fraction bits", false},
-    [SC_COLOURS_RANK] = {"rank", "rank in the tensor", false},
-};
+const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
+    "diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank", NULL};
 
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out)
 {
     for (int i = 0; i < SC_COLOUR_MODES; i++)
-        if (sc_str_eq(name, sc_strz(sc_colour_modes[i].name))) {
+        if (sc_str_eq(name, sc_strz(sc_colour_modes[i]))) {
             *out = (enum sc_colour_mode)i;
             return true;
         }
     return false;
-}
-
-static float float_of(uint32_t u)
-{
-    float f;
-
-    memcpy(&f, &u, sizeof f);
-    return f;
 }
 
 /* ----------------------------------------------------------------------------------- edges --- */
@@ -132,9 +117,9 @@ static unsigned special_entry(uint32_t upper, float smallest)
         return SC_SPECIAL_ZERO | ASK;
     if (size >= 0x7f800000)
         return special_of(bits) | (size == 0x7f800000 ? ASK : 0);
-    if (float_of(size) >= smallest)
+    if (sc_float_of(size) >= smallest)
         return A_STEP;
-    return SC_SPECIAL_SUBNORMAL | (float_of(size | 0xffff) < smallest ? 0 : ASK);
+    return SC_SPECIAL_SUBNORMAL | (sc_float_of(size | 0xffff) < smallest ? 0 : ASK);
 }
 
 static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
@@ -149,7 +134,7 @@ static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
 /* When both ends of the entry are in one step, so is what lies between. */
 static unsigned scaled_entry(const struct sc_colours *c, uint32_t upper)
 {
-    float one = float_of(upper << 16), other = float_of(upper << 16 | 0xffff);
+    float one = sc_float_of(upper << 16), other = sc_float_of(upper << 16 | 0xffff);
     unsigned step = step_of(c, c->folded ? fabsf(one) : one);
 
     return step == step_of(c, c->folded ? fabsf(other) : other) ? step : step | ASK;
@@ -181,7 +166,7 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
 /* Of a pixel whose lower bits are not zero. */
 static unsigned look_closer(const struct sc_colours *c, uint32_t bits)
 {
-    float x = float_of(bits);
+    float x = sc_float_of(bits);
 
     if ((bits & 0x7fffffff) >= 0x7f800000)
         return special_of(bits);

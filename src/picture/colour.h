@@ -23,11 +23,7 @@ enum sc_colour_mode {
     SC_COLOURS_RANK,     /* rank in its tensor */
     SC_COLOUR_MODES
 };
-struct sc_colour_mode_info {
-    const char *name, *title;
-    bool scaled; /* sc_colour_scale.scale matters */
-};
-extern const struct sc_colour_mode_info sc_colour_modes[SC_COLOUR_MODES];
+extern const char *const sc_colour_modes[SC_COLOUR_MODES + 1]; /* their names, NULL */
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out);
 
 enum { SC_COLOUR_STEPS = 240, SC_COLOUR_DECADES = 4, SC_COLOUR_QUANTILES = 257 };

@@ -208,17 +208,10 @@ void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t w
 
 enum { BF16_NAN = 0x7fc0, BF16_INF = 0x7f80, BF16_LARGEST = 0x7f7f };
 
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 /* Towards zero, or away from it. */
 static uint16_t bf16_cut(float x, bool away)
 {
-    const uint32_t bits = bits_of(x);
+    const uint32_t bits = sc_bits_of(x);
     return (uint16_t)((bits >> 16) + (away && bits & 0xffff ? 1 : 0));
 }
 
@@ -236,7 +229,7 @@ static uint16_t bf16_up(float x)
 static uint16_t bf16_near(double x)
 {
     const float f = (float)SC_MAX(SC_MIN(x, (double)FLT_MAX), -(double)FLT_MAX);
-    const uint32_t bits = bits_of(f);
+    const uint32_t bits = sc_bits_of(f);
     uint32_t near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     if ((near & 0x7fff) == BF16_INF)
         near--;
@@ -307,7 +300,7 @@ uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
                : c->flags & SC_IS_WAITING ? SC_PIXEL_WAITING
                                           : SC_PIXEL_OUTSIDE;
     if (c->n == 1 && c->min == c->max)
-        return bits_of(c->min); /* a single element, on every plane */
+        return sc_bits_of(c->min); /* a single element, on every plane */
     switch (plane) {
     case SC_PLANE_MEAN:
     case SC_PLANES:
@@ -326,5 +319,5 @@ uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
         x = SC_MAX(-(double)c->min, (double)c->max);
         break;
     }
-    return bits_of((float)x);
+    return sc_bits_of((float)x);
 }

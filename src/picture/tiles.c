@@ -17,7 +17,7 @@
 
 #include "picture/tiles_fill.h"
 
-const char *const sc_plane_names[SC_PLANES] = {"mean", "rms", "min", "max", "abs"};
+const char *const sc_plane_names[SC_PLANES + 1] = {"mean", "rms", "min", "max", "abs", NULL};
 
 enum { MOST_ZOOM = 40 };
 #define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */

@@ -98,7 +98,8 @@ int sc_pyramids_remove(const char *cache, struct sc_error *e);
 
 /* --------------------------------------------------------------------------------- tiles --- */
 enum sc_plane { SC_PLANE_MEAN, SC_PLANE_RMS, SC_PLANE_MIN, SC_PLANE_MAX, SC_PLANE_ABS, SC_PLANES };
-extern const char *const sc_plane_names[SC_PLANES]; /* "mean", "rms", "min", "max", "abs" */
+extern const char
+    *const sc_plane_names[SC_PLANES + 1]; /* "mean", "rms", "min", "max", "abs", NULL */
 enum sc_tile_flags {
     SC_TILE_EXACT = 1,   /* every pixel is an element, or pooled from all of its elements; or from
                             all of its cells, when it is larger than those of the pyramid */

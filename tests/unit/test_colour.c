@@ -218,7 +218,7 @@ TEST(modes_have_names)
     enum sc_colour_mode m;
 
     for (int i = 0; i < SC_COLOUR_MODES; i++)
-        CHECK(sc_colour_mode_find(sc_strz(sc_colour_modes[i].name), &m) && (int)m == i);
+        CHECK(sc_colour_mode_find(sc_strz(sc_colour_modes[i]), &m) && (int)m == i);
     CHECK(!sc_colour_mode_find(sc_strz("rainbow"), &m));
 }
 
