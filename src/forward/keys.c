@@ -122,7 +122,9 @@ static const struct sc_value *gguf_value(const struct sc_keys *k, const char *na
 
 static void wrong(struct sc_keys *k, const char *hf, const char *gguf, const char *wanted)
 {
-    sc_keys_refuse(k, "its setting %s is not %s", k->root ? hf : gguf, wanted);
+    const char *name = k->root ? hf : gguf;
+
+    sc_keys_refuse(k, "its setting %.*s is not %s", (int)strcspn(name, " "), name, wanted);
 }
 
 bool sc_key_real(struct sc_keys *k, const char *hf, const char *gguf, double *out)
