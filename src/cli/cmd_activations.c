@@ -7,13 +7,12 @@
 #include <string.h>
 
 #include "analyze/activations.h"
-#include "cli/cli.h"
+#include "cli/tokens_input.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
 static const struct sc_option activations_options[] = {
-    {"ids", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(ids), "LIST", NULL,
-     "the tokens to read, as numbers with commas"},
+    SC_TOKENS_OPTIONS,
     {"hook", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(hooks), "NAME", sc_hook_names,
      "measure at NAME, a list with commas, or all (default: embedding, attention, down_in, "
      "down_out and residual); may be repeated"},
@@ -26,35 +25,13 @@ struct reading {
     struct sc_model *model;
     struct sc_pool *pool;
     struct sc_forward *forward;
-    uint32_t *tokens;
-    size_t n;
+    struct sc_tokens_input tokens;
     uint64_t hooks;
     struct sc_activations a;
     struct sc_document d;
 };
 
 /* ------------------------------------------------------------------------------- settings --- */
-
-static int read_ids(struct reading *x, struct sc_error *e)
-{
-    const char *p = x->c->set.ids;
-    size_t cap = 0;
-
-    while (p && *p) {
-        const size_t n = strcspn(p, ", \t\n");
-        uint64_t id;
-        struct sc_quoted q;
-        if (n) {
-            if (!sc_str_u64(sc_str(p, n), &id) || id > UINT32_MAX)
-                return sc_fail(e, SCRUPLE_EUSAGE, "--ids holds %s, which is no token's number",
-                               sc_quote(&q, sc_str(p, n)));
-            TRY(sc_grow(&x->tokens, &cap, x->n + 1, sizeof *x->tokens, e));
-            x->tokens[x->n++] = (uint32_t)id;
-        }
-        p += n + (p[n] != '\0');
-    }
-    return x->n ? 0 : sc_fail(e, SCRUPLE_EUSAGE, "nothing to read: --ids gives no token");
-}
 
 static int add_hook(struct reading *x, struct sc_str word, struct sc_error *e)
 {
@@ -106,8 +83,8 @@ static int measure(struct reading *x, struct sc_error *e)
     const struct sc_activations_options o = {.pool = x->pool,
                                              .cancel = &sc_cancel,
                                              .memory = sc_memory_budget(set->memory),
-                                             .tokens = x->tokens,
-                                             .n = x->n,
+                                             .tokens = x->tokens.ids,
+                                             .n = x->tokens.n,
                                              .hooks = x->hooks,
                                              .folder = set->out_dir,
                                              .progress = show_progress};
@@ -125,8 +102,8 @@ static int describe(struct reading *x, struct sc_error *e)
     TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
     sc_analyze_forward(&x->d, &x->d.root, x->forward);
     struct sc_field *tokens = sc_add_list(&x->d, &x->d.root, "tokens");
-    for (size_t i = 0; i < x->n; i++)
-        sc_add_uint(&x->d, tokens, NULL, x->tokens[i], SC_COL_COUNT);
+    for (size_t i = 0; i < x->tokens.n; i++)
+        sc_add_uint(&x->d, tokens, NULL, x->tokens.ids[i], SC_COL_COUNT);
     sc_analyze_activations(&x->d, &x->d.root, &x->a);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -168,7 +145,7 @@ static int run_activations(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     else if (n != 1 || filters.n)
         status = sc_wrong_use(c, "activations takes one MODEL");
-    else if (read_ids(&x, &e) < 0 || read_hooks(&x, &e) < 0)
+    else if (sc_tokens_input_read(c, &x.tokens, &e) < 0 || read_hooks(&x, &e) < 0)
         status = sc_usage_exit(c, &e);
     else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
         status = sc_fail_exit(c, &e);
@@ -183,7 +160,7 @@ static int run_activations(struct sc_cli *c)
     sc_forward_close(x.forward);
     sc_model_close(x.model);
     sc_pool_free(x.pool);
-    free(x.tokens);
+    free(x.tokens.ids);
     sc_words_clear(&filters);
     return status;
 }

@@ -30,6 +30,7 @@ struct sc_forward_facts {
 int sc_forward_open(const struct sc_model *m, struct sc_forward **out, struct sc_error *e);
 void sc_forward_close(struct sc_forward *f); /* NULL is allowed */
 const struct sc_forward_facts *sc_forward_facts(const struct sc_forward *f);
+const struct sc_model *sc_forward_model(const struct sc_forward *f);
 /* The tensor that is multiplied as the down projection of a layer's MLP (`expert` -1: the dense one
  * or the shared expert), and how: weight [row, col] of the product is element `first + row * cols +
  * col` of the tensor, or, when `transposed`, `first + col * stride + row`. False: there is none. */

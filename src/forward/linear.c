@@ -11,10 +11,7 @@
 
 #include "forward/engine.h"
 
-enum {
-    PANEL = 1 << 16, /* floats that a task expands at a time: they stay in the second cache */
-    FEW = 8,         /* rows of activations up to which bfloat16 is not expanded in memory */
-};
+enum { PANEL = 1 << 16 }; /* floats that a task expands at a time: they stay in the second cache */
 
 float *sc_floats(size_t rows, size_t width)
 {
@@ -267,7 +264,7 @@ int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error
     if (code == 0)
         code = sc_tensor_floats(s->f, w->bias, w->bias_first, w->m.rows, &bias, e);
     t.bias = bias;
-    t.direct = code == 0 && l->n <= FEW && !w->m.transposed && t.view->code_bytes == 2 &&
+    t.direct = code == 0 && !w->m.transposed && t.view->code_bytes == 2 &&
                t.view->codec == sc_codec_find(sc_strz("BF16"));
     if (code == 0)
         code = run_strips(&t, e);

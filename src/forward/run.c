@@ -50,6 +50,11 @@ const struct sc_forward_facts *sc_forward_facts(const struct sc_forward *f)
     return &f->plan.facts;
 }
 
+const struct sc_model *sc_forward_model(const struct sc_forward *f)
+{
+    return f->m;
+}
+
 bool sc_forward_down(const struct sc_forward *f, uint32_t layer, int32_t expert,
                      struct sc_forward_matrix *out)
 {
