@@ -86,6 +86,9 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
+    /* tokenize */
+    const char *text_file, *decode;
+    bool ids, no_special;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };
@@ -156,6 +159,7 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
+extern const struct sc_command sc_cmd_tokenize;
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
     sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;

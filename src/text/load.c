@@ -161,7 +161,7 @@ static int open_both(struct sc_repo *repo, const char *json, const char *config,
 int sc_tokenizer_open(struct sc_repo *repo, const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out,
                       struct sc_error *e)
 {
-    if (repo->selected && sc_str_ends(sc_strz(repo->selected), "tokenizer.json"))
+    if (repo->selected && sc_str_ends(sc_strz(repo->selected), ".json"))
         return open_both(repo, repo->selected, "tokenizer_config.json", notes, out, e);
     if (!sc_repo_find(repo, "tokenizer.json") && sc_repo_find(repo, "tokenizer/tokenizer.json"))
         return open_both(repo, "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json", notes, out, e);

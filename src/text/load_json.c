@@ -509,7 +509,8 @@ static int read_all(struct reading *r, struct sc_str config)
         TRY(sc_bpe_finish(r->t, r->l->e));
     TRY(read_added(r));
     TRY(sc_added_finish(r->t, r->l->e));
-    return read_config(r, config);
+    TRY(read_config(r, config));
+    return sc_post_finish(r->t, r->l->e);
 }
 
 int sc_tokenizer_parse(struct sc_str json, struct sc_str config, const struct sc_tokenizer_notes *notes,

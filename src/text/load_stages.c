@@ -255,8 +255,13 @@ static int char_delimiter(const struct sc_load *l, const json_t *value)
 static int pretokenizer(const struct sc_load *l, const json_t *value, struct sc_str type)
 {
     enum sc_behaviour how;
-    if (l->t->bytes)
-        return sc_fail(l->e, SCRUPLE_EUNSUPPORTED, "a pre-tokenizer after ByteLevel is not supported");
+    if (l->t->bytes) { /* what follows sees the byte alphabet, and so does the model then */
+        if (sc_str_is(type, "ByteLevel"))
+            return sc_fail(l->e, SCRUPLE_EUNSUPPORTED, "a ByteLevel after another is not supported");
+        if (!sc_load_pre(l, SC_PRE_SPELL))
+            return SCRUPLE_ELIMIT;
+        l->t->bytes = false;
+    }
     if (sc_str_is(type, "ByteLevel"))
         return byte_level(l, value);
     if (sc_str_is(type, "Split"))

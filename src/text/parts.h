@@ -81,7 +81,7 @@ struct sc_norm_step {
 };
 
 enum sc_behaviour { SC_ISOLATED, SC_REMOVED, SC_MERGED_PREVIOUS, SC_MERGED_NEXT, SC_CONTIGUOUS };
-enum sc_pre_op { SC_PRE_REGEX, SC_PRE_CHARS, SC_PRE_METASPACE, SC_PRE_BYTES };
+enum sc_pre_op { SC_PRE_REGEX, SC_PRE_CHARS, SC_PRE_METASPACE, SC_PRE_BYTES, SC_PRE_SPELL };
 enum sc_chars { SC_CHARS_SPACE, SC_CHARS_NUMBER, SC_CHARS_PUNCT, SC_CHARS_ONE };
 enum sc_prepend { SC_PREPEND_FIRST, SC_PREPEND_ALWAYS, SC_PREPEND_NEVER };
 struct sc_pre_step {
@@ -163,6 +163,7 @@ struct sc_tokenizer {
     size_t n_added, added_cap;
     struct sc_trie tries[2]; /* of added tokens: raw, normalized; values are places in `added` */
     bool has_tries[2];
+    uint8_t *blanks;     /* (vocab.n) white space at the ends of pieces: leading | trailing << 4, 15: many */
     uint32_t *added_of; /* (added_of_n) place + 1 in `added`, by id */
     size_t added_of_n, added_of_cap;
 };
@@ -241,6 +242,7 @@ const struct sc_added *sc_added_of(const struct sc_tokenizer *t, uint32_t id);
 int sc_added_split(struct sc_encoder *en, const struct sc_slice *s, unsigned which,
                    int (*piece)(struct sc_encoder *en, const struct sc_slice *s));
 /* post.c */
+int sc_post_finish(struct sc_tokenizer *t, struct sc_error *e);
 int sc_postprocess(const struct sc_tokenizer *t, struct sc_str text, bool special, size_t from, struct sc_tokens *out,
                    struct sc_error *e);
 /* load.c and its parts */

@@ -37,6 +37,25 @@ static void blanks(const struct sc_tokenizer *t, struct sc_str s, size_t *leadin
     }
 }
 
+/* For texts of many tokens: what is known of each piece beforehand. */
+int sc_post_finish(struct sc_tokenizer *t, struct sc_error *e)
+{
+    bool trims = false;
+    for (size_t i = 0; i < t->n_post; i++)
+        trims |= t->post[i].op == SC_POST_TRIM;
+    if (!trims || !t->vocab.n)
+        return 0;
+    t->blanks = sc_calloc(t->vocab.n, 1);
+    if (!t->blanks)
+        return sc_fail_memory(e);
+    for (uint32_t id = 0; id < t->vocab.n; id++) {
+        size_t leading, trailing;
+        blanks(t, t->vocab.pieces[id], &leading, &trailing);
+        t->blanks[id] = sc_added_of(t, id) ? 15 : (uint8_t)(SC_MIN(leading, 15) | SC_MIN(trailing, 15) << 4);
+    }
+    return 0;
+}
+
 /* So many characters of the text on, or back. */
 static uint32_t forward(struct sc_str text, uint32_t at, size_t n)
 {
@@ -66,16 +85,24 @@ static bool contains(struct sc_str s, struct sc_str word)
 }
 
 /* An added token is spelled as it is in the text, with the white space that it took in. */
+static void look_closer(const struct sc_tokenizer *t, struct sc_str text, const struct sc_token *k, size_t *leading,
+                        size_t *trailing)
+{
+    const struct sc_str part = sc_str(text.n ? text.p + k->from : "", k->to - k->from);
+    const struct sc_added *a = sc_added_of(t, k->id);
+    const bool added = a && sc_utf8_valid(part) && contains(part, a->content);
+    blanks(t, added ? part : sc_tokenizer_piece(t, k->id), leading, trailing);
+}
+
 static void trim(const struct sc_tokenizer *t, struct sc_str text, bool prefix_space, size_t from,
                  struct sc_tokens *out)
 {
     for (size_t i = from; i < out->n; i++) {
         struct sc_token *k = &out->p[i];
-        const struct sc_str part = sc_str(text.n ? text.p + k->from : "", k->to - k->from);
-        const struct sc_added *a = sc_added_of(t, k->id);
-        const bool added = a && sc_utf8_valid(part) && contains(part, a->content);
-        size_t leading, trailing;
-        blanks(t, added ? part : sc_tokenizer_piece(t, k->id), &leading, &trailing);
+        const uint8_t known = t->blanks && k->id < t->vocab.n ? t->blanks[k->id] : 15;
+        size_t leading = known & 15, trailing = known >> 4;
+        if (leading == 15 || trailing == 15)
+            look_closer(t, text, k, &leading, &trailing);
         if (leading) {
             if (prefix_space && (i == from || k->from == 0))
                 leading--;

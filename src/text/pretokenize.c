@@ -193,6 +193,17 @@ static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s,
     return cut_regex(&k, &step->regex);
 }
 
+/* Bytes as the characters that stand for them, where pre-tokenizers follow that are to see these. */
+static int spell(struct sc_encoder *en, size_t number, const struct sc_slice *s)
+{
+    struct sc_draft *d = &en->stage[number];
+    d->n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        TRY(sc_draft_point(d, sc_byte_point((uint8_t)s->p[i]), sc_slice_align(s, i), en->e));
+    const struct sc_slice made = sc_draft_slice(d);
+    return stage(en, number + 1, &made);
+}
+
 static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 {
     if (number == en->t->n_pre)
@@ -208,6 +219,8 @@ static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s)
         return metaspace(en, number, s, step);
     case SC_PRE_BYTES:
         return bytes(en, number, s, step);
+    case SC_PRE_SPELL:
+        return spell(en, number, s);
     }
     return 0;
 }

@@ -14,6 +14,7 @@ void sc_tokenizer_close(struct sc_tokenizer *t)
     free(t->scores);
     free(t->added);
     free(t->added_of);
+    free(t->blanks);
     sc_trie_clear(&t->trie);
     sc_trie_clear(&t->tries[0]);
     sc_trie_clear(&t->tries[1]);
