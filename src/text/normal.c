@@ -33,7 +33,7 @@ bool sc_uc_is_form(struct sc_str s, enum sc_uc_form form)
     const uint32_t least = compat ? 0xA0 : compose ? 0x300 : 0xC0;
 
     for (size_t i = 0; i < s.n;) {
-        const uint32_t *to;
+        const uint32_t *to, *further;
         uint32_t c;
         if ((uint8_t)s.p[i] < 0x80) {
             i++;
@@ -47,8 +47,8 @@ bool sc_uc_is_form(struct sc_str s, enum sc_uc_form form)
         const size_t n = sc_uc_decomposed(c, false, &to);
         if (is_hangul(c) || sc_uc_marks(c) || (n && !(compose && recomposes(c, to, n))))
             return false;
-        if (compat && sc_uc_decomposed(c, true, &to) != n)
-            return false;
+        if (compat && (sc_uc_decomposed(c, true, &further) != n || (n && further != to)))
+            return false; /* equal sequences are stored once */
     }
     return true;
 }
