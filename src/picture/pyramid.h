@@ -58,6 +58,21 @@ void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t w
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
 /* What a cell of n elements adds. */
 void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out);
+/* A cell as a number that is never 0: nothing but zeros is a pattern that no cell has. */
+static inline uint64_t sc_cell_to_bits(const struct sc_cell_stats *s)
+{
+    uint64_t bits;
+    memcpy(&bits, s, sizeof bits);
+    return bits ? bits : UINT64_MAX;
+}
+static inline struct sc_cell_stats sc_cell_from_bits(uint64_t bits)
+{
+    struct sc_cell_stats s;
+    bits = bits == UINT64_MAX ? 0 : bits;
+    memcpy(&s, &bits, sizeof s);
+    return s;
+}
+_Static_assert(sizeof(struct sc_cell_stats) == sizeof(uint64_t), "a cell is one number");
 /* The pixel of a plane. What is no number is shown, whatever else there is. */
 uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane);
 

@@ -254,19 +254,12 @@ void sc_pyramids_release(struct sc_pyramids *p, uint32_t tensor, struct sc_value
 
 /* ------------------------------------------------------------------------------- the cells --- */
 
-static uint64_t bits_of_cell(const struct sc_cell_stats *s)
-{
-    uint64_t bits;
-    memcpy(&bits, s, sizeof bits);
-    return bits;
-}
-_Static_assert(sizeof(struct sc_cell_stats) == sizeof(uint64_t), "a cell is one number");
-
 static void set_tops(struct sc_pyramids *p, struct sc_pyramid_entry *t,
                      const struct sc_cell_stats *cells)
 {
     for (uint64_t i = 0; i < t->grid.slices; i++)
-        p->tops[t->first_top + i] = bits_of_cell(&cells[i * t->slice_cells + t->slice_cells - 1]);
+        p->tops[t->first_top + i] =
+            sc_cell_to_bits(&cells[i * t->slice_cells + t->slice_cells - 1]);
 }
 
 static void set_ready(struct sc_pyramids *p, struct sc_pyramid_entry *t,
