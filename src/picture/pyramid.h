@@ -4,7 +4,7 @@
  *   values --> sums of cells (pyramid_cells.c) --> a pyramid (pyramid.c) --> a file
  * (pyramid_file.c)
  *                                                       |
- *                      which of them are there, which are next (pyramids.c) --> tiles (tiles*.c)
+ *                      which of them are there (pyramids*.c) --> tiles (tiles*.c)
  */
 #ifndef SC_PICTURE_PYRAMID_H
 #define SC_PICTURE_PYRAMID_H
@@ -206,6 +206,22 @@ struct sc_pyramids {
     uint64_t view_clock;
     struct sc_scratch *scratch;
 };
+/* A range as one number, which is never half changed. */
+static inline uint64_t sc_range_to_bits(const struct sc_scale_range *r)
+{
+    uint64_t bits;
+    memcpy(&bits, r, sizeof bits);
+    return bits;
+}
+_Static_assert(sizeof(struct sc_scale_range) == sizeof(uint64_t), "a range is one number");
+/* The cells are there, and stay. */
+void sc_pyramids_set_ready(struct sc_pyramids *p, struct sc_pyramid_entry *t,
+                           const struct sc_cell_stats *cells);
+/* What the file has of a tensor (KEPT), checked; false: nothing good. */
+bool sc_pyramids_load(struct sc_pyramids *p, uint32_t tensor);
+/* Opens the file of earlier runs, or makes one: tensors that it has become KEPT. (pyramids_find.c)
+ */
+void sc_pyramids_find(struct sc_pyramids *p);
 /* A pyramid's cells of one slice, or NULL. */
 const struct sc_cell_stats *sc_pyramids_cells(struct sc_pyramids *p, uint32_t tensor,
                                               uint32_t slice);
