@@ -231,6 +231,12 @@ bool sc_pyramids_range(const struct sc_pyramids *p, uint32_t tensor, struct sc_s
                        bool *final);
 /* Another number: one of them has changed. */
 uint64_t sc_pyramids_ranges(const struct sc_pyramids *p);
+/* ---- pyramids_far.c: of tensors that are elsewhere. */
+struct sc_far;
+bool sc_pyramids_is_far(const struct sc_pyramids *p, uint32_t tensor);
+struct sc_far *sc_far_new(const struct sc_pyramids *p); /* free() ends it; NULL: no memory */
+/* Fetches a little of some. *more: there was something to do. */
+int sc_far_step(struct sc_far *f, struct sc_pyramids *p, bool *more, struct sc_error *e);
 /* A view that stays open for a while, until it is released. */
 int sc_pyramids_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
                      struct sc_error *e);

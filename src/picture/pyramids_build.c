@@ -128,22 +128,10 @@ struct plan {
     uint64_t network; /* bytes that may still be fetched */
 };
 
-static bool is_remote(const struct sc_pyramids *p, uint32_t tensor)
-{
-    struct sc_source *s;
-    const struct sc_model *m = p->model;
-    const uint32_t file = m->catalog->entries[m->tensors[tensor].main].file;
-    if (sc_model_source(m, file, &s, NULL) < 0)
-        return false;
-    const bool remote = s->remote;
-    sc_model_release(m, file);
-    return remote;
-}
-
 static uint64_t add_item(struct step *s, struct plan *plan, uint32_t tensor)
 {
     const uint64_t bytes = s->p->model->tensors[tensor].bytes;
-    if (is_remote(s->p, tensor)) {
+    if (sc_pyramids_is_far(s->p, tensor)) {
         if (bytes > plan->network)
             return 0;
         plan->network -= bytes;
@@ -194,7 +182,7 @@ static void fill_step(struct step *s, struct plan *plan)
             (state == SC_PYRAMID_KEPT && !sc_pyramids_load(s->p, tensor))) {
             const size_t had = s->n;
             bytes += add_item(s, plan, tensor);
-            if (s->n == had) { /* nothing more will be done about it */
+            if (s->n == had && !s->p->entries[tensor].left) { /* nothing more will be done */
                 s->p->entries[tensor].left = true;
                 s->p->ranges++;
                 s->p->done_bytes += s->p->model->tensors[tensor].bytes;
@@ -206,7 +194,7 @@ static void fill_step(struct step *s, struct plan *plan)
 static int make_plan(struct sc_pyramids *p, struct plan *plan, struct sc_error *e)
 {
     const struct sc_model *m = p->model;
-    plan->network = p->o.network;
+    plan->network = p->o.network - p->o.network / 4; /* the rest is for samples */
     plan->order = sc_calloc(m->n_tensors, sizeof *plan->order);
     if (!plan->order)
         return sc_fail_memory(e);
@@ -228,7 +216,9 @@ int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e)
 {
     struct plan plan = {0};
     struct step *s = sc_calloc(1, sizeof *s);
-    int code = s ? make_plan(p, &plan, e) : sc_fail_memory(e);
+    struct sc_far *far = sc_far_new(p);
+    bool more = false;
+    int code = s && far ? make_plan(p, &plan, e) : sc_fail_memory(e);
     if (code == 0) {
         s->p = p;
         sc_pyramids_find(p);
@@ -238,6 +228,9 @@ int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e)
             code = sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
             break;
         }
+        code = sc_far_step(far, p, &more, e);
+        if (code < 0 || more)
+            continue;
         fill_step(s, &plan);
         if (s->n > 0)
             code = run_step(s, e);
@@ -247,5 +240,6 @@ int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e)
     sc_pyramids_grow(p, false);
     free(plan.order);
     free(s);
+    free(far);
     return code;
 }

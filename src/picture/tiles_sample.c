@@ -225,7 +225,12 @@ static int dot_step(struct sc_fill *f, struct sc_later *l, struct sc_shown *sh, 
                     struct sc_error *e)
 {
     (void)l, (void)step;
-    return *dot_of(f, sh) ? 0 : look_at_dot(f, sh, e);
+    if (*dot_of(f, sh))
+        return 0;
+    if (!sc_pyramids_is_far(f->p, sh->tensor))
+        return look_at_dot(f, sh, e);
+    sh->entry->asked = ++f->p->clock; /* somebody else fetches it */
+    return 0;
 }
 
 static int grid_step(struct sc_fill *f, struct sc_later *l, struct sc_shown *sh, unsigned step,
@@ -234,7 +239,7 @@ static int grid_step(struct sc_fill *f, struct sc_later *l, struct sc_shown *sh,
     const unsigned nx = (sh->x.end - sh->x.first - 1) / step + 1;
     const unsigned ny = (sh->y.end - sh->y.first - 1) / step + 1;
     bool done = false;
-    if (nx * ny < LEAST_SAMPLES)
+    if (nx * ny < LEAST_SAMPLES || sc_pyramids_is_far(f->p, sh->tensor))
         return 0;
     TRY(sc_pyramids_view(f->p, sh->tensor, &sh->view, e));
     sh->each = sc_values_each(sh->view, &sh->entry->grid);
