@@ -181,8 +181,8 @@ static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
     const struct {
         const char *key;
         double v;
-    } reals[] = {{",\n \"min\": ", f->min},         {", \"max\": ", f->max},
-                 {", \"mean\": ", f->mean},         {", \"rms\": ", f->rms},
+    } reals[] = {{",\n \"min\": ", f->min},       {", \"max\": ", f->max},
+                 {", \"mean\": ", f->mean},       {", \"rms\": ", f->rms},
                  {", \"abs_max\": ", f->abs_max}, {", \"robust\": ", f->robust}};
     for (size_t i = 0; i < SC_COUNT(reals); i++)
         put_real(o, reals[i].key, reals[i].v);
@@ -256,8 +256,7 @@ static int match(struct sc_str name, struct sc_str words)
 {
     if (sc_str_eq_nocase(name, words))
         return IS_IT;
-    if (name.n > words.n &&
-        sc_str_eq_nocase(sc_str(name.p + name.n - words.n, words.n), words))
+    if (name.n > words.n && sc_str_eq_nocase(sc_str(name.p + name.n - words.n, words.n), words))
         return ENDS_SO;
     if (sc_str_has_nocase(name, words))
         return HAS_IT;
@@ -326,7 +325,8 @@ static int view_search(void *ctx, struct sc_str words, size_t limit, struct sc_o
     return code;
 }
 
-/* ------------------------------------------------------------------------ progress, pictures --- */
+/* ------------------------------------------------------------------------ progress, pictures ---
+ */
 
 static double view_progress(void *ctx, uint64_t *epoch)
 {
