@@ -55,7 +55,7 @@ export class Camera {
     /** Zooms from the closest to the farthest. */
     get limits() {
         const scene = this.scene();
-        return {least: -scene.deepest - CLOSEST, most: Math.max(this.fitZoom(), scene.top - 8) + 1};
+        return {least: -scene.deepest - CLOSEST, most: Math.max(this.fitZoom(), 0) + 1};
     }
 
     /** The closest zoom at which all is seen. */
