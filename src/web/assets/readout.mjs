@@ -1,139 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
-// readout: what the pointer is over, in words and numbers, and its bits.
-import {make, later} from "scruple/dom.mjs";
-import {nameNodes} from "scruple/frame.mjs";
-import {whereText} from "scruple/places.mjs";
-import {count, exact, fields, hexText, numberOf, short} from "scruple/text.mjs";
+// readout: what is under the pointer, and what it is worth.
 
-const PLANES = {mean: "mean", rms: "root mean square", min: "least", max: "largest", abs: "largest |x|"};
-const WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor"};
+import {pixelValue} from "scruple/colour.mjs";
+import {formatValue} from "scruple/names.mjs";
+import {toUnits} from "scruple/picture.mjs";
 
-/** What a value reads like; a word where it is none. */
-export function valueText(value) {
-    if (value === undefined) return "\u2026";
-    if (value === null) return "not known";
-    if (typeof value === "string" && Object.hasOwn(WORDS, value)) return WORDS[value];
-    return exact(numberOf(value));
+const ASK_MS = 80; // of rest before the server is asked
+
+/** A value as a number, or as the word that it is. */
+function numberOf(value) {
+    return typeof value === "string" ? Number(value.replace("−", "-")) : value;
 }
 
-/** A plane in words. */
-export function planeText(plane) {
-    return Object.hasOwn(PLANES, plane) ? PLANES[plane] : plane;
-}
-
-/** Bytes as they are stored, and the fields of a float. */
-export function bitsNodes(dtype, raw, value) {
-    if (!raw) return [];
-    const parts = fields(dtype, raw, numberOf(value) ?? NaN), nodes = [make("code", {class: "p-raw"}, hexText(raw))];
-    if (parts)
-        nodes.push(make("code", {class: "p-bits", title: `sign, exponent (2^${parts.power}), fraction`},
-            parts.sign && make("span", {class: "p-sign"}, parts.sign), make("span", {class: "p-exponent"}, parts.exponent),
-            parts.fraction && make("span", {class: "p-fraction"}, parts.fraction)));
-    return nodes;
-}
-
-/** How many elements a pixel holds: "32 x 32". */
-function pooledText(scene, place, z) {
-    const across = (depth, n) => Math.max(1, Math.min(n, 2 ** Math.round(z + depth)));
-    const {dx, dy, rows, cols} = scene.places;
-    return `${count(across(dy[place], rows[place]))} \u00d7 ${count(across(dx[place], cols[place]))}`;
-}
-
-/** "row 3, column 40" of a spot; words for slices that are no experts of their own. */
-export function elementText(scene, spot) {
-    const parts = [whereText(scene, spot.place)];
-    if (scene.placesOf(spot.tensor).length > 1 && !parts[0].includes("expert")) parts.push(`slice ${count(spot.slice)}`);
-    if (spot.row !== null) parts.push(`row ${count(spot.row)}`, `column ${count(spot.col)}`);
-    return parts.filter(Boolean).join(", ");
-}
-
-/** The same element in the other view; null: there is none. */
-export function partnerOf(app, spot) {
-    if (app.views.length < 2) return null;
-    const other = app.links.spot(spot, spot.view ? 0 : 1);
-    return other && other.row === spot.row && other.col === spot.col ? other : null;
-}
-
-class Readout {
+/** Follows the pointer: keeps `hover` of the store, and a card with it beside the pointer. */
+export class Readout {
+    /** @param {import("scruple/main.mjs").App} app */
     constructor(app) {
         this.app = app;
-        this.name = make("span", {class: "p-read-name"});
-        this.where = make("span", {class: "p-read-where"});
-        this.value = make("span", {class: "p-read-value"});
-        this.bits = make("span", {class: "p-read-bits"});
-        this.other = make("span", {class: "p-read-other"});
-        this.host = make("div", {class: "p-read", id: "p-read", "aria-label": "Under the pointer", role: "group"},
-            make("div", {class: "p-read-line"}, this.name, this.where),
-            make("div", {class: "p-read-line"}, this.value, this.bits, this.other));
-        this.askOther = later((spot, mine) => this.fetchOther(spot, mine), 40);
+        this.timer = 0;
+        this.asking = null;
+        this.card = document.createElement("div");
+        this.card.className = "readout";
+        this.card.hidden = true;
+        this.card.setAttribute("aria-hidden", "true"); // the selection says the same to readers
+        app.elements.stage.append(this.card);
+        app.store.subscribe(["hover"], ({hover}) => this.#write(hover));
+        // what moves below a pointer at rest
+        app.store.subscribe(["camera", "compare", "split"], () => this.at && this.over(this.at));
     }
 
-    show() {
-        const {store, views} = this.app, hover = store.get("hover");
-        this.host.classList.toggle("p-empty", !hover);
-        if (!hover) return this.rest();
-        const {scene} = views[hover.view];
-        this.name.replaceChildren(...nameNodes(scene.names[hover.tensor]));
-        this.where.textContent = elementText(scene, hover);
-        this.value.textContent = valueText(hover.value);
-        this.host.dataset.value = hover.value === undefined ? "" : String(hover.value);
-        if (hover.pooled) this.showPooled(scene, hover);
-        else this.bits.replaceChildren(...bitsNodes(scene.typeOf(hover.tensor).dtype, hover.raw, hover.value));
-        this.showOther(hover);
+    /** The spot under a point of the stage (device pixels), or null. */
+    spotAt({x, y}) {
+        const pane = this.app.stage.paneAt(x, y);
+        if (!pane)
+            return null;
+        const {scene, index} = pane.view, units = toUnits(pane, x, y);
+        const place = scene.placeAt(units.x, units.y);
+        if (place < 0)
+            return null;
+        const {row, col} = scene.elementAt(place, units.x, units.y);
+        return {view: index, place, tensor: scene.places.tensor[place],
+            slice: scene.places.slice[place], row, col};
     }
 
-    showPooled(scene, hover) {
-        const {plane, camera} = this.app.store.get();
-        this.value.textContent = valueText(typeof hover.value === "number" ? Math.fround(hover.value) : hover.value);
-        this.bits.textContent = `${planeText(plane)} of ${pooledText(scene, hover.place, camera.z)}`;
-    }
-
-    rest() {
-        const view = this.app.front();
-        this.name.textContent = view.title;
-        this.where.textContent = `${count(view.scene.model.parameters)} weights in ${count(view.scene.model.tensors)} tensors`;
-        this.value.textContent = "";
-        this.bits.textContent = "";
-        this.other.replaceChildren();
-        this.host.dataset.value = "";
-    }
-
-    showOther(hover) {
-        const {compare} = this.app.store.get();
-        this.other.replaceChildren();
-        if (this.app.views.length < 2 || compare === "none" || hover.pooled || hover.row === null) return;
-        const spot = partnerOf(this.app, hover);
-        if (!spot) this.other.textContent = "not in the other model";
-        else this.askOther(spot, hover);
-    }
-
-    async fetchOther(spot, mine) {
-        this.aborting?.abort();
-        this.aborting = new AbortController();
-        const view = this.app.views[spot.view];
-        try {
-            const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col, this.aborting.signal);
-            const now = this.app.store.get("hover");
-            if (now?.place !== mine.place || now.row !== mine.row || now.col !== mine.col) return;
-            this.other.replaceChildren(...this.deltaNodes(view, answer.value, now));
-        } catch (error) {
-            if (error.name !== "AbortError") this.other.textContent = "not known in the other model";
+    /** The pointer is over a point. */
+    over(at) {
+        this.at = at;
+        const {size, hover, plane} = this.app.store.get(), spot = this.spotAt(at);
+        const px = at.x / size.dpr, py = at.y / size.dpr;
+        const same = hover && spot && hover.view === spot.view && hover.place === spot.place &&
+            hover.row === spot.row && hover.col === spot.col && hover.plane === plane;
+        if (same) {
+            this.#place(px, py);
+            return;
         }
+        this.#stop();
+        if (!spot) {
+            this.app.store.set({hover: null});
+            this.app.wake();
+            return;
+        }
+        const known = this.#known(spot, plane);
+        this.app.store.set({hover: {...spot, plane, px, py, raw: undefined, ...known}});
+        this.app.wake();
+        this.timer = setTimeout(() => this.#ask(spot), ASK_MS);
     }
 
-    deltaNodes(view, value, mine) {
-        const a = numberOf(mine.value), b = numberOf(value), second = view.index === 1;
-        const nodes = [make("span", {class: "p-read-side"}, `${view.title}: ${valueText(value)}`)];
-        if (a === null || b === null) return nodes;
-        const delta = second ? b - a : a - b;
-        return [...nodes, make("span", {class: "p-read-delta"}, `\u0394 ${short(delta, 6)}`)];
+    /** What tiles that are here tell: the value, or that of a pixel of many elements. */
+    #known(spot, plane) {
+        const view = this.app.views[spot.view];
+        const bits = view.tiles.bitsOf(plane, spot.place, spot.row, spot.col);
+        const value = bits === undefined ? undefined : pixelValue(bits);
+        if (value !== undefined && value !== "waiting" && value !== "outside")
+            return {value: value === "unknown" ? null : value, pooled: null};
+        const at = view.scene.pointOf(spot.place, spot.row, spot.col);
+        const z = Math.round(this.app.store.get("camera").z);
+        const pixel = view.tiles.bitsAt(plane, Math.max(z, -view.scene.deepest), at.x + at.w / 2,
+            at.y + at.h / 2);
+        const pooled = pixel === undefined ? null : pixelValue(pixel);
+        return {value: undefined,
+            pooled: pooled === "waiting" || pooled === "outside" ? null : pooled};
     }
-}
 
-/** @param {import("scruple/main.mjs").App} app */
-export function mount(app) {
-    const readout = new Readout(app);
-    app.elements.corner.append(readout.host);
-    app.store.subscribe(["hover", "plane", "view", "compare"], () => readout.show());
-    readout.show();
+    #stop() {
+        clearTimeout(this.timer);
+        this.asking?.abort();
+        this.asking = null;
+    }
+
+    async #ask(spot) {
+        const control = new AbortController(), {app} = this;
+        this.asking = control;
+        const one = (s) => s ? app.views[s.view].value(s.tensor, s.slice, s.row, s.col,
+            control.signal).catch((error) => ({problem: error.message})) : null;
+        const compared = app.store.get("compare") !== "none" && app.views.length > 1;
+        const [own, other] = await Promise.all([one(spot),
+            compared ? one(app.links.spot(spot, 1 - spot.view)) : null]);
+        if (control.signal.aborted)
+            return;
+        this.asking = null;
+        const hover = app.store.get("hover");
+        if (hover && own)
+            app.store.set({hover: {...hover, value: own.problem ? hover.value ?? null : own.value,
+                raw: own.raw ?? null, problem: own.problem ?? null,
+                other: other && !other.problem ? other.value : null,
+                otherRaw: other?.raw ?? null}});
+    }
+
+    /** The pointer has gone. */
+    leave() {
+        this.at = null;
+        this.#stop();
+        this.app.store.set({hover: null});
+        this.app.wake();
+    }
+
+    /** A click: selects what is there, or nothing. */
+    select(at) {
+        this.app.store.set({selection: this.spotAt(at)});
+        this.app.wake();
+    }
+
+    #place(px, py) {
+        const {card} = this, stage = this.app.elements.stage;
+        const w = card.offsetWidth, h = card.offsetHeight, gap = 14;
+        const x = px + gap + w > stage.clientWidth ? px - gap - w : px + gap;
+        const y = py + gap + h > stage.clientHeight ? py - gap - h : py + gap;
+        card.style.setProperty("transform", `translate(${Math.max(0, Math.round(x))}px, ` +
+            `${Math.max(0, Math.round(y))}px)`);
+    }
+
+    #line(kind, text) {
+        const line = document.createElement("div");
+        line.className = kind;
+        line.textContent = text;
+        return line;
+    }
+
+    #valueText(hover, value, raw) {
+        if (value === undefined)
+            return "…";
+        if (value === null)
+            return hover.problem ?? "cannot be read";
+        return formatValue(value, 7) + (raw ? `   0x${raw}` : "");
+    }
+
+    #write(hover) {
+        const {card} = this;
+        card.hidden = !hover;
+        if (!hover)
+            return;
+        const {scene} = this.app.views[hover.view], rows = scene.places.rows[hover.place];
+        const where = `${scene.placesOf(hover.tensor).length > 1 ? `slice ${hover.slice}, ` : ""}` +
+            `${rows > 1 ? `row ${hover.row}, column ${hover.col}` : `element ${hover.col}`}`;
+        const lines = [this.#line("name", scene.names[hover.tensor]), this.#line("where", where),
+            this.#line("value", this.#valueText(hover, hover.value, hover.raw))];
+        if (hover.other !== undefined && hover.other !== null) {
+            const [a, b] = hover.view === 0 ? [hover.value, hover.other] : [hover.other, hover.value];
+            const delta = numberOf(b) - numberOf(a);
+            lines.push(this.#line("value", `${hover.view === 0 ? "B" : "A"} ` +
+                this.#valueText(hover, hover.other, hover.otherRaw)));
+            lines.push(this.#line("where", `B − A ${formatValue(delta, 5)}`));
+            lines[2].textContent = `${hover.view === 0 ? "A" : "B"} ${lines[2].textContent}`;
+        }
+        if (hover.pooled !== null && hover.pooled !== undefined)
+            lines.push(this.#line("where", `${hover.plane} of the pixel ${formatValue(hover.pooled, 4)}`));
+        card.replaceChildren(...lines);
+        this.#place(hover.px, hover.py);
+    }
 }
