@@ -53,7 +53,7 @@ export class Strip {
         }, this.svg);
         this.reading = make("output", {class: "p-strip-reading", "aria-hidden": "true"});
         this.host = make("div", {class: "p-strip"}, this.face,
-            make("div", {class: "p-strip-ends"}, options.ends.map((t) => make("span", null, t))), this.reading);
+            make("div", {class: "p-strip-foot"}, make("div", {class: "p-strip-ends", "aria-hidden": "true"}, options.ends.map((t) => make("span", null, t))), this.reading));
     }
 
     /** @param {number[]} heights 0 to 1 */
@@ -78,6 +78,7 @@ export class Strip {
         const text = i >= 0 && i < this.n ? this.options.text(i) : "";
         this.cursor.setAttribute("d", text ? `M${i} 0h1v100h-1z` : "");
         this.reading.textContent = text;
+        this.host.classList.toggle("p-reads", text !== "");
         this.face.setAttribute("aria-valuenow", Math.max(0, i));
         this.face.setAttribute("aria-valuetext", text || this.options.label);
     }

@@ -3,7 +3,8 @@
 import {make, later} from "scruple/dom.mjs";
 import {announce, card} from "scruple/frame.mjs";
 import {isOpen, openSieve, pass, placesThrough, tally} from "scruple/sieve.mjs";
-import {bytes, count} from "scruple/text.mjs";
+import {formatCount} from "scruple/names.mjs";
+import {bytes} from "scruple/text.mjs";
 
 class Filters {
     constructor(app) {
@@ -38,7 +39,7 @@ class Filters {
                     const set = this.sieve[key], on = set.has(word) ? !set.delete(word) : Boolean(set.add(word));
                     chip.setAttribute("aria-pressed", String(on));
                     this.change({});
-                }}, word, make("small", null, ` ${count(n)}`));
+                }}, word, make("small", null, ` ${formatCount(n)}`));
             return chip;
         });
         this.chips.push(...chips);
@@ -85,8 +86,8 @@ class Filters {
 
     say(scene, {tensors, count: n}, open) {
         const size = scene.tensors.bytes.reduce((sum, b, i) => sum + (tensors[i] ? b : 0), 0);
-        this.note.textContent = open ? `${count(n)} tensors, ${bytes(size)}` : n === 0 ? "No tensor is like that."
-            : `${count(n)} of ${count(scene.tensors.n)} tensors, ${bytes(size)}`;
+        this.note.textContent = open ? `${formatCount(n)} tensors, ${bytes(size)}` : n === 0 ? "No tensor is like that."
+            : `${formatCount(n)} of ${formatCount(scene.tensors.n)} tensors, ${bytes(size)}`;
     }
 }
 

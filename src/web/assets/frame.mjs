@@ -38,6 +38,11 @@ export function toolbar(app) {
     return row;
 }
 
+/** What a model is called where there is little room: the last part of a path. */
+export function shortTitle(title) {
+    return /^[./~]/.test(title) ? title.split("/").filter(Boolean).at(-1) ?? title : title;
+}
+
 /** Puts something into the bar, before its buttons. */
 export function addToBar(app, node) {
     app.elements.bar.insertBefore(node, toolbar(app));

@@ -18,7 +18,8 @@ function rowsOf(list) {
 }
 
 function keyRows(app) {
-    return app.keys.list.filter(({help}) => help).map(({keys, help}) =>
+    const backwards = /^[MPKC]$/; // said with the key for forwards
+    return app.keys.list.filter(({keys, help}) => help && !backwards.test(keys[0])).map(({keys, help}) =>
         [keys.flatMap((key, i) => [i ? " " : null, make("kbd", null, keyText(key))]), help]);
 }
 

@@ -3,7 +3,8 @@
 import {draw, make} from "scruple/dom.mjs";
 import {bitsOf} from "scruple/colour.mjs";
 import {card, isNarrow} from "scruple/frame.mjs";
-import {numberOf, short} from "scruple/text.mjs";
+import {formatValue} from "scruple/names.mjs";
+import {numberOf} from "scruple/text.mjs";
 import {bitTicks, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
 
 const STEPS = 240;
@@ -24,7 +25,7 @@ class Legend {
     constructor(app) {
         this.app = app;
         this.quantiles = new Map();
-        this.card = card(app, {id: "legend", title: "Legend", key: "l", image: "legend", host: app.elements.corner, open: true});
+        this.card = card(app, {id: "legend", title: "Legend", key: "g", image: "legend", host: app.elements.corner, open: true});
         this.canvas = make("canvas", {class: "p-bar", width: STEPS, height: 1, "aria-hidden": "true"});
         this.marker = make("span", {class: "p-marker", hidden: true, "aria-hidden": "true"});
         this.ticks = make("div", {class: "p-ticks"});
@@ -121,7 +122,7 @@ class Legend {
         this.marker.hidden = at === null;
         if (at !== null) {
             this.marker.style.left = `${100 * Math.max(0, Math.min(1, at))}%`;
-            this.marker.dataset.value = short(v);
+            this.marker.dataset.value = formatValue(v);
         }
     }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-<<<<<<< HEAD
 // main: from an empty page to a picture with panels around it.
 //
 // The page holds nothing but <main id="scruple"></main> and, in its head, viewer.css, panels.css,
@@ -335,9 +334,3 @@ export async function start(root, source = new LiveSource()) {
 const root = document.getElementById("scruple");
 if (root)
     window.scruple = await start(root);
-=======
-const view = await (await fetch("view.json")).json();
-const line = document.createElement("p");
-line.textContent = view.title;
-document.body.append(line);
->>>>>>> server

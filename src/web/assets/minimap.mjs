@@ -11,12 +11,19 @@ function sizeOf({width, height}) {
     return {scale, w: Math.max(8, Math.round(width * scale)), h: Math.max(8, Math.round(height * scale))};
 }
 
+/** Over the picture, below at the right. */
+function cornerOf(app) {
+    const corner = make("div", {class: "corner p-corner-right", "data-own-pointer": ""});
+    app.elements.stage.append(corner);
+    return corner;
+}
+
 class Minimap {
     constructor(app) {
         this.app = app;
         this.canvas = make("canvas", {class: "p-map-canvas", tabindex: 0, role: "img",
             "aria-label": "Map of the whole picture; arrow keys move what is seen"});
-        this.card = card(app, {id: "map", title: "Map", key: "n", image: "map", host: app.elements.corner, open: !isNarrow()});
+        this.card = card(app, {id: "map", title: "Map", key: "n", image: "map", host: cornerOf(app), open: !isNarrow()});
         this.card.body.append(this.canvas);
         this.canvas.addEventListener("pointerdown", (e) => this.press(e));
         this.canvas.addEventListener("pointermove", (e) => e.buttons & 1 && this.move(e));

@@ -6,7 +6,7 @@ import * as search from "scruple/search.mjs";
 import * as controls from "scruple/controls.mjs";
 import * as selection from "scruple/selection.mjs";
 import * as filters from "scruple/filters.mjs";
-import * as readout from "scruple/readout.mjs";
+import * as readout from "scruple/reading.mjs";
 import * as legend from "scruple/legend.mjs";
 import * as minimap from "scruple/minimap.mjs";
 import * as status from "scruple/status.mjs";

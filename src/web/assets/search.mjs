@@ -5,7 +5,7 @@ import {icon, make, soon} from "scruple/dom.mjs";
 import {ICONS, addToBar, announce, nameNodes} from "scruple/frame.mjs";
 import {Names, hits, parseQuery, placeElement} from "scruple/words.mjs";
 import {flyToBox, spotOf, whereText} from "scruple/places.mjs";
-import {count, shapeText} from "scruple/text.mjs";
+import {formatCount, formatShape} from "scruple/names.mjs";
 
 const SHOWN = 60;
 /** More names than this are searched by the server, when there is one. */
@@ -55,11 +55,11 @@ function marked(name, query) {
 function detailOf(scene, item) {
     if (item.kind === "layer") return ["whole layer"];
     const {tensor, element} = item, places = scene.placesOf(tensor);
-    if (element === undefined) return [`${shapeText(scene.shapeOf(tensor))} \u2013 has no such element`];
-    if (element) return [`row ${count(element.row)}, column ${count(element.col)}`,
-        ...places.length > 1 ? [`slice ${count(element.slice)}`] : []];
+    if (element === undefined) return [`${formatShape(scene.shapeOf(tensor))} \u2013 has no such element`];
+    if (element) return [`row ${formatCount(element.row)}, column ${formatCount(element.col)}`,
+        ...places.length > 1 ? [`slice ${formatCount(element.slice)}`] : []];
     const where = places.length ? whereText(scene, places[0]) : "not in the picture";
-    return [scene.typeOf(tensor).dtype, shapeText(scene.shapeOf(tensor)), ...where ? [where] : []];
+    return [scene.typeOf(tensor).dtype, formatShape(scene.shapeOf(tensor)), ...where ? [where] : []];
 }
 
 class Search {
@@ -126,8 +126,8 @@ class Search {
 
     summary(typed, total, shown) {
         if (!this.items.length) return `Nothing here is called \u201c${typed}\u201d.`;
-        if (shown < total) return `The first ${shown} of ${count(total)} tensors; more words find fewer.`;
-        return total === 1 ? "1 tensor" : `${count(total)} tensors`;
+        if (shown < total) return `The first ${shown} of ${formatCount(total)} tensors; more words find fewer.`;
+        return total === 1 ? "1 tensor" : `${formatCount(total)} tensors`;
     }
 
     option(scene, item, i, query) {

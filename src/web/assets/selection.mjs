@@ -4,8 +4,9 @@ import {Strip, heightsOf} from "scruple/charts.mjs";
 import {make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
-import {bitsNodes, elementText, partnerOf, valueText} from "scruple/readout.mjs";
-import {bytes, count, exact, numberOf, percent, shapeText, short} from "scruple/text.mjs";
+import {bitsNodes, elementText, partnerOf, valueText} from "scruple/reading.mjs";
+import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
+import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
 const product = (shape) => shape.reduce((n, side) => n * side, 1);
 
@@ -20,16 +21,16 @@ function planFacts(scene, tensor) {
     const type = scene.typeOf(tensor), shape = scene.shapeOf(tensor), size = scene.tensors.bytes[tensor];
     const n = product(shape), {role, tower} = scene.tensors;
     return facts([["type", type.layout === "plain" ? type.dtype : `${type.dtype} (${type.layout})`],
-        ["shape", shapeText(shape)], ["weights", count(n)],
+        ["shape", formatShape(shape)], ["weights", formatCount(n)],
         ["stored", n ? `${bytes(size)}, ${Number((size * 8 / n).toPrecision(3))} bits each` : bytes(size)],
         ["role", scene.roles[role[tensor]]], scene.towers[tower[tensor]] !== "main" && ["tower", scene.towers[tower[tensor]]]]);
 }
 
 /** What its values say. */
 function figureFacts(f, n) {
-    const number = (key) => f[key] === null || f[key] === undefined ? null : short(numberOf(f[key]), 5);
+    const number = (key) => f[key] === null || f[key] === undefined ? null : formatValue(numberOf(f[key]), 5);
     const part = (key) => f[key] === null || f[key] === undefined ? "not counted"
-        : f[key] === 0 ? "none" : `${count(f[key])} (${percent(f[key], n)})`;
+        : f[key] === 0 ? "none" : `${formatCount(f[key])} (${percent(f[key], n)})`;
     return facts([["least", number("min")], ["largest", number("max")], ["mean", number("mean")],
         ["root mean square", number("rms")], ["largest |x|", number("abs_max")],
         ["99.9 % of |x| below", number("robust")], ["zeros", part("zeros")], ["NaN, \u00b1\u221e", part("nonfinite")],
@@ -41,10 +42,10 @@ class Histogram {
         this.bins = figures.histogram;
         this.end = numberOf(figures.abs_max) ?? 0;
         this.total = this.bins.reduce((sum, n) => sum + n, 0);
-        const at = (i) => short(this.end * (2 * i / this.bins.length - 1), 3);
+        const at = (i) => formatValue(this.end * (2 * i / this.bins.length - 1), 3);
         this.strip = new Strip({label: "Histogram of values", middle: this.bins.length / 2,
             ends: [at(0), "0", at(this.bins.length)],
-            text: (i) => `${at(i)} to ${at(i + 1)}: ${count(this.bins[i])} (${percent(this.bins[i], this.total)})`});
+            text: (i) => `${at(i)} to ${at(i + 1)}: ${formatCount(this.bins[i])} (${percent(this.bins[i], this.total)})`});
         this.box = make("input", {type: "checkbox", id: "p-log", onchange: () => {
             Histogram.logarithmic = this.box.checked;
             this.show();
@@ -66,9 +67,9 @@ Histogram.logarithmic = false;
 function profile(label, values, n, go) {
     const first = (i) => Math.ceil(i * n / values.length), last = (i) => Math.ceil((i + 1) * n / values.length) - 1;
     const word = label.toLowerCase();
-    const which = (i) => first(i) === last(i) ? `${word} ${count(first(i))}` : `${word}s ${count(first(i))}\u2013${count(last(i))}`;
-    const strip = new Strip({label: `Root mean square by ${word}; Enter goes there`, ends: ["0", count(n - 1)],
-        text: (i) => `${which(i)}: ${short(numberOf(values[i]), 4)}`, pick: (i) => go(first(i))});
+    const which = (i) => first(i) === last(i) ? `${word} ${formatCount(first(i))}` : `${word}s ${formatCount(first(i))}\u2013${formatCount(last(i))}`;
+    const strip = new Strip({label: `Root mean square by ${word}; Enter goes there`, ends: ["0", formatCount(n - 1)],
+        text: (i) => `${which(i)}: ${formatValue(numberOf(values[i]), 4)}`, pick: (i) => go(first(i))});
     strip.show(heightsOf(values.map((v) => numberOf(v) ?? 0), false));
     return make("figure", {class: `p-figure p-profile-${word}`}, make("figcaption", null, `Root mean square by ${word}`), strip.host);
 }
@@ -106,7 +107,8 @@ class Selection {
         const {scene} = this.app.views[spot.view], changed = this.tensor !== `${spot.view} ${spot.tensor}`;
         this.tensor = `${spot.view} ${spot.tensor}`;
         this.head.replaceChildren(make("h3", {class: "p-tensor-name"}, ...nameNodes(scene.names[spot.tensor])),
-            this.crumbs(scene, spot), this.actions(scene, spot));
+            make("div", {class: "p-row p-where"}, this.crumbs(scene, spot), this.steps(scene, spot, "block", "layer"),
+                this.steps(scene, spot, "expert", "expert")), this.actions(scene, spot));
         if (this.body.firstChild !== this.head) this.body.replaceChildren(this.head, this.element, this.values, this.plan);
         this.plan.replaceChildren(planFacts(scene, spot.tensor));
         if (changed) this.card.body.scrollTop = 0;
@@ -122,11 +124,10 @@ class Selection {
     actions(scene, spot) {
         const name = scene.names[spot.tensor], {app} = this;
         const text = (label, title, work) => make("button", {type: "button", class: "p-text-button", title, onclick: work}, label);
-        const copyLink = text("copy permalink", "Copy an address that shows this", (e) => copyText(app.link(), e.currentTarget));
+        const copyLink = text("copy link", "Copy an address that shows this", (e) => copyText(app.link(), e.currentTarget));
         const copyName = text("copy name", "Copy the name of the tensor", (e) => copyText(name, e.currentTarget));
-        const whole = text("show all of it", "Fly to where all of the tensor is seen", () => app.goTo(spotOf(app, spot.view, spot.place)));
-        return make("div", {class: "p-actions"}, this.steps(scene, spot, "block", "layer"), this.steps(scene, spot, "expert", "expert"),
-            make("div", {class: "p-row"}, whole, copyName, copyLink));
+        const whole = text("show all", "Fly to where all of the tensor is seen", () => app.goTo(spotOf(app, spot.view, spot.place)));
+        return make("div", {class: "p-row p-actions"}, whole, copyName, copyLink);
     }
 
     /** The same tensor of the layer or expert before and after. */
@@ -215,7 +216,7 @@ class Selection {
             const {dtype} = view.scene.typeOf(spot.tensor);
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, titles ? make("span", {class: "p-side-title"}, view.title) : null,
                 make("b", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
-                Number.isFinite(answer.offset) ? make("span", {class: "p-offset"}, `byte ${count(answer.offset)} of ${answer.file}`) : null)};
+                Number.isFinite(answer.offset) ? make("span", {class: "p-offset"}, `byte ${formatCount(answer.offset)} of ${answer.file}`) : null)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
         }
@@ -241,7 +242,5 @@ export function mount(app) {
         const now = app.store.get("selection");
         if (now && selection.card.shown()) selection.showValues(now, false);
     });
-    app.keys.bind("[", "the same tensor of the layer before", () => selection.step("block", -1));
-    app.keys.bind("]", "the same tensor of the next layer", () => selection.step("block", 1));
     selection.show();
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// status: how far the statistics are, and what went wrong, as a sentence that stays out of the way.
+// status: how far the statistics of overviews are.
 import {make} from "scruple/dom.mjs";
-import {iconButton} from "scruple/frame.mjs";
 
 function progressLine(app) {
     const fill = make("span", {class: "p-progress-fill"}), text = make("span", {class: "p-progress-text"});
@@ -20,20 +19,7 @@ function progressLine(app) {
     return host;
 }
 
-function messageLine(app) {
-    const text = make("span"), host = make("div", {class: "p-message", role: "status", hidden: true}, text,
-        iconButton("close", "Dismiss", () => app.store.set({message: null})));
-    const show = () => {
-        const {message} = app.store.get();
-        text.textContent = message ?? "";
-        host.hidden = !message;
-    };
-    app.store.subscribe("message", show);
-    show();
-    return host;
-}
-
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
-    app.elements.stage.after(progressLine(app), messageLine(app));
+    app.elements.root.append(progressLine(app));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How numbers read for people, and what the bits of a stored float are. Pure functions.
+// text: numbers as they stand in documents, exact ones for people, and what the bits of a stored float are.
+// Pure functions; numbers with few digits are in names.mjs.
 
 /** Bits of the sign, the exponent and the fraction, and the bias, of types that are stored as they are. */
 const FLOATS = {
@@ -35,22 +36,6 @@ export function exact(v) {
     return String(Number(v.toPrecision(9)));
 }
 
-const minus = (text) => text.replace(/-/g, "\u2212");
-
-/** With a few digits: for scales, figures, charts. */
-export function short(v, digits = 4) {
-    if (v === null || v === undefined || !Number.isFinite(v)) return exact(v);
-    const size = Math.abs(v);
-    if (size !== 0 && (size < 1e-4 || size >= 1e6))
-        return minus(v.toExponential(Math.max(0, digits - 2)).replace(/\.?0+e/, "e").replace("e+", "e"));
-    return minus(String(Number(v.toPrecision(digits))));
-}
-
-/** A count: with narrow spaces between thousands. */
-export function count(n) {
-    return n === null || n === undefined ? "\u2013" : String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-}
-
 /** Bytes as the other commands say them. */
 export function bytes(n) {
     const units = ["B", "KB", "MB", "GB", "TB", "PB"];
@@ -72,11 +57,6 @@ export function percent(part, whole) {
     return `${Number(p.toPrecision(p < 1 ? 2 : 3))} %`;
 }
 
-/** The axes of a tensor: "4 096 x 11 008". */
-export function shapeText(shape) {
-    return shape.length ? shape.map(count).join(" \u00d7 ") : "scalar";
-}
-
 function bitsOf(hex, swap) {
     const parts = hex.match(/../g) || [];
     if (swap) parts.reverse();
@@ -89,7 +69,8 @@ function split(bits, [signs, exponents, , bias]) {
     const share = fraction ? parseInt(fraction, 2) / 2 ** fraction.length : 0;
     const normal = e !== 0 || !fraction;
     const size = normal ? 2 ** (e - bias) * (1 + share) : 2 ** (1 - bias) * share;
-    return {sign, exponent, fraction, power: normal ? e - bias : 1 - bias, normal, value: sign === "1" ? -size : size};
+    return {sign, exponent, fraction, power: normal ? e - bias : 1 - bias, significand: normal ? 1 + share : share,
+        value: sign === "1" ? -size : size};
 }
 
 /**
@@ -97,7 +78,7 @@ function split(bits, [signs, exponents, , bias]) {
  * @param {string} dtype
  * @param {string|null} raw hexadecimal bytes in the order of the file
  * @param {number} value what it means
- * @returns {{sign: string, exponent: string, fraction: string, power: number, normal: boolean}|null}
+ * @returns {{sign: string, exponent: string, fraction: string, power: number, significand: number}|null}
  */
 export function fields(dtype, raw, value) {
     const widths = Object.hasOwn(FLOATS, dtype) ? FLOATS[dtype] : null;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ticks: where numbers stand beside a bar of colours. Pure functions; positions are 0 (left) to 1.
-import {short} from "scruple/text.mjs";
+import {formatValue} from "scruple/names.mjs";
 
 const STEPS = 240;
 
@@ -51,7 +51,7 @@ function candidates(mode, scale) {
  */
 export function scaleTicks(mode, edges, scale, gap = 0.14) {
     const low = mode.folded ? scale * 1e-4 : -scale;
-    const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: short(value, 3)}));
+    const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: formatValue(value, 3)}));
     return apart(ticks, gap);
 }
 
@@ -66,7 +66,7 @@ export function shareTicks(mode) {
 export function rankTicks(quantile) {
     return [0, 0.25, 0.5, 0.75, 1].map((at) => {
         const value = quantile ? quantile[Math.round(at * 256)] : NaN;
-        return {at, value, text: quantile ? short(value, 3) : `${100 * at} %`};
+        return {at, value, text: quantile ? formatValue(value, 3) : `${100 * at} %`};
     });
 }
 

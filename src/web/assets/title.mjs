@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // title: which model this is; and the buttons for all of it and for a picture in a file.
 import {make} from "scruple/dom.mjs";
-import {addToBar, announce, iconButton, toolbar} from "scruple/frame.mjs";
+import {addToBar, announce, iconButton, shortTitle, toolbar} from "scruple/frame.mjs";
 
 async function saveShot(app) {
-    const blob = await app.shot(), address = URL.createObjectURL(blob);
-    const name = app.front().title.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[.-]+|-+$/g, "").slice(0, 80) || "weights";
-    const link = make("a", {href: address, download: `${name}.png`});
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 10000);
+    const name = shortTitle(app.front().title).replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[.-]+|-+$/g, "").slice(0, 80) || "weights";
+    app.save(await app.shot(), `${name}.png`);
     announce("A picture was saved.");
 }
 
@@ -16,8 +13,10 @@ async function saveShot(app) {
 export function mount(app) {
     const text = make("span"), heading = make("h1", {class: "p-title"}, text);
     const show = () => {
-        text.textContent = app.doc.title ?? app.front().title;
-        heading.title = text.textContent;
+        const {title} = app.front();
+        text.textContent = shortTitle(title);
+        heading.title = title;
+        document.title = `${shortTitle(title)} \u2013 scruple`;
     };
     addToBar(app, heading);
     app.store.subscribe("view", show);
