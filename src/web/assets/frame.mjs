@@ -64,6 +64,7 @@ export function card(app, {id, title, key, image, host, open}) {
         {"aria-controls": `p-${id}`, "aria-keyshortcuts": key});
     function show(on, back = false) {
         section.hidden = !on;
+        if (on) section.scrollIntoView({block: "nearest"});
         button.setAttribute("aria-expanded", String(on));
         if (!on && back) button.focus();
         section.dispatchEvent(new Event(on ? "p-show" : "p-hide"));
@@ -72,7 +73,7 @@ export function card(app, {id, title, key, image, host, open}) {
     host.append(section);
     app.keys.bind(key, `show or hide: ${title.toLowerCase()}`, () => {
         show(section.hidden);
-        if (!section.hidden) heading.focus({preventScroll: true});
+        if (!section.hidden) heading.focus();
     });
     show(open);
     return {section, body, heading, show, shown: () => !section.hidden};

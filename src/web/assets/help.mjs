@@ -10,30 +10,39 @@ export function keyText(key) {
     return key.split(/(?<=.)\+(?=.)/).map((part) => Object.hasOwn(NAMES, part) ? NAMES[part] : part).join(" + ");
 }
 
-const POINTER = [["Drag", "move the picture"], ["Wheel, pinch", "zoom; an element can be 128 pixels"],
-    ["Click", "select the tensor and the element"], ["Double click", "zoom in there"]];
+const POINTER = [["Drag", "move the picture"], ["Wheel, pinch", "zoom"], ["Click", "select the tensor and the element"],
+    ["Double click", "closer, with Shift farther"]];
 
-function rowsOf(list) {
-    return list.map(([keys, help]) => make("tr", null, make("th", {scope: "row"}, keys), make("td", null, help)));
+/** What keys do: [[keys, words]]; arrows that do alike are one, and what is said with the key for forwards is left out. */
+export function keyList(list) {
+    const rows = new Map();
+    for (const {keys, help} of list) {
+        if (!help || /^[MPKC]$/.test(keys[0])) continue;
+        const words = keys[0].includes("Arrow") ? help.replace(/ (left|right|up|down)\b/, "") : help;
+        rows.set(words, [...rows.get(words) ?? [], ...keys]);
+    }
+    return [...rows].map(([words, keys]) => [keys, words]);
 }
 
-function keyRows(app) {
-    const backwards = /^[MPKC]$/; // said with the key for forwards
-    return app.keys.list.filter(({keys, help}) => help && !backwards.test(keys[0])).map(({keys, help}) =>
-        [keys.flatMap((key, i) => [i ? " " : null, make("kbd", null, keyText(key))]), help]);
+/** "Shift + left, right": what is held stands once. */
+function capNodes(keys) {
+    const held = keys.every((key) => key.startsWith("Shift+")) ? "Shift+" : "";
+    const caps = keys.map((key) => make("kbd", null, keyText(key.slice(held.length))));
+    return [...held ? [make("kbd", null, "Shift"), " + "] : [], ...caps.flatMap((cap, i) => [i ? " " : null, cap])];
 }
 
 function build(app) {
     const close = iconButton("close", "Close", () => dialog.close());
-    const table = make("table", {class: "p-keys"});
+    const list = make("dl", {class: "p-keys"});
+    const row = (keys, words) => make("div", null, make("dt", null, keys), make("dd", null, words));
     const dialog = make("dialog", {class: "p-help", "aria-labelledby": "p-help-title",
         onclick: (e) => e.target === dialog && dialog.close()},
-    make("header", null, make("h2", {id: "p-help-title"}, "Keys and pointer"), close), table,
-    make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, their largest, and so on, " +
-        "as chosen above. It is computed from values, never from colours. Nothing leaves this machine."),
+    make("header", null, make("h2", {id: "p-help-title"}, "Keys and pointer"), close), list,
+    make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, the largest of them, and so " +
+        "on, as chosen above. It is computed from values, never from colours. Nothing leaves this machine."),
     make("p", {class: "p-about"}, `scruple ${app.doc.scruple ?? ""}`));
     const open = () => {
-        table.replaceChildren(make("tbody", null, ...rowsOf(keyRows(app)), ...rowsOf(POINTER)));
+        list.replaceChildren(...POINTER.map(([what, words]) => row(what, words)), ...keyList(app.keys.list).map(([keys, words]) => row(capNodes(keys), words)));
         dialog.showModal();
     };
     return {dialog, open};

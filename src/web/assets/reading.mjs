@@ -33,7 +33,7 @@ export function bitsNodes(dtype, raw, value) {
             parts.sign && make("span", {class: "p-sign"}, parts.sign), make("span", {class: "p-exponent"}, parts.exponent),
             parts.fraction && make("span", {class: "p-fraction"}, parts.fraction)));
     if (parts && Number.isFinite(numberOf(value)) && parts.significand)
-        nodes.push(make("span", {class: "p-product"}, `${parts.sign === "1" ? "\u2212" : ""}${parts.significand} \u00d7 ${powerText(parts.power)}`));
+        nodes.push(make("span", {class: "p-product"}, `${parts.sign === "1" ? "\u2212" : ""}${Number(parts.significand.toPrecision(9))} \u00d7 ${powerText(parts.power)}`));
     return nodes;
 }
 

@@ -70,7 +70,7 @@ class Search {
         this.names = new Map();
         this.turn = 0;
         this.build();
-        const run = soon(() => this.run());
+        const run = soon(() => document.activeElement === this.input && this.run());
         this.input.addEventListener("input", run);
         this.input.addEventListener("focus", run);
         this.input.addEventListener("keydown", (e) => this.key(e));
@@ -99,23 +99,22 @@ class Search {
         return this.names.get(view);
     }
 
-    async find(view, query) {
+    /** {total, found}, or a promise of it. */
+    find(view, query) {
         const {source} = this.app;
-        if (source.live && view.scene.names.length > MANY && query.text)
-            try {
-                const answer = await source.search(view.index, query.text, SHOWN);
-                return {total: answer.total, found: answer.tensors};
-            } catch {
-                // the names are here, too
-            }
-        return this.namesOf(view).search(query, SHOWN);
+        const here = () => this.namesOf(view).search(query, SHOWN);
+        if (!source.live || view.scene.names.length <= MANY || !query.text) return here();
+        return source.search(view.index, query.text, SHOWN).then(({total, tensors}) => ({total, found: tensors}), here);
     }
 
     async run() {
-        const typed = this.input.value, turn = ++this.turn, view = this.app.front();
+        const typed = this.input.value, view = this.app.front();
         if (!typed.trim()) return this.close();
+        if (typed === this.answered) return;
+        const turn = ++this.turn;
         const query = parseQuery(typed), {total, found} = await this.find(view, query);
         if (turn !== this.turn) return;
+        this.answered = typed;
         this.items = itemsOf(view, query, found);
         this.list.replaceChildren(...this.items.map((item, i) => this.option(view.scene, item, i, query)));
         this.note.textContent = this.summary(typed.trim(), total, found.length);
@@ -156,11 +155,17 @@ class Search {
         if (to !== undefined && !open) this.run();
         else if (to !== undefined) this.activate(Math.abs(to - this.active) === 1
             ? (to + last + 1) % (last + 1) : Math.max(0, Math.min(last, to)));
-        else if (event.key === "Enter") this.go(this.active);
+        else if (event.key === "Enter") this.enter();
         else if (event.key === "Escape") this.escape();
         else return;
         event.preventDefault();
         event.stopPropagation();
+    }
+
+    /** Goes to what is active, of what has been typed by now. */
+    async enter() {
+        await this.run();
+        this.go(this.active);
     }
 
     escape() {
@@ -178,6 +183,7 @@ class Search {
 
     close() {
         this.turn++;
+        this.answered = null;
         this.items = [];
         this.active = -1;
         this.popup.hidden = true;
@@ -201,7 +207,8 @@ class Search {
             this.note.textContent = "It has no elements, or is left out of the picture.";
             return false;
         }
-        this.app.goTo(spotOf(this.app, view.index, place, element?.row ?? null, element?.col ?? null));
+        const go = () => this.app.goTo(spotOf(this.app, view.index, place, element?.row ?? null, element?.col ?? null));
+        this.app.details.open().then(go); // a flight ends in the room that is left then
         return true;
     }
 }

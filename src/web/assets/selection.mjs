@@ -2,7 +2,7 @@
 // selection: what is known of the selected tensor: figures, a histogram, profiles, the element, neighbours.
 import {Strip, heightsOf} from "scruple/charts.mjs";
 import {make} from "scruple/dom.mjs";
-import {card, copyText, iconButton, isNarrow, nameNodes} from "scruple/frame.mjs";
+import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
 import {bitsNodes, elementText, partnerOf, valueText} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
@@ -33,7 +33,7 @@ function figureFacts(f, n) {
         : f[key] === 0 ? "none" : `${formatCount(f[key])} (${percent(f[key], n)})`;
     return facts([["least", number("min")], ["largest", number("max")], ["mean", number("mean")],
         ["root mean square", number("rms")], ["largest |x|", number("abs_max")],
-        ["99.9 % of |x| below", number("robust")], ["zeros", part("zeros")], ["NaN, \u00b1\u221e", part("nonfinite")],
+        ["99.9 % of |x|", number("robust"), "99.9 % of all |x| are at most this"], ["zeros", part("zeros")], ["NaN, \u00b1\u221e", part("nonfinite")],
         ["file", f.file ?? null]]);
 }
 
@@ -96,6 +96,20 @@ class Selection {
             this.showElement(selection);
         }
         this.key = this.card.shown() || !selection ? key : null;
+    }
+
+    /** Shows the panel; settles once the picture has the room that is left. */
+    open() {
+        if (this.card.shown() || isNarrow()) return Promise.resolve();
+        const {stage} = this.app.elements, before = stage.clientWidth;
+        this.card.show(true);
+        if (stage.clientWidth === before) return Promise.resolve();
+        return new Promise((done) => {
+            const stop = this.app.store.subscribe("size", () => {
+                stop();
+                done();
+            });
+        });
     }
 
     empty() {
@@ -214,7 +228,7 @@ class Selection {
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {dtype} = view.scene.typeOf(spot.tensor);
-            return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, titles ? make("span", {class: "p-side-title"}, view.title) : null,
+            return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, titles ? make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`) : null,
                 make("b", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
                 Number.isFinite(answer.offset) ? make("span", {class: "p-offset"}, `byte ${formatCount(answer.offset)} of ${answer.file}`) : null)};
         } catch (error) {
@@ -225,7 +239,7 @@ class Selection {
     delta(lines) {
         if (lines.length < 2 || lines.some(({value}) => value === null)) return [];
         const sign = this.app.store.get("selection")?.view === 1 ? -1 : 1;
-        return [make("p", {class: "p-delta"}, `difference ${exact(sign * (lines[1].value - lines[0].value))}`)];
+        return [make("p", {class: "p-delta"}, `B \u2212 A ${exact(sign * (lines[1].value - lines[0].value))}`)];
     }
 }
 
@@ -233,10 +247,15 @@ class Selection {
 export function mount(app) {
     const selection = new Selection(app);
     let had = false;
-    app.store.subscribe("selection", (state) => {
-        if (state.selection && !had && !isNarrow()) selection.card.show(true);
+    app.details = {open: () => selection.open()};
+    app.store.subscribe("selection", async (state) => {
+        const first = state.selection && !had;
         had = state.selection !== null;
         selection.show();
+        if (first && !isNarrow() && !selection.card.shown()) {
+            await selection.open();
+            if (app.store.get("selection")) app.show(app.store.get("selection")); // it may be behind the panel now
+        }
     });
     app.store.subscribe(["scales"], () => {
         const now = app.store.get("selection");

@@ -4,6 +4,9 @@ import {formatValue} from "scruple/names.mjs";
 
 const STEPS = 240;
 
+/** Both signs with the same digits. */
+const text = (value) => (value < 0 ? "\u2212" : "") + formatValue(Math.abs(value), 3);
+
 /**
  * Where a value is on a bar whose steps begin at `edges`.
  * @param {ArrayLike<number>} edges 239, ascending
@@ -51,7 +54,7 @@ function candidates(mode, scale) {
  */
 export function scaleTicks(mode, edges, scale, gap = 0.14) {
     const low = mode.folded ? scale * 1e-4 : -scale;
-    const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: formatValue(value, 3)}));
+    const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: text(value)}));
     return apart(ticks, gap);
 }
 
@@ -66,7 +69,7 @@ export function shareTicks(mode) {
 export function rankTicks(quantile) {
     return [0, 0.25, 0.5, 0.75, 1].map((at) => {
         const value = quantile ? quantile[Math.round(at * 256)] : NaN;
-        return {at, value, text: quantile ? formatValue(value, 3) : `${100 * at} %`};
+        return {at, value, text: quantile ? text(value) : `${100 * at} %`};
     });
 }
 

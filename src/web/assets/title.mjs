@@ -18,6 +18,7 @@ export function mount(app) {
         heading.title = title;
         document.title = `${shortTitle(title)} \u2013 scruple`;
     };
+    heading.hidden = app.views.length > 1; // then a button says which one is in front
     addToBar(app, heading);
     app.store.subscribe("view", show);
     show();
