@@ -200,13 +200,13 @@ export class Labels {
         const above = gap >= (LINE + 10) * dpr + FRAME * this.scale
             ? (LINE + 5) * dpr + FRAME * this.scale : 0;
         const room = r.x1 - r.x0 + (above ? gap / 2 : 0) - 16 * dpr;
-        let text = scene.boxName(i) + (b.empty[i] ? " (not in these files)" : "");
-        if (this.#width(text, font) > room)
-            text = scene.boxName(i);
-        if (this.#width(text, font) > room && b.number[i] >= 0)
-            text = String(b.number[i]);
-        this.#plate(above ? {...r, x1: r.x1 + gap / 2} : r, [{text, font, faint: b.empty[i] === 1}],
-            {above, tries: 1, share: 0.3});
+        const name = scene.boxName(i), number = String(b.number[i]);
+        const texts = [b.empty[i] ? `${name} (not in these files)` : name, name,
+            ...(b.number[i] >= 0 ? [number] : [])];
+        for (const text of texts)
+            if (this.#width(text, font) <= room && this.#plate(above ? {...r, x1: r.x1 + gap / 2} : r,
+                [{text, font, faint: b.empty[i] === 1}], {above, tries: 1, share: 0.16}))
+                return;
     }
 
     #places() {
