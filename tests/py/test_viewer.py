@@ -84,6 +84,7 @@ class InBrowser(unittest.TestCase):
 
     def serve(self, *words):
         self.url = self.enterContext(Served(*words))
+        self.addCleanup(self.browser.open, "about:blank")  # leave before the server goes
         return self.url
 
     def view(self, *words, **how):
