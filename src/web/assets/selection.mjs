@@ -258,8 +258,8 @@ export function mount(app) {
         }
     });
     app.store.subscribe(["scales"], () => {
-        const now = app.store.get("selection");
-        if (now && selection.card.shown()) selection.showValues(now, false);
+        const now = app.store.get("selection"); // once: what somebody reads must not change all the time
+        if (now && selection.card.shown() && app.views[now.view].scales.final) selection.showValues(now, false);
     });
     selection.show();
 }
