@@ -12,6 +12,7 @@
  *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
  *   help.c, man.c, completions.c                      the tables as text
  *   progress.c  the line that tells how far it is
+ *   drawing.c   models that are drawn                 view_live.c   view in a browser
  */
 #ifndef SC_CLI_H
 #define SC_CLI_H
@@ -86,8 +87,12 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
-    const char *ids;                          /* activations, super */
-    const char *ratio, *share;                /* super */
+    /* view */
+    const char *bind;
+    uint64_t port, fetch;
+    bool no_open;
+    const char *ids;           /* activations, super */
+    const char *ratio, *share; /* super */
     uint64_t rounds;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
@@ -100,7 +105,7 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100                                                                        \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30                                            \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
