@@ -91,8 +91,8 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
-    const char *ids;                          /* activations, super */
-    const char *ratio, *share;                /* super */
+    const char *ids;           /* activations, super */
+    const char *ratio, *share; /* super */
     uint64_t rounds;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
@@ -105,7 +105,7 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100                                                                        \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30                                            \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
