@@ -7,12 +7,22 @@
 #include "analyze/change_sums.h"
 #include "analyze/diff.h"
 
+#define ABOUT 1.5 /* times what our own rounding changes */
+
 /* What is known of a tensor, or of one segment of it. */
 struct change {
     struct sc_change_sums sums;
     uint64_t values, nonfinite_a, nonfinite_b, changed_bits, max_at;
     double max_abs;
     bool coded; /* the codes of both were there */
+    bool other_bits;
+    struct sc_trial_sums cast[SC_MAX_TRIALS];
+    float *work; /* a chunk of rounded values; NULL: nothing is tried */
+};
+/* Of a tensor: with what all its segments share. */
+struct total {
+    struct change sum;
+    struct sc_trials trials;
 };
 
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
@@ -21,29 +31,39 @@ static unsigned change_wants(void *ctx, const struct sc_item *item, const struct
     return item->tensor_b == SC_NO_NODE ? 0 : SC_WANT_VALUES | SC_WANT_CODES;
 }
 
-static int make(void *reuse, void **out, struct sc_error *e)
-{
-    struct change *c = reuse ? reuse : sc_alloc(sizeof *c);
-
-    if (!c)
-        return sc_fail_memory(e);
-    *c = (struct change){.max_at = UINT64_MAX};
-    *out = c;
-    return 0;
-}
-
 static int change_begin(void *ctx, const struct sc_item *item, const struct sc_values *v,
                         void **total, struct sc_error *e)
 {
-    (void)ctx, (void)item, (void)v;
-    return make(NULL, total, e);
+    static const struct sc_casts types_only = {.n = 0};
+    struct total *t = sc_calloc(1, sizeof *t);
+
+    if (!t)
+        return sc_fail_memory(e);
+    t->sum.max_at = UINT64_MAX;
+    if (item->tensor_b != SC_NO_NODE)
+        sc_trials_of(ctx ? ctx : &types_only, v->tensor, &item->model_b->tensors[item->tensor_b],
+                     v->cols, &t->trials);
+    *total = t;
+    return 0;
 }
 
 static int change_part(void *ctx, void *total, unsigned visit, void *reuse, void **part,
                        struct sc_error *e)
 {
-    (void)ctx, (void)total, (void)visit;
-    return make(reuse, part, e);
+    const struct total *t = total;
+    struct change *c = reuse ? reuse : sc_calloc(1, sizeof *c);
+
+    (void)ctx, (void)visit;
+    *part = c;
+    if (!c)
+        return sc_fail_memory(e);
+    *c = (struct change){.max_at = UINT64_MAX, .work = c->work};
+    if (t->trials.n && !c->work && !(c->work = sc_alloc(SC_CHUNK_VALUES * sizeof *c->work))) {
+        free(c);
+        *part = NULL;
+        return sc_fail_memory(e);
+    }
+    return 0;
 }
 
 /* ---------------------------------------------------------------------------------- chunks --- */
@@ -123,13 +143,27 @@ static void sums_of(const struct sc_chunk *c, size_t n, struct sc_change_sums *s
         sc_change_sums(c->values, c->values_b, n, sc_cpu_level(), s);
 }
 
+static void try_casts(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)
+{
+    for (size_t i = 0; i < t->trials.n; i++)
+        sc_trial_run(&t->trials.t[i], c->values, c->values_b, n, p->work, &p->cast[i]);
+}
+
+static bool bits_differ(const struct sc_chunk *c, size_t n)
+{
+    if (c->values64 && c->values64_b)
+        return memcmp(c->values64, c->values64_b, n * sizeof *c->values64) != 0;
+    return memcmp(c->values, c->values_b, n * sizeof *c->values) != 0;
+}
+
 static void change_chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
 {
+    const struct total *t = total;
     struct change *p = part;
     struct sc_change_sums s;
     const size_t n = (size_t)(c->n_rows * c->n_cols);
 
-    (void)ctx, (void)total;
+    (void)ctx;
     sums_of(c, n, &s);
     add_sums(&p->sums, &s);
     p->values += n;
@@ -140,14 +174,23 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
     p->coded = c->codes && c->codes_b && c->view->codec == c->view_b->codec;
     if (p->coded)
         p->changed_bits += bits_between(c->codes, c->codes_b, n * c->view->code_bytes);
+    else
+        p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
+    try_casts(t, p, c, n);
 }
 
 static void change_merge(void *ctx, void *total, void *part)
 {
-    struct change *t = total;
+    struct total *whole = total;
+    struct change *t = &whole->sum;
     const struct change *p = part;
 
     (void)ctx;
+    for (size_t i = 0; i < whole->trials.n; i++) {
+        t->cast[i].unexplained += p->cast[i].unexplained;
+        t->cast[i].squares += p->cast[i].squares;
+    }
+    t->other_bits = t->other_bits || p->other_bits;
     add_sums(&t->sums, &p->sums);
     t->values += p->values;
     t->nonfinite_a += p->nonfinite_a;
@@ -162,8 +205,11 @@ static void change_merge(void *ctx, void *total, void *part)
 
 static void change_part_free(void *ctx, void *part)
 {
+    struct change *c = part;
+
     (void)ctx;
-    free(part);
+    free(c->work);
+    free(c);
 }
 
 /* --------------------------------------------------------------------------------- figures --- */
@@ -241,20 +287,68 @@ static void describe(const struct change *t, struct sc_change *out)
                         fabs(out->norm_b / (out->norm_a + 1e-10) - 1);
 }
 
+/* The rounding that leaves least; of equals the first. */
+static void choose_cast(const struct total *t, struct sc_change *out)
+{
+    size_t best = 0;
+
+    out->cast_of = SC_CAST_NONE;
+    out->cast_exact = 0;
+    out->unexplained = UINT64_MAX;
+    out->rounding_rms = (double)NAN;
+    memset(out->cast_type, 0, sizeof out->cast_type);
+    if (!t->trials.n || out->identical)
+        return;
+    for (size_t i = 1; i < t->trials.n; i++)
+        if (t->sum.cast[i].unexplained < t->sum.cast[best].unexplained)
+            best = i;
+    out->cast_of = t->trials.t[best].of_b ? SC_CAST_OF_B : SC_CAST_OF_A;
+    out->cast_exact = sc_trial_exact(&t->trials.t[best]);
+    out->unexplained = t->sum.cast[best].unexplained;
+    sc_trial_name(&t->trials.t[best], out->cast_type, sizeof out->cast_type);
+    if (out->compared)
+        out->rounding_rms = sqrt(t->sum.cast[best].squares / (double)out->compared);
+}
+
+const char *const sc_change_kind_names[SC_CHANGE_KINDS] = {
+    [SC_CHANGE_IS_NONE] = "none",     [SC_CHANGE_IS_BITS] = "bits",
+    [SC_CHANGE_IS_VALUES] = "values", [SC_CHANGE_IS_CAST] = "cast",
+    [SC_CHANGE_IS_ABOUT] = "about",   [SC_CHANGE_IS_CHANGED] = "changed",
+};
+
+enum sc_change_kind sc_change_kind(const struct sc_change *c)
+{
+    if (!c)
+        return SC_CHANGE_IS_NONE;
+    if (c->identical)
+        return c->same_bits ? SC_CHANGE_IS_BITS : SC_CHANGE_IS_VALUES;
+    if (c->cast_of != SC_CAST_NONE && c->unexplained == 0)
+        return SC_CHANGE_IS_CAST;
+    /* A fit of our own is not ggml's, but no fit of that type is far better. */
+    return c->cast_of != SC_CAST_NONE && !c->cast_exact && c->rms <= ABOUT * c->rounding_rms
+               ? SC_CHANGE_IS_ABOUT
+               : SC_CHANGE_IS_CHANGED;
+}
+
 static int change_end(void *ctx, const struct sc_item *item, const struct sc_values *v, void *total,
                       struct sc_error *e)
 {
-    const struct change *t = total;
+    const struct total *whole = total;
+    const struct change *t = &whole->sum;
     struct sc_change *out = item->user;
+    const bool stored = item->tensor_b != SC_NO_NODE;
+    const bool one_type =
+        stored && strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0;
 
     (void)ctx, (void)e;
     describe(t, out);
     out->version = SC_CHANGE_VERSION;
     out->bits = out->changed_bits = UINT64_MAX;
     out->changed_bits_percent = (double)NAN;
-    if (v->code_bytes && (t->coded || t->values == 0) && item->tensor_b != SC_NO_NODE &&
-        item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN &&
-        strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0) {
+    choose_cast(whole, out);
+    out->same_bits = one_type && (t->coded ? t->changed_bits == 0 : !t->other_bits);
+    if (v->code_bytes && (t->coded || t->values == 0) && one_type &&
+        item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN) {
         out->bits = 8 * (uint64_t)v->code_bytes * t->values;
         out->changed_bits = t->changed_bits;
         out->changed_bits_percent = percent_of(out->changed_bits, out->bits);

@@ -13,6 +13,7 @@
 #define SC_DIFF_H
 
 #include "analyze/analyze.h"
+#include "analyze/cast.h"
 #include "analyze/figures.h"
 #include "model/adapter.h"
 
@@ -41,12 +42,32 @@ struct sc_change {
     double mean_a, mean_b, std_a, std_b, norm_a, norm_b, absmax_a, absmax_b;
     double norm_ratio; /* norm_b / norm_a */
     double
-        change_score; /* WeightScope's: 10 |mean_b - mean_a| + 10 |std_b - std_a| + |ratio - 1| */
+        change_score;   /* WeightScope's: 10 |mean_b - mean_a| + 10 |std_b - std_a| + |ratio - 1| */
+    uint32_t same_bits; /* 1: the same type, and the same bits in every value */
+    uint32_t cast_of;   /* enum sc_cast_of: of the rounding that explains most */
+    uint32_t cast_exact;           /* 1: that rounding is everybody's; 0: a fit of our own */
+    char cast_type[28];            /* "Q8_0": the type, or the format that was asked about */
+    uint64_t unexplained;          /* values that are not what it gives; UINT64_MAX: none tried */
+    double rounding_rms;           /* of what it changes */
     struct sc_spectrum difference; /* of B - A; method SC_SPECTRUM_NONE: not measured */
 };
-#define SC_CHANGE_VERSION 1
+#define SC_CHANGE_VERSION 2
+enum sc_cast_of { SC_CAST_NONE, SC_CAST_OF_A, SC_CAST_OF_B };
+/* What a change is. */
+enum sc_change_kind {
+    SC_CHANGE_IS_NONE,   /* not compared */
+    SC_CHANGE_IS_BITS,   /* unchanged bit for bit */
+    SC_CHANGE_IS_VALUES, /* all values are equal: another type, -0 and 0, NaN and NaN */
+    SC_CHANGE_IS_CAST,   /* all of it is the rounding of one side */
+    SC_CHANGE_IS_ABOUT,  /* about as much as our own rounding to that type changes */
+    SC_CHANGE_IS_CHANGED,
+    SC_CHANGE_KINDS
+};
+extern const char *const sc_change_kind_names[SC_CHANGE_KINDS];       /* "bits", "values", "cast", ... */
+enum sc_change_kind sc_change_kind(const struct sc_change *c); /* NULL: NONE */
 
-/* item->user is a struct sc_change, and the item has a second tensor. No context. */
+/* item->user is a struct sc_change, and the item has a second tensor. Its context is a struct
+ * sc_casts; NULL: nothing is tried. */
 extern const struct sc_pass sc_pass_change;
 /* The rows of its table; offsets are into struct sc_change. */
 extern const struct sc_metric_group sc_metrics_change;
@@ -63,11 +84,13 @@ enum sc_diff_status {
     SC_DIFF_STATUSES
 };
 extern const char *const sc_diff_status_names[]; /* "same", "changed", "shape", "only_a", ... */
-extern const char *const sc_pair_rule_names[];   /* "name", "canonical", "ending", "tying" */
+extern const char *const sc_pair_rule_names[];   /* "name", "canonical", "ending", "tying", ... */
 
 struct sc_diff_options {
     unsigned methods;               /* SC_METHOD_BASIC, SC_METHOD_SPECTRAL */
     const struct sc_filter *filter; /* NULL: all */
+    const struct sc_casts *casts;   /* NULL: types of the two sides only */
+    const char *casts_text;         /* what it was made of; NULL likewise */
     struct sc_pool *pool;           /* borrowed */
     uint64_t memory;                /* budget in bytes */
     const char *cache;              /* folder of the store of results; NULL: none */
@@ -101,16 +124,16 @@ struct sc_diff {
     struct sc_diff_pair
         *pairs; /* (n) as sc_models_pair() gives them; of an adapter what it touches */
     size_t n;
-    size_t n_status[SC_DIFF_STATUSES];
+    size_t n_status[SC_DIFF_STATUSES], n_verdict[SC_CHANGE_KINDS];
     size_t n_tied, n_known, n_unsupported;
     size_t n_untouched; /* tensors of a that an adapter leaves alone */
     struct sc_diff_sums sums;
     uint32_t *ranked; /* (n_ranked) pairs that changed, by relative_l2, largest first */
     size_t n_ranked;
     uint64_t opened_bytes[2], opened_requests[2]; /* to open either model */
-    uint64_t bytes_read;       /* stored bytes of the tensors that were read now */
-    struct sc_records records; /* struct sc_change */
-    struct sc_arena arena;
+    uint64_t bytes_read;               /* stored bytes of the tensors that were read now */
+    struct sc_records records;         /* struct sc_change */
+    struct sc_arena arena, pair_arena; /* pair_arena: arrangements of pairs */
 };
 /* Compares, or takes from the store. Models must have been opened with keep_repo; a is NULL for an
  * adapter by itself. Tensors that cannot be read are no failure. SCRUPLE_EINTERRUPTED: what was
