@@ -23,26 +23,64 @@ struct change {
 struct total {
     struct change sum;
     struct sc_trials trials;
+    struct sc_change_half half; /* decode NULL: values are compared */
 };
+
+static const struct sc_change_setup types_only = {.items = NULL};
+
+static const struct sc_change_setup *setup_of(const void *ctx)
+{
+    return ctx ? ctx : &types_only;
+}
+
+static void trials_of(const void *ctx, const struct sc_item *item, const struct sc_values *v,
+                      struct sc_trials *out)
+{
+    out->n = 0;
+    if (item->tensor_b != SC_NO_NODE)
+        sc_trials_of(&setup_of(ctx)->casts, v->tensor, &item->model_b->tensors[item->tensor_b],
+                     v->cols, out);
+}
+
+/* Two tensors of one 16-bit float type, both as they are stored, need not be decoded. */
+static struct sc_change_half half_of(const void *ctx, const struct sc_item *item,
+                                     const struct sc_values *v)
+{
+    static const struct {
+        const char *dtype;
+        uint16_t inf;
+    } types[] = {{"BF16", 0x7f80}, {"F16", 0x7c00}};
+    const struct sc_change_setup *s = setup_of(ctx);
+    struct sc_trials trials;
+
+    if (!s->items || !s->stored[item - s->items] || v->ops || v->code_bytes != 2)
+        return (struct sc_change_half){.inf = 0};
+    const struct sc_tensor *a = v->tensor, *b = &item->model_b->tensors[item->tensor_b];
+    trials_of(ctx, item, v, &trials);
+    for (size_t i = 0; i < SC_COUNT(types) && !trials.n; i++)
+        if (strcmp(a->dtype, types[i].dtype) == 0 && strcmp(b->dtype, types[i].dtype) == 0 &&
+            (b->layout == SC_LAYOUT_PLAIN || b->layout == SC_LAYOUT_GGML))
+            return (struct sc_change_half){sc_decoder(v->codec, sc_cpu_level()), types[i].inf};
+    return (struct sc_change_half){.inf = 0};
+}
 
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
 {
-    (void)ctx, (void)v;
-    return item->tensor_b == SC_NO_NODE ? 0 : SC_WANT_VALUES | SC_WANT_CODES;
+    if (item->tensor_b == SC_NO_NODE)
+        return 0;
+    return half_of(ctx, item, v).decode ? SC_WANT_CODES : SC_WANT_VALUES | SC_WANT_CODES;
 }
 
 static int change_begin(void *ctx, const struct sc_item *item, const struct sc_values *v,
                         void **total, struct sc_error *e)
 {
-    static const struct sc_casts types_only = {.n = 0};
     struct total *t = sc_calloc(1, sizeof *t);
 
     if (!t)
         return sc_fail_memory(e);
     t->sum.max_at = UINT64_MAX;
-    if (item->tensor_b != SC_NO_NODE)
-        sc_trials_of(ctx ? ctx : &types_only, v->tensor, &item->model_b->tensors[item->tensor_b],
-                     v->cols, &t->trials);
+    trials_of(ctx, item, v, &t->trials);
+    t->half = half_of(ctx, item, v);
     *total = t;
     return 0;
 }
@@ -79,7 +117,6 @@ static void add_sums(struct sc_change_sums *to, const struct sc_change_sums *s)
     to->b += s->b;
     to->aa += s->aa;
     to->bb += s->bb;
-    to->ab += s->ab;
     to->d += s->d;
     to->dd += s->dd;
     to->abs_d += s->abs_d;
@@ -91,53 +128,30 @@ static void add_sums(struct sc_change_sums *to, const struct sc_change_sums *s)
     to->flips += s->flips;
 }
 
-static uint64_t bits_between(const uint8_t *a, const uint8_t *b, size_t n)
+/* The chunk has a difference above all before it: where it stands first. */
+static void find_largest(struct change *p, const struct total *t, const struct sc_chunk *c,
+                         size_t n, double magnitude, uint64_t at)
 {
-    uint64_t ones = 0;
     size_t i = 0;
 
-    for (; i + 8 <= n; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, sizeof x);
-        memcpy(&y, b + i, sizeof y);
-        ones += (uint64_t)__builtin_popcountll(x ^ y);
-    }
-    for (; i < n; i++)
-        ones += (uint64_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
-    return ones;
-}
-
-static double value_of(const struct sc_chunk *c, bool second, size_t i)
-{
-    if (c->values64 && c->values64_b)
-        return second ? c->values64_b[i] : c->values64[i];
-    return (double)(second ? c->values_b[i] : c->values[i]);
-}
-
-/* The chunk has a difference above all before it: where it stands first. */
-static void find_largest(struct change *p, const struct sc_chunk *c, size_t n, uint64_t at)
-{
-    for (size_t i = 0; i < n; i++) {
-        const double d = fabs(value_of(c, true, i) - value_of(c, false, i));
-        if (isfinite(d) && d > p->max_abs) {
-            p->max_abs = d;
-            p->max_at = at + i;
-        }
-    }
-}
-
-static void count_apart(struct change *p, const struct sc_chunk *c, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        p->nonfinite_a += !isfinite(value_of(c, false, i));
-        p->nonfinite_b += !isfinite(value_of(c, true, i));
-    }
+    p->max_abs = magnitude;
+    if (t->half.decode)
+        i = sc_change_find16(&t->half, c->codes, c->codes_b, n, sc_cpu_level(), magnitude);
+    else if (c->values64 && c->values64_b)
+        while (i < n && fabs(c->values64_b[i] - c->values64[i]) != magnitude)
+            i++;
+    else
+        i = sc_change_find(c->values, c->values_b, n, sc_cpu_level(), magnitude);
+    p->max_at = at + i;
 }
 
 /* What a float cannot hold on one of the sides is compared as double. */
-static void sums_of(const struct sc_chunk *c, size_t n, struct sc_change_sums *s)
+static void sums_of(const struct total *t, const struct sc_chunk *c, size_t n,
+                    struct sc_change_sums *s)
 {
-    if (c->values64 && c->values64_b)
+    if (t->half.decode)
+        sc_change_sums16(&t->half, c->codes, c->codes_b, n, sc_cpu_level(), s);
+    else if (c->values64 && c->values64_b)
         sc_change_sums64(c->values64, c->values64_b, n, s);
     else
         sc_change_sums(c->values, c->values_b, n, sc_cpu_level(), s);
@@ -164,16 +178,19 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
     const size_t n = (size_t)(c->n_rows * c->n_cols);
 
     (void)ctx;
-    sums_of(c, n, &s);
+    sums_of(t, c, n, &s);
     add_sums(&p->sums, &s);
     p->values += n;
-    if (s.max_d > p->max_abs || -s.min_d > p->max_abs)
-        find_largest(p, c, n, c->row * c->view->cols + c->col);
-    if (s.compared < n)
-        count_apart(p, c, n);
+    p->nonfinite_a += s.nonfinite_a;
+    p->nonfinite_b += s.nonfinite_b;
+    const double largest = SC_MAX(s.max_d, -s.min_d);
+    if (largest > p->max_abs)
+        find_largest(p, t, c, n, largest, c->row * c->view->cols + c->col);
     p->coded = c->codes && c->codes_b && c->view->codec == c->view_b->codec;
-    if (p->coded)
-        p->changed_bits += bits_between(c->codes, c->codes_b, n * c->view->code_bytes);
+    if (t->half.decode)
+        p->changed_bits += s.bits;
+    else if (p->coded)
+        p->changed_bits += sc_change_bits(c->codes, c->codes_b, n * c->view->code_bytes);
     else
         p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
     try_casts(t, p, c, n);
@@ -208,7 +225,8 @@ static void change_part_free(void *ctx, void *part)
     struct change *c = part;
 
     (void)ctx;
-    free(c->work);
+    if (c)
+        free(c->work);
     free(c);
 }
 

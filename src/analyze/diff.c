@@ -67,6 +67,7 @@ struct run {
     uint8_t *todo;             /* (n) enum todo bits */
     struct sc_item *items;     /* of one sweep; item k is pair at[k] */
     uint32_t *at;
+    bool *stored;                 /* of an item: both sides are read as they are */
     const struct sc_casts *casts; /* what is tried */
     bool spectra;                 /* this sweep is for them */
     uint64_t before, total;       /* bytes of earlier sweeps, of all */
@@ -538,11 +539,13 @@ static int sweep(struct run *r)
     static const struct sc_pass *const passes[] = {&sc_pass_change};
     const struct sc_task task = {"spectra of differences", spectrum_memory, spectrum_run};
     struct sc_diff *d = r->d;
-    struct sc_casts casts = r->casts ? *r->casts : (struct sc_casts){.n = 0};
-    void *pass_ctx[] = {&casts};
+    struct sc_change_setup setup = {.items = r->items, .stored = r->stored};
+    void *pass_ctx[] = {&setup};
     uint64_t bytes = 0;
     size_t n = 0;
 
+    if (r->casts)
+        setup.casts = *r->casts;
     for (size_t i = 0; i < d->n; i++) {
         const struct sc_diff_pair *p = &d->pairs[i];
         if (r->spectra ? !wants_spectrum(r, i) : !(r->todo[i] & TODO_CHANGE))
@@ -553,6 +556,7 @@ static int sweep(struct run *r)
             .model_b = stored_model_b(d),
             .user = change_at(r, i),
         };
+        r->stored[n] = d->has_base && !p->update && !is_arranged(p);
         r->at[n++] = (uint32_t)i;
         bytes = sc_add_up(bytes, bytes_of(r, i));
     }
@@ -735,7 +739,8 @@ static int run_all(struct run *r)
     r->todo = sc_calloc(most, sizeof *r->todo);
     r->items = sc_alloc(most * sizeof *r->items);
     r->at = sc_alloc(most * sizeof *r->at);
-    if (!r->todo || !r->items || !r->at)
+    r->stored = sc_alloc(most * sizeof *r->stored);
+    if (!r->todo || !r->items || !r->at || !r->stored)
         return sc_fail_memory(r->e);
     TRY(find_twins(r));
     for (size_t i = 0; i < d->n; i++) {
@@ -788,6 +793,7 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
     free(r.todo);
     free(r.items);
     free(r.at);
+    free(r.stored);
     sc_buf_clear(&r.key);
     return code;
 }

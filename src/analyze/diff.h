@@ -63,11 +63,17 @@ enum sc_change_kind {
     SC_CHANGE_IS_CHANGED,
     SC_CHANGE_KINDS
 };
-extern const char *const sc_change_kind_names[SC_CHANGE_KINDS];       /* "bits", "values", "cast", ... */
-enum sc_change_kind sc_change_kind(const struct sc_change *c); /* NULL: NONE */
+extern const char *const sc_change_kind_names[SC_CHANGE_KINDS]; /* "bits", "values", "cast", ... */
+enum sc_change_kind sc_change_kind(const struct sc_change *c);  /* NULL: NONE */
 
+/* What the pass has to know. */
+struct sc_change_setup {
+    struct sc_casts casts;
+    const struct sc_item *items; /* of the sweep; NULL: nobody says what is stored */
+    const bool *stored;          /* by item: both views are tensors as they are stored */
+};
 /* item->user is a struct sc_change, and the item has a second tensor. Its context is a struct
- * sc_casts; NULL: nothing is tried. */
+ * sc_change_setup; NULL: all zeros. */
 extern const struct sc_pass sc_pass_change;
 /* The rows of its table; offsets are into struct sc_change. */
 extern const struct sc_metric_group sc_metrics_change;
