@@ -4,8 +4,8 @@
  *   change [RUNS]
  *
  * Tab-separated lines: what is compared, then for plain C, AVX2 and AVX-512 the GB/s of both sides
- * together (0: not on this processor). The last line: GB/s of adding up memory, in turns with the
- * others. */
+ * together, in seconds of the processor (0: not on this one). The last line: GB/s of adding up
+ * memory, in turns with the others. */
 #include "analyze/change_sums.h"
 
 #include "clock.h"
@@ -37,7 +37,7 @@ static double compare(const struct pair *p, enum sc_cpu level, double *sink)
 {
     const struct sc_change_half half = {sc_decoder(sc_codec_find(sc_strz("BF16")), level), 0x7f80};
     struct sc_change_sums s;
-    const double start = now();
+    const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
 
     for (size_t i = 0; i < VALUES; i += CHUNK) {
         const uint8_t *a = p->a + i * p->bytes, *b = p->b + i * p->bytes;
@@ -48,7 +48,7 @@ static double compare(const struct pair *p, enum sc_cpu level, double *sink)
                            level, &s);
         *sink += s.dd;
     }
-    return 2e-9 * (double)(VALUES * p->bytes) / (now() - start);
+    return 2e-9 * (double)(VALUES * p->bytes) / (seconds_of(CLOCK_THREAD_CPUTIME_ID) - start);
 }
 
 int main(int argc, char **argv)

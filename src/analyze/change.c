@@ -190,7 +190,8 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
     if (t->half.decode)
         p->changed_bits += s.bits;
     else if (p->coded)
-        p->changed_bits += sc_change_bits(c->codes, c->codes_b, n * c->view->code_bytes);
+        p->changed_bits +=
+            sc_change_bits(c->codes, c->codes_b, n * c->view->code_bytes, sc_cpu_level());
     else
         p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
     try_casts(t, p, c, n);

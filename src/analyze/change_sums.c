@@ -266,11 +266,18 @@ void sc_change_sums(const float *a, const float *b, size_t n, enum sc_cpu level,
     reduce(&s, out);
 }
 
-uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n)
+uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n, enum sc_cpu level)
 {
     uint64_t ones = 0;
     size_t i = 0;
 
+#if SC_HAVE_X86
+    if (level >= SC_CPU_AVX2) { /* every such processor counts bits itself */
+        ones = sc_change_bits_avx2(a, b, n - n % 8);
+        i = n - n % 8;
+    }
+#endif
+    (void)level;
     for (; i + 8 <= n; i += 8) {
         uint64_t x, y;
         memcpy(&x, a + i, sizeof x);
@@ -296,7 +303,7 @@ void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const ui
         const bool equal = memcmp(u, v, 2 * take) == 0;
         scan16(u, v, take, level, &seen);
         if (!equal)
-            s.bits += sc_change_bits(u, v, 2 * take);
+            s.bits += sc_change_bits(u, v, 2 * take, level);
         h->decode(u, x, take);
         if (seen.max_a < h->inf && seen.max_b < h->inf) {
             float most[2];

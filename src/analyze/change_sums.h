@@ -26,7 +26,8 @@ struct sc_change_half {
 };
 void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b, size_t n,
                       enum sc_cpu level, struct sc_change_sums *out);
-uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n); /* that differ, of n bytes */
+/* Bits that differ, of n bytes. */
+uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n, enum sc_cpu level);
 /* The first of n pairs whose |b - a| is `magnitude`; n: none is. */
 size_t sc_change_find(const float *a, const float *b, size_t n, enum sc_cpu level,
                       double magnitude);
@@ -59,6 +60,7 @@ void sc_change_scan_avx512(const float *a, const float *b, size_t n, struct sc_c
 void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n, struct sc_change_scan *s);
 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
                              struct sc_change_scan *s);
+uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n); /* a multiple of 8 */
 /* n is a multiple of 8; where among them, or n. */
 size_t sc_change_find_avx512(const float *a, const float *b, size_t n, double magnitude);
 #endif

@@ -4,6 +4,7 @@
 
 #if SC_HAVE_X86
 #include <immintrin.h>
+#include <string.h>
 
 /* Sums of one register of lanes: four of them (AVX2) or all eight. */
 #define FIELDS(X) X(a) X(aa) X(bb) X(d) X(dd) X(abs_d) X(min_d) X(max_d)
@@ -223,6 +224,19 @@ SC_TARGET_AVX2 static unsigned ones_256(__m256i mask)
 SC_TARGET_AVX2 static __m256i load_256(const void *p)
 {
     return _mm256_loadu_si256(p);
+}
+
+SC_TARGET_AVX2 uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t ones = 0;
+
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        ones += (uint64_t)__builtin_popcountll(x ^ y);
+    }
+    return ones;
 }
 
 SC_TARGET_AVX2 void sc_change_scan_avx2(const float *a, const float *b, size_t n,

@@ -133,7 +133,7 @@ static void check_codes(const char *name, uint16_t inf, const uint16_t *a, const
     sc_decoder(codec, SC_CPU_C)((const uint8_t *)a, x, n);
     sc_decoder(codec, SC_CPU_C)((const uint8_t *)b, y, n);
     sc_change_sums(x, y, n, SC_CPU_C, &want);
-    want.bits = sc_change_bits((const uint8_t *)a, (const uint8_t *)b, 2 * n);
+    want.bits = sc_change_bits((const uint8_t *)a, (const uint8_t *)b, 2 * n, SC_CPU_C);
     const double most = SC_MAX(want.max_d, -want.min_d);
     for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
         const struct sc_change_half half = {sc_decoder(codec, level), inf};
