@@ -770,6 +770,8 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
     r.d->b = adapter ? &adapter->target : b;
     r.d->a = a ? a : r.d->b;
     r.d->filtered = o->filter != NULL;
+    r.d->finetune = o->finetune && a && !adapter;
+    r.d->finetune_base = o->finetune_base;
     r.d->methods = o->methods | SC_METHOD_BASIC;
     r.d->opened_bytes[0] = a ? a->io.bytes_read : 0;
     r.d->opened_bytes[1] = b->io.bytes_read;
@@ -866,6 +868,7 @@ void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out)
         sc_buf_printf(out, "; %zu replaced as a whole", only[1]);
     if (d->n_status[SC_DIFF_UNREADABLE])
         sc_buf_printf(out, "; %zu could not be compared", d->n_status[SC_DIFF_UNREADABLE]);
+    sc_finetune_sentence(d, out);
     if (d->adapter && d->adapter->n_left)
         sc_buf_printf(out, "; %zu of the adapter's tensors not used", d->adapter->n_left);
 }

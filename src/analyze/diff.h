@@ -14,6 +14,7 @@
 
 #include "analyze/analyze.h"
 #include "analyze/cast.h"
+#include "analyze/diff_files.h"
 #include "analyze/figures.h"
 #include "model/adapter.h"
 
@@ -97,6 +98,8 @@ struct sc_diff_options {
     const struct sc_filter *filter; /* NULL: all */
     const struct sc_casts *casts;   /* NULL: types of the two sides only */
     const char *casts_text;         /* what it was made of; NULL likewise */
+    bool finetune;                  /* B has to keep A's names and shapes */
+    const char *finetune_base;      /* what its card calls A; NULL: nobody says */
     struct sc_pool *pool;           /* borrowed */
     uint64_t memory;                /* budget in bytes */
     const char *cache;              /* folder of the store of results; NULL: none */
@@ -126,6 +129,8 @@ struct sc_diff {
     const struct sc_adapter *adapter; /* borrowed; NULL: two models */
     bool has_base;                    /* false: an adapter by itself */
     bool filtered;
+    bool finetune; /* B is one of A */
+    const char *finetune_base;
     unsigned methods;
     struct sc_diff_pair
         *pairs; /* (n) as sc_models_pair() gives them; of an adapter what it touches */
@@ -138,6 +143,7 @@ struct sc_diff {
     size_t n_ranked;
     uint64_t opened_bytes[2], opened_requests[2]; /* to open either model */
     uint64_t bytes_read;               /* stored bytes of the tensors that were read now */
+    const struct sc_files_diff *files; /* other files; borrowed; NULL: not compared */
     struct sc_records records;         /* struct sc_change */
     struct sc_arena arena, pair_arena; /* pair_arena: arrangements of pairs */
 };
@@ -171,10 +177,18 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
 int sc_diff_weightscope(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d,
                         struct sc_error *e);
 
+/* diff_finetune.c: does the card of b name a as what it was fine-tuned from? *base: as it does. */
+bool sc_is_finetune(const struct sc_model *a, const struct sc_model *b, const char **base);
+size_t sc_diff_violations(const struct sc_diff *d); /* tensors that are not in both, alike */
+void sc_finetune_add(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d);
+void sc_finetune_sentence(const struct sc_diff *d, struct sc_buf *out); /* appends, or nothing */
+
 /* diff_top.c: tables for people; NULL when there is nothing to show. bars: how many at most. */
 enum sc_diff_table {
     SC_DIFF_ROLES,
     SC_DIFF_LAYERS,
+    SC_DIFF_RANKED_ROLES, /* the same two, by change */
+    SC_DIFF_RANKED_LAYERS,
     SC_DIFF_MOST,     /* most changed */
     SC_DIFF_SPECTRAL, /* the same, ranks and edges */
     SC_DIFF_SHAPES,

@@ -414,6 +414,7 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
         add_adapter(doc, into, d);
     else
         sc_add_null(doc, into, "adapter");
+    sc_finetune_add(doc, into, d);
     struct sc_field *methods = sc_add_list(doc, into, "methods");
     sc_add_textz(doc, methods, NULL, "basic");
     if (d->methods & SC_METHOD_SPECTRAL)
@@ -428,6 +429,7 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
         else
             (void)sc_add_list(doc, into, tables[i].key);
     }
+    sc_files_add(doc, into, d->files);
     return add_pairs(doc, into, d, full, e);
 }
 

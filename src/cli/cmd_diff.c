@@ -11,13 +11,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
-enum { MAX_MODELS = 256, ONE_SIDED_SHOWN = 5 };
+enum { MAX_MODELS = 256, ONE_SIDED_SHOWN = 5, FILES_SHOWN = 20, FILE_CHANGES_SHOWN = 6 };
 
 static const struct sc_option diff_options[] = {
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
@@ -27,6 +28,19 @@ static const struct sc_option diff_options[] = {
      "adapter's are always measured), or all"},
     {"top", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(top), "N", NULL,
      "show the N tensors that changed most (default: 10)"},
+    {"by", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(by), "LIST", NULL,
+     "rank by tensor, layer or role: the N of --top that changed most of each"},
+    {"cast", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(cast), "LIST", NULL,
+     "also say whether rounding to one of these formats explains a change: bf16, fp8, q4_0, ... "
+     "(of the two stored types it is always said; none: of nothing)"},
+    {"finetune", 0, SC_OPTION_FLAG, 0, FIELD(finetune), NULL, NULL,
+     "take B for a fine-tune of A: it keeps names and shapes (default: when its card names A)"},
+    {"no-finetune", 0, SC_OPTION_FLAG, 0, FIELD(no_finetune), NULL, NULL,
+     "do not, whatever the card says"},
+    {"strict", 0, SC_OPTION_FLAG, 0, FIELD(strict), NULL, NULL,
+     "fail (exit code 3) when a fine-tune has other names or shapes than its base"},
+    {"no-files", 0, SC_OPTION_FLAG, 0, FIELD(no_files), NULL, NULL,
+     "compare tensors only: no configurations, tokenizers and other files"},
     {"no-base", 0, SC_OPTION_FLAG, 0, FIELD(no_base), NULL, NULL,
      "of an adapter by itself: do not look for the model it was made for"},
     {"full", 0, SC_OPTION_FLAG, 0, FIELD(full), NULL, NULL,
@@ -62,6 +76,10 @@ struct diffing {
     struct sc_model **models; /* (n) */
     size_t n;
     struct sc_adapter *adapter;
+    struct sc_casts casts;
+    unsigned by;                      /* 1 << enum sc_diff_table; 0: not asked for */
+    bool finetune, declared_finetune; /* declared: the base that the card names was opened */
+    const char *finetune_base, *declared;
 };
 
 /* ----------------------------------------------------------------------------------- text --- */
@@ -158,6 +176,78 @@ static void put_unused(struct sc_cli *c, const struct sc_adapter *a)
     }
 }
 
+static void put_json_change(struct sc_cli *c, const struct sc_json_change *j)
+{
+    static const char *const signs[SC_NODE_CHANGES] = {"+ ", "- ", "~ "};
+
+    sc_out_puts(&c->out, "    ");
+    sc_out_puts(&c->out, signs[j->kind]);
+    sc_out_safe(&c->out, &c->term, SC_COLOUR_KEY, sc_strz(j->path));
+    sc_out_puts(&c->out, "  ");
+    if (j->a)
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_strz(j->a));
+    if (j->a && j->b)
+        sc_out_puts(&c->out, " -> ");
+    if (j->b)
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_strz(j->b));
+    sc_out_putc(&c->out, '\n');
+}
+
+static void put_file(struct sc_cli *c, const struct sc_file_diff *f)
+{
+    uint64_t changes = 0;
+
+    sc_out_puts(&c->out, "  ");
+    sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_strz(f->path));
+    sc_out_puts(&c->out, "  ");
+    if (f->status == SC_FILE_ONLY_A || f->status == SC_FILE_ONLY_B) {
+        sc_out_puts(&c->out, f->status == SC_FILE_ONLY_A ? "only in A" : "only in B");
+    } else if (f->status == SC_FILE_NOT_READ) {
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_UNIT, sc_strz(f->why));
+    } else {
+        sc_out_puts(&c->out, "differs from byte ");
+        sc_out_u64(&c->out, f->first);
+        sc_out_puts(&c->out, " on (");
+        sc_out_u64(&c->out, f->bytes[0]);
+        sc_out_puts(&c->out, " and ");
+        sc_out_u64(&c->out, f->bytes[1]);
+        sc_out_puts(&c->out, " bytes)");
+    }
+    if (f->structure && !f->n_changes)
+        sc_out_puts(&c->out, ", but not in what it says");
+    sc_out_putc(&c->out, '\n');
+    for (size_t i = 0; i < f->n_changes && i < FILE_CHANGES_SHOWN; i++)
+        put_json_change(c, &f->changes[i]);
+    for (size_t i = 0; i < SC_NODE_CHANGES; i++)
+        changes += f->n[i];
+    if (changes > FILE_CHANGES_SHOWN) {
+        sc_out_puts(&c->out, "    ... and ");
+        sc_out_u64(&c->out, changes - FILE_CHANGES_SHOWN);
+        sc_out_puts(&c->out, " more\n");
+    }
+}
+
+/* Files without tensors, but those that are the same. */
+static void put_files(struct sc_cli *c, const struct sc_files_diff *files)
+{
+    size_t shown = 0;
+
+    if (!files || files->n == files->n_status[SC_FILE_SAME])
+        return;
+    put_title(c, "Other files");
+    for (size_t i = 0; i < files->n && shown < FILES_SHOWN; i++)
+        if (files->files[i].status != SC_FILE_SAME) {
+            put_file(c, &files->files[i]);
+            shown++;
+        }
+    const size_t all = files->n - files->n_status[SC_FILE_SAME];
+    if (all > shown) {
+        sc_out_puts(&c->out, "  ... and ");
+        sc_out_u64(&c->out, all - shown);
+        sc_out_puts(&c->out, " more\n");
+    }
+}
+
 /* The bars take what the figures leave. */
 static size_t bar_room(const struct sc_cli *c)
 {
@@ -183,8 +273,12 @@ static int put_table(struct sc_cli *c, const struct sc_table *t, const struct sc
 
 static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
 {
-    static const enum sc_diff_table tables[] = {SC_DIFF_ROLES, SC_DIFF_MOST, SC_DIFF_SPECTRAL,
-                                                SC_DIFF_SHAPES};
+    static const enum sc_diff_table tables[] = {SC_DIFF_ROLES,         SC_DIFF_RANKED_ROLES,
+                                                SC_DIFF_RANKED_LAYERS, SC_DIFF_MOST,
+                                                SC_DIFF_SPECTRAL,      SC_DIFF_SHAPES};
+    const unsigned shown = x->by
+                               ? x->by | 1u << SC_DIFF_SPECTRAL
+                               : 1u << SC_DIFF_ROLES | 1u << SC_DIFF_MOST | 1u << SC_DIFF_SPECTRAL;
     struct sc_cli *c = x->c;
     struct sc_buf sentence = {0};
     struct sc_document doc;
@@ -199,7 +293,7 @@ static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error 
     sc_buf_clear(&sentence);
     const bool changed = d->n_status[SC_DIFF_CHANGED] > 0;
     for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++) {
-        if (!changed && tables[i] != SC_DIFF_SHAPES)
+        if (tables[i] != SC_DIFF_SHAPES && (!changed || !(shown & 1u << tables[i])))
             continue;
         const struct sc_table *t =
             sc_diff_table(&doc, d, tables[i], top_of(c), bar_room(c), c->term.ascii, e);
@@ -210,6 +304,7 @@ static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error 
         put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
         put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");
         put_unused(c, d->adapter);
+        put_files(c, d->files);
     }
     sc_document_clear(&doc);
     return code;
@@ -306,7 +401,6 @@ static struct sc_open_options options_of(struct diffing *x)
     struct sc_open_options o = sc_cli_open_options(x->c);
 
     o.keep_repo = true;
-    o.facts = x->n == 1; /* the card names the base */
     return o;
 }
 
@@ -322,6 +416,32 @@ static const char *base_of(const struct sc_model *m, const char **who)
         *who = "README.md";
     }
     return name && name[0] != '-' && name[0] != '\0' && !strstr(name, "://") ? name : NULL;
+}
+
+/* A base that lies beside a local model, under the last part of its name. */
+static int open_neighbour(const struct sc_model *m, const char *name,
+                          const struct sc_open_options *o, struct sc_model **out)
+{
+    const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+    struct sc_buf path = {0};
+    struct stat st;
+    int code = SCRUPLE_ENOTFOUND;
+
+    if (strcmp(m->origin, "local") != 0 || !*last || strcmp(last, "..") == 0 ||
+        strcmp(last, ".") == 0)
+        return code;
+    size_t n = strlen(m->label);
+    while (n > 1 && m->label[n - 1] == '/')
+        n--;
+    while (n > 0 && m->label[n - 1] != '/')
+        n--;
+    sc_buf_put(&path, m->label, n);
+    sc_buf_puts(&path, last);
+    sc_buf_putc(&path, '\0');
+    if (!path.failed && stat(path.p, &st) == 0 && S_ISDIR(st.st_mode))
+        code = sc_model_open(path.p, o, out, NULL);
+    sc_buf_clear(&path);
+    return code;
 }
 
 /* One MODEL was given: its base comes first. 0, or an exit code. */
@@ -342,7 +462,9 @@ static int open_base(struct diffing *x)
                             "which model it was made from",
                             sc_quote(&q, sc_strz(x->models[0]->label)));
     o.facts = false;
-    const int code = sc_model_open(name, &o, &base, &e);
+    int code = open_neighbour(x->models[0], name, &o, &base);
+    if (code < 0)
+        code = sc_model_open(name, &o, &base, &e);
     if (code < 0 && (!x->adapter || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)) {
         sc_error_prefix(&e, "the base model %s, which %s names", sc_quote(&q, sc_strz(name)), who);
         return sc_fail_exit(c, &e);
@@ -358,6 +480,9 @@ static int open_base(struct diffing *x)
     if (!c->set.quiet)
         sc_say(c, "note", "comparing with %s, which %s names as the base",
                sc_quote(&q, sc_strz(name)), who);
+    const char *relation = x->models[0]->card.base_model_relation;
+    x->declared = name;
+    x->declared_finetune = !x->adapter && (!relation || strcmp(relation, "finetune") == 0);
     x->models[1] = x->models[0];
     x->models[0] = base;
     x->n = 2;
@@ -373,8 +498,10 @@ static int open_all(struct diffing *x, const char *const *paths)
     struct sc_quoted q;
     int status = 0;
 
-    for (size_t i = 0; i < x->n && !status; i++)
+    for (size_t i = 0; i < x->n && !status; i++) {
+        o.facts = x->n <= 2 && i == x->n - 1; /* the card names the base */
         status = sc_cli_open_with(c, paths[i], &o, &x->models[i]);
+    }
     if (status || x->n > 2)
         return status;
     if (sc_adapter_open(x->models[x->n - 1], &x->adapter, &e) < 0)
@@ -405,6 +532,10 @@ static struct sc_diff_options diff_options_of(struct diffing *x)
                    : x->adapter ? SC_METHOD_BASIC | SC_METHOD_SPECTRAL
                                 : SC_METHOD_BASIC,
         .filter = x->filter,
+        .casts = &x->casts,
+        .casts_text = set->cast,
+        .finetune = x->finetune,
+        .finetune_base = x->finetune_base,
         .pool = x->pool,
         .memory = sc_memory_budget(set->memory),
         .cache = set->no_cache ? NULL : x->env.cache,
@@ -443,8 +574,42 @@ static void tell_known(const struct diffing *x, const struct sc_diff *d, double 
            (unsigned long long)d->sums.tensors, d->n_known, size, seconds);
 }
 
+/* What the card of B says, unless somebody knows better. */
+static void settle_finetune(struct diffing *x)
+{
+    const struct sc_settings *set = &x->c->set;
+    const bool said =
+        x->n == 2 && !x->adapter && sc_is_finetune(x->models[0], x->models[1], &x->finetune_base);
+
+    x->finetune = x->n == 2 && !x->adapter && !set->no_finetune &&
+                  (set->finetune || said || x->declared_finetune);
+    if (!x->finetune_base && x->declared_finetune)
+        x->finetune_base = x->declared;
+}
+
+/* Also after the results were printed. */
+static int exit_of_finetune(struct diffing *x, const struct sc_diff *d, int status)
+{
+    const size_t n = sc_diff_violations(d);
+
+    if (!d->finetune || !x->c->set.strict || !n || status == SC_EXIT_INPUT)
+        return status;
+    sc_say(x->c, "error",
+           "a fine-tune keeps the names and shapes of its base, but %zu tensor%s not", n,
+           n == 1 ? " does" : "s do");
+    return SC_EXIT_INPUT;
+}
+
+/* Of whole models, when somebody sees it. */
+static bool wants_files(const struct diffing *x)
+{
+    return x->n == 2 && !x->adapter && !x->filter && !x->c->set.no_files && !x->c->set.quiet &&
+           (x->form == FORM_TEXT || x->form == FORM_JSON);
+}
+
 static int run_two(struct diffing *x)
 {
+    settle_finetune(x);
     const struct sc_diff_options o = diff_options_of(x);
     struct sc_diff *d = NULL;
     struct sc_error e = {0};
@@ -455,6 +620,11 @@ static int run_two(struct diffing *x)
     int code =
         sc_diff_run(x->n == 2 ? x->models[0] : NULL, x->models[x->n - 1], x->adapter, &o, &d, &e);
     const double seconds = sc_progress_end();
+    struct sc_files_diff files = {0};
+    if (code == 0 && wants_files(x)) {
+        code = sc_files_diff(x->models[0], x->models[1], &sc_cancel, &files, &e);
+        d->files = &files;
+    }
     int status = code < 0 ? stopped(x, code, &e) : 0;
     if (!status) {
         tell_known(x, d, seconds);
@@ -463,9 +633,10 @@ static int run_two(struct diffing *x)
         if (put_diff(x, d, &e) < 0)
             status = sc_fail_exit(x->c, &e);
         else
-            status = exit_of(x, d->n, sc_diff_identical(d), differs(d));
+            status = exit_of_finetune(x, d, exit_of(x, d->n, sc_diff_identical(d), differs(d)));
     }
     sc_diff_free(d);
+    sc_files_diff_clear(&files);
     return status;
 }
 
@@ -498,6 +669,30 @@ static bool ends_in(const char *path, const char *suffix)
     return path && sc_str_ends(sc_strz(path), suffix);
 }
 
+static int read_by(struct diffing *x, const char *text)
+{
+    static const struct {
+        const char *word;
+        enum sc_diff_table table;
+    } words[] = {
+        {"tensor", SC_DIFF_MOST}, {"layer", SC_DIFF_RANKED_LAYERS}, {"role", SC_DIFF_RANKED_ROLES}};
+    struct sc_quoted q;
+
+    for (const char *p = text;; p++) {
+        const size_t n = strcspn(p, ",");
+        const unsigned before = x->by;
+        for (size_t i = 0; i < SC_COUNT(words); i++)
+            if (sc_str_is(sc_str(p, n), words[i].word))
+                x->by |= 1u << words[i].table;
+        if (x->by == before)
+            return sc_wrong_use(x->c, "--by cannot be \"%s\": it takes tensor, layer, role",
+                                sc_quote(&q, sc_str(p, n)));
+        p += n;
+        if (!*p)
+            return 0;
+    }
+}
+
 /* What the options ask for. 0 or an exit code. */
 static int read_settings(struct diffing *x)
 {
@@ -506,6 +701,12 @@ static int read_settings(struct diffing *x)
 
     if (set->methods && sc_diff_methods_parse(set->methods, &x->methods, &e) < 0)
         return sc_usage_exit(x->c, &e);
+    if (set->cast && sc_casts_parse(set->cast, &x->casts, &e) < 0)
+        return sc_usage_exit(x->c, &e);
+    if (set->by && read_by(x, set->by))
+        return SC_EXIT_USAGE;
+    if (set->finetune && set->no_finetune)
+        return sc_wrong_use(x->c, "--finetune and --no-finetune cannot both be given");
     if (set->compat && strcmp(set->compat, "weightscope") != 0)
         return sc_wrong_use(x->c, "--compat cannot be \"%s\": it takes weightscope", set->compat);
     if (set->compat && x->n > 2)
