@@ -208,21 +208,25 @@ struct sc_track {
     uint64_t parameters;
     double *relative; /* (n_steps) relative_l2; NaN: not compared in this step */
     double *norm;     /* (n_steps + 1) of each checkpoint, behind relative; NaN: unknown */
-    double largest;   /* of relative */
-    double trend;     /* slope of log2(norm) over checkpoints; NaN: fewer than two norms */
-    bool frozen;      /* compared in every step, and never changed */
-    uint32_t jump;    /* the step that is far above the others; SC_NO_NODE: none */
-    double jump_z;    /* its distance from their median, in robust standard deviations */
+    double *first;  /* (n_steps) relative_l2 from the first checkpoint to each other, behind norm */
+    double largest; /* of relative */
+    double trend;   /* slope of log2(norm) over checkpoints; NaN: fewer than two norms */
+    bool frozen;    /* compared in every step, and never changed */
+    uint32_t jump;  /* the step that is far above the others; SC_NO_NODE: none */
+    double jump_z;  /* its distance from their median, in robust standard deviations */
 };
 struct sc_evolution {
     size_t n_steps;
     const struct sc_model **models; /* (n_steps + 1) borrowed */
     struct sc_diff **steps;         /* (n_steps) owned */
+    struct sc_diff **firsts;        /* (n_steps) the first checkpoint and each other; owned, but for
+                                       the first, which is steps[0] */
     struct sc_track *tracks;        /* (n) in the order of the first checkpoint, then new ones */
     size_t n, n_frozen, n_jumps;
     struct sc_arena arena;
 };
-/* Runs all steps. *out must be freed in every case but NULL. */
+/* Runs all steps, and compares each checkpoint with the first. *out must be freed in every case but
+ * NULL. */
 int sc_evolution_run(const struct sc_model *const *models, size_t n,
                      const struct sc_diff_options *o, struct sc_evolution **out,
                      struct sc_error *e);
@@ -231,6 +235,9 @@ bool sc_evolution_identical(const struct sc_evolution *v);
 void sc_evolution_sentence(const struct sc_evolution *v, struct sc_buf *out); /* appends */
 int sc_analyze_evolution(struct sc_document *doc, struct sc_field *into,
                          const struct sc_evolution *v, struct sc_error *e);
+/* evolution_drift.c: adds "roles" and "layers": how each kind of weight and each layer drifts. */
+int sc_evolution_add_drift(struct sc_document *doc, struct sc_field *into,
+                           const struct sc_evolution *v, struct sc_error *e);
 enum sc_evolution_table { SC_EVOLUTION_STEPS, SC_EVOLUTION_TRACKS, SC_EVOLUTION_JUMPS };
 const struct sc_table *sc_evolution_table(struct sc_document *doc, const struct sc_evolution *v,
                                           enum sc_evolution_table which, size_t limit, bool ascii,

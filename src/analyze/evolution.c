@@ -23,6 +23,7 @@ enum { JUMP_STEPS = 3 }; /* fewer have no others */
 struct following {
     struct sc_evolution *v;
     uint32_t *here, *there; /* by tensor of a checkpoint and the next: their track */
+    uint32_t *first;        /* by tensor of the first: likewise */
     size_t cap;
     double *work; /* (n_steps + 1) */
     struct sc_error *e;
@@ -34,10 +35,11 @@ static int new_track(struct following *f, const struct sc_tensor *t, uint32_t *o
 
     TRY(sc_grow(&v->tracks, &f->cap, v->n + 1, sizeof *v->tracks, f->e));
     const char *name = sc_arena_copy(&v->arena, t->name, t->name_len);
-    double *figures = SC_ARENA_NEW(&v->arena, double, 2 * v->n_steps + 1);
+    const size_t n_figures = 3 * v->n_steps + 1;
+    double *figures = SC_ARENA_NEW(&v->arena, double, n_figures);
     if (!name || !figures)
         return sc_fail_memory(f->e);
-    for (size_t i = 0; i < 2 * v->n_steps + 1; i++)
+    for (size_t i = 0; i < n_figures; i++)
         figures[i] = (double)NAN;
     v->tracks[v->n] = (struct sc_track){
         .name = sc_str(name, t->name_len),
@@ -47,6 +49,7 @@ static int new_track(struct following *f, const struct sc_tensor *t, uint32_t *o
         .parameters = t->parameters,
         .relative = figures,
         .norm = figures + v->n_steps,
+        .first = figures + 2 * v->n_steps + 1,
         .trend = (double)NAN,
         .jump = SC_NO_NODE,
         .jump_z = (double)NAN,
@@ -151,6 +154,23 @@ static void settle(struct following *f)
     }
 }
 
+/* What became of the tensors of the first checkpoint since. */
+static void follow_first(struct following *f)
+{
+    struct sc_evolution *v = f->v;
+
+    for (size_t step = 0; step < v->n_steps; step++) {
+        const struct sc_diff *d = v->firsts[step];
+        for (size_t i = 0; i < d->n; i++) {
+            const struct sc_diff_pair *p = &d->pairs[i];
+            if (!p->change || p->pair.a == SC_NO_NODE ||
+                sc_diff_stands_in(d->a, &p->pair, p->pair.a) || f->first[p->pair.a] == SC_NO_NODE)
+                continue;
+            v->tracks[f->first[p->pair.a]].first[step] = p->change->relative_l2;
+        }
+    }
+}
+
 static int follow(struct sc_evolution *v, struct sc_error *e)
 {
     struct following f = {.v = v, .e = e};
@@ -161,17 +181,23 @@ static int follow(struct sc_evolution *v, struct sc_error *e)
     f.here = sc_alloc(most * sizeof *f.here);
     f.there = sc_alloc(most * sizeof *f.there);
     f.work = sc_alloc((v->n_steps + 1) * sizeof *f.work);
-    int code = f.here && f.there && f.work ? 0 : sc_fail_memory(e);
+    f.first = sc_alloc(most * sizeof *f.first);
+    int code = f.here && f.there && f.work && f.first ? 0 : sc_fail_memory(e);
     for (size_t i = 0; code == 0 && i < most; i++)
         f.here[i] = SC_NO_NODE;
     for (size_t i = 0; code == 0 && i < v->n_steps; i++) {
         code = follow_step(&f, i);
+        if (i == 0)
+            memcpy(f.first, f.here, most * sizeof *f.first);
         uint32_t *swap = f.here;
         f.here = f.there;
         f.there = swap;
     }
-    if (code == 0)
+    if (code == 0) {
+        follow_first(&f);
         settle(&f);
+    }
+    free(f.first);
     free(f.here);
     free(f.there);
     free(f.work);
@@ -188,13 +214,19 @@ int sc_evolution_run(const struct sc_model *const *models, size_t n,
         return sc_fail_memory(e);
     v->models = sc_alloc(n * sizeof(struct sc_model *));
     v->steps = sc_calloc(n, sizeof(struct sc_diff *));
-    if (!v->models || !v->steps)
+    v->firsts = sc_calloc(n, sizeof(struct sc_diff *));
+    if (!v->models || !v->steps || !v->firsts)
         return sc_fail_memory(e);
     memcpy(v->models, models, n * sizeof(struct sc_model *));
     for (size_t i = 0; i + 1 < n; i++) {
         v->n_steps = i + 1;
         TRY(sc_diff_run(models[i], models[i + 1], NULL, o, &v->steps[i], e));
     }
+    struct sc_diff_options sums = *o; /* spectra are of steps alone */
+    sums.methods = SC_METHOD_BASIC;
+    v->firsts[0] = v->steps[0];
+    for (size_t i = 1; i + 1 < n; i++)
+        TRY(sc_diff_run(models[0], models[i + 1], NULL, &sums, &v->firsts[i], e));
     return follow(v, e);
 }
 
@@ -204,6 +236,9 @@ void sc_evolution_free(struct sc_evolution *v)
         return;
     for (size_t i = 0; v->steps && i < v->n_steps; i++)
         sc_diff_free(v->steps[i]);
+    for (size_t i = 1; v->firsts && i < v->n_steps; i++)
+        sc_diff_free(v->firsts[i]);
+    free(v->firsts);
     free(v->steps);
     free(v->models);
     free(v->tracks);
@@ -254,9 +289,11 @@ enum step_column {
     STEP_RELATIVE,
     STEP_COSINE,
     STEP_MAX,
+    STEP_FIRST,
     STEP_SHOWN_RELATIVE,
     STEP_SHOWN_COSINE,
     STEP_SHOWN_MAX,
+    STEP_SHOWN_FIRST,
     STEP_MOST,
     STEP_SENTENCE,
     STEP_COLUMNS
@@ -271,9 +308,11 @@ static const struct sc_column step_columns[STEP_COLUMNS] = {
     [STEP_RELATIVE] = {"relative_l2", NULL, NULL, SC_COL_NUMBER, SC_COL_JSON_ONLY, 0},
     [STEP_COSINE] = {"one_minus_cosine", NULL, NULL, SC_COL_NUMBER, SC_COL_JSON_ONLY, 0},
     [STEP_MAX] = {"max_abs", NULL, NULL, SC_COL_NUMBER, SC_COL_JSON_ONLY, 0},
+    [STEP_FIRST] = {"from_first", NULL, NULL, SC_COL_NUMBER, SC_COL_JSON_ONLY, 0},
     [STEP_SHOWN_RELATIVE] = {"relative_l2", "relative", NULL, SC_COL_TEXT, SHOWN, 0},
     [STEP_SHOWN_COSINE] = {"one_minus_cosine", "1 - cosine", NULL, SC_COL_TEXT, SHOWN, 0},
     [STEP_SHOWN_MAX] = {"max_abs", "max |d|", NULL, SC_COL_TEXT, SHOWN, 0},
+    [STEP_SHOWN_FIRST] = {"from_first", "from first", NULL, SC_COL_TEXT, SHOWN, 0},
     [STEP_MOST] = {"most_changed", "changed most", NULL, SC_COL_LABEL, SC_COL_SHRINK, 0},
     [STEP_SENTENCE] = {"sentence", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
 };
@@ -322,6 +361,14 @@ static void step_cell(const void *ctx, size_t row, size_t column, struct sc_cell
     case STEP_SHOWN_COSINE:
     case STEP_SHOWN_MAX:
         out->text = sc_short_number(step_figure(&d->sums, column - STEP_SHOWN_RELATIVE), w->number);
+        out->null = !out->text.n;
+        break;
+    case STEP_FIRST:
+        out->f = sc_diff_relative(&v->firsts[row]->sums);
+        out->null = isnan(out->f);
+        break;
+    case STEP_SHOWN_FIRST:
+        out->text = sc_short_number(sc_diff_relative(&v->firsts[row]->sums), w->number);
         out->null = !out->text.n;
         break;
     case STEP_MOST:
@@ -563,7 +610,7 @@ static void tensor_cell(const void *ctx, size_t row, size_t column, struct sc_ce
         put_real(t->jump_z, out);
         break;
     case TENSOR_FIXED:
-        put_real(t->relative[column - TENSOR_FIXED], out); /* norms follow in the same memory */
+        put_real(t->relative[column - TENSOR_FIXED], out); /* what follows lies behind */
         break;
     }
 }
@@ -588,6 +635,9 @@ static void tensor_object(const void *ctx, size_t row, struct sc_document *doc,
     list = sc_add_list(doc, into, "norm");
     for (size_t i = 0; i <= w->v->n_steps; i++)
         sc_add_figure(doc, list, NULL, t->norm[i]);
+    list = sc_add_list(doc, into, "from_first");
+    for (size_t i = 0; i < w->v->n_steps; i++)
+        sc_add_figure(doc, list, NULL, t->first[i]);
     sc_add_figure(doc, into, "norm_trend", t->trend);
     sc_add_bool(doc, into, "frozen", t->frozen);
     if (t->jump == SC_NO_NODE)
@@ -600,7 +650,7 @@ static void tensor_object(const void *ctx, size_t row, struct sc_document *doc,
 static int add_tensors(struct sc_document *doc, struct sc_field *into, const struct sc_evolution *v,
                        struct sc_error *e)
 {
-    const size_t n = TENSOR_FIXED + 2 * v->n_steps + 1;
+    const size_t n = TENSOR_FIXED + 3 * v->n_steps + 1;
     struct tensor_view *w = sc_analyze_alloc(doc, sizeof *w, e);
 
     if (!w)
@@ -612,9 +662,14 @@ static int add_tensors(struct sc_document *doc, struct sc_field *into, const str
     for (size_t i = TENSOR_FIXED; i < n; i++) {
         const size_t k = i - TENSOR_FIXED;
         char key[48];
-        const bool norm = k >= v->n_steps;
-        const int len = snprintf(key, sizeof key, norm ? "norm.%zu" : "relative_l2.%zu",
-                                 norm ? k - v->n_steps : k);
+        const bool norm = k >= v->n_steps, first = k > 2 * v->n_steps;
+        const int len = snprintf(key, sizeof key, "%s.%zu",
+                                 first  ? "from_first"
+                                 : norm ? "norm"
+                                        : "relative_l2",
+                                 first  ? k - 2 * v->n_steps - 1
+                                 : norm ? k - v->n_steps
+                                        : k);
         const char *copy = sc_arena_copy(&doc->arena, key, (size_t)len);
         if (!copy)
             return sc_fail_memory(e);
@@ -650,5 +705,6 @@ int sc_analyze_evolution(struct sc_document *doc, struct sc_field *into,
     if (!steps)
         return sc_fail_memory(e);
     sc_add_table(doc, into, "steps", steps);
+    TRY(sc_evolution_add_drift(doc, into, v, e));
     return add_tensors(doc, into, v, e);
 }
