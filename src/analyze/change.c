@@ -17,6 +17,7 @@ struct change {
     bool coded; /* the codes of both were there */
     bool other_bits;
     struct sc_trial_sums cast[SC_MAX_TRIALS];
+    uint64_t ulp[SC_ULP_BINS], max_ulp;
     float *work; /* a chunk of rounded values; NULL: nothing is tried */
 };
 /* Of a tensor: with what all its segments share. */
@@ -24,6 +25,8 @@ struct total {
     struct change sum;
     struct sc_trials trials;
     struct sc_change_half half; /* decode NULL: values are compared */
+    uint32_t ulp_inf;           /* code of infinity, or beyond; 0: codes are not counted */
+    uint8_t ulp_bytes;          /* of a code */
 };
 
 static const struct sc_change_setup types_only = {.items = NULL};
@@ -64,6 +67,31 @@ static struct sc_change_half half_of(const void *ctx, const struct sc_item *item
     return (struct sc_change_half){.inf = 0};
 }
 
+/* Floats whose codes are in the order of their magnitudes. */
+static void choose_ulp(const void *ctx, const struct sc_item *item, const struct sc_values *v,
+                       struct total *t)
+{
+    static const struct {
+        const char *dtype;
+        uint32_t inf;
+        uint8_t bytes;
+    } types[] = {{"BF16", 0x7f80, 2},
+                 {"F16", 0x7c00, 2},
+                 {"F32", 0x7f800000, 4},
+                 {"F8_E4M3", 0x7f, 1},
+                 {"F8_E5M2", 0x7c, 1}};
+
+    if (!setup_of(ctx)->ulp || item->tensor_b == SC_NO_NODE)
+        return;
+    const struct sc_tensor *a = v->tensor, *b = &item->model_b->tensors[item->tensor_b];
+    for (size_t i = 0; i < SC_COUNT(types); i++)
+        if (strcmp(a->dtype, types[i].dtype) == 0 && strcmp(b->dtype, types[i].dtype) == 0 &&
+            v->code_bytes == types[i].bytes) {
+            t->ulp_inf = types[i].inf;
+            t->ulp_bytes = types[i].bytes;
+        }
+}
+
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
 {
     if (item->tensor_b == SC_NO_NODE)
@@ -81,6 +109,7 @@ static int change_begin(void *ctx, const struct sc_item *item, const struct sc_v
     t->sum.max_at = UINT64_MAX;
     trials_of(ctx, item, v, &t->trials);
     t->half = half_of(ctx, item, v);
+    choose_ulp(ctx, item, v, t);
     *total = t;
     return 0;
 }
@@ -163,6 +192,36 @@ static void try_casts(const struct total *t, struct change *p, const struct sc_c
         sc_trial_run(&t->trials.t[i], c->values, c->values_b, n, p->work, &p->cast[i]);
 }
 
+static int64_t place_of(const uint8_t *code, uint8_t bytes, uint32_t inf, bool *finite)
+{
+    uint32_t u = 0;
+
+    for (uint8_t i = 0; i < bytes; i++)
+        u |= (uint32_t)code[i] << 8 * i;
+    const uint32_t sign = UINT32_C(1) << (8 * bytes - 1), size = u & (sign - 1);
+    *finite = *finite && size < inf;
+    return u & sign ? -(int64_t)size : (int64_t)size;
+}
+
+static void count_ulps(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)
+{
+    const uint8_t *a = c->codes, *b = c->codes_b, bytes = t->ulp_bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        bool finite = true;
+        const int64_t x = place_of(a + i * bytes, bytes, t->ulp_inf, &finite);
+        const int64_t y = place_of(b + i * bytes, bytes, t->ulp_inf, &finite);
+        const uint64_t d = (uint64_t)(x > y ? x - y : y - x);
+        unsigned bin = 0;
+        if (!finite)
+            continue;
+        while (bin + 1 < SC_ULP_BINS && d >> bin)
+            bin++;
+        p->ulp[bin]++;
+        p->max_ulp = SC_MAX(p->max_ulp, d);
+    }
+}
+
 static bool bits_differ(const struct sc_chunk *c, size_t n)
 {
     if (c->values64 && c->values64_b)
@@ -194,6 +253,8 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
             sc_change_bits(c->codes, c->codes_b, n * c->view->code_bytes, sc_cpu_level());
     else
         p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
+    if (t->ulp_inf && p->coded)
+        count_ulps(t, p, c, n);
     try_casts(t, p, c, n);
 }
 
@@ -208,6 +269,9 @@ static void change_merge(void *ctx, void *total, void *part)
         t->cast[i].unexplained += p->cast[i].unexplained;
         t->cast[i].squares += p->cast[i].squares;
     }
+    for (size_t i = 0; i < SC_ULP_BINS; i++)
+        t->ulp[i] += p->ulp[i];
+    t->max_ulp = SC_MAX(t->max_ulp, p->max_ulp);
     t->other_bits = t->other_bits || p->other_bits;
     add_sums(&t->sums, &p->sums);
     t->values += p->values;
@@ -365,6 +429,8 @@ static int change_end(void *ctx, const struct sc_item *item, const struct sc_val
     out->bits = out->changed_bits = UINT64_MAX;
     out->changed_bits_percent = (double)NAN;
     choose_cast(whole, out);
+    memcpy(out->ulp, t->ulp, sizeof out->ulp);
+    out->max_ulp = whole->ulp_inf && t->coded ? t->max_ulp : UINT64_MAX;
     out->same_bits = one_type && (t->coded ? t->changed_bits == 0 : !t->other_bits);
     if (v->code_bytes && (t->coded || t->values == 0) && one_type &&
         item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN) {

@@ -24,6 +24,9 @@
 /* ----------------------------------------------------- change.c: two tensors of equal shape ---
  * Sums are over the values that are finite in both, in double, in an order that depends on the
  * shape alone. A double that is NaN does not apply. */
+/* Of a diff only, beside those of health.h. */
+enum { SC_METHOD_ULP = 256 };
+enum { SC_ULP_BINS = 20 };
 struct sc_change {
     uint32_t version;     /* SC_CHANGE_VERSION */
     uint32_t identical;   /* 1: no value differs (NaN equals NaN, -0 equals 0) */
@@ -46,10 +49,14 @@ struct sc_change {
         change_score;   /* WeightScope's: 10 |mean_b - mean_a| + 10 |std_b - std_a| + |ratio - 1| */
     uint32_t same_bits; /* 1: the same type, and the same bits in every value */
     uint32_t cast_of;   /* enum sc_cast_of: of the rounding that explains most */
-    uint32_t cast_exact;           /* 1: that rounding is everybody's; 0: a fit of our own */
-    char cast_type[28];            /* "Q8_0": the type, or the format that was asked about */
-    uint64_t unexplained;          /* values that are not what it gives; UINT64_MAX: none tried */
-    double rounding_rms;           /* of what it changes */
+    uint32_t cast_exact;  /* 1: that rounding is everybody's; 0: a fit of our own */
+    char cast_type[28];   /* "Q8_0": the type, or the format that was asked about */
+    uint64_t unexplained; /* values that are not what it gives; UINT64_MAX: none tried */
+    double rounding_rms;  /* of what it changes */
+    /* How many representable numbers lie between the two sides, of codes of one float type: ulp[0]
+     * pairs are equal, ulp[k] are 2^(k-1) to 2^k - 1 apart, the last counts the rest. UINT64_MAX in
+     * max_ulp: not measured. */
+    uint64_t ulp[SC_ULP_BINS], max_ulp;
     struct sc_spectrum difference; /* of B - A; method SC_SPECTRUM_NONE: not measured */
 };
 #define SC_CHANGE_VERSION 2
@@ -70,6 +77,7 @@ enum sc_change_kind sc_change_kind(const struct sc_change *c);  /* NULL: NONE */
 /* What the pass has to know. */
 struct sc_change_setup {
     struct sc_casts casts;
+    bool ulp;                    /* count representable numbers in between, too */
     const struct sc_item *items; /* of the sweep; NULL: nobody says what is stored */
     const bool *stored;          /* by item: both views are tensors as they are stored */
 };
@@ -153,7 +161,7 @@ struct sc_diff {
 int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_adapter *adapter,
                 const struct sc_diff_options *o, struct sc_diff **out, struct sc_error *e);
 void sc_diff_free(struct sc_diff *d); /* NULL is allowed */
-/* "basic", "basic,spectral" or "all"; SCRUPLE_EUSAGE with a sentence. */
+/* "basic", "spectral", "ulp", several of them, or "all"; SCRUPLE_EUSAGE with a sentence. */
 int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *e);
 /* Whether all values of both are the same, and nothing is in one of them only. */
 bool sc_diff_identical(const struct sc_diff *d);

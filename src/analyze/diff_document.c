@@ -247,6 +247,19 @@ static void add_cast(struct sc_document *doc, struct sc_field *into, const struc
     sc_add_figure(doc, f, "rounding_rms", p->change->rounding_rms);
 }
 
+static void add_ulp(struct sc_document *doc, struct sc_field *into, const struct sc_change *c)
+{
+    if (!c || c->max_ulp == UINT64_MAX) {
+        sc_add_null(doc, into, "ulp");
+        return;
+    }
+    struct sc_field *f = sc_add_object(doc, into, "ulp");
+    sc_add_uint(doc, f, "max", c->max_ulp, SC_COL_COUNT);
+    struct sc_field *list = sc_add_list(doc, f, "histogram");
+    for (size_t i = 0; i < SC_ULP_BINS; i++)
+        sc_add_uint(doc, list, NULL, c->ulp[i], SC_COL_COUNT);
+}
+
 /* One pair, nested. */
 static void pair_object(const void *ctx, size_t row, struct sc_document *doc, struct sc_field *into)
 {
@@ -263,6 +276,7 @@ static void pair_object(const void *ctx, size_t row, struct sc_document *doc, st
         sc_add_null(doc, into, sc_metrics_change.metrics[i].key);
     if (p->change)
         sc_metrics_add(doc, into, &sc_metrics_change, p->change, v->full);
+    add_ulp(doc, into, v->d->methods & SC_METHOD_ULP ? p->change : NULL);
     if (v->d->adapter && p->update)
         add_update(doc, into, v->d, p->update);
     else
@@ -419,6 +433,8 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
     sc_add_textz(doc, methods, NULL, "basic");
     if (d->methods & SC_METHOD_SPECTRAL)
         sc_add_textz(doc, methods, NULL, "spectral");
+    if (d->methods & SC_METHOD_ULP)
+        sc_add_textz(doc, methods, NULL, "ulp");
     add_summary(doc, into, d);
     for (size_t i = 0; i < SC_COUNT(tables); i++) {
         const struct sc_table *t = sc_diff_table(doc, d, tables[i].which, top, 0, true, e);

@@ -15,17 +15,18 @@
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
+#include "cli/diff_text.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
-enum { MAX_MODELS = 256, ONE_SIDED_SHOWN = 5, FILES_SHOWN = 20, FILE_CHANGES_SHOWN = 6 };
+enum { MAX_MODELS = 256 };
 
 static const struct sc_option diff_options[] = {
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
      "name a model; all other words are filters then (once for each)"},
     {"methods", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(methods), "LIST", NULL,
      "what to measure: basic (the default), spectral, too (singular values of the differences; an "
-     "adapter's are always measured), or all"},
+     "adapter's are always measured), ulp (how many representable numbers lie in between), or all"},
     {"top", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(top), "N", NULL,
      "show the N tensors that changed most (default: 10)"},
     {"by", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(by), "LIST", NULL,
@@ -82,265 +83,6 @@ struct diffing {
     const char *finetune_base, *declared;
 };
 
-/* ----------------------------------------------------------------------------------- text --- */
-static void put_header(struct sc_cli *c, const char *side, const struct sc_model *m)
-{
-    sc_out_colour(&c->out, &c->term, SC_COLOUR_KEY, side);
-    sc_out_puts(&c->out, "  ");
-    sc_cli_header(c, m);
-}
-
-/* Something differs for sure, whatever could not be read. */
-static bool differs(const struct sc_diff *d)
-{
-    return d->n_status[SC_DIFF_CHANGED] || d->n_status[SC_DIFF_SHAPE] ||
-           d->n_status[SC_DIFF_ONLY_A] || d->n_status[SC_DIFF_ONLY_B];
-}
-
-enum verdict { VERDICT_NOTHING, VERDICT_SAME, VERDICT_CHANGED };
-
-static enum verdict verdict_of(size_t n, bool identical, bool different)
-{
-    return !n          ? VERDICT_NOTHING
-           : identical ? VERDICT_SAME
-           : different ? VERDICT_CHANGED
-                       : VERDICT_NOTHING;
-}
-
-static void put_verdict(struct sc_cli *c, enum verdict verdict, const struct sc_buf *sentence)
-{
-    static const enum sc_colour colours[] = {SC_COLOUR_NONE, SC_COLOUR_GOOD, SC_COLOUR_WARNING};
-    static const char *const marks[] = {"", "= ", "≠ "}, *const ascii[] = {"", "= ", "# "};
-
-    sc_out_colour(&c->out, &c->term, colours[verdict], (c->term.ascii ? ascii : marks)[verdict]);
-    sc_out_colour(&c->out, &c->term, colours[verdict],
-                  sentence->failed || !sentence->p ? "" : sentence->p);
-    sc_out_putc(&c->out, '\n');
-    c->out.buf.failed = c->out.buf.failed || sentence->failed;
-}
-
-static void put_title(struct sc_cli *c, const char *title)
-{
-    sc_out_putc(&c->out, '\n');
-    sc_out_colour(&c->out, &c->term, SC_COLOUR_MODULE, title);
-    sc_out_putc(&c->out, '\n');
-}
-
-/* The first few names of a status, and how many more there are. */
-static void put_names(struct sc_cli *c, const struct sc_diff *d, enum sc_diff_status status,
-                      const char *title)
-{
-    size_t shown = 0;
-
-    if (!d->n_status[status])
-        return;
-    put_title(c, title);
-    for (size_t i = 0; i < d->n && shown < ONE_SIDED_SHOWN; i++) {
-        const struct sc_diff_pair *p = &d->pairs[i];
-        const struct sc_tensor *t = sc_diff_tensor(d, p);
-        if (p->status != status)
-            continue;
-        sc_out_puts(&c->out, "  ");
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
-        if (p->why) {
-            sc_out_puts(&c->out, "  ");
-            sc_out_safe(&c->out, &c->term, SC_COLOUR_UNIT, sc_strz(p->why));
-        }
-        sc_out_putc(&c->out, '\n');
-        shown++;
-    }
-    if (d->n_status[status] > shown) {
-        sc_out_puts(&c->out, "  ... and ");
-        sc_out_u64(&c->out, d->n_status[status] - shown);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-static void put_unused(struct sc_cli *c, const struct sc_adapter *a)
-{
-    if (!a || !a->n_left)
-        return;
-    put_title(c, "Not used of the adapter");
-    for (size_t i = 0; i < SC_MIN(a->n_left, (size_t)ONE_SIDED_SHOWN); i++) {
-        const struct sc_tensor *t = &a->model->tensors[a->left[i].tensor];
-        sc_out_puts(&c->out, "  ");
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
-        sc_out_puts(&c->out, "  ");
-        sc_out_colour(&c->out, &c->term, SC_COLOUR_UNIT, a->left[i].why);
-        sc_out_putc(&c->out, '\n');
-    }
-    if (a->n_left > ONE_SIDED_SHOWN) {
-        sc_out_puts(&c->out, "  ... and ");
-        sc_out_u64(&c->out, a->n_left - ONE_SIDED_SHOWN);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-static void put_json_change(struct sc_cli *c, const struct sc_json_change *j)
-{
-    static const char *const signs[SC_NODE_CHANGES] = {"+ ", "- ", "~ "};
-
-    sc_out_puts(&c->out, "    ");
-    sc_out_puts(&c->out, signs[j->kind]);
-    sc_out_safe(&c->out, &c->term, SC_COLOUR_KEY, sc_strz(j->path));
-    sc_out_puts(&c->out, "  ");
-    if (j->a)
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_strz(j->a));
-    if (j->a && j->b)
-        sc_out_puts(&c->out, " -> ");
-    if (j->b)
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_strz(j->b));
-    sc_out_putc(&c->out, '\n');
-}
-
-static void put_file(struct sc_cli *c, const struct sc_file_diff *f)
-{
-    uint64_t changes = 0;
-
-    sc_out_puts(&c->out, "  ");
-    sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_strz(f->path));
-    sc_out_puts(&c->out, "  ");
-    if (f->status == SC_FILE_ONLY_A || f->status == SC_FILE_ONLY_B) {
-        sc_out_puts(&c->out, f->status == SC_FILE_ONLY_A ? "only in A" : "only in B");
-    } else if (f->status == SC_FILE_NOT_READ) {
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_UNIT, sc_strz(f->why));
-    } else {
-        sc_out_puts(&c->out, "differs from byte ");
-        sc_out_u64(&c->out, f->first);
-        sc_out_puts(&c->out, " on (");
-        sc_out_u64(&c->out, f->bytes[0]);
-        sc_out_puts(&c->out, " and ");
-        sc_out_u64(&c->out, f->bytes[1]);
-        sc_out_puts(&c->out, " bytes)");
-    }
-    if (f->structure && !f->n_changes)
-        sc_out_puts(&c->out, ", but not in what it says");
-    sc_out_putc(&c->out, '\n');
-    for (size_t i = 0; i < f->n_changes && i < FILE_CHANGES_SHOWN; i++)
-        put_json_change(c, &f->changes[i]);
-    for (size_t i = 0; i < SC_NODE_CHANGES; i++)
-        changes += f->n[i];
-    if (changes > FILE_CHANGES_SHOWN) {
-        sc_out_puts(&c->out, "    ... and ");
-        sc_out_u64(&c->out, changes - FILE_CHANGES_SHOWN);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-/* Files without tensors, but those that are the same. */
-static void put_files(struct sc_cli *c, const struct sc_files_diff *files)
-{
-    size_t shown = 0;
-
-    if (!files || files->n == files->n_status[SC_FILE_SAME])
-        return;
-    put_title(c, "Other files");
-    for (size_t i = 0; i < files->n && shown < FILES_SHOWN; i++)
-        if (files->files[i].status != SC_FILE_SAME) {
-            put_file(c, &files->files[i]);
-            shown++;
-        }
-    const size_t all = files->n - files->n_status[SC_FILE_SAME];
-    if (all > shown) {
-        sc_out_puts(&c->out, "  ... and ");
-        sc_out_u64(&c->out, all - shown);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-/* The bars take what the figures leave. */
-static size_t bar_room(const struct sc_cli *c)
-{
-    return c->term.width ? SC_MIN(SC_MAX(c->term.width, (size_t)70) - 62, (size_t)32) : 32;
-}
-
-static size_t top_of(const struct sc_cli *c)
-{
-    return (size_t)SC_MIN(c->set.top, 10000);
-}
-
-static int put_table(struct sc_cli *c, const struct sc_table *t, const struct sc_document *doc,
-                     const char *title, struct sc_error *e)
-{
-    if (doc->failed)
-        return sc_fail_memory(e);
-    if (t && t->n_rows) {
-        put_title(c, title);
-        sc_report_table(&c->out, t, &c->term);
-    }
-    return 0;
-}
-
-static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
-{
-    static const enum sc_diff_table tables[] = {SC_DIFF_ROLES,         SC_DIFF_RANKED_ROLES,
-                                                SC_DIFF_RANKED_LAYERS, SC_DIFF_MOST,
-                                                SC_DIFF_SPECTRAL,      SC_DIFF_SHAPES};
-    const unsigned shown = x->by
-                               ? x->by | 1u << SC_DIFF_SPECTRAL
-                               : 1u << SC_DIFF_ROLES | 1u << SC_DIFF_MOST | 1u << SC_DIFF_SPECTRAL;
-    struct sc_cli *c = x->c;
-    struct sc_buf sentence = {0};
-    struct sc_document doc;
-    int code = 0;
-
-    sc_document_start(&doc, SC_SCHEMA_DIFF);
-    if (d->has_base)
-        put_header(c, "A", d->a);
-    put_header(c, "B", d->adapter ? d->adapter->model : d->b);
-    sc_diff_sentence(d, &sentence);
-    put_verdict(c, verdict_of(d->n, sc_diff_identical(d), differs(d)), &sentence);
-    sc_buf_clear(&sentence);
-    const bool changed = d->n_status[SC_DIFF_CHANGED] > 0;
-    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++) {
-        if (tables[i] != SC_DIFF_SHAPES && (!changed || !(shown & 1u << tables[i])))
-            continue;
-        const struct sc_table *t =
-            sc_diff_table(&doc, d, tables[i], top_of(c), bar_room(c), c->term.ascii, e);
-        code = put_table(c, t, &doc, sc_diff_table_titles[tables[i]], e);
-    }
-    if (code == 0) {
-        put_names(c, d, SC_DIFF_ONLY_A, "Only in A");
-        put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
-        put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");
-        put_unused(c, d->adapter);
-        put_files(c, d->files);
-    }
-    sc_document_clear(&doc);
-    return code;
-}
-
-static int put_evolution(struct diffing *x, const struct sc_evolution *v, struct sc_error *e)
-{
-    static const struct {
-        enum sc_evolution_table which;
-        const char *title;
-    } tables[] = {{SC_EVOLUTION_STEPS, "Steps"},
-                  {SC_EVOLUTION_TRACKS, "Changed most, step by step"},
-                  {SC_EVOLUTION_JUMPS, "Jumps"}};
-    struct sc_cli *c = x->c;
-    struct sc_buf sentence = {0};
-    struct sc_document doc;
-    int code = 0;
-
-    sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
-    for (size_t i = 0; i <= v->n_steps; i++) {
-        char side[24];
-        const size_t n = sc_format_u64(i, side);
-        side[n] = '\0';
-        put_header(c, side, v->models[i]);
-    }
-    sc_evolution_sentence(v, &sentence);
-    put_verdict(c, verdict_of(v->n, sc_evolution_identical(v), true), &sentence);
-    sc_buf_clear(&sentence);
-    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++)
-        code =
-            put_table(c, sc_evolution_table(&doc, v, tables[i].which, top_of(c), c->term.ascii, e),
-                      &doc, tables[i].title, e);
-    sc_document_clear(&doc);
-    return code;
-}
-
 /* ---------------------------------------------------------------------------- other forms --- */
 static int put_diff(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
 {
@@ -349,12 +91,12 @@ static int put_diff(struct diffing *x, const struct sc_diff *d, struct sc_error 
     int code = 0;
 
     if (x->form == FORM_TEXT)
-        return c->set.quiet ? 0 : put_text(x, d, e);
+        return c->set.quiet ? 0 : sc_put_diff(c, d, x->by, e);
     if (x->form != FORM_WEIGHTSCOPE)
         sc_document_start(&doc, SC_SCHEMA_DIFF);
     code = x->form == FORM_WEIGHTSCOPE
                ? sc_diff_weightscope(&doc, &doc.root, d, e)
-               : sc_analyze_diff(&doc, &doc.root, d, top_of(c), c->set.full, e);
+               : sc_analyze_diff(&doc, &doc.root, d, sc_diff_top(c), c->set.full, e);
     if (code == 0 && x->form == FORM_CSV)
         sc_report_csv(&c->out, sc_find_table(&doc.root, "pairs"));
     else if (code == 0)
@@ -369,7 +111,7 @@ static int put_steps(struct diffing *x, const struct sc_evolution *v, struct sc_
     struct sc_document doc;
 
     if (x->form == FORM_TEXT)
-        return c->set.quiet ? 0 : put_evolution(x, v, e);
+        return c->set.quiet ? 0 : sc_put_evolution(c, v, e);
     sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
     const int code = sc_analyze_evolution(&doc, &doc.root, v, e);
     if (code == 0 && x->form == FORM_CSV)
@@ -633,7 +375,8 @@ static int run_two(struct diffing *x)
         if (put_diff(x, d, &e) < 0)
             status = sc_fail_exit(x->c, &e);
         else
-            status = exit_of_finetune(x, d, exit_of(x, d->n, sc_diff_identical(d), differs(d)));
+            status =
+                exit_of_finetune(x, d, exit_of(x, d->n, sc_diff_identical(d), sc_diff_differs(d)));
     }
     sc_diff_free(d);
     sc_files_diff_clear(&files);
@@ -657,7 +400,7 @@ static int run_steps(struct diffing *x)
     else if (!status) {
         bool any = false;
         for (size_t i = 0; i < v->n_steps; i++)
-            any = any || differs(v->steps[i]);
+            any = any || sc_diff_differs(v->steps[i]);
         status = exit_of(x, v->n, sc_evolution_identical(v), any);
     }
     sc_evolution_free(v);

@@ -162,6 +162,26 @@ class Casts(Folders):
         self.assertIn("all of it is rounding", done["sentence"])
 
 
+class Ulps(DiffCase):
+    def test_histogram(self):
+        for wrap, view, inf in ((bf16, "u2", 0x7f80), (lambda x: x.astype("f2"), "u2", 0x7c00), (lambda x: x.astype("f4"), "u4", 0x7f800000)):
+            a = wrap(self.rng.normal(0, 1, 4000))
+            codes = a.view(view).copy()
+            codes[::2] += self.rng.choice([0, 1, 3, 100, 2000], 2000).astype(view)
+            codes[1::7] ^= np.array(1 << (8 * codes.itemsize - 1), view)
+            codes[5] = inf
+            b = codes.view(a.dtype)
+            p = self.diff(self.save("a.safetensors", {"w": a}), self.save("b.safetensors", {"w": b}), "--methods", "ulp")["pairs"][0]
+            top = 1 << (8 * codes.itemsize - 1)
+            place = [np.where(x & top, -(x & (top - 1)), x & (top - 1)) for x in (a.view(view).astype("i8"), codes.astype("i8"))]
+            ok = np.abs(place[1]) < inf
+            d = np.abs(place[0] - place[1])[ok]
+            want = [int((d == 0).sum())] + [int(((d >= 1 << k) & (d < 1 << k + 1)).sum()) for k in range(18)]
+            self.assertEqual(want + [int(ok.sum()) - sum(want)], p["ulp"]["histogram"])
+            self.assertEqual(int(d.max()), p["ulp"]["max"])
+        self.assertIsNone(self.diff(self.at("a.safetensors"), self.at("b.safetensors"))["pairs"][0]["ulp"])
+
+
 class Ranks(Folders):
     def test_by(self):
         a, b = self.model("a", self.base), self.model("b", self.tuned)
