@@ -515,7 +515,10 @@ const struct sc_command sc_cmd_diff = {
     .description =
         "Compares two models value by value, in any two formats: names are matched across "
         "containers and wrappers, quantised weights are compared as what they mean, weights that "
-        "are stored once are compared once. Differences are B minus A. The output begins with a "
+        "are stored once are compared once. What llama.cpp's converter does to weights is undone, "
+        "so that a GGUF is compared with what it was made from, and of each change it is said "
+        "whether it is the rounding to another type. Differences are B minus A. The output begins "
+        "with a "
         "sentence; then come the kinds of weights with their change along the layers, the tensors "
         "that changed most by ||B - A|| / ||A||, and what only one of them has. Every figure is "
         "explained in docs/metrics.md.\n\n"
@@ -528,7 +531,8 @@ const struct sc_command sc_cmd_diff = {
         "on. They are the same bits for any number of threads and any processor. The suffix of "
         "--output chooses the form: .json or .csv; else it is what a terminal shows.\n\n"
         "The exit code is 0 when all values are the same, and 1 when something differs or nothing "
-        "matches the filter. With --quiet it is all there is.",
+        "matches the filter, and 3 with --strict when a fine-tune has other names or shapes than "
+        "its base. With --quiet it is all there is.",
     .options = diff_options,
     .n_options = SC_COUNT(diff_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

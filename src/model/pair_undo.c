@@ -30,6 +30,7 @@ enum family {
     BY_GROUP = 16,   /* the same, of a group of heads that share k and v */
     INTERLEAVE = 32, /* gate and up of experts: row by row */
     TURNED = 64,     /* experts: transposed */
+    QUOTIENT = 128,  /* k is woven in heads / heads of k, if these are fewer */
 };
 /* clang-format off */
 static const struct {
@@ -38,8 +39,9 @@ static const struct {
 } families[] = {
     {"llama", WOVEN},        {"mistral3", WOVEN},     {"smollm3", WOVEN},    {"granite", WOVEN},
     {"granitemoe", WOVEN},   {"arcee", WOVEN},        {"deci", WOVEN},       {"deepseek", WOVEN},
-    {"minicpm", WOVEN},      {"olmo", WOVEN},         {"bailingmoe", WOVEN}, {"baichuan", WOVEN},
-    {"xverse", WOVEN},       {"arctic", WOVEN},       {"llada", WOVEN},
+    {"minicpm", WOVEN},      {"olmo", WOVEN},         {"bailingmoe", WOVEN}, {"baichuan", WOVEN | QUOTIENT},
+    {"xverse", WOVEN | QUOTIENT},       {"arctic", WOVEN},       {"llada", WOVEN},
+    {"granitehybrid", WOVEN},
     {"internlm2", WOVEN | BY_GROUP},
     {"falcon", BY_GROUP},    {"bloom", BY_HEAD},      {"gptneox", BY_HEAD},
     {"gemma", PLUS_ONE},     {"gemma2", PLUS_ONE},    {"gemma3", PLUS_ONE},
@@ -69,6 +71,9 @@ static const struct {
     {"chatglm",         true,  "mlp.up_proj",               "mlp.gate_up_proj"                },
     {"qwen",            false, "mlp.w1",                    "mlp.up_proj"                     },
     {"qwen",            false, "mlp.w2",                    "mlp.gate_proj"                   },
+    {"granitemoe",      false, "block_sparse_moe.input_linear",  "mlp.experts.gate_up_proj"   },
+    {"granitemoe",      false, "block_sparse_moe.output_linear", "mlp.experts.down_proj"      },
+    {"granitemoe",      false, "block_sparse_moe.router.layer",  "mlp.gate"                   },
     {NULL,              false, "self_attn.W_pack",          "self_attn.qkv_proj"              },
     {NULL,              false, "attention.wqkv",            "self_attn.qkv_proj"              },
     {NULL,              false, "self_attn.sinks",           "self_attn.sinks.weight"          },
@@ -217,19 +222,35 @@ static bool has_halves(const struct sc_tensor *t)
     return false;
 }
 
+/* How many heads the rows of q or k were woven in; 0: nobody says. Where each layer has its own
+ * number, the size of a head tells. */
+static uint64_t heads_of(const struct sc_pairing *p, uint64_t rows, bool q)
+{
+    const struct sc_config *c = &p->model[p->gguf]->config, *o = &p->model[!p->gguf]->config;
+    uint64_t heads;
+    const uint64_t kv_heads = sc_undo_kv_heads(p, &heads);
+
+    if (q || heads == 0)
+        return heads;
+    if (c->kv_heads || o->kv_heads)
+        return family_of(p) & QUOTIENT && kv_heads != heads ? heads / kv_heads : kv_heads;
+    const uint64_t hidden = c->hidden ? c->hidden : o->hidden;
+    const uint64_t d = c->head_dim ? c->head_dim : o->head_dim ? o->head_dim : hidden / heads;
+    return d && rows % d == 0 ? rows / d : 0;
+}
+
 int sc_undo_heads(struct sc_pairing *p, const struct sc_tensor *t, const struct sc_tensor *other,
                   const struct sc_arrangement **out, const char **words)
 {
     const bool q = sc_str_has_nocase(sc_str(t->name, t->name_len), sc_strz("attn_q."));
     const bool k = sc_str_has_nocase(sc_str(t->name, t->name_len), sc_strz("attn_k."));
     const uint64_t rows = sc_pairing_rows(t);
-    uint64_t heads;
 
     *out = NULL;
     if (!(family_of(p) & WOVEN) || !(q || k) || !has_halves(other) ||
         (t->tower != SC_TOWER_MAIN && t->tower != SC_TOWER_TEXT))
         return 0;
-    const uint64_t kv_heads = sc_undo_kv_heads(p, &heads), n = q ? heads : kv_heads;
+    const uint64_t n = heads_of(p, rows, q);
     if (n == 0 || rows == 0 || rows % n != 0 || rows / n % 2 != 0)
         return 0;
     const uint64_t d = rows / n;

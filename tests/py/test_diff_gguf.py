@@ -366,6 +366,15 @@ class Converted(DiffCase):
             with self.subTest(arch):
                 self.check_explained(grouped, kinds=(BF16, Q8_0), arch=arch)
 
+    def test_heads_by_their_size(self):
+        """A number of heads a layer is a list in the keys: the size of a head tells."""
+        def make(rng):
+            m = llama(rng)
+            del m.keys["llama.attention.head_count_kv"]
+            m.keys["llama.attention.key_length"] = H // HEADS
+            return m
+        self.check_explained(make, kinds=(F16,), one_sided=("rope_freqs.weight",))
+
     def test_says_what_was_undone(self):
         p = {x["name"]: x for x in self.pairs(llama(self.rng), BF16)["pairs"]}
         self.assertEqual("rows of 8 heads put back", p["model.layers.0.self_attn.q_proj.weight"]["transform"])
