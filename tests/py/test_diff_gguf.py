@@ -388,6 +388,21 @@ class Converted(DiffCase):
                          (x["transform"], x["rule"], x["name_b"]))
         self.assertEqual(I * H, x["values"])
 
+    def test_same_bytes_for_any_threads_and_processor(self):
+        m = mixtral(self.rng)
+        save(self.at("a.safetensors"), m.hf)
+        write_gguf(self.at("b.gguf"), m.keys, m.gguf, Q8_0)
+        words = [self.at("a.safetensors"), self.at("b.gguf"), "--json", "--no-cache", "--cast", "q4_0,fp8"]
+        want = self.run_it(*words, "-j", "1").stdout
+        for threads in ("2", "5"):
+            for level in ("c", "avx2", "avx512"):
+                self.assertEqual(want, self.run_it(*words, "-j", threads, SCRUPLE_CPU=level).stdout, (threads, level))
+        # and once more from the cache
+        words.remove("--no-cache")
+        self.run_it(*words)
+        again = self.run_it(*words, "-v")
+        self.assertIn(b"known from an earlier diff", again.stderr)
+
     # What must not be explained away.
     def test_wrong_rows(self):
         for wrong in (lambda x, n: x, lambda x, n: permute(x, n // 2), lambda x, n: permute(permute(x, n), n)):
