@@ -302,6 +302,7 @@ enum most_column {
     MOST_SHOWN_MAX,
     MOST_SHOWN_PERCENT,
     MOST_SHOWN_SIGNIFICANT,
+    MOST_SHOWN_CAST,
     MOST_COLUMNS
 };
 static const struct sc_column most_columns[MOST_COLUMNS] = {
@@ -317,6 +318,8 @@ static const struct sc_column most_columns[MOST_COLUMNS] = {
     [MOST_SHOWN_MAX] = TEXT("max_abs", "max |d|"),
     [MOST_SHOWN_PERCENT] = TEXT("changed_percent", "changed %"),
     [MOST_SHOWN_SIGNIFICANT] = MORE("significant_percent", "by >1 %"),
+    [MOST_SHOWN_CAST] = {"cast", "rounding", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_OPTIONAL,
+                         0},
 };
 static const struct sc_column spectral_columns[] = {
     NAME,
@@ -366,6 +369,14 @@ static void most_cell(const void *ctx, size_t row, size_t column, struct sc_cell
     if (column < MOST_SHOWN_RELATIVE) {
         out->f = figures[column];
         out->null = isnan(out->f);
+        return;
+    }
+    if (column == MOST_SHOWN_CAST) {
+        const enum sc_change_kind kind = sc_change_kind(c);
+        out->null = kind != SC_CHANGE_IS_CAST && kind != SC_CHANGE_IS_ABOUT;
+        if (!out->null)
+            snprintf(v->text, 64, "%s%s", kind == SC_CHANGE_IS_ABOUT ? "about " : "", c->cast_type);
+        out->text = sc_strz(out->null ? "" : v->text);
         return;
     }
     double x = column == MOST_SHOWN_SIGNIFICANT ? c->significant_percent

@@ -5,7 +5,7 @@
 
 #include "cli/diff_text.h"
 
-enum { ONE_SIDED_SHOWN = 5, FILES_SHOWN = 20, FILE_CHANGES_SHOWN = 6 };
+enum { ONE_SIDED_SHOWN = 5, FILES_SHOWN = 20, FILE_CHANGES_SHOWN = 6, UNDONE_SHOWN = 12 };
 
 static void put_header(struct sc_cli *c, const char *side, const struct sc_model *m)
 {
@@ -183,6 +183,49 @@ size_t sc_diff_top(const struct sc_cli *c)
     return (size_t)SC_MIN(c->set.top, 10000);
 }
 
+/* The same words but for their numbers. */
+static bool is_alike(const char *a, const char *b)
+{
+    while (*a && *b) {
+        const bool x = *a >= '0' && *a <= '9', y = *b >= '0' && *b <= '9';
+        if (x && y) {
+            a += strspn(a, "0123456789");
+            b += strspn(b, "0123456789");
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+/* What was undone before values were compared: one line a kind, with the first of its words. */
+static void put_undone(struct sc_cli *c, const struct sc_diff *d)
+{
+    const char *words[UNDONE_SHOWN] = {NULL};
+    size_t count[UNDONE_SHOWN] = {0}, n = 0;
+
+    for (size_t i = 0; i < d->n; i++) {
+        const char *text = d->pairs[i].change ? d->pairs[i].pair.transform : NULL;
+        size_t k = 0;
+        while (text && k < n && !is_alike(words[k], text))
+            k++;
+        if (!text || k == UNDONE_SHOWN)
+            continue;
+        if (k == n)
+            words[n++] = text;
+        count[k]++;
+    }
+    if (n)
+        put_title(c, "Undone before comparing");
+    for (size_t k = 0; k < n; k++) {
+        sc_out_puts(&c->out, "  ");
+        sc_out_safe(&c->out, &c->term, SC_COLOUR_NONE, sc_strz(words[k]));
+        sc_out_puts(&c->out, count[k] > 1 ? ", and the like: " : ": ");
+        sc_out_u64(&c->out, count[k]);
+        sc_out_puts(&c->out, count[k] > 1 ? " tensors\n" : " tensor\n");
+    }
+}
+
 static int put_table(struct sc_cli *c, const struct sc_table *t, const struct sc_document *doc,
                      const char *title, struct sc_error *e)
 {
@@ -222,6 +265,7 @@ int sc_put_diff(struct sc_cli *c, const struct sc_diff *d, unsigned by, struct s
         code = put_table(c, t, &doc, sc_diff_table_titles[tables[i]], e);
     }
     if (code == 0) {
+        put_undone(c, d);
         put_names(c, d, SC_DIFF_ONLY_A, "Only in A");
         put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
         put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");

@@ -380,6 +380,8 @@ class Converted(DiffCase):
         self.assertEqual("rows of 8 heads put back", p["model.layers.0.self_attn.q_proj.weight"]["transform"])
         self.assertEqual("rows of 2 heads put back", p["model.layers.1.self_attn.k_proj.weight"]["transform"])
         self.assertIsNone(p["model.layers.0.self_attn.v_proj.weight"]["transform"])
+        text = self.run_it(self.at("a.safetensors"), self.at("b.gguf")).stdout.decode()
+        self.assertIn("Undone before comparing\n  rows of 2 heads put back, and the like: 6 tensors\n", text)
         p = {x["name"]: x for x in self.pairs(gemma2(self.rng), BF16)["pairs"]}
         self.assertEqual("1 added", p["model.norm.weight"]["transform"])
         p = {x["name"]: x for x in self.pairs(mixtral(self.rng), BF16)["pairs"]}
