@@ -129,7 +129,7 @@ static int open_drawing(struct drawing *x)
     size_t n = 0;
     int status = 0;
 
-    oo.keep_repo = true;
+    oo.keep_repo = oo.quick = true;
     if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
         status = sc_fail_exit(c, &e);
     else if (n != 1)
