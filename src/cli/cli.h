@@ -70,8 +70,9 @@ struct sc_settings {
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
     bool quick, shuffled, no_cache, full, png;
-    const char *base; /* scan */
-    bool no_base;     /* diff */
+    const char *base;                                      /* scan */
+    bool no_base, finetune, no_finetune, strict, no_files; /* diff */
+    const char *cast, *by;
     /* quant */
     const char *algorithm, *metric, *threshold, *mix, *granularity, *budget, *seed, *config_file,
         *results, *write, *reconstruct, *mapping;
