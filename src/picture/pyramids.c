@@ -275,6 +275,34 @@ static void set_ready(struct sc_pyramids *p, struct sc_pyramid_entry *t,
     set_tops(p, t, cells);
     t->cells = cells;
     t->state = SC_PYRAMID_READY;
+    p->ranges++;
+}
+
+/* As one number, which is never half changed. */
+static uint64_t bits_of_range(const struct sc_scale_range *r)
+{
+    uint64_t bits;
+    memcpy(&bits, r, sizeof bits);
+    return bits;
+}
+_Static_assert(sizeof(struct sc_scale_range) == sizeof(uint64_t), "a range is one number");
+
+bool sc_pyramids_range(const struct sc_pyramids *p, uint32_t tensor, struct sc_scale_range *out,
+                       bool *final)
+{
+    const struct sc_pyramid_entry *t = &p->entries[tensor];
+    const uint8_t state = t->state;
+    const bool known = state == SC_PYRAMID_KEPT || state == SC_PYRAMID_READY;
+    *final = known || state == SC_PYRAMID_NEVER || t->left;
+    const uint64_t bits = t->range;
+    if (known)
+        memcpy(out, &bits, sizeof *out);
+    return known;
+}
+
+uint64_t sc_pyramids_ranges(const struct sc_pyramids *p)
+{
+    return p->ranges;
 }
 
 /* From the file, checked. */
@@ -290,6 +318,7 @@ static bool load(struct sc_pyramids *p, uint32_t tensor)
             set_ready(p, t, cells);
         } else {
             t->state = SC_PYRAMID_NONE;
+            p->ranges++;
             p->done_bytes -= p->model->tensors[tensor].bytes;
         }
     }
@@ -323,6 +352,7 @@ bool sc_pyramids_lost(struct sc_pyramids *p)
             p->tops[t->first_top + k] = 0;
         any = true;
     }
+    p->ranges++;
     pthread_mutex_unlock(&p->lock);
     return any;
 }
@@ -421,10 +451,14 @@ static void find_kept(struct sc_pyramids *p)
     for (size_t i = 0; i < n && p->pack; i++) {
         struct sc_pyramid_entry *t = &p->entries[i];
         uint8_t none = SC_PYRAMID_NONE;
-        if (t->drawn && sc_pack_has(p->pack, i) &&
-            atomic_compare_exchange_strong(&t->state, &none, SC_PYRAMID_KEPT))
+        struct sc_scale_range range;
+        if (!t->drawn || t->state != SC_PYRAMID_NONE || !sc_pack_has(p->pack, i, &range))
+            continue;
+        t->range = bits_of_range(&range);
+        if (atomic_compare_exchange_strong(&t->state, &none, SC_PYRAMID_KEPT))
             p->done_bytes += p->model->tensors[i].bytes;
     }
+    p->ranges++;
     sc_pyramids_grow(p, false);
 }
 
@@ -469,8 +503,9 @@ static int take(void *ctx, const struct sc_item *item, struct sc_pyramid *py, st
     struct sc_pyramid_entry *t = &p->entries[item->tensor];
     bool in_place = false;
     int code = 0;
-    const bool put = sc_pack_put(p->pack, item->tensor, py->cells);
+    const bool put = sc_pack_put(p->pack, item->tensor, py->cells, &py->range);
     pthread_mutex_lock(&p->lock);
+    t->range = bits_of_range(&py->range);
     const struct sc_cell_stats *kept = put ? sc_pack_get(p->pack, item->tensor, &in_place) : NULL;
     if (kept && in_place) {
         set_ready(p, t, kept);
@@ -500,6 +535,7 @@ static int is_done(void *ctx, size_t item, const struct sc_error *why)
         sc_pyramids_failed(p, tensor, why, true);
     uint8_t none = SC_PYRAMID_NONE; /* complex ones have no pyramid, and are sampled always */
     atomic_compare_exchange_strong(&t->state, &none, SC_PYRAMID_NEVER);
+    p->ranges++;
     p->done_bytes += p->model->tensors[tensor].bytes;
     sc_pyramids_grow(p, true);
     return 0;
@@ -612,8 +648,11 @@ static void fill_step(struct step *s, struct plan *plan)
         if (state == SC_PYRAMID_NONE || (state == SC_PYRAMID_KEPT && !load(s->p, tensor))) {
             const size_t had = s->n;
             bytes += add_item(s, plan, tensor);
-            if (s->n == had) /* nothing more will be done about it */
+            if (s->n == had) { /* nothing more will be done about it */
+                s->p->entries[tensor].left = true;
+                s->p->ranges++;
                 s->p->done_bytes += s->p->model->tensors[tensor].bytes;
+            }
         }
     }
 }

@@ -98,6 +98,22 @@ void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page)
     sc_out_putc(o, '"');
 }
 
+void sc_out_json_number(struct sc_out *o, double v)
+{
+    char text[40] = "null";
+
+    if (isfinite(v))
+        sc_format_double(v, text);
+    sc_out_puts(o, text);
+}
+
+void sc_out_i64(struct sc_out *o, int64_t v)
+{
+    if (v < 0)
+        sc_out_putc(o, '-');
+    sc_out_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
 static void put_string(struct sc_out *o, struct sc_str s)
 {
     sc_out_json_text(o, s, false);
