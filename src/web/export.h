@@ -18,13 +18,13 @@
  * element. Tiles come in blocks of 32 x 32. */
 enum { SC_BLOCK_LOG2 = 5, SC_BLOCK_SIDE = 1 << SC_BLOCK_LOG2, SC_ENTRY_BYTES = 16 };
 struct sc_export_block {
-    uint32_t x, y;                                   /* in blocks */
-    uint32_t need[SC_BLOCK_SIDE];                    /* rows of bits: stored tiles, */
-    uint32_t mixed[SC_BLOCK_SIDE];                   /* and those whose planes differ */
-    uint8_t left, top, columns, rows;                /* of the rectangle that has stored ones */
-    bool alike;                                      /* one table for all planes */
-    uint64_t first;                                  /* stored tiles before it */
-    uint64_t table;                                  /* where its tables begin in the index */
+    uint32_t x, y;                    /* in blocks */
+    uint32_t need[SC_BLOCK_SIDE];     /* rows of bits: stored tiles, */
+    uint32_t mixed[SC_BLOCK_SIDE];    /* and those whose planes differ */
+    uint8_t left, top, columns, rows; /* of the rectangle that has stored ones */
+    bool alike;                       /* one table for all planes */
+    uint64_t first;                   /* stored tiles before it */
+    uint64_t table;                   /* where its tables begin in the index */
 };
 struct sc_export_level {
     int z;
@@ -78,20 +78,34 @@ struct sc_export_job {
     const struct sc_export_options *o;
     const struct sc_view *view;
     struct sc_export_plan *plan;
-    const char *dir;  /* of its tiles, there already */
-    uint64_t most;    /* bytes of packs and index; UINT64_MAX: any */
+    const char *dir;             /* of its tiles, there already */
+    uint64_t most;               /* bytes of packs and index; UINT64_MAX: any */
     uint64_t done_before, total; /* tiles of other views, and of all: for progress */
 };
-/* Tiles, packs and index of a view, from where an earlier run ended; *bytes: of all these files. A
- * level that does not fit `most` is left out, and plan->n_levels says so. */
-int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e);
+/* Tiles, packs and index of a view, from where an earlier run ended (*kept: its tiles); *bytes: of
+ * all these files. A level that does not fit `most` is left out, and plan->n_levels says so. */
+int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, struct sc_error *e);
 /* Bytes of packs and index up to each level, as far as samples tell. */
 int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e);
 
+/* -------------------------------------------------------------------------- export_facts.c ---
+ * Figures of all tensors in one file, each packed by itself. */
+int sc_export_facts(const struct sc_export_options *o, const struct sc_web_view *v,
+                    const char *path, struct sc_error *e);
+
 /* -------------------------------------------------------------------------- export_page.c --- */
-/* Files below dir, whole or not at all; *bytes grows by n. */
-int sc_export_write(const char *dir, const char *name, const void *p, size_t n, uint64_t *bytes,
-                    struct sc_error *e);
+/* A file below dir, whole or not at all. */
+int sc_export_write(const char *dir, const char *name, const struct sc_buf *b, struct sc_error *e);
 int sc_export_failed(const char *path, struct sc_error *e); /* from errno */
+/* Page, style and modules; `single`: the page holds all files as well, else it is smaller. */
+int sc_export_files(const char *dir, const char *title, size_t n_views, bool single,
+                    struct sc_error *e);
+/* One page that holds all files of the folder. */
+int sc_export_one(const char *dir, const char *title, size_t n_views, const char *path,
+                  struct sc_error *e);
+/* Bytes of the files that one page holds: documents and tiles. */
+uint64_t sc_export_bytes(const char *dir, size_t n_views);
+/* Writes what a function writes. */
+int sc_export_into(void *ctx, const char *p, size_t n); /* as sc_out.write; ctx: struct sc_buf */
 
 #endif

@@ -12,10 +12,10 @@
 #include "web/export.h"
 
 enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = 16, MOST_PLANES = 4, LEVEL = 6 };
-enum { KIND_EMPTY = 2, KIND_ALIKE = 3, KIND_SPLIT_16 = 4, KIND_SPLIT_32 = 5 };
+enum { KIND_AT = 5, KIND_SPLIT = 4 }; /* kinds 4 and 5 are 0 and 1 in planes */
 
 struct sc_body_work {
-    uint8_t body[HEAD + MOST_PLANES * PIXELS];
+    uint8_t body[SC_TILE_BODY], split[SC_TILE_BODY];
     struct libdeflate_compressor *matches;
     size_t cap;
     uint8_t out[];
@@ -44,45 +44,26 @@ void sc_body_work_free(struct sc_body_work *w)
     free(w);
 }
 
-static void put_u32(uint8_t *to, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (uint8_t)(v >> 8 * i);
-}
-
-static void put_head(uint8_t *to, const struct sc_tile *t, unsigned kind)
-{
-    memcpy(to, "SCT1", 4);
-    to[4] = (uint8_t)t->flags;
-    to[5] = (uint8_t)kind;
-    to[6] = to[7] = 0;
-    put_u32(to + 8, (uint32_t)t->z);
-    put_u32(to + 12, 0);
-}
-
-static void split_16(const uint32_t *pixels, uint8_t *high, uint8_t *low)
+/* Little-endian numbers of 2 or 4 bytes as planes, rotated; highest first. */
+static void split_16(const uint8_t *from, uint8_t *high, uint8_t *low)
 {
     for (size_t i = 0; i < PIXELS; i++) {
-        const uint32_t v = pixels[i] >> 16, r = v << 1 | v >> 15;
-        high[i] = (uint8_t)(r >> 8);
-        low[i] = (uint8_t)r;
+        const unsigned v = from[2 * i] | (unsigned)from[2 * i + 1] << 8;
+        high[i] = (uint8_t)(v >> 7);
+        low[i] = (uint8_t)(v << 1 | v >> 15);
     }
 }
 
-static void split_32(const uint32_t *pixels, uint8_t *planes)
+static void split_32(const uint8_t *from, uint8_t *planes)
 {
     for (size_t i = 0; i < PIXELS; i++) {
-        const uint32_t r = pixels[i] << 1 | pixels[i] >> 31;
-        planes[i] = (uint8_t)(r >> 24);
-        planes[PIXELS + i] = (uint8_t)(r >> 16);
-        planes[2 * PIXELS + i] = (uint8_t)(r >> 8);
-        planes[3 * PIXELS + i] = (uint8_t)r;
+        const uint32_t v = from[4 * i] | (uint32_t)from[4 * i + 1] << 8 |
+                           (uint32_t)from[4 * i + 2] << 16 | (uint32_t)from[4 * i + 3] << 24;
+        planes[i] = (uint8_t)(v >> 23);
+        planes[PIXELS + i] = (uint8_t)(v >> 15);
+        planes[2 * PIXELS + i] = (uint8_t)(v >> 7);
+        planes[3 * PIXELS + i] = (uint8_t)(v << 1 | v >> 31);
     }
-}
-
-static bool are_alike(const uint32_t *pixels)
-{
-    return memcmp(pixels, pixels + 1, (PIXELS - 1) * sizeof *pixels) == 0;
 }
 
 /* Whether a Huffman code would save something worth its time: as far as every fourth byte tells,
@@ -104,40 +85,30 @@ static bool is_noise(const uint8_t *p)
 
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
 {
-    unsigned planes = 0;
+    const size_t n = sc_tile_body(t, 0, w->body);
+    const size_t planes = (n - HEAD) / PIXELS;
     struct sc_bits b = {.to = w->out};
 
     *out = w->out;
-    if (t->flags & SC_TILE_EMPTY) {
-        put_head(w->body, t, KIND_EMPTY);
-        sc_deflate_stored(&b, w->body, HEAD, true);
+    if (planes == 0) {
+        sc_deflate_stored(&b, w->body, n, true);
         return (size_t)(b.to - w->out);
     }
-    if (are_alike(t->pixels)) {
-        put_head(w->body, t, KIND_ALIKE);
-        put_u32(w->body + HEAD, t->pixels[0]);
-        sc_deflate_stored(&b, w->body, HEAD + 4, true);
-        return (size_t)(b.to - w->out);
+    memcpy(w->split, w->body, HEAD);
+    w->split[KIND_AT] |= KIND_SPLIT;
+    if (planes == 2)
+        split_16(w->body + HEAD, w->split + HEAD, w->split + HEAD + PIXELS);
+    else
+        split_32(w->body + HEAD, w->split + HEAD);
+    if (sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
+        sc_deflate_has_runs(w->split + n - PIXELS, PIXELS)) {
+        const size_t packed = libdeflate_deflate_compress(w->matches, w->split, n, w->out, w->cap);
+        if (packed)
+            return packed;
     }
-    if (t->bf16) {
-        planes = 2;
-        put_head(w->body, t, KIND_SPLIT_16);
-        split_16(t->pixels, w->body + HEAD, w->body + HEAD + PIXELS);
-    } else {
-        planes = 4;
-        put_head(w->body, t, KIND_SPLIT_32);
-        split_32(t->pixels, w->body + HEAD);
-    }
-    if (sc_deflate_has_runs(w->body + HEAD, PIXELS) &&
-        sc_deflate_has_runs(w->body + HEAD + (planes - 1) * PIXELS, PIXELS)) {
-        const size_t n = libdeflate_deflate_compress(w->matches, w->body, HEAD + planes * PIXELS,
-                                                     w->out, w->cap);
-        if (n)
-            return n;
-    }
-    sc_deflate_stored(&b, w->body, HEAD, false);
-    for (unsigned k = 0; k < planes; k++) {
-        const uint8_t *p = w->body + HEAD + k * PIXELS;
+    sc_deflate_stored(&b, w->split, HEAD, false);
+    for (size_t k = 0; k < planes; k++) {
+        const uint8_t *p = w->split + HEAD + k * PIXELS;
         if (is_noise(p))
             sc_deflate_stored(&b, p, PIXELS, k + 1 == planes);
         else

@@ -184,8 +184,8 @@ static int add_level(struct sc_export_plan *p, const struct sc_scene *s, int z, 
     *l = (struct sc_export_level){
         .z = z, .first_block = p->n_blocks, .n_blocks = k->n, .first = p->n_tiles};
     for (size_t i = 0; i < k->n; i++)
-        p->blocks[p->n_blocks++] = (struct sc_export_block){.x = (uint32_t)k->p[i],
-                                                            .y = (uint32_t)(k->p[i] >> 32)};
+        p->blocks[p->n_blocks++] =
+            (struct sc_export_block){.x = (uint32_t)k->p[i], .y = (uint32_t)(k->p[i] >> 32)};
     for (size_t i = 0; i < s->n_places; i++)
         if (is_needed(&s->places[i], z))
             mark(p, l, &s->places[i]);
@@ -268,8 +268,7 @@ uint64_t sc_export_entry(const struct sc_export_plan *p, const struct sc_export_
     const struct sc_export_block *b = &p->blocks[at->block];
     const uint64_t row = at->bit / SC_BLOCK_SIDE - b->top, col = at->bit % SC_BLOCK_SIDE - b->left;
     const uint64_t table = b->alike ? 0 : plane;
-    return b->table +
-           ((table * b->rows + row) * b->columns + col) * (uint64_t)SC_ENTRY_BYTES;
+    return b->table + ((table * b->rows + row) * b->columns + col) * (uint64_t)SC_ENTRY_BYTES;
 }
 
 /* ------------------------------------------------------------------------------------ tiles --- */
@@ -331,8 +330,8 @@ void sc_export_plan_cut(struct sc_export_plan *p, size_t n_levels)
     if (n_levels >= p->n_levels)
         return;
     p->n_levels = n_levels;
-    p->n_blocks = n_levels ? p->levels[n_levels - 1].first_block + p->levels[n_levels - 1].n_blocks
-                           : 0;
+    p->n_blocks =
+        n_levels ? p->levels[n_levels - 1].first_block + p->levels[n_levels - 1].n_blocks : 0;
     p->n_tiles = n_levels ? p->levels[n_levels - 1].first + p->levels[n_levels - 1].n : 0;
 }
 

@@ -102,16 +102,6 @@ static bool cancelled(const struct packing *p)
     return p->j->o->cancel && atomic_load(p->j->o->cancel);
 }
 
-static int fill(struct packing *p, struct sc_tile *t, size_t n, struct sc_error *e)
-{
-    const struct sc_view *v = p->j->view;
-    if (v->kind->planes)
-        return v->kind->planes(v->ctx, t, n, PATIENCE, e);
-    for (size_t i = 0; i < n; i++)
-        TRY(v->kind->tile(v->ctx, &t[i], PATIENCE, e));
-    return 0;
-}
-
 static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 {
     const struct sc_export_plan *plan = p->j->plan;
@@ -123,7 +113,7 @@ static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
         t[i].plane = plan->planes[i];
     }
     for (int i = 0; i < TRIES && !cancelled(p); i++) {
-        TRY(fill(p, t, s->n, &s->e));
+        TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
         if (t->flags & SC_TILE_EXACT)
             return 0;
     }
@@ -523,7 +513,7 @@ static void end_packing(struct packing *p, size_t most)
     pthread_mutex_destroy(&p->lock);
 }
 
-int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e)
+int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, struct sc_error *e)
 {
     const size_t most = (size_t)BATCH * sc_pool_threads(j->o->pool);
     struct packing p;
@@ -535,6 +525,7 @@ int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e
         code = open_index(&p, &begun, e);
     if (code == 0 && begun)
         code = find_done(&p, &start, e);
+    *kept = start;
     if (code == 0)
         code = run_batches(&p, start, most, e);
     if (code == 0 && j->plan->n_levels == 0)
@@ -564,11 +555,10 @@ static void sample(void *ctx, size_t i)
         return;
     /* All, or the middles of equal parts. */
     const uint64_t part = l->n / SAMPLES, rest = l->n % SAMPLES;
-    sc_export_tile_at(plan,
-                      l->first + (l->n <= SAMPLES
-                                      ? k
-                                      : k * part + SC_MIN(k, rest) + (part + (k < rest)) / 2),
-                      &s->at);
+    sc_export_tile_at(
+        plan,
+        l->first + (l->n <= SAMPLES ? k : k * part + SC_MIN(k, rest) + (part + (k < rest)) / 2),
+        &s->at);
     pack_tiles(&x->p, s);
 }
 

@@ -107,6 +107,19 @@ static int view_tile(void *ctx, struct sc_tile *t, unsigned patience, struct sc_
     return sc_tile_fill(m->pyramids, t, patience, e);
 }
 
+static int view_planes(void *ctx, struct sc_tile *t, size_t n, unsigned patience,
+                       struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_tile_fill_planes(m->pyramids, t, n, patience, e);
+}
+
+static bool view_key(void *ctx, char key[65])
+{
+    const struct sc_model_view *m = ctx;
+    return sc_pyramids_key(m->pyramids, key);
+}
+
 static struct sc_str file_of(const struct sc_model *m, uint32_t tensor)
 {
     const struct sc_entry *en = &m->catalog->entries[m->tensors[tensor].main];
@@ -181,8 +194,8 @@ static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
     const struct {
         const char *key;
         double v;
-    } reals[] = {{",\n \"min\": ", f->min},         {", \"max\": ", f->max},
-                 {", \"mean\": ", f->mean},         {", \"rms\": ", f->rms},
+    } reals[] = {{",\n \"min\": ", f->min},       {", \"max\": ", f->max},
+                 {", \"mean\": ", f->mean},       {", \"rms\": ", f->rms},
                  {", \"abs_max\": ", f->abs_max}, {", \"robust\": ", f->robust}};
     for (size_t i = 0; i < SC_COUNT(reals); i++)
         put_real(o, reals[i].key, reals[i].v);
@@ -256,8 +269,7 @@ static int match(struct sc_str name, struct sc_str words)
 {
     if (sc_str_eq_nocase(name, words))
         return IS_IT;
-    if (name.n > words.n &&
-        sc_str_eq_nocase(sc_str(name.p + name.n - words.n, words.n), words))
+    if (name.n > words.n && sc_str_eq_nocase(sc_str(name.p + name.n - words.n, words.n), words))
         return ENDS_SO;
     if (sc_str_has_nocase(name, words))
         return HAS_IT;
@@ -326,7 +338,8 @@ static int view_search(void *ctx, struct sc_str words, size_t limit, struct sc_o
     return code;
 }
 
-/* ------------------------------------------------------------------------ progress, pictures --- */
+/* ------------------------------------------------------------------------ progress, pictures ---
+ */
 
 static double view_progress(void *ctx, uint64_t *epoch)
 {
@@ -415,10 +428,12 @@ static const struct sc_web_view_kind kind = {
     .tensor = view_tensor,
     .search = view_search,
     .tile = view_tile,
+    .planes = view_planes,
     .progress = view_progress,
     .build = view_build,
     .shot = view_shot,
     .plan = view_plan,
+    .key = view_key,
 };
 
 struct sc_web_view sc_web_view_of_model(struct sc_model_view *m)
