@@ -49,6 +49,7 @@ look()
     need_library zlib zlib1g-dev
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
+    need_library libmicrohttpd libmicrohttpd-dev
     need_library sqlite3 libsqlite3-dev
     need_loaded libopenblas.so.0 libopenblas0-pthread
     # Plots as PNG; the tests draw some.

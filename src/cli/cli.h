@@ -12,6 +12,7 @@
  *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
  *   help.c, man.c, completions.c                      the tables as text
  *   progress.c  the line that tells how far it is
+ *   drawing.c   models that are drawn                 view_live.c   view in a browser
  */
 #ifndef SC_CLI_H
 #define SC_CLI_H
@@ -86,6 +87,10 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
+    /* view */
+    const char *bind;
+    uint64_t port, fetch;
+    bool no_open;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };

@@ -9,6 +9,7 @@
  * characters, and the invisible ones that could reorder or hide text, are written as \uXXXX, so
  * that a document may be looked at in a terminal. Integers stay exact; doubles round-trip.
  */
+#include <math.h>
 #include <string.h>
 
 #include "report/report.h"

@@ -95,12 +95,12 @@ size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out)
 /* ------------------------------------------------------------------------------------- kept --- */
 
 struct item {
-    struct sc_kept_key key;
+    struct sc_tile_key key;
     struct sc_body *body;
-    struct item *in_slot;        /* the next one there */
+    struct item *in_slot;       /* the next one there */
     struct item *older, *newer; /* by their last use */
 };
-struct sc_kept {
+struct sc_tile_cache {
     pthread_mutex_t lock;
     struct item **slots;
     size_t n_slots; /* a power of two */
@@ -109,9 +109,9 @@ struct sc_kept {
 };
 enum { COST = 256 /* of an item, beside its bytes */, SMALLEST = 1024 };
 
-struct sc_kept *sc_kept_new(uint64_t memory)
+struct sc_tile_cache *sc_tile_cache_new(uint64_t memory)
 {
-    struct sc_kept *k = sc_calloc(1, sizeof *k);
+    struct sc_tile_cache *k = sc_calloc(1, sizeof *k);
     if (!k)
         return NULL;
     k->memory = memory;
@@ -132,26 +132,26 @@ static uint64_t cost_of(const struct sc_body *b)
     return b->n + COST;
 }
 
-static struct item **slot_of(const struct sc_kept *k, const struct sc_kept_key *key)
+static struct item **slot_of(const struct sc_tile_cache *k, const struct sc_tile_key *key)
 {
     uint64_t h = sc_hash_mix((uint64_t)key->x, (uint64_t)key->y);
     h = sc_hash_mix(h, (uint64_t)(uint32_t)key->z << 32 | key->plane << 16 | key->view);
     return &k->slots[h & (k->n_slots - 1)];
 }
 
-static bool is_same(const struct sc_kept_key *a, const struct sc_kept_key *b)
+static bool is_same(const struct sc_tile_key *a, const struct sc_tile_key *b)
 {
     return a->x == b->x && a->y == b->y && a->z == b->z && a->plane == b->plane &&
            a->view == b->view;
 }
 
-static void unlink_item(struct sc_kept *k, struct item *i)
+static void unlink_item(struct sc_tile_cache *k, struct item *i)
 {
     *(i->newer ? &i->newer->older : &k->newest) = i->older;
     *(i->older ? &i->older->newer : &k->oldest) = i->newer;
 }
 
-static void make_newest(struct sc_kept *k, struct item *i)
+static void make_newest(struct sc_tile_cache *k, struct item *i)
 {
     i->newer = NULL;
     i->older = k->newest;
@@ -159,7 +159,7 @@ static void make_newest(struct sc_kept *k, struct item *i)
     k->newest = i;
 }
 
-static void drop_oldest(struct sc_kept *k)
+static void drop_oldest(struct sc_tile_cache *k)
 {
     struct item *i = k->oldest, **at = slot_of(k, &i->key);
     while (*at != i)
@@ -171,7 +171,7 @@ static void drop_oldest(struct sc_kept *k)
     free(i);
 }
 
-void sc_kept_free(struct sc_kept *k)
+void sc_tile_cache_free(struct sc_tile_cache *k)
 {
     if (!k)
         return;
@@ -182,7 +182,7 @@ void sc_kept_free(struct sc_kept *k)
     free(k);
 }
 
-static struct item *find(const struct sc_kept *k, const struct sc_kept_key *key)
+static struct item *find(const struct sc_tile_cache *k, const struct sc_tile_key *key)
 {
     struct item *i = *slot_of(k, key);
     while (i && !is_same(&i->key, key))
@@ -190,7 +190,7 @@ static struct item *find(const struct sc_kept *k, const struct sc_kept_key *key)
     return i;
 }
 
-struct sc_body *sc_kept_get(struct sc_kept *k, const struct sc_kept_key *key)
+struct sc_body *sc_tile_cache_get(struct sc_tile_cache *k, const struct sc_tile_key *key)
 {
     pthread_mutex_lock(&k->lock);
     struct item *i = find(k, key);
@@ -203,7 +203,7 @@ struct sc_body *sc_kept_get(struct sc_kept *k, const struct sc_kept_key *key)
     return b;
 }
 
-void sc_kept_put(struct sc_kept *k, const struct sc_kept_key *key, struct sc_body *b)
+void sc_tile_cache_put(struct sc_tile_cache *k, const struct sc_tile_key *key, struct sc_body *b)
 {
     struct item *i = cost_of(b) <= k->memory ? sc_alloc(sizeof *i) : NULL;
     if (!i)

@@ -18,18 +18,18 @@ struct sc_body *sc_body_use(struct sc_body *b);
 void sc_body_leave(void *body); /* NULL is allowed */
 
 /* Exact tiles that were asked for last, within a budget. Any thread. */
-struct sc_kept_key {
+struct sc_tile_key {
     uint32_t view;
     int32_t z;
     int64_t x, y;
     uint32_t plane;
 };
-struct sc_kept;
-struct sc_kept *sc_kept_new(uint64_t memory); /* NULL: no memory */
-void sc_kept_free(struct sc_kept *k);         /* NULL is allowed */
+struct sc_tile_cache;
+struct sc_tile_cache *sc_tile_cache_new(uint64_t memory); /* NULL: no memory */
+void sc_tile_cache_free(struct sc_tile_cache *k);         /* NULL is allowed */
 /* The caller becomes a user; NULL: it is not there. */
-struct sc_body *sc_kept_get(struct sc_kept *k, const struct sc_kept_key *key);
+struct sc_body *sc_tile_cache_get(struct sc_tile_cache *k, const struct sc_tile_key *key);
 /* Becomes a user itself, or not when there is no room. */
-void sc_kept_put(struct sc_kept *k, const struct sc_kept_key *key, struct sc_body *b);
+void sc_tile_cache_put(struct sc_tile_cache *k, const struct sc_tile_key *key, struct sc_body *b);
 
 #endif

@@ -87,9 +87,8 @@ static const struct key value_keys[] = {{"tensor", UNSIGNED, true, FIELD(tensor)
                                         {NULL, UNSIGNED, false, 0}};
 static const struct key tensor_keys[] = {{"i", UNSIGNED, true, FIELD(tensor)},
                                          {NULL, UNSIGNED, false, 0}};
-static const struct key search_keys[] = {{"q", TEXT, true, 0},
-                                         {"limit", UNSIGNED, false, FIELD(limit)},
-                                         {NULL, UNSIGNED, false, 0}};
+static const struct key search_keys[] = {
+    {"q", TEXT, true, 0}, {"limit", UNSIGNED, false, FIELD(limit)}, {NULL, UNSIGNED, false, 0}};
 static const struct key shot_keys[] = {{"x", SIGNED, true, FIELD(x)},
                                        {"y", SIGNED, true, FIELD(y)},
                                        {"w", SIGNED, true, FIELD(w)},
@@ -195,9 +194,9 @@ static const struct {
     enum sc_web_route route;
     const struct key *keys;
 } of_views[] = {
-    {"scene.json", SC_ROUTE_SCENE, no_keys},   {"scales.json", SC_ROUTE_SCALES, no_keys},
-    {"value", SC_ROUTE_VALUE, value_keys},     {"tensor", SC_ROUTE_TENSOR, tensor_keys},
-    {"search", SC_ROUTE_SEARCH, search_keys},  {"events", SC_ROUTE_EVENTS, no_keys},
+    {"scene.json", SC_ROUTE_SCENE, no_keys},  {"scales.json", SC_ROUTE_SCALES, no_keys},
+    {"value", SC_ROUTE_VALUE, value_keys},    {"tensor", SC_ROUTE_TENSOR, tensor_keys},
+    {"search", SC_ROUTE_SEARCH, search_keys}, {"events", SC_ROUTE_EVENTS, no_keys},
     {"shot.png", SC_ROUTE_SHOT, shot_keys},
 };
 

@@ -34,8 +34,8 @@ struct sc_web_request {
     enum sc_web_route route;
     const char *problem; /* a sentence: the route is right, but not its words. A constant */
     uint32_t view;
-    char name[SC_WEB_NAME]; /* ASSET */
-    int64_t z, x, y, w, h;  /* TILE (without w and h), SHOT */
+    char name[SC_WEB_NAME];                 /* ASSET */
+    int64_t z, x, y, w, h;                  /* TILE (without w and h), SHOT */
     uint64_t plane, mode, scale_of, ground; /* ground 1: light */
     uint64_t tensor, slice, row, col, limit;
     char words[SC_WEB_WORDS];
