@@ -76,7 +76,7 @@ size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8
 /* ------------------------------------------------------------------------- export_tiles.c --- */
 struct sc_export_job {
     const struct sc_export_options *o;
-    const struct sc_view *view;
+    const struct sc_web_view *view;
     struct sc_export_plan *plan;
     const char *dir;             /* of its tiles, there already */
     uint64_t most;               /* bytes of packs and index; UINT64_MAX: any */

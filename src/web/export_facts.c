@@ -2,6 +2,7 @@
 /* export_facts: what a panel shows of each tensor, in a file of which a page reads single ones. */
 #include <errno.h>
 #include <libdeflate.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

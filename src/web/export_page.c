@@ -2,6 +2,7 @@
 /* export_page: the page of an export: as files, and as one that holds them all. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
