@@ -102,7 +102,8 @@ static int take_folder(struct exporting *x, struct sc_error *e)
     struct sc_quoted q;
     if (!sc_make_folders(x->dir))
         return sc_export_failed(x->dir, e);
-    x->lock = open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!x->o->single) /* else it is ours alone */
+        x->lock = open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (x->lock >= 0 && flock(x->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
         return sc_fail(e, SCRUPLE_EWRITE, "%s: another export is being written there",
                        sc_quote(&q, sc_strz(x->dir)));
@@ -359,6 +360,7 @@ static int write_folder(struct exporting *x, struct sc_error *e)
         TRY(write_documents(x, i, e));
     TRY(plan_views(x, e));
     TRY(write_all_tiles(x, e));
+    TRY(sc_export_colours(x->dir, e));
     return write_view_json(x, e);
 }
 
@@ -396,8 +398,6 @@ static int write_single(struct exporting *x, struct sc_error *e)
                        "one page would hold %llu bytes, but browsers can open at most %llu; "
                        "--max-bytes and --max-zoom make it smaller, or a folder can hold it",
                        (unsigned long long)bytes, (unsigned long long)MOST_SINGLE);
-    if (code == 0)
-        code = sc_export_files(x->dir, x->title, x->n_views, false, e);
     if (code == 0)
         code = sc_export_one(x->dir, x->title, x->n_views, x->o->dir, e);
     (void)sc_remove_tree(work.p);
@@ -491,6 +491,8 @@ int sc_export_page(const char *dir, const char *title, bool *single, struct sc_e
         return sc_fail(e, SCRUPLE_EUSAGE, "%s holds no export that is complete",
                        sc_quote(&q, sc_strz(dir)));
     int code = read_views(dir, title, &n_views, &shown, e);
+    if (code == 0)
+        code = sc_export_colours(dir, e);
     if (code == 0)
         code = sc_export_files(dir, shown.p, n_views, *single, e);
     sc_buf_clear(&shown);

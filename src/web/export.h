@@ -100,12 +100,13 @@ int sc_export_failed(const char *path, struct sc_error *e); /* from errno */
 /* Page, style and modules; `single`: the page holds all files as well, else it is smaller. */
 int sc_export_files(const char *dir, const char *title, size_t n_views, bool single,
                     struct sc_error *e);
+int sc_export_colours(const char *dir, struct sc_error *e); /* colours.json */
 /* One page that holds all files of the folder. */
 int sc_export_one(const char *dir, const char *title, size_t n_views, const char *path,
                   struct sc_error *e);
 /* Bytes of the files that one page holds: documents and tiles. */
 uint64_t sc_export_bytes(const char *dir, size_t n_views);
-/* Writes what a function writes. */
+/* Gathers what is written. */
 int sc_export_into(void *ctx, const char *p, size_t n); /* as sc_out.write; ctx: struct sc_buf */
 
 #endif

@@ -272,25 +272,32 @@ int sc_export_files(const char *dir, const char *title, size_t n_views, bool sin
                     struct sc_error *e)
 {
     struct sc_buf b = {0};
-    struct sc_out o = {.write = sc_export_into, .ctx = &b};
     int code = 0;
-    sc_web_colours(&o);
-    code = sc_out_finish(&o) < 0 ? sc_fail_memory(e) : sc_export_write(dir, "colours.json", &b, e);
-    sc_buf_clear(&b);
     for (const struct sc_web_asset *a = sc_web_assets; a->name && code == 0; a++) {
+        b.n = 0;
         sc_buf_put(&b, (const char *)a->p, a->n);
         code = sc_export_write(dir, a->name, &b, e);
-        b.n = 0;
     }
+    b.n = 0;
     if (code == 0 && !single) {
         code = put_page(title, &b, e);
         if (code == 0)
             code = sc_export_write(dir, "index.html", &b, e);
     } else if (code == 0) {
-        b.n = 0;
         sc_buf_printf(&b, "%s/index.html", dir);
         code = b.failed ? sc_fail_memory(e) : sc_export_one(dir, title, n_views, b.p, e);
     }
+    sc_buf_clear(&b);
+    return code;
+}
+
+int sc_export_colours(const char *dir, struct sc_error *e)
+{
+    struct sc_buf b = {0};
+    struct sc_out o = {.write = sc_export_into, .ctx = &b};
+    sc_web_colours(&o);
+    const int code =
+        sc_out_finish(&o) < 0 ? sc_fail_memory(e) : sc_export_write(dir, "colours.json", &b, e);
     sc_buf_clear(&b);
     return code;
 }
