@@ -43,6 +43,13 @@ static void put_import_map(struct sc_buf *b)
     sc_buf_puts(b, "}}");
 }
 
+static void put_styles(struct sc_buf *b)
+{
+    for (const struct sc_web_asset *a = sc_web_assets; a->name; a++)
+        if (sc_str_ends(sc_strz(a->name), ".css"))
+            sc_buf_printf(b, "<link rel=\"stylesheet\" href=\"%s\">\n", a->name);
+}
+
 int sc_web_page(const char *title, struct sc_buf *page, struct sc_buf *policy, struct sc_error *e)
 {
     struct sc_buf map = {0};
@@ -56,8 +63,9 @@ int sc_web_page(const char *title, struct sc_buf *page, struct sc_buf *policy, s
                       "<meta name=\"referrer\" content=\"no-referrer\">\n"
                       "<meta name=\"color-scheme\" content=\"dark light\">\n<title>");
     sc_put_markup(page, sc_strz(title));
-    sc_buf_puts(page, " – scruple</title>\n<link rel=\"icon\" href=\"data:,\">\n"
-                      "<link rel=\"stylesheet\" href=\"viewer.css\">\n<script type=\"importmap\">");
+    sc_buf_puts(page, " – scruple</title>\n<link rel=\"icon\" href=\"data:,\">\n");
+    put_styles(page);
+    sc_buf_puts(page, "<script type=\"importmap\">");
     if (map.n)
         sc_buf_put(page, map.p, map.n);
     sc_buf_puts(page, "</script>\n<script type=\"module\" src=\"main.mjs\"></script>\n</head>\n"

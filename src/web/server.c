@@ -169,6 +169,24 @@ static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+/* Who asks, and what for; 0, or a status with its sentence. */
+static unsigned refuse_head(const struct sc_web_server *s, const struct sc_web_connection *c,
+                            const struct head *h, const char *method, const char **sentence)
+{
+    *sentence = "this server has another name than the one it was called by";
+    if (h->n_hosts != 1 || !sc_web_host_is_ours(&s->place, h->host))
+        return MHD_HTTP_FORBIDDEN;
+    *sentence = "pages from elsewhere may not read from here";
+    if (!sc_web_origin_is_ours(h->host, h->origin, h->site, h->mode, h->destination,
+                               c->request.route == SC_ROUTE_PAGE))
+        return MHD_HTTP_FORBIDDEN;
+    *sentence = "only GET and HEAD";
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return MHD_HTTP_METHOD_NOT_ALLOWED;
+    *sentence = "a request has no body here";
+    return h->coding || (h->length && strcmp(h->length, "0") != 0) ? MHD_HTTP_BAD_REQUEST : 0;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **request_context)
@@ -176,27 +194,17 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct sc_web_server *s = ctx;
     struct sc_web_connection *c = connection_of(s, connection);
     struct head h = {0};
+    const char *sentence;
     (void)url, (void)version, (void)upload;
     if (!c || *upload_size > 0)
         return MHD_NO;
+    if (*request_context) /* the second time: an answer to the first would end the connection */
+        return sc_web_answer(s, connection, c);
+    *request_context = c;
+    set_busy(s, c, true);
     s->http->get_connection_values(connection, MHD_HEADER_KIND, on_header, &h);
-    if (!*request_context) { /* called for the first time: an answer now would end the connection */
-        *request_context = c;
-        set_busy(s, c, true);
-        if (!h.coding && (!h.length || strcmp(h.length, "0") == 0))
-            return MHD_YES;
-        return sc_web_refuse(s, connection, MHD_HTTP_BAD_REQUEST, "a request has no body here");
-    }
-    if (h.n_hosts != 1 || !sc_web_host_is_ours(&s->place, h.host))
-        return sc_web_refuse(s, connection, MHD_HTTP_FORBIDDEN,
-                             "this server has another name than the one it was called by");
-    if (!sc_web_origin_is_ours(h.host, h.origin, h.site, h.mode, h.destination,
-                               c->request.route == SC_ROUTE_PAGE))
-        return sc_web_refuse(s, connection, MHD_HTTP_FORBIDDEN,
-                             "pages from elsewhere may not read from here");
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return sc_web_refuse(s, connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
-    return sc_web_answer(s, connection, c);
+    const unsigned status = refuse_head(s, c, &h, method, &sentence);
+    return status ? sc_web_refuse(s, connection, status, sentence) : MHD_YES;
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request_context,

@@ -35,7 +35,7 @@ struct sc_web_server {
     struct sc_tile_cache *kept;
     struct sc_web_connection *connections;
     size_t n_connections;
-    unsigned n_heavy, n_events; /* that are being answered */
+    unsigned n_heavy, n_values, n_events; /* that are being answered */
 };
 /* Answers c->request, or says why not. MHD_NO: the connection is closed. */
 enum MHD_Result sc_web_answer(struct sc_web_server *s, struct MHD_Connection *connection,

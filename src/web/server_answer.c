@@ -12,7 +12,8 @@
 
 enum {
     PATIENCE_MS = 60,   /* for values that are elsewhere */
-    MOST_HEAVY = 8,     /* answers at once that may take seconds */
+    MOST_HEAVY = 8,     /* answers at once that may take seconds of work, */
+    MOST_VALUES = 16,   /* and that may wait for a network */
     MOST_EVENTS = 16,   /* streams at once */
     EVENT_MS = 250,     /* between two events, at least */
     SIGN_OF_LIFE = 20,  /* of these without an event */
@@ -252,11 +253,13 @@ static enum MHD_Result answer_heavy(struct sc_web_server *s, struct MHD_Connecti
     struct sc_buf text = {.max = MOST_BYTES};
     struct sc_out o = {.write = put_buf, .ctx = &text};
     struct sc_error e = {0};
-    if (!enter(s, &s->n_heavy, MOST_HEAVY))
+    const bool waits = r->route == SC_ROUTE_VALUE;
+    unsigned *n = waits ? &s->n_values : &s->n_heavy;
+    if (!enter(s, n, waits ? MOST_VALUES : MOST_HEAVY))
         return sc_web_refuse(s, connection, MHD_HTTP_TOO_MANY_REQUESTS,
                              "too much was asked for at once");
     const int code = make_heavy(&s->views[r->view], r, &o, &e);
-    leave(s, &s->n_heavy);
+    leave(s, n);
     struct sc_body *b = take_body(&text, sc_out_finish(&o));
     if (code < 0) {
         sc_body_leave(b);

@@ -4,7 +4,12 @@
 #ifndef SC_TILES_WORLD_H
 #define SC_TILES_WORLD_H
 
+#include "picture/pyramid.h"
+
+#include "test.h"
+
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "st_maker.h"

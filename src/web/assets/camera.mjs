@@ -55,13 +55,13 @@ export class Camera {
     /** Zooms from the closest to the farthest. */
     get limits() {
         const scene = this.scene();
-        return {least: -scene.deepest - CLOSEST, most: Math.max(this.fitZoom(), scene.top - 8) + 1};
+        return {least: -scene.deepest - CLOSEST, most: Math.max(this.fitZoom(), 0) + 1};
     }
 
     /** The closest zoom at which all is seen. */
     fitZoom(width = this.scene().width, height = this.scene().height) {
-        const room = 0.96;
-        const scale = Math.max(width / (this.pane.width * room), height / (this.pane.height * room));
+        const room = (size) => Math.max(size - 4, 1);
+        const scale = Math.max(width / room(this.pane.width), height / room(this.pane.height));
         return Math.ceil(Math.log2(Math.max(scale, 2 ** -40)) - 1e-9);
     }
 

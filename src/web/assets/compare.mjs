@@ -56,8 +56,12 @@ export class Links {
         this.last.set(key, place);
         const a = this.views[from].scene.places, b = this.views[to].scene.places;
         const other = this.places(from, to)[place];
-        return {x: b.x[other] + (camera.x - a.x[place]) * 2 ** (a.dx[place] - b.dx[other]),
-            y: b.y[other] + (camera.y - a.y[place]) * 2 ** (a.dy[place] - b.dy[other]),
+        const same = a.rows[place] === b.rows[other] && a.cols[place] === b.cols[other];
+        const by = (depths, sizes) => same ? 2 ** depths : sizes;
+        return {x: b.x[other] + (camera.x - a.x[place]) *
+                by(a.dx[place] - b.dx[other], b.w[other] / a.w[place]),
+            y: b.y[other] + (camera.y - a.y[place]) *
+                by(a.dy[place] - b.dy[other], b.h[other] / a.h[place]),
             z: camera.z};
     }
 
@@ -68,10 +72,12 @@ export class Links {
         const other = this.places(spot.view, to)[spot.place];
         if (!(other >= 0))
             return null;
-        const p = this.views[to].scene.places;
-        const inside = (at, n) => at === null ? null : Math.min(at, n - 1);
+        const p = this.views[to].scene.places, own = this.views[spot.view].scene.places;
+        if (spot.row !== null && (p.rows[other] !== own.rows[spot.place] ||
+            p.cols[other] !== own.cols[spot.place]))
+            return null;
         return {view: to, place: other, tensor: p.tensor[other], slice: p.slice[other],
-            row: inside(spot.row, p.rows[other]), col: inside(spot.col, p.cols[other])};
+            row: spot.row, col: spot.col};
     }
 }
 

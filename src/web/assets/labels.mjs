@@ -14,9 +14,9 @@ const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements t
 
 const INKS = {
     dark: {text: "#f2f2ee", faint: "#b9b9b2", chip: "rgba(16, 16, 16, 0.74)",
-        strip: "rgba(16, 16, 16, 0.86)", line: "rgba(255, 255, 255, 0.28)"},
+        strip: "rgba(16, 16, 16, 0.95)", line: "rgba(255, 255, 255, 0.28)"},
     light: {text: "#141413", faint: "#5a5a55", chip: "rgba(253, 253, 252, 0.8)",
-        strip: "rgba(253, 253, 252, 0.9)", line: "rgba(0, 0, 0, 0.25)"},
+        strip: "rgba(253, 253, 252, 0.96)", line: "rgba(0, 0, 0, 0.25)"},
 };
 
 /** Where names stand already. */
@@ -122,12 +122,16 @@ export class Labels {
 
     /**
      * Writes lines onto a plate at the upper left of a rectangle, or as near to it as is seen and
-     * free; false: there is no room.
+     * free; false: there is no room, or it would hide more than a share of it.
      */
-    #plate(r, lines, {above = 0, tries = 3} = {}) {
+    #plate(r, lines, {above = 0, tries = 3, share = 1} = {}) {
         const {c, dpr, inner} = this, pad = 5 * dpr, height = LINE * dpr;
         const w = Math.ceil(Math.max(...lines.map((l) => this.#width(l.text, l.font))) + 2 * pad);
         const h = Math.ceil(lines.length * height + 3 * dpr), margin = 3 * dpr;
+        const area = (Math.min(r.x1, inner.x1) - Math.max(r.x0, inner.x0)) *
+            (Math.min(r.y1, inner.y1) - Math.max(r.y0, inner.y0));
+        if (!above && w * h > area * share)
+            return false;
         let x = Math.max(r.x0 + margin, inner.x0 + margin);
         let y = r.y0 - above >= inner.y0 && above ? r.y0 - above
             : Math.max(r.y0 + margin, inner.y0 + margin);
@@ -198,7 +202,7 @@ export class Labels {
             text = String(b.number[i]);
         const above = (LINE + 6) * dpr, gap = kind === "expert" ? 32 : 64;
         this.#plate(r, [{text, font, faint: b.empty[i] === 1}],
-            {above: kind !== "tower" && gap * this.scale >= above + 4 * dpr ? above : 0, tries: 1});
+            {above: kind !== "tower" && gap * this.scale >= above + 4 * dpr ? above : 0, tries: 1, share: 0.3});
     }
 
     #places() {
@@ -221,9 +225,10 @@ export class Labels {
         const r = this.#rect(p.x[i], p.y[i], p.w[i], p.h[i]);
         const room = Math.min(r.x1, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
         const font = this.#font(11, 500), small = this.#font(10);
-        for (const most of [Infinity, 2, 1]) {
-            const text = shortName(scene, tensor, most);
-            if (this.#width(text, font) > room)
+        for (const most of [Infinity, 2, 1, 0]) {
+            const text = most ? shortName(scene, tensor, most)
+                : shortName(scene, tensor, 1).replace(/_proj$/, "");
+            if (this.#width(text, font) > room || text.length < 3)
                 continue;
             const lines = [{text, font}];
             const stacked = scene.placesOf(tensor).length > 1 ? `, slice ${p.slice[i]}` : "";
@@ -231,8 +236,10 @@ export class Labels {
             const more = `${formatShape(scene.shapeOf(tensor))} ${dtype}${stacked}`;
             if (this.#width(more, small) <= room && r.y1 - r.y0 > 64 * dpr && r.x1 - r.x0 > 110 * dpr)
                 lines.push({text: more, font: small, faint: true});
-            this.#plate(r, lines);
-            return;
+            if (this.#plate(r, lines, {share: 0.16}) || lines.length > 1 && this.#plate(r, [lines[0]],
+                {share: 0.16}))
+                return;
+
         }
     }
 

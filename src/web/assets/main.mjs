@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-<<<<<<< HEAD
 // main: from an empty page to a picture with panels around it.
 //
-// The page holds nothing but <main id="scruple"></main> and, in its head, viewer.css, panels.css,
-// the import map and a module script that imports scruple/main.mjs. All else is made here.
+// The page holds nothing but its styles, the import map and this script. All else is made here.
 
 import {Camera} from "scruple/camera.mjs";
 import {Colours, Scales} from "scruple/colour.mjs";
@@ -332,12 +330,4 @@ export async function start(root, source = new LiveSource()) {
     return app;
 }
 
-const root = document.getElementById("scruple");
-if (root)
-    window.scruple = await start(root);
-=======
-const view = await (await fetch("view.json")).json();
-const line = document.createElement("p");
-line.textContent = view.title;
-document.body.append(line);
->>>>>>> server
+window.scruple = await start(element("main", "scruple", document.body));

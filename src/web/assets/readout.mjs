@@ -142,7 +142,7 @@ export class Readout {
             return "…";
         if (value === null)
             return hover.problem ?? "cannot be read";
-        return formatValue(value, 7) + (raw ? `   0x${raw}` : "");
+        return formatValue(value, 7) + (raw ? `   bytes ${raw.replace(/..(?=.)/g, "$& ")}` : "");
     }
 
     #write(hover) {

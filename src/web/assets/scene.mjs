@@ -205,16 +205,16 @@ export class Scene {
     }
 }
 
-/** What is the same place in another scene: name first, then what it is and where it stands. */
-function keysOf(scene) {
+/** What a place is, for each place; with its size or without. */
+function keysOf(scene, sized) {
     const {tensors: t, places: p} = scene;
     const seen = new Map();
     const out = [];
     for (let i = 0; i < p.n; i++) {
         const k = p.tensor[i];
         const expert = t.expert[k] >= 0 ? t.expert[k] : p.slice[i];
-        const what = [scene.towers[t.tower[k]], t.layer[k], expert, scene.roleOf(k), p.rows[i],
-            p.cols[i]].join(" ");
+        const what = [scene.towers[t.tower[k]], t.layer[k], expert, scene.roleOf(k),
+            ...(sized ? [p.rows[i], p.cols[i]] : [])].join(" ");
         const nth = seen.get(what) ?? 0;
         seen.set(what, nth + 1);
         out.push(`${what} ${nth}`);
@@ -224,26 +224,25 @@ function keysOf(scene) {
 
 /**
  * Pairs places of two scenes: by name and slice where both are in both, else by tower, layer,
- * expert, role, size and order.
+ * expert, role and order, of the same size if there is one.
  * @returns {Int32Array} for each place of a, that of b, or -1
  */
 export function pairPlaces(a, b) {
     const out = new Int32Array(a.places.n).fill(-1);
     const names = new Map(b.names.map((name, i) => [name, i]));
-    const left = new Set();
     for (let i = 0; i < a.places.n; i++) {
         const there = names.get(a.names[a.places.tensor[i]]);
         out[i] = there === undefined ? -1 : b.placeOf(there, a.places.slice[i]);
-        if (out[i] < 0)
-            left.add(i);
     }
-    if (left.size) {
-        const taken = new Set(out);
-        const there = new Map();
-        keysOf(b).forEach((key, i) => taken.has(i) || there.set(key, i));
-        const keys = keysOf(a);
-        for (const i of left)
-            out[i] = there.get(keys[i]) ?? -1;
+    for (const sized of [true, false]) {
+        if (!out.includes(-1))
+            return out;
+        const taken = new Set(out), there = new Map();
+        keysOf(b, sized).forEach((key, i) => taken.has(i) || there.set(key, i));
+        keysOf(a, sized).forEach((key, i) => {
+            if (out[i] < 0)
+                out[i] = there.get(key) ?? -1;
+        });
     }
     return out;
 }

@@ -63,32 +63,35 @@ export class Stage {
         return Math.min(1024, Math.max(384, Math.ceil(pixels / 65536 * 4)));
     }
 
+    /** Keeps the canvases at the pixels of the device, where the browser tells them, to the pixel. */
     #watchSize() {
-        const take = (width, height) => {
+        const take = (exact) => {
+            const dpr = devicePixelRatio || 1, box = this.app.elements.stage.getBoundingClientRect();
+            const whole = (css, told) => told && Math.abs(told - css * dpr) <= 1 ? told
+                : Math.round(css * dpr);
+            const width = whole(box.width, exact?.inlineSize);
+            const height = whole(box.height, exact?.blockSize);
             if (width < 1 || height < 1)
                 return;
-            this.app.store.set({size: {width, height, dpr: devicePixelRatio || 1}});
+            this.app.store.set({size: {width, height, dpr}});
             const pane = paneSize(this.app);
             this.app.camera.resize(pane.width, pane.height);
             this.wake();
         };
-        const byCss = () => {
-            const box = this.app.elements.stage.getBoundingClientRect(), dpr = devicePixelRatio || 1;
-            take(Math.round(box.width * dpr), Math.round(box.height * dpr));
-        };
-        byCss();
-        const observer = new ResizeObserver((entries) => {
-            const exact = entries.at(-1).devicePixelContentBoxSize?.[0];
-            if (exact)
-                take(exact.inlineSize, exact.blockSize);
-            else
-                byCss();
-        });
+        take();
+        const observer = new ResizeObserver((entries) =>
+            take(entries.at(-1).devicePixelContentBoxSize?.[0]));
         try {
             observer.observe(this.canvas, {box: "device-pixel-content-box"});
         } catch {
             observer.observe(this.canvas);
         }
+        const ofDevice = () => {
+            take();
+            matchMedia(`(resolution: ${devicePixelRatio}dppx)`)
+                .addEventListener("change", ofDevice, {once: true});
+        };
+        ofDevice();
     }
 
     /** A picture is wanted. */

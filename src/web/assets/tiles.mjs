@@ -7,10 +7,10 @@ import {PIXEL} from "scruple/colour.mjs";
 export const SIZE = 256;
 const IN_FLIGHT = 12;
 const VALUES = 256 << 20; // bytes that are kept
-const AGAIN_MS = 400;     // before the same tile is asked for once more
+const AGAIN_MS = 250;     // before the same tile is asked for once more
 const FAILED_MS = 2000;
 
-export const EXACT = 1, SAMPLED = 2, EMPTY = 4, MISSING = 8;
+export const EXACT = 1, SAMPLED = 2, EMPTY = 4, MISSING = 8, ON_ITS_WAY = 16;
 
 /**
  * A tile of one plane.
@@ -100,7 +100,8 @@ export class Tiles {
     #lacks(tile, now) {
         if (now < tile.notBefore || tile.lost)
             return false;
-        return !tile.here || (!(tile.flags & EXACT) && tile.epoch < this.epoch);
+        return !tile.here || (tile.flags & ON_ITS_WAY) !== 0 ||
+            (!(tile.flags & EXACT) && tile.epoch < this.epoch);
     }
 
     /**
