@@ -61,15 +61,14 @@ static void on_note(void *ctx, const char *sentence)
 {
     const struct sc_cli *c = ctx;
 
-    sc_progress_hide();
     if (!c->set.quiet)
         sc_say(c, "note", "%s", sentence);
-    sc_progress_go_on();
 }
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
 {
-    const struct sc_progress p = {.n_done = (size_t)done, .n = (size_t)total, .what = "tiles"};
+    enum { TILE = 2 * SC_SCENE_TILE * SC_SCENE_TILE }; /* as bytes, two a pixel */
+    const struct sc_progress p = {.done = done * TILE, .total = total * TILE, .moved = done * TILE};
 
     (void)ctx;
     sc_progress_show(&p);

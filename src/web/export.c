@@ -20,8 +20,9 @@
 #include "web/export.h"
 #include "web/page.h"
 
-#define SCHEMA      "scruple.export/1"
-#define MOST_SINGLE (UINT64_C(384) << 20) /* of files: browsers end strings at 512 MiB */
+#define SMALLEST_PACK 1000000u /* holds any tile */
+#define SCHEMA        "scruple.export/1"
+#define MOST_SINGLE   (UINT64_C(384) << 20) /* of files: browsers end strings at 512 MiB */
 
 struct exporting {
     const struct sc_export_options *o;
@@ -83,14 +84,17 @@ static bool read_marker(const char *dir, char key[65], bool *complete, bool *sin
     return ours;
 }
 
+/* Nothing but what a run leaves that is killed while it writes the marker. */
 static bool is_empty(const char *dir)
 {
+    static const char marker[] = "export.json.";
     DIR *d = opendir(dir);
     size_t n = 0;
     if (!d)
         return false;
     for (const struct dirent *entry; (entry = readdir(d));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+             strncmp(entry->d_name, marker, sizeof marker - 1) != 0;
     closedir(d);
     return n == 0;
 }
@@ -198,6 +202,9 @@ static int write_documents(struct exporting *x, size_t i, struct sc_error *e)
     struct sc_out o = {.write = sc_export_into, .ctx = &b};
     struct stat st;
     char name[32];
+    TRY(name_path(x, e, "%zu/tiles", i));
+    if (!sc_make_folders(x->path.p))
+        return sc_export_failed(x->path.p, e);
     snprintf(name, sizeof name, "%zu/scene.json", i);
     int code = scene_of(v, &b, e);
     if (code == 0)
@@ -293,8 +300,6 @@ static int write_tiles(struct exporting *x, size_t i, uint64_t most, uint64_t be
     const int deepest = -x->views[i].kind->plan(x->views[i].ctx)->deepest;
     uint64_t bytes = 0, kept = 0;
     TRY(name_path(x, e, "%zu/tiles", i));
-    if (!sc_make_folders(x->path.p))
-        return sc_export_failed(x->path.p, e);
     j.dir = x->path.p;
     TRY(sc_export_tiles(&j, &bytes, &kept, e));
     x->out->bytes += bytes;
@@ -346,6 +351,37 @@ static int write_all_tiles(struct exporting *x, struct sc_error *e)
 
 /* ---------------------------------------------------------------------------------- export --- */
 
+/* NAME.<8 digits>.tmp */
+static bool is_temporary(const char *name)
+{
+    const size_t n = strlen(name);
+    return n > 13 && strcmp(name + n - 4, ".tmp") == 0 && name[n - 13] == '.' &&
+           strspn(name + n - 12, "0123456789abcdef") == 8;
+}
+
+static void sweep_folder(const char *folder)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return;
+    for (const struct dirent *entry; (entry = readdir(d));)
+        if (is_temporary(entry->d_name))
+            (void)unlinkat(dirfd(d), entry->d_name, 0);
+    closedir(d);
+}
+
+/* What runs left that were killed while they wrote a document. Nobody else writes here. */
+static void sweep(struct exporting *x)
+{
+    struct sc_error e;
+    for (size_t v = 0; v <= x->n_views; v++) {
+        const char *folder = x->dir;
+        if (v < x->n_views && name_path(x, &e, "%zu", v) == 0)
+            folder = x->path.p;
+        sweep_folder(folder);
+    }
+}
+
 static int write_folder(struct exporting *x, struct sc_error *e)
 {
     x->lock = -1;
@@ -354,6 +390,7 @@ static int write_folder(struct exporting *x, struct sc_error *e)
     if (!x->goes_on)
         TRY(forget(x, e));
     TRY(write_marker(x, false, e));
+    sweep(x);
     for (size_t i = 0; i < x->n_views; i++)
         TRY(x->views[i].kind->build(x->views[i].ctx, e));
     for (size_t i = 0; i < x->n_views; i++)
@@ -420,8 +457,8 @@ int sc_export(const struct sc_export_options *options, const struct sc_web_view 
     memset(out, 0, sizeof *out);
     o.planes = o.planes ? o.planes : 1u << SC_PLANE_MEAN | 1u << SC_PLANE_ABS;
     o.pack_bytes = o.pack_bytes ? o.pack_bytes : SC_EXPORT_PACK;
-    if (o.pack_bytes < (UINT64_C(1) << 20))
-        return sc_fail(e, SCRUPLE_EUSAGE, "a file of tiles has at least 1 MiB");
+    if (o.pack_bytes < SMALLEST_PACK)
+        return sc_fail(e, SCRUPLE_EUSAGE, "a file of tiles has at least %u bytes", SMALLEST_PACK);
     x.plans = sc_calloc(n_views, sizeof *x.plans);
     if (!x.plans)
         return sc_fail_memory(e);

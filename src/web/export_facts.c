@@ -62,10 +62,11 @@ static void put_le(uint8_t *to, uint64_t v, int n)
 
 static bool write_batch(int fd, struct facts *x, size_t n, uint64_t *at)
 {
+    uint64_t next = *at;
     uint8_t entry[ENTRY];
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; next += x->facts[i++].n) {
         memset(entry, 0, sizeof entry);
-        put_le(entry, *at, 8);
+        put_le(entry, next, 8);
         put_le(entry + 8, x->facts[i].n, 4);
         if (pwrite(fd, entry, ENTRY, (off_t)(HEAD + (x->first + i) * ENTRY)) != ENTRY)
             return false;
@@ -124,6 +125,8 @@ int sc_export_facts(const struct sc_export_options *o, const struct sc_web_view 
         return sc_export_failed(path, e);
     }
     int code = write_facts(fd, &x, v->kind->plan(v->ctx)->model->n_tensors, path, e);
+    if (code == 0 && !sc_sync(fd)) /* it is not looked at when a run goes on */
+        code = sc_export_failed(path, e);
     if (close(fd) < 0 && code == 0)
         code = sc_export_failed(path, e);
     if (code == 0 && rename(temporary.p, path) < 0)

@@ -32,16 +32,27 @@ int sc_export_failed(const char *path, struct sc_error *e)
                        : "");
 }
 
+/* Nothing waits for the disk: a run that follows a crash writes all documents anew, and looks at
+ * every tile. */
 int sc_export_write(const char *dir, const char *name, const struct sc_buf *b, struct sc_error *e)
 {
-    struct sc_buf path = {0};
-    int code = 0;
+    struct sc_buf path = {0}, temporary = {0};
+    int fd = -1, code = 0;
     sc_buf_printf(&path, "%s/%s", dir, name);
-    if (path.failed || b->failed)
+    if (path.failed || b->failed) {
         code = sc_fail_memory(e);
-    else if (!sc_write_file(path.p, b->n ? b->p : "", b->n, 0666))
-        code = sc_export_failed(path.p, e);
+    } else {
+        fd = sc_open_temporary(&temporary, path.p, ".tmp", 0666);
+        bool good = fd >= 0 && (!b->n || sc_write_all(fd, b->p, b->n));
+        good = (fd < 0 || close(fd) == 0) && good;
+        if (!good || rename(temporary.p, path.p) < 0) {
+            code = sc_export_failed(path.p, e);
+            if (fd >= 0)
+                unlink(temporary.p);
+        }
+    }
     sc_buf_clear(&path);
+    sc_buf_clear(&temporary);
     return code;
 }
 

@@ -22,7 +22,7 @@ enum {
     BATCH = 32,           /* tiles a thread */
     PATIENCE = 60000,     /* milliseconds that a tile waits for the network, */
     TRIES = 10,           /* so often */
-    SAMPLES = 12,         /* of a level, for an estimate */
+    SAMPLES = 4,          /* of a level, for an estimate */
     MOST_PACKS = 1000000, /* of a view */
 };
 #define MOST_PACKED (UINT64_C(1) << 20) /* bytes of one tile, for certain */
