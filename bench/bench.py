@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, mix, png; none: all
+                                   elements, svd, scan, mix, png, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -281,6 +281,11 @@ def scans():
     scan.measure(sys.modules[__name__], SCRUPLE)
 
 
+def servers():
+    import web
+    web.measure(sys.modules[__name__], SCRUPLE, BUILD)
+
+
 # At least twice as fast as ggml as it is shipped.
 ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
@@ -288,7 +293,7 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
-          "png": pictures}
+          "png": pictures, "web": servers}
 
 
 def number(value, unit=""):

@@ -95,6 +95,11 @@ struct sc_settings {
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes, tile_format;
     bool single, tiles;
+    const char *ids;                          /* activations, super */
+    const char *ratio, *share;                /* super */
+    uint64_t rounds;
+    bool verify;
+    struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };
@@ -167,7 +172,7 @@ struct sc_command {
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+    sc_cmd_activations, sc_cmd_super, sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

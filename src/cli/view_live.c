@@ -66,6 +66,8 @@ static int on_ready(void *ctx, const char *url)
     sc_out_puts(&c->out, url);
     sc_out_putc(&c->out, '\n');
     sc_out_flush(&c->out);
+    if (sc_cancel) /* is no failure to write */
+        c->out.status = c->sink.status = 0;
     if (!c->out.status && !c->set.no_open && has_screen())
         open_browser(url);
     return c->out.status;

@@ -80,12 +80,14 @@ struct sc_cell_stats sc_pyramid_cell(const struct sc_pyramid *p, uint64_t slice,
 struct total {
     const struct sc_pyramid_setup *setup;
     struct sc_pyramid *p;
-    uint64_t band;  /* that is open, over all slices */
-    uint64_t bands; /* of a slice */
-    uint64_t next;  /* value where the next merge begins */
-    bool failed;    /* no memory in a part */
-    unsigned rate;  /* of what is counted */
-    float abs;      /* largest finite |x| */
+    uint64_t band;          /* that is open, over all slices */
+    uint64_t bands;         /* of a slice */
+    uint64_t next;          /* value where the next merge begins */
+    bool failed;            /* no memory in a part */
+    unsigned rate;          /* of what is counted */
+    float abs;              /* largest finite |x| */
+    uint64_t count;         /* values */
+    _Atomic uint32_t least; /* of `counts`, for parts that begin */
     struct sc_magnitudes *counts;
     struct sc_cell_sum *open[]; /* (levels) a band of each level */
 };
@@ -131,7 +133,7 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
     if (!t)
         return sc_fail_memory(e);
     t->p = sc_alloc(sizeof *t->p + (size_t)all * sizeof t->p->cells[0]);
-    t->counts = sc_calloc(1, sizeof *t->counts);
+    t->counts = sc_alloc(sizeof *t->counts);
     if (t->p) {
         t->p->grid = g;
         t->p->n = all;
@@ -149,8 +151,10 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
         return sc_fail_memory(e);
     }
     t->setup = s;
+    t->count = v->count;
     t->bands = sc_cell_grid_level(&g, 0).rows;
     t->rate = sc_magnitudes_rate(v->count);
+    sc_magnitudes_start(t->counts, v->count, t->rate);
     *total = t;
     return 0;
 }
@@ -170,14 +174,15 @@ static int start_part(void *ctx, void *total, unsigned visit, void *reuse, void 
                       struct sc_error *e)
 {
     struct part *p = reuse ? reuse : sc_calloc(1, sizeof *p);
-    (void)ctx, (void)total, (void)visit;
+    const struct total *t = total;
+    (void)ctx, (void)visit;
     if (!p)
         return sc_fail_memory(e);
     p->first = p->end = UINT64_MAX;
     p->n_bands = 0;
     p->failed = false;
-    if (reuse)
-        memset(&p->counts, 0, sizeof p->counts);
+    sc_magnitudes_start(&p->counts, t->count, t->rate);
+    p->counts.least = t->least;
     *out = p;
     return 0;
 }
@@ -233,7 +238,7 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
     if (p->first == UINT64_MAX)
         p->first = at;
     p->end = at + left;
-    sc_magnitudes_take(&p->counts, t->rate, at, x, left);
+    sc_magnitudes_take(&p->counts, t->rate, at, x, left, t->setup->level);
     while (left > 0 && !p->failed) {
         const uint64_t row = at / g->cols, col = at % g->cols, in_slice = row % g->rows;
         uint64_t n_rows = 1, n = SC_MIN(left, g->cols - col);
@@ -292,6 +297,7 @@ static void merge(void *ctx, void *total, void *part)
             close_band(t, (p->band + b) / t->bands, (p->band + b) % t->bands);
     }
     sc_magnitudes_join(t->counts, &p->counts);
+    t->least = t->counts->least;
     t->next = p->end;
 }
 

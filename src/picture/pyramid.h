@@ -87,16 +87,24 @@ void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, s
  * How often |x| of finite values lies in each step: the exponent and five bits of the fraction. */
 enum { SC_MAGNITUDE_SHIFT = 18, SC_MAGNITUDES = 0x7f800000 >> SC_MAGNITUDE_SHIFT };
 struct sc_magnitudes {
-    uint64_t n;                                  /* finite values */
+    uint64_t n, most; /* values so far; a thousandth of all that will come */
+    uint64_t fresh;   /* counted since `least` was looked for */
+    uint32_t least;   /* bits of |x|: nothing below is counted */
     uint32_t of[1 << (31 - SC_MAGNITUDE_SHIFT)]; /* from SC_MAGNITUDES on: what is not finite */
 };
-/* Of a tensor of n elements one in 2^rate is counted: 0 below 512 Ki, at most 5 below 2^36, and so
- * many that no counter overflows. */
+/* Of a tensor of n elements one in 2^rate is counted: 0 below 2^20, at most 4 below 2^35, and then
+ * so many that no counter overflows. */
 unsigned sc_magnitudes_rate(uint64_t n);
+void sc_magnitudes_start(struct sc_magnitudes *m, uint64_t n, unsigned rate);
 /* Elements first..first+n, of which those at fixed places are counted: runs of 64, one in each
  * 64 * 2^rate. The same ones however a tensor is cut. */
 void sc_magnitudes_take(struct sc_magnitudes *m, unsigned rate, uint64_t first, const float *x,
-                        uint64_t n);
+                        uint64_t n, enum sc_cpu level);
+#if SC_HAVE_X86
+/* Below n: the first multiple of 16 of whose 16 values one is not below `least`, else the last. */
+size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least);
+#endif
+/* Both of the same tensor. */
 void sc_magnitudes_join(struct sc_magnitudes *to, const struct sc_magnitudes *from);
 /* The largest step of which more than n / 1000 values (rounded down) are not below: the 99.9 %
  * quantile, rounded towards 0 to six binary digits. 0: nothing but zeros. */

@@ -68,7 +68,7 @@ struct guessing {
 
 static void take_run(struct guessing *g, size_t n)
 {
-    sc_magnitudes_take(&g->counts, 0, 0, g->values, n);
+    sc_magnitudes_take(&g->counts, 0, 0, g->values, n, SC_CPU_C);
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &g->values[i], sizeof bits);
@@ -110,6 +110,8 @@ static int guess(struct sc_scales *s, uint32_t tensor, struct sc_error *e)
     TRY(sc_pyramids_view(p, tensor, &v, e));
     struct guessing *g = sc_calloc(1, sizeof *g);
     int code = g ? 0 : sc_fail_memory(e);
+    if (g)
+        sc_magnitudes_start(&g->counts, UINT64_MAX, 0); /* what comes will not be as many */
     const bool near = sc_values_are_near(v);
     if (code == 0 && near)
         code = read_runs(v, &p->entries[tensor].grid, runs_of(p), g, e);

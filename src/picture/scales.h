@@ -12,8 +12,8 @@
 struct sc_scale_range {
     /* The 99.9 % quantile of |x| of finite values: the largest step of which more than n / 1000
      * values are not below; steps have six binary digits, so it is up to 3 % low. From a pyramid it
-     * is of all values of tensors of less than 512 Ki, and of 256 Ki or more of larger ones (one in
-     * 2 to 32, at fixed places). 0: nothing but zeros (or so few others). */
+     * is of all values of tensors of less than a Mi, and of 512 Ki or more of larger ones (one in 2
+     * to 16, at fixed places). 0: nothing but zeros (or so few others). */
     float robust;
     float abs; /* largest finite |x|; exact from a pyramid */
 };

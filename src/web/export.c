@@ -310,15 +310,21 @@ static int write_tiles(struct exporting *x, size_t i, uint64_t most, uint64_t be
     return 0;
 }
 
+static uint64_t asset_bytes(void)
+{
+    uint64_t sum = 0;
+    for (const struct sc_web_asset *a = sc_web_assets; a->name; a++)
+        sum += a->n;
+    return sum;
+}
+
 /* What all but tiles takes; the page is not written yet. */
 static uint64_t other_bytes(struct exporting *x)
 {
-    uint64_t sum = 65536; /* page, marker, view.json */
+    uint64_t sum = 131072 + asset_bytes(); /* page, marker, view.json, colours.json */
     struct stat st;
     struct sc_error e;
     static const char *const names[] = {"scene.json", "scales.json", "tensors.bin"};
-    for (const struct sc_web_asset *a = sc_web_assets; a->name; a++)
-        sum += a->n;
     for (size_t i = 0; i < x->n_views; i++)
         for (size_t k = 0; k < SC_COUNT(names); k++)
             if (name_path(x, &e, "%zu/%s", i, names[k]) == 0 && stat(x->path.p, &st) == 0)
@@ -403,11 +409,11 @@ static int write_folder(struct exporting *x, struct sc_error *e)
 
 static int finish_folder(struct exporting *x, struct sc_error *e)
 {
-    const uint64_t bytes = sc_export_bytes(x->dir, x->n_views);
-    x->out->single = x->o->with_single || bytes < SC_EXPORT_SINGLE;
-    if (x->out->single && x->o->max_bytes && bytes / 3 * 4 + bytes > x->o->max_bytes &&
-        !x->o->with_single)
-        x->out->single = false;
+    const uint64_t bytes = sc_export_bytes(x->dir, x->n_views), assets = asset_bytes();
+    const uint64_t page = sc_add_up(sc_add_up(bytes, assets) / 3 * 4, 65536);
+    const bool fits =
+        !x->o->max_bytes || sc_add_up(sc_add_up(bytes, assets), page) <= x->o->max_bytes;
+    x->out->single = x->o->with_single || (bytes < SC_EXPORT_SINGLE && fits);
     if (x->out->single && bytes > MOST_SINGLE)
         return sc_fail(e, SCRUPLE_ELIMIT,
                        "one page would hold %llu bytes, but browsers can open at most %llu; "

@@ -3,8 +3,8 @@
  *
  * Each connection has a thread, so that one which waits for a slow disk or a slow Hub makes nobody
  * else wait, and there is no more than `connections` of them: a browser has six. A connection that
- * sends no whole request in time, or takes an answer too slowly, is ended; when there are nearly as
- * many as there may be, those that have waited longest are.
+ * sends no whole request in time, or takes an answer too slowly, is ended; when there are as many
+ * as there may be, the one that has waited longest is.
  *
  * Who may ask: whoever knows the token, under a name that nobody else's DNS can give to this
  * address, from no page but ours. */
@@ -24,14 +24,15 @@
 
 enum {
     CONNECTIONS = 64,
-    SPARE = 8,             /* beyond them, while others are being ended */
-    TICK_MS = 100,         /* how often is looked at what must end */
-    REQUEST_MS = 15000,    /* from accept, or the answer before, to the end of a request's head */
-    ANSWER_MS = 600000,    /* until an answer is taken */
-    IDLE_S = 60,           /* without a byte */
-    HEAD_BYTES = 32 << 10, /* of a request's head, and of what is behind it in memory */
-    MOST_TARGET = 4096,    /* bytes of an address */
-    STACK = 1 << 20,       /* of a connection's thread */
+    ENDING = 8,             /* times as many, while some are being ended: nobody is turned away */
+    TICK_MS = 100,          /* how often is looked at what must end */
+    REQUEST_MS = 15000,     /* from accept, or the answer before, to the end of a request's head */
+    ANSWER_MS = 600000,     /* until an answer is taken; */
+    LONG_ANSWER_MS = 10000, /* while others wait */
+    IDLE_S = 60,            /* without a byte */
+    HEAD_BYTES = 32 << 10,  /* of a request's head, and of what is behind it in memory */
+    MOST_TARGET = 4096,     /* bytes of an address */
+    STACK = 1 << 20,        /* of a connection's thread */
 };
 
 uint64_t sc_web_now(void)
@@ -47,20 +48,29 @@ uint64_t sc_web_now(void)
  * it is told to leave before it closes it. */
 static void end_connection(struct sc_web_connection *c)
 {
+    c->ended = true;
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-static void end_oldest(struct sc_web_server *s)
+/* With the lock held. When there are as many as there may be, whoever has said nothing for longest
+ * goes, or whose answer takes longer than any should. */
+static void make_room(struct sc_web_server *s)
 {
     struct sc_web_connection *oldest = NULL;
+    const uint64_t now = sc_web_now();
     size_t n = 0;
     for (size_t i = 0; i < s->n_connections; i++) {
         struct sc_web_connection *c = &s->connections[i];
-        n += c->used;
-        if (c->used && !c->busy && (!oldest || c->since < oldest->since))
+        if (!c->used || c->ended)
+            continue;
+        n++;
+        if (c->is_events || (c->busy && now < c->since + LONG_ANSWER_MS))
+            continue;
+        if (!oldest || (oldest->busy && !c->busy) ||
+            (oldest->busy == c->busy && c->since < oldest->since))
             oldest = c;
     }
-    if (n >= s->n_connections - SPARE && oldest)
+    if (n >= s->most && oldest)
         end_connection(oldest);
 }
 
@@ -76,13 +86,13 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
     } else {
         const union MHD_ConnectionInfo *info =
             s->http->get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        end_oldest(s);
+        make_room(s);
         for (size_t i = 0; i < s->n_connections && !*socket_context; i++) {
             struct sc_web_connection *c = &s->connections[i];
             if (c->used)
                 continue;
             c->used = true;
-            c->busy = c->is_events = false;
+            c->busy = c->is_events = c->ended = false;
             c->fd = info ? info->connect_fd : -1;
             c->since = sc_web_now();
             *socket_context = c;
@@ -116,7 +126,7 @@ static void watch(struct sc_web_server *s)
     for (size_t i = 0; i < s->n_connections; i++) {
         struct sc_web_connection *c = &s->connections[i];
         const uint64_t most = c->busy ? ANSWER_MS : REQUEST_MS;
-        if (c->used && !c->is_events && now > c->since + most)
+        if (c->used && !c->ended && !c->is_events && now > c->since + most)
             end_connection(c);
     }
     pthread_mutex_unlock(&s->lock);
@@ -400,12 +410,14 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     s.http = sc_microhttpd(e);
     if (!s.http)
         return SCRUPLE_EUNSUPPORTED;
-    s.n_connections = (o->connections ? o->connections : CONNECTIONS) + SPARE;
+    s.most = o->connections ? o->connections : CONNECTIONS;
+    s.n_connections = s.most * ENDING;
     s.connections = sc_calloc(s.n_connections, sizeof *s.connections);
     s.scenes = sc_calloc(n_views, sizeof(struct sc_body *));
     s.kept = sc_tile_cache_new(o->memory);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.ended, NULL);
+    pthread_cond_init(&s.tile_done, NULL);
     int code = s.connections && s.scenes && s.kept ? make_token(&s, e) : sc_fail_memory(e);
     if (code == 0)
         code = sc_web_prepare(&s, e);
@@ -418,6 +430,7 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     sc_body_leave(s.view);
     sc_buf_clear(&s.policy);
     sc_tile_cache_free(s.kept);
+    pthread_cond_destroy(&s.tile_done);
     pthread_cond_destroy(&s.ended);
     pthread_mutex_destroy(&s.lock);
     free(s.connections);

@@ -15,6 +15,7 @@ struct sc_web_connection {
     bool used;
     bool busy;      /* with an answer; else it waits for (the rest of) a request */
     bool is_events; /* an answer without an end */
+    bool ended;     /* by us */
     int fd;
     uint64_t since; /* milliseconds: of the state */
     struct sc_web_request request;
@@ -29,13 +30,13 @@ struct sc_web_server {
     struct sc_body *page, *colours, *view;
     struct sc_buf policy;
     pthread_mutex_t lock; /* of the rest */
-    pthread_cond_t ended;
+    pthread_cond_t ended, tile_done;
     bool ending;
     struct sc_body **scenes; /* of each view; NULL: not asked for yet */
     struct sc_tile_cache *kept;
     struct sc_web_connection *connections;
-    size_t n_connections;
-    unsigned n_heavy, n_values, n_events; /* that are being answered */
+    size_t n_connections, most; /* the latter: of those that are not being ended */
+    unsigned n_heavy, n_values, n_events, n_tiles; /* that are being answered */
 };
 /* Answers c->request, or says why not. MHD_NO: the connection is closed. */
 enum MHD_Result sc_web_answer(struct sc_web_server *s, struct MHD_Connection *connection,

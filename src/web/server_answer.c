@@ -14,6 +14,7 @@ enum {
     PATIENCE_MS = 60,   /* for values that are elsewhere */
     MOST_HEAVY = 8,     /* answers at once that may take seconds of work, */
     MOST_VALUES = 16,   /* and that may wait for a network */
+    MOST_TILES = 16,    /* being made at once */
     MOST_EVENTS = 16,   /* streams at once */
     EVENT_MS = 250,     /* between two events, at least */
     SIGN_OF_LIFE = 20,  /* of these without an event */
@@ -168,6 +169,24 @@ static struct sc_body *body_of_tile(const struct sc_tile *t, uint64_t epoch)
     return sc_body_new(p, n);
 }
 
+/* A tile takes some megabytes while it is made: so many at once, the others wait. */
+static void begin_tile(struct sc_web_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->n_tiles >= MOST_TILES)
+        pthread_cond_wait(&s->tile_done, &s->lock);
+    s->n_tiles++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void end_tile(struct sc_web_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->n_tiles--;
+    pthread_cond_signal(&s->tile_done);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static int make_tile(struct sc_web_server *s, const struct sc_web_request *r,
                      const struct sc_tile_key *key, struct sc_body **out, bool *exact,
                      struct sc_error *e)
@@ -182,7 +201,9 @@ static int make_tile(struct sc_web_server *s, const struct sc_web_request *r,
     t->x = r->x;
     t->y = r->y;
     t->plane = (enum sc_plane)r->plane;
+    begin_tile(s);
     int code = v->kind->tile(v->ctx, t, PATIENCE_MS, e);
+    end_tile(s);
     if (code == 0) {
         *exact = (t->flags & SC_TILE_EXACT) && !(t->flags & SC_TILE_MISSING);
         *out = body_of_tile(t, epoch);

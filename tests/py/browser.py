@@ -99,6 +99,8 @@ class Browser:
 
     def open(self, url):
         self.call("Page.navigate", url="about:blank")  # else a new fragment loads nothing
+        if url == "about:blank":
+            return
         self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 120
         while True:

@@ -138,7 +138,7 @@ TEST(pyramids_know_the_exact_figures)
             const uint64_t n = count_of(&shapes[i]);
             const struct sc_scale_range want = range_of(w.values[i], n);
             CHECK(sc_scales_of(s, i, &r, &final) && final);
-            CHECK(n >= 512 * 1024 || r.robust == want.robust);
+            CHECK(n >= 1 << 20 || r.robust == want.robust);
             CHECK(r.abs == want.abs);
             all.robust = SC_MAX(all.robust, r.robust);
             all.abs = SC_MAX(all.abs, r.abs);
@@ -192,24 +192,87 @@ TEST(runs_are_the_same_however_a_tensor_is_cut)
     uint32_t state = 9;
     for (size_t i = 0; i < N; i++)
         x[i] = (float)(st_random(&state) % 4096) / 77;
-    for (unsigned rate = 0; rate <= 5; rate++) {
-        memset(a, 0, sizeof *a);
-        memset(b, 0, sizeof *b);
-        sc_magnitudes_take(a, rate, 12345, x, N);
+    for (unsigned rate = 0; rate <= 4; rate++) {
+        sc_magnitudes_start(a, UINT64_MAX, 0);
+        sc_magnitudes_start(b, UINT64_MAX, 0);
+        sc_magnitudes_take(a, rate, 12345, x, N, sc_cpu_level());
         for (uint64_t at = 0, n; at < N; at += n) {
             n = st_random(&state) % 500 + 1;
             n = SC_MIN(n, N - at);
-            sc_magnitudes_take(b, rate, 12345 + at, x + at, n);
+            sc_magnitudes_take(b, rate, 12345 + at, x + at, n, sc_cpu_level());
         }
+        a->fresh = b->fresh;
         CHECK_BITS(a, b, sizeof *a);
         CHECK_NEAR((double)(a->n << rate), N, 0.03);
     }
     CHECK_U64(sc_magnitudes_rate(1), 0);
-    CHECK_U64(sc_magnitudes_rate((1 << 19) - 1), 0);
-    CHECK_U64(sc_magnitudes_rate(1 << 19), 1);
-    CHECK_U64(sc_magnitudes_rate(UINT64_C(1) << 30), 5);
+    CHECK_U64(sc_magnitudes_rate((1 << 20) - 1), 0);
+    CHECK_U64(sc_magnitudes_rate(1 << 20), 1);
+    CHECK_U64(sc_magnitudes_rate(UINT64_C(1) << 30), 4);
     for (unsigned log2 = 31; log2 < 64; log2++)
         CHECK((UINT64_C(1) << log2) >> sc_magnitudes_rate(UINT64_C(1) << log2) < UINT32_MAX);
+    free(x);
+    free(a);
+    free(b);
+}
+
+/* Values that grow, that shrink, and that come in any order; in one part or joined from several,
+ * each of which starts from what the others know. */
+TEST(what_need_not_be_counted_is_left_out)
+{
+    enum { N = 200000, PARTS = 5 };
+    float *x = calloc(N, sizeof *x);
+    struct sc_magnitudes *all = calloc(1, sizeof *all), *part = calloc(1, sizeof *part);
+    for (unsigned kind = 0; kind < 4; kind++) {
+        uint32_t state = 9 + kind;
+        for (size_t i = 0; i < N; i++) {
+            const float r = (float)(st_random(&state) % 100000 + 1);
+            x[i] = kind == 0 ? (float)i : kind == 1 ? (float)(N - i) : kind == 2 ? r : 1 / r;
+            x[i] = st_random(&state) % 2 ? -x[i] : x[i];
+        }
+        x[kind * 1000] = NAN;
+        const struct sc_scale_range want = range_of(x, N);
+        sc_magnitudes_start(all, N, 0);
+        for (size_t i = 0; i < N; i += 1000)
+            sc_magnitudes_take(all, 0, i, x + i, 1000, sc_cpu_level());
+        CHECK(sc_magnitudes_robust(all) == want.robust);
+        CHECK(all->least > 0);
+        sc_magnitudes_start(all, N, 0);
+        for (size_t k = 0; k < PARTS; k++) {
+            sc_magnitudes_start(part, N, 0);
+            part->least = k % 2 ? all->least : 0;
+            for (size_t i = 0; i < N / PARTS; i += 100)
+                sc_magnitudes_take(part, 0, k * N / PARTS + i, x + k * N / PARTS + i, 100,
+                                   sc_cpu_level());
+            sc_magnitudes_join(all, part);
+        }
+        CHECK(sc_magnitudes_robust(all) == want.robust);
+    }
+    free(x);
+    free(all);
+    free(part);
+}
+
+TEST(levels_of_the_processor_count_the_same)
+{
+    enum { N = 5000 };
+    float *x = calloc(N, sizeof *x);
+    struct sc_magnitudes *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
+    uint32_t state = 3;
+    for (size_t i = 0; i < N; i++) {
+        const uint32_t bits = st_random(&state) << 16 ^ st_random(&state);
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+    static const uint32_t least[] = {0, 1, 0x3f800000, 0x7f7fffff, 0x7f800000};
+    for (size_t k = 0; k < SC_COUNT(least); k++)
+        for (size_t n = 0; n < N; n += n < 70 ? 1 : 613) {
+            sc_magnitudes_start(a, UINT64_MAX, 0);
+            sc_magnitudes_start(b, UINT64_MAX, 0);
+            a->least = b->least = least[k];
+            sc_magnitudes_take(a, 0, 0, x, n, SC_CPU_C);
+            sc_magnitudes_take(b, 0, 0, x, n, sc_cpu_level());
+            CHECK_BITS(a, b, sizeof *a);
+        }
     free(x);
     free(a);
     free(b);
@@ -223,14 +286,14 @@ TEST(what_is_nearly_all_zero_has_no_quantile)
     x[1234] = -6.5F;
     x[3] = NAN;
     x[4] = INFINITY;
-    sc_magnitudes_take(m, 0, 0, x, 2000);
-    CHECK_U64(m->n, 1998);
+    sc_magnitudes_start(m, 2000, 0);
+    sc_magnitudes_take(m, 0, 0, x, 2000, sc_cpu_level());
     CHECK(sc_magnitudes_robust(m) == 5);
     x[7] = 0;
-    memset(m, 0, sizeof *m);
-    sc_magnitudes_take(m, 0, 0, x, 2000);
+    sc_magnitudes_start(m, 2000, 0);
+    sc_magnitudes_take(m, 0, 0, x, 2000, sc_cpu_level());
     CHECK(sc_magnitudes_robust(m) == 0);
-    memset(m, 0, sizeof *m);
+    sc_magnitudes_start(m, 2000, 0);
     CHECK(sc_magnitudes_robust(m) == 0);
     free(m);
 }

@@ -99,6 +99,8 @@ export class Table {
         switch (bits >>> 0) {
         case 0x7f800000: return s.pos_inf;
         case 0xff800000: return s.neg_inf;
+        }
+        switch ((bits & 0xffff0000) >>> 0) {
         case PIXEL.outside: return s.outside;
         case PIXEL.unknown: return s.unknown;
         case PIXEL.waiting: return s.waiting;
@@ -119,33 +121,74 @@ export class Table {
         return this.edges ? this.#step(this.folded ? Math.abs(x) : x) : this.#plain(bits >>> 16);
     }
 
+    /**
+     * Where entries change as sizes of one sign grow: [[bits of the size, entry from there on]].
+     * Sizes of floats are in the order of their bits.
+     */
+    #changes(negative) {
+        const {edges} = this, out = [];
+        const down = negative && !this.folded;
+        let base = edges.findIndex((e) => down ? e >= 0 : e > 0);
+        if (base < 0)
+            base = edges.length;
+        out.push([1, base]);
+        if (down)
+            for (let k = base - 1; k >= 0; k--)
+                out.push([bitsOf(-edges[k]) + 1, k]);
+        else
+            for (let k = base; k < edges.length; k++)
+                out.push([bitsOf(edges[k]), k + 1]);
+        const normal = bitsOf(this.least), first = out.findLast(([bits]) => bits <= normal);
+        return normal < 2 ? out : [[1, this.special.subnormal], [normal, first ? first[1] : base],
+            ...out.filter(([bits]) => bits > normal)];
+    }
+
+    /** Fills the entries of one sign from where they change. */
+    #fill(of, changes) {
+        const end = 0x7f80;
+        of.fill(this.special.zero, 0, 1);
+        changes.forEach(([bits, entry], i) => {
+            const upper = bits >>> 16, inside = bits & 0xffff ? 1 : 0;
+            if (inside && upper < end)
+                of[upper] |= ASK; // it begins as another one
+            const next = i + 1 < changes.length ? changes[i + 1][0] : end << 16;
+            const until = Math.min(end, (next >>> 16) + (next & 0xffff ? 1 : 0));
+            if (until > upper + inside)
+                of.fill(entry, upper + inside, until);
+        });
+        for (let upper = end; upper < 0x8000; upper++)
+            of[upper] = this.#notFinite((upper | (of.byteOffset ? 0x8000 : 0)) << 16);
+        of[end] |= ASK; // with lower bits it is no infinity
+    }
+
+    /** Steps are bits: every upper half has its own. */
+    #fillPlain(of, sign) {
+        const subnormal = bitsOf(this.least) >>> 16;
+        for (let upper = 0; upper < 0x7f80; upper++)
+            of[upper] = upper < subnormal ? this.special.subnormal : this.#plain(sign | upper);
+        of[0] = this.special.zero | ASK;
+    }
+
     /** Entries of 65,536 upper halves; where lower bits may mean another one, ASK is set. */
     #make() {
         const of = new Uint16Array(65536);
         for (const sign of [0, 0x8000]) {
-            for (let upper = 0; upper < 0x7f80;) {
-                const entry = this.entryOf((sign | upper) << 16);
-                // the same entry goes on until the last upper half that begins with it
-                let low = upper, high = 0x7f7f;
-                if (!this.edges && this.mode.name !== "sign")
-                    high = Math.min(high, upper | (this.mode.name === "exponent" ? 0x7f : 0));
-                while (low < high) {
-                    const mid = (low + high + 1) >> 1;
-                    if (this.entryOf((sign | mid) << 16) === entry)
-                        low = mid;
-                    else
-                        high = mid - 1;
-                }
-                of.fill(entry, sign | upper, (sign | low) + 1);
-                if (this.entryOf((sign | low) << 16 | 0xffff) !== entry)
-                    of[sign | low] |= ASK;
-                upper = low + 1;
-            }
-            for (let upper = 0x7f80; upper < 0x8000; upper++)
-                of[sign | upper] = this.#notFinite((sign | upper) << 16);
-            of[sign | 0x7f80] |= ASK; // lower bits: no infinity
+            const half = of.subarray(sign, sign + 0x8000);
+            this.#fill(half, this.edges ? this.#changes(sign !== 0) : []);
+            if (!this.edges)
+                this.#fillPlain(half, sign);
         }
         this.entries = of;
+    }
+
+    /** The step of x, where that at the beginning of its upper half is known. */
+    #near(step, x) {
+        const {edges} = this;
+        while (step < edges.length && edges[step] <= x)
+            step++;
+        while (step > 0 && edges[step - 1] > x)
+            step--;
+        return step;
     }
 
     /**
@@ -155,26 +198,32 @@ export class Table {
      */
     apply(values, out, x0, y0, x1, y1, width = 256) {
         const halves = values instanceof Uint16Array;
-        if (!this.entries && (x1 - x0) * (y1 - y0) < 1024) {
+        if (!this.entries && (x1 - x0) * (y1 - y0) < 2048) {
             this.#few(values, out, x0, y0, x1, y1, width, halves);
             return;
         }
         if (!this.entries)
             this.#make();
         const of = this.entries;
-        for (let y = y0; y < y1; y++) {
-            const end = y * width + x1;
-            let i = y * width + x0;
-            if (halves) {
-                for (; i < end; i++)
+        if (halves) {
+            for (let y = y0; y < y1; y++)
+                for (let i = y * width + x0, end = y * width + x1; i < end; i++)
                     out[i] = of[values[i]];
-                continue;
-            }
-            for (; i < end; i++) {
-                const bits = values[i], entry = of[bits >>> 16];
-                out[i] = entry >= ASK && bits & 0xffff ? this.entryOf(bits) : entry;
-            }
+            return;
         }
+        const floats = new Float32Array(values.buffer, values.byteOffset, values.length);
+        const {edges, folded, least} = this;
+        for (let y = y0; y < y1; y++)
+            for (let i = y * width + x0, end = y * width + x1; i < end; i++) {
+                const bits = values[i], entry = of[bits >>> 16];
+                if (entry < ASK || !(bits & 0xffff)) {
+                    out[i] = entry;
+                    continue;
+                }
+                const step = entry & 0xff, x = folded ? Math.abs(floats[i]) : floats[i];
+                out[i] = edges && step < STEPS && Math.abs(x) >= least ? this.#near(step, x)
+                    : this.entryOf(bits);
+            }
     }
 
     #few(values, out, x0, y0, x1, y1, width, halves) {
@@ -237,7 +286,7 @@ export class Colours {
             kept.delete(key); // the last used is the last to go
         } else {
             table = new Table(this, mode, scale, least, known);
-            if (kept.size >= 256)
+            if (kept.size >= 512)
                 kept.delete(kept.keys().next().value);
         }
         kept.set(key, table);

@@ -61,7 +61,7 @@ function otherButton(app) {
     const follow = () => {
         const {title, index} = app.front();
         button.title = `${title} is in front; show the other model (v)`;
-        button.replaceChildren(make("b", null, index ? "B" : "A"), " ", shortTitle(title));
+        button.replaceChildren(make("span", {class: "p-side"}, index ? "B" : "A"), " ", shortTitle(title));
     };
     store.subscribe("view", follow);
     follow();

@@ -36,7 +36,7 @@ function build(app) {
     const list = make("dl", {class: "p-keys"});
     const row = (keys, words) => make("div", null, make("dt", null, keys), make("dd", null, words));
     const dialog = make("dialog", {class: "p-help", "aria-labelledby": "p-help-title",
-        onclick: (e) => e.target === dialog && dialog.close()},
+        onclick: (e) => e.target === dialog && dialog.close(), onkeydown: (e) => e.stopPropagation()},
     make("header", null, make("h2", {id: "p-help-title"}, "Keys and pointer"), close), list,
     make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, the largest of them, and so " +
         "on, as chosen above. It is computed from values, never from colours. Nothing leaves this machine."),

@@ -115,7 +115,8 @@ class Pointers {
         } else if (this.down.size === 1) {
             if (this.moved > CLICK * size.dpr) {
                 app.elements.stage.classList.add("held");
-                app.camera.panBy(after.x - before.x, after.y - before.y);
+                app.camera.panBy(Math.round(after.x) - Math.round(before.x),
+                    Math.round(after.y) - Math.round(before.y));
             }
         } else {
             const a = this.#fromMiddle(before), b = this.#fromMiddle(after);

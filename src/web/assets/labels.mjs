@@ -10,6 +10,8 @@ const FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 const MOST = 400; // names in a picture
 const LINE = 15;  // CSS pixels
 const NUMBER_W = 46, NUMBER_H = 15; // of an element that holds its number
+const GAPS = {tower: 256, block: 64, expert: 32}; // units between them, see scene.h
+const FRAME = 4; // units between a block and its frame
 const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements that have one
 
 const INKS = {
@@ -192,17 +194,19 @@ export class Labels {
         if (this.count >= MOST)
             return;
         const {scene, dpr} = this, b = scene.boxes, kind = scene.kinds[b.kind[i]];
-        const r = this.#rect(b.x[i], b.y[i], b.w[i], b.h[i]);
+        const r = this.#rect(b.x[i], b.y[i], b.w[i], b.h[i]), gap = GAPS[kind] * this.scale;
         const font = this.#font(kind === "expert" ? 11 : 12, kind === "expert" ? 500 : 650);
-        const room = r.x1 - r.x0 - 16 * dpr;
-        let text = scene.boxName(i) + (b.empty[i] ? " (not in these files)" : "");
-        if (this.#width(text, font) > room)
-            text = scene.boxName(i);
-        if (this.#width(text, font) > room && b.number[i] >= 0)
-            text = String(b.number[i]);
-        const above = (LINE + 6) * dpr, gap = kind === "expert" ? 32 : 64;
-        this.#plate(r, [{text, font, faint: b.empty[i] === 1}],
-            {above: kind !== "tower" && gap * this.scale >= above + 4 * dpr ? above : 0, tries: 1, share: 0.3});
+        // between what stands there, if that is wide enough: else on it
+        const above = gap >= (LINE + 10) * dpr + FRAME * this.scale
+            ? (LINE + 5) * dpr + FRAME * this.scale : 0;
+        const room = r.x1 - r.x0 + (above ? gap / 2 : 0) - 16 * dpr;
+        const name = scene.boxName(i), number = String(b.number[i]);
+        const texts = [b.empty[i] ? `${name} (not in these files)` : name, name,
+            ...(b.number[i] >= 0 ? [number] : [])];
+        for (const text of texts)
+            if (this.#width(text, font) <= room && this.#plate(above ? {...r, x1: r.x1 + gap / 2} : r,
+                [{text, font, faint: b.empty[i] === 1}], {above, tries: 1, share: 0.16}))
+                return;
     }
 
     #places() {

@@ -4,6 +4,7 @@
 import {pixelValue} from "scruple/colour.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
+import {bitsNodes} from "scruple/reading.mjs";
 
 const ASK_MS = 80; // of rest before the server is asked
 
@@ -137,12 +138,19 @@ export class Readout {
         return line;
     }
 
-    #valueText(hover, value, raw) {
+    #valueText(hover, value) {
         if (value === undefined)
             return "…";
         if (value === null)
             return hover.problem ?? "cannot be read";
-        return formatValue(value, 7) + (raw ? `   bytes ${raw.replace(/..(?=.)/g, "$& ")}` : "");
+        return formatValue(value, 7);
+    }
+
+    /** Bytes as stored, and what the bits of a float are. */
+    #bits(view, tensor, value, raw) {
+        const line = this.#line("bits", ""), {scene} = this.app.views[view];
+        line.append(...bitsNodes(scene.typeOf(tensor).dtype, raw, value));
+        return line;
     }
 
     #write(hover) {
@@ -154,12 +162,15 @@ export class Readout {
         const where = `${scene.placesOf(hover.tensor).length > 1 ? `slice ${hover.slice}, ` : ""}` +
             `${rows > 1 ? `row ${hover.row}, column ${hover.col}` : `element ${hover.col}`}`;
         const lines = [this.#line("name", scene.names[hover.tensor]), this.#line("where", where),
-            this.#line("value", this.#valueText(hover, hover.value, hover.raw))];
+            this.#line("value", this.#valueText(hover, hover.value)),
+            this.#bits(hover.view, hover.tensor, hover.value, hover.raw)];
         if (hover.other !== undefined && hover.other !== null) {
             const [a, b] = hover.view === 0 ? [hover.value, hover.other] : [hover.other, hover.value];
             const delta = numberOf(b) - numberOf(a);
             lines.push(this.#line("value", `${hover.view === 0 ? "B" : "A"} ` +
-                this.#valueText(hover, hover.other, hover.otherRaw)));
+                this.#valueText(hover, hover.other)));
+            const there = this.app.links.spot(hover, 1 - hover.view);
+            lines.push(this.#bits(there.view, there.tensor, hover.other, hover.otherRaw));
             lines.push(this.#line("where", `B − A ${formatValue(delta, 5)}`));
             lines[2].textContent = `${hover.view === 0 ? "A" : "B"} ${lines[2].textContent}`;
         }

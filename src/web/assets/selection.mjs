@@ -229,7 +229,7 @@ class Selection {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {dtype} = view.scene.typeOf(spot.tensor);
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, titles ? make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`) : null,
-                make("b", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
+                make("span", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
                 Number.isFinite(answer.offset) ? make("span", {class: "p-offset"}, `byte ${formatCount(answer.offset)} of ${answer.file}`) : null)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
@@ -258,8 +258,8 @@ export function mount(app) {
         }
     });
     app.store.subscribe(["scales"], () => {
-        const now = app.store.get("selection");
-        if (now && selection.card.shown()) selection.showValues(now, false);
+        const now = app.store.get("selection"); // once: what somebody reads must not change all the time
+        if (now && selection.card.shown() && app.views[now.view].scales.final) selection.showValues(now, false);
     });
     selection.show();
 }

@@ -173,7 +173,7 @@ export class Stage {
 
     /** The pane under a point of the stage (device pixels), or null. */
     paneAt(px, py) {
-        return this.panes?.find(({clip: c}) => px >= c.x && py >= c.y && px < c.x + c.w &&
+        return panes(this.app).find(({clip: c}) => px >= c.x && py >= c.y && px < c.x + c.w &&
             py < c.y + c.h) ?? null;
     }
 }

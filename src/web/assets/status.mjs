@@ -11,7 +11,7 @@ function progressLine(app) {
         const percent = Math.floor(done * 100);
         host.hidden = done >= 1;
         host.setAttribute("aria-valuenow", percent);
-        text.textContent = `Overviews are estimates while weights are read: ${percent} %`;
+        text.textContent = `Overviews are from samples: ${percent} % read`;
         fill.style.transform = `scaleX(${Math.max(0.002, done)})`;
     };
     app.store.subscribe("progress", show);
@@ -21,5 +21,5 @@ function progressLine(app) {
 
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
-    app.elements.root.append(progressLine(app));
+    app.elements.stage.append(progressLine(app));
 }

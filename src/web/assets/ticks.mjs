@@ -24,11 +24,22 @@ export function positionOf(edges, v, low, high) {
     return (from + share) / STEPS;
 }
 
-/** Those that keep `gap` from each other; the first ones matter most. */
-export function apart(ticks, gap) {
+const CHARACTER = 0.02, BETWEEN = 0.025; // shares of the bar
+
+/** From where to where a number stands: at the ends inside of the bar, else around its place. */
+function extent({at, text: {length}}) {
+    const width = length * CHARACTER, from = at < 0.04 ? at : at > 0.96 ? at - width : at - width / 2;
+    return [from, from + width];
+}
+
+/** Those that do not run into each other; the first ones matter most. */
+export function apart(ticks) {
     const kept = [];
-    for (const tick of ticks)
-        if (kept.every((other) => Math.abs(other.at - tick.at) >= gap)) kept.push(tick);
+    for (const tick of ticks) {
+        const [from, to] = extent(tick);
+        const free = (other) => extent(other)[0] > to + BETWEEN || extent(other)[1] < from - BETWEEN;
+        if (kept.every(free)) kept.push(tick);
+    }
     return kept.sort((a, b) => a.at - b.at);
 }
 
@@ -52,10 +63,10 @@ function candidates(mode, scale) {
  * @param {number} scale |x| at the end
  * @returns {{at: number, value: number, text: string}[]}
  */
-export function scaleTicks(mode, edges, scale, gap = 0.14) {
+export function scaleTicks(mode, edges, scale) {
     const low = mode.folded ? scale * 1e-4 : -scale;
     const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: text(value)}));
-    return apart(ticks, gap);
+    return apart(ticks);
 }
 
 /** The same where nobody has said whose scale it is: shares of the largest. */
@@ -67,10 +78,10 @@ export function shareTicks(mode) {
 
 /** Ranks: what stands at every quarter. `quantile`: 257, or null. */
 export function rankTicks(quantile) {
-    return [0, 0.25, 0.5, 0.75, 1].map((at) => {
+    return apart([0, 1, 0.5, 0.25, 0.75].map((at) => {
         const value = quantile ? quantile[Math.round(at * 256)] : NaN;
         return {at, value, text: quantile ? text(value) : `${100 * at} %`};
-    });
+    }));
 }
 
 /** The 32 exponents that a bar shows for a scale: from `first` on, biased as in a float32. */
@@ -91,7 +102,7 @@ export function exponentTicks(first) {
     const ticks = [];
     for (let i = 0; i < 32; i++)
         if ((first + i - 127) % 4 === 0) ticks.push({at: (i + 0.5) / 32, value: 2 ** (first + i - 127), text: powerText(first + i - 127)});
-    return apart(ticks, 0.1);
+    return apart(ticks);
 }
 
 /** Bits: what the upper byte below the exponent is. */

@@ -46,7 +46,7 @@ const findPart = (name, part, from) =>
     isDigits(part) ? findNumber(name, part, from) : name.indexOf(part, from);
 
 const BLOCKS = ["layer", "block", "blk", "h."];
-const ALIKE = {layer: BLOCKS, layers: BLOCKS, block: BLOCKS, blocks: BLOCKS, experts: ["expert"]};
+const ALIKE = {layer: BLOCKS, layers: BLOCKS, block: BLOCKS, blocks: BLOCKS, blk: BLOCKS, experts: ["expert"]};
 
 function findWord(name, part, from) {
     for (const word of [part, ...Object.hasOwn(ALIKE, part) ? ALIKE[part] : []]) {
