@@ -93,10 +93,10 @@ struct sc_settings {
     bool no_open;
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
-    uint64_t max_zoom, max_bytes, pack_bytes, tile_format;
+    uint64_t max_zoom, max_bytes, pack_bytes;
     bool single, tiles;
-    const char *ids;                          /* activations, super */
-    const char *ratio, *share;                /* super */
+    const char *ids;           /* activations, super */
+    const char *ratio, *share; /* super */
     uint64_t rounds;
     bool verify;
     struct sc_words hooks;

@@ -7,7 +7,6 @@
 #include "web/web.h"
 
 enum { MOST_MODELS = 2 };
-const char *const sc_tile_formats[] = {"png", "avif", NULL};
 
 struct exporting {
     struct sc_desk desk;
@@ -91,6 +90,31 @@ static bool is_page(const char *name)
     return sc_str_ends(sc_strz(name), ".html") || sc_str_ends(sc_strz(name), ".htm");
 }
 
+/* As --png draws them. */
+static int write_pictures(struct exporting *x, const struct sc_export_options *o,
+                          struct sc_error *e)
+{
+    const struct sc_settings *set = &x->desk.c->set;
+    const struct sc_render_options ro = {.scene = x->drawings[0].scene,
+                                         .pyramids = x->drawings[0].pyramids,
+                                         .pool = x->desk.pool,
+                                         .mode = (enum sc_colour_mode)set->mode,
+                                         .plane = (enum sc_plane)set->plane,
+                                         .scale_of = (enum sc_scale_of)set->scale_of,
+                                         .cancel = &sc_cancel};
+    struct sc_palette palette;
+    struct sc_render *render = NULL;
+    uint64_t n = 0;
+
+    sc_palette_make(ro.mode, !set->light, &palette);
+    TRY(sc_render_new(&ro, &render, e));
+    const int code = sc_export_pictures(o, x->drawings[0].scene, render, &palette, ro.plane, &n, e);
+    sc_render_free(render);
+    if (code == 0 && !set->quiet)
+        sc_say(x->desk.c, "note", "%s/tiles: %llu pictures", set->out_dir, (unsigned long long)n);
+    return code;
+}
+
 static int write_export(struct exporting *x, struct sc_error *e)
 {
     struct sc_cli *c = x->desk.c;
@@ -112,8 +136,12 @@ static int write_export(struct exporting *x, struct sc_error *e)
     if (!find_planes(set->planes, &o.planes))
         return sc_fail(e, SCRUPLE_EUSAGE, "--planes: \"%s\" is no list of mean, rms, min, max, abs",
                        set->planes);
+    if (set->tiles && (o.single || x->desk.n > 1))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
     sc_progress_start(c, 0);
-    const int code = sc_export(&o, x->views, x->desk.n, &done, e);
+    int code = sc_export(&o, x->views, x->desk.n, &done, e);
+    if (code == 0 && set->tiles)
+        code = write_pictures(x, &o, e);
     (void)sc_progress_end();
     if (code == 0 && !set->quiet)
         say_done(c, &done);

@@ -410,6 +410,52 @@ class Budgets(Exports):
         self.assertEqual(["m.safetensors", "out", "page.html"], sorted(os.listdir(self.folder)))
 
 
+class Pictures(Exports):
+    def test_tiles_are_parts_of_the_picture(self):
+        model = self.towers(1)
+        words = ("--mode", "magnitude", "--plane", "abs", "--scale", "model")
+        e = self.export(model, "--tiles", *words)
+        self.run_it("view", model, "--no-cache", "-q", "--png", self.at("p.png"), "--width",
+                    "100000", *words)
+        whole = read_png(self.at("p.png"))
+        top, deepest, n = e.scene["top"], e.scene["deepest"], 0
+        for z, plane, x, y in e.entries:
+            if plane != "abs":
+                continue
+            path = self.at(f"out/tiles/{top - z}/{x}/{y}.png")
+            self.assertTrue(os.path.exists(path), path)
+            if z == -deepest:
+                want = whole[y * 256:][:256, x * 256:][:, :256]
+                got = read_tile(path)[:want.shape[0], :want.shape[1]]
+                np.testing.assert_array_equal(want, got)
+                n += 1
+        self.assertGreater(n, 0)
+        self.export(model, "--tiles", to="page.html", code=2)
+
+
+def read_tile(path):
+    """A PNG of 1 to 8 bits a pixel, as 0xRRGGBB."""
+    with open(path, "rb") as f:
+        data = f.read()
+    at, pixels = 8, b""
+    while at < len(data):
+        n, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + n]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+            assert colour == 3
+        elif kind == b"PLTE":
+            p = np.frombuffer(body, np.uint8).reshape(-1, 3).astype(np.uint32)
+            palette = p[:, 0] << 16 | p[:, 1] << 8 | p[:, 2]
+        elif kind == b"IDAT":
+            pixels += body
+        at += n + 12
+    rows = np.frombuffer(zlib.decompress(pixels), np.uint8).reshape(height, -1)
+    assert not rows[:, 0].any()
+    bits = np.unpackbits(rows[:, 1:], axis=1).reshape(height, -1, depth)[:, :width]
+    return palette[bits.dot(1 << np.arange(depth)[::-1])]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Files of a folder, by range or not."""
     protocol_version = "HTTP/1.1"
