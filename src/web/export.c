@@ -228,7 +228,11 @@ static int write_view_json(const struct exporting *x, struct sc_error *e)
 {
     struct sc_buf b = {0};
     struct sc_out o = {.write = sc_export_into, .ctx = &b};
-    sc_web_views(&o, "static", x->title, x->o->start, x->views, x->n_views);
+    /* The title of the page is that of its only view. */
+    struct sc_web_view one = x->views[0];
+    one.title = x->title;
+    sc_web_views(&o, "static", x->title, x->o->start, x->n_views == 1 ? &one : x->views,
+                 x->n_views);
     const int code =
         sc_out_finish(&o) < 0 ? sc_fail_memory(e) : sc_export_write(x->dir, "view.json", &b, e);
     sc_buf_clear(&b);
@@ -500,11 +504,16 @@ static int read_views(const char *dir, const char *title, size_t *n_views, struc
                        sc_quote(&q, sc_strz(dir)));
     if (code == 0 && title) {
         struct sc_buf b = {0};
-        json_t *word = json_string_nocheck(title);
-        char *dump = word && json_object_set_new(root, "title", word) == 0
-                         ? json_dumps(root, JSON_INDENT(2))
-                         : NULL;
-        if (!dump)
+        json_t *views = json_object_get(root, "views");
+        bool good = json_object_set_new(root, "title", json_string(title)) == 0;
+        if (*n_views == 1)
+            good =
+                json_object_set_new(json_array_get(views, 0), "title", json_string(title)) == 0 &&
+                good;
+        char *dump = good ? json_dumps(root, JSON_INDENT(2)) : NULL;
+        if (!good)
+            code = sc_fail(e, SCRUPLE_EUSAGE, "a title is text in UTF-8");
+        else if (!dump)
             code = sc_fail_memory(e);
         else
             sc_buf_printf(&b, "%s\n", dump);

@@ -279,7 +279,8 @@ class Folders(Exports):
             process = subprocess.Popen(
                 [SCRUPLE, "view", model, "--out", out, "--no-cache", "-q", "--pack-bytes", "1M", "-j",
                  "1"], stderr=subprocess.DEVNULL)
-            while process.poll() is None and not os.path.exists(pack % number):
+            while process.poll() is None and not (os.path.exists(pack % number) and
+                                                  os.path.getsize(pack % number)):
                 pass
             process.send_signal(signal.SIGKILL)
             process.wait()
