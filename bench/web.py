@@ -215,7 +215,7 @@ def measure_far(bench, program, folder):
     with MockHub(config=config) as hub:
         env = hub.env(home)
         env.pop("HF_HUB_OFFLINE", None)
-        with Server(program, "org/m", "--no-cache", "--fetch", "1", env=env) as s:
+        with Server(program, "org/m", "--no-cache", "--fetch", "0", env=env) as s:
             scene = json.loads(s.ask("0/scene.json"))
             wanted = random.Random(3).sample(tiles_of(scene, -scene["deepest"]), 40)
             c = s.connection()

@@ -10,7 +10,6 @@
 #include "web/web.h"
 
 enum { MOST_MODELS = 2 };
-#define NETWORK (UINT64_C(1) << 30) /* without --fetch */
 
 struct live {
     struct sc_desk desk;
@@ -93,11 +92,10 @@ static void on_ending(void *ctx)
 static int open_views(struct live *x, uint64_t memory, struct sc_error *e)
 {
     struct sc_cli *c = x->desk.c;
-    const uint64_t network = c->set.fetch ? c->set.fetch : NETWORK;
 
     for (size_t i = 0; i < x->desk.n; i++) {
         struct sc_drawing *d = &x->drawings[i];
-        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, network);
+        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, c->set.fetch);
         if (status)
             return status;
         if (sc_scales_new(d->pyramids, &x->scales[i], e) < 0)

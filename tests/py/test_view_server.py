@@ -699,6 +699,43 @@ class Program(unittest.TestCase):
             self.assertEqual(s.port, again.port)
         self.assertIn("65536", self.fails(self.model, "--port", "65536", code=2))
 
+    def test_the_browser_is_told_where_there_is_a_screen(self):
+        tools, told = os.path.join(self.folder, "bin"), os.path.join(self.folder, "told")
+        os.mkdir(tools)
+        with open(os.path.join(tools, "xdg-open"), "w", encoding="ascii") as f:
+            f.write(f"#!/bin/sh\necho \"$#:$1\" > {told}.part\nmv {told}.part {told}\n")
+        os.chmod(os.path.join(tools, "xdg-open"), 0o755)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "WAYLAND_", "DISPLAY"))}
+        clean["PATH"] = tools + ":" + clean.get("PATH", "")
+
+        def opened(words, **more):
+            process = subprocess.Popen([SCRUPLE, "view", self.model, "--no-cache", *words], env={**clean, **more},
+                                       stdout=subprocess.PIPE, preexec_fn=free_signals)
+            url = process.stdout.readline().decode().strip()
+            # The order of things: whoever answers has started the browser, or never will.
+            host, _, path = url[len("http://"):].partition("/")
+            c = http.client.HTTPConnection(host, timeout=30)
+            c.request("GET", "/" + path)
+            self.assertEqual(200, c.getresponse().status)
+            c.close()
+            for _ in range(200 if "DISPLAY" in more and not words and len(more) == 1 else 5):
+                if os.path.exists(told):
+                    break
+                threading.Event().wait(0.05)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(0, process.wait(60))
+            process.stdout.close()
+            if not os.path.exists(told):
+                return None
+            with open(told, encoding="ascii") as f:
+                said = f.read().strip()
+            os.remove(told)
+            return said == "1:" + url
+        self.assertTrue(opened([], DISPLAY=":9"))
+        self.assertIsNone(opened([]))
+        self.assertIsNone(opened(["--no-open"], DISPLAY=":9"))
+        self.assertIsNone(opened([], DISPLAY=":9", SSH_CONNECTION="10.0.0.1 1 10.0.0.2 22"))
+
     def test_other_addresses(self):
         with Server(self.model, "--bind", "127.0.0.2") as s:
             self.assertEqual("127.0.0.2", s.host)
@@ -779,7 +816,7 @@ class Hub(unittest.TestCase):
         return env
 
     def test_tiles_arrive(self):
-        with self.hub() as hub, Server("org/m", "--fetch", "1", env=self.env(hub)) as s:
+        with self.hub() as hub, Server("org/m", "--fetch", "0", env=self.env(hub)) as s:
             scene = s.scene()
             z, place = -scene["deepest"], {k: v[0] for k, v in scene["places"].items()}
             got = np.full((600, 900), WAITING, np.uint32)
@@ -804,7 +841,7 @@ class Hub(unittest.TestCase):
             self.assertEqual(float(self.x[599, 899]), v["value"])
 
     def test_a_hub_that_never_answers_holds_up_nobody(self):
-        with self.hub() as hub, Server("org/m", "--fetch", "1", env=self.env(hub)) as s:
+        with self.hub() as hub, Server("org/m", "--fetch", "0", env=self.env(hub)) as s:
             scene = s.scene()
             hub.fault("stall", match="model.safetensors")
             hung = threading.Thread(target=lambda: self.swallow(s), daemon=True)
