@@ -116,6 +116,11 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
+    def resize(self, width, height, dpr=1):
+        """The window in CSS pixels, and how many of the device one of them has."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=dpr, mobile=False)
+
     def settle(self):
         """Two pictures later: what an event asked for has been drawn."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

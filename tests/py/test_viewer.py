@@ -18,6 +18,7 @@ import urllib.request
 import numpy as np
 
 from browser import Browser, CHROMIUM
+from firefox import FIREFOX, SCREEN, Firefox
 from test_view import SCRUPLE, read_png, write_safetensors
 from viewer_page import Served, Viewer
 
@@ -370,7 +371,7 @@ class Travel(InBrowser):
         page = self.page
         page.do("scruple.camera.jump({x: 350, y: 150, z: 0})")
         for width, height, dpr in ((901, 633, 1), (640, 480, 1.5), (900, 700, 1)):
-            page.resize(width, height, dpr)
+            self.browser.resize(width, height, dpr)
             self.browser.settle()
             page.settle()
             box = page.run("[...Object.values(scruple.store.get('size')), "
@@ -584,6 +585,30 @@ class Guarded(InBrowser):
         self.assertIn("WebGL 2", page.run("document.querySelector('.message').textContent"))
         self.assertTrue(any("WebGL 2" in c for c in self.browser.complaints))
         self.browser.complaints.clear()
+
+
+@unittest.skipUnless(FIREFOX and SCREEN, "there is no Firefox, or no screen for it")
+class InFirefox(unittest.TestCase):
+    def test_pixels_and_values(self):
+        x = np.random.default_rng(5).standard_normal((200, 300)).astype("<f4")
+        x[3, 4], x[100, 200], x[199, 299] = np.nan, 0, np.inf
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m.safetensors")
+            write_safetensors(path, {"w.weight": ("F32", x)})
+            png = os.path.join(folder, "m.png")
+            subprocess.run([SCRUPLE, "view", path, "--png", png, "--no-cache", "-q"], check=True,
+                           timeout=120)
+            with Served(path) as url, Firefox() as browser:
+                page = Viewer(browser, url)
+                page.do("scruple.store.set({ground: 'dark'}); scruple.camera.jump({z: 0})")
+                np.testing.assert_array_equal(read_png(png), page.picture())
+                for row, col in ((150, 33), (100, 200), (199, 299)):
+                    browser.point(*page.element_at("w.weight", row, col))
+                    page.wait_for("scruple.store.get('hover')?.raw !== undefined && "
+                                  f"scruple.store.get('hover').col === {col}")
+                    hover = page.run("scruple.store.get('hover')")
+                    self.assertEqual((row, x[row, col].tobytes().hex()), (hover["row"], hover["raw"]))
+                browser.open("about:blank")
 
 
 if __name__ == "__main__":

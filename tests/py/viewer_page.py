@@ -47,16 +47,12 @@ class Viewer:
     def __init__(self, browser, url, width=900, height=700, dpr=1, wait=True):
         self.browser = browser
         self.url = url
-        self.resize(width, height, dpr)
+        browser.resize(width, height, dpr)
         browser.open(url)
         if wait:
             self.wait_for("window.scruple && scruple.store.get('progress').every((p) => p.done >= 1)")
             self.wait_for("scruple.views.every((view) => view.scales.final)")
             self.settle()
-
-    def resize(self, width, height, dpr=1):
-        self.browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                          deviceScaleFactor=dpr, mobile=False)
 
     def run(self, code):
         return self.browser.run(code)

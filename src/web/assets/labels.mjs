@@ -174,13 +174,12 @@ export class Labels {
     /** Towers where there are several, layers, groups of experts, experts. */
     #boxes() {
         const {scene, dpr, area} = this, b = scene.boxes;
-        const towers = b.kind.filter((kind) => scene.kinds[kind] === "tower").length;
         const margin = 64;
         const found = [[], [], [], []];
         scene.lookBoxes(area.x - margin, area.y - margin, area.w + 2 * margin, area.h + 2 * margin,
             (i) => {
                 const kind = scene.kinds[b.kind[i]];
-                const rank = kind === "tower" ? (towers > 1 ? 0 : -1) : kind === "block" ? 1
+                const rank = kind === "tower" ? (scene.severalTowers ? 0 : -1) : kind === "block" ? 1
                     : kind === "experts" ? -1 : kind === "expert" ? 2 : -1;
                 if (rank >= 0 && b.w[i] * this.scale >= 14 * dpr && b.h[i] * this.scale >= 12 * dpr)
                     found[rank].push(i);
@@ -263,9 +262,8 @@ export class Labels {
 
     #numbers(state) {
         const {scene, area, dpr} = this, p = scene.places;
-        if (this.scale * 2 ** 3 < NUMBER_W * dpr)
-            if (this.scale < NUMBER_W * dpr)
-                return;
+        if (this.scale * 8 < NUMBER_W * dpr) // no element takes more than 8 units
+            return;
         scene.look(area.x, area.y, area.w, area.h, (i) => {
             const w = this.scale * 2 ** -p.dx[i], h = this.scale * 2 ** -p.dy[i];
             if (w >= NUMBER_W * dpr && h >= NUMBER_H * dpr)

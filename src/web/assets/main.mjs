@@ -86,7 +86,8 @@ function limited(most) {
 /** What is known of tensors of a view, asked for once. */
 function addFigures(app, view) {
     const queue = limited(FIGURES);
-    let kept = new Map(), quantiles = new Map();
+    let kept = new Map();
+    const quantiles = new Map(); // by tensor: {asked, values}
     view.pending = 0;
     view.figures = (tensor) => {
         if (!kept.has(tensor)) {
@@ -102,20 +103,23 @@ function addFigures(app, view) {
         return kept.get(tensor);
     };
     view.quantile = (tensor) => {
-        if (!quantiles.has(tensor)) {
-            quantiles.set(tensor, null);
-            view.figures(tensor).then((figures) => {
-                if (figures.quantile) {
-                    quantiles.set(tensor, Float32Array.from(figures.quantile));
-                    view.look++;
-                }
-            }, () => {});
-        }
-        return quantiles.get(tensor);
+        const known = quantiles.get(tensor);
+        if (known?.asked)
+            return known.values;
+        quantiles.set(tensor, {asked: true, values: known?.values ?? null});
+        view.figures(tensor).then((figures) => {
+            if (!figures.quantile)
+                return;
+            quantiles.set(tensor, {asked: true, values: Float32Array.from(figures.quantile)});
+            view.look++;
+        }, () => {});
+        return known?.values ?? null;
     };
+    // What was estimated is asked for again; until it comes, it is the best there is.
     view.forget = () => {
         kept = new Map();
-        quantiles = new Map([...quantiles].filter(([, known]) => known));
+        for (const known of view.scales.final ? quantiles.values() : [])
+            known.asked = false;
     };
     view.value = (tensor, slice, row, col, signal) =>
         app.source.value(view.index, tensor, slice, row, col, signal);
@@ -157,7 +161,11 @@ async function makeView(app, index) {
         scales: new Scales(scales, scene), look: 0, lastPlane: "mean"};
     view.tiles = new Tiles({source, view: index, scene, changed: () => app.wake(),
         dropped: (tile) => app.stage?.painter.drop(tile),
-        trouble: (message) => app.store.set({message})});
+        trouble: (message) => {
+            if (message || app.store.get("message") === view.trouble)
+                app.store.set({message});
+            view.trouble = message ?? undefined;
+        }});
     addFigures(app, view);
     return view;
 }

@@ -100,6 +100,8 @@ export class Scene {
             x: Float64Array, y: Float64Array, w: Float64Array, h: Float64Array,
             empty: Uint8Array, parent: Uint32Array});
         this.boxes.n = this.boxes.kind.length;
+        const tower = this.kinds.indexOf("tower");
+        this.severalTowers = this.boxes.kind.indexOf(tower) !== this.boxes.kind.lastIndexOf(tower);
         this.placeFrames = new Frames(this.places);
         this.boxFrames = new Frames(this.boxes);
         this.#listPlaces();

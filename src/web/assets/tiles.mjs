@@ -208,7 +208,8 @@ export class Tiles {
         tile.failures++;
         tile.notBefore = performance.now() + FAILED_MS * Math.min(tile.failures, 8);
         tile.lost = problem?.status >= 400 && problem.status < 500 && problem.status !== 429;
-        this.trouble(problem ? problem.message : "The server sent what is no tile.");
+        this.trouble(problem instanceof TypeError ? "The server does not answer. Trying again …"
+            : problem ? problem.message : "The server sent what is no tile.");
         this.changed(tile);
     }
 
