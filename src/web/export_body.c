@@ -11,7 +11,7 @@
 #include "picture/literals.h"
 #include "web/export.h"
 
-enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = 16, MOST_PLANES = 4, LEVEL = 6 };
+enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = 16, MOST_PLANES = 4, LEVEL = 1 };
 enum { KIND_AT = 5, KIND_SPLIT = 4 }; /* kinds 4 and 5 are 0 and 1 in planes */
 
 struct sc_body_work {
