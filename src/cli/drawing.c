@@ -52,7 +52,7 @@ int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, u
     struct sc_open_options oo = sc_cli_open_options(c);
     struct sc_error e = {0};
 
-    oo.keep_repo = true;
+    oo.keep_repo = oo.quick = true;
     int status = sc_cli_open_with(c, path, &oo, &x->model);
     if (status)
         return status;

@@ -2,18 +2,16 @@
 /* indexed_png: pictures of 8-bit indices as PNG (ISO/IEC 15948), written as they come.
  *
  * Weights look like noise: matches are rare and filters make noise larger, so rows are not filtered
- * and a strip becomes one deflate block (RFC 1951) with a Huffman code of its own for literals, and
- * runs of one colour where there are many. That is close to the entropy of the colours and runs at
- * the speed of memory's neighbour, the cache. */
+ * and a strip becomes one block of deflate (deflate.c). */
 #include "picture/colour.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "picture/literals.h"
+#include "picture/deflate.h"
 
-enum { STRIP = 1 << 16 }; /* bytes of a block, about */
+enum { STRIP = 1 << 16 /* bytes of a block, about */ };
 
 /* --------------------------------------------------------------------------------- chunks --- */
 
@@ -64,6 +62,14 @@ static size_t put_head(uint8_t *out, const struct shape *s)
     return (size_t)(to - out);
 }
 
+/* What n bytes of rows take at most in one block, its chunk and what ends a picture around it. A
+ * word has at most 14 bits, and literals are written only where they cost less than 9 each or
+ * nearly so; runs take fewer. */
+static size_t strip_bound(size_t n)
+{
+    return n + n * (SC_DEFLATE_LONGEST - 8) / 8 + n / 1000 + 1024;
+}
+
 struct sc_indexed_png {
     struct shape shape;
     uint32_t row;
@@ -73,10 +79,10 @@ struct sc_indexed_png {
     size_t in_strip; /* bytes of rows that wait, with their filter bytes */
     size_t rows_of_strip;
     uint8_t *strip;
-    uint16_t *work;      /* of a strip with runs */
-    uint8_t *chunk;      /* where the next one is made */
-    uint8_t *owned;      /* what to free of it; NULL: it is the caller's, and moves on */
-    struct sc_bits bits; /* those of the last byte: `to` is set for each chunk */
+    uint16_t *work;         /* of a strip with runs */
+    uint8_t *chunk;         /* where the next one is made */
+    uint8_t *owned;         /* what to free of it; NULL: it is the caller's, and moves on */
+    struct sc_deflate bits; /* those of the last byte: `to` is set for each chunk */
     int (*put)(void *ctx, const void *p, size_t n);
     void *ctx;
 };
@@ -103,7 +109,7 @@ static int new_picture(const struct sc_indexed_png *like, struct sc_indexed_png 
     size_t bytes = p->rows_of_strip * (bytes_of_row(&p->shape) + 1);
     p->strip = sc_alloc(bytes);
     if (!p->chunk)
-        p->chunk = p->owned = sc_alloc(SC_MAX(sc_deflate_bound(bytes), (size_t)HEAD) + 64);
+        p->chunk = p->owned = sc_alloc(SC_MAX(strip_bound(bytes), (size_t)HEAD) + 64);
     if (!p->strip || !p->chunk) {
         sc_indexed_png_free(p);
         return sc_fail_memory(e);
@@ -212,7 +218,7 @@ int sc_indexed_png_end(struct sc_indexed_png *p, struct sc_error *e)
 
 size_t sc_indexed_png_bound(uint32_t width, uint32_t height)
 {
-    return HEAD + sc_deflate_bound(((size_t)width + 1) * height) + 64;
+    return HEAD + strip_bound(((size_t)width + 1) * height) + 64;
 }
 
 /* ---------------------------------------------------------------------------------- tiles --- */

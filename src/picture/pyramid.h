@@ -4,7 +4,7 @@
  *   values --> sums of cells (pyramid_cells.c) --> a pyramid (pyramid.c) --> a file
  * (pyramid_file.c)
  *                                                       |
- *                      which of them are there, which are next (pyramids.c) --> tiles (tiles*.c)
+ *                      which of them are there (pyramids*.c) --> tiles (tiles*.c)
  */
 #ifndef SC_PICTURE_PYRAMID_H
 #define SC_PICTURE_PYRAMID_H
@@ -58,6 +58,21 @@ void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t w
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
 /* What a cell of n elements adds. */
 void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out);
+/* A cell as a number that is never 0: nothing but zeros is a pattern that no cell has. */
+static inline uint64_t sc_cell_to_bits(const struct sc_cell_stats *s)
+{
+    uint64_t bits;
+    memcpy(&bits, s, sizeof bits);
+    return bits ? bits : UINT64_MAX;
+}
+static inline struct sc_cell_stats sc_cell_from_bits(uint64_t bits)
+{
+    struct sc_cell_stats s;
+    bits = bits == UINT64_MAX ? 0 : bits;
+    memcpy(&s, &bits, sizeof s);
+    return s;
+}
+_Static_assert(sizeof(struct sc_cell_stats) == sizeof(uint64_t), "a cell is one number");
 /* The pixel of a plane. What is no number is shown, whatever else there is. */
 uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane);
 
@@ -191,6 +206,22 @@ struct sc_pyramids {
     uint64_t view_clock;
     struct sc_scratch *scratch;
 };
+/* A range as one number, which is never half changed. */
+static inline uint64_t sc_range_to_bits(const struct sc_scale_range *r)
+{
+    uint64_t bits;
+    memcpy(&bits, r, sizeof bits);
+    return bits;
+}
+_Static_assert(sizeof(struct sc_scale_range) == sizeof(uint64_t), "a range is one number");
+/* The cells are there, and stay. */
+void sc_pyramids_set_ready(struct sc_pyramids *p, struct sc_pyramid_entry *t,
+                           const struct sc_cell_stats *cells);
+/* What the file has of a tensor (KEPT), checked; false: nothing good. */
+bool sc_pyramids_load(struct sc_pyramids *p, uint32_t tensor);
+/* Opens the file of earlier runs, or makes one: tensors that it has become KEPT. (pyramids_find.c)
+ */
+void sc_pyramids_find(struct sc_pyramids *p);
 /* A pyramid's cells of one slice, or NULL. */
 const struct sc_cell_stats *sc_pyramids_cells(struct sc_pyramids *p, uint32_t tensor,
                                               uint32_t slice);
@@ -200,6 +231,12 @@ bool sc_pyramids_range(const struct sc_pyramids *p, uint32_t tensor, struct sc_s
                        bool *final);
 /* Another number: one of them has changed. */
 uint64_t sc_pyramids_ranges(const struct sc_pyramids *p);
+/* ---- pyramids_far.c: of tensors that are elsewhere. */
+struct sc_far;
+bool sc_pyramids_is_far(const struct sc_pyramids *p, uint32_t tensor);
+struct sc_far *sc_far_new(const struct sc_pyramids *p); /* free() ends it; NULL: no memory */
+/* Fetches a little of some. *more: there was something to do. */
+int sc_far_step(struct sc_far *f, struct sc_pyramids *p, bool *more, struct sc_error *e);
 /* A view that stays open for a while, until it is released. */
 int sc_pyramids_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
                      struct sc_error *e);

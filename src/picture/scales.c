@@ -8,6 +8,7 @@
  * Figures of roles and of the model are gathered again when one of a tensor has changed. */
 #include "picture/scales.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "picture/pyramid.h"
@@ -162,6 +163,30 @@ int sc_scales_sample(struct sc_scales *s, struct sc_pool *pool, const uint32_t *
 
 /* -------------------------------------------------------------------------- what is known --- */
 
+/* What was fetched of a tensor that is elsewhere tells its size, as if it were normal. */
+static bool from_far(const struct sc_pyramids *p, uint32_t tensor, struct sc_scale_range *out)
+{
+    const struct sc_pyramid_entry *t = &p->entries[tensor];
+    bool known = false;
+    if (!sc_pyramids_is_far(p, tensor))
+        return false;
+    for (uint64_t i = 0; i < t->grid.slices; i++) {
+        const uint64_t bits = p->quick[t->first_top + i];
+        const struct sc_cell_stats cell = sc_cell_from_bits(bits);
+        struct sc_cell_sum c;
+        if (!bits)
+            continue;
+        known = true;
+        sc_cell_unpack(&cell, 1, &c);
+        if (c.n == 0)
+            continue;
+        out->abs = SC_MAX(out->abs, SC_MAX(-c.min, c.max));
+        out->robust = SC_MAX(out->robust, (float)(3.3 * sqrt(c.square)));
+    }
+    out->robust = SC_MIN(out->robust, out->abs);
+    return known;
+}
+
 bool sc_scales_of(struct sc_scales *s, uint32_t tensor, struct sc_scale_range *out, bool *final)
 {
     *out = (struct sc_scale_range){0};
@@ -171,9 +196,10 @@ bool sc_scales_of(struct sc_scales *s, uint32_t tensor, struct sc_scale_range *o
     if (sc_pyramids_range(s->p, tensor, out, final))
         return true;
     const uint64_t bits = s->guess[tensor];
-    if (bits != UNKNOWN)
-        memcpy(out, &bits, sizeof bits);
-    return bits != UNKNOWN;
+    if (bits == UNKNOWN)
+        return from_far(s->p, tensor, out);
+    memcpy(out, &bits, sizeof bits);
+    return true;
 }
 
 static void widen(struct sc_scale_range *to, const struct sc_scale_range *by)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "picture/literals.h"
+#include "picture/deflate.h"
 #include "web/export.h"
 
 enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = 16, MOST_PLANES = 4, LEVEL = 1 };
@@ -23,7 +23,7 @@ struct sc_body_work {
 
 struct sc_body_work *sc_body_work_new(void)
 {
-    const size_t cap = MOST_PLANES * sc_deflate_bound(PIXELS) + 1024;
+    const size_t cap = MOST_PLANES * (2 * (size_t)PIXELS) + 1024;
     struct sc_body_work *w = sc_alloc(sizeof *w + cap);
     if (!w)
         return NULL;
@@ -87,7 +87,7 @@ size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8
 {
     const size_t n = sc_tile_body(t, 0, w->body);
     const size_t planes = (n - HEAD) / PIXELS;
-    struct sc_bits b = {.to = w->out};
+    struct sc_deflate b = {.to = w->out};
 
     *out = w->out;
     if (planes == 0) {

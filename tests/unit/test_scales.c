@@ -439,3 +439,94 @@ TEST(sampling_stops_when_it_is_cancelled)
     sc_scales_free(s);
     end_world(&w);
 }
+
+/* ------------------------------------------------------------------------------- elsewhere --- */
+
+static int far_open(struct sc_repo *r, const char *path, struct sc_source **out, struct sc_error *e)
+{
+    TRY(sc_repo_open_file(r->private_data, path, out, e));
+    (*out)->remote = true;
+    return 0;
+}
+
+static void far_close(struct sc_repo *r)
+{
+    sc_repo_close(r->private_data);
+}
+
+static const struct sc_repo_ops far_ops = {.scheme = "far", .open = far_open, .close = far_close};
+
+/* The same model, whose file says that it is elsewhere. */
+static void far_world(struct world *w, char **folder, uint64_t network)
+{
+    const struct sc_open_options o = {.keep_repo = true};
+    struct sc_repo *inner;
+    struct sc_error e = {0};
+    file_world(w, folder);
+    sc_scene_free(w->scene);
+    sc_model_close(w->model);
+    struct sc_repo *r = sc_repo_new(&e);
+    if (!r || sc_repo_open_local(*folder, &inner, &e) < 0)
+        support_fail(e.text);
+    r->ops = &far_ops;
+    r->private_data = inner;
+    r->label = strdup("far");
+    r->origin = "hub";
+    for (size_t i = 0; i < inner->n_files; i++)
+        if (sc_repo_add_file(r, inner->files[i].path, inner->files[i].bytes, &e) < 0)
+            support_fail(e.text);
+    if (sc_model_open_repo(r, &o, &w->model, &e) < 0)
+        support_fail(e.text);
+    make_scene(w);
+    const struct sc_pyramids_options po = {.pool = w->pool, .memory = 1 << 20, .network = network};
+    if (sc_pyramids_new(w->scene, &po, &w->p, &e) < 0)
+        support_fail(e.text);
+}
+
+static size_t waiting(struct world *w, unsigned *flags)
+{
+    struct sc_tile *t = calloc(1, sizeof *t);
+    struct sc_error e = {0};
+    size_t n = 0;
+    *t = (struct sc_tile){.z = w->scene->top, .plane = SC_PLANE_RMS};
+    CHECK_ERR(0, sc_tile_fill(w->p, t, 0, &e));
+    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
+        n += t->pixels[i] == SC_PIXEL_WAITING;
+    *flags = t->flags;
+    free(t);
+    return n;
+}
+
+TEST(what_is_elsewhere_is_sampled_within_its_budget)
+{
+    struct world w;
+    char *folder;
+    struct sc_scale_range r;
+    bool final;
+    unsigned flags;
+    far_world(&w, &folder, 0);
+    struct sc_scales *s = scales_of(&w);
+    sample_all(&w, s); /* reads nothing of it */
+    CHECK(!sc_scales_of(s, 9, &r, &final) && !final);
+    CHECK(waiting(&w, &flags) > 0);
+    CHECK(flags & SC_TILE_SAMPLED);
+    build(&w);
+    CHECK(waiting(&w, &flags) > 0); /* there was no budget */
+    CHECK(!sc_scales_of(s, 9, &r, &final) && final);
+    sc_scales_free(s);
+    end_world(&w);
+    remove_folder(folder);
+
+    far_world(&w, &folder, 1 << 19);
+    s = scales_of(&w);
+    build(&w);
+    CHECK_U64(waiting(&w, &flags), 0);
+    CHECK_U64(w.p->entries[9].state, SC_PYRAMID_NONE); /* 1.4 MB were too much */
+    REQUIRE(sc_scales_of(s, 9, &r, &final) && final);
+    const struct sc_scale_range want = range_of(w.values[9], count_of(&shapes[9]));
+    CHECK(r.abs > want.abs * 0.5F && r.abs <= want.abs * 1.01F);
+    CHECK(r.robust > want.robust * 0.5F && r.robust <= r.abs);
+    sc_scales_free(s);
+    end_world(&w);
+    remove_folder(folder);
+}

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* literals: deflate (RFC 1951) for bytes that look like noise. */
-#include "picture/literals.h"
+/* deflate: blocks of colours (RFC 1951).
+ *
+ * A block has a Huffman code of its own for literals, and runs of one colour where there are many.
+ * That is close to the entropy of the colours and runs at the speed of memory's neighbour, the
+ * cache. */
+#include "picture/deflate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    LONGEST = SC_LITERAL_LONGEST,
     SYMBOLS = 286,    /* literals, end, lengths */
     END = 256,        /* end of block */
     LENGTHS = 19,     /* symbols of the code of code lengths */
@@ -103,7 +106,7 @@ static void make_code(const uint32_t *count, size_t n, unsigned longest, struct 
 {
     struct leaf leaf[SYMBOLS] = {{0}};
     uint8_t depth[SYMBOLS];
-    uint16_t next[LONGEST + 2] = {0}, of_length[LONGEST + 2] = {0};
+    uint16_t next[SC_DEFLATE_LONGEST + 2] = {0}, of_length[SC_DEFLATE_LONGEST + 2] = {0};
     size_t used = 0;
 
     memset(c, 0, sizeof *c);
@@ -130,7 +133,7 @@ static void make_code(const uint32_t *count, size_t n, unsigned longest, struct 
 
 /* ----------------------------------------------------------------------------------- bits --- */
 
-static inline void flush(struct sc_bits *b)
+static inline void flush(struct sc_deflate *b)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(b->to, &b->held, 8);
@@ -144,13 +147,13 @@ static inline void flush(struct sc_bits *b)
 }
 
 /* At most 57 bits between two flushes. */
-static inline void add(struct sc_bits *b, uint64_t word, unsigned n)
+static inline void add(struct sc_deflate *b, uint64_t word, unsigned n)
 {
     b->held |= word << b->n;
     b->n += n;
 }
 
-static void put(struct sc_bits *b, uint64_t word, unsigned n)
+static void put(struct sc_deflate *b, uint64_t word, unsigned n)
 {
     add(b, word, n);
     flush(b);
@@ -202,7 +205,7 @@ static size_t find_runs(const uint8_t *p, size_t n, uint16_t *out)
 
 /* The header of a dynamic block: how many words there are, and their lengths in a code of their
  * own. Distances: only 1, in one bit. */
-static void put_header(struct sc_bits *b, const struct code *c, bool last)
+static void put_header(struct sc_deflate *b, const struct code *c, bool last)
 {
     static const uint8_t order[LENGTHS] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
                                            11, 4,  12, 3, 13, 2, 14, 1, 15};
@@ -230,10 +233,10 @@ static void put_header(struct sc_bits *b, const struct code *c, bool last)
         put(b, lengths.word[bits[i]], lengths.bits[bits[i]]);
 }
 
-static void put_literals(struct sc_bits *out, const struct code *c, const uint8_t *p, size_t n)
+static void put_literals(struct sc_deflate *out, const struct code *c, const uint8_t *p, size_t n)
 {
     uint32_t table[256];
-    struct sc_bits b = *out;
+    struct sc_deflate b = *out;
     size_t i = 0;
 
     for (unsigned k = 0; k < 256; k++)
@@ -250,7 +253,7 @@ static void put_literals(struct sc_bits *out, const struct code *c, const uint8_
     *out = b;
 }
 
-static void put_runs(struct sc_bits *b, const struct code *c, const uint16_t *run, size_t n)
+static void put_runs(struct sc_deflate *b, const struct code *c, const uint16_t *run, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (!(run[i] & 0x8000)) {
@@ -278,6 +281,8 @@ static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
         count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
 }
 
+/* Whether runs are worth looking for: a quarter of the pixels, as far as every seventh tells, are
+ * equal to the one before. */
 bool sc_deflate_has_runs(const uint8_t *p, size_t n)
 {
     size_t same = 0;
@@ -287,20 +292,21 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n)
     return same * 7 >= n / 4;
 }
 
-void sc_deflate_literals(struct sc_bits *b, const uint8_t *p, size_t n, bool last)
+void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
 {
     uint32_t count[SYMBOLS] = {0};
     struct code c;
 
     count_bytes(p, n, count);
     count[END] = 1;
-    make_code(count, SYMBOLS, LONGEST, &c);
+    make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
     put_header(b, &c, last);
     put_literals(b, &c, p, n);
     put(b, c.word[END], c.bits[END]);
 }
 
-void sc_deflate_runs(struct sc_bits *b, const uint8_t *p, size_t n, bool last, uint16_t *work)
+/* `work` has room for n. */
+void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last, uint16_t *work)
 {
     uint32_t count[SYMBOLS] = {0};
     struct code c;
@@ -309,13 +315,14 @@ void sc_deflate_runs(struct sc_bits *b, const uint8_t *p, size_t n, bool last, u
     for (size_t i = 0; i < k; i++)
         count[work[i] & 0x8000 ? length_of(work[i] & 0x7fff).symbol : work[i]]++;
     count[END] = 1;
-    make_code(count, SYMBOLS, LONGEST, &c);
+    make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
     put_header(b, &c, last);
     put_runs(b, &c, work, k);
     put(b, c.word[END], c.bits[END]);
 }
 
-void sc_deflate_stored(struct sc_bits *b, const uint8_t *p, size_t n, bool last)
+/* The same as bytes as they are: the bits that are held end first. */
+void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
 {
     for (size_t done = 0; done < n || n == 0;) {
         size_t some = SC_MIN(n - done, (size_t)65535);
@@ -333,7 +340,7 @@ void sc_deflate_stored(struct sc_bits *b, const uint8_t *p, size_t n, bool last)
     }
 }
 
-void sc_deflate_align(struct sc_bits *b)
+void sc_deflate_align(struct sc_deflate *b)
 {
     if (b->n)
         put(b, 0, 8 - b->n);
