@@ -92,6 +92,10 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
+    /* view --out; out_dir as in curves */
+    const char *title, *planes, *regen;
+    uint64_t max_zoom, max_bytes, pack_bytes;
+    bool single, tiles;
     const char *ids;           /* activations, super */
     const char *ratio, *share; /* super */
     uint64_t rounds;
@@ -106,7 +110,7 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100, .fetch = UINT64_C(1) << 30                                            \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30, .max_zoom = UINT64_MAX                    \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
