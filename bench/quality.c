@@ -105,17 +105,20 @@ static void write_model(size_t n)
         header[i] = (char)((unsigned)len >> (8 * i) & 255);
     fwrite(header, 1, (size_t)len + 8, file);
     uint64_t state = 1;
-    for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (int k = 0; k < 4; k++) {
-            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            sum += (double)(state >> 40) * 0x1p-24 - 0.5;
+    for (size_t at = 0; at < n; at += COLS) {
+        uint16_t row[COLS];
+        for (size_t i = at; i < at + COLS; i++) {
+            double sum = 0;
+            for (int k = 0; k < 4; k++) {
+                state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+                sum += (double)(state >> 40) * 0x1p-24 - 0.5;
+            }
+            const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
+            uint32_t bits;
+            memcpy(&bits, &v, sizeof bits);
+            row[i - at] = (uint16_t)(bits >> 16);
         }
-        const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
-        uint32_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        const uint16_t half = (uint16_t)(bits >> 16);
-        fwrite(&half, sizeof half, 1, file);
+        fwrite(row, sizeof row, 1, file);
     }
     if (fclose(file))
         die("no room for a file");
