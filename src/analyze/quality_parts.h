@@ -43,6 +43,7 @@ struct sc_planned {
     size_t index; /* in the options */
     int mix;      /* among the formats of cells; -1: none */
     sc_round_fn *round;
+    sc_losses_fn *losses;    /* or NULL */
     bool turned;             /* lines are columns */
     bool lossless;           /* y is x */
     bool nearest;            /* |d| <= |x| always */

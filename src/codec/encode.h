@@ -7,10 +7,10 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
- *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
- *   encode_int.c     SC_SCHEME_INT, its steps and the search for them (encode_int.h)
- *   encode_levels.c  SC_SCHEME_LEVELS
- *   encoder.c        SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
+ *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over kernel/lanes_x86.h;
+ * losses_body.h: with sums of what is lost in the same loop encode_int.c     SC_SCHEME_INT, its
+ * steps and the search for them (encode_int.h) encode_levels.c  SC_SCHEME_LEVELS encoder.c
+ * SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */
@@ -125,6 +125,12 @@ size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *st
         sc_round_bfp_##level, sc_round_mx_##level, sc_round_nvfp4_##level;
 SC_ENCODE_LEVELS(avx2)
 SC_ENCODE_LEVELS(avx512)
+#define SC_LOSSES_LEVELS(level)                                                                    \
+    sc_losses_fn sc_losses_zero_##level, sc_losses_cast_##level, sc_losses_bfp_##level,            \
+        sc_losses_mx_##level, sc_losses_nvfp4_##level;                                             \
+    uint32_t sc_group_peaks_##level(const float *x, size_t n, uint32_t *peak);
+SC_LOSSES_LEVELS(avx2)
+SC_LOSSES_LEVELS(avx512)
 #define SC_AT_LEVEL(level, name)                                                                   \
     ((level) >= SC_CPU_AVX512 ? name##_avx512 : (level) >= SC_CPU_AVX2 ? name##_avx2 : NULL)
 #else
