@@ -36,22 +36,54 @@ INLINE LANES AT(unless_zero)(LANES peak, LANES v, uint32_t otherwise)
     return pick(morei(peak, all(0)), v, all(otherwise));
 }
 
-#define SUMS(kept, how)                                                                            \
+/* 16 values as a format keeps them whose groups have these numbers; *above: what was too large. */
+typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above);
+
+/* As errors_body.h asks. `how` begins with the groups. */
+#define KEPT(name)                                                                                 \
+    INLINE LANES AT(kept_##name)(const void *how, LANES x, size_t r, size_t col, MASK *above)      \
+    {                                                                                              \
+        const struct AT(groups) *g = how;                                                          \
+        const size_t k = r * g->per_row + col / 16;                                                \
+        return AT(step_##name)(how, x, all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),         \
+                               all(sc_bits_of(g->c[k])), above);                                   \
+    }
+
+/* How many values are too large for their scale. Where the largest of a group is not, none is. */
+INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *peak,
+                               AT(step_fn) * step, const void *how)
+{
+    const struct AT(groups) *g = how;
+    uint64_t full = 0;
+    for (size_t k = 0; k < g->n; k += 16) {
+        MASK above;
+        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
+                   &above);
+        for (unsigned found = bits_of(above); found; found &= found - 1) {
+            const size_t at = k + (size_t)__builtin_ctz(found);
+            (void)step(how, load(b->x + 16 * at), all(sc_bits_of(g->a[at])),
+                       all(sc_bits_of(g->b[at])), all(sc_bits_of(g->c[at])), &above);
+            full += count(above);
+        }
+    }
+    return full;
+}
+
+#define SUMS(name, how)                                                                            \
     do {                                                                                           \
         sc_errors_clear(b, out);                                                                   \
+        *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
         if (b->relative)                                                                           \
-            AT(add_block)(b, out, kept, how, true, true, full);                                    \
+            AT(add_block)(b, out, AT(kept_##name), how, true, true);                               \
         else                                                                                       \
-            AT(add_block)(b, out, kept, how, true, false, full);                                   \
+            AT(add_block)(b, out, AT(kept_##name), how, true, false);                              \
     } while (0)
-#define GROUP(g, r, col) ((r) * (g)->per_row + (col) / 16)
 
 /* ----------------------------------------------------------------------------------- nothing ---
  */
 INLINE LANES AT(kept_none)(const void *how, LANES x, size_t r, size_t col, MASK *above)
 {
-    (void)how, (void)r, (void)col;
-    *above = morei(x, x);
+    (void)how, (void)x, (void)r, (void)col, (void)above;
     return all(0);
 }
 
@@ -59,30 +91,29 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                struct sc_block_errors *out, uint64_t *full)
 {
-    (void)f, (void)step, (void)peak, (void)bits;
-    SUMS(AT(kept_none), NULL);
+    (void)f, (void)step, (void)peak, (void)bits, (void)full;
+    sc_errors_clear(b, out);
+    AT(add_block)(b, out, AT(kept_none), NULL, true, b->relative);
     return true;
 }
 
 /* ------------------------------------------------------------------------------ block floats ---
  */
-INLINE LANES AT(kept_bfp)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+INLINE LANES AT(step_bfp)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
-    const struct AT(groups) *g = how;
-    const size_t k = GROUP(g, r, col);
-    return AT(bfp_short)(x, all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])), above);
+    (void)how, (void)c;
+    return AT(bfp_short)(x, a, b, above);
 }
+KEPT(bfp)
 
 /* Values of any length: bits that alignment loses are cut off first. */
-INLINE LANES AT(kept_bfp_cut)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
-    const struct AT(groups) *g = how;
-    const size_t k = GROUP(g, r, col);
-    const LANES top = all(sc_bits_of(g->c[k]));
-    const LANES lost = srl(subi(top, andi(x, all(SC_INFINITE))), all(23));
-    const LANES aligned = andi(x, sll(all(UINT32_MAX), lost));
-    return AT(bfp_short)(aligned, all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])), above);
+    const LANES lost = srl(subi(c, andi(x, all(SC_INFINITE))), all(23));
+    (void)how;
+    return AT(bfp_short)(andi(x, sll(all(UINT32_MAX), lost)), a, b, above);
 }
+KEPT(bfp_cut)
 
 TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -103,9 +134,9 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
         store(g.c + k, top);
     }
     if (!(bits & 0x7f))
-        SUMS(AT(kept_bfp), &g);
+        SUMS(bfp, &g);
     else
-        SUMS(AT(kept_bfp_cut), &g);
+        SUMS(bfp_cut, &g);
     return true;
 }
 
@@ -120,60 +151,63 @@ INLINE LANES AT(small_at)(LANES x, LANES least, LANES shift, LANES largest, MASK
     return inside;
 }
 
-/* An element without scale. */
+/* An element, and its numbers without a scale. */
 struct AT(small) {
+    struct AT(groups) g;
     LANES least, shift, largest;
 };
-INLINE struct AT(small) AT(small_of)(const struct sc_small *s)
+INLINE void AT(small_of)(const struct sc_small *s, struct AT(small) * out)
 {
     const struct AT(element) e = AT(element_of)(s);
-    return (struct AT(small)){e.least, addi(e.shift, all(1U << 22)), e.largest};
+    out->least = e.least;
+    out->shift = addi(e.shift, all(1U << 22));
+    out->largest = e.largest;
 }
 
-INLINE LANES AT(kept_small)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+INLINE LANES AT(step_cast)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
     const struct AT(small) *s = how;
-    (void)r, (void)col;
+    (void)a, (void)b, (void)c;
     return AT(small_at)(x, s->least, s->shift, s->largest, above);
 }
+KEPT(cast)
 
 TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                struct sc_block_errors *out, uint64_t *full)
 {
-    const struct AT(small) s = AT(small_of)(&sc_smalls[f->element]);
+    struct AT(small) s;
     const uint64_t before = *full;
-    (void)step, (void)peak, (void)bits;
-    SUMS(AT(kept_small), &s);
+    (void)step, (void)bits;
+    if (!AT(groups_of)(b, &s.g))
+        return false;
+    AT(small_of)(&sc_smalls[f->element], &s);
+    SUMS(cast, &s);
     if (f->saturate || *full == before)
         return true;
     *full = before;
     return false;
 }
 
-struct AT(scaled) {
-    struct AT(groups) g;
-    LANES shift;
-};
-
-INLINE LANES AT(kept_mx)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+/* A power of two a group: a is the least exponent with steps of its own, b the largest value. */
+INLINE LANES AT(step_mx)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
-    const struct AT(scaled) *s = how;
-    const size_t k = GROUP(&s->g, r, col);
-    return AT(small_at)(x, all(sc_bits_of(s->g.a[k])), s->shift, all(sc_bits_of(s->g.b[k])), above);
+    const struct AT(small) *s = how;
+    (void)c;
+    return AT(small_at)(x, a, s->shift, b, above);
 }
+KEPT(mx)
 
 TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                              struct sc_block_errors *out, uint64_t *full)
 {
     const struct AT(mx) c = AT(mx_of)(f);
-    const struct AT(small) e = AT(small_of)(sc_mx_element(f));
-    struct AT(scaled) s;
+    struct AT(small) s;
     (void)step, (void)bits;
     if (!AT(groups_of)(b, &s.g))
         return false;
-    s.shift = e.shift;
+    AT(small_of)(sc_mx_element(f), &s);
     for (size_t k = 0; k < s.g.n; k += 16) {
         const LANES p = pairs(load_bits(peak + k));
         const LANES field = subi(srl(addi(p, c.more), all(23)), c.emax); /* of the scale */
@@ -181,38 +215,33 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
         if (AT(any_outside)(power, 40, 200))
             return false;
         const LANES more = sll(subi(power, all(127)), all(23));
-        store(s.g.a + k, addi(e.least, more));
-        store(s.g.b + k, addi(e.largest, more));
+        store(s.g.a + k, addi(s.least, more));
+        store(s.g.b + k, addi(s.largest, more));
     }
-    SUMS(AT(kept_mx), &s);
+    SUMS(mx, &s);
     return true;
 }
 
 /* ------------------------------------------------------------------------------------- NVFP4 ---
  */
-struct AT(nvfp4) {
-    struct AT(groups) g;
-    struct AT(small) e;
-};
-
-INLINE LANES AT(kept_nvfp4)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+/* a is the unit of a group, b its inverse. */
+INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
-    const struct AT(nvfp4) *s = how;
-    const size_t k = GROUP(&s->g, r, col);
-    const LANES unit = all(sc_bits_of(s->g.a[k])), inverse = all(sc_bits_of(s->g.b[k]));
-    const LANES q = AT(quotient)(x, unit, inverse);
-    return mulf(AT(small_at)(q, s->e.least, s->e.shift, s->e.largest, above), unit);
+    const struct AT(small) *s = how;
+    (void)c;
+    return mulf(AT(small_at)(AT(quotient)(x, a, b), s->least, s->shift, s->largest, above), a);
 }
+KEPT(nvfp4)
 
 TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                 struct sc_block_errors *out, uint64_t *full)
 {
-    struct AT(nvfp4) s;
+    struct AT(small) s;
     (void)bits;
     if (!AT(groups_of)(b, &s.g) || !(step->scale > 0))
         return false;
-    s.e = AT(small_of)(&sc_smalls[SC_ELEMENT_E2M1]);
+    AT(small_of)(&sc_smalls[SC_ELEMENT_E2M1], &s);
     for (size_t k = 0; k < s.g.n; k += 16) {
         const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
         const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
@@ -221,7 +250,7 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
-    SUMS(AT(kept_nvfp4), &s);
+    SUMS(nvfp4, &s);
     return true;
 }
 
@@ -245,5 +274,5 @@ TARGET uint32_t AT(sc_group_peaks)(const float *x, size_t n, uint32_t *peak)
 
 #undef INLINE
 #undef SUMS
-#undef GROUP
+#undef KEPT
 #endif /* LANES */

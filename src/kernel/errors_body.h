@@ -26,7 +26,7 @@ struct AT(error_notes) {
     float relative;
 };
 struct AT(error_marks) {
-    struct AT(sc_marks) zeros, full;
+    struct AT(sc_marks) zeros;
     float rows[SC_ERROR_ROWS][SC_LANES];
 };
 
@@ -88,11 +88,11 @@ INLINE void AT(end_errors)(const struct AT(error_group) * g, struct sc_error_sum
     s->most = first(most(g->largest));
 }
 
-/* A block of b->x against what `kept` makes of it. `full` counts what was too large. `relative`,
- * `tail` and `kept` are constants where this is inlined. */
+/* A block of b->x against what `kept` makes of it. `relative`, `tail` and `kept` are constants
+ * where this is inlined. What is too large is not counted: masks take one of the two units that do
+ * arithmetic, and there is enough of them. */
 INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors *out,
-                          AT(kept_fn) * kept, const void *how, bool tail, bool relative,
-                          uint64_t *full)
+                          AT(kept_fn) * kept, const void *how, bool tail, bool relative)
 {
     enum { HALF = SC_ERROR_TOGETHER };
     const size_t n_rows = b->rows, stride = b->x_stride, n = b->n; /* stores could change them */
@@ -115,8 +115,6 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
                 for (size_t r = begin; r < end; r++, x += stride) {
                     MASK above;
                     const LANES v = load(x), y = kept(how, v, r, col, &above);
-                    if (full)
-                        mark(&m.full, half * SC_ERROR_ROWS + r, above);
                     AT(add_errors)
                     (&g, &notes, &m, v, y, r, half * SC_ERROR_ROWS + r, tail, relative);
                 }
@@ -130,8 +128,6 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
         AT(end_errors)(&tile, s);
         out->most = SC_MAX(out->most, s->most);
         out->zeros += marks(&m.zeros);
-        if (full)
-            *full += marks(&m.full);
     }
     for (size_t r = 0; r < n_rows; r++)
         out->row_square[r] = sc_quarter_sum(quarter(load(m.rows[r])));

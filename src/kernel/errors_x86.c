@@ -28,9 +28,9 @@ struct lying {
     {                                                                                              \
         const struct lying y = {b->y, b->y_stride};                                                \
         if (b->tail && !b->relative)                                                               \
-            AT(add_block)(b, out, AT(lying), &y, true, false, NULL);                               \
+            AT(add_block)(b, out, AT(lying), &y, true, false);                               \
         else                                                                                       \
-            AT(add_block)(b, out, AT(lying), &y, b->tail, b->relative, NULL);                      \
+            AT(add_block)(b, out, AT(lying), &y, b->tail, b->relative);                      \
     }
 
 #define LANES    struct sc_lanes2

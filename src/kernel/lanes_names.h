@@ -45,5 +45,6 @@
 #define quarter(x)       AT(quarter)(x)
 #define store_wide(x, y) AT(store_wide)(x, y)
 #define load_bits(x)     AT(load_bits)(x)
+#define bits_of(x)       AT(bits_of)(x)
 
 #endif

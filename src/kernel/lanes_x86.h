@@ -86,6 +86,10 @@ OP unsigned count_avx2(struct sc_lanes2 mask)
     return (unsigned)(__builtin_popcount((unsigned)_mm256_movemask_ps(PS(mask.a))) +
                       __builtin_popcount((unsigned)_mm256_movemask_ps(PS(mask.b))));
 }
+OP unsigned bits_of_avx2(struct sc_lanes2 mask) /* a bit a lane */
+{
+    return (unsigned)_mm256_movemask_ps(PS(mask.a)) | (unsigned)_mm256_movemask_ps(PS(mask.b)) << 8;
+}
 OP struct sc_lanes2 all_avx2(uint32_t bits)
 {
     return (struct sc_lanes2){_mm256_set1_epi32((int)bits), _mm256_set1_epi32((int)bits)};
@@ -328,6 +332,10 @@ OP __m512i pick_avx512(__mmask16 mask, __m512i yes, __m512i no)
 OP unsigned count_avx512(__mmask16 mask)
 {
     return (unsigned)__builtin_popcount(mask);
+}
+OP unsigned bits_of_avx512(__mmask16 mask)
+{
+    return _cvtmask16_u32(mask);
 }
 OP __m512i all_avx512(uint32_t bits)
 {
