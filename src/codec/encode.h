@@ -7,10 +7,10 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
- *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over kernel/lanes_x86.h;
- * losses_body.h: with sums of what is lost in the same loop encode_int.c     SC_SCHEME_INT, its
- * steps and the search for them (encode_int.h) encode_levels.c  SC_SCHEME_LEVELS encoder.c
- * SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
+ *   encode_x86.c     these and integers for AVX2 and AVX-512: encode_body.h, losses_body.h
+ *   encode_int.c     SC_SCHEME_INT, its steps and the search for them (encode_int.h)
+ *   encode_levels.c  SC_SCHEME_LEVELS
+ *   encoder.c        SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
  *
  * A scheme is one row of functions. Each level of the processor gives the same bits, NaNs
  * included; plain C is the definition. */
@@ -136,6 +136,22 @@ SC_LOSSES_LEVELS(avx512)
 #else
 #define SC_AT_LEVEL(level, name) ((sc_round_fn *)NULL)
 #endif
+
+/* levels[]: a sc_round_fn for each level of the processor, of round(level, f, x, n, y), which has
+ * no step. */
+#define SC_ROUND_AT(levels, level, round)                                                          \
+    static size_t levels##_##level(const struct sc_encoding *f, const struct sc_step *step,        \
+                                   const float *x, size_t n, float *y)                             \
+    {                                                                                              \
+        (void)step;                                                                                \
+        return round(level, f, x, n, y);                                                           \
+    }
+#define SC_ROUND_LEVELS(levels, round)                                                             \
+    SC_ROUND_AT(levels, SC_CPU_C, round)                                                           \
+    SC_ROUND_AT(levels, SC_CPU_AVX2, round)                                                        \
+    SC_ROUND_AT(levels, SC_CPU_AVX512, round)                                                      \
+    static sc_round_fn *const levels[] = {levels##_SC_CPU_C, levels##_SC_CPU_AVX2,                 \
+                                          levels##_SC_CPU_AVX512};
 
 /* Codes of `bits` bits, densely, low bits first: n of them into ceil(n * bits / 8) bytes. */
 void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst);

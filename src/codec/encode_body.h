@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode_body: the loops of encode_float.c, encode_bfp.c, encode_mx.c and encode_nvfp4.c over 16
- * lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and AT(name) as it needs
- * them; without these it is empty.
+/* encode_body: the loops of encode_float.c, encode_int.c, encode_bfp.c, encode_mx.c and
+ * encode_nvfp4.c over 16 lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and
+ * AT(name) as it needs them; without these it is empty.
  *
  * What is rare (infinities, NaN, exponents near the ends) goes to plain C, a block at a time. So
  * do blocks for which two scales are about as good: sums of squares are added here in another
@@ -110,6 +110,30 @@ TARGET size_t AT(sc_round_f16)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step;
     LOOP(16, AT(f16_16))
+}
+
+/* Integers of one step: the quotient is rounded, and lies between the ends. What is left at the end
+ * of a line is done in C. */
+TARGET size_t AT(sc_int_round)(const struct sc_encoding *f, const struct sc_step *step,
+                               const float *x, size_t n, float *y)
+{
+    const float limit = 0x1p20F; /* beyond this quotients are not told apart */
+    const struct sc_int_range r = sc_int_range(f, step);
+    const LANES scale = all(sc_bits_of(step->scale)), magic = all(sc_bits_of(0x1.8p23F));
+    const LANES low = all(sc_bits_of(r.low)), high = all(sc_bits_of(r.high));
+    const LANES least = all(sc_bits_of(-limit)), largest = all(sc_bits_of(limit));
+    const LANES ends[] = {all(sc_bits_of(-FLT_MAX)), all(sc_bits_of(FLT_MAX))};
+    size_t i = 0, full = 0;
+    for (; step->inverse > 0 && i + 16 <= n; i += 16) {
+        const LANES v = load(x + i), q = divf(v, scale);
+        const MASK none = morei(andi(q, all(~SC_SIGN)), all(SC_INFINITE)); /* NaN */
+        const MASK finite = morei(all(SC_INFINITE), andi(v, all(~SC_SIGN)));
+        const LANES whole = subf(addf(maxf(minf(q, largest), least), magic), magic);
+        const LANES code = pick(none, all(0), whole), held = maxf(minf(code, high), low);
+        full += count(both(finite, differf(held, code)));
+        store(y + i, maxf(minf(mulf(held, scale), ends[1]), ends[0]));
+    }
+    return full + sc_int_round_c(f, step, x + i, n - i, y + i);
 }
 
 /* Blocks of one scale are taken 256 values at a time: first the largest |x| of every 16 values,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_x86: rounding with AVX2 and AVX-512, bit for bit as plain C: encode_body.h over the
  * operations of kernel/lanes_x86.h; and what is lost by it, in one loop with it: losses_body.h. */
-#include "codec/encode.h"
+#include "codec/encode_int.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "kernel/errors.h"
