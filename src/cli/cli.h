@@ -86,6 +86,14 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
+    const char *ids;                          /* activations, super */
+    const char *ratio, *share;                /* super */
+    uint64_t rounds;
+    bool verify;
+    uint64_t stat, norm; /* moe: enums of experts */
+    const char *eps;
+    bool fail;
+    struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };
@@ -158,7 +166,8 @@ struct sc_command {
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+    sc_cmd_activations, sc_cmd_super, sc_cmd_moe, sc_cmd_formats, sc_cmd_env, sc_cmd_completions,
+    sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);
@@ -268,6 +277,9 @@ void sc_cli_header(struct sc_cli *c, const struct sc_model *m);
 /* "no tensor matches "attm" (did you mean "attn"?)", on standard error. */
 void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
                      size_t n);
+
+/* How to draw on this terminal, as --graphics says or the terminal allows. */
+enum sc_graphics sc_graphics_of(const struct sc_cli *c);
 
 /* A MODEL opened as the settings say: 0, or the exit code after the error was printed. Notes about
  * what was chosen go to standard error. */

@@ -245,26 +245,12 @@ static int keep_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc
     return 0;
 }
 
-static enum sc_graphics graphics_of(const struct sc_cli *c)
-{
-    const char *term = getenv("TERM"), *program = getenv("TERM_PROGRAM");
-
-    if (c->set.graphics != SC_GRAPHICS_AUTO)
-        return (enum sc_graphics)c->set.graphics;
-    if (!c->term.colour)
-        return SC_GRAPHICS_ASCII;
-    if (getenv("KITTY_WINDOW_ID") || (term && strstr(term, "kitty")) ||
-        (program && (!strcmp(program, "WezTerm") || !strcmp(program, "ghostty"))))
-        return SC_GRAPHICS_KITTY;
-    return c->term.ascii ? SC_GRAPHICS_ASCII : SC_GRAPHICS_BLOCKS;
-}
-
 static int show_picture(struct drawing *x, struct sc_error *e)
 {
     enum { LARGEST = 4096 };
     struct sc_cli *c = x->c;
     struct sc_screen screen;
-    enum sc_graphics how = graphics_of(c);
+    enum sc_graphics how = sc_graphics_of(c);
     uint64_t width = c->set.width, height = LARGEST;
 
     sc_screen_look(&screen);
