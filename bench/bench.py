@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, mix, png; none: all
+                                   elements, svd, scan, diff, mix, png, tiles, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -17,6 +17,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(HERE)
@@ -258,6 +259,53 @@ def pictures():
     row("colours of bfloat16", "Mpx/s", lines["colours"][0], speed, "its PNG", "-")
 
 
+def forget(folder):
+    """The files of a folder leave the page cache."""
+    for name in os.listdir(folder):
+        file = os.open(os.path.join(folder, name), os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
+def first_picture(folder):
+    """Milliseconds from a start to the last tile of an overview, nothing in the page cache."""
+    times = []
+    for _ in range(5):
+        forget(folder)
+        start = time.perf_counter()
+        subprocess.run([os.path.join(BUILD, "bench", "tiles"), "--first", folder, "2"], check=True,
+                       stdout=subprocess.DEVNULL)
+        times.append((time.perf_counter() - start) * 1e3)
+    return min(times), sorted(times)[2]
+
+
+def tiles():
+    """Pyramids against reading, tiles in processor time of one thread, first pictures."""
+    folder = made("weights-bf16", os.path.join(HERE, "make_weights.py"), "bf16")
+    said = subprocess.run([os.path.join(BUILD, "bench", "tiles"), folder, "2", "7"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    for what, *fields in lines:
+        if what == "pyramid":
+            size, build, reading, _, share = map(float, fields[1:])
+            row("pyramids of 2.2 GB", "GB/s", size / build / 1e9, size / reading / 1e9,
+                "reading the file", ">= 0.5")
+            row("bytes of pyramids", "MB", size * share / MB, size / MB, "the model", "<= 0.02")
+    built = [fields[1:] for fields in lines if fields[1] == "built"]
+    one = next(fields for what, *fields in lines if what == "tile" and fields[0] == "built")
+    everything = next(fields for fields in built if len(fields) == 4)
+    rate = next(fields for fields in built if len(fields) == 2)
+    for name, (p50, p99, *_), limit in (("one pixel an element", one[3:], 0.3),
+                                        ("any zoom", everything[1:], 30)):
+        row(f"a tile, {name}, p50", "ms", float(p50) / 1e3, limit, "limit", "<= 1")
+        row(f"a tile, {name}, p99", "ms", float(p99) / 1e3, 30, "limit", "<= 1")
+    row("tiles of one pixel an element a core", "1/s", float(rate[1]), 4000, "limit", ">= 1")
+    for name, kind in (("16 GB", "dense-300"), ("689 GB", "deepseek-v3")):
+        best, median = first_picture(headers(kind))
+        row(f"first picture of {name}, cold, two threads", "ms", best, 150, "limit", "<= 1", None,
+            median)
+
+
 def mixes():
     """Optimal mixes of formats against greedy ones: bytes of ten tensors, time of a large one."""
     def lines(*arguments):
@@ -276,9 +324,42 @@ def mixes():
         row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, greedy, "greedy, same run", "-")
 
 
+def diffs():
+    """The numbers of a diff: loops against memory, whole programs against numpy."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "change")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[0])
+    for name, *numbers in lines:
+        for level, speed in zip(("c", "avx2", "avx512"), map(float, numbers)):
+            if speed:
+                goal = ">= 0.7" if (name, level) == ("BF16, all changed", "avx512") else "-"
+                row(f"diff, {name}, {level}", "GB/s", speed, read, "adding up memory", goal)
+    peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "diff_peer.py")], check=False,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
+    a, b = (made("weights-" + kind, os.path.join(HERE, "make_weights.py"), kind)
+            for kind in ("bf16", "bf16-twin"))
+    values = sum(os.path.getsize(os.path.join(a, name)) for name in os.listdir(a)) / 2
+    best = 1e9
+    for _ in range(3):
+        start = os.times()
+        subprocess.run([SCRUPLE, "diff", a, b, "-q", "--no-cache"], check=False)
+        end = os.times()
+        best = min(best, end.children_user - start.children_user +
+                   end.children_system - start.children_system)
+    if peer:
+        row("diff of two models, a CPU second", "Gelem/s", values / best / 1e9, float(peer[0]),
+            "numpy, in double", ">= 20")
+
+
 def scans():
     import scan
     scan.measure(sys.modules[__name__], SCRUPLE)
+
+
+def servers():
+    import web
+    web.measure(sys.modules[__name__], SCRUPLE, BUILD)
 
 
 # At least twice as fast as ggml as it is shipped.
@@ -287,8 +368,8 @@ TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
-          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
-          "png": pictures}
+          "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
+          "png": pictures, "tiles": tiles, "web": servers}
 
 
 def number(value, unit=""):

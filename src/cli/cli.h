@@ -12,6 +12,7 @@
  *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
  *   help.c, man.c, completions.c                      the tables as text
  *   progress.c  the line that tells how far it is
+ *   drawing.c   models that are drawn                 view_live.c   view in a browser
  */
 #ifndef SC_CLI_H
 #define SC_CLI_H
@@ -69,8 +70,9 @@ struct sc_settings {
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
     bool quick, shuffled, no_cache, full, png;
-    const char *base; /* scan */
-    bool no_base;     /* diff */
+    const char *base;                                      /* scan */
+    bool no_base, finetune, no_finetune, strict, no_files; /* diff */
+    const char *cast, *by;
     /* quant */
     const char *algorithm, *metric, *threshold, *mix, *granularity, *budget, *seed, *config_file,
         *results, *write, *reconstruct, *mapping;
@@ -83,12 +85,20 @@ struct sc_settings {
     bool legacy;
     bool light, vertical; /* view, show */
     /* view, show */
-    const char *picture;                       /* --png FILE */
-    uint64_t mode, plane, scale_of, graphics;  /* enums of picture and report */
-    uint64_t width;                            /* 0: what fits */
+    const char *picture;                      /* --png FILE */
+    uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
+    uint64_t width;                           /* 0: what fits */
+    /* view */
+    const char *bind;
+    uint64_t port, fetch;
+    bool no_open;
+    /* view --out; out_dir as in curves */
+    const char *title, *planes, *regen;
+    uint64_t max_zoom, max_bytes, pack_bytes;
+    bool single, tiles;
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
-    const char *ratio, *share;                 /* super */
+    const char *ratio, *share; /* super */
     uint64_t rounds;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
@@ -104,7 +114,7 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100                                                                        \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30, .max_zoom = UINT64_MAX                    \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };

@@ -69,7 +69,8 @@ struct sc_pyramids_options {
     const char *cache; /* folder; NULL: none */
     uint64_t memory;   /* bytes for what is kept in memory; pyramids of a file are mapped, and those
                           beyond it lie in a file without a name */
-    uint64_t network;  /* bytes of files that are elsewhere which may be fetched for pyramids */
+    uint64_t network;  /* bytes of files that are elsewhere which may be fetched for pyramids; a
+                          quarter of it for samples of many */
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence);
     void *ctx;
@@ -79,12 +80,16 @@ int sc_pyramids_new(const struct sc_scene *s, const struct sc_pyramids_options *
                     struct sc_pyramids **out, struct sc_error *e);
 void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it may be running */
 /* Finds those of earlier runs, then builds what is missing, in file order (first what was asked for
- * last), in steps of some 64 MiB; returns when all are there, or SCRUPLE_EINTERRUPTED after a
+ * last), in steps of some 64 MiB; of tensors that are elsewhere first fetches a little, of those
+ * that are looked at before the others; returns when all are there, or SCRUPLE_EINTERRUPTED after a
  * cancel. Call it from a thread of its own, one at a time; tiles may be asked for meanwhile. A
  * tensor that cannot be read does not fail it: see sc_pyramids_why(). */
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);
 /* Share of the bytes that are done, 0 to 1; its epoch grows when tiles may look better now. */
 double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch);
+/* What names the weights and how they are pooled: another one for other files. False: not known, as
+ * of standard input. */
+bool sc_pyramids_key(const struct sc_pyramids *p, char key[65]);
 /* Bytes of all pyramids, whether they are there or not. */
 uint64_t sc_pyramids_bytes(const struct sc_pyramids *p);
 /* Why pixels of a tensor are unknown, as a sentence; NULL: they are not. Until sc_pyramids_free().
@@ -118,6 +123,11 @@ struct sc_tile {
 /* Fills t->pixels for z, x, y, plane. Never waits for more than `patience` milliseconds of network
  * (SC_PIXEL_WAITING then; what was asked for goes on arriving). Any thread. */
 int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, struct sc_error *e);
+
+/* The same of several planes at once, for little more than one: t[0] says which tile, the others
+ * differ in their planes only. */
+int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
+                        struct sc_error *e);
 
 /* ---------------------------------------------------------------------- single elements --- */
 struct sc_element_facts {

@@ -10,17 +10,26 @@
 #ifndef SC_WEB_H
 #define SC_WEB_H
 
+#include "picture/render.h"
 #include "picture/scales.h"
 #include "picture/tiles.h"
 #include "report/report.h"
 
+/* A picture of a part of a view. */
+struct sc_web_shot {
+    struct sc_render_area area;
+    enum sc_colour_mode mode;
+    enum sc_plane plane;
+    enum sc_scale_of scale_of;
+    bool light;
+};
 /* One picture of a page. All functions may be called from any thread and at the same time. */
-struct sc_view {
-    const struct sc_view_kind *kind;
+struct sc_web_view {
+    const struct sc_web_view_kind *kind;
     void *ctx;
     const char *title; /* for people; from a file: any bytes */
 };
-struct sc_view_kind {
+struct sc_web_view_kind {
     /* Documents of the protocol. A status of `o` is an error of writing. */
     void (*scene)(void *ctx, struct sc_out *o, bool is_static);
     void (*scales)(void *ctx, struct sc_out *o);
@@ -32,20 +41,35 @@ struct sc_view_kind {
                   struct sc_error *e);
     /* As sc_tile_fill(): never waits for more than `patience` milliseconds of network. */
     int (*tile)(void *ctx, struct sc_tile *t, unsigned patience, struct sc_error *e);
+    /* As sc_tile_fill_planes(). */
+    int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
     double (*progress)(void *ctx, uint64_t *epoch);
     /* Works in the background until all is known; SCRUPLE_EINTERRUPTED after a cancel. */
     int (*build)(void *ctx, struct sc_error *e);
-    /* What an export goes through: the plan. */
+    /* A PNG of a rectangle: SCRUPLE_EUSAGE when it would be too large. NULL: there are none. */
+    int (*shot)(void *ctx, const struct sc_web_shot *shot, struct sc_out *o, struct sc_error *e);
+    /* What an export goes through: the plan; and what names all values that it shows. False: not
+     * known. */
     const struct sc_scene *(*plan)(void *ctx);
+    bool (*key)(void *ctx, char key[65]);
 };
 /* The view of a model. Borrows everything. */
 struct sc_model_view {
     const struct sc_scene *scene;
     struct sc_pyramids *pyramids;
     struct sc_scales *scales;
+    struct sc_pool *pool;
+    const _Atomic int *cancel;
     const char *title; /* NULL: the model's label */
 };
-struct sc_view sc_view_of_model(struct sc_model_view *m);
+struct sc_web_view sc_web_view_of_model(struct sc_model_view *m);
+
+/* A tile as it is sent: its bytes, at most SC_TILE_BODY at out. `epoch` is that of the view before
+ * the tile was filled. */
+#define SC_TILE_BODY (16 + 4 * (size_t)SC_SCENE_TILE * SC_SCENE_TILE)
+size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out);
+/* colours.json */
+void sc_web_colours(struct sc_out *o);
 
 /* ---------------------------------------------------------------------------------- server --- */
 struct sc_web_options {
@@ -59,11 +83,51 @@ struct sc_web_options {
     /* The address, once it is listened at. Non-zero stops and is returned. */
     int (*ready)(void *ctx, const char *url);
     void (*note)(void *ctx, const char *sentence);
+    void (*ending)(void *ctx); /* *cancel was seen, and everything is being stopped; NULL: none */
     void *ctx;
 };
-/* Serves until *cancel. Reads no value before the page asks for one. SCRUPLE_EIO: the address
- * cannot be used; SCRUPLE_EUNSUPPORTED: the library of the server is not installed. */
-int sc_web_serve(const struct sc_web_options *o, const struct sc_view *views, size_t n_views,
+/* Serves until *cancel, then 0. Listens before anything is read, then builds each view in a thread
+ * of its own. SCRUPLE_EIO: the address cannot be used; SCRUPLE_EUNSUPPORTED: the library of the
+ * server is not installed. */
+int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views, size_t n_views,
                  struct sc_error *e);
+
+/* --------------------------------------------------------------------------------- exports --- */
+/* The same page with its data as files: docs/viewer-protocol.md, "A static export". */
+#define SC_EXPORT_PACK   (UINT64_C(64) << 20) /* bytes of one file of tiles, if nothing is said */
+#define SC_EXPORT_SINGLE (UINT64_C(16) << 20) /* what is smaller becomes one page, too */
+struct sc_export_options {
+    const char *dir;     /* a folder; or the one file, when `single` is set */
+    bool single;         /* nothing but one file */
+    bool with_single;    /* the page of the folder holds everything, however large */
+    const char *title;   /* NULL: that of the first view */
+    const char *start;   /* permalink to begin with, or NULL */
+    unsigned planes;     /* bits by enum sc_plane; 0: mean and abs */
+    unsigned max_zoom;   /* levels below that which shows everything in one tile; UINT_MAX: all */
+    uint64_t max_bytes;  /* of everything; 0: any */
+    uint64_t pack_bytes; /* 0: SC_EXPORT_PACK */
+    struct sc_pool *pool;
+    const _Atomic int *cancel;
+    void (*note)(void *ctx, const char *sentence);
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* tiles; NULL: none */
+    void *ctx;
+};
+struct sc_exported {
+    uint64_t bytes, tiles, kept; /* kept: tiles that an earlier run had left */
+    bool single;                 /* the page holds everything */
+    bool cut;                    /* levels were left out */
+};
+/* Goes on where an earlier run for the same weights and options ended. SCRUPLE_EUSAGE: the folder
+ * holds something else; SCRUPLE_EWRITE: what has been written stays, and the next run goes on. */
+int sc_export(const struct sc_export_options *o, const struct sc_web_view *views, size_t n_views,
+              struct sc_exported *out, struct sc_error *e);
+/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png, as `render` draws them: Z is 0 where
+ * everything is in one tile, X and Y count from the upper left corner. *n: of them. */
+int sc_export_pictures(const struct sc_export_options *o, const struct sc_scene *s,
+                       struct sc_render *render, const struct sc_palette *palette,
+                       enum sc_plane plane, uint64_t *n, struct sc_error *e);
+/* Writes page, style and modules of an export anew, as this version has them; title: NULL as it is.
+ * *single: the page holds everything. */
+int sc_export_page(const char *dir, const char *title, bool *single, struct sc_error *e);
 
 #endif
