@@ -510,6 +510,13 @@ for name, text, data in (
         ("int4", "int4:group=128,affine,clip.T", struct.pack("<3Q", 2, 2**40, 2**30)),
         ("q4_k", "q4_k", struct.pack("<3Q", 3, 4, 512)), ("wrong", "mxfp5:floor,floor=1e999,", b"")):
     seed("encoding", name, text.encode() + b"\n" + data)
+
+# --------------------------------------------------------------------------------- tokenizer
+# A tokenizer.json, a byte 0, a text.
+for name, text in (("words", "The weights, e\u0301 12 x \uff21"), ("clip", "the and  ing's 12!"),
+                   ("bert", "[MASK] Gewichte \u6a21\u578b n\u00f6ch [SEP]"), ("llama2", "<s>The  weights \u20ac"),
+                   ("qwen2", "don't  12\n\n x<|endoftext|>")):
+    seed("tokenizer", name, (DATA / "tokenize" / (name + ".json")).read_bytes() + b"\0" + text.encode())
 PY
 
 # ------------------------------------------------------------------------------------ values

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_tokenize: the tokens of a text, and the text of tokens.
  *
- * Owns: where the text comes from, the forms of output. Does not own: tokenizers (text), the document (analyze).
+ * Owns: where the text comes from, the forms of output. Does not own: tokenizers (text), the
+ * document (analyze).
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 static const struct sc_option tokenize_options[] = {
     {"file", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(text_file), "FILE", NULL,
      "take the text from FILE (-: standard input, as without TEXT)"},
-    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(ids), NULL, NULL, "print the ids alone, with a blank between"},
+    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(ids), NULL, NULL,
+     "print the ids alone, with a blank between"},
     {"no-special", 0, SC_OPTION_FLAG, 0, FIELD(no_special), NULL, NULL,
      "add no tokens for the begin and the end of a text; with --decode leave special ones out"},
     {"decode", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(decode), "IDS", NULL,
@@ -23,7 +25,8 @@ static const struct sc_option tokenize_options[] = {
 };
 
 static const struct sc_example tokenize_examples[] = {
-    {"scruple tokenize Qwen/Qwen3-0.6B \"Hello, world\"", "tokens of a text, without downloading the weights"},
+    {"scruple tokenize Qwen/Qwen3-0.6B \"Hello, world\"",
+     "tokens of a text, without downloading the weights"},
     {"scruple tokenize model.gguf --file README.md --ids", "the ids alone"},
     {"scruple tokenize . --decode \"9707 11 1879\"", "back to text"},
     {NULL, NULL},
@@ -60,8 +63,9 @@ static int open_tokenizer(struct tokenizing *x, const char *path, struct sc_erro
     TRY(sc_repo_open(path, o.hub, &x->repo, e));
     const char *selected = x->repo->selected;
     const bool named = selected && sc_str_ends(sc_strz(selected), ".gguf");
-    if (!named && (sc_repo_find(x->repo, "tokenizer.json") || sc_repo_find(x->repo, "tokenizer/tokenizer.json") ||
-                   is_tokenizer_file(selected)))
+    if (!named &&
+        (sc_repo_find(x->repo, "tokenizer.json") ||
+         sc_repo_find(x->repo, "tokenizer/tokenizer.json") || is_tokenizer_file(selected)))
         return sc_tokenizer_open(x->repo, &notes, &x->t, e);
     struct sc_repo *repo = x->repo;
     x->repo = NULL;
@@ -73,7 +77,8 @@ static int open_tokenizer(struct tokenizing *x, const char *path, struct sc_erro
 static int open_text(struct tokenizing *x, const char *path, struct sc_error *e)
 {
     const struct sc_file_options o = {.no_map = false};
-    TRY(path && strcmp(path, "-") != 0 ? sc_file_open(path, &o, &x->source, e) : sc_stdin_open(&x->source, e));
+    TRY(path && strcmp(path, "-") != 0 ? sc_file_open(path, &o, &x->source, e)
+                                       : sc_stdin_open(&x->source, e));
     if (x->source->size > SC_MAX_TEXT)
         return sc_fail(e, SCRUPLE_ELIMIT, "%s has more than 1 GiB", x->source->name);
     x->text.n = (size_t)x->source->size;
@@ -106,7 +111,8 @@ static void end_document(struct tokenizing *x, struct sc_document *d)
     sc_document_clear(d);
 }
 
-/* -------------------------------------------------------------------------------------- output --- */
+/* -------------------------------------------------------------------------------------- output ---
+ */
 static void put_ids(struct sc_cli *c, const struct sc_tokens *tokens)
 {
     char digits[24];
@@ -126,7 +132,8 @@ static void put_table(struct sc_cli *c, struct sc_token_list *l)
     const size_t special = sc_special_tokens(l);
     sc_report_table(&c->out, &table, &c->term);
     sc_format_count(l->tokens->n, count);
-    sc_buf_printf(&b, "%s%s token%s", table.n_rows ? "\n" : "", count, l->tokens->n == 1 ? "" : "s");
+    sc_buf_printf(&b, "%s%s token%s", table.n_rows ? "\n" : "", count,
+                  l->tokens->n == 1 ? "" : "s");
     if (special)
         sc_buf_printf(&b, " (%zu special)", special);
     sc_format_count(l->text.n, count);
@@ -179,7 +186,8 @@ static int read_ids(const char *text, uint32_t **ids, size_t *n, struct sc_error
         struct sc_quoted q;
         uint64_t id;
         if (!sc_str_u64(sc_str(p, length), &id) || id > UINT32_MAX)
-            return sc_fail(e, SCRUPLE_EUSAGE, "--decode: \"%s\" is no id", sc_quote(&q, sc_str(p, length)));
+            return sc_fail(e, SCRUPLE_EUSAGE, "--decode: \"%s\" is no id",
+                           sc_quote(&q, sc_str(p, length)));
         TRY(sc_grow(ids, &cap, *n + 1, sizeof **ids, e));
         (*ids)[(*n)++] = (uint32_t)id;
         p += length;
@@ -272,10 +280,13 @@ const struct sc_command sc_cmd_tokenize = {
     .summary = "show the tokens of a text",
     .usage = "MODEL [TEXT]",
     .description =
-        "Which tokens MODEL makes of a text, with their ids, how the vocabulary spells them, and which bytes of the "
+        "Which tokens MODEL makes of a text, with their ids, how the vocabulary spells them, and "
+        "which bytes of the "
         "text they stand for. Without TEXT and --file the text is read from standard input.\n\n"
-        "The tokenizer is tokenizer.json (its file alone may be MODEL) or the vocabulary of a GGUF file. Ids are those "
-        "of the Rust tokenizers of Hugging Face. A part of a tokenizer that is not known is refused, since without it "
+        "The tokenizer is tokenizer.json (its file alone may be MODEL) or the vocabulary of a GGUF "
+        "file. Ids are those "
+        "of the Rust tokenizers of Hugging Face. A part of a tokenizer that is not known is "
+        "refused, since without it "
         "the ids would be others. docs/tokenize.md tells what is known.\n\n"
         "Bytes of the text that are not valid UTF-8 count as U+FFFD.",
     .options = tokenize_options,

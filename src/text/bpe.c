@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bpe: byte-pair encoding of one piece.
  *
- * Of all neighbours that may merge the pair with the lowest rank does, the leftmost of several, until none is
- * left. Short pieces look through all their pairs each time; longer ones keep them in a heap, so that a piece of n
- * symbols costs n log n. */
+ * Of all neighbours that may merge the pair with the lowest rank does, the leftmost of several,
+ * until none is left. Short pieces look through all their pairs each time; longer ones keep them in
+ * a heap, so that a piece of n symbols costs n log n. */
 #include "text/parts.h"
 
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 enum { SHORT = 24 };
 #define NONE UINT32_MAX
 
-/* -------------------------------------------------------------------------------------- merges --- */
+/* -------------------------------------------------------------------------------------- merges ---
+ */
 static size_t merge_place(const struct sc_bpe *b, uint64_t key)
 {
     return (size_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - b->bits));
@@ -54,12 +55,13 @@ void sc_bpe_put(struct sc_bpe *b, uint32_t left, uint32_t right, uint32_t rank, 
     b->merges[at] = (struct sc_merge){key, rank, id};
 }
 
-/* No merge makes a token in which "▁" follows anything but "▁": then what is before a "▁" and what begins with it
- * never meet, and words can be encoded one by one. */
+/* No merge makes a token in which "▁" follows anything but "▁": then what is before a "▁" and what
+ * begins with it never meet, and words can be encoded one by one. */
 static bool may_cut(const struct sc_tokenizer *t)
 {
     static const char space[] = "\xe2\x96\x81";
-    if (t->bytes || sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) == SC_NO_ID || t->bpe.suffix.n || t->bpe.prefix.n)
+    if (t->bytes || sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) == SC_NO_ID ||
+        t->bpe.suffix.n || t->bpe.prefix.n)
         return false;
     for (size_t i = 0; i < (size_t)1 << t->bpe.bits && t->bpe.merges; i++) {
         if (t->bpe.merges[i].key == UINT64_MAX)
@@ -97,7 +99,8 @@ int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------- symbols --- */
+/* ------------------------------------------------------------------------------------- symbols ---
+ */
 struct making {
     struct sc_encoder *en;
     size_t n;
@@ -121,8 +124,8 @@ static int flush(struct making *m)
     return pending ? add(m, m->en->t->unk, m->pending_length) : 0;
 }
 
-/* A character that has no token: its bytes, if all of them have, else the unknown token. Bytes do not flush an
- * unknown token that is pending, as in the Rust tokenizers. */
+/* A character that has no token: its bytes, if all of them have, else the unknown token. Bytes do
+ * not flush an unknown token that is pending, as in the Rust tokenizers. */
 static int unknown(struct making *m, struct sc_str s, uint32_t length)
 {
     const struct sc_tokenizer *t = m->en->t;
@@ -144,7 +147,8 @@ static int unknown(struct making *m, struct sc_str s, uint32_t length)
 }
 
 /* A character with what stands around it in the vocabulary: "##x", "x</w>". */
-static struct sc_str decorate(const struct sc_bpe *b, struct sc_str c, bool first, bool last, char *out)
+static struct sc_str decorate(const struct sc_bpe *b, struct sc_str c, bool first, bool last,
+                              char *out)
 {
     size_t n = 0;
     if (!first && b->prefix.n) {
@@ -185,7 +189,8 @@ static int make_chars(struct making *m, struct sc_str s)
     return flush(m);
 }
 
-/* Bytes in place of the characters that stand for them; those of one character are one when it is unknown. */
+/* Bytes in place of the characters that stand for them; those of one character are one when it is
+ * unknown. */
 static int make_bytes(struct making *m, struct sc_str s)
 {
     const struct sc_tokenizer *t = m->en->t;
@@ -207,7 +212,8 @@ static int make_bytes(struct making *m, struct sc_str s)
     return flush(m);
 }
 
-/* ------------------------------------------------------------------------------------- merging --- */
+/* ------------------------------------------------------------------------------------- merging ---
+ */
 static size_t merge_short(struct sc_encoder *en, size_t n)
 {
     const struct sc_bpe *b = &en->t->bpe;

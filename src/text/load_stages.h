@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* load_stages: the parts of tokenizer.json that are small, from jansson's values. NULL or null: there is none. */
+/* load_stages: the parts of tokenizer.json that are small, from jansson's values. NULL or null:
+ * there is none. */
 #ifndef SC_TEXT_LOAD_STAGES_H
 #define SC_TEXT_LOAD_STAGES_H
 
