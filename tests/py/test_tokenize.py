@@ -169,7 +169,7 @@ class Schema(unittest.TestCase):
         schemas = Schemas(SCHEMAS)
         model = os.path.join(DATA, "bert.json")
         for words in (("a b",), ("",), ("[MASK]", "--no-special"), ("--decode", "1 2 3")):
-            self.assertEqual(schemas.problems("tokenize.json", json.loads(run(model, "--json", *words))), [], words)
+            self.assertEqual(list(schemas.problems("tokenize.json", json.loads(run(model, "--json", *words)))), [], words)
 
 
 class Library(unittest.TestCase):
