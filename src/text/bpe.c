@@ -55,23 +55,23 @@ void sc_bpe_put(struct sc_bpe *b, uint32_t left, uint32_t right, uint32_t rank, 
     b->merges[at] = (struct sc_merge){key, rank, id};
 }
 
-/* No merge makes a token in which "▁" follows anything but "▁": then what is before a "▁" and what
- * begins with it never meet, and words can be encoded one by one. */
-static bool may_cut(const struct sc_tokenizer *t)
+/* Behind which bytes a "▁" is part of what merges make. Behind any other no merge reaches over the
+ * begin of a word, so that what is before it and what begins with it never meet, and words can be
+ * encoded one by one. */
+static void find_cuts(struct sc_tokenizer *t)
 {
     static const char space[] = "\xe2\x96\x81";
-    if (t->bytes || sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) == SC_NO_ID ||
-        t->bpe.suffix.n || t->bpe.prefix.n)
-        return false;
-    for (size_t i = 0; i < (size_t)1 << t->bpe.bits && t->bpe.merges; i++) {
-        if (t->bpe.merges[i].key == UINT64_MAX)
+    struct sc_bpe *b = &t->bpe;
+    b->cut_spaces = !t->bytes && !b->suffix.n && !b->prefix.n && !b->ignore_merges &&
+                    sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
+    for (size_t i = 0; b->merges && i < (size_t)1 << b->bits; i++) {
+        if (b->merges[i].key == UINT64_MAX)
             continue;
-        const struct sc_str s = t->vocab.pieces[t->bpe.merges[i].id];
+        const struct sc_str s = t->vocab.pieces[b->merges[i].id];
         for (size_t k = 1; k + 3 <= s.n; k++)
-            if (memcmp(s.p + k, space, 3) == 0 && !(k >= 3 && memcmp(s.p + k - 3, space, 3) == 0))
-                return false;
+            if (memcmp(s.p + k, space, 3) == 0)
+                b->crossed[(uint8_t)s.p[k - 1]] = true;
     }
-    return true;
 }
 
 int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
@@ -95,7 +95,7 @@ int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
             b->ascii_ids[i] = sc_vocab_find(&t->vocab, sc_str(name, 1));
         }
     }
-    b->cut_spaces = may_cut(t);
+    find_cuts(t);
     return 0;
 }
 

@@ -54,7 +54,7 @@ static int each(struct sc_encoder *en, struct sc_slice *s, one_fn *f)
     uint32_t c, out[3];
     int32_t how[3];
 
-    for (;; first += sc_uc_next(s->p + first, &c)) { /* most texts stay as they are */
+    for (;; first += sc_uc_next(s->p + first, &c)) { /* many texts stay as they are */
         if (first >= s->n)
             return 0;
         sc_uc_next(s->p + first, &c);

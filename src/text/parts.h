@@ -161,7 +161,9 @@ struct sc_bpe {
     uint32_t byte_ids[256];  /* of the byte alphabet, or of <0xHH> with byte_fallback */
     uint32_t ascii_ids[128]; /* of single characters */
     bool byte_fallback, fuse_unk, ignore_merges;
-    bool cut_spaces; /* no merge reaches over the begin of a word with "▁" */
+    bool cut_spaces;   /* words that begin with "▁" are encoded one by one ... */
+    bool crossed[256]; /* ... but behind these bytes, where a merge may reach over the begin of a
+                          word */
 };
 
 struct sc_tokenizer {

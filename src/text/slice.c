@@ -40,6 +40,8 @@ static int room(struct sc_draft *d, size_t n, struct sc_error *e)
 {
     if (d->n + n > UINT32_MAX)
         return sc_fail(e, SCRUPLE_ELIMIT, "a normalized text of more than 4 GiB");
+    if (d->n + n < d->cap && d->n + n < d->align_cap)
+        return 0;
     TRY(sc_grow(&d->p, &d->cap, d->n + n + 1, 1, e));
     return sc_grow(&d->align, &d->align_cap, d->n + n + 1, sizeof *d->align, e);
 }

@@ -130,22 +130,18 @@ static int encode_any(struct sc_encoder *en, const struct sc_slice *s)
 int sc_word(struct sc_encoder *en, const struct sc_slice *s)
 {
     static const char space[] = "\xe2\x96\x81";
+    const struct sc_bpe *b = &en->t->bpe;
     size_t begin = 0;
 
-    if (en->t->kind != SC_KIND_BPE || !en->t->bpe.cut_spaces || en->t->bpe.ignore_merges)
+    if (en->t->kind != SC_KIND_BPE || !b->cut_spaces)
         return encode_any(en, s);
-    /* Where nothing merges over the begin of a word, the words of a whole text are pieces. */
-    bool last_space = true;
-    for (size_t i = 0; i < s->n;) {
-        const bool is_space =
-            s->n - i >= 3 && (uint8_t)s->p[i] == 0xE2 && memcmp(s->p + i, space, 3) == 0;
-        if (is_space && !last_space) {
-            const struct sc_slice part = sc_slice_part(s, begin, i);
-            TRY(encode_any(en, &part));
-            begin = i;
-        }
-        last_space = is_space;
-        i += is_space ? 3 : 1;
+    for (const char *p = s->p; (p = memchr(p, space[0], s->n - (size_t)(p - s->p))); p++) {
+        const size_t at = (size_t)(p - s->p);
+        if (at == begin || s->n - at < 3 || memcmp(p, space, 3) != 0 || b->crossed[(uint8_t)p[-1]])
+            continue;
+        const struct sc_slice part = sc_slice_part(s, begin, at);
+        TRY(encode_any(en, &part));
+        begin = at;
     }
     const struct sc_slice part = sc_slice_part(s, begin, s->n);
     return part.n ? encode_any(en, &part) : 0;
