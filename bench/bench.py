@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, mix, png; none: all
+                                   elements, svd, scan, mix, png, tiles, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -18,6 +18,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(HERE)
@@ -259,6 +260,53 @@ def pictures():
     row("colours of bfloat16", "Mpx/s", lines["colours"][0], speed, "its PNG", "-")
 
 
+def forget(folder):
+    """The files of a folder leave the page cache."""
+    for name in os.listdir(folder):
+        file = os.open(os.path.join(folder, name), os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
+def first_picture(folder):
+    """Milliseconds from a start to the last tile of an overview, nothing in the page cache."""
+    times = []
+    for _ in range(5):
+        forget(folder)
+        start = time.perf_counter()
+        subprocess.run([os.path.join(BUILD, "bench", "tiles"), "--first", folder, "2"], check=True,
+                       stdout=subprocess.DEVNULL)
+        times.append((time.perf_counter() - start) * 1e3)
+    return min(times), sorted(times)[2]
+
+
+def tiles():
+    """Pyramids against reading, tiles in processor time of one thread, first pictures."""
+    folder = made("weights-bf16", os.path.join(HERE, "make_weights.py"), "bf16")
+    said = subprocess.run([os.path.join(BUILD, "bench", "tiles"), folder, "2", "7"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    for what, *fields in lines:
+        if what == "pyramid":
+            size, build, reading, _, share = map(float, fields[1:])
+            row("pyramids of 2.2 GB", "GB/s", size / build / 1e9, size / reading / 1e9,
+                "reading the file", ">= 0.5")
+            row("bytes of pyramids", "MB", size * share / MB, size / MB, "the model", "<= 0.02")
+    built = [fields[1:] for fields in lines if fields[1] == "built"]
+    one = next(fields for what, *fields in lines if what == "tile" and fields[0] == "built")
+    everything = next(fields for fields in built if len(fields) == 4)
+    rate = next(fields for fields in built if len(fields) == 2)
+    for name, (p50, p99, *_), limit in (("one pixel an element", one[3:], 0.3),
+                                        ("any zoom", everything[1:], 30)):
+        row(f"a tile, {name}, p50", "ms", float(p50) / 1e3, limit, "limit", "<= 1")
+        row(f"a tile, {name}, p99", "ms", float(p99) / 1e3, 30, "limit", "<= 1")
+    row("tiles of one pixel an element a core", "1/s", float(rate[1]), 4000, "limit", ">= 1")
+    for name, kind in (("16 GB", "dense-300"), ("689 GB", "deepseek-v3")):
+        best, median = first_picture(headers(kind))
+        row(f"first picture of {name}, cold, two threads", "ms", best, 150, "limit", "<= 1", None,
+            median)
+
+
 def mixes():
     """Optimal mixes of formats against greedy ones: bytes of ten tensors, time of a large one."""
     def lines(*arguments):
@@ -282,14 +330,14 @@ def scans():
     scan.measure(sys.modules[__name__], SCRUPLE)
 
 
+def servers():
+    import web
+    web.measure(sys.modules[__name__], SCRUPLE, BUILD)
+
+
 # At least twice as fast as ggml as it is shipped.
 ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
-
-GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
-          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
-          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
-          "png": pictures, "tokenize": tokenizers}
 
 
 def tokenizers():
@@ -315,6 +363,12 @@ def tokenizers():
         row(f"tokenize, {name}", "MB/s", float(speed), float(against.get(path, 30)),
             "Rust tokenizers, same run" if path in against else "30 MB/s", ">= 1" if path not in against else ">= 5")
         row(f"open {name}", "ms", float(opened), 100, "100 ms", "<= 1")
+
+
+GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
+          "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
+          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
+          "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers}
 
 
 def number(value, unit=""):

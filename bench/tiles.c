@@ -9,7 +9,16 @@
  *
  *   pyramid  threads  bytes  fastest seconds  of reading  share of reading's speed  share of size
  *   tile     state  zoom  tiles  p50  p99  worst, in microseconds of processor time
- *   rate     exact tiles a second of one thread at one pixel an element */
+ *   any      state  p50  p99  of tiles of all zooms
+ *   rate     exact tiles a second of one thread at one pixel an element
+ *
+ *   tiles --first MODEL [THREADS]
+ *
+ * What stands between a start and the first picture, of about 1600 x 1000 pixels: all of its tiles,
+ * in THREADS threads, with nothing but what the files say. Tab-separated, milliseconds since
+ * main():
+ *
+ *   first    opened  planned  ready  drawn; tiles  of them with samples  pixels not known  */
 #include "picture/tiles.h"
 
 #include "clock.h"
@@ -22,14 +31,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 256 << 10, TILES = 200, MAX_RUNS = 100 };
+enum {
+    BLOCK = 256 << 10,
+    TILES = 200,
+    MAX_RUNS = 100,
+    MOST_ZOOMS = 64,
+    WIDTH = 1600,
+    HEIGHT = 1000
+};
 
 /* Of this thread: whatever else the machine does. */
 static double cpu(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int by_size(const void *a, const void *b)
@@ -129,12 +143,21 @@ static void choose(const struct sc_scene *s, int z, struct sc_tile *t)
     }
 }
 
+static void print_times(const char *what, double *seconds, size_t n)
+{
+    qsort(seconds, n, sizeof seconds[0], by_size);
+    printf("%s\t%.0f\t%.0f\t%.0f\n", what, 1e6 * seconds[n / 2], 1e6 * seconds[n * 99 / 100],
+           1e6 * seconds[n - 1]);
+}
+
 static void time_tiles(struct sc_pyramids *p, const struct sc_scene *s, const char *what)
 {
-    static double seconds[TILES];
+    static double any[(MOST_ZOOMS + 1) * TILES];
     struct sc_tile *t = calloc(1, sizeof *t);
-    for (int z = -s->deepest; z <= s->top; z++) {
-        double all = 0;
+    size_t n = 0;
+    char label[64];
+    for (int z = -s->deepest; z <= s->top && z < MOST_ZOOMS - s->deepest; z++) {
+        double *seconds = any + n, all = 0;
         for (unsigned i = 0; i < TILES; i++) {
             struct sc_error e = {0};
             choose(s, z, t);
@@ -145,12 +168,14 @@ static void time_tiles(struct sc_pyramids *p, const struct sc_scene *s, const ch
             seconds[i] = cpu() - start;
             all += seconds[i];
         }
-        qsort(seconds, TILES, sizeof seconds[0], by_size);
-        printf("tile\t%s\t%d\t%d\t%.0f\t%.0f\t%.0f\n", what, z, TILES, 1e6 * seconds[TILES / 2],
-               1e6 * seconds[TILES * 99 / 100], 1e6 * seconds[TILES - 1]);
+        snprintf(label, sizeof label, "tile\t%s\t%d\t%d", what, z, TILES);
+        print_times(label, seconds, TILES);
         if (z == -s->deepest)
             printf("rate\t%s\t%.0f\n", what, TILES / all);
+        n += TILES;
     }
+    snprintf(label, sizeof label, "any\t%s", what);
+    print_times(label, any, n);
     free(t);
 }
 
@@ -164,16 +189,90 @@ static struct sc_pyramids *make(const struct sc_scene *s, struct sc_pool *pool)
     return p;
 }
 
-int main(int argc, char **argv)
+/* ------------------------------------------------------------------------------- first picture */
+
+struct first {
+    struct sc_pyramids *p;
+    struct sc_tile *tiles;
+    size_t n;
+    _Atomic unsigned failed;
+};
+
+static void fill_one(void *ctx, size_t i)
 {
-    const struct sc_open_options o = {.keep_repo = true};
+    struct first *f = ctx;
+    struct sc_error e = {0};
+    if (sc_tile_fill(f->p, &f->tiles[i], 0, &e) < 0)
+        f->failed++;
+}
+
+/* As a page of this size would ask for it. */
+static void choose_overview(const struct sc_scene *s, struct first *f)
+{
+    int z = -s->deepest;
+    while (z < s->top && (z <= 0 ? s->w << -z > WIDTH || s->h << -z > HEIGHT
+                                 : s->w >> z > WIDTH || s->h >> z > HEIGHT))
+        z++;
+    const int64_t size = SC_SCENE_TILE, w = z <= 0 ? s->w << -z : ((s->w - 1) >> z) + 1;
+    const int64_t h = z <= 0 ? s->h << -z : ((s->h - 1) >> z) + 1;
+    const int64_t nx = (w + size - 1) / size, ny = (h + size - 1) / size;
+    f->n = (size_t)(nx * ny);
+    f->tiles = calloc(f->n, sizeof *f->tiles);
+    for (size_t i = 0; f->tiles && i < f->n; i++) {
+        f->tiles[i].z = z;
+        f->tiles[i].x = (int64_t)i % nx;
+        f->tiles[i].y = (int64_t)i / nx;
+        f->tiles[i].plane = SC_PLANE_RMS;
+    }
+}
+
+static int first_picture(const char *name, unsigned threads)
+{
+    const double start = now();
+    const struct sc_open_options o = {.keep_repo = true, .quick = true};
     const struct sc_scene_options so = {.filter = NULL};
     struct sc_model *m;
     struct sc_scene *s;
     struct sc_pool *pool;
     struct sc_error e = {0};
-    if (argc < 2) {
-        fprintf(stderr, "usage: tiles MODEL [THREADS [RUNS]]\n");
+    struct first f = {0};
+    if (sc_pool_new(threads, &pool, &e) < 0 || sc_model_open(name, &o, &m, &e) < 0)
+        fail(&e);
+    const double opened = now();
+    if (sc_scene_new(m, &so, &s, &e) < 0)
+        fail(&e);
+    const double planned = now();
+    f.p = make(s, pool);
+    const double ready = now();
+    choose_overview(s, &f);
+    sc_pool_for(pool, f.n, fill_one, &f);
+    const double drawn = now();
+    size_t sampled = 0, unknown = 0;
+    for (size_t i = 0; i < f.n; i++) {
+        sampled += f.tiles[i].flags & SC_TILE_SAMPLED ? 1 : 0;
+        for (size_t k = 0; k < SC_COUNT(f.tiles[i].pixels); k++)
+            unknown += f.tiles[i].pixels[k] == SC_PIXEL_WAITING;
+    }
+    printf("first\t%.1f\t%.1f\t%.1f\t%.1f\t%zu\t%zu\t%zu\n", 1e3 * (opened - start),
+           1e3 * (planned - start), 1e3 * (ready - start), 1e3 * (drawn - start), f.n, sampled,
+           unknown);
+    fflush(stdout);
+    _exit(f.failed != 0); /* as a server would go on */
+}
+
+int main(int argc, char **argv)
+{
+    const struct sc_open_options o = {.keep_repo = true, .quick = true};
+    const struct sc_scene_options so = {.filter = NULL};
+    struct sc_model *m;
+    struct sc_scene *s;
+    struct sc_pool *pool;
+    struct sc_error e = {0};
+    if (argc > 2 && strcmp(argv[1], "--first") == 0)
+        return first_picture(argv[2], argc > 3 ? (unsigned)atoi(argv[3]) : 2);
+    if (argc < 2 || argv[1][0] == '-') {
+        fprintf(stderr, "usage: tiles MODEL [THREADS [RUNS]]\n"
+                        "       tiles --first MODEL [THREADS]\n");
         return 2;
     }
     const unsigned threads = argc > 2 ? (unsigned)atoi(argv[2]) : 2;

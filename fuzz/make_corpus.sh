@@ -517,6 +517,18 @@ for name, text in (("words", "The weights, e\u0301 12 x \uff21"), ("clip", "the 
                    ("bert", "[MASK] Gewichte \u6a21\u578b n\u00f6ch [SEP]"), ("llama2", "<s>The  weights \u20ac"),
                    ("qwen2", "don't  12\n\n x<|endoftext|>")):
     seed("tokenizer", name, (DATA / "tokenize" / (name + ".json")).read_bytes() + b"\0" + text.encode())
+
+# ----------------------------------------------------------------------------- addresses, hosts
+TOKEN = "/0123456789abcdef0123456789abcdef/"
+for name, path, host in (
+        ("page", "", "127.0.0.1:8080"), ("tile", "0/t/-3/12/0.mean", "localhost:8080"),
+        ("negative", "1/t/7/-1/-9223372036854775807.abs", "[::1]:8080"),
+        ("value", "0/value?tensor=3&slice=0&row=18446744073709551615&col=0", "box.example:8080"),
+        ("tensor", "0/tensor?i=12", "127.0.0.1"), ("search", "0/search?q=q%5Fproj+3&limit=5", "10.0.0.7:80"),
+        ("shot", "0/shot.png?x=-4&y=0&w=512&h=512&z=0&m=rank&p=rms&s=role&ground=light", "localhost"),
+        ("events", "0/events", "[fe80::1%25eth0]:80"), ("asset", "main.mjs", "other.example"),
+        ("dots", "..%2f../etc/passwd", "127.0.0.1:8080.evil.example"), ("twice", "0/tensor?i=1&i=2", "")):
+    seed("web", name, TOKEN + path + "\n" + host)
 PY
 
 # ------------------------------------------------------------------------------------ values

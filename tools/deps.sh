@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # deps.sh: is there what the build needs? Nothing to do: silent and instant. Else it says what it
 # installs and does so with apt-get, as root or through sudo; where that is not possible it says
-# what to install and exits with 1.
+# what to install and exits with 1. What only some tests want is installed where that is easy.
 set -eu
 
 missing=
@@ -49,6 +49,7 @@ look()
     need_library zlib zlib1g-dev
     need_library libcurl libcurl4-openssl-dev
     need_library libcrypto libssl-dev
+    need_library libmicrohttpd libmicrohttpd-dev
     need_library sqlite3 libsqlite3-dev
     need_loaded libopenblas.so.0 libopenblas0-pthread
     # Plots as PNG; the tests draw some.
@@ -57,8 +58,21 @@ look()
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 
+# The tests of pages run them in a browser, and are skipped where there is none.
+want_browser()
+{
+    command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 && return
+    [ "$(id -u)" -eq 0 ] && apt-cache show chromium >/dev/null 2>&1 || return 0
+    echo "deps: installing chromium (apt-get), for the tests of pages" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >&2 ||
+        echo "deps: no chromium: tests of pages in a browser are skipped" >&2
+}
+
 look
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    want_browser
+    exit 0
+fi
 
 fail()
 {
@@ -82,3 +96,4 @@ $root env DEBIAN_FRONTEND=noninteractive \
 
 look
 [ -z "$missing" ] || fail "still missing after apt-get install"
+want_browser

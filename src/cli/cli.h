@@ -12,6 +12,7 @@
  *   sink.c      stdout, pager or file                 session.c     screen, messages, MODELs
  *   help.c, man.c, completions.c                      the tables as text
  *   progress.c  the line that tells how far it is
+ *   drawing.c   models that are drawn                 view_live.c   view in a browser
  */
 #ifndef SC_CLI_H
 #define SC_CLI_H
@@ -88,14 +89,26 @@ struct sc_settings {
     uint64_t width;                           /* 0: what fits */
     /* tokenize */
     const char *text_file, *decode;
-    bool ids, no_special;
+    bool only_ids, no_special;
+    /* view */
+    const char *bind;
+    uint64_t port, fetch;
+    bool no_open;
+    const char *ids;           /* activations, super */
+    const char *ratio, *share; /* super */
+    uint64_t rounds;
+    bool verify;
+    uint64_t stat, norm; /* moe: enums of experts */
+    const char *eps;
+    bool fail;
+    struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100                                                                        \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30                                            \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };
@@ -162,7 +175,8 @@ extern const struct sc_command *const sc_commands[]; /* NULL-terminated; command
 extern const struct sc_command sc_cmd_tokenize;
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_formats, sc_cmd_env, sc_cmd_completions, sc_cmd_help;
+    sc_cmd_activations, sc_cmd_super, sc_cmd_moe, sc_cmd_formats, sc_cmd_env, sc_cmd_completions,
+    sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);
@@ -272,6 +286,9 @@ void sc_cli_header(struct sc_cli *c, const struct sc_model *m);
 /* "no tensor matches "attm" (did you mean "attn"?)", on standard error. */
 void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
                      size_t n);
+
+/* How to draw on this terminal, as --graphics says or the terminal allows. */
+enum sc_graphics sc_graphics_of(const struct sc_cli *c);
 
 /* A MODEL opened as the settings say: 0, or the exit code after the error was printed. Notes about
  * what was chosen go to standard error. */

@@ -475,7 +475,8 @@ static int measure(struct quanting *x)
                q->n_measured, q->n_known, size, seconds);
     }
     if (q->n_skipped && !set->quiet)
-        sc_say(c, "note", "%zu tensors hold no floats, or have no dimension, and are left out", q->n_skipped);
+        sc_say(c, "note", "%zu tensors hold no floats, or have no dimension, and are left out",
+               q->n_skipped);
     if (x->filter && !q->n)
         sc_say_no_match(c, x->model, x->filters->p, x->filters->n);
     return 0;

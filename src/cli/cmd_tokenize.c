@@ -16,7 +16,7 @@
 static const struct sc_option tokenize_options[] = {
     {"file", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(text_file), "FILE", NULL,
      "take the text from FILE (-: standard input, as without TEXT)"},
-    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(ids), NULL, NULL,
+    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(only_ids), NULL, NULL,
      "print the ids alone, with a blank between"},
     {"no-special", 0, SC_OPTION_FLAG, 0, FIELD(no_special), NULL, NULL,
      "add no tokens for the begin and the end of a text; with --decode leave special ones out"},
@@ -164,7 +164,7 @@ static int encode(struct tokenizing *x, struct sc_error *e)
         begin_document(x, &d);
         sc_analyze_tokens(&d, &d.root, &l);
         end_document(x, &d);
-    } else if (code == 0 && c->set.ids) {
+    } else if (code == 0 && c->set.only_ids) {
         put_ids(c, &tokens);
     } else if (code == 0 && c->set.csv) {
         const struct sc_table table = sc_token_table(&l);
@@ -261,7 +261,7 @@ static int run_tokenize(struct sc_cli *c)
         return sc_wrong_use(c, "tokenize: MODEL is missing");
     if ((n > 1) + (c->set.text_file != NULL) + (c->set.decode != NULL) > 1)
         return sc_wrong_use(c, "tokenize takes one of TEXT, --file and --decode");
-    if (c->set.ids + c->set.json + c->set.csv > 1)
+    if (c->set.only_ids + c->set.json + c->set.csv > 1)
         return sc_wrong_use(c, "tokenize prints one of --ids, --json and --csv");
     const int code = run_words(&x, &e);
     const int status = code < 0 ? sc_fail_exit(c, &e) : SC_EXIT_OK;

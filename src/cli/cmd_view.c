@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "hub/hub.h"
+#include "cli/drawing.h"
 #include "picture/render.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
@@ -52,6 +51,13 @@ static const struct sc_option view_options[] = {
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
      "at most N pixels wide (default: 2048); the scale is a power of two"},
+    {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
+     "serve at port N (default: one that is free)"},
+    {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,
+     "serve at another address than 127.0.0.1, which others may reach, too"},
+    {"no-open", 0, SC_OPTION_FLAG, 0, FIELD(no_open), NULL, NULL, "do not open a browser"},
+    {"fetch", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(fetch), "SIZE", NULL,
+     "of a model that is elsewhere, fetch at most SIZE for overviews (default: 1GiB)"},
     LOOK_OPTIONS,
 };
 static const struct sc_option show_options[] = {
@@ -65,95 +71,48 @@ static const struct sc_option show_options[] = {
 
 /* --------------------------------------------------------------------------------- common --- */
 
-struct drawing {
-    struct sc_cli *c;
-    struct sc_filter *filter;
-    struct sc_model *model;
-    struct sc_pool *pool;
-    struct sc_scene *scene;
-    struct sc_pyramids *pyramids;
+struct picture {
+    struct sc_desk desk;
+    struct sc_drawing drawing;
     struct sc_render *render;
     struct sc_palette palette;
-    struct sc_hub_env env;
 };
 
-static void close_drawing(struct drawing *x)
+static void close_picture(struct picture *x)
 {
     sc_render_free(x->render);
-    sc_pyramids_free(x->pyramids);
-    sc_scene_free(x->scene);
-    sc_model_close(x->model);
-    sc_pool_free(x->pool);
-    sc_filter_free(x->filter);
-    sc_hub_env_clear(&x->env);
+    sc_drawing_close(&x->drawing);
+    sc_desk_close(&x->desk);
 }
 
-static int plan(struct drawing *x, struct sc_error *e)
+static int measure(struct picture *x, struct sc_error *e)
 {
-    const struct sc_settings *set = &x->c->set;
-    const struct sc_scene_options so = {.filter = x->filter, .vertical = set->vertical};
-    struct sc_pyramids_options po = {.pool = x->pool,
-                                     .memory = sc_memory_budget(set->memory),
-                                     .network = UINT64_MAX,
-                                     .cancel = &sc_cancel};
-
-    TRY(sc_scene_new(x->model, &so, &x->scene, e));
-    po.cache = set->no_cache ? NULL : x->env.cache;
-    return sc_pyramids_new(x->scene, &po, &x->pyramids, e);
-}
-
-static int measure(struct drawing *x, struct sc_error *e)
-{
-    const struct sc_settings *set = &x->c->set;
-    const struct sc_render_options ro = {.scene = x->scene,
-                                         .pyramids = x->pyramids,
-                                         .pool = x->pool,
+    const struct sc_settings *set = &x->desk.c->set;
+    const struct sc_render_options ro = {.scene = x->drawing.scene,
+                                         .pyramids = x->drawing.pyramids,
+                                         .pool = x->desk.pool,
                                          .mode = (enum sc_colour_mode)set->mode,
                                          .plane = (enum sc_plane)set->plane,
                                          .scale_of = (enum sc_scale_of)set->scale_of,
                                          .cancel = &sc_cancel};
 
     sc_palette_make(ro.mode, !set->light, &x->palette);
-    TRY(sc_pyramids_build(x->pyramids, e));
+    TRY(sc_pyramids_build(x->drawing.pyramids, e));
     return sc_render_new(&ro, &x->render, e);
 }
 
 /* From the command line to a scene with its values; 0 or an exit code. */
-static int open_drawing(struct drawing *x)
+static int open_picture(struct picture *x)
 {
-    struct sc_cli *c = x->c;
-    struct sc_open_options oo = sc_cli_open_options(c);
-    const char *const *paths = NULL;
-    struct sc_words filters = {0};
+    struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    size_t n = 0;
-    int status = 0;
+    int status = sc_desk_open(&x->desk, 1);
 
-    oo.keep_repo = true;
-    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    else if (n != 1)
-        status = sc_wrong_use(c, "%s takes one MODEL, but %zu are given", c->command->name, n);
-    else if (filters.n && sc_filter_new(filters.p, filters.n, &x->filter, &e) < 0)
-        status = sc_usage_exit(c, &e);
-    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x->pool, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    if (!status && sc_hub_env_read(&x->env, oo.hub, &e) < 0)
-        status = sc_fail_exit(c, &e);
     if (!status)
-        status = sc_cli_open_with(c, paths[0], &oo, &x->model);
-    if (!status && plan(x, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    if (!status && !x->scene->n_places && filters.n) {
-        sc_say_no_match(c, x->model, filters.p, filters.n);
-        status = SC_EXIT_FINDINGS;
-    } else if (!status && !x->scene->n_places) {
-        sc_say(c, "error", "%s holds no weights to draw", paths[0]);
-        status = SC_EXIT_INPUT;
-    }
+        status = sc_drawing_open(&x->drawing, &x->desk, x->desk.paths[0],
+                                 sc_memory_budget(c->set.memory), UINT64_MAX);
     if (!status && measure(x, &e) < 0)
         status = sc_fail_exit(c, &e);
-    sc_words_clear(&filters);
     return status;
 }
 
@@ -169,7 +128,7 @@ static int add_rows(void *png, const uint8_t *indices, size_t n_rows, struct sc_
     return sc_indexed_png_rows(png, indices, n_rows, e);
 }
 
-static int draw_png(struct drawing *x, const struct sc_render_area *area, struct sc_sink *sink,
+static int draw_png(struct picture *x, const struct sc_render_area *area, struct sc_sink *sink,
                     struct sc_error *e)
 {
     struct sc_indexed_png *png = NULL;
@@ -190,10 +149,11 @@ static int draw_png(struct drawing *x, const struct sc_render_area *area, struct
     return code;
 }
 
-static int write_png(struct drawing *x, const char *path)
+static int write_png(struct picture *x, const char *path)
 {
-    struct sc_cli *c = x->c;
-    struct sc_render_area area = sc_render_fit(x->scene, c->set.width ? c->set.width : 2048, 0);
+    struct sc_cli *c = x->desk.c;
+    struct sc_render_area area =
+        sc_render_fit(x->drawing.scene, c->set.width ? c->set.width : 2048, 0);
     struct sc_sink sink = {0};
     struct sc_error e = {0}, of_sink = {0};
     uint64_t width, height;
@@ -215,14 +175,14 @@ static int write_png(struct drawing *x, const char *path)
 
 static int run_view(struct sc_cli *c)
 {
-    struct drawing x = {.c = c};
+    struct picture x = {.desk = {.c = c}};
 
     if (!c->set.picture)
-        return sc_wrong_use(c, "view needs --png FILE: there is no live viewer yet");
-    int status = open_drawing(&x);
+        return sc_view_live(c);
+    int status = open_picture(&x);
     if (!status)
         status = write_png(&x, c->set.picture);
-    close_drawing(&x);
+    close_picture(&x);
     return status;
 }
 
@@ -245,26 +205,12 @@ static int keep_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc
     return 0;
 }
 
-static enum sc_graphics graphics_of(const struct sc_cli *c)
-{
-    const char *term = getenv("TERM"), *program = getenv("TERM_PROGRAM");
-
-    if (c->set.graphics != SC_GRAPHICS_AUTO)
-        return (enum sc_graphics)c->set.graphics;
-    if (!c->term.colour)
-        return SC_GRAPHICS_ASCII;
-    if (getenv("KITTY_WINDOW_ID") || (term && strstr(term, "kitty")) ||
-        (program && (!strcmp(program, "WezTerm") || !strcmp(program, "ghostty"))))
-        return SC_GRAPHICS_KITTY;
-    return c->term.ascii ? SC_GRAPHICS_ASCII : SC_GRAPHICS_BLOCKS;
-}
-
-static int show_picture(struct drawing *x, struct sc_error *e)
+static int show_picture(struct picture *x, struct sc_error *e)
 {
     enum { LARGEST = 4096 };
-    struct sc_cli *c = x->c;
+    struct sc_cli *c = x->desk.c;
     struct sc_screen screen;
-    enum sc_graphics how = graphics_of(c);
+    enum sc_graphics how = sc_graphics_of(c);
     uint64_t width = c->set.width, height = LARGEST;
 
     sc_screen_look(&screen);
@@ -275,7 +221,7 @@ static int show_picture(struct drawing *x, struct sc_error *e)
         height = screen.rows > 8 ? ((uint64_t)screen.rows - 4) * 2 : 64;
     }
     width = SC_MIN(width, (uint64_t)LARGEST);
-    struct sc_render_area area = sc_render_fit(x->scene, width, height);
+    struct sc_render_area area = sc_render_fit(x->drawing.scene, width, height);
     struct canvas to = {0};
     sc_render_size(&area, &to.width, &height);
     to.indices = sc_alloc((size_t)(to.width * height));
@@ -296,17 +242,18 @@ static int show_picture(struct drawing *x, struct sc_error *e)
 
 static int run_show(struct sc_cli *c)
 {
-    struct drawing x = {.c = c};
+    struct picture x = {.desk = {.c = c}};
     struct sc_error e = {0};
-    int status = open_drawing(&x);
+    int status = open_picture(&x);
 
     if (!status && show_picture(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
-    close_drawing(&x);
+    close_picture(&x);
     return status;
 }
 
 static const struct sc_example view_examples[] = {
+    {"scruple view model", "fly over the model in a browser, until Ctrl-C"},
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
     {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
@@ -314,14 +261,19 @@ static const struct sc_example view_examples[] = {
 };
 const struct sc_command sc_cmd_view = {
     .name = "view",
-    .summary = "draw the weights, every one in its place",
-    .usage = "MODEL [FILTER...] --png FILE",
+    .summary = "look at the weights, every one in its place",
+    .usage = "MODEL... [FILTER...]",
     .description =
         "Draws every weight at its place: matrices as they are, layers beside each other in the "
         "same order, experts in a grid. Where a pixel holds more than one weight, it shows what "
         "--plane says of them, never a mixture of colours; the largest sizes (abs) make single "
         "outliers visible from far away. Zeros, NaN, infinities and subnormal values have colours "
         "of their own.\n\n"
+        "Without --png the weights are served to a browser on this machine: the address is "
+        "printed, "
+        "a browser opened where there is a screen, and Ctrl-C ends it, with exit code 0. Two "
+        "models "
+        "stand side by side. What the server does and does not allow is in docs/view.md.\n\n"
         "Statistics of weights are kept for the next time (scruple cache ls). How tensors are "
         "placed is in docs/layout.md.",
     .options = view_options,

@@ -252,3 +252,17 @@ int sc_cli_open_with(struct sc_cli *c, const char *path, const struct sc_open_op
     }
     return 0;
 }
+
+enum sc_graphics sc_graphics_of(const struct sc_cli *c)
+{
+    const char *term = getenv("TERM"), *program = getenv("TERM_PROGRAM");
+
+    if (c->set.graphics != SC_GRAPHICS_AUTO)
+        return (enum sc_graphics)c->set.graphics;
+    if (!c->term.colour)
+        return SC_GRAPHICS_ASCII;
+    if (getenv("KITTY_WINDOW_ID") || (term && strstr(term, "kitty")) ||
+        (program && (!strcmp(program, "WezTerm") || !strcmp(program, "ghostty"))))
+        return SC_GRAPHICS_KITTY;
+    return c->term.ascii ? SC_GRAPHICS_ASCII : SC_GRAPHICS_BLOCKS;
+}

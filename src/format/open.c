@@ -220,7 +220,8 @@ int sc_catalog_open(struct sc_repo *repo, const struct sc_open_options *options,
     if (!o.c)
         return sc_fail_memory(e);
     o.c->options = options;
-    o.c->filed = o.c->arena.filed = o.names.index.filed = options && options->keep_repo;
+    o.c->filed = options && options->keep_repo && !options->quick;
+    o.c->arena.filed = o.names.index.filed = o.c->filed;
     int status = sc_plan_make(o.c, repo, &plan, e);
     if (status == 0)
         status = open_all(&o, &plan, e);

@@ -416,6 +416,14 @@ static void hub_prefetch(struct sc_source *base, const struct sc_span *spans, si
     sc_source_prefetch(s->inner, spans, n);
 }
 
+static bool hub_has(struct sc_source *base, struct sc_span span)
+{
+    struct hub_source *s = (struct hub_source *)base;
+    if (span.off > base->size || span.len > base->size - span.off)
+        return true; /* reading says why not */
+    return is_direct(s) ? is_kept(s->file, span.off, span.len) : sc_source_has(s->inner, span);
+}
+
 static void hub_reject(struct sc_source *base)
 {
     ((struct hub_source *)base)->file->rejected = true;
@@ -467,6 +475,7 @@ static const struct sc_source_ops source_ops = {
     .scheme = "remote",
     .read_at = hub_read,
     .prefetch = hub_prefetch,
+    .has = hub_has,
     .reject = hub_reject,
     .close = hub_source_close,
 };

@@ -16,6 +16,15 @@
 const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
     "diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank", NULL};
 
+const char *const sc_colour_labels[SC_COLOUR_MODES] = {
+    "sign and size (logarithmic)",
+    "sign and size (linear)",
+    "size (logarithmic)",
+    "sign",
+    "exponent",
+    "raw bits (last of the exponent, first of the fraction)",
+    "rank in the tensor"};
+
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out)
 {
     for (int i = 0; i < SC_COLOUR_MODES; i++)
@@ -38,24 +47,38 @@ static double share_at(enum sc_colour_mode mode, double k, double n)
     return k / n;
 }
 
-static void edges_around_zero(enum sc_colour_mode mode, float scale, struct sc_colours *c)
+static bool is_plain(enum sc_colour_mode mode)
 {
-    c->n_edges = SC_COLOUR_STEPS - 1;
-    c->edge[HALF - 1] = 0;
-    for (unsigned k = 1; k < HALF; k++) {
-        float at = (float)(share_at(mode, k, HALF) * (double)scale);
-        c->edge[HALF - 1 + k] = at;
-        c->edge[HALF - 1 - k] = -at;
-    }
+    return mode == SC_COLOURS_SIGN || mode == SC_COLOURS_EXPONENT || mode == SC_COLOURS_BITS;
 }
 
-static void edges_of_magnitude(float scale, struct sc_colours *c)
+bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1])
 {
-    c->folded = true;
+    if (is_plain(mode))
+        return false;
+    if (mode == SC_COLOURS_MAGNITUDE) {
+        for (unsigned k = 1; k < SC_COLOUR_STEPS; k++)
+            out[k - 1] = share_at(mode, k, SC_COLOUR_STEPS);
+        return true;
+    }
+    out[HALF - 1] = 0;
+    for (unsigned k = 1; k < HALF; k++) {
+        out[HALF - 1 + k] = share_at(mode, k, HALF);
+        out[HALF - 1 - k] = -out[HALF - 1 + k];
+    }
+    return true;
+}
+
+static void edges_of_scale(enum sc_colour_mode mode, float scale, struct sc_colours *c)
+{
+    double share[SC_COLOUR_STEPS - 1];
+
+    if (!sc_colour_shares(mode, share))
+        return;
+    c->folded = mode == SC_COLOURS_MAGNITUDE;
     c->n_edges = SC_COLOUR_STEPS - 1;
-    for (unsigned k = 1; k < SC_COLOUR_STEPS; k++)
-        c->edge[k - 1] =
-            (float)(share_at(SC_COLOURS_MAGNITUDE, k, SC_COLOUR_STEPS) * (double)scale);
+    for (unsigned k = 0; k < c->n_edges; k++)
+        c->edge[k] = (float)(share[k] * (double)scale);
 }
 
 /* Step k begins at quantile k / 240, which lies between two that are given. */
@@ -143,16 +166,13 @@ static unsigned scaled_entry(const struct sc_colours *c, uint32_t upper)
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
 {
     float scale = s->scale > 0 && s->scale < INFINITY ? s->scale : 1;
-    bool plain =
-        s->mode == SC_COLOURS_SIGN || s->mode == SC_COLOURS_EXPONENT || s->mode == SC_COLOURS_BITS;
+    const bool plain = is_plain(s->mode);
 
     memset(c, 0, sizeof *c);
-    if (s->mode == SC_COLOURS_MAGNITUDE)
-        edges_of_magnitude(scale, c);
-    else if (s->mode == SC_COLOURS_RANK && s->quantile)
+    if (s->mode == SC_COLOURS_RANK && s->quantile)
         edges_of_rank(s->quantile, c);
-    else if (!plain)
-        edges_around_zero(s->mode == SC_COLOURS_RANK ? SC_COLOURS_LINEAR : s->mode, scale, c);
+    else
+        edges_of_scale(s->mode, scale, c);
     c->mode = s->mode;
     c->smallest = s->smallest;
     for (uint32_t upper = 0; upper < 65536; upper++) {

@@ -69,6 +69,10 @@ struct sc_colours {
     enum sc_colour_mode mode;
     float smallest;
 };
+extern const char *const sc_colour_labels[SC_COLOUR_MODES]; /* for people */
+/* Where steps begin, as shares of the scale: step k from (float)(out[k - 1] * scale) on, k from 1
+ * on. False: the steps of this mode are bits. Those of a rank without quantiles are as LINEAR's. */
+bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1]);
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c);
 /* The value in the middle of a step, for legends; NaN where a mode has none. */
 double sc_colours_value(const struct sc_colours *c, unsigned step);

@@ -80,10 +80,15 @@ struct sc_cell_stats sc_pyramid_cell(const struct sc_pyramid *p, uint64_t slice,
 struct total {
     const struct sc_pyramid_setup *setup;
     struct sc_pyramid *p;
-    uint64_t band;              /* that is open, over all slices */
-    uint64_t bands;             /* of a slice */
-    uint64_t next;              /* value where the next merge begins */
-    bool failed;                /* no memory in a part */
+    uint64_t band;          /* that is open, over all slices */
+    uint64_t bands;         /* of a slice */
+    uint64_t next;          /* value where the next merge begins */
+    bool failed;            /* no memory in a part */
+    unsigned rate;          /* of what is counted */
+    float abs;              /* largest finite |x| */
+    uint64_t count;         /* values */
+    _Atomic uint32_t least; /* of `counts`, for parts that begin */
+    struct sc_magnitudes *counts;
     struct sc_cell_sum *open[]; /* (levels) a band of each level */
 };
 
@@ -111,6 +116,7 @@ static void drop(void *ctx, void *total)
     (void)ctx;
     for (unsigned j = 0; t->p && j < t->p->grid.levels; j++)
         free(t->open[j]);
+    free(t->counts);
     sc_pyramid_free(t->p);
     free(t);
 }
@@ -127,11 +133,12 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
     if (!t)
         return sc_fail_memory(e);
     t->p = sc_alloc(sizeof *t->p + (size_t)all * sizeof t->p->cells[0]);
-    bool made = t->p != NULL;
-    if (made) {
+    t->counts = sc_alloc(sizeof *t->counts);
+    if (t->p) {
         t->p->grid = g;
         t->p->n = all;
     }
+    bool made = t->p && t->counts;
     for (unsigned j = 0; made && j < g.levels; j++) {
         const size_t n = (size_t)sc_cell_grid_level(&g, j).cols;
         t->open[j] = sc_alloc(n * sizeof *t->open[0]);
@@ -144,7 +151,10 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
         return sc_fail_memory(e);
     }
     t->setup = s;
+    t->count = v->count;
     t->bands = sc_cell_grid_level(&g, 0).rows;
+    t->rate = sc_magnitudes_rate(v->count);
+    sc_magnitudes_start(t->counts, v->count, t->rate);
     *total = t;
     return 0;
 }
@@ -157,18 +167,22 @@ struct part {
     struct sc_cell_sum *cells; /* (n_bands x columns of cells) */
     size_t cap;                /* in cells */
     bool failed;
+    struct sc_magnitudes counts;
 };
 
 static int start_part(void *ctx, void *total, unsigned visit, void *reuse, void **out,
                       struct sc_error *e)
 {
     struct part *p = reuse ? reuse : sc_calloc(1, sizeof *p);
-    (void)ctx, (void)total, (void)visit;
+    const struct total *t = total;
+    (void)ctx, (void)visit;
     if (!p)
         return sc_fail_memory(e);
     p->first = p->end = UINT64_MAX;
     p->n_bands = 0;
     p->failed = false;
+    sc_magnitudes_start(&p->counts, t->count, t->rate);
+    p->counts.least = t->least;
     *out = p;
     return 0;
 }
@@ -224,6 +238,7 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
     if (p->first == UINT64_MAX)
         p->first = at;
     p->end = at + left;
+    sc_magnitudes_take(&p->counts, t->rate, at, x, left, t->setup->level);
     while (left > 0 && !p->failed) {
         const uint64_t row = at / g->cols, col = at % g->cols, in_slice = row % g->rows;
         uint64_t n_rows = 1, n = SC_MIN(left, g->cols - col);
@@ -254,6 +269,9 @@ static void close_band(struct total *t, uint64_t slice, uint64_t band)
             if (j + 1U < g->levels)
                 sc_cell_join(&t->open[j + 1][i / 2], &t->open[j][i]);
         }
+        for (uint64_t i = 0; j + 1U == g->levels && i < l.cols; i++)
+            if (t->open[j][i].n > 0)
+                t->abs = SC_MAX(t->abs, SC_MAX(-t->open[j][i].min, t->open[j][i].max));
         sc_cells_clear(t->open[j], (size_t)l.cols);
         if (band % 2 == 0 && band + 1 < l.rows)
             return; /* the band above waits for another one */
@@ -278,6 +296,8 @@ static void merge(void *ctx, void *total, void *part)
         if (band_start(g, t->bands, p->band + b + 1) <= p->end)
             close_band(t, (p->band + b) / t->bands, (p->band + b) % t->bands);
     }
+    sc_magnitudes_join(t->counts, &p->counts);
+    t->least = t->counts->least;
     t->next = p->end;
 }
 
@@ -294,12 +314,13 @@ static int end(void *ctx, const struct sc_item *item, const struct sc_values *v,
     struct total *t = total;
     struct sc_pyramid *p = t->p;
     const bool complete = !t->failed && t->next == v->count;
-    if (complete)
-        t->p = NULL;
+    p->range = (struct sc_scale_range){sc_magnitudes_robust(t->counts), t->abs};
     for (unsigned j = 0; j < p->grid.levels; j++)
         free(t->open[j]);
-    sc_pyramid_free(t->p);
+    free(t->counts);
     free(t);
+    if (!complete)
+        sc_pyramid_free(p);
     return complete ? s->take(s->ctx, item, p, e) : sc_fail_memory(e);
 }
 

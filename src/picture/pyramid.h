@@ -4,7 +4,7 @@
  *   values --> sums of cells (pyramid_cells.c) --> a pyramid (pyramid.c) --> a file
  * (pyramid_file.c)
  *                                                       |
- *                      which of them are there, which are next (pyramids.c) --> tiles (tiles*.c)
+ *                      which of them are there (pyramids*.c) --> tiles (tiles*.c)
  */
 #ifndef SC_PICTURE_PYRAMID_H
 #define SC_PICTURE_PYRAMID_H
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "kernel/kernel.h"
-#include "picture/tiles.h"
+#include "picture/scales.h"
 
 /* ------------------------------------------------------------------------ pyramid_cells.c ---
  * Sums of the values of one cell or pixel. */
@@ -58,6 +58,21 @@ void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t w
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
 /* What a cell of n elements adds. */
 void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out);
+/* A cell as a number that is never 0: nothing but zeros is a pattern that no cell has. */
+static inline uint64_t sc_cell_to_bits(const struct sc_cell_stats *s)
+{
+    uint64_t bits;
+    memcpy(&bits, s, sizeof bits);
+    return bits ? bits : UINT64_MAX;
+}
+static inline struct sc_cell_stats sc_cell_from_bits(uint64_t bits)
+{
+    struct sc_cell_stats s;
+    bits = bits == UINT64_MAX ? 0 : bits;
+    memcpy(&s, &bits, sizeof s);
+    return s;
+}
+_Static_assert(sizeof(struct sc_cell_stats) == sizeof(uint64_t), "a cell is one number");
 /* The pixel of a plane. What is no number is shown, whatever else there is. */
 uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane);
 
@@ -83,10 +98,38 @@ void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, s
                      struct sc_cell_lanes *out);
 #endif
 
+/* ---------------------------------------------------------------------------- magnitudes.c ---
+ * How often |x| of finite values lies in each step: the exponent and five bits of the fraction. */
+enum { SC_MAGNITUDE_SHIFT = 18, SC_MAGNITUDES = 0x7f800000 >> SC_MAGNITUDE_SHIFT };
+struct sc_magnitudes {
+    uint64_t n, most; /* values so far; a thousandth of all that will come */
+    uint64_t fresh;   /* counted since `least` was looked for */
+    uint32_t least;   /* bits of |x|: nothing below is counted */
+    uint32_t of[1 << (31 - SC_MAGNITUDE_SHIFT)]; /* from SC_MAGNITUDES on: what is not finite */
+};
+/* Of a tensor of n elements one in 2^rate is counted: 0 below 2^20, at most 4 below 2^35, and then
+ * so many that no counter overflows. */
+unsigned sc_magnitudes_rate(uint64_t n);
+void sc_magnitudes_start(struct sc_magnitudes *m, uint64_t n, unsigned rate);
+/* Elements first..first+n, of which those at fixed places are counted: runs of 64, one in each
+ * 64 * 2^rate. The same ones however a tensor is cut. */
+void sc_magnitudes_take(struct sc_magnitudes *m, unsigned rate, uint64_t first, const float *x,
+                        uint64_t n, enum sc_cpu level);
+#if SC_HAVE_X86
+/* Below n: the first multiple of 16 of whose 16 values one is not below `least`, else the last. */
+size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least);
+#endif
+/* Both of the same tensor. */
+void sc_magnitudes_join(struct sc_magnitudes *to, const struct sc_magnitudes *from);
+/* The largest step of which more than n / 1000 values (rounded down) are not below: the 99.9 %
+ * quantile, rounded towards 0 to six binary digits. 0: nothing but zeros. */
+float sc_magnitudes_robust(const struct sc_magnitudes *m);
+
 /* ------------------------------------------------------------------------------ pyramid.c --- */
 struct sc_pyramid {
     struct sc_cell_grid grid;
     uint64_t n; /* cells in all */
+    struct sc_scale_range range;
     struct sc_cell_stats cells[];
 };
 /* Where a level lies in the cells of a slice; rows and columns of cells. */
@@ -111,9 +154,11 @@ void sc_pack_close(struct sc_pack *p);
 /* The cells of a tensor, until closing (`in_place`) or a copy to be freed; NULL: not there, or
  * damaged. Any thread. */
 const struct sc_cell_stats *sc_pack_get(struct sc_pack *p, size_t i, bool *in_place);
-bool sc_pack_has(struct sc_pack *p, size_t i); /* they were written; whether well shows get() */
+/* They were written; whether well shows get(). */
+bool sc_pack_has(struct sc_pack *p, size_t i, struct sc_scale_range *out);
 /* Keeps them. Any thread. */
-bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells);
+bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells,
+                 const struct sc_scale_range *range);
 /* The file is shorter than it was: nothing that came from it is to be trusted. */
 bool sc_pack_is_damaged(struct sc_pack *p);
 
@@ -124,6 +169,8 @@ struct sc_pyramid_entry {
     uint64_t slice_cells;
     uint32_t first_top;                        /* of its slices, in tops */
     bool drawn;                                /* stands in the scene */
+    _Atomic bool left;                         /* nothing more will be built of it */
+    _Atomic uint64_t range;                    /* struct sc_scale_range, from KEPT on */
     _Atomic uint8_t state;                     /* enum sc_pyramid_state */
     _Atomic uint64_t asked;                    /* when it was missed last; 0: never */
     const struct sc_cell_stats *_Atomic cells; /* READY */
@@ -150,7 +197,8 @@ struct sc_pyramids {
     size_t n_tops;
     _Atomic uint64_t *tops, *quick; /* (n_tops) */
     _Atomic uint64_t epoch, clock, done_bytes, total_bytes, memory;
-    _Atomic uint64_t grew; /* milliseconds: when the epoch did last */
+    _Atomic uint64_t grew;   /* milliseconds: when the epoch did last */
+    _Atomic uint64_t ranges; /* how often a range became known, or was lost */
     struct sc_pack *_Atomic pack;
     struct sc_pack_tensor *pack_tensors;
     pthread_mutex_t lock; /* of what follows */
@@ -158,9 +206,37 @@ struct sc_pyramids {
     uint64_t view_clock;
     struct sc_scratch *scratch;
 };
+/* A range as one number, which is never half changed. */
+static inline uint64_t sc_range_to_bits(const struct sc_scale_range *r)
+{
+    uint64_t bits;
+    memcpy(&bits, r, sizeof bits);
+    return bits;
+}
+_Static_assert(sizeof(struct sc_scale_range) == sizeof(uint64_t), "a range is one number");
+/* The cells are there, and stay. */
+void sc_pyramids_set_ready(struct sc_pyramids *p, struct sc_pyramid_entry *t,
+                           const struct sc_cell_stats *cells);
+/* What the file has of a tensor (KEPT), checked; false: nothing good. */
+bool sc_pyramids_load(struct sc_pyramids *p, uint32_t tensor);
+/* Opens the file of earlier runs, or makes one: tensors that it has become KEPT. (pyramids_find.c)
+ */
+void sc_pyramids_find(struct sc_pyramids *p);
 /* A pyramid's cells of one slice, or NULL. */
 const struct sc_cell_stats *sc_pyramids_cells(struct sc_pyramids *p, uint32_t tensor,
                                               uint32_t slice);
+/* How large the values of a tensor are, once its pyramid knows; false: it does not. *final: it
+ * does, or never will. */
+bool sc_pyramids_range(const struct sc_pyramids *p, uint32_t tensor, struct sc_scale_range *out,
+                       bool *final);
+/* Another number: one of them has changed. */
+uint64_t sc_pyramids_ranges(const struct sc_pyramids *p);
+/* ---- pyramids_far.c: of tensors that are elsewhere. */
+struct sc_far;
+bool sc_pyramids_is_far(const struct sc_pyramids *p, uint32_t tensor);
+struct sc_far *sc_far_new(const struct sc_pyramids *p); /* free() ends it; NULL: no memory */
+/* Fetches a little of some. *more: there was something to do. */
+int sc_far_step(struct sc_far *f, struct sc_pyramids *p, bool *more, struct sc_error *e);
 /* A view that stays open for a while, until it is released. */
 int sc_pyramids_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
                      struct sc_error *e);

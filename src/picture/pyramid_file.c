@@ -6,7 +6,7 @@
  *
  *     0    struct head         with its checksum
  *     64   struct row          one a tensor; all zeros: not there yet. Each has the checksum of its
- *                              cells and one of itself
+ *                              cells, how large values are, and a checksum of itself
  *     ...  cells               at places that follow from the shapes; a hole where nothing is yet
  *
  * A file is made whole (rows of zeros) and gets its name at once. From then on cells are written,
@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -31,7 +32,7 @@
 
 #include "hub/cache.h"
 
-enum { LAYOUT = 1, ORDER = 0x01020304 };
+enum { LAYOUT = 2, ORDER = 0x01020304 };
 static const char magic[8] = {'S', 'C', 'P', 'Y', 'R', 'A', 'M', 'S'};
 static const char suffix[] = ".pyramid";
 
@@ -44,9 +45,11 @@ struct head {
 };
 _Static_assert(sizeof(struct head) == 64, "as in the file");
 struct row {
-    uint32_t there, crc_cells, number, crc;
+    uint32_t there, crc_cells, number;
+    struct sc_scale_range range;
+    uint32_t zero[2], crc;
 };
-_Static_assert(sizeof(struct row) == 16, "as in the file");
+_Static_assert(sizeof(struct row) == 32, "as in the file");
 
 struct sc_pack {
     struct sc_source *source; /* to read */
@@ -206,10 +209,13 @@ static bool read_row(struct sc_pack *p, size_t i, struct row *r)
     return r->there == 1 && r->number == (uint32_t)i && r->crc == crc_of_row(r);
 }
 
-bool sc_pack_has(struct sc_pack *p, size_t i)
+bool sc_pack_has(struct sc_pack *p, size_t i, struct sc_scale_range *out)
 {
     struct row r;
-    return p && !p->damaged && p->known[i] != 2 && read_row(p, i, &r);
+    if (!p || p->damaged || p->known[i] == 2 || !read_row(p, i, &r))
+        return false;
+    *out = r.range;
+    return isfinite(out->robust) && isfinite(out->abs);
 }
 
 static uint64_t position(const struct sc_pack *p, size_t i)
@@ -249,12 +255,13 @@ static bool write_at(int fd, const void *p, size_t n, uint64_t off)
     return true;
 }
 
-bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells)
+bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells,
+                 const struct sc_scale_range *range)
 {
     if (!p || p->fd < 0 || p->damaged || p->full)
         return false;
     const size_t n = (size_t)p->tensors[i].n * sizeof *cells;
-    struct row r = {.there = 1, .number = (uint32_t)i};
+    struct row r = {.there = 1, .number = (uint32_t)i, .range = *range};
     r.crc_cells = libdeflate_crc32(0, cells, n);
     r.crc = crc_of_row(&r);
     const bool written =

@@ -102,6 +102,7 @@ SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows
         settle(&out[k]);
     }
 }
+
 SC_TARGET_AVX2 void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
                                          struct sc_cell_columns *out)
 {
@@ -147,6 +148,22 @@ SC_TARGET_AVX512 void sc_cell_columns_avx512(const float *x, size_t stride, size
         _mm512_storeu_ps(out->max + i, max);
         _mm512_storeu_si512(out->most + i, most);
     }
+}
+
+SC_TARGET_AVX2 size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    const __m256i below = _mm256_set1_epi32((int)least - 1); /* neither has the sign bit */
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m256i v = _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i)), magnitude);
+        const __m256i w =
+            _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8)), magnitude);
+        const __m256i any = _mm256_max_epi32(v, w);
+        if (_mm256_movemask_epi8(_mm256_cmpgt_epi32(any, below)))
+            break;
+    }
+    return i;
 }
 #else
 typedef int sc_no_x86; /* a file needs a declaration */

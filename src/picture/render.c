@@ -5,21 +5,18 @@
  * and stand in it where they belong, so nothing depends on their order. */
 #include "picture/render.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NULL};
 
-struct tensor_scale {
-    float scale; /* 0: unknown, nothing but zeros, or not in the picture */
-    float *quantile;
-};
 struct sc_render {
     struct sc_render_options o;
-    struct tensor_scale *scales; /* of every tensor of the model */
+    struct sc_scales *own; /* when none were given */
     float roles[SC_ROLE_COUNT], whole;
     struct sc_colours colours; /* of the whole */
+    /* (n_tensors) 257 quantiles each, of tensors that were drawn by rank; NULL: no ranks */
+    float *_Atomic *quantiles;
 };
 
 /* --------------------------------------------------------------------------------- scales --- */
@@ -32,84 +29,91 @@ static float smallest_normal(const struct sc_tensor *t)
                : 0;
 }
 
-struct measuring {
-    struct sc_render *r;
-    int *codes; /* of each tensor */
-};
-
-static void measure(void *ctx, size_t i)
+static float scale_of(const struct sc_render *r, const struct sc_scale_range *range)
 {
-    struct measuring *m = ctx;
-    struct sc_render *r = m->r;
-    const struct sc_scene *s = r->o.scene;
-    struct sc_error e = {0};
-
-    if (s->places_of[i] == s->places_of[i + 1] || atomic_load(r->o.cancel))
-        return;
-    struct sc_tensor_facts *facts = sc_alloc(sizeof *facts);
-    if (!facts) {
-        m->codes[i] = SCRUPLE_EMEMORY;
-        return;
-    }
-    /* A tensor that cannot be read is shown as unknown: it needs no scale. */
-    if (sc_tensor_facts(r->o.pyramids, (uint32_t)i, facts, &e) == 0) {
-        bool extremes = r->o.plane != SC_PLANE_MEAN && r->o.plane != SC_PLANE_RMS;
-        double scale = facts->robust > 0 && !extremes ? facts->robust : facts->abs_max;
-        r->scales[i].scale = scale > 0 && scale < (double)INFINITY ? (float)scale : 0;
-        if (r->o.mode == SC_COLOURS_RANK) {
-            r->scales[i].quantile = sc_alloc(sizeof facts->quantile);
-            if (r->scales[i].quantile)
-                memcpy(r->scales[i].quantile, facts->quantile, sizeof facts->quantile);
-            else
-                m->codes[i] = SCRUPLE_EMEMORY;
-        }
-    }
-    free(facts);
-}
-
-static void colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colours *out)
-{
-    const struct sc_tensor *t = &r->o.scene->model->tensors[tensor];
-    struct sc_colour_scale s = {.mode = r->o.mode,
-                                .scale = r->whole,
-                                .smallest = smallest_normal(t),
-                                .quantile = r->scales[tensor].quantile};
-
-    if (r->o.scale_of == SC_SCALE_TENSOR)
-        s.scale = r->scales[tensor].scale;
-    else if (r->o.scale_of == SC_SCALE_ROLE)
-        s.scale = r->roles[t->role];
-    sc_colours_make(&s, out);
+    const bool extremes = r->o.plane != SC_PLANE_MEAN && r->o.plane != SC_PLANE_RMS;
+    return range->robust > 0 && !extremes ? range->robust : range->abs;
 }
 
 _Static_assert((int)SC_TENSOR_QUANTILES == (int)SC_COLOUR_QUANTILES, "ranks are by these");
 
+/* Of a tensor, measured when it is drawn first; NULL without ranks, or where it cannot be read: it
+ * is shown as unknown then. */
+static int quantiles_of(const struct sc_render *r, uint32_t tensor, const float **out,
+                        struct sc_error *e)
+{
+    struct sc_error why = {0};
+    float *known = r->quantiles ? r->quantiles[tensor] : NULL;
+    *out = known;
+    if (!r->quantiles || known)
+        return 0;
+    struct sc_tensor_facts *facts = sc_alloc(sizeof *facts);
+    float *mine = sc_calloc(SC_COLOUR_QUANTILES, sizeof *mine);
+    int code = facts && mine ? 0 : sc_fail_memory(e);
+    if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
+        memcpy(mine, facts->quantile, sizeof facts->quantile);
+    if (code == 0 && atomic_compare_exchange_strong(&r->quantiles[tensor], &known, mine)) {
+        known = mine;
+        mine = NULL;
+    }
+    *out = known; /* another thread may have been faster */
+    free(facts);
+    free(mine);
+    return code;
+}
+
+static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colours *out,
+                      struct sc_error *e)
+{
+    const struct sc_tensor *t = &r->o.scene->model->tensors[tensor];
+    struct sc_colour_scale s = {
+        .mode = r->o.mode, .scale = r->whole, .smallest = smallest_normal(t)};
+    struct sc_scale_range range;
+    bool final;
+
+    TRY(quantiles_of(r, tensor, &s.quantile, e));
+    if (r->o.scale_of == SC_SCALE_ROLE)
+        s.scale = r->roles[t->role];
+    else if (r->o.scale_of == SC_SCALE_TENSOR && sc_scales_of(r->o.scales, tensor, &range, &final))
+        s.scale = scale_of(r, &range);
+    else if (r->o.scale_of == SC_SCALE_TENSOR)
+        s.scale = 0;
+    sc_colours_make(&s, out);
+    return 0;
+}
+
+static int measure(struct sc_render *r, struct sc_error *e)
+{
+    struct sc_scale_range range;
+
+    if (!r->o.scales) {
+        TRY(sc_scales_new(r->o.pyramids, &r->own, e));
+        r->o.scales = r->own;
+    }
+    if (r->o.mode == SC_COLOURS_RANK) {
+        r->quantiles = sc_calloc(r->o.scene->model->n_tensors, sizeof *r->quantiles);
+        if (!r->quantiles)
+            return sc_fail_memory(e);
+    }
+    TRY(sc_scales_sample(r->o.scales, r->o.pool, NULL, 0, r->o.cancel, e));
+    for (unsigned i = 0; i < SC_ROLE_COUNT; i++) {
+        range = sc_scales_role(r->o.scales, i);
+        r->roles[i] = scale_of(r, &range);
+    }
+    range = sc_scales_model(r->o.scales);
+    r->whole = scale_of(r, &range);
+    return 0;
+}
+
 int sc_render_new(const struct sc_render_options *o, struct sc_render **out, struct sc_error *e)
 {
-    const struct sc_model *model = o->scene->model;
     struct sc_render *r = sc_calloc(1, sizeof *r);
-    int code = 0;
 
     *out = NULL;
     if (!r)
         return sc_fail_memory(e);
     r->o = *o;
-    r->scales = sc_calloc(model->n_tensors, sizeof *r->scales);
-    struct measuring m = {r, sc_calloc(model->n_tensors, sizeof *m.codes)};
-    if (!r->scales || !m.codes)
-        code = sc_fail_memory(e);
-    else
-        sc_pool_for(o->pool, model->n_tensors, measure, &m);
-    for (size_t i = 0; code == 0 && i < model->n_tensors; i++) {
-        float scale = r->scales[i].scale, *role = &r->roles[model->tensors[i].role];
-        *role = SC_MAX(*role, scale);
-        r->whole = SC_MAX(r->whole, scale);
-        if (m.codes[i])
-            code = sc_fail_memory(e);
-    }
-    if (code == 0 && atomic_load(o->cancel))
-        code = sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-    free(m.codes);
+    const int code = measure(r, e);
     if (code < 0) {
         sc_render_free(r);
         return code;
@@ -123,9 +127,10 @@ void sc_render_free(struct sc_render *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->scales && i < r->o.scene->model->n_tensors; i++)
-        free(r->scales[i].quantile);
-    free(r->scales);
+    for (size_t i = 0; r->quantiles && i < r->o.scene->model->n_tensors; i++)
+        free(r->quantiles[i]);
+    free((void *)(uintptr_t)r->quantiles);
+    sc_scales_free(r->own);
     free(r);
 }
 
@@ -200,6 +205,7 @@ struct painting {
     struct sc_colours *colours; /* of the last tensor */
     uint32_t tensor;
     uint8_t *to;
+    struct sc_error *e;
 };
 
 /* The pixels of a place in its own scale. What is hardly a pixel stays in that of the whole. */
@@ -211,7 +217,7 @@ static int paint_place(void *ctx, const struct sc_place *p)
     if (w.x1 - w.x0 < 2 && w.y1 - w.y0 < 2)
         return 0;
     if (p->tensor != at->tensor) {
-        colours_of(at->r, p->tensor, at->colours);
+        TRY(colours_of(at->r, p->tensor, at->colours, at->e));
         at->tensor = p->tensor;
     }
     for (int64_t y = w.y0; y < w.y1 && w.x0 < w.x1; y++)
@@ -264,6 +270,7 @@ static int paint(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, s
                           .tile = tile,
                           .tensor = UINT32_MAX,
                           .to = to,
+                          .e = e,
                           .colours = sc_alloc(sizeof *at.colours)};
 
     if (!at.colours)
@@ -271,7 +278,7 @@ static int paint(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, s
     int code = sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
     if (code == 0) {
         sc_colours_apply(&r->colours, tile->pixels, SC_COUNT(tile->pixels), to);
-        (void)sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
+        code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
         paint_frames(r, tile, to);
     }
     free(at.colours);

@@ -8,7 +8,7 @@
 #ifndef SC_RENDER_H
 #define SC_RENDER_H
 
-#include "picture/tiles.h"
+#include "picture/scales.h"
 
 /* What one end of the colours stands for: the 99.9 % quantile of |x| of the tensor, the largest of
  * these in its role, or in the picture. The planes of extremes (min, max, abs), in which most
@@ -19,6 +19,7 @@ extern const char *const sc_scale_names[SC_SCALES + 1]; /* "tensor", "role", "mo
 struct sc_render_options {
     const struct sc_scene *scene;
     struct sc_pyramids *pyramids;
+    struct sc_scales *scales; /* NULL: of its own */
     struct sc_pool *pool;
     enum sc_colour_mode mode;
     enum sc_plane plane;
@@ -26,7 +27,8 @@ struct sc_render_options {
     const _Atomic int *cancel;
 };
 struct sc_render;
-/* Measures the scales: reads a sample of each tensor. Everything is borrowed. */
+/* Takes the scales as they are known now, and estimates what is not. Ranks (SC_COLOURS_RANK) need
+ * the quantiles of a tensor, which are measured when it is drawn. Everything is borrowed. */
 int sc_render_new(const struct sc_render_options *o, struct sc_render **out, struct sc_error *e);
 void sc_render_free(struct sc_render *r); /* NULL is allowed */
 /* The scale of the whole picture, for a legend. */

@@ -30,6 +30,7 @@ void sc_scratch_free(struct sc_scratch *s)
 {
     while (s) {
         struct sc_scratch *next = s->next;
+        free(s->later);
         free(s);
         s = next;
     }
@@ -42,7 +43,11 @@ static struct sc_scratch *take_scratch(struct sc_pyramids *p)
     if (s)
         p->scratch = s->next;
     pthread_mutex_unlock(&p->lock);
-    return s ? s : sc_alloc(sizeof *s);
+    if (!s && (s = sc_alloc(sizeof *s))) {
+        s->later = NULL;
+        s->later_cap = 0;
+    }
+    return s;
 }
 
 static void leave_scratch(struct sc_pyramids *p, struct sc_scratch *s)
@@ -225,11 +230,10 @@ static bool fill_top(struct sc_fill *f, const struct sc_shown *sh)
 {
     const struct sc_cell_grid *g = &sh->entry->grid;
     const uint64_t bits = f->p->tops[sh->entry->first_top + sh->slice];
-    struct sc_cell_stats cell;
     struct sc_cell_sum sum;
     if (bits == 0 || sh->x.end - sh->x.first > 1 || sh->y.end - sh->y.first > 1)
         return false;
-    memcpy(&cell, &bits, sizeof cell);
+    const struct sc_cell_stats cell = sc_cell_from_bits(bits);
     sc_cell_unpack(&cell, g->rows * g->cols, &sum);
     sc_cell_join(&sc_tile_sums(f)[sh->y.first * SC_SCENE_TILE + sh->x.first], &sum);
     return true;
@@ -251,25 +255,23 @@ static uint64_t n_seen(const struct sc_axis *a)
     return a->to[a->end - 1] - a->from[a->first];
 }
 
-static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, bool pooled,
-                      struct sc_error *e)
+static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct sc_error *e)
 {
     TRY(sc_pyramids_view(f->p, sh->tensor, &sh->view, e));
     sh->each = sc_values_each(sh->view, &sh->entry->grid);
     int code = 0;
-    if ((exact || pooled) && !sc_tile_is_here(f, sh))
+    if (!sc_tile_is_here(f, sh))
         sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
     else if (exact)
         code = fill_exact(f, sh, e);
-    else if (pooled)
-        code = fill_pooled(f, sh, e);
     else
-        code = sc_tile_sample(f, sh, e);
+        code = fill_pooled(f, sh, e);
     sc_pyramids_release(f->p, sh->tensor, sh->view);
     return code;
 }
 
-static int show(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e)
+static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh,
+                struct sc_error *e)
 {
     const bool exact = sh->x.log2 <= 0 && sh->y.log2 <= 0;
     const int level = level_of(&sh->entry->grid, &sh->x, &sh->y);
@@ -277,11 +279,12 @@ static int show(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e)
     if (!sc_mul(n_seen(&sh->x), n_seen(&sh->y), &n))
         n = UINT64_MAX;
     if (exact)
-        return read_place(f, sh, true, false, e);
+        return read_place(f, sh, true, e);
     if (is_whole(sh) && fill_top(f, sh))
         return 0;
-    if (level < 0 && n <= POOLED_VALUES)
-        return read_place(f, sh, false, true, e);
+    /* Of a file that nobody has read yet, that could take long. */
+    if (level < 0 && n <= (sh->entry->state == SC_PYRAMID_NONE ? PATIENT_VALUES : POOLED_VALUES))
+        return read_place(f, sh, false, e);
     /* What is seen as a dot need not be first. */
     const bool dot = sh->x.end - sh->x.first <= 2 && sh->y.end - sh->y.first <= 2;
     const struct sc_cell_stats *cells = dot && sh->entry->state == SC_PYRAMID_NONE
@@ -291,25 +294,17 @@ static int show(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e)
         fill_cells(f, sh, (unsigned)SC_MAX(level, 0), cells);
         return 0;
     }
-    if (dot && n > PATIENT_VALUES / 16)
-        return sc_tile_dot(f, sh, e);
-    const bool late = sc_microseconds() >= f->until;
-    if (late && f->sampled > 0) {
-        sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
-        return 0;
-    }
-    f->sampled++;
-    return read_place(f, sh, false, n <= PATIENT_VALUES && !late, e);
+    if (n <= (dot ? PATIENT_VALUES / 16 : PATIENT_VALUES) &&
+        sc_microseconds() + SC_SAMPLE_MICROSECONDS / 2 < f->until)
+        return read_place(f, sh, false, e);
+    return sc_tile_later(f, pl, sh, e);
 }
 
-static int fill_place(void *ctx, const struct sc_place *pl)
+bool sc_tile_shown(const struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh)
 {
-    struct sc_fill *f = ctx;
-    struct sc_shown *sh = &f->s->shown;
     const struct sc_tile *t = f->t;
-    struct sc_error e = {0};
     if (pl->rows == 0 || pl->cols == 0 || pl->rows > MOST_ELEMENTS || pl->cols > MOST_ELEMENTS)
-        return 0;
+        return false;
     sh->entry = &f->p->entries[pl->tensor];
     sh->tensor = pl->tensor;
     sh->slice = pl->slice;
@@ -320,24 +315,35 @@ static int fill_place(void *ctx, const struct sc_place *pl)
     sh->place_y = (struct sc_axis_place){t->y * size, t->z, pl->y, pl->depth_y, pl->rows};
     sc_axis_make(&sh->place_x, 0, &sh->x);
     if (sh->x.first == sh->x.end)
-        return 0;
+        return false;
     sc_axis_make(&sh->place_y, 0, &sh->y);
-    if (sh->y.first == sh->y.end)
+    return sh->y.first != sh->y.end;
+}
+
+int sc_tile_failed(struct sc_fill *f, const struct sc_shown *sh, const struct sc_error *e)
+{
+    if (e->code == SCRUPLE_EMEMORY || e->code == SCRUPLE_EINTERRUPTED) {
+        f->why = *e;
+        return f->code = e->code;
+    }
+    sc_pyramids_failed(f->p, sh->tensor, e,
+                       e->code == SCRUPLE_EUNSUPPORTED || e->code == SCRUPLE_EFORMAT);
+    sc_tile_mark(f, &sh->x, &sh->y, SC_IS_UNKNOWN);
+    return 0;
+}
+
+static int fill_place(void *ctx, const struct sc_place *pl)
+{
+    struct sc_fill *f = ctx;
+    struct sc_shown *sh = &f->s->shown;
+    struct sc_error e = {0};
+    if (!sc_tile_shown(f, pl, sh))
         return 0;
     f->flags &= ~(unsigned)SC_TILE_EMPTY;
     const int code = sh->entry->drawn
-                         ? show(f, sh, &e)
+                         ? show(f, pl, sh, &e)
                          : sc_fail(&e, SCRUPLE_ELIMIT, "a tensor is too large to be drawn");
-    if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED) {
-        f->why = e;
-        return f->code = code;
-    }
-    if (code < 0) {
-        sc_pyramids_failed(f->p, pl->tensor, &e,
-                           code == SCRUPLE_EUNSUPPORTED || code == SCRUPLE_EFORMAT);
-        sc_tile_mark(f, &sh->x, &sh->y, SC_IS_UNKNOWN);
-    }
-    return 0;
+    return code < 0 ? sc_tile_failed(f, sh, &e) : 0;
 }
 
 /* ------------------------------------------------------------------------------------ a tile ---
@@ -395,8 +401,9 @@ static void fill_tile(struct sc_fill *f)
     f->flags = SC_TILE_EMPTY;
     f->summed = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
-    if (tile_area(f, &x, &y, &w, &h))
-        sc_scene_look(f->p->scene, x, y, w, h, fill_place, f);
+    f->s->n_later = 0;
+    if (tile_area(f, &x, &y, &w, &h) && sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
+        sc_tile_sample_all(f);
     if (f->summed)
         finish_sums(f);
 }

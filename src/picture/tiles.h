@@ -69,7 +69,8 @@ struct sc_pyramids_options {
     const char *cache; /* folder; NULL: none */
     uint64_t memory;   /* bytes for what is kept in memory; pyramids of a file are mapped, and those
                           beyond it lie in a file without a name */
-    uint64_t network;  /* bytes of files that are elsewhere which may be fetched for pyramids */
+    uint64_t network;  /* bytes of files that are elsewhere which may be fetched for pyramids; a
+                          quarter of it for samples of many */
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence);
     void *ctx;
@@ -79,7 +80,8 @@ int sc_pyramids_new(const struct sc_scene *s, const struct sc_pyramids_options *
                     struct sc_pyramids **out, struct sc_error *e);
 void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it may be running */
 /* Finds those of earlier runs, then builds what is missing, in file order (first what was asked for
- * last), in steps of some 64 MiB; returns when all are there, or SCRUPLE_EINTERRUPTED after a
+ * last), in steps of some 64 MiB; of tensors that are elsewhere first fetches a little, of those
+ * that are looked at before the others; returns when all are there, or SCRUPLE_EINTERRUPTED after a
  * cancel. Call it from a thread of its own, one at a time; tiles may be asked for meanwhile. A
  * tensor that cannot be read does not fail it: see sc_pyramids_why(). */
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);

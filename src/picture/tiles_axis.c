@@ -40,14 +40,22 @@ void sc_axis_make(const struct sc_axis_place *p, unsigned bits, struct sc_axis *
     out->log2 = per_pixel;
     out->bits = bits;
     out->scatter = per_pixel >= 0 && (unsigned)per_pixel >= bits;
-    for (unsigned i = 0; i < SC_SCENE_TILE; i++) {
+    const int64_t start = p->z >= 0 ? p->at >> p->z : p->at * ((int64_t)1 << -p->z);
+    if (start - p->pixel >= SC_SCENE_TILE)
+        return;
+    uint64_t next_item = 0;
+    bool known = false;
+    for (unsigned i = (unsigned)SC_MAX(start - p->pixel, INT64_C(0)); i < SC_SCENE_TILE; i++) {
         const int64_t here = edge(p, p->pixel + i, fine), next = edge(p, p->pixel + i + 1, fine);
         out->from[i] = out->to[i] = 0;
         if (next <= 0)
             continue;
+        if (here > 0 && (uint64_t)here >> (unsigned)fine >= p->n)
+            return; /* behind its end */
         if (out->scatter) {
-            out->from[i] = first_item(p, bits, fine, here);
-            out->to[i] = first_item(p, bits, fine, next);
+            out->from[i] = known ? next_item : first_item(p, bits, fine, here);
+            out->to[i] = next_item = first_item(p, bits, fine, next);
+            known = true;
         } else {
             const int64_t centre = here + (next - here) / 2;
             const uint64_t element = centre < 0 ? p->n : (uint64_t)centre >> (unsigned)fine;

@@ -19,20 +19,28 @@ struct sc_shown {
     struct sc_values *view;
     unsigned each;
 };
+/* A place that is sampled when all others of its tile are done. */
+struct sc_later {
+    const struct sc_place *place;
+    uint32_t pixels;
+    uint8_t step; /* pixels between the samples that are there; 0: none */
+};
 struct sc_scratch {
     struct sc_scratch *next;
     struct sc_cell_sum sums[SC_SCENE_TILE * SC_SCENE_TILE], strip[SC_SCENE_TILE + 2];
     struct sc_axis axes[2];
     struct sc_shown shown;
     float values[2 * SC_SCRATCH_VALUES], samples[SC_SCENE_TILE * SC_SCENE_TILE];
+    struct sc_later *later;
+    size_t n_later, later_cap;
 };
 struct sc_fill {
     struct sc_pyramids *p;
     struct sc_tile *t;
     struct sc_scratch *s;
     enum sc_cpu level;
-    bool summed;                   /* sums are in use */
-    unsigned flags, sampled;       /* places */
+    bool summed; /* sums are in use */
+    unsigned flags;
     uint64_t until, patient_until; /* microseconds */
     int code;
     struct sc_error why;
@@ -46,8 +54,16 @@ void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_a
  * Are the elements that are seen here? What is elsewhere is asked for, and waited for as long as
  * patience lasts. */
 bool sc_tile_is_here(struct sc_fill *f, const struct sc_shown *sh);
-int sc_tile_sample(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e);
-/* A place of few pixels, from few samples that are taken once. */
-int sc_tile_dot(struct sc_fill *f, struct sc_shown *sh, struct sc_error *e);
+/* Remembers a place for sc_tile_sample_all(). */
+int sc_tile_later(struct sc_fill *f, const struct sc_place *pl, const struct sc_shown *sh,
+                  struct sc_error *e);
+/* Samples what was remembered: first a little of each, then finer and finer, while there is time.
+ */
+void sc_tile_sample_all(struct sc_fill *f);
+/* ---- tiles.c
+ * Where a place stands in the tile; false: not there. */
+bool sc_tile_shown(const struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh);
+/* After an error of a place; 0, or what ends the tile. */
+int sc_tile_failed(struct sc_fill *f, const struct sc_shown *sh, const struct sc_error *e);
 
 #endif

@@ -43,6 +43,8 @@ struct sc_page_frame {
 /* From the doctype to the start of the body. SCRUPLE_EUNSUPPORTED: no libcrypto. */
 int sc_page_head(const struct sc_page_frame *f, struct sc_str title, struct sc_buf *b,
                  struct sc_error *e);
+/* " 'sha256-...'": these bytes as a policy names them. */
+int sc_page_hash(const void *p, size_t n, struct sc_buf *b, struct sc_error *e);
 /* The scripts and the end. */
 void sc_page_tail(const struct sc_page_frame *f, struct sc_buf *b);
 void sc_put_base64(struct sc_buf *b, const void *bytes, size_t n);

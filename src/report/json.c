@@ -9,6 +9,7 @@
  * characters, and the invisible ones that could reorder or hide text, are written as \uXXXX, so
  * that a document may be looked at in a terminal. Integers stay exact; doubles round-trip.
  */
+#include <math.h>
 #include <string.h>
 
 #include "report/report.h"
@@ -96,6 +97,22 @@ void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page)
         p += n ? n : 1;
     }
     sc_out_putc(o, '"');
+}
+
+void sc_out_json_number(struct sc_out *o, double v)
+{
+    char text[40] = "null";
+
+    if (isfinite(v))
+        sc_format_double(v, text);
+    sc_out_puts(o, text);
+}
+
+void sc_out_i64(struct sc_out *o, int64_t v)
+{
+    if (v < 0)
+        sc_out_putc(o, '-');
+    sc_out_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 static void put_string(struct sc_out *o, struct sc_str s)

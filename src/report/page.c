@@ -25,12 +25,12 @@ void sc_put_base64(struct sc_buf *b, const void *bytes, size_t n)
     }
 }
 
-static int put_hash(const struct sc_page_asset *a, struct sc_buf *b, struct sc_error *e)
+int sc_page_hash(const void *p, size_t n, struct sc_buf *b, struct sc_error *e)
 {
     char hex[65];
     uint8_t bytes[32];
 
-    TRY(sc_sha_of(SC_SHA256, a->p, *a->n, hex, e));
+    TRY(sc_sha_of(SC_SHA256, p, n, hex, e));
     for (size_t i = 0; i < 32; i++) {
         const char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
         bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
@@ -48,10 +48,10 @@ int sc_page_head(const struct sc_page_frame *f, struct sc_str title, struct sc_b
                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
                    "script-src");
     for (size_t i = 0; i < f->n_scripts; i++)
-        TRY(put_hash(&f->scripts[i], b, e));
+        TRY(sc_page_hash(f->scripts[i].p, *f->scripts[i].n, b, e));
     sc_buf_puts(b, "; style-src");
     for (size_t i = 0; i < f->n_styles; i++)
-        TRY(put_hash(&f->styles[i], b, e));
+        TRY(sc_page_hash(f->styles[i].p, *f->styles[i].n, b, e));
     sc_buf_puts(b, "; base-uri 'none'; form-action 'none'\">\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                    "<meta name=\"referrer\" content=\"no-referrer\">\n"

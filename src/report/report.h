@@ -87,6 +87,9 @@ void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t ind
 /* Any bytes as one JSON string, quotes included, as documents have them. With in_page also < > and
  * & are escaped, so that it may stand in a <script> of a page. */
 void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page);
+/* A JSON number that round-trips; null when it is not finite. And an integer with a sign. */
+void sc_out_json_number(struct sc_out *o, double v);
+void sc_out_i64(struct sc_out *o, int64_t v);
 /* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
  * formula gets a leading apostrophe; control characters are escaped as on the terminal. */
 void sc_report_csv(struct sc_out *o, const struct sc_table *t);

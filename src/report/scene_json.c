@@ -102,21 +102,6 @@ static void put_textz(const struct writer *w, const char *s)
         sc_out_puts(w->o, "null");
 }
 
-static void put_int(struct sc_out *o, int64_t v)
-{
-    if (v < 0)
-        sc_out_putc(o, '-');
-    sc_out_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
-static void put_number(struct sc_out *o, double v)
-{
-    char text[40];
-    if (isfinite(v))
-        sc_format_double(v, text);
-    sc_out_puts(o, isfinite(v) ? text : "null");
-}
-
 /* "key": a fixed word of ours. */
 static void put_key(struct sc_out *o, const char *before, const char *key)
 {
@@ -178,13 +163,13 @@ static void put_head(const struct writer *w)
     put_key(o, ",\n  ", "tile");
     sc_out_u64(o, SC_SCENE_TILE);
     put_key(o, ",\n  ", "width");
-    put_int(o, w->s->w);
+    sc_out_i64(o, w->s->w);
     put_key(o, ",\n  ", "height");
-    put_int(o, w->s->h);
+    sc_out_i64(o, w->s->h);
     put_key(o, ",\n  ", "deepest");
-    put_int(o, w->s->deepest);
+    sc_out_i64(o, w->s->deepest);
     put_key(o, ",\n  ", "top");
-    put_int(o, w->s->top);
+    sc_out_i64(o, w->s->top);
     sc_out_puts(o, ",\n");
     put_names(w, "planes", w->j->planes, w->j->n_planes);
     put_names(w, "roles", sc_role_names, SC_ROLE_COUNT);
@@ -197,13 +182,13 @@ static void put_scales(const struct writer *w)
     const double *scale = w->j->role_scale;
     bool first = true;
     sc_out_puts(o, "  \"scales\": {\"model\": ");
-    put_number(o, w->j->scale);
+    sc_out_json_number(o, w->j->scale);
     sc_out_puts(o, ", \"roles\": {");
     for (size_t i = 0; scale && i < SC_ROLE_COUNT; i++) {
         if (!isfinite(scale[i]))
             continue;
         put_key(o, first ? "" : ", ", sc_role_names[i]);
-        put_number(o, scale[i]);
+        sc_out_json_number(o, scale[i]);
         first = false;
     }
     sc_out_puts(o, "}},\n");
@@ -223,7 +208,7 @@ static void put_types(const struct writer *w)
         sc_out_puts(o, ", \"decodable\": ");
         sc_out_puts(o, decodable(m, t) ? "true" : "false");
         sc_out_puts(o, ", \"least\": ");
-        put_number(o, least_normal(t));
+        sc_out_json_number(o, least_normal(t));
         sc_out_putc(o, '}');
     }
     sc_out_puts(o, "],\n  \"shapes\": [");
@@ -256,8 +241,8 @@ static void put_tensors(const struct writer *w)
     COLUMN(o, "type", n, sc_out_u64, w->type_of[i], ",\n");
     COLUMN(o, "role", n, sc_out_u64, t[i].role, ",\n");
     COLUMN(o, "tower", n, sc_out_u64, t[i].tower, ",\n");
-    COLUMN(o, "layer", n, put_int, t[i].layer, ",\n");
-    COLUMN(o, "expert", n, put_int, t[i].expert, ",\n");
+    COLUMN(o, "layer", n, sc_out_i64, t[i].layer, ",\n");
+    COLUMN(o, "expert", n, sc_out_i64, t[i].expert, ",\n");
     COLUMN(o, "bytes", n, sc_out_u64, t[i].bytes, "\n  },\n");
 }
 
@@ -269,12 +254,12 @@ static void put_places(const struct writer *w)
     sc_out_puts(o, "  \"places\": {\n");
     COLUMN(o, "tensor", n, sc_out_u64, p[i].tensor, ",\n");
     COLUMN(o, "box", n, sc_out_u64, p[i].box, ",\n");
-    COLUMN(o, "x", n, put_int, p[i].x, ",\n");
-    COLUMN(o, "y", n, put_int, p[i].y, ",\n");
+    COLUMN(o, "x", n, sc_out_i64, p[i].x, ",\n");
+    COLUMN(o, "y", n, sc_out_i64, p[i].y, ",\n");
     COLUMN(o, "w", n, sc_out_u64, p[i].w, ",\n");
     COLUMN(o, "h", n, sc_out_u64, p[i].h, ",\n");
-    COLUMN(o, "dx", n, put_int, p[i].depth_x, ",\n");
-    COLUMN(o, "dy", n, put_int, p[i].depth_y, ",\n");
+    COLUMN(o, "dx", n, sc_out_i64, p[i].depth_x, ",\n");
+    COLUMN(o, "dy", n, sc_out_i64, p[i].depth_y, ",\n");
     COLUMN(o, "rows", n, sc_out_u64, p[i].rows, ",\n");
     COLUMN(o, "cols", n, sc_out_u64, p[i].cols, ",\n");
     COLUMN(o, "slice", n, sc_out_u64, p[i].slice, "\n  },\n");
@@ -296,11 +281,11 @@ static void put_boxes(const struct writer *w)
     sc_out_puts(o, "],\n  \"boxes\": {\n");
     COLUMN(o, "kind", n, sc_out_u64, b[i].kind, ",\n");
     COLUMN(o, "label", n, sc_out_u64, w->label_of[i], ",\n");
-    COLUMN(o, "number", n, put_int, b[i].number, ",\n");
-    COLUMN(o, "x", n, put_int, b[i].x, ",\n");
-    COLUMN(o, "y", n, put_int, b[i].y, ",\n");
-    COLUMN(o, "w", n, put_int, b[i].w, ",\n");
-    COLUMN(o, "h", n, put_int, b[i].h, ",\n");
+    COLUMN(o, "number", n, sc_out_i64, b[i].number, ",\n");
+    COLUMN(o, "x", n, sc_out_i64, b[i].x, ",\n");
+    COLUMN(o, "y", n, sc_out_i64, b[i].y, ",\n");
+    COLUMN(o, "w", n, sc_out_i64, b[i].w, ",\n");
+    COLUMN(o, "h", n, sc_out_i64, b[i].h, ",\n");
     COLUMN(o, "empty", n, sc_out_u64, b[i].empty, ",\n");
     COLUMN(o, "parent", n, sc_out_u64, b[i].parent, "\n  }\n}\n");
 }

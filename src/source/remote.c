@@ -420,7 +420,7 @@ static bool remote_has(struct sc_source *s, struct sc_span span)
         uint64_t gap = 0, off, len;
         pthread_mutex_lock(&r->lock);
         const struct extent *x = sc_remote_find(r, at, &gap);
-        const bool moves = x && (x->state == EXTENT_HELD || x->state == EXTENT_MOVING);
+        const bool moves = x && x->state != EXTENT_HERE; /* what failed would be tried again */
         const uint64_t next = x ? x->off + x->len : SC_MIN(gap, end);
         pthread_mutex_unlock(&r->lock);
         if (moves || (!x && (!r->store.gap || r->store.gap(r->store.ctx, at, next, &off, &len))))

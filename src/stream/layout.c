@@ -150,6 +150,8 @@ int sc_part_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w,
     return 0;
 }
 
+enum { LEAST_MAP = 128 };
+
 /* Codes follow each other, so those that come next in this call are read along. */
 int sc_code_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint64_t off, size_t len,
                   const uint8_t **out, struct sc_error *e)
@@ -157,7 +159,8 @@ int sc_code_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint64
     const struct sc_unpack_part *p = &u->codes;
     if (!inside(p, off, len) || len > SC_ROOM)
         return beyond(u, p, e);
-    *out = u->bytes.map ? u->bytes.map(u->bytes.ctx, p->entry, off, len) : NULL;
+    /* Few bytes are a sample, and the file need not bring the pages around them. */
+    *out = u->bytes.map && len >= LEAST_MAP ? u->bytes.map(u->bytes.ctx, p->entry, off, len) : NULL;
     if (*out)
         return 0;
     if (off < w->from || len > w->have || off - w->from > w->have - len) {

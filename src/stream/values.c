@@ -21,7 +21,8 @@
 enum {
     BLOCK_VALUES = 256,    /* of the largest block */
     STACK_BYTES = 8 << 10, /* small reads need no memory of their own */
-    SHORT_RUN = 16 << 10,  /* bytes of a row below which a mapping pays */
+    SHORT_RUN = 16 << 10,  /* bytes of a row below which a mapping pays, */
+    NEAR_RUN = 64 << 10,   /* and from one row to the next */
 };
 
 struct values {
@@ -438,7 +439,11 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
         return sc_values_read(base, first, end, dst, e);
     if (!base->ops)
         prefetch_runs(v, first, stride, n_runs, n);
-    const bool map = !base->ops && !v->unpack && n / v->per_block * v->parts[0].unit < SHORT_RUN;
+    /* A page of a mapping that is touched first brings the pages around it: a waste, when the next
+     * run is not among them. */
+    const bool map = !base->ops && !v->unpack && n_runs > 1 &&
+                     n / v->per_block * v->parts[0].unit < SHORT_RUN &&
+                     stride / v->per_block <= NEAR_RUN / v->parts[0].unit;
     bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;

@@ -10,17 +10,26 @@
 #ifndef SC_WEB_H
 #define SC_WEB_H
 
+#include "picture/render.h"
 #include "picture/scales.h"
 #include "picture/tiles.h"
 #include "report/report.h"
 
+/* A picture of a part of a view. */
+struct sc_web_shot {
+    struct sc_render_area area;
+    enum sc_colour_mode mode;
+    enum sc_plane plane;
+    enum sc_scale_of scale_of;
+    bool light;
+};
 /* One picture of a page. All functions may be called from any thread and at the same time. */
-struct sc_view {
-    const struct sc_view_kind *kind;
+struct sc_web_view {
+    const struct sc_web_view_kind *kind;
     void *ctx;
     const char *title; /* for people; from a file: any bytes */
 };
-struct sc_view_kind {
+struct sc_web_view_kind {
     /* Documents of the protocol. A status of `o` is an error of writing. */
     void (*scene)(void *ctx, struct sc_out *o, bool is_static);
     void (*scales)(void *ctx, struct sc_out *o);
@@ -35,6 +44,8 @@ struct sc_view_kind {
     double (*progress)(void *ctx, uint64_t *epoch);
     /* Works in the background until all is known; SCRUPLE_EINTERRUPTED after a cancel. */
     int (*build)(void *ctx, struct sc_error *e);
+    /* A PNG of a rectangle: SCRUPLE_EUSAGE when it would be too large. NULL: there are none. */
+    int (*shot)(void *ctx, const struct sc_web_shot *shot, struct sc_out *o, struct sc_error *e);
     /* What an export goes through: the plan. */
     const struct sc_scene *(*plan)(void *ctx);
 };
@@ -43,9 +54,18 @@ struct sc_model_view {
     const struct sc_scene *scene;
     struct sc_pyramids *pyramids;
     struct sc_scales *scales;
+    struct sc_pool *pool;
+    const _Atomic int *cancel;
     const char *title; /* NULL: the model's label */
 };
-struct sc_view sc_view_of_model(struct sc_model_view *m);
+struct sc_web_view sc_web_view_of_model(struct sc_model_view *m);
+
+/* A tile as it is sent: its bytes, at most SC_TILE_BODY at out. `epoch` is that of the view before
+ * the tile was filled. */
+#define SC_TILE_BODY (16 + 4 * (size_t)SC_SCENE_TILE * SC_SCENE_TILE)
+size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out);
+/* colours.json */
+void sc_web_colours(struct sc_out *o);
 
 /* ---------------------------------------------------------------------------------- server --- */
 struct sc_web_options {
@@ -59,11 +79,13 @@ struct sc_web_options {
     /* The address, once it is listened at. Non-zero stops and is returned. */
     int (*ready)(void *ctx, const char *url);
     void (*note)(void *ctx, const char *sentence);
+    void (*ending)(void *ctx); /* *cancel was seen, and everything is being stopped; NULL: none */
     void *ctx;
 };
-/* Serves until *cancel. Reads no value before the page asks for one. SCRUPLE_EIO: the address
- * cannot be used; SCRUPLE_EUNSUPPORTED: the library of the server is not installed. */
-int sc_web_serve(const struct sc_web_options *o, const struct sc_view *views, size_t n_views,
+/* Serves until *cancel, then 0. Listens before anything is read, then builds each view in a thread
+ * of its own. SCRUPLE_EIO: the address cannot be used; SCRUPLE_EUNSUPPORTED: the library of the
+ * server is not installed. */
+int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views, size_t n_views,
                  struct sc_error *e);
 
 #endif

@@ -16,24 +16,30 @@ import time
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+# What draws where no graphics card is.
+PLAIN = ["--disable-gpu"]
+WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
 class Browser:
-    def __init__(self, width=1200, height=1600):
+    def __init__(self, width=1200, height=1600, webgl=False):
         self.size = (width, height)
+        self.graphics = WEBGL if webgl else PLAIN
         self.number = 0
         self.rest = b""
         self.session = None
         self.complaints = []  # errors of scripts, and what the policy refused
+        self.requests = []    # addresses that were asked for, once Network is enabled
 
     def __enter__(self):
         self.profile = tempfile.TemporaryDirectory()
         down, self.write_end = os.pipe()
         self.read_end, up = os.pipe()
-        down, up = (self.above(fd) for fd in (down, up))
-        # The pipe's ends are 3 and 4 in Chromium.
-        command = f'exec 3<&{down} 4>&{up} {down}<&- {up}>&-; exec "$@"'
+        # The pipe's ends are 3 and 4 in Chromium. A shell can only redirect single digits.
+        command = f'exec 3</proc/self/fd/{down} 4>/proc/self/fd/{up}; exec "$@"'
         self.process = subprocess.Popen(
-            ["sh", "-c", command, "sh", CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
-             "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}",
+            ["sh", "-c", command, "sh", CHROMIUM, "--headless", "--no-sandbox", *self.graphics,
+             "--hide-scrollbars", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}",
              "--window-size=%d,%d" % self.size, "about:blank"],
             pass_fds=(down, up), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
@@ -44,14 +50,6 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             self.call(domain + ".enable")
         return self
-
-    @staticmethod
-    def above(fd):
-        """Single digits are all that a shell can redirect, and 3 and 4 are to be free."""
-        wanted = next(n for n in range(5, 10) if not os.path.exists(f"/proc/self/fd/{n}"))
-        os.dup2(fd, wanted, inheritable=True)
-        os.close(fd)
-        return wanted
 
     def __exit__(self, *_):
         try:
@@ -77,7 +75,10 @@ class Browser:
 
     def note(self, message):
         if message.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(message["params"]["exceptionDetails"].get("text", "exception"))
+            what = message["params"]["exceptionDetails"]
+            self.complaints.append(what.get("exception", {}).get("description") or what["text"])
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(message["params"]["request"]["url"])
         if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
             self.complaints.append(message["params"]["entry"]["text"])
 
@@ -98,6 +99,8 @@ class Browser:
 
     def open(self, url):
         self.call("Page.navigate", url="about:blank")  # else a new fragment loads nothing
+        if url == "about:blank":
+            return
         self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 120
         while True:
@@ -112,6 +115,11 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
+
+    def resize(self, width, height, dpr=1):
+        """The window in CSS pixels, and how many of the device one of them has."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=dpr, mobile=False)
 
     def settle(self):
         """Two pictures later: what an event asked for has been drawn."""

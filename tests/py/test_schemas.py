@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check, scan and curves against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan, curves, activations, super and moe against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -338,6 +338,28 @@ class Documents(unittest.TestCase):
                 for tensor in d["tensors"]:
                     self.assertEqual(len(tensor["x"]), 5)
                     self.assertEqual({len(c[k]) for c in tensor["curves"] for k in ("mean", "low", "high")}, {5})
+
+    def test_activations(self):
+        for hooks in ("all", "residual", "attention"):
+            with self.subTest(hooks):
+                d = self.document("activations", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3", "--hook", hooks)
+                self.assertEqual(d["tokens"], [1, 2, 3])
+
+    def test_super(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        self.assertNotIn("effects", self.document("super", path, "--ids", "1,2,3"))
+        found = self.document("super", path, "--ids", "1,2,3", "--verify", "--ratio", "1.5", "--share", "0.05", "--rounds", "1")
+        self.assertTrue(found["weights"])
+        self.assertEqual(found["effects"][0]["kind"], "base")
+
+    def test_moe(self):
+        for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
+            with self.subTest(kind):
+                d = self.document("moe", os.path.join(FIXTURES, kind), "--png", os.devnull)
+                shape = (d["experts"]["layers"], d["experts"]["experts"])
+                self.assertEqual(len(d["layers"]), shape[0])
+                for m in d["maps"]:
+                    self.assertEqual((len(m["values"]), {len(r) for r in m["values"]}), (shape[0], {shape[1]}))
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")

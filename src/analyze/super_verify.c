@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* super_verify: what happens without super weights, all questions in one reading of the model.
+ *
+ * Every question is a variant of one run. The null asks what zeroing does at all: as many weights
+ * of nearly the same size, elsewhere in the same tensors. A set matters when it does ten times what
+ * the worst null does, and at least 0.01 nats. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/super.h"
+#include "math/math.h"
+
+enum { NULLS = 4, SINGLES = 32, DRAWS = 2000, CANDIDATES = 4096 };
+static const double factors[] = {0.25, 0.5, 0.75, 1.5, 2, 3};
+
+const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {
+    "base", "alone", "without", "all", "mean", "scaled", "restored", "null", NULL};
+
+struct verifying {
+    const struct sc_forward *f;
+    const struct sc_super_options *o;
+    struct sc_super_list *l;
+    struct sc_super_effects *out;
+    struct sc_variant *variants;
+    struct sc_edit *edits;
+    struct sc_restore *restores;
+    size_t n, cap_effects, cap_variants, n_edits, cap_edits;
+    float *base;    /* (positions x vocab) log p of the model */
+    double *sums;   /* (positions) log of the sum of the model's exponentials */
+    double *losses; /* (variants + 1) x positions: -log p of the next token */
+    double *moved;  /* (variants + 1): squared norm of the difference of logits */
+    size_t *agreed;
+    size_t vocab;
+};
+
+/* ------------------------------------------------------------------------------- variants --- */
+
+static int add_variant(struct verifying *x, enum sc_super_kind kind, uint32_t index, double factor,
+                       struct sc_error *e)
+{
+    struct sc_super_effects *out = x->out;
+
+    TRY(sc_grow(&out->p, &x->cap_effects, out->n + 1, sizeof *out->p, e));
+    TRY(sc_grow(&x->variants, &x->cap_variants, x->n + 1, sizeof *x->variants, e));
+    out->p[out->n++] = (struct sc_super_effect){.kind = kind, .index = index, .factor = factor};
+    /* edits grow, so their place is known only at the end: this is where they begin */
+    x->variants[x->n++] = (struct sc_variant){.edits = (void *)(uintptr_t)x->n_edits};
+    return 0;
+}
+
+static int add_edit(struct verifying *x, uint32_t tensor, uint64_t row, uint64_t col, float value,
+                    struct sc_error *e)
+{
+    TRY(sc_grow(&x->edits, &x->cap_edits, x->n_edits + 1, sizeof *x->edits, e));
+    x->edits[x->n_edits++] = (struct sc_edit){tensor, row, col, value};
+    x->variants[x->n - 1].n_edits++;
+    return 0;
+}
+
+static int scale_weight(struct verifying *x, const struct sc_super_weight *w, double factor,
+                        struct sc_error *e)
+{
+    return add_edit(x, w->tensor, w->stored_row, w->stored_col, (float)((double)w->weight * factor),
+                    e);
+}
+
+static int scale_all(struct verifying *x, double factor, size_t but, struct sc_error *e)
+{
+    for (size_t i = 0; i < x->l->n; i++)
+        if (i != but)
+            TRY(scale_weight(x, &x->l->p[i], factor, e));
+    return 0;
+}
+
+/* The mean of a tensor, of a sample when it is large. */
+static int mean_of(const struct sc_model *m, uint32_t tensor, float *out, struct sc_error *e)
+{
+    struct sc_values *v = NULL;
+    float row[CANDIDATES];
+    double sum = 0;
+    uint64_t n = 0;
+
+    TRY(sc_values_open(m, tensor, &v, e));
+    const uint64_t blocks = (v->count + CANDIDATES - 1) / CANDIDATES;
+    const uint64_t step = SC_MAX(blocks / 256, UINT64_C(1));
+    int code = 0;
+    for (uint64_t b = 0; b < blocks && code == 0; b += step) {
+        const uint64_t here = SC_MIN(v->count - b * CANDIDATES, (uint64_t)CANDIDATES);
+        code = sc_values_read(v, b * CANDIDATES, here, row, e);
+        for (uint64_t i = 0; i < here && code == 0; i++)
+            if (isfinite(row[i])) {
+                sum += (double)row[i];
+                n++;
+            }
+    }
+    sc_values_close(v);
+    *out = n ? (float)(sum / (double)n) : 0;
+    return code;
+}
+
+static int add_mean(struct verifying *x, struct sc_error *e)
+{
+    TRY(add_variant(x, SC_SUPER_MEAN, 0, 0, e));
+    for (size_t i = 0; i < x->l->n; i++) {
+        const struct sc_super_weight *w = &x->l->p[i];
+        float mean;
+        TRY(mean_of(sc_forward_model(x->f), w->tensor, &mean, e));
+        TRY(add_edit(x, w->tensor, w->stored_row, w->stored_col, mean, e));
+    }
+    return 0;
+}
+
+/* Of some thousand weights at random places, the one whose size is nearest to the largest there is
+ * but for the found one: nothing else is as large, mostly. */
+static int add_match(struct verifying *x, const struct sc_super_weight *w, uint64_t seed,
+                     struct sc_error *e)
+{
+    const struct sc_model *m = sc_forward_model(x->f);
+    const struct sc_tensor *t = &m->tensors[w->tensor];
+    const uint64_t cols = t->rank ? t->parameters / t->shape[0] : 1;
+    const uint64_t own = w->stored_row * cols + w->stored_col;
+    struct sc_values *v = NULL;
+    uint64_t best = own;
+    double nearest = INFINITY;
+    float value;
+
+    TRY(sc_values_open(m, w->tensor, &v, e));
+    int code = 0;
+    for (uint64_t i = 0; i < CANDIDATES && code == 0; i++) {
+        const uint64_t at = sc_random_below(seed, i, v->count);
+        code = sc_values_read(v, at, 1, &value, e);
+        const double distance = fabs(fabs((double)value) - fabs((double)w->weight));
+        if (code == 0 && at != own && distance < nearest) {
+            nearest = distance;
+            best = at;
+        }
+    }
+    sc_values_close(v);
+    TRY(code);
+    return best == own ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
+}
+
+static int add_restored(struct verifying *x, struct sc_error *e)
+{
+    const size_t n = x->l->n;
+
+    x->restores = sc_calloc(n, sizeof *x->restores);
+    if (!x->restores)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < n; i++) {
+        const struct sc_super_weight *w = &x->l->p[i];
+        if (w->round > 0) /* its stream was seen in a changed model */
+            continue;
+        x->restores[i] = (struct sc_restore){.hook = SC_HOOK_RESIDUAL,
+                                             .layer = w->layer,
+                                             .position = w->token,
+                                             .channel = w->row,
+                                             .value = w->stream};
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (x->l->p[i].round == 0)
+            x->restores[kept++] = x->restores[i];
+    TRY(add_variant(x, SC_SUPER_RESTORED, 0, 0, e));
+    TRY(scale_all(x, 0, SIZE_MAX, e));
+    x->variants[x->n - 1].restores = x->restores;
+    x->variants[x->n - 1].n_restores = kept;
+    return 0;
+}
+
+static int add_questions(struct verifying *x, struct sc_error *e)
+{
+    const size_t n = x->l->n, singles = SC_MIN(n, (size_t)SINGLES);
+
+    TRY(sc_grow(&x->out->p, &x->cap_effects, 1, sizeof *x->out->p, e));
+    x->out->p[x->out->n++] = (struct sc_super_effect){.kind = SC_SUPER_BASE, .factor = 1};
+    TRY(add_variant(x, SC_SUPER_ALL, 0, 0, e));
+    TRY(scale_all(x, 0, SIZE_MAX, e));
+    for (size_t i = 0; i < singles; i++) {
+        TRY(add_variant(x, SC_SUPER_ALONE, (uint32_t)i, 0, e));
+        TRY(scale_weight(x, &x->l->p[i], 0, e));
+    }
+    for (size_t i = 0; i < singles && n > 1; i++) {
+        TRY(add_variant(x, SC_SUPER_WITHOUT, (uint32_t)i, 0, e));
+        TRY(scale_all(x, 0, i, e));
+    }
+    TRY(add_mean(x, e));
+    for (size_t i = 0; i < SC_COUNT(factors); i++) {
+        TRY(add_variant(x, SC_SUPER_SCALED, 0, factors[i], e));
+        TRY(scale_all(x, factors[i], SIZE_MAX, e));
+    }
+    TRY(add_restored(x, e));
+    for (uint32_t k = 0; k < NULLS; k++) {
+        TRY(add_variant(x, SC_SUPER_NULL, k, 0, e));
+        for (size_t i = 0; i < n; i++)
+            TRY(add_match(x, &x->l->p[i], k * UINT64_C(1000003) + i, e));
+    }
+    for (size_t i = 0; i < x->n; i++)
+        x->variants[i].edits = x->edits + (uintptr_t)x->variants[i].edits;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- figures --- */
+
+static size_t argmax(const float *v, size_t n)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < n; i++)
+        if (v[i] > v[best])
+            best = i;
+    return best;
+}
+
+static double log_sum(const float *row, size_t n)
+{
+    const double most = (double)row[argmax(row, n)];
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)row[i] - most);
+    return most + log(sum);
+}
+
+/* Log-probabilities of the model are kept as floats: 1e-7 of their size. */
+static void take_base(struct verifying *x, uint32_t position, const float *row)
+{
+    float *base = x->base + (size_t)position * x->vocab;
+    const double sum = log_sum(row, x->vocab);
+    double square = 0;
+
+    for (size_t i = 0; i < x->vocab; i++) {
+        base[i] = (float)((double)row[i] - sum);
+        square += (double)row[i] * (double)row[i];
+    }
+    x->sums[position] = sum;
+    x->moved[0] += square;
+}
+
+static double divergence(const float *base, const float *row, size_t n, double sum, double base_sum,
+                         double *moved)
+{
+    double kl = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double p = (double)base[i], q = (double)row[i] - sum;
+        const double d = (double)row[i] - (p + base_sum);
+        kl += exp(p) * (p - q);
+        *moved += d * d;
+    }
+    return SC_MAX(kl, 0);
+}
+
+static int take_logits(void *ctx, uint32_t stream, uint32_t position, const float *row,
+                       size_t vocab, struct sc_error *e)
+{
+    struct verifying *x = ctx;
+    struct sc_super_effect *effect = &x->out->p[stream];
+    const float *base = x->base + (size_t)position * vocab;
+    const double sum = log_sum(row, vocab);
+
+    (void)e;
+    if (stream == 0)
+        take_base(x, position, row);
+    else
+        effect->kl += divergence(base, row, vocab, sum, x->sums[position], &x->moved[stream]) /
+                      (double)x->o->n;
+    x->agreed[stream] += argmax(base, vocab) == argmax(row, vocab);
+    if (position + 1 < x->o->n)
+        x->losses[stream * x->o->n + position] = sum - (double)row[x->o->tokens[position + 1]];
+    return 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Paired bootstrap over positions: 2.5 % and 97.5 % of the mean difference. */
+static int find_interval(const struct verifying *x, size_t stream, struct sc_super_effect *effect,
+                         struct sc_error *e)
+{
+    const size_t n = x->o->n - 1;
+    double *draws = sc_alloc(DRAWS * sizeof *draws);
+
+    if (!draws)
+        return sc_fail_memory(e);
+    for (size_t k = 0; k < DRAWS; k++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            const size_t at = (size_t)sc_random_below(7, k * n + i, n);
+            sum += x->losses[stream * x->o->n + at] - x->losses[at];
+        }
+        draws[k] = sum / (double)n;
+    }
+    qsort(draws, DRAWS, sizeof *draws, ascending);
+    effect->low = draws[DRAWS / 40];
+    effect->high = draws[DRAWS - 1 - DRAWS / 40];
+    free(draws);
+    return 0;
+}
+
+static int finish(struct verifying *x, struct sc_error *e)
+{
+    const size_t n = x->o->n;
+
+    for (size_t s = 0; s < x->out->n; s++) {
+        struct sc_super_effect *effect = &x->out->p[s];
+        double sum = 0;
+        for (size_t i = 0; i + 1 < n; i++)
+            sum += x->losses[s * n + i];
+        effect->nll = n > 1 ? sum / (double)(n - 1) : (double)NAN;
+        effect->perplexity_ratio = exp(effect->nll - x->out->p[0].nll);
+        effect->agree = (double)x->agreed[s] / (double)n;
+        effect->change = s ? sqrt(x->moved[s] / x->moved[0]) : 0;
+        effect->low = effect->high = n > 1 ? 0 : (double)NAN;
+        if (s && n > 1)
+            TRY(find_interval(x, s, effect, e));
+    }
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- labels --- */
+
+static const struct sc_super_effect *find_effect(const struct sc_super_effects *x,
+                                                 enum sc_super_kind kind, uint32_t index)
+{
+    for (size_t i = 0; i < x->n; i++)
+        if (x->p[i].kind == kind && x->p[i].index == index)
+            return &x->p[i];
+    return NULL;
+}
+
+static void label(struct verifying *x)
+{
+    const struct sc_super_effects *out = x->out;
+    const double all = find_effect(out, SC_SUPER_ALL, 0)->kl;
+    double null = 0;
+
+    for (size_t i = 0; i < out->n; i++)
+        if (out->p[i].kind == SC_SUPER_NULL)
+            null = SC_MAX(null, out->p[i].kl);
+    const double least = SC_MAX(10 * null, 0.01);
+    const bool together = all > least;
+    bool any = false;
+    for (uint32_t i = 0; i < x->l->n; i++) {
+        struct sc_super_weight *w = &x->l->p[i];
+        const struct sc_super_effect *alone = find_effect(out, SC_SUPER_ALONE, i);
+        const struct sc_super_effect *without = find_effect(out, SC_SUPER_WITHOUT, i);
+        w->alone_kl = alone ? alone->kl : (double)NAN;
+        w->without_kl = without ? without->kl : (double)NAN;
+        const bool matters = alone && alone->kl > least;
+        any |= matters;
+        w->label = !alone                                         ? NULL
+                   : matters && alone->kl > 0.5 * all             ? "fatal alone"
+                   : matters                                      ? "matters alone"
+                   : together && without && without->kl < all / 2 ? "needed for the joint effect"
+                   : together ? "inert alone, part of a fatal set"
+                              : "inert";
+    }
+    x->out->label = !together ? "inert: no more than weights of the same size elsewhere"
+                    : any     ? "fatal"
+                              : "inert alone, fatal together";
+}
+
+int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
+                    struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e)
+{
+    struct verifying x = {.f = f, .o = o, .l = l, .out = out, .vocab = sc_forward_facts(f)->vocab};
+    const struct sc_sequence sequence = {o->tokens, o->n};
+    uint64_t n;
+
+    memset(out, 0, sizeof *out);
+    if (!sc_mul(o->n, x.vocab, &n) || n * sizeof(float) > o->memory / 2)
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "logits of %zu positions do not fit half of the memory: take fewer tokens "
+                       "or more --memory",
+                       o->n);
+    int code = add_questions(&x, e);
+    x.base = sc_alloc((size_t)n * sizeof *x.base);
+    x.sums = sc_calloc(o->n, sizeof *x.sums);
+    x.losses = sc_calloc((x.n + 1) * o->n, sizeof *x.losses);
+    x.moved = sc_calloc(x.n + 1, sizeof *x.moved);
+    x.agreed = sc_calloc(x.n + 1, sizeof *x.agreed);
+    if (code == 0 && !(x.base && x.sums && x.losses && x.moved && x.agreed))
+        code = sc_fail_memory(e);
+    const struct sc_run run = {.pool = o->pool,
+                               .cancel = o->cancel,
+                               .memory = o->memory / 2,
+                               .sequences = &sequence,
+                               .n_sequences = 1,
+                               .variants = x.variants,
+                               .n_variants = x.n,
+                               .logits = take_logits,
+                               .ctx = &x};
+    if (code == 0)
+        code = sc_forward_run(f, &run, e);
+    if (code == 0)
+        code = finish(&x, e);
+    if (code == 0)
+        label(&x);
+    free(x.variants);
+    free(x.edits);
+    free(x.restores);
+    free(x.base);
+    free(x.sums);
+    free(x.losses);
+    free(x.moved);
+    free(x.agreed);
+    return code;
+}
+
+void sc_super_effects_clear(struct sc_super_effects *x)
+{
+    free(x->p);
+    memset(x, 0, sizeof *x);
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_moe: the experts of a mixture, as maps of layers and experts, and what is wrong with them. */
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/experts.h"
+#include "cli/cli.h"
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+static const struct sc_option moe_options[] = {
+    {"stat", 0, SC_OPTION_ENUM, 0, FIELD(stat), "STAT", sc_expert_stats,
+     "what maps show: rms (the default), frobenius, mean-abs or sparsity"},
+    {"norm", 0, SC_OPTION_ENUM, 0, FIELD(norm), "HOW", sc_expert_norms,
+     "how a map is brought to its colours: from the 2 % to the 98 % value (percentile, the "
+     "default), "
+     "up to the largest (max), or from the least to the largest (min-max)"},
+    {"eps", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(eps), "X", NULL,
+     "sizes below X count as zero in sparsity (default: 1e-6)"},
+    {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
+     "write the maps as one picture, the parts side by side"},
+    {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
+     "how to draw on the terminal: kitty, sixel, blocks or ascii; auto looks at the terminal"},
+    {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},
+    {"fail", 0, SC_OPTION_FLAG, 0, FIELD(fail), NULL, NULL,
+     "exit with 1 when an expert is dead, unrouted, broken, missing, a copy, or stands out"},
+};
+
+enum { CELL = 16, GUTTER = 16, LARGEST = 1 << 15 };
+
+struct mapping {
+    struct sc_cli *c;
+    struct sc_model *model;
+    struct sc_pool *pool;
+    struct sc_filter *filter;
+    struct sc_experts x;
+    struct sc_document d;
+    double eps;
+};
+
+/* -------------------------------------------------------------------------------- pictures --- */
+
+/* Maps of all parts that are known, side by side: palette entries. */
+struct canvas {
+    uint8_t *p;
+    size_t width, height;
+    struct sc_palette palette;
+};
+
+static uint8_t entry_of(float v)
+{
+    const float step = v * (SC_COLOUR_STEPS - 1);
+
+    return isfinite(v) ? (uint8_t)step : (uint8_t)SC_SPECIAL_UNKNOWN;
+}
+
+static void paint(const struct mapping *m, struct canvas *to, size_t left, const float *map,
+                  size_t cell_width, size_t cell_height)
+{
+    for (size_t y = 0; y < m->x.n_layers * cell_height; y++)
+        for (size_t x = 0; x < m->x.n_experts * cell_width; x++)
+            to->p[y * to->width + left + x] =
+                entry_of(map[y / cell_height * m->x.n_experts + x / cell_width]);
+}
+
+static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to,
+                struct sc_error *e)
+{
+    const struct sc_settings *set = &m->c->set;
+    const size_t n = m->x.n_layers * m->x.n_experts, wide = m->x.n_experts * cell + gutter;
+    float *map = sc_alloc((n + 1) * sizeof *map);
+    double low, high;
+
+    to->width = SC_EXPERT_PARTS * wide - gutter;
+    to->height = m->x.n_layers * cell;
+    if (to->width > LARGEST || to->height > LARGEST) {
+        free(map);
+        return sc_fail(e, SCRUPLE_ELIMIT, "%zu layers of %u experts are too many for a picture",
+                       m->x.n_layers, m->x.n_experts);
+    }
+    to->p = sc_alloc(to->width * to->height + 1);
+    if (!map || !to->p) {
+        free(map);
+        return sc_fail_memory(e);
+    }
+    memset(to->p, SC_SPECIAL_OUTSIDE, to->width * to->height);
+    sc_palette_make(SC_COLOURS_MAGNITUDE, !set->light, &to->palette);
+    for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
+        sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
+        if (sc_experts_norm(map, n, (enum sc_expert_norm)set->norm, &low, &high))
+            paint(m, to, part * wide, map, cell, cell);
+    }
+    free(map);
+    return 0;
+}
+
+static int put_file(void *sink, const void *p, size_t n)
+{
+    return sc_sink_write(sink, p, n);
+}
+
+static int encode(const struct canvas *from, struct sc_sink *sink, struct sc_error *e)
+{
+    struct sc_indexed_png *png = NULL;
+
+    TRY(sc_indexed_png_new((uint32_t)from->width, (uint32_t)from->height, &from->palette, false,
+                           put_file, sink, &png, e));
+    int code = sc_indexed_png_rows(png, from->p, from->height, e);
+    if (code == 0)
+        code = sc_indexed_png_end(png, e);
+    sc_indexed_png_free(png);
+    return code;
+}
+
+static int write_png(struct mapping *m, struct sc_error *e)
+{
+    struct canvas picture = {0};
+    struct sc_sink sink = {0};
+    struct sc_error of_sink = {0};
+    int code = draw(m, CELL, GUTTER, &picture, e);
+
+    if (code == 0)
+        code = sc_sink_open(&sink, m->c->set.picture, false, 0, e);
+    if (code == 0) {
+        code = encode(&picture, &sink, e);
+        const int closed = sc_sink_close(&sink, code == 0, &of_sink);
+        if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE)) {
+            code = closed;
+            *e = of_sink;
+        }
+    }
+    if (code == 0 && !m->c->set.quiet)
+        sc_say(m->c, "note", "%s: %zu x %zu pixels", m->c->set.picture, picture.width,
+               picture.height);
+    free(picture.p);
+    return code;
+}
+
+/* ---------------------------------------------------------------------------------- words --- */
+
+static void put_line(struct mapping *m, unsigned part, double low, double high)
+{
+    struct sc_buf *b = &m->c->out.buf;
+
+    sc_buf_printf(b, "%s, %s: %.4g to %.4g\n", sc_expert_parts[part],
+                  sc_expert_stats[m->c->set.stat], low, high);
+    sc_out_settle(&m->c->out);
+}
+
+static int put_maps(struct mapping *m, enum sc_graphics how, struct sc_error *e)
+{
+    const size_t n = m->x.n_layers * m->x.n_experts;
+    struct sc_screen screen;
+    sc_screen_look(&screen);
+    /* characters stand for two pixels, one above the other */
+    const size_t columns = screen.columns ? screen.columns : 80;
+    const size_t cell_width = how <= SC_GRAPHICS_SIXEL ? 8 : 2 * m->x.n_experts <= columns ? 2 : 1;
+    const size_t cell_height = how <= SC_GRAPHICS_SIXEL ? 8 : 2;
+    float *map = sc_alloc((n + 1) * sizeof *map);
+    int code = map ? 0 : sc_fail_memory(e);
+
+    for (unsigned part = 0; part < SC_EXPERT_PARTS && code == 0; part++) {
+        struct canvas to = {.width = m->x.n_experts * cell_width,
+                            .height = m->x.n_layers * cell_height};
+        double low, high;
+        sc_experts_map(&m->x, part, (enum sc_expert_stat)m->c->set.stat, map);
+        if (!sc_experts_norm(map, n, (enum sc_expert_norm)m->c->set.norm, &low, &high))
+            continue;
+        put_line(m, part, low, high);
+        sc_palette_make(SC_COLOURS_MAGNITUDE, !m->c->set.light, &to.palette);
+        to.p = to.width <= LARGEST && to.height <= LARGEST ? sc_alloc(to.width * to.height) : NULL;
+        if (!to.p) {
+            code = sc_fail_memory(e);
+            break;
+        }
+        paint(m, &to, 0, map, cell_width, cell_height);
+        const struct sc_term_picture picture = {(uint32_t)to.width, (uint32_t)to.height, to.p,
+                                                &to.palette};
+        code = sc_report_term_picture(&m->c->out, &picture, how, e);
+        free(to.p);
+    }
+    free(map);
+    return code;
+}
+
+static void put_findings(struct mapping *m)
+{
+    struct sc_out *o = &m->c->out;
+    struct sc_buf text = {0};
+
+    if (!m->x.n_findings) {
+        sc_out_puts(o, "no expert is dead, a copy of another, or stands out\n");
+        return;
+    }
+    for (size_t i = 0; i < m->x.n_findings; i++) {
+        text.n = 0;
+        sc_expert_sentence(&m->x, &m->x.findings[i], &text);
+        sc_out_colour(o, &m->c->term, SC_COLOUR_WARNING,
+                      sc_expert_problems[m->x.findings[i].problem]);
+        sc_out_puts(o, "  ");
+        sc_out_puts(o, text.failed ? "" : text.p);
+        sc_out_putc(o, '\n');
+    }
+    sc_buf_clear(&text);
+}
+
+static int print(struct mapping *m, struct sc_error *e)
+{
+    struct sc_cli *c = m->c;
+
+    if (c->set.json) {
+        sc_document_start(&m->d, SC_SCHEMA_MOE);
+        TRY(sc_analyze_model(&m->d, &m->d.root, m->model, e));
+        sc_analyze_moe(&m->d, &m->d.root, m->model, &m->x, (enum sc_expert_norm)c->set.norm);
+        if (m->d.failed)
+            return sc_fail_memory(e);
+        sc_report_json(&c->out, &m->d);
+        return 0;
+    }
+    sc_cli_header(c, m->model);
+    sc_buf_printf(&c->out.buf, "%zu layer%s with %u experts%s", m->x.n_layers,
+                  m->x.n_layers == 1 ? "" : "s", m->x.n_experts, m->x.n_layers == 1 ? "" : " each");
+    if (m->model->config.experts_per_token)
+        sc_buf_printf(&c->out.buf, ", of which %llu work on a token",
+                      (unsigned long long)m->model->config.experts_per_token);
+    sc_out_puts(&c->out, "; layers go down, experts to the right\n\n");
+    TRY(put_maps(m, sc_graphics_of(c), e));
+    put_findings(m);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- running --- */
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)ctx;
+    sc_progress_show(&(struct sc_progress){.done = done, .total = total, .moved = done});
+}
+
+static int measure(struct mapping *m, struct sc_error *e)
+{
+    const struct sc_experts_options o = {.pool = m->pool,
+                                         .cancel = &sc_cancel,
+                                         .filter = m->filter,
+                                         .eps = m->eps,
+                                         .progress = show_progress};
+
+    sc_progress_start(m->c, 0);
+    const int code = sc_experts_measure(m->model, &o, &m->x, e);
+    (void)sc_progress_end();
+    return code;
+}
+
+static int report(struct mapping *m)
+{
+    struct sc_cli *c = m->c;
+    struct sc_error e = {0};
+
+    if (measure(m, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (!m->x.n_layers) {
+        sc_say(c, "error", "%s has no experts%s", m->model->label,
+               m->filter ? " among what the filters match" : "");
+        return SC_EXIT_INPUT;
+    }
+    if (m->x.unread && !c->set.quiet)
+        sc_say(c, "warning", "%zu matrices could not be read: %s", m->x.unread, m->x.why);
+    if (c->set.picture && write_png(m, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (print(m, &e) < 0)
+        return sc_fail_exit(c, &e);
+    c->whole = true;
+    return m->x.unread ? SC_EXIT_INPUT : c->set.fail && m->x.n_findings ? SC_EXIT_FINDINGS : 0;
+}
+
+static int read_eps(struct mapping *m)
+{
+    const char *text = m->c->set.eps;
+    char *end;
+
+    m->eps = -1;
+    if (!text)
+        return 0;
+    m->eps = strtod(text, &end);
+    if (!*text || *end || !(m->eps >= 0 && m->eps <= 1e9))
+        return sc_wrong_use(m->c, "--eps cannot be \"%s\": it takes a number of 0 or more", text);
+    return 0;
+}
+
+static int run_moe(struct sc_cli *c)
+{
+    struct mapping m = {.c = c};
+    struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_error e = {0};
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    size_t n = 0;
+    int status = 0;
+
+    oo.keep_repo = true;
+    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    else if (n != 1)
+        status = sc_wrong_use(c, "moe takes one MODEL, but %zu are given", n);
+    else
+        status = read_eps(&m);
+    if (!status && filters.n && sc_filter_new(filters.p, filters.n, &m.filter, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &m.pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_cli_open_with(c, paths[0], &oo, &m.model);
+    if (!status)
+        status = report(&m);
+    sc_document_clear(&m.d);
+    sc_experts_clear(&m.x);
+    sc_model_close(m.model);
+    sc_pool_free(m.pool);
+    sc_filter_free(m.filter);
+    sc_words_clear(&filters);
+    return status;
+}
+
+static const struct sc_example moe_examples[] = {
+    {"scruple moe model", "maps of all experts, and what is wrong with them"},
+    {"scruple moe model --stat sparsity --norm max --png experts.png", "as a picture"},
+    {"scruple moe model --json --fail", "for a program"},
+    {NULL, NULL},
+};
+const struct sc_command sc_cmd_moe = {
+    .name = "moe",
+    .summary = "map the experts of a mixture and find dead ones",
+    .usage = "MODEL [FILTER...]",
+    .description =
+        "Reads every expert once and draws a map for each of its matrices and for the router: "
+        "layers "
+        "go down, experts to the right. Below stands what is wrong: experts that hold nothing but "
+        "zeros, that the router cannot choose, that are copies of others, or whose weights are "
+        "much "
+        "larger or smaller than those of their layer.\n\n"
+        "Experts may be tensors of their own, stacks, gate and up in one, shared, quantised, of "
+        "GGUF. "
+        "What figures and rules mean is in docs/moe.md.",
+    .options = moe_options,
+    .n_options = SC_COUNT(moe_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = moe_examples,
+    .run = run_moe,
+};

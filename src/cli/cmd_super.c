@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_super: on which single weights does the model depend?
+ *
+ *     LAYER   ROW  COLUMN   WEIGHT    INPUT   OUTPUT  SHARE  x MEDIAN  AT  ROUND
+ *         2  3968    7003  -1.9000  -560.50  1313.00  0.812      4377   0      0 */
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/super.h"
+#include "cli/tokens_input.h"
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+static const struct sc_option super_options[] = {
+    SC_TOKENS_OPTIONS,
+    {"verify", 0, SC_OPTION_FLAG, 0, FIELD(verify), NULL, NULL,
+     "run the model without each of them, without all, scaled, and beside weights of the same "
+     "size; "
+     "all in one reading"},
+    {"ratio", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(ratio), "X", NULL,
+     "what is a spike: X times the median size of the layer's outputs (default: 30)"},
+    {"share", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(share), "X", NULL,
+     "how much of a spike one weight must make, 0 to 1 (default: 0.5)"},
+    {"rounds", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(rounds), "N", NULL,
+     "zero what was found and look again, at most N times (default: 8)"},
+};
+
+struct looking {
+    struct sc_cli *c;
+    struct sc_model *model;
+    struct sc_pool *pool;
+    struct sc_forward *forward;
+    struct sc_tokens_input tokens;
+    struct sc_super_options o;
+    struct sc_super_list list;
+    struct sc_super_effects effects;
+    struct sc_super_document about;
+    struct sc_document d;
+};
+
+static int read_number(const char *option, const char *text, double least, double most, double *out,
+                       struct sc_error *e)
+{
+    char *end;
+    struct sc_quoted q;
+
+    if (!text)
+        return 0;
+    *out = strtod(text, &end);
+    if (!*text || *end || !(*out > least) || !(*out <= most))
+        return sc_fail(e, SCRUPLE_EUSAGE, "%s cannot be %s: it takes a number above %g up to %g",
+                       option, sc_quote(&q, sc_strz(text)), least, most);
+    return 0;
+}
+
+static void show_progress(void *ctx, unsigned round, uint32_t done, uint32_t of)
+{
+    (void)ctx;
+    (void)round;
+    sc_progress_show(&(struct sc_progress){.n_done = done, .n = of, .what = "layers"});
+}
+
+static int read_settings(struct looking *x, struct sc_error *e)
+{
+    const struct sc_settings *set = &x->c->set;
+
+    TRY(sc_tokens_input_read(x->c, &x->tokens, e));
+    TRY(read_number("--ratio", set->ratio, 1, 1e9, &x->o.ratio, e));
+    TRY(read_number("--share", set->share, 0, 1, &x->o.share, e));
+    if (set->rounds > 100)
+        return sc_fail(e, SCRUPLE_EUSAGE, "--rounds takes a number from 1 to 100");
+    x->o.rounds = (unsigned)set->rounds;
+    x->o.tokens = x->tokens.ids;
+    x->o.n = x->tokens.n;
+    x->o.memory = sc_memory_budget(set->memory);
+    x->o.cancel = &sc_cancel;
+    x->o.progress = show_progress;
+    return 0;
+}
+
+static int look(struct looking *x, struct sc_error *e)
+{
+    x->o.pool = x->pool;
+    TRY(sc_forward_open(x->model, &x->forward, e));
+    sc_progress_start(x->c, 0);
+    int code = sc_super_find(x->forward, &x->o, &x->list, e);
+    if (code == 0 && x->c->set.verify && x->list.n)
+        code = sc_super_verify(x->forward, &x->o, &x->list, &x->effects, e);
+    (void)sc_progress_end();
+    return code;
+}
+
+static int describe(struct looking *x, struct sc_error *e)
+{
+    x->about = (struct sc_super_document){x->model, x->forward, &x->list,
+                                          x->effects.n ? &x->effects : NULL};
+    sc_document_start(&x->d, SC_SCHEMA_SUPER);
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
+    struct sc_field *tokens = sc_add_list(&x->d, &x->d.root, "tokens");
+    for (size_t i = 0; i < x->tokens.n; i++)
+        sc_add_uint(&x->d, tokens, NULL, x->tokens.ids[i], SC_COL_COUNT);
+    sc_analyze_super(&x->d, &x->d.root, &x->about);
+    return x->d.failed ? sc_fail_memory(e) : 0;
+}
+
+static void print(struct looking *x)
+{
+    struct sc_cli *c = x->c;
+    const struct sc_table *weights = sc_find_table(&x->d.root, "weights");
+    const struct sc_table *effects = sc_find_table(&x->d.root, "effects");
+
+    if (c->set.json) {
+        sc_report_json(&c->out, &x->d);
+        return;
+    }
+    if (c->set.csv) {
+        sc_report_csv(&c->out, effects ? effects : weights);
+        return;
+    }
+    sc_cli_header(c, x->model);
+    if (!x->list.n) {
+        sc_out_puts(&c->out, "no super weight: no output of a down projection stands out because "
+                             "of one weight, on these tokens\n");
+        return;
+    }
+    sc_report_table(&c->out, weights, &c->term);
+    if (!effects)
+        return;
+    sc_out_putc(&c->out, '\n');
+    sc_report_table(&c->out, effects, &c->term);
+    sc_out_puts(&c->out, "\nall together: ");
+    sc_out_puts(&c->out, x->effects.label);
+    sc_out_putc(&c->out, '\n');
+}
+
+static int run_super(struct sc_cli *c)
+{
+    struct looking x = {.c = c};
+    struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_error e = {0};
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    size_t n = 0;
+    int status = 0;
+
+    oo.keep_repo = true;
+    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    else if (n != 1 || filters.n)
+        status = sc_wrong_use(c, "super takes one MODEL");
+    else if (read_settings(&x, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
+    if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0))
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        print(&x);
+    sc_document_clear(&x.d);
+    sc_super_effects_clear(&x.effects);
+    sc_super_clear(&x.list);
+    sc_forward_close(x.forward);
+    sc_model_close(x.model);
+    sc_pool_free(x.pool);
+    free(x.tokens.ids);
+    sc_words_clear(&filters);
+    return status;
+}
+
+static const struct sc_example super_examples[] = {
+    {"scruple super model --ids 1,450,4996", "which weights make spikes"},
+    {"scruple super model --ids 1,450,4996 --verify", "and what happens without them"},
+    {NULL, NULL},
+};
+const struct sc_command sc_cmd_super = {
+    .name = "super",
+    .summary = "find single weights on which the model depends",
+    .usage = "MODEL --ids LIST",
+    .description = "Runs the model and looks behind each down projection for outputs that stand "
+                   "out, and which "
+                   "weight makes the most of them, exactly. What is found is zeroed and the model "
+                   "is run again, "
+                   "until nothing new is found.\n\n"
+                   "--verify zeroes each alone, all but each, and all; sets them to the mean; "
+                   "scales them; puts "
+                   "back the activations that they had made; and zeroes as many weights of nearly "
+                   "the same size "
+                   "elsewhere. All of these are variants of one run: the model is read once. What "
+                   "the verdicts "
+                   "mean is in docs/super.md.",
+    .options = super_options,
+    .n_options = SC_COUNT(super_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = super_examples,
+    .run = run_super,
+};

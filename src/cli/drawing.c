@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drawing: opening what is to be drawn. */
+#include "cli/drawing.h"
+
+int sc_desk_open(struct sc_desk *d, size_t most)
+{
+    struct sc_cli *c = d->c;
+    struct sc_error e = {0};
+    const struct sc_open_options oo = sc_cli_open_options(c);
+
+    if (sc_cli_operands(c, &d->paths, &d->n, &d->filters, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (d->n < 1 || d->n > most)
+        return sc_wrong_use(c, "%s takes one MODEL%s, but %zu are given", c->command->name,
+                            most > 1 ? " or two" : "", d->n);
+    c->several = d->n > 1;
+    if (d->filters.n && sc_filter_new(d->filters.p, d->filters.n, &d->filter, &e) < 0)
+        return sc_usage_exit(c, &e);
+    if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &d->pool, &e) < 0 ||
+        sc_hub_env_read(&d->env, oo.hub, &e) < 0)
+        return sc_fail_exit(c, &e);
+    return 0;
+}
+
+void sc_desk_close(struct sc_desk *d)
+{
+    sc_pool_free(d->pool);
+    sc_filter_free(d->filter);
+    sc_hub_env_clear(&d->env);
+    sc_words_clear(&d->filters);
+}
+
+static int plan(struct sc_drawing *x, const struct sc_desk *d, uint64_t memory, uint64_t network,
+                struct sc_error *e)
+{
+    const struct sc_settings *set = &d->c->set;
+    const struct sc_scene_options so = {.filter = d->filter, .vertical = set->vertical};
+    const struct sc_pyramids_options po = {.pool = d->pool,
+                                           .cache = set->no_cache ? NULL : d->env.cache,
+                                           .memory = memory,
+                                           .network = network,
+                                           .cancel = &sc_cancel};
+
+    TRY(sc_scene_new(x->model, &so, &x->scene, e));
+    return sc_pyramids_new(x->scene, &po, &x->pyramids, e);
+}
+
+int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, uint64_t memory,
+                    uint64_t network)
+{
+    struct sc_cli *c = d->c;
+    struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_error e = {0};
+
+    oo.keep_repo = oo.quick = true;
+    int status = sc_cli_open_with(c, path, &oo, &x->model);
+    if (status)
+        return status;
+    if (plan(x, d, memory, network, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (x->scene->n_places)
+        return 0;
+    if (d->filters.n) {
+        sc_say_no_match(c, x->model, d->filters.p, d->filters.n);
+        return SC_EXIT_FINDINGS;
+    }
+    sc_say(c, "error", "%s holds no weights to draw", path);
+    return SC_EXIT_INPUT;
+}
+
+void sc_drawing_close(struct sc_drawing *x)
+{
+    sc_pyramids_free(x->pyramids);
+    sc_scene_free(x->scene);
+    sc_model_close(x->model);
+}

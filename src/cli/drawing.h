@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drawing: from a command line to models that can be drawn: what view and show share. */
+#ifndef SC_DRAWING_H
+#define SC_DRAWING_H
+
+#include "cli/cli.h"
+#include "hub/hub.h"
+#include "picture/tiles.h"
+
+/* What is the same for all models of a command line. Zero-initialise. */
+struct sc_desk {
+    struct sc_cli *c;
+    const char *const *paths; /* borrowed */
+    size_t n;
+    struct sc_words filters;
+    struct sc_filter *filter; /* NULL: all */
+    struct sc_pool *pool;
+    struct sc_hub_env env;
+};
+/* 0, or an exit code after the error was printed. `most`: models. */
+int sc_desk_open(struct sc_desk *d, size_t most);
+void sc_desk_close(struct sc_desk *d);
+
+/* A model with its plan. Zero-initialise. */
+struct sc_drawing {
+    struct sc_model *model;
+    struct sc_scene *scene;
+    struct sc_pyramids *pyramids;
+};
+/* Reads no value. `memory` and `network` as in sc_pyramids_options. 0, or an exit code. */
+int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, uint64_t memory,
+                    uint64_t network);
+void sc_drawing_close(struct sc_drawing *x);
+
+/* view_live.c: `view` without a file to write. An exit code. */
+int sc_view_live(struct sc_cli *c);
+
+#endif

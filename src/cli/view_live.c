@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_live: weights in a browser: the address, and the browser that is told of it. */
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/drawing.h"
+#include "web/web.h"
+
+enum { MOST_MODELS = 2 };
+
+struct live {
+    struct sc_desk desk;
+    struct sc_drawing drawings[MOST_MODELS];
+    struct sc_scales *scales[MOST_MODELS];
+    struct sc_model_view models[MOST_MODELS];
+    struct sc_web_view views[MOST_MODELS];
+};
+
+/* -------------------------------------------------------------------------------- browser --- */
+
+extern char **environ;
+
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value;
+}
+
+/* Is there a screen, and is it that of whoever typed the command? */
+static bool has_screen(void)
+{
+    const bool far = is_set("SSH_CONNECTION") || is_set("SSH_CLIENT") || is_set("SSH_TTY");
+    return !far && (is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"));
+}
+
+/* It is not waited for; where there is no such program, the address is on the terminal. */
+static void open_browser(const char *url)
+{
+    char program[] = "xdg-open", *address = sc_str_copy(sc_strz(url));
+    char *const words[] = {program, address, NULL};
+    posix_spawn_file_actions_t files;
+    pid_t child;
+
+    if (!address)
+        return;
+    if (posix_spawn_file_actions_init(&files) == 0) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            (void)posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
+        (void)posix_spawnp(&child, program, &files, NULL, words, environ);
+        posix_spawn_file_actions_destroy(&files);
+    }
+    free(address);
+}
+
+/* --------------------------------------------------------------------------------- serving --- */
+
+static int on_ready(void *ctx, const char *url)
+{
+    struct sc_cli *c = ctx;
+
+    c->sink.may_page = false;
+    sc_out_puts(&c->out, url);
+    sc_out_putc(&c->out, '\n');
+    sc_out_flush(&c->out);
+    if (sc_cancel) /* is no failure to write */
+        c->out.status = c->sink.status = 0;
+    if (!c->out.status && !c->set.no_open && has_screen())
+        open_browser(url);
+    return c->out.status;
+}
+
+static void on_note(void *ctx, const char *sentence)
+{
+    const struct sc_cli *c = ctx;
+
+    sc_say(c, "warning", "%s", sentence);
+}
+
+/* Ending takes as long as what is being read; then, that long. */
+static void on_ending(void *ctx)
+{
+    enum { SECONDS = 5 };
+
+    (void)ctx;
+    if (sc_cancel)
+        (void)alarm(SECONDS);
+}
+
+static int open_views(struct live *x, uint64_t memory, struct sc_error *e)
+{
+    struct sc_cli *c = x->desk.c;
+
+    for (size_t i = 0; i < x->desk.n; i++) {
+        struct sc_drawing *d = &x->drawings[i];
+        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, c->set.fetch);
+        if (status)
+            return status;
+        if (sc_scales_new(d->pyramids, &x->scales[i], e) < 0)
+            return sc_fail_exit(c, e);
+        x->models[i] = (struct sc_model_view){.scene = d->scene,
+                                              .pyramids = d->pyramids,
+                                              .scales = x->scales[i],
+                                              .pool = x->desk.pool,
+                                              .cancel = &sc_cancel};
+        x->views[i] = sc_web_view_of_model(&x->models[i]);
+    }
+    return 0;
+}
+
+static int serve(struct live *x)
+{
+    struct sc_cli *c = x->desk.c;
+    struct sc_error e = {0};
+    /* Half for statistics of all models, a quarter for tiles. */
+    const uint64_t memory = sc_memory_budget(c->set.memory);
+    const int status = open_views(x, memory / 2 / SC_MAX(x->desk.n, 1), &e);
+    const struct sc_web_options o = {.bind = c->set.bind,
+                                     .port = (uint16_t)c->set.port,
+                                     .memory = memory / 4,
+                                     .cancel = &sc_cancel,
+                                     .ready = on_ready,
+                                     .note = on_note,
+                                     .ending = on_ending,
+                                     .ctx = c};
+
+    if (status)
+        return status;
+    const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
+    if (code < 0 && !c->out.status)
+        return sc_fail_exit(c, &e);
+    (void)sc_take_cancel(); /* that is how it is meant to end */
+    return 0;
+}
+
+int sc_view_live(struct sc_cli *c)
+{
+    struct live x = {.desk = {.c = c}};
+    int status;
+
+    if (c->set.port > UINT16_MAX)
+        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
+    status = sc_desk_open(&x.desk, MOST_MODELS);
+    if (!status)
+        status = serve(&x);
+    for (size_t i = 0; i < MOST_MODELS; i++) {
+        sc_scales_free(x.scales[i]);
+        sc_drawing_close(&x.drawings[i]);
+    }
+    sc_desk_close(&x.desk);
+    return status;
+}

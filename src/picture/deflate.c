@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* deflate: blocks of colours (RFC 1951).
+ *
+ * A block has a Huffman code of its own for literals, and runs of one colour where there are many.
+ * That is close to the entropy of the colours and runs at the speed of memory's neighbour, the
+ * cache. */
+#include "picture/deflate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SYMBOLS = 286,    /* literals, end, lengths */
+    END = 256,        /* end of block */
+    LENGTHS = 19,     /* symbols of the code of code lengths */
+    RUN_LONGEST = 258 /* bytes of one run */
+};
+
+/* -------------------------------------------------------------------------------- Huffman --- */
+
+struct code {
+    uint32_t n;             /* symbols */
+    uint8_t bits[SYMBOLS];  /* 0: does not occur */
+    uint16_t word[SYMBOLS]; /* first bit lowest */
+};
+
+struct leaf {
+    uint64_t count;
+    uint16_t symbol;
+};
+
+static int by_count(const void *a, const void *b)
+{
+    const struct leaf *x = a, *y = b;
+
+    if (x->count != y->count)
+        return x->count < y->count ? -1 : 1;
+    return x->symbol < y->symbol ? -1 : 1;
+}
+
+/* Depths of the leaves of a Huffman tree over n counts that ascend: two queues. */
+static void depths_of(const struct leaf *leaf, size_t n, uint8_t *depth)
+{
+    uint64_t weight[2 * SYMBOLS];
+    uint16_t parent[2 * SYMBOLS];
+    size_t next_leaf = 0, next_node = n, made = n;
+
+    for (size_t i = 0; i < n; i++)
+        weight[i] = leaf[i].count;
+    for (; made < 2 * n - 1; made++) {
+        uint64_t sum = 0;
+        for (int k = 0; k < 2; k++) {
+            bool from_leaf =
+                next_leaf < n && (next_node >= made || weight[next_leaf] <= weight[next_node]);
+            size_t child = from_leaf ? next_leaf++ : next_node++;
+            sum += weight[child];
+            parent[child] = (uint16_t)made;
+        }
+        weight[made] = sum;
+    }
+    uint8_t deep[2 * SYMBOLS];
+    deep[2 * n - 2] = 0;
+    for (size_t i = 2 * n - 2; i-- > 0;) {
+        deep[i] = (uint8_t)(deep[parent[i]] + 1);
+        if (i < n)
+            depth[i] = deep[i];
+    }
+}
+
+/* Makes depths at most `longest` and keeps the code complete: leaves that are too deep move up, and
+ * for each two of them one that is not becomes deeper. */
+static void limit_depths(uint8_t *depth, size_t n, unsigned longest)
+{
+    uint32_t room = (uint32_t)1 << longest, used = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (depth[i] > longest)
+            depth[i] = (uint8_t)longest;
+        used += room >> depth[i];
+    }
+    while (used > room)
+        for (size_t i = 0; i < n && used > room; i++) /* rare symbols first */
+            if (depth[i] < longest) {
+                used -= room >> (depth[i] + 1);
+                depth[i]++;
+            }
+    for (size_t i = n; i-- > 0;) /* what is left goes to the frequent ones */
+        while (depth[i] > 1 && used + (room >> depth[i]) <= room) {
+            used += room >> depth[i];
+            depth[i]--;
+        }
+}
+
+static uint16_t reversed(uint16_t word, unsigned bits)
+{
+    uint16_t out = 0;
+
+    for (unsigned i = 0; i < bits; i++)
+        out = (uint16_t)(out << 1 | (word >> i & 1));
+    return out;
+}
+
+/* A code for n symbols of which those that occur have a count; at least two get a word, as deflate
+ * wants it. */
+static void make_code(const uint32_t *count, size_t n, unsigned longest, struct code *c)
+{
+    struct leaf leaf[SYMBOLS] = {{0}};
+    uint8_t depth[SYMBOLS];
+    uint16_t next[SC_DEFLATE_LONGEST + 2] = {0}, of_length[SC_DEFLATE_LONGEST + 2] = {0};
+    size_t used = 0;
+
+    memset(c, 0, sizeof *c);
+    c->n = (uint32_t)n;
+    for (size_t i = 0; i < n; i++)
+        if (count[i])
+            leaf[used++] = (struct leaf){count[i], (uint16_t)i};
+    for (size_t i = 0; used < 2; i++)
+        if (!count[i])
+            leaf[used++] = (struct leaf){0, (uint16_t)i};
+    qsort(leaf, used, sizeof *leaf, by_count);
+    depths_of(leaf, used, depth);
+    limit_depths(depth, used, longest);
+    for (size_t i = 0; i < used; i++) {
+        c->bits[leaf[i].symbol] = depth[i];
+        of_length[depth[i]]++;
+    }
+    for (unsigned k = 1; k <= longest; k++)
+        next[k + 1] = (uint16_t)((next[k] + of_length[k]) << 1);
+    for (size_t i = 0; i < n; i++)
+        if (c->bits[i])
+            c->word[i] = reversed(next[c->bits[i]]++, c->bits[i]);
+}
+
+/* ----------------------------------------------------------------------------------- bits --- */
+
+static inline void flush(struct sc_deflate *b)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(b->to, &b->held, 8);
+#else
+    for (int i = 0; i < 8; i++)
+        b->to[i] = (uint8_t)(b->held >> 8 * i);
+#endif
+    b->to += b->n >> 3;
+    b->held >>= b->n & ~7u;
+    b->n &= 7;
+}
+
+/* At most 57 bits between two flushes. */
+static inline void add(struct sc_deflate *b, uint64_t word, unsigned n)
+{
+    b->held |= word << b->n;
+    b->n += n;
+}
+
+static void put(struct sc_deflate *b, uint64_t word, unsigned n)
+{
+    add(b, word, n);
+    flush(b);
+}
+
+/* --------------------------------------------------------------------------------- blocks --- */
+
+/* Length of a run, and its symbol with extra bits. */
+struct length {
+    uint16_t symbol;
+    uint8_t extra, n_extra;
+};
+
+static struct length length_of(unsigned run)
+{
+    static const uint16_t base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+                                      15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+                                      67, 83, 99, 115, 131, 163, 195, 227, 258};
+    unsigned k = 28;
+
+    while (base[k] > run)
+        k--;
+    unsigned n_extra = k < 8 || k == 28 ? 0 : k / 4 - 1;
+    return (struct length){(uint16_t)(257 + k), (uint8_t)(run - base[k]), (uint8_t)n_extra};
+}
+
+/* A strip as literals and runs (0x8000 | length of what repeats the byte before). */
+static size_t find_runs(const uint8_t *p, size_t n, uint16_t *out)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < n;) {
+        size_t run = 1;
+        while (i + run < n && p[i + run] == p[i])
+            run++;
+        out[k++] = p[i];
+        i += run;
+        run--;
+        while (run >= 3) {
+            size_t some = SC_MIN(run, (size_t)RUN_LONGEST);
+            out[k++] = (uint16_t)(0x8000 | some);
+            run -= some;
+        }
+        while (run-- > 0)
+            out[k++] = p[i - 1];
+    }
+    return k;
+}
+
+/* The header of a dynamic block: how many words there are, and their lengths in a code of their
+ * own. Distances: only 1, in one bit. */
+static void put_header(struct sc_deflate *b, const struct code *c, bool last)
+{
+    static const uint8_t order[LENGTHS] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                           11, 4,  12, 3, 13, 2, 14, 1, 15};
+    uint8_t bits[SYMBOLS + 1];
+    uint32_t count[LENGTHS] = {0};
+    struct code lengths;
+    unsigned n_literals = SYMBOLS, n_lengths = LENGTHS;
+
+    while (n_literals > 257 && !c->bits[n_literals - 1])
+        n_literals--;
+    memcpy(bits, c->bits, n_literals);
+    bits[n_literals] = 1;
+    for (unsigned i = 0; i <= n_literals; i++)
+        count[bits[i]]++;
+    make_code(count, LENGTHS, 7, &lengths);
+    while (n_lengths > 4 && !lengths.bits[order[n_lengths - 1]])
+        n_lengths--;
+    put(b, (uint64_t)last | 2 << 1, 3);
+    put(b, n_literals - 257, 5);
+    put(b, 0, 5); /* one distance */
+    put(b, n_lengths - 4, 4);
+    for (unsigned i = 0; i < n_lengths; i++)
+        put(b, lengths.bits[order[i]], 3);
+    for (unsigned i = 0; i <= n_literals; i++)
+        put(b, lengths.word[bits[i]], lengths.bits[bits[i]]);
+}
+
+static void put_literals(struct sc_deflate *out, const struct code *c, const uint8_t *p, size_t n)
+{
+    uint32_t table[256];
+    struct sc_deflate b = *out;
+    size_t i = 0;
+
+    for (unsigned k = 0; k < 256; k++)
+        table[k] = (uint32_t)c->word[k] << 8 | c->bits[k];
+    for (; i + 4 <= n; i += 4) {
+        for (unsigned k = 0; k < 4; k++) {
+            uint32_t t = table[p[i + k]];
+            add(&b, t >> 8, t & 255);
+        }
+        flush(&b);
+    }
+    for (; i < n; i++)
+        put(&b, table[p[i]] >> 8, table[p[i]] & 255);
+    *out = b;
+}
+
+static void put_runs(struct sc_deflate *b, const struct code *c, const uint16_t *run, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!(run[i] & 0x8000)) {
+            put(b, c->word[run[i]], c->bits[run[i]]);
+            continue;
+        }
+        struct length l = length_of(run[i] & 0x7fff);
+        add(b, c->word[l.symbol], c->bits[l.symbol]);
+        add(b, l.extra, l.n_extra);
+        put(b, 0, 1); /* distance 1 */
+    }
+}
+
+static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
+{
+    uint32_t part[4][256] = {{0}};
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            part[k][p[i + (size_t)k]]++;
+    for (; i < n; i++)
+        part[0][p[i]]++;
+    for (int k = 0; k < 256; k++)
+        count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
+}
+
+/* Whether runs are worth looking for: a quarter of the pixels, as far as every seventh tells, are
+ * equal to the one before. */
+bool sc_deflate_has_runs(const uint8_t *p, size_t n)
+{
+    size_t same = 0;
+
+    for (size_t i = 1; i < n; i += 7)
+        same += p[i] == p[i - 1];
+    return same * 7 >= n / 4;
+}
+
+void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    uint32_t count[SYMBOLS] = {0};
+    struct code c;
+
+    count_bytes(p, n, count);
+    count[END] = 1;
+    make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
+    put_header(b, &c, last);
+    put_literals(b, &c, p, n);
+    put(b, c.word[END], c.bits[END]);
+}
+
+/* `work` has room for n. */
+void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last, uint16_t *work)
+{
+    uint32_t count[SYMBOLS] = {0};
+    struct code c;
+    size_t k = find_runs(p, n, work);
+
+    for (size_t i = 0; i < k; i++)
+        count[work[i] & 0x8000 ? length_of(work[i] & 0x7fff).symbol : work[i]]++;
+    count[END] = 1;
+    make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
+    put_header(b, &c, last);
+    put_runs(b, &c, work, k);
+    put(b, c.word[END], c.bits[END]);
+}
+
+/* The same as bytes as they are: the bits that are held end first. */
+void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    for (size_t done = 0; done < n || n == 0;) {
+        size_t some = SC_MIN(n - done, (size_t)65535);
+        put(b, last && done + some == n, 3);
+        if (b->n)
+            put(b, 0, 8 - b->n);
+        uint8_t size[4] = {(uint8_t)some, (uint8_t)(some >> 8), (uint8_t)~some,
+                           (uint8_t)(~some >> 8)};
+        memcpy(b->to, size, 4);
+        memcpy(b->to + 4, p + done, some);
+        b->to += 4 + some;
+        done += some;
+        if (n == 0)
+            return;
+    }
+}
+
+void sc_deflate_align(struct sc_deflate *b)
+{
+    if (b->n)
+        put(b, 0, 8 - b->n);
+}

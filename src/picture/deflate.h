@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* deflate: blocks of colours (RFC 1951) without matches but runs of one byte. Private to the
+ * picture layer. */
+#ifndef SC_PICTURE_DEFLATE_H
+#define SC_PICTURE_DEFLATE_H
+
+#include "base/base.h"
+
+enum {
+    SC_DEFLATE_LONGEST = 14
+}; /* bits of a code: four of them fit a word beside 7 that are left */
+
+/* Bits into bytes; `to` has room for 8 more than are asked for. Starts with zeros, but for `to`. */
+struct sc_deflate {
+    uint8_t *to;
+    uint64_t held;
+    unsigned n;
+};
+/* Would runs make a block of n bytes smaller? */
+bool sc_deflate_has_runs(const uint8_t *p, size_t n);
+/* One block of n bytes; `last`: of the stream. Literals with a code of their own; with runs, which
+ * needs n numbers of work; as they are. */
+void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
+void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last, uint16_t *work);
+void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
+/* To the end of a byte. */
+void sc_deflate_align(struct sc_deflate *b);
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// legend: what the colours mean in numbers, for the tensor under the pointer where its scale is its own.
+import {draw, make} from "scruple/dom.mjs";
+import {bitsOf} from "scruple/colour.mjs";
+import {card, isNarrow} from "scruple/frame.mjs";
+import {formatValue} from "scruple/names.mjs";
+import {numberOf} from "scruple/text.mjs";
+import {bitTicks, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
+
+const STEPS = 240;
+const SWATCHES = [["zero", "0"], ["subnormal", "subnormal"], ["nan", "NaN"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"],
+    ["waiting", "not read yet"], ["unknown", "cannot be decoded"]];
+
+/** Whose scale it is: {view, tensor, scale, least}; tensor -1: no tensor is meant. */
+function subjectOf(app) {
+    const {hover, selection, scaleOf, plane} = app.store.get(), view = app.front();
+    const spot = hover ?? (selection?.view === view.index ? selection : null);
+    const of = app.views[spot?.view ?? view.index];
+    const tensor = spot ? spot.tensor : -1;
+    const scale = tensor < 0 && scaleOf !== "model" ? 0 : of.scales.of(tensor, plane, scaleOf);
+    return {view: of, tensor, scale, least: tensor < 0 ? 0 : of.scene.typeOf(tensor).least};
+}
+
+class Legend {
+    constructor(app) {
+        this.app = app;
+        this.quantiles = new Map();
+        this.card = card(app, {id: "legend", title: "Legend", key: "g", image: "legend", host: app.elements.corner, open: true});
+        this.canvas = make("canvas", {class: "p-bar", width: STEPS, height: 1, "aria-hidden": "true"});
+        this.marker = make("span", {class: "p-marker", hidden: true, "aria-hidden": "true"});
+        this.ticks = make("div", {class: "p-ticks"});
+        this.of = make("p", {class: "p-legend-of"});
+        this.swatches = make("ul", {class: "p-swatches", "aria-label": "Colours of their own"});
+        this.card.body.append(this.of, make("div", {class: "p-bar-box"}, this.canvas, this.marker), this.ticks, this.swatches);
+    }
+
+    show() {
+        const {mode: name, dark} = this.app.store.get(), {colours} = this.app;
+        const mode = colours.mode(name), subject = subjectOf(this.app);
+        const quantile = mode.name === "rank" ? this.quantileOf(subject) : null;
+        const table = colours.table(name, subject.scale, subject.least, quantile);
+        const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, this.app.store.get("scaleOf"),
+            this.app.store.get("plane")].join(" ");
+        if (key !== this.key) {
+            this.key = key;
+            this.first = exponentsFrom(subject.scale);
+            this.of.textContent = this.sentence(mode, subject, quantile);
+            this.paint(mode, colours.palette(name, dark));
+            this.number(mode, table, subject, quantile);
+            this.fillSwatches(name, dark);
+        }
+        this.mark(mode, table, subject, quantile);
+    }
+
+    /** Ranks are of one tensor: its quantiles come later. */
+    quantileOf({view, tensor}) {
+        if (tensor < 0) return null;
+        const key = `${view.index} ${tensor} ${this.app.store.get("scales")}`;
+        if (!this.quantiles.has(key)) {
+            if (this.quantiles.size > 64) this.quantiles.clear();
+            this.quantiles.set(key, null);
+            view.figures(tensor).then((figures) => {
+                this.quantiles.set(key, Array.isArray(figures?.quantile) ? figures.quantile.map(Number) : null);
+                this.show();
+            }, () => {});
+        }
+        return this.quantiles.get(key);
+    }
+
+    sentence(mode, {view, tensor, scale}, quantile) {
+        const {scaleOf, plane} = this.app.store.get(), name = tensor < 0 ? "" : view.scene.names[tensor];
+        if (mode.name === "rank") return quantile ? `Rank in ${name}` : "Rank of a weight in its tensor";
+        if (mode.name === "sign") return "Sign";
+        if (mode.name === "exponent") return "Binary exponent; colours repeat after 32";
+        if (mode.name === "bits") return "Last bit of the exponent and first 7 of the fraction, as a byte";
+        const what = mode.folded ? "|x|" : "x", of = plane === "mean" || plane === "rms" ? "99.9 % quantile of |x|" : "largest |x|";
+        if (tensor < 0 && scaleOf !== "model") return `${what}; each ${scaleOf} ends at its ${of}`;
+        const whose = scaleOf === "model" ? "the model" : scaleOf === "role" ? `all ${view.scene.roleOf(tensor)}` : name;
+        return `${what} up to the ${of} of ${whose}${scale > 0 ? "" : ", which is not known yet"}`;
+    }
+
+    paint(mode, palette) {
+        const context = this.canvas.getContext("2d"), image = context.createImageData(STEPS, 1);
+        for (let i = 0; i < STEPS; i++) {
+            const step = mode.name === "exponent" ? ((this.first + Math.floor(i * 32 / STEPS)) & 31) * 7 + 3
+                : mode.name === "sign" ? (i < STEPS / 2 ? 60 : 180) : i;
+            image.data.set(palette.subarray(3 * step, 3 * step + 3), 4 * i);
+            image.data[4 * i + 3] = 255;
+        }
+        context.putImageData(image, 0, 0);
+    }
+
+    ticksOf(mode, table, {scale}, quantile) {
+        if (mode.name === "rank") return rankTicks(quantile);
+        if (mode.name === "sign") return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
+        if (mode.name === "exponent") return exponentTicks(this.first);
+        if (!table.edges) return bitTicks();
+        return scale > 0 ? scaleTicks(mode, table.edges, scale) : shareTicks(mode);
+    }
+
+    number(mode, table, subject, quantile) {
+        this.ticks.replaceChildren(...this.ticksOf(mode, table, subject, quantile).map(({at, value, text}) => {
+            const side = at < 0.04 ? "p-tick p-tick-first" : at > 0.96 ? "p-tick p-tick-last" : "p-tick";
+            const tick = make("span", {class: side, "data-value": Number.isNaN(value) ? null : value}, text);
+            tick.style.left = `${100 * at}%`;
+            return tick;
+        }));
+    }
+
+    fillSwatches(name, dark) {
+        this.swatches.replaceChildren(...SWATCHES.map(([key, text]) => make("li", {"data-special": key},
+            draw("svg", {class: "p-swatch", viewBox: "0 0 10 10", "aria-hidden": "true"},
+                draw("rect", {width: 10, height: 10, fill: this.app.colours.css(name, dark, key)})), text)));
+    }
+
+    /** Where the value under the pointer is: on the bar, or a swatch. */
+    mark(mode, table, {scale}, quantile) {
+        const {hover} = this.app.store.get(), special = hover ? this.specialOf(table, hover.value) : null;
+        for (const li of this.swatches.children) li.classList.toggle("p-on", li.dataset.special === special);
+        const v = hover ? numberOf(hover.value ?? null) : null;
+        const at = v === null || special ? null : this.positionOf(mode, table, v, scale, quantile);
+        this.marker.hidden = at === null;
+        if (at !== null) {
+            this.marker.style.left = `${100 * Math.max(0, Math.min(1, at))}%`;
+            this.marker.dataset.value = formatValue(v);
+        }
+    }
+
+    specialOf(table, value) {
+        if (value === "waiting" || value === "unknown") return value;
+        const v = numberOf(value ?? null), entry = v === null ? -1 : table.entryOf(bitsOf(v));
+        const found = SWATCHES.find(([key]) => this.app.colours.special[key] === entry);
+        return found ? found[0] : null;
+    }
+
+    positionOf(mode, table, v, scale, quantile) {
+        if (mode.name === "exponent") return (((bitsOf(v) >>> 23) & 255) - this.first + 0.5) / 32;
+        if (!table.edges) return mode.name === "sign" ? (v < 0 ? 0.25 : 0.75) : (table.entryOf(bitsOf(v)) + 0.5) / STEPS;
+        const end = scale > 0 ? scale : 1, size = mode.folded ? Math.abs(v) : v;
+        const low = quantile ? quantile[0] : mode.folded ? end * 1e-4 : -end;
+        return positionOf(table.edges, size, low, quantile ? quantile[256] : end);
+    }
+}
+
+/** @param {import("scruple/main.mjs").App} app */
+export function mount(app) {
+    const legend = new Legend(app);
+    app.store.subscribe(["mode", "plane", "scaleOf", "dark", "hover", "selection", "scales", "view"], () => legend.show());
+    if (isNarrow()) legend.card.section.classList.add("p-compact");
+    legend.show();
+}
+

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model_view: a model as a view: its plan, its values, and what is said of them. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/scene_json.h"
+#include "web/web.h"
+
+static void put_text(struct sc_out *o, const char *key, struct sc_str s)
+{
+    sc_out_puts(o, key);
+    sc_out_json_text(o, s, false);
+}
+
+static void put_real(struct sc_out *o, const char *key, double v)
+{
+    sc_out_puts(o, key);
+    sc_out_json_number(o, v);
+}
+
+static void put_whole(struct sc_out *o, const char *key, uint64_t v)
+{
+    sc_out_puts(o, key);
+    sc_out_u64(o, v);
+}
+
+/* ------------------------------------------------------------------------- plan and scales --- */
+
+static const struct sc_scene *view_plan(void *ctx)
+{
+    const struct sc_model_view *m = ctx;
+    return m->scene;
+}
+
+static double or_nan(float v)
+{
+    return v > 0 ? (double)v : (double)NAN;
+}
+
+static void view_scene(void *ctx, struct sc_out *o, bool is_static)
+{
+    const struct sc_model_view *m = ctx;
+    double roles[SC_ROLE_COUNT];
+    for (unsigned i = 0; i < SC_ROLE_COUNT; i++)
+        roles[i] = or_nan(sc_scales_role(m->scales, i).robust);
+    const struct sc_scene_json j = {.title = m->title,
+                                    .mode = is_static ? "static" : "live",
+                                    .planes = sc_plane_names,
+                                    .n_planes = SC_PLANES,
+                                    .scale = or_nan(sc_scales_model(m->scales).robust),
+                                    .role_scale = roles,
+                                    .in_page = is_static};
+    sc_report_scene(o, m->scene, &j);
+}
+
+static void put_range(struct sc_out *o, struct sc_scale_range r)
+{
+    put_real(o, "{\"robust\": ", (double)r.robust);
+    put_real(o, ", \"abs\": ", (double)r.abs);
+    sc_out_putc(o, '}');
+}
+
+/* A column by tensor; null: nothing is known. */
+static bool put_ranges(struct sc_out *o, const struct sc_model_view *m, bool robust)
+{
+    bool all_final = true;
+    for (uint32_t i = 0; i < m->scene->model->n_tensors && !o->status; i++) {
+        struct sc_scale_range r = {0, 0};
+        bool final = false;
+        const bool drawn = m->scene->places_of[i] < m->scene->places_of[i + 1];
+        const bool known = drawn && sc_scales_of(m->scales, i, &r, &final);
+        all_final = all_final && (!drawn || final);
+        sc_out_putc(o, i ? ',' : '[');
+        sc_out_json_number(o, known ? (double)(robust ? r.robust : r.abs) : (double)NAN);
+    }
+    sc_out_puts(o, m->scene->model->n_tensors ? "]" : "[]");
+    return all_final;
+}
+
+static void view_scales(void *ctx, struct sc_out *o)
+{
+    const struct sc_model_view *m = ctx;
+    uint64_t epoch = 0;
+    (void)sc_pyramids_progress(m->pyramids, &epoch);
+    put_whole(o, "{\n  \"epoch\": ", epoch);
+    sc_out_puts(o, ",\n  \"model\": ");
+    put_range(o, sc_scales_model(m->scales));
+    sc_out_puts(o, ",\n  \"roles\": {");
+    for (unsigned i = 0; i < SC_ROLE_COUNT; i++) {
+        put_text(o, i ? ", " : "", sc_strz(sc_role_names[i]));
+        sc_out_puts(o, ": ");
+        put_range(o, sc_scales_role(m->scales, i));
+    }
+    sc_out_puts(o, "},\n  \"robust\": ");
+    bool final = put_ranges(o, m, true);
+    sc_out_puts(o, ",\n  \"abs\": ");
+    final = put_ranges(o, m, false) && final;
+    sc_out_puts(o, final ? ",\n  \"final\": true\n}\n" : ",\n  \"final\": false\n}\n");
+}
+
+/* ---------------------------------------------------------------------------------- values --- */
+
+static int view_tile(void *ctx, struct sc_tile *t, unsigned patience, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_tile_fill(m->pyramids, t, patience, e);
+}
+
+static struct sc_str file_of(const struct sc_model *m, uint32_t tensor)
+{
+    const struct sc_entry *en = &m->catalog->entries[m->tensors[tensor].main];
+    return sc_strz(en->file < m->catalog->n_files ? m->catalog->files[en->file].path : "");
+}
+
+static int is_drawn(const struct sc_model_view *m, uint64_t tensor, struct sc_error *e)
+{
+    if (tensor < m->scene->model->n_tensors &&
+        m->scene->places_of[tensor] < m->scene->places_of[tensor + 1])
+        return 0;
+    return sc_fail(e, SCRUPLE_EUSAGE, "there is no tensor %llu in this picture",
+                   (unsigned long long)tensor);
+}
+
+static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, uint64_t col,
+                      struct sc_out *o, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    struct sc_element_facts f;
+    char text[40];
+    TRY(is_drawn(m, tensor, e));
+    if (slice > UINT32_MAX)
+        return sc_fail(e, SCRUPLE_EUSAGE, "no tensor has %llu slices", (unsigned long long)slice);
+    TRY(sc_element_at(m->pyramids, (uint32_t)tensor, (uint32_t)slice, row, col, &f, e));
+    put_whole(o, "{\"tensor\": ", tensor);
+    put_whole(o, ", \"slice\": ", slice);
+    put_whole(o, ", \"row\": ", row);
+    put_whole(o, ", \"col\": ", col);
+    sc_format_double(f.value, text);
+    sc_out_puts(o, isfinite(f.value) ? ", \"value\": " : ", \"value\": \"");
+    sc_out_puts(o, text);
+    sc_out_puts(o, isfinite(f.value) ? ", \"raw\": " : "\", \"raw\": ");
+    for (unsigned i = 0; i < f.raw_bytes; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const char two[] = {i ? '\0' : '"', digits[f.raw[i] >> 4], digits[f.raw[i] & 15], '\0'};
+        sc_out_puts(o, i ? two + 1 : two);
+    }
+    sc_out_puts(o, f.raw_bytes ? "\", \"offset\": " : "null, \"offset\": ");
+    if (f.offset == UINT64_MAX)
+        sc_out_puts(o, "null");
+    else
+        sc_out_u64(o, f.offset);
+    put_text(o, ", \"file\": ", file_of(m->scene->model, (uint32_t)tensor));
+    sc_out_puts(o, "}\n");
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------------- tensor --- */
+
+static void put_floats(struct sc_out *o, const char *key, const float *v, size_t n)
+{
+    sc_out_puts(o, key);
+    for (size_t i = 0; i < n; i++) {
+        sc_out_putc(o, i ? ',' : '[');
+        sc_out_json_number(o, (double)v[i]);
+    }
+    sc_out_puts(o, n ? "]" : "[]");
+}
+
+static void put_count(struct sc_out *o, const char *key, uint64_t n)
+{
+    sc_out_puts(o, key);
+    if (n == UINT64_MAX)
+        sc_out_puts(o, "null");
+    else
+        sc_out_u64(o, n);
+}
+
+static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
+{
+    const struct {
+        const char *key;
+        double v;
+    } reals[] = {{",\n \"min\": ", f->min},       {", \"max\": ", f->max},
+                 {", \"mean\": ", f->mean},       {", \"rms\": ", f->rms},
+                 {", \"abs_max\": ", f->abs_max}, {", \"robust\": ", f->robust}};
+    for (size_t i = 0; i < SC_COUNT(reals); i++)
+        put_real(o, reals[i].key, reals[i].v);
+    put_count(o, ",\n \"zeros\": ", f->zeros);
+    put_count(o, ", \"nonfinite\": ", f->nonfinite);
+    sc_out_puts(o, f->sampled ? ", \"sampled\": true" : ", \"sampled\": false");
+    sc_out_puts(o, ",\n \"histogram\": ");
+    for (size_t i = 0; i < SC_TENSOR_BINS; i++)
+        put_whole(o, i ? "," : "[", f->histogram[i]);
+    put_floats(o, "],\n \"quantile\": ", f->quantile, SC_TENSOR_QUANTILES);
+    put_floats(o, ",\n \"rows\": ", f->row_rms, f->n_rows);
+    put_floats(o, ",\n \"cols\": ", f->col_rms, f->n_cols);
+}
+
+/* A tensor that cannot be read is no error: `why` tells. */
+static int view_tensor(void *ctx, uint64_t tensor, struct sc_out *o, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    TRY(is_drawn(m, tensor, e));
+    const struct sc_tensor *t = &m->scene->model->tensors[tensor];
+    struct sc_tensor_facts *f = sc_alloc(sizeof *f);
+    if (!f)
+        return sc_fail_memory(e);
+    const int code = sc_tensor_facts(m->pyramids, (uint32_t)tensor, f, e);
+    if (code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED) {
+        free(f);
+        return code;
+    }
+    put_whole(o, "{\"i\": ", tensor);
+    put_text(o, ", \"name\": ", sc_tensor_name(t));
+    put_text(o, ", \"dtype\": ", sc_strz(t->dtype));
+    sc_out_puts(o, ", \"shape\": ");
+    for (size_t i = 0; i < t->rank; i++)
+        put_whole(o, i ? "," : "[", t->shape[i]);
+    put_text(o, t->rank ? "], \"file\": " : "[], \"file\": ",
+             file_of(m->scene->model, (uint32_t)tensor));
+    if (code == 0)
+        put_figures(o, f);
+    free(f);
+    const char *why = code < 0 ? e->text : sc_pyramids_why(m->pyramids, (uint32_t)tensor);
+    sc_out_puts(o, ",\n \"why\": ");
+    if (why)
+        sc_out_json_text(o, sc_strz(why), false);
+    else
+        sc_out_puts(o, "null");
+    sc_out_puts(o, "}\n");
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------------- search --- */
+
+/* How well a name matches, best first. */
+enum { IS_IT, ENDS_SO, HAS_IT, HAS_WORDS, MATCHES, MISSES };
+
+static bool has_words(struct sc_str name, struct sc_str words)
+{
+    while (words.n) {
+        size_t n = 0;
+        while (n < words.n && words.p[n] != ' ')
+            n++;
+        if (n && !sc_str_has_nocase(name, sc_str(words.p, n)))
+            return false;
+        words = sc_str(words.p + n, words.n - n);
+        while (words.n && words.p[0] == ' ')
+            words = sc_str(words.p + 1, words.n - 1);
+    }
+    return true;
+}
+
+static int match(struct sc_str name, struct sc_str words)
+{
+    if (sc_str_eq_nocase(name, words))
+        return IS_IT;
+    if (name.n > words.n && sc_str_eq_nocase(sc_str(name.p + name.n - words.n, words.n), words))
+        return ENDS_SO;
+    if (sc_str_has_nocase(name, words))
+        return HAS_IT;
+    return has_words(name, words) ? HAS_WORDS : MISSES;
+}
+
+static uint8_t rank_of(const struct sc_model *m, uint32_t tensor, struct sc_str words,
+                       const struct sc_filter *filter, struct sc_buf *canonical)
+{
+    const struct sc_str name = sc_tensor_name(&m->tensors[tensor]);
+    int rank = match(name, words);
+    if (rank > IS_IT) {
+        canonical->n = 0;
+        sc_canonical_name(name, canonical);
+        if (!canonical->failed && canonical->n)
+            rank = SC_MIN(rank, match(sc_str(canonical->p, canonical->n), words));
+    }
+    if (rank == MISSES && filter && sc_filter_match(filter, name))
+        rank = MATCHES;
+    return (uint8_t)rank;
+}
+
+static void put_found(struct sc_out *o, const uint8_t *ranks, uint32_t n, size_t limit)
+{
+    uint64_t total = 0;
+    size_t put = 0;
+    for (uint32_t i = 0; i < n; i++)
+        total += ranks[i] < MISSES;
+    put_whole(o, "{\"total\": ", total);
+    sc_out_puts(o, ", \"tensors\": [");
+    for (uint8_t rank = IS_IT; rank < MISSES; rank++)
+        for (uint32_t i = 0; i < n && put < limit; i++)
+            if (ranks[i] == rank)
+                put_whole(o, put++ ? ", " : "", i);
+    sc_out_puts(o, "]}\n");
+}
+
+static int view_search(void *ctx, struct sc_str words, size_t limit, struct sc_out *o,
+                       struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    const struct sc_model *model = m->scene->model;
+    struct sc_filter *filter = NULL;
+    struct sc_buf canonical = {0};
+    while (words.n && words.p[0] == ' ')
+        words = sc_str(words.p + 1, words.n - 1);
+    while (words.n && words.p[words.n - 1] == ' ')
+        words.n--;
+    char *copy = sc_str_copy(words);
+    uint8_t *ranks = sc_alloc(model->n_tensors);
+    int code = copy && ranks ? 0 : sc_fail_memory(e);
+    if (code == 0) {
+        /* A word that is no filter just matches nothing that way. */
+        const char *const one[] = {copy};
+        if (!sc_str_starts(words, "re:")) /* libc takes memory by the counts in them */
+            (void)sc_filter_new(one, 1, &filter, NULL);
+        for (uint32_t i = 0; i < model->n_tensors; i++)
+            ranks[i] = m->scene->places_of[i] < m->scene->places_of[i + 1]
+                           ? rank_of(model, i, words, filter, &canonical)
+                           : MISSES;
+        put_found(o, ranks, (uint32_t)model->n_tensors, limit);
+    }
+    sc_filter_free(filter);
+    sc_buf_clear(&canonical);
+    free(copy);
+    free(ranks);
+    return code;
+}
+
+/* ------------------------------------------------------------------------ progress, pictures ---
+ */
+
+static double view_progress(void *ctx, uint64_t *epoch)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_pyramids_progress(m->pyramids, epoch);
+}
+
+static int view_build(void *ctx, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    TRY(sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e));
+    return sc_pyramids_build(m->pyramids, e);
+}
+
+struct shot {
+    struct sc_indexed_png *png;
+    struct sc_out *o;
+};
+
+static int put_png(void *ctx, const void *p, size_t n)
+{
+    struct sc_out *o = ctx;
+    sc_out_put(o, p, n);
+    return o->status;
+}
+
+static int put_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc_error *e)
+{
+    const struct shot *s = ctx;
+    return sc_indexed_png_rows(s->png, indices, n_rows, e);
+}
+
+static int draw_shot(const struct sc_model_view *m, const struct sc_web_shot *shot,
+                     struct sc_out *o, struct sc_error *e)
+{
+    const struct sc_render_options ro = {.scene = m->scene,
+                                         .pyramids = m->pyramids,
+                                         .pool = m->pool,
+                                         .mode = shot->mode,
+                                         .plane = shot->plane,
+                                         .scale_of = shot->scale_of,
+                                         .cancel = m->cancel};
+    struct sc_palette palette;
+    struct sc_render *render = NULL;
+    struct shot s = {.o = o};
+    uint64_t width, height;
+    sc_render_size(&shot->area, &width, &height);
+    sc_palette_make(shot->mode, !shot->light, &palette);
+    TRY(sc_render_new(&ro, &render, e));
+    int code = sc_indexed_png_new((uint32_t)width, (uint32_t)height, &palette, false, put_png, o,
+                                  &s.png, e);
+    if (code == 0)
+        code = sc_render_rows(render, &shot->area, put_rows, &s, e);
+    if (code == 0)
+        code = sc_indexed_png_end(s.png, e);
+    sc_indexed_png_free(s.png);
+    sc_render_free(render);
+    return code;
+}
+
+static int view_shot(void *ctx, const struct sc_web_shot *shot, struct sc_out *o,
+                     struct sc_error *e)
+{
+    enum { LONGEST = 8192 };
+    const struct sc_model_view *m = ctx;
+    const struct sc_render_area *a = &shot->area;
+    uint64_t width = 0, height = 0;
+    const int64_t most = SC_SCENE_MOST;
+    const bool sound = a->w > 0 && a->h > 0 && a->w <= most && a->h <= most && a->x >= -most &&
+                       a->x <= most && a->y >= -most && a->y <= most &&
+                       a->z >= -m->scene->deepest && a->z <= m->scene->top &&
+                       (a->z >= 0 || (a->w <= LONGEST >> -a->z && a->h <= LONGEST >> -a->z));
+    if (sound)
+        sc_render_size(a, &width, &height);
+    if (!sound || width > LONGEST || height > LONGEST)
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "a picture has 1 to %d pixels a side, at zooms from %d to %d", LONGEST,
+                       -m->scene->deepest, m->scene->top);
+    return draw_shot(m, shot, o, e);
+}
+
+static const struct sc_web_view_kind kind = {
+    .scene = view_scene,
+    .scales = view_scales,
+    .value = view_value,
+    .tensor = view_tensor,
+    .search = view_search,
+    .tile = view_tile,
+    .progress = view_progress,
+    .build = view_build,
+    .shot = view_shot,
+    .plan = view_plan,
+};
+
+struct sc_web_view sc_web_view_of_model(struct sc_model_view *m)
+{
+    return (struct sc_web_view){
+        .kind = &kind, .ctx = m, .title = m->title ? m->title : m->scene->model->label};
+}

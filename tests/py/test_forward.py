@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forward pass of `scruple activations` against an independent one in double precision, on random small models of
+every architecture: logits, hidden states, attention, routes; the same bits for any number of threads and processor
+level, in bfloat16, in shards."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import forward_reference as ref  # noqa: E402
+
+SCRUPLE = os.environ["SCRUPLE"]
+IDS = [int(v) for v in np.random.default_rng(5).integers(0, 150, 37)]
+HOOKS = "all"
+
+
+def run(folder, out, *more, ids=None, env=None):
+    shutil.rmtree(out, ignore_errors=True)
+    r = subprocess.run([SCRUPLE, "activations", folder, "--ids", ",".join(map(str, ids or IDS)), "--hook", HOOKS,
+                        "--npy", out, "-q", "--json", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       env={**os.environ, **(env or {})})
+    if r.returncode:
+        raise AssertionError(r.stderr.decode())
+    return {f[:-4]: np.load(os.path.join(out, f)) for f in os.listdir(out)}, json.loads(r.stdout)
+
+
+class Forward(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp()
+        cls.models = {}
+        for seed, (name, c) in enumerate(ref.CONFIGS.items()):
+            tensors = ref.make(c, seed + 1)
+            cls.models[name] = (c, tensors, ref.write_folder(os.path.join(cls.dir, name), c, tensors))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.dir)
+
+    def out(self):
+        return os.path.join(self.dir, "out")
+
+    def test_against_double_precision(self):
+        for name, (c, tensors, folder) in self.models.items():
+            with self.subTest(model=name):
+                r = ref.Reference(c, tensors)
+                want = r.run(np.array(IDS))
+                got, _ = run(folder, self.out())
+                self.assertEqual(got["logits"].shape, want.shape)
+                self.assertLess(np.abs(got["logits"] - want).max(), 2e-5 * np.abs(want).max())
+                for key, value in r.seen.items():
+                    if key.startswith("route"):
+                        continue
+                    mine = got[key]
+                    self.assertEqual(mine.shape, value.shape, key)
+                    self.assertLess(np.abs(mine - value).max(), 2e-5 * max(np.abs(value).max(), 1), key)
+
+    def test_it_would_notice_a_wrong_weight(self):
+        c, tensors, _ = self.models["llama"]
+        wrong = dict(tensors)
+        w = wrong["model.layers.1.mlp.down_proj.weight"].copy()
+        w[3, 5] += 1
+        wrong["model.layers.1.mlp.down_proj.weight"] = w
+        want = ref.Reference(c, wrong).run(np.array(IDS))
+        got, _ = run(self.models["llama"][2], self.out())
+        self.assertGreater(np.abs(got["logits"] - want).max(), 1e-3 * np.abs(want).max())
+
+    def same(self, a, b):
+        self.assertEqual(a.keys(), b.keys())
+        for k in a:
+            self.assertEqual(a[k].tobytes(), b[k].tobytes(), k)
+
+    def test_threads_levels_and_containers_give_the_same_bits(self):
+        for name in ("llama3", "gemma2", "qwen2moe", "deepseek3", "gpt2"):
+            c, tensors, folder = self.models[name]
+            with self.subTest(model=name):
+                first, _ = run(folder, self.out(), "-j", "1")
+                self.same(first, run(folder, self.out(), "-j", "4")[0])
+                for level in ("c", "avx2"):
+                    self.same(first, run(folder, self.out(), env={"SCRUPLE_CPU": level})[0])
+                for kind, shards in (("BF16", 1), ("BF16", 3), ("F32", 2)):
+                    other = ref.write_folder(os.path.join(self.dir, f"{name}-{kind}-{shards}"), c, tensors, kind,
+                                             shards)
+                    self.same(first, run(other, self.out())[0])
+
+    def test_a_prefix_gives_the_same_bits(self):
+        """Attention is causal: what comes later changes nothing (but where the length chooses the rotation)."""
+        for name in ("llama3", "gemma3", "mixtral", "deepseek2"):
+            with self.subTest(model=name):
+                long, _ = run(self.models[name][2], self.out())
+                short, _ = run(self.models[name][2], self.out(), ids=IDS[:11])
+                self.assertEqual(long["logits"][:11].tobytes(), short["logits"].tobytes())
+
+    def test_figures_are_those_of_the_values(self):
+        got, doc = run(self.models["qwen2moe"][2], self.out())
+        rows = {(r["layer"], r["hook"]): r for r in doc["activations"]}
+        for layer in range(3):
+            v = got[f"residual.{layer}"].astype(float)
+            r = rows[(str(layer), "residual")]
+            self.assertAlmostEqual(r["rms"], np.sqrt((v * v).mean()), delta=1e-9)
+            self.assertAlmostEqual(r["median_abs"], np.median(np.abs(v)), delta=1e-9)
+            self.assertAlmostEqual(r["min"], v.min())
+            self.assertAlmostEqual(r["max"], v.max())
+            self.assertEqual((r["token"], r["channel"]), np.unravel_index(np.abs(v).argmax(), v.shape))
+            self.assertAlmostEqual(r["kurtosis"], ((v - v.mean()) ** 4).mean() / v.var() ** 2, delta=1e-9)
+            np.testing.assert_allclose(r["quantiles"], np.percentile(v, [1, 5, 25, 50, 75, 95, 99]), atol=1e-9)
+            heads = np.array([got[f"attention.{layer}.{h}"] for h in range(4)], float)
+            sink = doc["sinks"][layer]
+            self.assertAlmostEqual(sink["mass"], heads[:, 1:, 0].mean(), delta=1e-6)
+            self.assertEqual(sink["head"], heads[:, 1:, 0].mean(1).argmax())
+        logits = got["logits"][-1].astype(float)
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        self.assertEqual([n["id"] for n in doc["next"]], list(np.argsort(-logits, kind="stable")[:10]))
+        np.testing.assert_allclose([n["probability"] for n in doc["next"]], np.sort(p)[::-1][:10], atol=1e-6)
+
+    def refused(self, name, change, *words, drop=()):
+        c, tensors, _ = self.models[name]
+        folder = os.path.join(self.dir, "refused")
+        shutil.rmtree(folder, ignore_errors=True)
+        ref.write_folder(folder, {**c, **change}, {k: v for k, v in tensors.items() if k not in drop})
+        r = subprocess.run([SCRUPLE, "activations", folder, "--ids", "1,2", "-q"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertNotEqual(r.returncode, 0)
+        self.assertEqual(r.stdout, "")
+        for w in words:
+            self.assertIn(w, r.stderr)
+        self.assertEqual(r.stderr.count("\n"), 1, r.stderr)
+
+    def test_what_cannot_be_run_is_refused_with_the_reason(self):
+        self.refused("llama", {"architectures": ["MambaForCausalLM"]}, "MambaForCausalLM")
+        self.refused("llama", {"rope_scaling": {"type": "spiral", "factor": 2.0}}, "spiral")
+        self.refused("llama", {"hidden_act": "relu6"}, "relu6")
+        self.refused("llama", {"num_attention_heads": 0}, "num_attention_heads")
+        self.refused("llama", {"num_attention_heads": "four"}, "num_attention_heads")
+        self.refused("llama", {"num_key_value_heads": 3}, "4 heads", "3")
+        self.refused("llama", {"num_hidden_layers": 9}, "layers.3")
+        self.refused("llama", {"intermediate_size": 100}, "mlp")
+        self.refused("llama", {}, "layers.1.mlp.down_proj", drop=["model.layers.1.mlp.down_proj.weight"])
+        self.refused("mixtral", {"num_experts_per_tok": 9}, "9 of 5 experts")
+
+    def test_tokens_that_the_model_does_not_have(self):
+        for ids, words in (("1,150", "150"), ("", "--ids"), ("1,x", "holds x"), ("-1", "")):
+            r = subprocess.run([SCRUPLE, "activations", self.models["llama"][2], "--ids=" + ids],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn(words, r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
