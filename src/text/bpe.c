@@ -35,7 +35,7 @@ const struct sc_merge *sc_bpe_find(const struct sc_bpe *b, uint32_t left, uint32
 int sc_bpe_reserve(struct sc_bpe *b, size_t n, struct sc_error *e)
 {
     b->bits = 4;
-    while ((UINT64_C(1) << b->bits) < (uint64_t)n * 2)
+    while ((UINT64_C(1) << b->bits) < (uint64_t)n + n / 2)
         b->bits++;
     free(b->merges);
     b->merges = sc_alloc(sizeof *b->merges << b->bits);
@@ -64,7 +64,7 @@ static void find_cuts(struct sc_tokenizer *t)
     struct sc_bpe *b = &t->bpe;
     b->cut_spaces = !t->bytes && !b->suffix.n && !b->prefix.n && !b->ignore_merges &&
                     sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
-    for (size_t i = 0; b->merges && i < (size_t)1 << b->bits; i++) {
+    for (size_t i = 0; b->cut_spaces && b->merges && i < (size_t)1 << b->bits; i++) {
         if (b->merges[i].key == UINT64_MAX)
             continue;
         const struct sc_str s = t->vocab.pieces[b->merges[i].id];

@@ -177,6 +177,15 @@ static void again(struct reading *r, struct sc_str s, struct sc_json *j)
 
 /* ---------------------------------------------------------------------------------- vocabulary ---
  */
+static size_t count_items(struct sc_str s)
+{
+    size_t n = 0; /* of commas: more than there are items, which only costs a little room */
+    for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, ',', (size_t)(end - p)));
+         p++)
+        n++;
+    return n + 1;
+}
+
 /* Strings with escapes are in the arena already. */
 static int keep(struct reading *r, struct sc_str s, struct sc_str *out)
 {
@@ -203,6 +212,8 @@ static int read_vocab(struct reading *r)
     again(r, r->vocab, &j);
     if (!into(&j, &w, '{'))
         return json_failed(r, &j);
+    TRY(sc_index_reserve(&r->t->vocab.index, SC_MIN(count_items(r->vocab), (size_t)SC_MAX_TOKENS),
+                         r->l->e));
     while (on(&j, &w, &key)) {
         if (!sc_json_u64(&j, &id))
             break;
@@ -322,15 +333,6 @@ static bool next_merge(struct sc_json *j, struct sc_str *left, struct sc_str *ri
     *right = sc_str(space + 1, left->n - (size_t)(space + 1 - left->p));
     left->n = (size_t)(space - left->p);
     return true;
-}
-
-static size_t count_items(struct sc_str s)
-{
-    size_t n = 0; /* of commas: more than there are items, which only costs a little room */
-    for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, ',', (size_t)(end - p)));
-         p++)
-        n++;
-    return n + 1;
 }
 
 /* The token that two become. Files have them in the order of their merges, mostly. */
