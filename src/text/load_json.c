@@ -7,7 +7,6 @@
 #include "text/load_stages.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,53 +221,6 @@ static int read_vocab(struct reading *r)
     return j.problem ? json_failed(r, &j) : 0;
 }
 
-/* A number as serde_json reads it where nobody asks for more: digits as far as 64 bits hold them,
- * then one multiplication or division. That may be one unit off in the last place, which decides
- * between ways of equal worth, so it has to be off here, too. */
-static double serde_number(struct sc_str s)
-{
-    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    uint64_t digits = 0;
-    int64_t exponent = 0, given = 0;
-    size_t i = s.p[0] == '-';
-    bool full = false, fraction = false, down = false;
-
-    for (; i < s.n && s.p[i] != 'e' && s.p[i] != 'E'; i++) {
-        if (s.p[i] == '.') {
-            fraction = true;
-            continue;
-        }
-        const uint64_t digit = (uint64_t)(s.p[i] - '0');
-        full |= digits > (UINT64_MAX - digit) / 10;
-        if (!full) {
-            digits = digits * 10 + digit;
-            exponent -= fraction;
-        } else if (!fraction) {
-            exponent++;
-        }
-    }
-    if (i < s.n) {
-        i++;
-        down = s.p[i] == '-';
-        i += down || s.p[i] == '+';
-        for (; i < s.n && given < 100000; i++)
-            given = given * 10 + (s.p[i] - '0');
-    }
-    exponent += down ? -given : given;
-    double v = (double)digits;
-    if (exponent >= 0)
-        v = exponent <= 308 ? v * (exponent <= 22 ? tens[exponent] : pow(10, (double)exponent))
-            : v             ? HUGE_VAL
-                            : 0;
-    else if (exponent >= -22)
-        v /= tens[-exponent];
-    else
-        v = exponent >= -308 ? v / pow(10, (double)-exponent) : 0;
-    return s.p[0] == '-' ? -v : v;
-}
-
 /* The number that is next. */
 static bool real(struct sc_json *j, double *out)
 {
@@ -280,7 +232,7 @@ static bool real(struct sc_json *j, double *out)
         j->problem_at = j->p;
         return false;
     }
-    *out = serde_number(s);
+    *out = sc_serde_number(s);
     return true;
 }
 
@@ -348,40 +300,69 @@ static uint32_t joined(const struct sc_vocab *v, struct sc_str a, struct sc_str 
     return sc_vocab_find(v, sc_str(room, a.n + b.n));
 }
 
-static int read_merges(struct reading *r)
+struct pair {
+    struct sc_str left, right;
+};
+
+static int put_merge(struct reading *r, const struct pair *p, uint32_t rank, uint32_t *guess,
+                     char *room)
 {
     struct sc_tokenizer *t = r->t;
-    struct sc_str unused, left, right;
-    char *room = sc_alloc(2 * SC_MAX_TOKEN_BYTES);
-    struct sc_json j;
+    const uint32_t a = sc_vocab_find(&t->vocab, p->left), b = sc_vocab_find(&t->vocab, p->right);
+    const size_t cut = r->prefix.n;
+    struct sc_quoted q;
+    uint32_t id = SC_NO_ID;
+    if (a != SC_NO_ID && b != SC_NO_ID && p->right.n >= cut)
+        id = joined(&t->vocab, p->left, sc_str(p->right.p + cut, p->right.n - cut), *guess, room);
+    if (id == SC_NO_ID)
+        return sc_fail(r->l->e, SCRUPLE_EFORMAT,
+                       "merge %" PRIu32
+                       ": \"%s\" and the token behind it make none that is in the vocabulary",
+                       rank, sc_quote(&q, p->left));
+    sc_bpe_put(&t->bpe, a, b, rank, id);
+    *guess = id + 1;
+    return 0;
+}
+
+/* Some at a time, so that the memory of one is on its way while others are read. */
+enum { BATCH = 64 };
+
+static int put_merges(struct reading *r, struct sc_json *j, char *room)
+{
+    const struct sc_vocab *v = &r->t->vocab;
+    struct pair pairs[BATCH];
+    struct sc_str unused;
     struct walk w;
     uint32_t guess = 0;
-    int code = room ? sc_bpe_reserve(&t->bpe, r->merges.p ? count_items(r->merges) : 0, r->l->e)
-                    : sc_fail_memory(r->l->e);
-    again(r, r->merges, &j);
-    if (code == 0 && r->merges.p && !into(&j, &w, '['))
-        code = json_failed(r, &j);
-    for (uint32_t rank = 0; code == 0 && r->merges.p && on(&j, &w, &unused); rank++) {
-        if (!next_merge(&j, &left, &right))
-            break;
-        const uint32_t a = sc_vocab_find(&t->vocab, left), b = sc_vocab_find(&t->vocab, right);
-        struct sc_quoted q;
-        uint32_t id = SC_NO_ID;
-        if (a != SC_NO_ID && b != SC_NO_ID && right.n >= r->prefix.n)
-            id = joined(&t->vocab, left, sc_str(right.p + r->prefix.n, right.n - r->prefix.n),
-                        guess, room);
-        if (id == SC_NO_ID) {
-            code = sc_fail(r->l->e, SCRUPLE_EFORMAT,
-                           "merge %" PRIu32
-                           ": \"%s\" and the token behind it make none that is in the vocabulary",
-                           rank, sc_quote(&q, left));
-            break;
+    size_t n = BATCH;
+    if (!into(j, &w, '['))
+        return json_failed(r, j);
+    for (uint32_t rank = 0; n == BATCH; rank += BATCH) {
+        for (n = 0; n < BATCH && on(j, &w, &unused); n++) {
+            if (!next_merge(j, &pairs[n].left, &pairs[n].right))
+                break;
+            if (v->n) {
+                sc_index_prefetch(&v->index, sc_hash(pairs[n].left.p, pairs[n].left.n));
+                sc_index_prefetch(&v->index, sc_hash(pairs[n].right.p, pairs[n].right.n));
+            }
         }
-        sc_bpe_put(&t->bpe, a, b, rank, id);
-        guess = id + 1;
+        for (size_t i = 0; i < n; i++)
+            TRY(put_merge(r, &pairs[i], rank + (uint32_t)i, &guess, room));
     }
-    if (code == 0 && j.problem)
-        code = json_failed(r, &j);
+    return j->problem ? json_failed(r, j) : 0;
+}
+
+static int read_merges(struct reading *r)
+{
+    struct sc_json j;
+    if (!r->merges.p)
+        return sc_bpe_reserve(&r->t->bpe, 0, r->l->e);
+    TRY(sc_bpe_reserve(&r->t->bpe, count_items(r->merges), r->l->e));
+    char *room = sc_alloc(2 * SC_MAX_TOKEN_BYTES);
+    if (!room)
+        return sc_fail_memory(r->l->e);
+    again(r, r->merges, &j);
+    const int code = put_merges(r, &j, room);
     free(room);
     return code;
 }

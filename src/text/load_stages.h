@@ -18,4 +18,7 @@ int sc_load_gpt2_regex(const struct sc_load *l, struct sc_regex *out);
 bool sc_json_flag(const json_t *o, const char *key, bool otherwise);
 struct sc_str sc_json_text(const json_t *o, const char *key); /* p == NULL: none */
 
+/* load_number.c: a number in JSON's spelling, to the last bit as in Rust. */
+double sc_serde_number(struct sc_str s);
+
 #endif
