@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, mix, png, tiles, web; none: all
+                                   elements, svd, scan, diff, mix, png, tiles, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -325,6 +325,34 @@ def mixes():
         row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, greedy, "greedy, same run", "-")
 
 
+def diffs():
+    """The numbers of a diff: loops against memory, whole programs against numpy."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "change")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[0])
+    for name, *numbers in lines:
+        for level, speed in zip(("c", "avx2", "avx512"), map(float, numbers)):
+            if speed:
+                goal = ">= 0.7" if (name, level) == ("BF16, all changed", "avx512") else "-"
+                row(f"diff, {name}, {level}", "GB/s", speed, read, "adding up memory", goal)
+    peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "diff_peer.py")], check=False,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
+    a, b = (made("weights-" + kind, os.path.join(HERE, "make_weights.py"), kind)
+            for kind in ("bf16", "bf16-twin"))
+    values = sum(os.path.getsize(os.path.join(a, name)) for name in os.listdir(a)) / 2
+    best = 1e9
+    for _ in range(3):
+        start = os.times()
+        subprocess.run([SCRUPLE, "diff", a, b, "-q", "--no-cache"], check=False)
+        end = os.times()
+        best = min(best, end.children_user - start.children_user +
+                   end.children_system - start.children_system)
+    if peer:
+        row("diff of two models, a CPU second", "Gelem/s", values / best / 1e9, float(peer[0]),
+            "numpy, in double", ">= 20")
+
+
 def scans():
     import scan
     scan.measure(sys.modules[__name__], SCRUPLE)
@@ -367,7 +395,7 @@ def tokenizers():
 
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
-          "elements": elements, "svd": spectra, "scan": scans, "mix": mixes,
+          "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
           "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers}
 
 

@@ -86,6 +86,51 @@ static double round_speed(const char *name, enum sc_cpu level)
     return best;
 }
 
+static int by_bits(const void *p, const void *q)
+{
+    const uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
+    return (a > b) - (a < b);
+}
+
+/* Rounding and sums in one loop, of BF16 values; 1.6 % of the errors belong to the tail. */
+static double lose_speed(const char *name, enum sc_cpu level)
+{
+    static uint32_t peaks[BLOCK / 16 + 16];
+    static float brief[BLOCK];
+    struct sc_encoding f;
+    struct sc_error e;
+    struct sc_step step;
+    double best = 0;
+    if (sc_encoding_parse(sc_strz(name), &f, &e) < 0)
+        die(e.text);
+    sc_losses_fn *fn = sc_losses(&f, level);
+    if (!fn)
+        return 0;
+    sc_encoding_step(&f, (struct sc_extent){-0.2F, 0.2F}, &step);
+    for (size_t i = 0; i < BLOCK; i++)
+        brief[i] = sc_float_of(sc_bits_of(x[i]) & 0xffff0000);
+    const uint32_t bits = sc_group_peaks(brief, BLOCK / 16, level, peaks);
+    struct sc_block_errors to = {.sums = sums, .columns = columns};
+    struct sc_error_block b = {.x = brief, .x_stride = WIDE, .rows = ROWS, .n = WIDE, .tail = tail};
+    uint64_t full = 0;
+    if (!fn(&f, &step, &b, peaks, bits, &to, &full))
+        return 0;
+    qsort(tail, to.tail, sizeof *tail, by_bits);
+    b.above = to.tail > BLOCK / 60 ? tail[to.tail - BLOCK / 60] : 0;
+    for (int run = 0; run < RUNS; run++) {
+        const double begin = cpu_now();
+        const int times = 20000;
+        for (int i = 0; i < times; i++) {
+            if (!fn(&f, &step, &b, peaks, bits, &to, &full))
+                return 0;
+            sink = to.row_square[0];
+        }
+        const double speed = 1e-9 * BLOCK * times / (cpu_now() - begin);
+        best = SC_MAX(best, speed);
+    }
+    return best;
+}
+
 /* ----------------------------------------------------------------------------------- reports ---
  */
 static char path[64];
@@ -105,17 +150,20 @@ static void write_model(size_t n)
         header[i] = (char)((unsigned)len >> (8 * i) & 255);
     fwrite(header, 1, (size_t)len + 8, file);
     uint64_t state = 1;
-    for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (int k = 0; k < 4; k++) {
-            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            sum += (double)(state >> 40) * 0x1p-24 - 0.5;
+    for (size_t at = 0; at < n; at += COLS) {
+        uint16_t row[COLS];
+        for (size_t i = at; i < at + COLS; i++) {
+            double sum = 0;
+            for (int k = 0; k < 4; k++) {
+                state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+                sum += (double)(state >> 40) * 0x1p-24 - 0.5;
+            }
+            const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
+            uint32_t bits;
+            memcpy(&bits, &v, sizeof bits);
+            row[i - at] = (uint16_t)(bits >> 16);
         }
-        const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
-        uint32_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        const uint16_t half = (uint16_t)(bits >> 16);
-        fwrite(&half, sizeof half, 1, file);
+        fwrite(row, sizeof row, 1, file);
     }
     if (fclose(file))
         die("no room for a file");
@@ -187,6 +235,9 @@ static void loops(void)
             speed[level] =
                 level > (int)sc_cpu_level() ? 0 : round_speed(all[k], (enum sc_cpu)level);
         printf("round %s\t%.3f\t%.3f\t%.3f\t4\n", all[k], speed[0], speed[1], speed[2]);
+        for (int level = 0; level < 3; level++)
+            speed[level] = level > (int)sc_cpu_level() ? 0 : lose_speed(all[k], (enum sc_cpu)level);
+        printf("round and errors %s\t%.3f\t%.3f\t%.3f\t4\n", all[k], speed[0], speed[1], speed[2]);
     }
 }
 

@@ -7,43 +7,130 @@
 #include "analyze/change_sums.h"
 #include "analyze/diff.h"
 
+#define ABOUT 1.5 /* times what our own rounding changes */
+
 /* What is known of a tensor, or of one segment of it. */
 struct change {
     struct sc_change_sums sums;
     uint64_t values, nonfinite_a, nonfinite_b, changed_bits, max_at;
     double max_abs;
     bool coded; /* the codes of both were there */
+    bool other_bits;
+    struct sc_trial_sums cast[SC_MAX_TRIALS];
+    uint64_t ulp[SC_ULP_BINS], max_ulp;
+    float *work; /* a chunk of rounded values; NULL: nothing is tried */
 };
+/* Of a tensor: with what all its segments share. */
+struct total {
+    struct change sum;
+    struct sc_trials trials;
+    struct sc_change_half half; /* decode NULL: values are compared */
+    uint32_t ulp_inf;           /* code of infinity, or beyond; 0: codes are not counted */
+    uint8_t ulp_bytes;          /* of a code */
+};
+
+static const struct sc_change_setup types_only = {.items = NULL};
+
+static const struct sc_change_setup *setup_of(const void *ctx)
+{
+    return ctx ? ctx : &types_only;
+}
+
+static void trials_of(const void *ctx, const struct sc_item *item, const struct sc_values *v,
+                      struct sc_trials *out)
+{
+    out->n = 0;
+    if (item->tensor_b != SC_NO_NODE)
+        sc_trials_of(&setup_of(ctx)->casts, v->tensor, &item->model_b->tensors[item->tensor_b],
+                     v->cols, out);
+}
+
+/* Two tensors of one 16-bit float type, both as they are stored, need not be decoded. */
+static struct sc_change_half half_of(const void *ctx, const struct sc_item *item,
+                                     const struct sc_values *v)
+{
+    static const struct {
+        const char *dtype;
+        uint16_t inf;
+    } types[] = {{"BF16", 0x7f80}, {"F16", 0x7c00}};
+    const struct sc_change_setup *s = setup_of(ctx);
+    struct sc_trials trials;
+
+    if (!s->items || !s->stored[item - s->items] || v->ops || v->code_bytes != 2)
+        return (struct sc_change_half){.inf = 0};
+    const struct sc_tensor *a = v->tensor, *b = &item->model_b->tensors[item->tensor_b];
+    trials_of(ctx, item, v, &trials);
+    for (size_t i = 0; i < SC_COUNT(types) && !trials.n; i++)
+        if (strcmp(a->dtype, types[i].dtype) == 0 && strcmp(b->dtype, types[i].dtype) == 0 &&
+            (b->layout == SC_LAYOUT_PLAIN || b->layout == SC_LAYOUT_GGML))
+            return (struct sc_change_half){sc_decoder(v->codec, sc_cpu_level()), types[i].inf};
+    return (struct sc_change_half){.inf = 0};
+}
+
+/* Floats whose codes are in the order of their magnitudes. */
+static void choose_ulp(const void *ctx, const struct sc_item *item, const struct sc_values *v,
+                       struct total *t)
+{
+    static const struct {
+        const char *dtype;
+        uint32_t inf;
+        uint8_t bytes;
+    } types[] = {{"BF16", 0x7f80, 2},
+                 {"F16", 0x7c00, 2},
+                 {"F32", 0x7f800000, 4},
+                 {"F8_E4M3", 0x7f, 1},
+                 {"F8_E5M2", 0x7c, 1}};
+
+    if (!setup_of(ctx)->ulp || item->tensor_b == SC_NO_NODE)
+        return;
+    const struct sc_tensor *a = v->tensor, *b = &item->model_b->tensors[item->tensor_b];
+    for (size_t i = 0; i < SC_COUNT(types); i++)
+        if (strcmp(a->dtype, types[i].dtype) == 0 && strcmp(b->dtype, types[i].dtype) == 0 &&
+            v->code_bytes == types[i].bytes) {
+            t->ulp_inf = types[i].inf;
+            t->ulp_bytes = types[i].bytes;
+        }
+}
 
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
 {
-    (void)ctx, (void)v;
-    return item->tensor_b == SC_NO_NODE ? 0 : SC_WANT_VALUES | SC_WANT_CODES;
-}
-
-static int make(void *reuse, void **out, struct sc_error *e)
-{
-    struct change *c = reuse ? reuse : sc_alloc(sizeof *c);
-
-    if (!c)
-        return sc_fail_memory(e);
-    *c = (struct change){.max_at = UINT64_MAX};
-    *out = c;
-    return 0;
+    if (item->tensor_b == SC_NO_NODE)
+        return 0;
+    return half_of(ctx, item, v).decode ? SC_WANT_CODES : SC_WANT_VALUES | SC_WANT_CODES;
 }
 
 static int change_begin(void *ctx, const struct sc_item *item, const struct sc_values *v,
                         void **total, struct sc_error *e)
 {
-    (void)ctx, (void)item, (void)v;
-    return make(NULL, total, e);
+    struct total *t = sc_calloc(1, sizeof *t);
+
+    if (!t)
+        return sc_fail_memory(e);
+    t->sum.max_at = UINT64_MAX;
+    trials_of(ctx, item, v, &t->trials);
+    t->half = half_of(ctx, item, v);
+    choose_ulp(ctx, item, v, t);
+    *total = t;
+    return 0;
 }
 
 static int change_part(void *ctx, void *total, unsigned visit, void *reuse, void **part,
                        struct sc_error *e)
 {
-    (void)ctx, (void)total, (void)visit;
-    return make(reuse, part, e);
+    const struct total *t = total;
+    struct change *c = reuse ? reuse : sc_calloc(1, sizeof *c);
+
+    (void)ctx, (void)visit;
+    *part = c;
+    if (!c)
+        return sc_fail_memory(e);
+    *c = (struct change){.max_at = UINT64_MAX, .work = c->work};
+    if (t->trials.n && !c->work && !(c->work = sc_alloc(SC_CHUNK_VALUES * sizeof *c->work))) {
+        free(c);
+        *part = NULL;
+        return sc_fail_memory(e);
+    }
+    return 0;
 }
 
 /* ---------------------------------------------------------------------------------- chunks --- */
@@ -59,7 +146,6 @@ static void add_sums(struct sc_change_sums *to, const struct sc_change_sums *s)
     to->b += s->b;
     to->aa += s->aa;
     to->bb += s->bb;
-    to->ab += s->ab;
     to->d += s->d;
     to->dd += s->dd;
     to->abs_d += s->abs_d;
@@ -71,83 +157,122 @@ static void add_sums(struct sc_change_sums *to, const struct sc_change_sums *s)
     to->flips += s->flips;
 }
 
-static uint64_t bits_between(const uint8_t *a, const uint8_t *b, size_t n)
+/* The chunk has a difference above all before it: where it stands first. */
+static void find_largest(struct change *p, const struct total *t, const struct sc_chunk *c,
+                         size_t n, double magnitude, uint64_t at)
 {
-    uint64_t ones = 0;
     size_t i = 0;
 
-    for (; i + 8 <= n; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, sizeof x);
-        memcpy(&y, b + i, sizeof y);
-        ones += (uint64_t)__builtin_popcountll(x ^ y);
-    }
-    for (; i < n; i++)
-        ones += (uint64_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
-    return ones;
-}
-
-static double value_of(const struct sc_chunk *c, bool second, size_t i)
-{
-    if (c->values64 && c->values64_b)
-        return second ? c->values64_b[i] : c->values64[i];
-    return (double)(second ? c->values_b[i] : c->values[i]);
-}
-
-/* The chunk has a difference above all before it: where it stands first. */
-static void find_largest(struct change *p, const struct sc_chunk *c, size_t n, uint64_t at)
-{
-    for (size_t i = 0; i < n; i++) {
-        const double d = fabs(value_of(c, true, i) - value_of(c, false, i));
-        if (isfinite(d) && d > p->max_abs) {
-            p->max_abs = d;
-            p->max_at = at + i;
-        }
-    }
-}
-
-static void count_apart(struct change *p, const struct sc_chunk *c, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        p->nonfinite_a += !isfinite(value_of(c, false, i));
-        p->nonfinite_b += !isfinite(value_of(c, true, i));
-    }
+    p->max_abs = magnitude;
+    if (t->half.decode)
+        i = sc_change_find16(&t->half, c->codes, c->codes_b, n, sc_cpu_level(), magnitude);
+    else if (c->values64 && c->values64_b)
+        while (i < n && fabs(c->values64_b[i] - c->values64[i]) != magnitude)
+            i++;
+    else
+        i = sc_change_find(c->values, c->values_b, n, sc_cpu_level(), magnitude);
+    p->max_at = at + i;
 }
 
 /* What a float cannot hold on one of the sides is compared as double. */
-static void sums_of(const struct sc_chunk *c, size_t n, struct sc_change_sums *s)
+static void sums_of(const struct total *t, const struct sc_chunk *c, size_t n,
+                    struct sc_change_sums *s)
 {
-    if (c->values64 && c->values64_b)
+    if (t->half.decode)
+        sc_change_sums16(&t->half, c->codes, c->codes_b, n, sc_cpu_level(), s);
+    else if (c->values64 && c->values64_b)
         sc_change_sums64(c->values64, c->values64_b, n, s);
     else
         sc_change_sums(c->values, c->values_b, n, sc_cpu_level(), s);
 }
 
+static void try_casts(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)
+{
+    for (size_t i = 0; i < t->trials.n; i++)
+        sc_trial_run(&t->trials.t[i], c->values, c->values_b, n, p->work, &p->cast[i]);
+}
+
+static int64_t place_of(const uint8_t *code, uint8_t bytes, uint32_t inf, bool *finite)
+{
+    uint32_t u = 0;
+
+    for (uint8_t i = 0; i < bytes; i++)
+        u |= (uint32_t)code[i] << 8 * i;
+    const uint32_t sign = UINT32_C(1) << (8 * bytes - 1), size = u & (sign - 1);
+    *finite = *finite && size < inf;
+    return u & sign ? -(int64_t)size : (int64_t)size;
+}
+
+static void count_ulps(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)
+{
+    const uint8_t *a = c->codes, *b = c->codes_b, bytes = t->ulp_bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        bool finite = true;
+        const int64_t x = place_of(a + i * bytes, bytes, t->ulp_inf, &finite);
+        const int64_t y = place_of(b + i * bytes, bytes, t->ulp_inf, &finite);
+        const uint64_t d = (uint64_t)(x > y ? x - y : y - x);
+        unsigned bin = 0;
+        if (!finite)
+            continue;
+        while (bin + 1 < SC_ULP_BINS && d >> bin)
+            bin++;
+        p->ulp[bin]++;
+        p->max_ulp = SC_MAX(p->max_ulp, d);
+    }
+}
+
+static bool bits_differ(const struct sc_chunk *c, size_t n)
+{
+    if (c->values64 && c->values64_b)
+        return memcmp(c->values64, c->values64_b, n * sizeof *c->values64) != 0;
+    return memcmp(c->values, c->values_b, n * sizeof *c->values) != 0;
+}
+
 static void change_chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
 {
+    const struct total *t = total;
     struct change *p = part;
     struct sc_change_sums s;
     const size_t n = (size_t)(c->n_rows * c->n_cols);
 
-    (void)ctx, (void)total;
-    sums_of(c, n, &s);
+    (void)ctx;
+    sums_of(t, c, n, &s);
     add_sums(&p->sums, &s);
     p->values += n;
-    if (s.max_d > p->max_abs || -s.min_d > p->max_abs)
-        find_largest(p, c, n, c->row * c->view->cols + c->col);
-    if (s.compared < n)
-        count_apart(p, c, n);
+    p->nonfinite_a += s.nonfinite_a;
+    p->nonfinite_b += s.nonfinite_b;
+    const double largest = SC_MAX(s.max_d, -s.min_d);
+    if (largest > p->max_abs)
+        find_largest(p, t, c, n, largest, c->row * c->view->cols + c->col);
     p->coded = c->codes && c->codes_b && c->view->codec == c->view_b->codec;
-    if (p->coded)
-        p->changed_bits += bits_between(c->codes, c->codes_b, n * c->view->code_bytes);
+    if (t->half.decode)
+        p->changed_bits += s.bits;
+    else if (p->coded)
+        p->changed_bits +=
+            sc_change_bits(c->codes, c->codes_b, n * c->view->code_bytes, sc_cpu_level());
+    else
+        p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
+    if (t->ulp_inf && p->coded)
+        count_ulps(t, p, c, n);
+    try_casts(t, p, c, n);
 }
 
 static void change_merge(void *ctx, void *total, void *part)
 {
-    struct change *t = total;
+    struct total *whole = total;
+    struct change *t = &whole->sum;
     const struct change *p = part;
 
     (void)ctx;
+    for (size_t i = 0; i < whole->trials.n; i++) {
+        t->cast[i].unexplained += p->cast[i].unexplained;
+        t->cast[i].squares += p->cast[i].squares;
+    }
+    for (size_t i = 0; i < SC_ULP_BINS; i++)
+        t->ulp[i] += p->ulp[i];
+    t->max_ulp = SC_MAX(t->max_ulp, p->max_ulp);
+    t->other_bits = t->other_bits || p->other_bits;
     add_sums(&t->sums, &p->sums);
     t->values += p->values;
     t->nonfinite_a += p->nonfinite_a;
@@ -162,8 +287,12 @@ static void change_merge(void *ctx, void *total, void *part)
 
 static void change_part_free(void *ctx, void *part)
 {
+    struct change *c = part;
+
     (void)ctx;
-    free(part);
+    if (c)
+        free(c->work);
+    free(c);
 }
 
 /* --------------------------------------------------------------------------------- figures --- */
@@ -241,20 +370,70 @@ static void describe(const struct change *t, struct sc_change *out)
                         fabs(out->norm_b / (out->norm_a + 1e-10) - 1);
 }
 
+/* The rounding that leaves least; of equals the first. */
+static void choose_cast(const struct total *t, struct sc_change *out)
+{
+    size_t best = 0;
+
+    out->cast_of = SC_CAST_NONE;
+    out->cast_exact = 0;
+    out->unexplained = UINT64_MAX;
+    out->rounding_rms = (double)NAN;
+    memset(out->cast_type, 0, sizeof out->cast_type);
+    if (!t->trials.n || out->identical)
+        return;
+    for (size_t i = 1; i < t->trials.n; i++)
+        if (t->sum.cast[i].unexplained < t->sum.cast[best].unexplained)
+            best = i;
+    out->cast_of = t->trials.t[best].of_b ? SC_CAST_OF_B : SC_CAST_OF_A;
+    out->cast_exact = sc_trial_exact(&t->trials.t[best]);
+    out->unexplained = t->sum.cast[best].unexplained;
+    sc_trial_name(&t->trials.t[best], out->cast_type, sizeof out->cast_type);
+    if (out->compared)
+        out->rounding_rms = sqrt(t->sum.cast[best].squares / (double)out->compared);
+}
+
+const char *const sc_change_kind_names[SC_CHANGE_KINDS] = {
+    [SC_CHANGE_IS_NONE] = "none",     [SC_CHANGE_IS_BITS] = "bits",
+    [SC_CHANGE_IS_VALUES] = "values", [SC_CHANGE_IS_CAST] = "cast",
+    [SC_CHANGE_IS_ABOUT] = "about",   [SC_CHANGE_IS_CHANGED] = "changed",
+};
+
+enum sc_change_kind sc_change_kind(const struct sc_change *c)
+{
+    if (!c)
+        return SC_CHANGE_IS_NONE;
+    if (c->identical)
+        return c->same_bits ? SC_CHANGE_IS_BITS : SC_CHANGE_IS_VALUES;
+    if (c->cast_of != SC_CAST_NONE && c->unexplained == 0)
+        return SC_CHANGE_IS_CAST;
+    /* A fit of our own is not ggml's, but no fit of that type is far better. */
+    return c->cast_of != SC_CAST_NONE && !c->cast_exact && c->rms <= ABOUT * c->rounding_rms
+               ? SC_CHANGE_IS_ABOUT
+               : SC_CHANGE_IS_CHANGED;
+}
+
 static int change_end(void *ctx, const struct sc_item *item, const struct sc_values *v, void *total,
                       struct sc_error *e)
 {
-    const struct change *t = total;
+    const struct total *whole = total;
+    const struct change *t = &whole->sum;
     struct sc_change *out = item->user;
+    const bool stored = item->tensor_b != SC_NO_NODE;
+    const bool one_type =
+        stored && strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0;
 
     (void)ctx, (void)e;
     describe(t, out);
     out->version = SC_CHANGE_VERSION;
     out->bits = out->changed_bits = UINT64_MAX;
     out->changed_bits_percent = (double)NAN;
-    if (v->code_bytes && (t->coded || t->values == 0) && item->tensor_b != SC_NO_NODE &&
-        item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN &&
-        strcmp(v->tensor->dtype, item->model_b->tensors[item->tensor_b].dtype) == 0) {
+    choose_cast(whole, out);
+    memcpy(out->ulp, t->ulp, sizeof out->ulp);
+    out->max_ulp = whole->ulp_inf && t->coded ? t->max_ulp : UINT64_MAX;
+    out->same_bits = one_type && (t->coded ? t->changed_bits == 0 : !t->other_bits);
+    if (v->code_bytes && (t->coded || t->values == 0) && one_type &&
+        item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN) {
         out->bits = 8 * (uint64_t)v->code_bytes * t->values;
         out->changed_bits = t->changed_bits;
         out->changed_bits_percent = percent_of(out->changed_bits, out->bits);

@@ -3,34 +3,66 @@
 #ifndef SC_CHANGE_SUMS_H
 #define SC_CHANGE_SUMS_H
 
-#include "kernel/kernel.h"
+#include "codec/codec.h"
 
 struct sc_change_sums {
-    double a, b, aa, bb, ab;           /* of the values, their squares and products */
+    double a, b, aa, bb;               /* of the values and their squares */
     double d, dd, abs_d;               /* of b - a, its square and its magnitude */
     double min_d, max_d, max_a, max_b; /* of b - a, |a| and |b|; 0 when nothing was compared */
     uint64_t compared, changed, significant, flips;
+    uint64_t nonfinite_a, nonfinite_b;
+    uint64_t bits; /* that differ: of codes only, else 0 */
 };
 /* n pairs of values. What is not finite in both is not compared, and changed unless it is the same
  * (NaN and NaN, or equal infinities). The same bits at every level. */
 void sc_change_sums(const float *a, const float *b, size_t n, enum sc_cpu level,
                     struct sc_change_sums *out);
 void sc_change_sums64(const double *a, const double *b, size_t n, struct sc_change_sums *out);
+/* The same of 16-bit floats as they are stored, at any alignment: nothing is decoded but what lies
+ * in the first cache. `inf`: the code of infinity. */
+struct sc_change_half {
+    sc_decode_fn *decode;
+    uint16_t inf;
+};
+void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b, size_t n,
+                      enum sc_cpu level, struct sc_change_sums *out);
+/* Bits that differ, of n bytes. */
+uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n, enum sc_cpu level);
+/* The first of n pairs whose |b - a| is `magnitude`; n: none is. */
+size_t sc_change_find(const float *a, const float *b, size_t n, enum sc_cpu level,
+                      double magnitude);
+size_t sc_change_find16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b,
+                        size_t n, enum sc_cpu level, double magnitude);
 
-/* Between change_sums.c and change_sums_x86.c. Value i goes into lane i mod 8; lanes are added in
- * one order. */
+/* ------------------------------------------------ between change_sums.c and change_sums_x86.c ---
+ * Value i goes into lane i mod 8; lanes are added in one order. */
 enum { SC_CHANGE_LANES = 8 };
 struct sc_change_lanes {
-    double a[SC_CHANGE_LANES], b[SC_CHANGE_LANES], aa[SC_CHANGE_LANES], bb[SC_CHANGE_LANES],
-        ab[SC_CHANGE_LANES], d[SC_CHANGE_LANES], dd[SC_CHANGE_LANES], abs_d[SC_CHANGE_LANES],
-        min_d[SC_CHANGE_LANES], max_d[SC_CHANGE_LANES], max_a[SC_CHANGE_LANES],
-        max_b[SC_CHANGE_LANES];
-    uint64_t compared, changed, significant, flips;
+    double a[SC_CHANGE_LANES], aa[SC_CHANGE_LANES], bb[SC_CHANGE_LANES], d[SC_CHANGE_LANES],
+        dd[SC_CHANGE_LANES], abs_d[SC_CHANGE_LANES], min_d[SC_CHANGE_LANES], max_d[SC_CHANGE_LANES];
+    uint64_t significant;
+};
+/* What the bits alone tell of n pairs, added to what is there. */
+struct sc_change_scan {
+    uint32_t max_a, max_b;   /* largest magnitude, as bits */
+    uint64_t changed, flips; /* where all are finite */
 };
 #if SC_HAVE_X86
 /* n is a multiple of 8 and every value is finite; l was started. */
 void sc_change_lanes_avx2(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
 void sc_change_lanes_avx512(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
+/* Likewise, where b is a. */
+void sc_change_same_avx2(const float *a, size_t n, struct sc_change_lanes *l);
+void sc_change_same_avx512(const float *a, size_t n, struct sc_change_lanes *l);
+/* n is a multiple of 16, of 16-bit codes of 32. */
+void sc_change_scan_avx2(const float *a, const float *b, size_t n, struct sc_change_scan *s);
+void sc_change_scan_avx512(const float *a, const float *b, size_t n, struct sc_change_scan *s);
+void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n, struct sc_change_scan *s);
+void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
+                             struct sc_change_scan *s);
+uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n); /* a multiple of 8 */
+/* n is a multiple of 8; where among them, or n. */
+size_t sc_change_find_avx512(const float *a, const float *b, size_t n, double magnitude);
 #endif
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* change_sums_x86: the loop of change_sums.c for AVX2 and AVX-512, bit for bit. */
+/* change_sums_x86: the loops of change_sums.c for AVX2 and AVX-512, bit for bit. */
 #include "analyze/change_sums.h"
 
 #if SC_HAVE_X86
 #include <immintrin.h>
+#include <string.h>
 
 /* Sums of one register of lanes: four of them (AVX2) or all eight. */
-#define FIELDS(X)                                                                                  \
-    X(a) X(b) X(aa) X(bb) X(ab) X(d) X(dd) X(abs_d) X(min_d) X(max_d) X(max_a) X(max_b)
+#define FIELDS(X) X(a) X(aa) X(bb) X(d) X(dd) X(abs_d) X(min_d) X(max_d)
 #define MEMBER(x) vector x;
 
 /* ------------------------------------------------------------------------------- AVX-512 --- */
@@ -17,47 +17,134 @@ struct wide {
 };
 #undef vector
 
-SC_TARGET_AVX512 static inline void add_512(struct wide *s, __m512d a, __m512d b,
-                                            struct sc_change_lanes *l)
+SC_TARGET_AVX512 static inline unsigned add_512(struct wide *s, __m512d a, __m512d b)
 {
-    const __m512d d = _mm512_sub_pd(b, a), abs_d = _mm512_abs_pd(d), abs_a = _mm512_abs_pd(a),
-                  ab = _mm512_mul_pd(a, b);
+    const __m512d d = _mm512_sub_pd(b, a), abs_d = _mm512_abs_pd(d);
 
     s->a = _mm512_add_pd(s->a, a);
-    s->b = _mm512_add_pd(s->b, b);
-    s->aa = _mm512_add_pd(s->aa, _mm512_mul_pd(a, a));
-    s->bb = _mm512_add_pd(s->bb, _mm512_mul_pd(b, b));
-    s->ab = _mm512_add_pd(s->ab, ab);
+    s->aa = _mm512_fmadd_pd(a, a, s->aa);
+    s->bb = _mm512_fmadd_pd(b, b, s->bb);
     s->d = _mm512_add_pd(s->d, d);
-    s->dd = _mm512_add_pd(s->dd, _mm512_mul_pd(d, d));
+    s->dd = _mm512_fmadd_pd(d, d, s->dd);
     s->abs_d = _mm512_add_pd(s->abs_d, abs_d);
     s->min_d = _mm512_min_pd(d, s->min_d);
     s->max_d = _mm512_max_pd(d, s->max_d);
-    s->max_a = _mm512_max_pd(abs_a, s->max_a);
-    s->max_b = _mm512_max_pd(_mm512_abs_pd(b), s->max_b);
     const __m512d limit =
-        _mm512_mul_pd(_mm512_set1_pd(0.01), _mm512_add_pd(abs_a, _mm512_set1_pd(1e-10)));
-    l->changed += (unsigned)__builtin_popcount(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ));
-    l->significant += (unsigned)__builtin_popcount(_mm512_cmp_pd_mask(abs_d, limit, _CMP_GT_OQ));
-    l->flips +=
-        (unsigned)__builtin_popcount(_mm512_cmp_pd_mask(ab, _mm512_setzero_pd(), _CMP_LT_OQ));
+        _mm512_mul_pd(_mm512_set1_pd(0.01), _mm512_add_pd(_mm512_abs_pd(a), _mm512_set1_pd(1e-10)));
+    return _cvtmask8_u32(_mm512_cmp_pd_mask(abs_d, limit, _CMP_GT_OQ));
 }
 
 SC_TARGET_AVX512 void sc_change_lanes_avx512(const float *a, const float *b, size_t n,
                                              struct sc_change_lanes *l)
 {
     struct wide s;
+    uint64_t significant = 0;
+    size_t i = 0;
 
 #define LOAD(x)  s.x = _mm512_loadu_pd(l->x);
 #define STORE(x) _mm512_storeu_pd(l->x, s.x);
     FIELDS(LOAD)
-    for (size_t i = 0; i < n; i += 8)
-        add_512(&s, _mm512_cvtps_pd(_mm256_loadu_ps(a + i)),
-                _mm512_cvtps_pd(_mm256_loadu_ps(b + i)), l);
+    for (; i + 32 <= n; i += 32) { /* bits of four at once are cheaper to count */
+        unsigned ones = 0;
+        for (size_t k = 0; k < 4; k++)
+            ones |= add_512(&s, _mm512_cvtps_pd(_mm256_loadu_ps(a + i + 8 * k)),
+                            _mm512_cvtps_pd(_mm256_loadu_ps(b + i + 8 * k)))
+                    << 8 * k;
+        significant += (unsigned)__builtin_popcount(ones);
+    }
+    for (; i < n; i += 8)
+        significant += (unsigned)__builtin_popcount(add_512(
+            &s, _mm512_cvtps_pd(_mm256_loadu_ps(a + i)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i))));
     FIELDS(STORE)
 #undef LOAD
 #undef STORE
-    l->compared += n;
+    l->significant += significant;
+}
+
+SC_TARGET_AVX512 void sc_change_same_avx512(const float *a, size_t n, struct sc_change_lanes *l)
+{
+    __m512d sum = _mm512_loadu_pd(l->a), aa = _mm512_loadu_pd(l->aa), bb = _mm512_loadu_pd(l->bb);
+
+    for (size_t i = 0; i < n; i += 8) {
+        const __m512d x = _mm512_cvtps_pd(_mm256_loadu_ps(a + i));
+        sum = _mm512_add_pd(sum, x);
+        aa = _mm512_fmadd_pd(x, x, aa);
+        bb = _mm512_fmadd_pd(x, x, bb);
+    }
+    _mm512_storeu_pd(l->a, sum);
+    _mm512_storeu_pd(l->aa, aa);
+    _mm512_storeu_pd(l->bb, bb);
+}
+
+SC_TARGET_AVX512 void sc_change_scan_avx512(const float *a, const float *b, size_t n,
+                                            struct sc_change_scan *s)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i max_a = _mm512_setzero_si512(), max_b = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512i u = _mm512_loadu_si512(a + i), v = _mm512_loadu_si512(b + i);
+        const __m512i x = _mm512_and_si512(u, magnitude), y = _mm512_and_si512(v, magnitude);
+        const __mmask16 differ = _mm512_cmpneq_epi32_mask(u, v);
+        max_a = _mm512_max_epu32(max_a, x);
+        max_b = _mm512_max_epu32(max_b, y);
+        if (!differ)
+            continue;
+        const __mmask16 is_x = _mm512_test_epi32_mask(x, x), is_y = _mm512_test_epi32_mask(y, y);
+        const __mmask16 signs = _mm512_movepi32_mask(_mm512_xor_si512(u, v));
+        s->changed += (unsigned)__builtin_popcount(differ & (is_x | is_y));
+        s->flips += (unsigned)__builtin_popcount(signs & is_x & is_y);
+    }
+    s->max_a = SC_MAX(s->max_a, _mm512_reduce_max_epu32(max_a));
+    s->max_b = SC_MAX(s->max_b, _mm512_reduce_max_epu32(max_b));
+}
+
+SC_TARGET_AVX512 static uint32_t largest_512(__m512i x)
+{
+    uint16_t lane[32];
+    uint32_t most = 0;
+
+    _mm512_storeu_si512(lane, x);
+    for (size_t i = 0; i < 32; i++)
+        most = SC_MAX(most, (uint32_t)lane[i]);
+    return most;
+}
+
+SC_TARGET_AVX512 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
+                                              struct sc_change_scan *s)
+{
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    __m512i max_a = _mm512_setzero_si512(), max_b = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < n; i += 32) {
+        const __m512i u = _mm512_loadu_si512(a + 2 * i), v = _mm512_loadu_si512(b + 2 * i);
+        const __m512i x = _mm512_and_si512(u, magnitude), y = _mm512_and_si512(v, magnitude);
+        const __mmask32 differ = _mm512_cmpneq_epi16_mask(u, v);
+        max_a = _mm512_max_epu16(max_a, x);
+        max_b = _mm512_max_epu16(max_b, y);
+        if (!differ)
+            continue;
+        const __mmask32 is_x = _mm512_test_epi16_mask(x, x), is_y = _mm512_test_epi16_mask(y, y);
+        const __mmask32 signs = _mm512_movepi16_mask(_mm512_xor_si512(u, v));
+        s->changed += (unsigned)__builtin_popcount(differ & (is_x | is_y));
+        s->flips += (unsigned)__builtin_popcount(signs & is_x & is_y);
+    }
+    s->max_a = SC_MAX(s->max_a, largest_512(max_a));
+    s->max_b = SC_MAX(s->max_b, largest_512(max_b));
+}
+
+SC_TARGET_AVX512 size_t sc_change_find_avx512(const float *a, const float *b, size_t n,
+                                              double magnitude)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        const __m512d d = _mm512_sub_pd(_mm512_cvtps_pd(_mm256_loadu_ps(b + i)),
+                                        _mm512_cvtps_pd(_mm256_loadu_ps(a + i)));
+        const unsigned hit =
+            _mm512_cmp_pd_mask(_mm512_abs_pd(d), _mm512_set1_pd(magnitude), _CMP_EQ_OQ);
+        if (hit)
+            return i + (size_t)__builtin_ctz(hit);
+    }
+    return n;
 }
 
 /* ---------------------------------------------------------------------------------- AVX2 --- */
@@ -67,35 +154,23 @@ struct narrow {
 };
 #undef vector
 
-SC_TARGET_AVX2 static inline unsigned ones(__m256d mask)
-{
-    return (unsigned)__builtin_popcount((unsigned)_mm256_movemask_pd(mask));
-}
-
-SC_TARGET_AVX2 static inline void add_256(struct narrow *s, __m256d a, __m256d b,
-                                          struct sc_change_lanes *l)
+SC_TARGET_AVX2 static inline unsigned add_256(struct narrow *s, __m256d a, __m256d b)
 {
     const __m256d sign = _mm256_set1_pd(-0.0);
-    const __m256d d = _mm256_sub_pd(b, a), abs_d = _mm256_andnot_pd(sign, d),
-                  abs_a = _mm256_andnot_pd(sign, a), ab = _mm256_mul_pd(a, b);
+    const __m256d d = _mm256_sub_pd(b, a), abs_d = _mm256_andnot_pd(sign, d);
 
     s->a = _mm256_add_pd(s->a, a);
-    s->b = _mm256_add_pd(s->b, b);
-    s->aa = _mm256_add_pd(s->aa, _mm256_mul_pd(a, a));
-    s->bb = _mm256_add_pd(s->bb, _mm256_mul_pd(b, b));
-    s->ab = _mm256_add_pd(s->ab, ab);
+    s->aa = _mm256_fmadd_pd(a, a, s->aa);
+    s->bb = _mm256_fmadd_pd(b, b, s->bb);
     s->d = _mm256_add_pd(s->d, d);
-    s->dd = _mm256_add_pd(s->dd, _mm256_mul_pd(d, d));
+    s->dd = _mm256_fmadd_pd(d, d, s->dd);
     s->abs_d = _mm256_add_pd(s->abs_d, abs_d);
     s->min_d = _mm256_min_pd(d, s->min_d);
     s->max_d = _mm256_max_pd(d, s->max_d);
-    s->max_a = _mm256_max_pd(abs_a, s->max_a);
-    s->max_b = _mm256_max_pd(_mm256_andnot_pd(sign, b), s->max_b);
-    const __m256d limit =
-        _mm256_mul_pd(_mm256_set1_pd(0.01), _mm256_add_pd(abs_a, _mm256_set1_pd(1e-10)));
-    l->changed += ones(_mm256_cmp_pd(a, b, _CMP_NEQ_UQ));
-    l->significant += ones(_mm256_cmp_pd(abs_d, limit, _CMP_GT_OQ));
-    l->flips += ones(_mm256_cmp_pd(ab, _mm256_setzero_pd(), _CMP_LT_OQ));
+    const __m256d limit = _mm256_mul_pd(
+        _mm256_set1_pd(0.01), _mm256_add_pd(_mm256_andnot_pd(sign, a), _mm256_set1_pd(1e-10)));
+    return (unsigned)__builtin_popcount(
+        (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(abs_d, limit, _CMP_GT_OQ)));
 }
 
 /* Lanes first..first+4 of every eight values. */
@@ -103,15 +178,18 @@ SC_TARGET_AVX2 static void half_avx2(const float *a, const float *b, size_t n, s
                                      struct sc_change_lanes *l)
 {
     struct narrow s;
+    uint64_t significant = 0;
 
 #define LOAD(x)  s.x = _mm256_loadu_pd(l->x + first);
 #define STORE(x) _mm256_storeu_pd(l->x + first, s.x);
     FIELDS(LOAD)
     for (size_t i = first; i < n; i += 8)
-        add_256(&s, _mm256_cvtps_pd(_mm_loadu_ps(a + i)), _mm256_cvtps_pd(_mm_loadu_ps(b + i)), l);
+        significant +=
+            add_256(&s, _mm256_cvtps_pd(_mm_loadu_ps(a + i)), _mm256_cvtps_pd(_mm_loadu_ps(b + i)));
     FIELDS(STORE)
 #undef LOAD
 #undef STORE
+    l->significant += significant;
 }
 
 SC_TARGET_AVX2 void sc_change_lanes_avx2(const float *a, const float *b, size_t n,
@@ -119,6 +197,104 @@ SC_TARGET_AVX2 void sc_change_lanes_avx2(const float *a, const float *b, size_t 
 {
     half_avx2(a, b, n, 0, l);
     half_avx2(a, b, n, 4, l);
-    l->compared += n;
+}
+
+SC_TARGET_AVX2 void sc_change_same_avx2(const float *a, size_t n, struct sc_change_lanes *l)
+{
+    for (size_t first = 0; first < SC_CHANGE_LANES; first += 4) {
+        __m256d sum = _mm256_loadu_pd(l->a + first), aa = _mm256_loadu_pd(l->aa + first),
+                bb = _mm256_loadu_pd(l->bb + first);
+        for (size_t i = first; i < n; i += 8) {
+            const __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(a + i));
+            sum = _mm256_add_pd(sum, x);
+            aa = _mm256_fmadd_pd(x, x, aa);
+            bb = _mm256_fmadd_pd(x, x, bb);
+        }
+        _mm256_storeu_pd(l->a + first, sum);
+        _mm256_storeu_pd(l->aa + first, aa);
+        _mm256_storeu_pd(l->bb + first, bb);
+    }
+}
+
+SC_TARGET_AVX2 static unsigned ones_256(__m256i mask)
+{
+    return (unsigned)__builtin_popcount((unsigned)_mm256_movemask_epi8(mask));
+}
+
+SC_TARGET_AVX2 static __m256i load_256(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+
+SC_TARGET_AVX2 uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t ones = 0;
+
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        ones += (uint64_t)__builtin_popcountll(x ^ y);
+    }
+    return ones;
+}
+
+SC_TARGET_AVX2 void sc_change_scan_avx2(const float *a, const float *b, size_t n,
+                                        struct sc_change_scan *s)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), zero = _mm256_setzero_si256();
+    __m256i max_a = zero, max_b = zero;
+    uint32_t lane[16];
+
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256i u = load_256(a + i), v = load_256(b + i), diff = _mm256_xor_si256(u, v);
+        const __m256i x = _mm256_and_si256(u, magnitude), y = _mm256_and_si256(v, magnitude);
+        max_a = _mm256_max_epu32(max_a, x);
+        max_b = _mm256_max_epu32(max_b, y);
+        if (_mm256_testz_si256(diff, diff))
+            continue;
+        const __m256i same = _mm256_cmpeq_epi32(u, v);
+        const __m256i none = _mm256_cmpeq_epi32(_mm256_or_si256(x, y), zero);
+        const __m256i either =
+            _mm256_or_si256(_mm256_cmpeq_epi32(x, zero), _mm256_cmpeq_epi32(y, zero));
+        s->changed += 8 - ones_256(_mm256_or_si256(same, none)) / 4;
+        s->flips += ones_256(_mm256_andnot_si256(either, _mm256_srai_epi32(diff, 31))) / 4;
+    }
+    _mm256_storeu_si256((__m256i *)(void *)lane, max_a);
+    _mm256_storeu_si256((__m256i *)(void *)(lane + 8), max_b);
+    for (size_t i = 0; i < 8; i++) {
+        s->max_a = SC_MAX(s->max_a, lane[i]);
+        s->max_b = SC_MAX(s->max_b, lane[8 + i]);
+    }
+}
+
+SC_TARGET_AVX2 void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n,
+                                          struct sc_change_scan *s)
+{
+    const __m256i magnitude = _mm256_set1_epi16(0x7fff), zero = _mm256_setzero_si256();
+    __m256i max_a = zero, max_b = zero;
+    uint16_t lane[32];
+
+    for (size_t i = 0; i < n; i += 16) {
+        const __m256i u = load_256(a + 2 * i), v = load_256(b + 2 * i);
+        const __m256i diff = _mm256_xor_si256(u, v);
+        const __m256i x = _mm256_and_si256(u, magnitude), y = _mm256_and_si256(v, magnitude);
+        max_a = _mm256_max_epu16(max_a, x);
+        max_b = _mm256_max_epu16(max_b, y);
+        if (_mm256_testz_si256(diff, diff))
+            continue;
+        const __m256i same = _mm256_cmpeq_epi16(u, v);
+        const __m256i none = _mm256_cmpeq_epi16(_mm256_or_si256(x, y), zero);
+        const __m256i either =
+            _mm256_or_si256(_mm256_cmpeq_epi16(x, zero), _mm256_cmpeq_epi16(y, zero));
+        s->changed += 16 - ones_256(_mm256_or_si256(same, none)) / 2;
+        s->flips += ones_256(_mm256_andnot_si256(either, _mm256_srai_epi16(diff, 15))) / 2;
+    }
+    _mm256_storeu_si256((__m256i *)(void *)lane, max_a);
+    _mm256_storeu_si256((__m256i *)(void *)(lane + 16), max_b);
+    for (size_t i = 0; i < 16; i++) {
+        s->max_a = SC_MAX(s->max_a, (uint32_t)lane[i]);
+        s->max_b = SC_MAX(s->max_b, (uint32_t)lane[16 + i]);
+    }
 }
 #endif

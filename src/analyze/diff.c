@@ -25,10 +25,9 @@ const char *const sc_diff_status_names[] = {
     [SC_DIFF_ONLY_A] = "only_a", [SC_DIFF_ONLY_B] = "only_b",   [SC_DIFF_UNREADABLE] = "unreadable",
 };
 const char *const sc_pair_rule_names[] = {
-    [SC_PAIR_BY_NAME] = "name",
-    [SC_PAIR_BY_CANONICAL] = "canonical",
-    [SC_PAIR_BY_ENDING] = "ending",
-    [SC_PAIR_BY_TYING] = "tying",
+    [SC_PAIR_BY_NAME] = "name",     [SC_PAIR_BY_CANONICAL] = "canonical",
+    [SC_PAIR_BY_ENDING] = "ending", [SC_PAIR_BY_TYING] = "tying",
+    [SC_PAIR_BY_PART] = "part",
 };
 
 int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *e)
@@ -38,7 +37,8 @@ int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *
         unsigned methods;
     } words[] = {{"basic", SC_METHOD_BASIC},
                  {"spectral", SC_METHOD_BASIC | SC_METHOD_SPECTRAL},
-                 {"all", SC_METHOD_BASIC | SC_METHOD_SPECTRAL}};
+                 {"ulp", SC_METHOD_BASIC | SC_METHOD_ULP},
+                 {"all", SC_METHOD_BASIC | SC_METHOD_SPECTRAL | SC_METHOD_ULP}};
     struct sc_quoted q;
 
     *methods = 0;
@@ -50,7 +50,7 @@ int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *
                 found = words[i].methods;
         if (!found)
             return sc_fail(e, SCRUPLE_EUSAGE,
-                           "--methods cannot be \"%s\": it takes basic, spectral, all",
+                           "--methods cannot be \"%s\": it takes basic, spectral, ulp, all",
                            sc_quote(&q, sc_str(p, n)));
         *methods |= found;
         p += n;
@@ -68,9 +68,11 @@ struct run {
     uint8_t *todo;             /* (n) enum todo bits */
     struct sc_item *items;     /* of one sweep; item k is pair at[k] */
     uint32_t *at;
-    bool spectra;           /* this sweep is for them */
-    uint64_t before, total; /* bytes of earlier sweeps, of all */
-    struct sc_buf key;      /* scratch */
+    bool *stored;                 /* of an item: both sides are read as they are */
+    const struct sc_casts *casts; /* what is tried */
+    bool spectra;                 /* this sweep is for them */
+    uint64_t before, total;       /* bytes of earlier sweeps, of all */
+    struct sc_buf key;            /* scratch */
     struct sc_error *e;
 };
 enum todo { TODO_CHANGE = 1, TODO_SPECTRUM = 2 };
@@ -137,6 +139,19 @@ static int open_update(struct run *r, const struct sc_diff_pair *p, struct sc_va
     return sc_values_open_low_rank(&l, out, e);
 }
 
+static int open_arranged(const struct sc_model *m, uint32_t tensor,
+                         const struct sc_arrangement *how, struct sc_values **out,
+                         struct sc_error *e)
+{
+    struct sc_values *v;
+
+    TRY(sc_values_open(m, tensor, out, e));
+    if (!how)
+        return 0;
+    v = *out;
+    return sc_values_open_arranged(v, how, out, e);
+}
+
 /* Both sides of a pair. Shapes are equal but for dimensions of 1, so that the values stand in the
  * same order whatever the rows are. */
 static int open_pair(struct run *r, size_t i, struct sc_values **a, struct sc_values **b,
@@ -147,15 +162,19 @@ static int open_pair(struct run *r, size_t i, struct sc_values **a, struct sc_va
 
     *a = *b = NULL;
     if (r->d->has_base)
-        TRY(sc_values_open(r->d->a, p->pair.a, a, e));
-    int code = p->update ? open_update(r, p, &update, e)
-                         : sc_values_open(stored_model_b(r->d), stored_b(r->d, p), b, e);
+        TRY(open_arranged(r->d->a, p->pair.a, p->pair.how_a, a, e));
+    int code = p->update
+                   ? open_update(r, p, &update, e)
+                   : open_arranged(stored_model_b(r->d), stored_b(r->d, p), p->pair.how_b, b, e);
     if (code < 0)
         return code;
     struct sc_values *other = update ? update : *b;
     if (*a && other && (*a)->count == other->count) {
-        other->rows = (*a)->rows;
-        other->cols = (*a)->cols;
+        /* of the one that is as stored: blocks lie in its rows */
+        const bool second = p->pair.how_a && !p->pair.how_b;
+        struct sc_values *from = second ? other : *a, *to = second ? *a : other;
+        to->rows = from->rows;
+        to->cols = from->cols;
     }
     if (update && *a) {
         struct sc_values *base = NULL;
@@ -205,6 +224,8 @@ static void put_pair(struct sc_diff *d, struct sc_pair pair, enum sc_diff_status
     *p = (struct sc_diff_pair){.pair = pair, .status = (uint8_t)status, .same = SC_NO_NODE};
     if (d->adapter && pair.b < d->adapter->n_updates)
         p->update = &d->adapter->updates[pair.b];
+    if (pair.status == SC_PAIR_ONLY_A || pair.status == SC_PAIR_ONLY_B)
+        p->why = pair.transform;
 }
 
 /* An adapter by itself: updates stand for themselves. */
@@ -218,8 +239,10 @@ static void pair_alone(struct sc_diff *d, const struct sc_filter *filter)
         if (!sc_filter_match(filter, sc_str(t->name, t->name_len)))
             continue;
         put_pair(d,
-                 (struct sc_pair){update ? i : SC_NO_NODE, i,
-                                  update ? SC_PAIR_BOTH : SC_PAIR_ONLY_B, SC_PAIR_BY_NAME},
+                 (struct sc_pair){.a = update ? i : SC_NO_NODE,
+                                  .b = i,
+                                  .status = update ? SC_PAIR_BOTH : SC_PAIR_ONLY_B,
+                                  .rule = SC_PAIR_BY_NAME},
                  update ? SC_DIFF_SAME : SC_DIFF_ONLY_B);
     }
 }
@@ -234,24 +257,29 @@ static int pair_up(struct run *r)
     };
     struct sc_diff *d = r->d;
     struct sc_pairs pairs = {0};
-    const size_t most = d->a->n_tensors + d->b->n_tensors;
+    int code = 0;
 
-    d->pairs = sc_alloc(SC_MAX(most, (size_t)1) * sizeof *d->pairs);
-    if (!d->pairs)
-        return sc_fail_memory(r->e);
-    if (!d->has_base) {
-        pair_alone(d, r->o->filter);
-        return 0;
+    if (d->has_base)
+        code =
+            (d->adapter ? sc_models_pair : sc_models_match)(d->a, d->b, r->o->filter, &pairs, r->e);
+    if (code == 0) {
+        const size_t most = d->has_base ? pairs.n : d->b->n_tensors;
+        d->pairs = sc_alloc(SC_MAX(most, (size_t)1) * sizeof *d->pairs);
+        if (!d->pairs)
+            code = sc_fail_memory(r->e);
     }
-    TRY(sc_models_pair(d->a, d->b, r->o->filter, &pairs, r->e));
-    for (size_t i = 0; i < pairs.n; i++) {
+    if (code == 0 && !d->has_base)
+        pair_alone(d, r->o->filter);
+    d->pair_arena = pairs.arena;
+    pairs.arena = (struct sc_arena){0};
+    for (size_t i = 0; code == 0 && i < pairs.n; i++) {
         if (d->adapter && pairs.p[i].status == SC_PAIR_ONLY_A)
             d->n_untouched++;
         else
             put_pair(d, pairs.p[i], (enum sc_diff_status)statuses[pairs.p[i].status]);
     }
     sc_pairs_clear(&pairs);
-    return 0;
+    return code;
 }
 
 /* Indices of one side of all pairs that have both. */
@@ -263,6 +291,12 @@ static int twins_of(struct run *r, bool second, uint32_t *tensors, const uint32_
     for (size_t k = 0; k < n; k++)
         tensors[k] = second ? d->pairs[pairs[k]].pair.b : d->pairs[pairs[k]].pair.a;
     return sc_find_twins(second ? d->b : d->a, tensors, n, twin, r->e);
+}
+
+/* A pair of parts is no twin of another one: it stands for itself. */
+static bool is_arranged(const struct sc_diff_pair *p)
+{
+    return p->pair.how_a || p->pair.how_b;
 }
 
 /* The first pair whose sides have the same bytes on both sides is where a pair counts. */
@@ -277,7 +311,7 @@ static int find_twins(struct run *r)
     int code = pairs && tensors && a && b ? 0 : sc_fail_memory(r->e);
 
     for (size_t i = 0; code == 0 && i < d->n; i++)
-        if (d->pairs[i].status == SC_DIFF_SAME && !d->pairs[i].update)
+        if (d->pairs[i].status == SC_DIFF_SAME && !d->pairs[i].update && !is_arranged(&d->pairs[i]))
             pairs[n++] = (uint32_t)i;
     if (code == 0)
         code = twins_of(r, false, tensors, pairs, n, a);
@@ -324,7 +358,11 @@ static bool make_key(struct run *r, enum todo part, struct sc_values *a, struct 
 {
     r->key.n = 0;
     if (part == TODO_CHANGE)
-        sc_buf_printf(&r->key, "change %d\n", SC_CHANGE_VERSION);
+        sc_buf_printf(&r->key, "change %d%s %s\n", SC_CHANGE_VERSION,
+                      r->d->methods & SC_METHOD_ULP ? " ulp" : "",
+                      r->casts && r->casts->off ? "none"
+                      : r->o->casts_text        ? r->o->casts_text
+                                                : "");
     else
         sc_buf_printf(&r->key, "change spectrum %d %llu\n", SC_HEALTH_VERSION,
                       (unsigned long long)r->measure.max_rank);
@@ -370,12 +408,26 @@ static int give_up_on(struct run *r, size_t i, const struct sc_error *why)
     return p->why ? 0 : sc_fail_memory(r->e);
 }
 
+/* Of a part: its share. */
+static uint64_t bytes_read_of(const struct sc_tensor *t, const struct sc_arrangement *how)
+{
+    double values = 0;
+
+    for (size_t i = 0; how && i < how->n; i++)
+        if (how->step[i].kind == SC_STEP_ROWS)
+            values = (double)how->step[i].cols * (double)how->step[i].n[0] *
+                     (double)how->step[i].n[1] * (double)how->step[i].n[2];
+    if (!(values > 0) || values >= (double)t->parameters)
+        return t->bytes;
+    return (uint64_t)((double)t->bytes * (values / (double)t->parameters));
+}
+
 static uint64_t bytes_of(const struct run *r, size_t i)
 {
     const struct sc_diff_pair *p = &r->d->pairs[i];
-    uint64_t n = r->d->has_base ? r->d->a->tensors[p->pair.a].bytes : 0;
+    uint64_t n = r->d->has_base ? bytes_read_of(&r->d->a->tensors[p->pair.a], p->pair.how_a) : 0;
 
-    return sc_add_up(n, r->d->b->tensors[p->pair.b].bytes);
+    return sc_add_up(n, bytes_read_of(&r->d->b->tensors[p->pair.b], p->pair.how_b));
 }
 
 static int look_up(struct run *r, size_t i)
@@ -489,10 +541,14 @@ static int sweep(struct run *r)
     static const struct sc_pass *const passes[] = {&sc_pass_change};
     const struct sc_task task = {"spectra of differences", spectrum_memory, spectrum_run};
     struct sc_diff *d = r->d;
-    void *pass_ctx[] = {NULL};
+    struct sc_change_setup setup = {
+        .items = r->items, .stored = r->stored, .ulp = (d->methods & SC_METHOD_ULP) != 0};
+    void *pass_ctx[] = {&setup};
     uint64_t bytes = 0;
     size_t n = 0;
 
+    if (r->casts)
+        setup.casts = *r->casts;
     for (size_t i = 0; i < d->n; i++) {
         const struct sc_diff_pair *p = &d->pairs[i];
         if (r->spectra ? !wants_spectrum(r, i) : !(r->todo[i] & TODO_CHANGE))
@@ -503,6 +559,7 @@ static int sweep(struct run *r)
             .model_b = stored_model_b(d),
             .user = change_at(r, i),
         };
+        r->stored[n] = d->has_base && !p->update && !is_arranged(p);
         r->at[n++] = (uint32_t)i;
         bytes = sc_add_up(bytes, bytes_of(r, i));
     }
@@ -545,44 +602,6 @@ static void forget_base(struct sc_change *c)
     for (size_t i = 0; i < SC_COUNT(none); i++)
         *none[i] = (double)NAN;
     c->significant = c->sign_flips = c->nonfinite_a = UINT64_MAX;
-}
-
-void sc_diff_add(struct sc_diff_sums *to, const struct sc_diff_pair *p)
-{
-    const struct sc_change *c = p->change;
-
-    if (!c || p->same != SC_NO_NODE)
-        return;
-    to->tensors++;
-    to->changed_tensors += !c->identical;
-    to->values = sc_add_up(to->values, c->values);
-    to->compared = sc_add_up(to->compared, c->compared);
-    to->changed = sc_add_up(to->changed, c->changed);
-    if (!c->compared)
-        return;
-    to->aa += isnan(c->norm_a) ? 0 : c->norm_a * c->norm_a;
-    to->bb += c->norm_b * c->norm_b;
-    to->dd += c->l2 * c->l2;
-    to->max_abs = fmax(to->max_abs, c->max_abs);
-}
-
-double sc_diff_relative(const struct sc_diff_sums *s)
-{
-    if (!s->compared)
-        return (double)NAN;
-    if (s->dd == 0)
-        return 0;
-    return s->aa > 0 ? sqrt(s->dd / s->aa) : (double)INFINITY;
-}
-
-double sc_diff_one_minus_cosine(const struct sc_diff_sums *s)
-{
-    const double a = sqrt(s->aa), b = sqrt(s->bb);
-
-    if (!(a > 0) || !(b > 0))
-        return (double)NAN;
-    const double gap = (s->bb - s->aa) / (a + b);
-    return fmin(fmax((s->dd - gap * gap) / (2 * a * b), 0), 2);
 }
 
 struct ranked {
@@ -648,6 +667,7 @@ static void settle(struct run *r)
                 forget_base(c);
         }
         d->n_status[p->status]++;
+        d->n_verdict[sc_change_kind(p->change)]++;
         d->n_unsupported += p->unsupported;
         sc_diff_add(&d->sums, p);
     }
@@ -684,7 +704,8 @@ static int run_all(struct run *r)
     r->todo = sc_calloc(most, sizeof *r->todo);
     r->items = sc_alloc(most * sizeof *r->items);
     r->at = sc_alloc(most * sizeof *r->at);
-    if (!r->todo || !r->items || !r->at)
+    r->stored = sc_alloc(most * sizeof *r->stored);
+    if (!r->todo || !r->items || !r->at || !r->stored)
         return sc_fail_memory(r->e);
     TRY(find_twins(r));
     for (size_t i = 0; i < d->n; i++) {
@@ -714,11 +735,15 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
     r.d->b = adapter ? &adapter->target : b;
     r.d->a = a ? a : r.d->b;
     r.d->filtered = o->filter != NULL;
+    r.d->finetune = o->finetune && a && !adapter;
+    r.d->finetune_base = o->finetune_base;
     r.d->methods = o->methods | SC_METHOD_BASIC;
     r.d->opened_bytes[0] = a ? a->io.bytes_read : 0;
     r.d->opened_bytes[1] = b->io.bytes_read;
     r.d->opened_requests[0] = a ? a->io.requests : 0;
     r.d->opened_requests[1] = b->io.requests;
+    static const struct sc_casts none = {.off = true};
+    r.casts = adapter ? &none : o->casts;
     r.measure = (struct sc_measure){.methods = SC_METHOD_SPECTRAL,
                                     .bits = 8,
                                     .group = 128,
@@ -735,6 +760,7 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
     free(r.todo);
     free(r.items);
     free(r.at);
+    free(r.stored);
     sc_buf_clear(&r.key);
     return code;
 }
@@ -745,54 +771,8 @@ void sc_diff_free(struct sc_diff *d)
         return;
     sc_records_free(&d->records);
     free(d->pairs);
+    sc_arena_clear(&d->pair_arena);
     free(d->ranked);
     sc_arena_clear(&d->arena);
     free(d);
-}
-
-bool sc_diff_identical(const struct sc_diff *d)
-{
-    return d->n_status[SC_DIFF_SAME] == d->n;
-}
-
-static void put_number(struct sc_buf *out, size_t n, const char *word)
-{
-    sc_buf_printf(out, "%zu %s%s", n, word, n == 1 ? "" : "s");
-}
-
-void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out)
-{
-    static const char *const sides[] = {"A", "B"};
-    const size_t only[] = {d->n_status[SC_DIFF_ONLY_A], d->n_status[SC_DIFF_ONLY_B]};
-    const size_t changed = d->n_status[SC_DIFF_CHANGED], same = d->n_status[SC_DIFF_SAME];
-    const double relative = sc_diff_relative(&d->sums);
-
-    if (!d->n)
-        sc_buf_puts(out, "there are no tensors to compare");
-    else if (!changed && !same)
-        sc_buf_puts(out, "nothing could be compared");
-    else if (!changed && d->adapter)
-        sc_buf_puts(out, "the adapter changes nothing");
-    else if (!changed)
-        sc_buf_printf(out, "all values of %zu tensor%s are the same", same, same == 1 ? "" : "s");
-    else if (d->adapter)
-        put_number(out, changed, "updated tensor");
-    else {
-        sc_buf_printf(out, "%zu of ", changed);
-        put_number(out, changed + same, "tensor");
-        sc_buf_puts(out, " changed");
-    }
-    if (changed && d->has_base && !isnan(relative))
-        sc_buf_printf(out, "; relative change %.3g", relative);
-    if (d->n_status[SC_DIFF_SHAPE])
-        sc_buf_printf(out, "; %zu with another shape", d->n_status[SC_DIFF_SHAPE]);
-    for (size_t i = 0; i < 2; i++)
-        if (only[i] && d->has_base)
-            sc_buf_printf(out, "; %zu only in %s", only[i], sides[i]);
-    if (!d->has_base && only[1])
-        sc_buf_printf(out, "; %zu replaced as a whole", only[1]);
-    if (d->n_status[SC_DIFF_UNREADABLE])
-        sc_buf_printf(out, "; %zu could not be compared", d->n_status[SC_DIFF_UNREADABLE]);
-    if (d->adapter && d->adapter->n_left)
-        sc_buf_printf(out, "; %zu of the adapter's tensors not used", d->adapter->n_left);
 }

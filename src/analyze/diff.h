@@ -13,6 +13,8 @@
 #define SC_DIFF_H
 
 #include "analyze/analyze.h"
+#include "analyze/cast.h"
+#include "analyze/diff_files.h"
 #include "analyze/figures.h"
 #include "model/adapter.h"
 
@@ -22,6 +24,9 @@
 /* ----------------------------------------------------- change.c: two tensors of equal shape ---
  * Sums are over the values that are finite in both, in double, in an order that depends on the
  * shape alone. A double that is NaN does not apply. */
+/* Of a diff only, beside those of health.h. */
+enum { SC_METHOD_ULP = 256 };
+enum { SC_ULP_BINS = 20 };
 struct sc_change {
     uint32_t version;     /* SC_CHANGE_VERSION */
     uint32_t identical;   /* 1: no value differs (NaN equals NaN, -0 equals 0) */
@@ -41,12 +46,43 @@ struct sc_change {
     double mean_a, mean_b, std_a, std_b, norm_a, norm_b, absmax_a, absmax_b;
     double norm_ratio; /* norm_b / norm_a */
     double
-        change_score; /* WeightScope's: 10 |mean_b - mean_a| + 10 |std_b - std_a| + |ratio - 1| */
+        change_score;   /* WeightScope's: 10 |mean_b - mean_a| + 10 |std_b - std_a| + |ratio - 1| */
+    uint32_t same_bits; /* 1: the same type, and the same bits in every value */
+    uint32_t cast_of;   /* enum sc_cast_of: of the rounding that explains most */
+    uint32_t cast_exact;  /* 1: that rounding is everybody's; 0: a fit of our own */
+    char cast_type[28];   /* "Q8_0": the type, or the format that was asked about */
+    uint64_t unexplained; /* values that are not what it gives; UINT64_MAX: none tried */
+    double rounding_rms;  /* of what it changes */
+    /* How many representable numbers lie between the two sides, of codes of one float type: ulp[0]
+     * pairs are equal, ulp[k] are 2^(k-1) to 2^k - 1 apart, the last counts the rest. UINT64_MAX in
+     * max_ulp: not measured. */
+    uint64_t ulp[SC_ULP_BINS], max_ulp;
     struct sc_spectrum difference; /* of B - A; method SC_SPECTRUM_NONE: not measured */
 };
-#define SC_CHANGE_VERSION 1
+#define SC_CHANGE_VERSION 2
+enum sc_cast_of { SC_CAST_NONE, SC_CAST_OF_A, SC_CAST_OF_B };
+/* What a change is. */
+enum sc_change_kind {
+    SC_CHANGE_IS_NONE,   /* not compared */
+    SC_CHANGE_IS_BITS,   /* unchanged bit for bit */
+    SC_CHANGE_IS_VALUES, /* all values are equal: another type, -0 and 0, NaN and NaN */
+    SC_CHANGE_IS_CAST,   /* all of it is the rounding of one side */
+    SC_CHANGE_IS_ABOUT,  /* about as much as our own rounding to that type changes */
+    SC_CHANGE_IS_CHANGED,
+    SC_CHANGE_KINDS
+};
+extern const char *const sc_change_kind_names[SC_CHANGE_KINDS]; /* "bits", "values", "cast", ... */
+enum sc_change_kind sc_change_kind(const struct sc_change *c);  /* NULL: NONE */
 
-/* item->user is a struct sc_change, and the item has a second tensor. No context. */
+/* What the pass has to know. */
+struct sc_change_setup {
+    struct sc_casts casts;
+    bool ulp;                    /* count representable numbers in between, too */
+    const struct sc_item *items; /* of the sweep; NULL: nobody says what is stored */
+    const bool *stored;          /* by item: both views are tensors as they are stored */
+};
+/* item->user is a struct sc_change, and the item has a second tensor. Its context is a struct
+ * sc_change_setup; NULL: all zeros. */
 extern const struct sc_pass sc_pass_change;
 /* The rows of its table; offsets are into struct sc_change. */
 extern const struct sc_metric_group sc_metrics_change;
@@ -63,11 +99,15 @@ enum sc_diff_status {
     SC_DIFF_STATUSES
 };
 extern const char *const sc_diff_status_names[]; /* "same", "changed", "shape", "only_a", ... */
-extern const char *const sc_pair_rule_names[];   /* "name", "canonical", "ending", "tying" */
+extern const char *const sc_pair_rule_names[];   /* "name", "canonical", "ending", "tying", ... */
 
 struct sc_diff_options {
     unsigned methods;               /* SC_METHOD_BASIC, SC_METHOD_SPECTRAL */
     const struct sc_filter *filter; /* NULL: all */
+    const struct sc_casts *casts;   /* NULL: types of the two sides only */
+    const char *casts_text;         /* what it was made of; NULL likewise */
+    bool finetune;                  /* B has to keep A's names and shapes */
+    const char *finetune_base;      /* what its card calls A; NULL: nobody says */
     struct sc_pool *pool;           /* borrowed */
     uint64_t memory;                /* budget in bytes */
     const char *cache;              /* folder of the store of results; NULL: none */
@@ -97,20 +137,23 @@ struct sc_diff {
     const struct sc_adapter *adapter; /* borrowed; NULL: two models */
     bool has_base;                    /* false: an adapter by itself */
     bool filtered;
+    bool finetune; /* B is one of A */
+    const char *finetune_base;
     unsigned methods;
     struct sc_diff_pair
         *pairs; /* (n) as sc_models_pair() gives them; of an adapter what it touches */
     size_t n;
-    size_t n_status[SC_DIFF_STATUSES];
+    size_t n_status[SC_DIFF_STATUSES], n_verdict[SC_CHANGE_KINDS];
     size_t n_tied, n_known, n_unsupported;
     size_t n_untouched; /* tensors of a that an adapter leaves alone */
     struct sc_diff_sums sums;
     uint32_t *ranked; /* (n_ranked) pairs that changed, by relative_l2, largest first */
     size_t n_ranked;
     uint64_t opened_bytes[2], opened_requests[2]; /* to open either model */
-    uint64_t bytes_read;       /* stored bytes of the tensors that were read now */
-    struct sc_records records; /* struct sc_change */
-    struct sc_arena arena;
+    uint64_t bytes_read;               /* stored bytes of the tensors that were read now */
+    const struct sc_files_diff *files; /* other files; borrowed; NULL: not compared */
+    struct sc_records records;         /* struct sc_change */
+    struct sc_arena arena, pair_arena; /* pair_arena: arrangements of pairs */
 };
 /* Compares, or takes from the store. Models must have been opened with keep_repo; a is NULL for an
  * adapter by itself. Tensors that cannot be read are no failure. SCRUPLE_EINTERRUPTED: what was
@@ -118,7 +161,7 @@ struct sc_diff {
 int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_adapter *adapter,
                 const struct sc_diff_options *o, struct sc_diff **out, struct sc_error *e);
 void sc_diff_free(struct sc_diff *d); /* NULL is allowed */
-/* "basic", "basic,spectral" or "all"; SCRUPLE_EUSAGE with a sentence. */
+/* "basic", "spectral", "ulp", several of them, or "all"; SCRUPLE_EUSAGE with a sentence. */
 int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *e);
 /* Whether all values of both are the same, and nothing is in one of them only. */
 bool sc_diff_identical(const struct sc_diff *d);
@@ -142,10 +185,18 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
 int sc_diff_weightscope(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d,
                         struct sc_error *e);
 
+/* diff_finetune.c: does the card of b name a as what it was fine-tuned from? *base: as it does. */
+bool sc_is_finetune(const struct sc_model *a, const struct sc_model *b, const char **base);
+size_t sc_diff_violations(const struct sc_diff *d); /* tensors that are not in both, alike */
+void sc_finetune_add(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d);
+void sc_finetune_sentence(const struct sc_diff *d, struct sc_buf *out); /* appends, or nothing */
+
 /* diff_top.c: tables for people; NULL when there is nothing to show. bars: how many at most. */
 enum sc_diff_table {
     SC_DIFF_ROLES,
     SC_DIFF_LAYERS,
+    SC_DIFF_RANKED_ROLES, /* the same two, by change */
+    SC_DIFF_RANKED_LAYERS,
     SC_DIFF_MOST,     /* most changed */
     SC_DIFF_SPECTRAL, /* the same, ranks and edges */
     SC_DIFF_SHAPES,
@@ -165,21 +216,25 @@ struct sc_track {
     uint64_t parameters;
     double *relative; /* (n_steps) relative_l2; NaN: not compared in this step */
     double *norm;     /* (n_steps + 1) of each checkpoint, behind relative; NaN: unknown */
-    double largest;   /* of relative */
-    double trend;     /* slope of log2(norm) over checkpoints; NaN: fewer than two norms */
-    bool frozen;      /* compared in every step, and never changed */
-    uint32_t jump;    /* the step that is far above the others; SC_NO_NODE: none */
-    double jump_z;    /* its distance from their median, in robust standard deviations */
+    double *first;  /* (n_steps) relative_l2 from the first checkpoint to each other, behind norm */
+    double largest; /* of relative */
+    double trend;   /* slope of log2(norm) over checkpoints; NaN: fewer than two norms */
+    bool frozen;    /* compared in every step, and never changed */
+    uint32_t jump;  /* the step that is far above the others; SC_NO_NODE: none */
+    double jump_z;  /* its distance from their median, in robust standard deviations */
 };
 struct sc_evolution {
     size_t n_steps;
     const struct sc_model **models; /* (n_steps + 1) borrowed */
     struct sc_diff **steps;         /* (n_steps) owned */
+    struct sc_diff **firsts;        /* (n_steps) the first checkpoint and each other; owned, but for
+                                       the first, which is steps[0] */
     struct sc_track *tracks;        /* (n) in the order of the first checkpoint, then new ones */
     size_t n, n_frozen, n_jumps;
     struct sc_arena arena;
 };
-/* Runs all steps. *out must be freed in every case but NULL. */
+/* Runs all steps, and compares each checkpoint with the first. *out must be freed in every case but
+ * NULL. */
 int sc_evolution_run(const struct sc_model *const *models, size_t n,
                      const struct sc_diff_options *o, struct sc_evolution **out,
                      struct sc_error *e);
@@ -188,6 +243,9 @@ bool sc_evolution_identical(const struct sc_evolution *v);
 void sc_evolution_sentence(const struct sc_evolution *v, struct sc_buf *out); /* appends */
 int sc_analyze_evolution(struct sc_document *doc, struct sc_field *into,
                          const struct sc_evolution *v, struct sc_error *e);
+/* evolution_drift.c: adds "roles" and "layers": how each kind of weight and each layer drifts. */
+int sc_evolution_add_drift(struct sc_document *doc, struct sc_field *into,
+                           const struct sc_evolution *v, struct sc_error *e);
 enum sc_evolution_table { SC_EVOLUTION_STEPS, SC_EVOLUTION_TRACKS, SC_EVOLUTION_JUMPS };
 const struct sc_table *sc_evolution_table(struct sc_document *doc, const struct sc_evolution *v,
                                           enum sc_evolution_table which, size_t limit, bool ascii,

@@ -18,6 +18,10 @@ enum pair_column {
     PAIR_NAME_B,
     PAIR_STATUS,
     PAIR_RULE,
+    PAIR_TRANSFORM,
+    PAIR_VERDICT,
+    PAIR_CAST,
+    PAIR_UNEXPLAINED,
     PAIR_WHY,
     PAIR_SAME_AS,
     PAIR_DTYPE,
@@ -37,6 +41,10 @@ static const struct sc_column fixed_columns[PAIR_FIXED] = {
     [PAIR_NAME_B] = {"name_b", NULL, NULL, SC_COL_TEXT, 0, 0},
     [PAIR_STATUS] = {"status", NULL, NULL, SC_COL_TEXT, 0, 0},
     [PAIR_RULE] = {"rule", NULL, NULL, SC_COL_TEXT, 0, 0},
+    [PAIR_TRANSFORM] = {"transform", NULL, NULL, SC_COL_TEXT, 0, 0},
+    [PAIR_VERDICT] = {"verdict", NULL, NULL, SC_COL_TEXT, 0, 0},
+    [PAIR_CAST] = {"cast_type", NULL, NULL, SC_COL_TEXT, 0, 0},
+    [PAIR_UNEXPLAINED] = {"unexplained", NULL, NULL, SC_COL_COUNT, 0, 0},
     [PAIR_WHY] = {"why", NULL, NULL, SC_COL_TEXT, 0, 0},
     [PAIR_SAME_AS] = {"same_as", NULL, NULL, SC_COL_TEXT, 0, 0},
     [PAIR_DTYPE] = {"dtype", NULL, NULL, SC_COL_DTYPE, 0, 0},
@@ -66,6 +74,11 @@ static void put_int(int32_t v, struct sc_cell *out)
     out->u = out->null ? 0 : (uint64_t)v;
 }
 
+static bool has_cast(const struct sc_diff_pair *p)
+{
+    return p->change && p->change->cast_of != SC_CAST_NONE;
+}
+
 static void fixed_cell(const struct sc_diff *d, const struct sc_diff_pair *p,
                        enum pair_column column, struct sc_cell *out)
 {
@@ -88,6 +101,22 @@ static void fixed_cell(const struct sc_diff *d, const struct sc_diff_pair *p,
     case PAIR_RULE:
         out->null = !has_a || !has_b;
         out->text = sc_strz(out->null ? "" : sc_pair_rule_names[p->pair.rule]);
+        break;
+    case PAIR_TRANSFORM:
+        out->null = !has_a || !has_b || !p->pair.transform;
+        out->text = sc_strz(out->null ? "" : p->pair.transform);
+        break;
+    case PAIR_VERDICT:
+        out->null = !p->change;
+        out->text = sc_strz(sc_change_kind_names[sc_change_kind(p->change)]);
+        break;
+    case PAIR_CAST:
+        out->null = !has_cast(p);
+        out->text = sc_strz(out->null ? "" : p->change->cast_type);
+        break;
+    case PAIR_UNEXPLAINED:
+        out->null = !has_cast(p);
+        out->u = out->null ? 0 : p->change->unexplained;
         break;
     case PAIR_WHY:
         out->null = !p->why;
@@ -203,18 +232,51 @@ static void add_update(struct sc_document *doc, struct sc_field *into, const str
             sc_add_borrowed(doc, list, NULL, sc_tensor_name(&d->adapter->model->tensors[parts[i]]));
 }
 
+/* Which rounding explains most of the change. */
+static void add_cast(struct sc_document *doc, struct sc_field *into, const struct sc_diff_pair *p)
+{
+    if (!has_cast(p)) {
+        sc_add_null(doc, into, "cast");
+        return;
+    }
+    struct sc_field *f = sc_add_object(doc, into, "cast");
+    sc_add_borrowed(doc, f, "type", sc_strz(p->change->cast_type));
+    sc_add_textz(doc, f, "of", p->change->cast_of == SC_CAST_OF_A ? "a" : "b");
+    sc_add_bool(doc, f, "exact", p->change->cast_exact);
+    sc_add_uint(doc, f, "unexplained", p->change->unexplained, SC_COL_COUNT);
+    sc_add_figure(doc, f, "rounding_rms", p->change->rounding_rms);
+}
+
+static void add_ulp(struct sc_document *doc, struct sc_field *into, const struct sc_change *c)
+{
+    if (!c || c->max_ulp == UINT64_MAX) {
+        sc_add_null(doc, into, "ulp");
+        return;
+    }
+    struct sc_field *f = sc_add_object(doc, into, "ulp");
+    sc_add_uint(doc, f, "max", c->max_ulp, SC_COL_COUNT);
+    struct sc_field *list = sc_add_list(doc, f, "histogram");
+    for (size_t i = 0; i < SC_ULP_BINS; i++)
+        sc_add_uint(doc, list, NULL, c->ulp[i], SC_COL_COUNT);
+}
+
 /* One pair, nested. */
 static void pair_object(const void *ctx, size_t row, struct sc_document *doc, struct sc_field *into)
 {
     const struct pair_view *v = ctx;
     const struct sc_diff_pair *p = &v->d->pairs[row];
 
-    for (size_t i = 0; i < PAIR_FIXED; i++)
-        add_fixed(doc, into, v->d, p, (enum pair_column)i);
+    for (size_t i = 0; i < PAIR_FIXED; i++) {
+        if (i == PAIR_CAST)
+            add_cast(doc, into, p);
+        else if (i != PAIR_UNEXPLAINED)
+            add_fixed(doc, into, v->d, p, (enum pair_column)i);
+    }
     for (size_t i = 0; i < sc_metrics_change.n && !p->change; i++)
         sc_add_null(doc, into, sc_metrics_change.metrics[i].key);
     if (p->change)
         sc_metrics_add(doc, into, &sc_metrics_change, p->change, v->full);
+    add_ulp(doc, into, v->d->methods & SC_METHOD_ULP ? p->change : NULL);
     if (v->d->adapter && p->update)
         add_update(doc, into, v->d, p->update);
     else
@@ -331,6 +393,9 @@ static void add_summary(struct sc_document *doc, struct sc_field *into, const st
     sc_add_uint(doc, f, "pairs", d->n, SC_COL_COUNT);
     for (size_t i = 0; i < SC_DIFF_STATUSES; i++)
         sc_add_uint(doc, f, sc_diff_status_names[i], d->n_status[i], SC_COL_COUNT);
+    struct sc_field *verdicts = sc_add_object(doc, f, "verdicts");
+    for (size_t i = SC_CHANGE_IS_BITS; i < SC_CHANGE_KINDS; i++)
+        sc_add_uint(doc, verdicts, sc_change_kind_names[i], d->n_verdict[i], SC_COL_COUNT);
     sc_add_uint(doc, f, "unsupported", d->n_unsupported, SC_COL_COUNT);
     sc_add_uint(doc, f, "tied", d->n_tied, SC_COL_COUNT);
     sc_add_uint(doc, f, "values", s->values, SC_COL_COUNT);
@@ -363,10 +428,13 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
         add_adapter(doc, into, d);
     else
         sc_add_null(doc, into, "adapter");
+    sc_finetune_add(doc, into, d);
     struct sc_field *methods = sc_add_list(doc, into, "methods");
     sc_add_textz(doc, methods, NULL, "basic");
     if (d->methods & SC_METHOD_SPECTRAL)
         sc_add_textz(doc, methods, NULL, "spectral");
+    if (d->methods & SC_METHOD_ULP)
+        sc_add_textz(doc, methods, NULL, "ulp");
     add_summary(doc, into, d);
     for (size_t i = 0; i < SC_COUNT(tables); i++) {
         const struct sc_table *t = sc_diff_table(doc, d, tables[i].which, top, 0, true, e);
@@ -377,6 +445,7 @@ int sc_analyze_diff(struct sc_document *doc, struct sc_field *into, const struct
         else
             (void)sc_add_list(doc, into, tables[i].key);
     }
+    sc_files_add(doc, into, d->files);
     return add_pairs(doc, into, d, full, e);
 }
 

@@ -16,8 +16,12 @@
 #include "analyze/diff.h"
 
 const char *const sc_diff_table_titles[SC_DIFF_TABLES] = {
-    [SC_DIFF_ROLES] = "Kinds of weights", [SC_DIFF_LAYERS] = "Layers",
-    [SC_DIFF_MOST] = "Changed most",      [SC_DIFF_SPECTRAL] = "What was added",
+    [SC_DIFF_ROLES] = "Kinds of weights",
+    [SC_DIFF_LAYERS] = "Layers",
+    [SC_DIFF_RANKED_ROLES] = "Kinds of weights that changed most",
+    [SC_DIFF_RANKED_LAYERS] = "Layers that changed most",
+    [SC_DIFF_MOST] = "Changed most",
+    [SC_DIFF_SPECTRAL] = "What was added",
     [SC_DIFF_SHAPES] = "Other shapes",
 };
 
@@ -80,6 +84,7 @@ struct group {
     int32_t layer;
     struct sc_diff_sums sums;
     const char *bars; /* NULL: none */
+    double relative;  /* set where they are ranked */
 };
 struct group_view {
     bool has_base, towers, roles;
@@ -201,6 +206,19 @@ static bool is_one(const struct member *a, const struct member *b, bool roles)
     return a->kind == b->kind && (roles || a->layer == b->layer);
 }
 
+/* Largest change first; of equals the first. */
+static int by_change(const void *a, const void *b)
+{
+    const struct group *x = a, *y = b;
+    const double u = isnan(x->relative) ? -1 : x->relative,
+                 v = isnan(y->relative) ? -1 : y->relative;
+
+    if (u < v || u > v)
+        return u > v ? -1 : 1;
+    return x->layer != y->layer ? (x->layer < y->layer ? -1 : 1)
+                                : (x->kind > y->kind) - (x->kind < y->kind);
+}
+
 static const struct sc_table *make_groups(struct sc_document *doc, const struct sc_diff *d,
                                           bool roles, size_t bars, bool ascii, struct sc_error *e)
 {
@@ -284,6 +302,7 @@ enum most_column {
     MOST_SHOWN_MAX,
     MOST_SHOWN_PERCENT,
     MOST_SHOWN_SIGNIFICANT,
+    MOST_SHOWN_CAST,
     MOST_COLUMNS
 };
 static const struct sc_column most_columns[MOST_COLUMNS] = {
@@ -299,6 +318,8 @@ static const struct sc_column most_columns[MOST_COLUMNS] = {
     [MOST_SHOWN_MAX] = TEXT("max_abs", "max |d|"),
     [MOST_SHOWN_PERCENT] = TEXT("changed_percent", "changed %"),
     [MOST_SHOWN_SIGNIFICANT] = MORE("significant_percent", "by >1 %"),
+    [MOST_SHOWN_CAST] = {"cast", "rounding", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_OPTIONAL,
+                         0},
 };
 static const struct sc_column spectral_columns[] = {
     NAME,
@@ -348,6 +369,14 @@ static void most_cell(const void *ctx, size_t row, size_t column, struct sc_cell
     if (column < MOST_SHOWN_RELATIVE) {
         out->f = figures[column];
         out->null = isnan(out->f);
+        return;
+    }
+    if (column == MOST_SHOWN_CAST) {
+        const enum sc_change_kind kind = sc_change_kind(c);
+        out->null = kind != SC_CHANGE_IS_CAST && kind != SC_CHANGE_IS_ABOUT;
+        if (!out->null)
+            snprintf(v->text, 64, "%s%s", kind == SC_CHANGE_IS_ABOUT ? "about " : "", c->cast_type);
+        out->text = sc_strz(out->null ? "" : v->text);
         return;
     }
     double x = column == MOST_SHOWN_SIGNIFICANT ? c->significant_percent
@@ -455,11 +484,31 @@ static const struct sc_table *make_rows(struct sc_document *doc, const struct sc
     return rows ? t : NULL;
 }
 
+/* The same, the most changed first, at most `limit` of them. */
+static const struct sc_table *rank_groups(struct sc_document *doc, const struct sc_diff *d,
+                                          bool roles, size_t limit, bool ascii, struct sc_error *e)
+{
+    const struct sc_table *made = make_groups(doc, d, roles, 0, ascii, e);
+    struct sc_table *t = made ? sc_analyze_alloc(doc, sizeof *t, e) : NULL;
+
+    if (!t)
+        return NULL;
+    struct group_view *v = (struct group_view *)(uintptr_t)made->ctx; /* made above */
+    for (size_t i = 0; i < made->n_rows; i++)
+        v->group[i].relative = group_relative(v, &v->group[i].sums);
+    qsort(v->group, made->n_rows, sizeof v->group[0], by_change);
+    *t = *made;
+    t->n_rows = SC_MIN(t->n_rows, limit);
+    return t;
+}
+
 const struct sc_table *sc_diff_table(struct sc_document *doc, const struct sc_diff *d,
                                      enum sc_diff_table which, size_t limit, size_t bars,
                                      bool ascii, struct sc_error *e)
 {
     if (which == SC_DIFF_ROLES || which == SC_DIFF_LAYERS)
         return make_groups(doc, d, which == SC_DIFF_ROLES, bars, ascii, e);
+    if (which == SC_DIFF_RANKED_ROLES || which == SC_DIFF_RANKED_LAYERS)
+        return rank_groups(doc, d, which == SC_DIFF_RANKED_ROLES, limit, ascii, e);
     return make_rows(doc, d, which, limit, e);
 }

@@ -109,12 +109,21 @@ static int run_pass(struct sc_quality_pass *q, struct sc_quality_result *out, st
         out->sampled = values;
         sc_quality_intervals(q, out->intervals);
     }
-    return sc_tail_end(q, out->formats, e);
+    TRY(sc_tail_end(q, out->formats, e));
+    for (size_t f = 0; values > 0 && f < q->n; f++)
+        if (values == q->x.nonfinite)
+            sc_quality_no_errors(&out->formats[q->formats[f].index]);
+    return 0;
 }
 
+/* Of the work: what came before a pass, and the pass itself. */
+struct share {
+    double before, of_all;
+};
+
 static int one_pass(struct sc_values *v, const struct sc_quality_options *o,
-                    struct sc_planned *formats, size_t n, const struct sc_cut *cut, bool first,
-                    struct sc_quality_result *out, struct sc_error *e)
+                    struct sc_planned *formats, size_t n, const struct sc_cut *cut,
+                    const struct share *share, struct sc_quality_result *out, struct sc_error *e)
 {
     struct sc_quality_pass q = {.v = v,
                                 .o = o,
@@ -122,7 +131,9 @@ static int one_pass(struct sc_values *v, const struct sc_quality_options *o,
                                 .formats = formats,
                                 .n = n,
                                 .level = sc_cpu_level(),
-                                .first = first,
+                                .first = share->before == 0,
+                                .before = share->before,
+                                .of_all = share->of_all,
                                 .exact = v->count <= SC_SMALL_TENSOR,
                                 .cells = out->cells};
     uint64_t *only = NULL;
@@ -203,8 +214,8 @@ static int measure(struct sc_values *v, const struct sc_quality_options *o,
                    struct sc_planned *formats, size_t n, struct sc_quality_result *out,
                    struct sc_error *e)
 {
-    bool first = true;
-    while (n > 0 || first) {
+    const size_t all = n;
+    for (bool first = true; n > 0 || first; first = false) {
         struct sc_cut cut;
         const size_t k = gather(o, v, formats, n, &cut);
         if (k == 0 && n > 0)
@@ -214,10 +225,11 @@ static int measure(struct sc_values *v, const struct sc_quality_options *o,
                            formats[0].f->name, formats[0].f->unit, (unsigned long long)v->cols);
         if (k == 0 && !sc_cut_of(o, NULL, 0, v, &cut))
             return sc_fail(e, SCRUPLE_EUNSUPPORTED, "this tensor cannot be cut into panels");
-        TRY(one_pass(v, o, formats, k, &cut, first, out, e));
+        const struct share share = {all ? (double)(all - n) / (double)all : 0,
+                                    all ? (double)k / (double)all : 1};
+        TRY(one_pass(v, o, formats, k, &cut, &share, out, e));
         formats += k;
         n -= k;
-        first = false;
     }
     return 0;
 }

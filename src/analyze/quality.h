@@ -102,6 +102,10 @@ struct sc_quality_options {
     uint64_t sample; /* values to look at: whole row blocks at even distances; 0: all */
     const struct sc_parallel *p;
     const _Atomic int *cancel;
+    /* Now and then, one call at a time: the share of the work that is done, below 1. NULL: nobody
+     * asks. */
+    void (*progress)(void *ctx, double share);
+    void *ctx;
 };
 enum { SC_QUALITY_FORMATS = 64 };
 struct sc_quality_result {
@@ -117,7 +121,8 @@ struct sc_quality_result {
 /* A tensor as matrices for formats: all leading dimensions count matrices, vectors are one row.
  * (health.h's sc_matrices_of() is for spectra: it flattens convolutions.) */
 struct sc_matrices sc_quality_matrices(const struct sc_values *v);
-/* Clear *out with sc_quality_clear(); after a failure there is nothing in it. */
+/* Of a tensor without a finite value nothing but counts is known: all else is NaN. Of an empty one
+ * nothing is lost. Clear *out with sc_quality_clear(); after a failure there is nothing in it. */
 int sc_quality_measure(struct sc_values *v, const struct sc_quality_options *o,
                        struct sc_quality_result *out, struct sc_error *e);
 void sc_quality_clear(struct sc_quality_result *r);

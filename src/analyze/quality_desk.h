@@ -34,6 +34,7 @@ struct sc_block {
     size_t row, col, rows, n; /* inside the panel; n: columns that there are */
     size_t whole;             /* in whole groups: what is behind the last column is 0 */
     const float *x;           /* (rows * whole) */
+    uint32_t bits;            /* of all values, or-ed */
     struct sc_seen *seen;
 };
 
@@ -51,7 +52,8 @@ struct sc_desk {
     float *block, *y;      /* (32 * stride) */
     size_t stride;         /* of these: a segment, in whole groups */
     uint32_t *tail;
-    double *columns;             /* (stride) of a block */
+    uint32_t *peaks; /* (32 * stride / 16, up to whole 16) largest |x| of groups as bits */
+    double *columns; /* (stride) of a block */
     float *turned, *back, *full; /* (panel) */
     struct sc_piece *pieces;     /* of cells that are lines */
     struct sc_seen *seen;        /* of x in every block of the panel */

@@ -75,6 +75,16 @@ void sc_quality_none(struct sc_quality *out)
     }
 }
 
+void sc_quality_no_errors(struct sc_quality *out)
+{
+    for (size_t i = 0; i < SC_COUNT(quality); i++) {
+        const double unknown = NAN;
+        if (quality[i].kind == SC_METRIC_DOUBLE &&
+            quality[i].offset != offsetof(struct sc_quality, bits_per_weight))
+            memcpy((char *)out + quality[i].offset, &unknown, sizeof unknown);
+    }
+}
+
 /* Next to nothing is left of the norm: what the sums tell of it is rounding. */
 static bool too_little(const struct sc_quality_sums *s)
 {

@@ -59,6 +59,7 @@ static size_t lay_desk(const struct sc_quality_pass *q, void *memory, struct sc_
     d->block = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->block);
     d->y = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->y);
     d->tail = put(&s, SC_ERROR_ROWS * d->stride + SC_LANES, sizeof *d->tail);
+    d->peaks = put(&s, SC_ERROR_ROWS * d->stride / SC_LANES + SC_LANES, sizeof *d->peaks);
     d->columns = put(&s, d->stride, sizeof *d->columns);
     d->pieces = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->pieces);
     d->segments = (c->width + c->segment - 1) / c->segment;
@@ -133,24 +134,17 @@ static void count_nonfinite(struct sc_desk *d, const struct sc_block *b, struct 
             }
 }
 
-/* Sums of a block into tiles, rows and columns; good: the values of x are in range. f as in
- * formats, or n for x. */
-static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_error_block *k,
-                   size_t f, struct sc_tile *tiles, bool good, struct sc_block_errors *e,
-                   uint64_t *overflowed)
+static double *columns_of(const struct sc_desk *d, const struct sc_block *b, size_t f)
 {
-    const struct sc_quality_pass *q = d->q;
-    double *columns = d->part.cols ? d->part.cols + f * q->cut.width + b->col : NULL;
-    double *rows = d->part.rows + f * q->cut.height + b->row;
-    *e = (struct sc_block_errors){.sums = d->sums, .columns = columns ? d->columns : NULL};
-    *overflowed = 0;
-    good = good && !q->exact;
-    if (good) {
-        sc_errors(k, q->level, e);
-        good = sc_errors_good(e->most);
-    }
-    if (!good)
-        sc_errors_exact(k, e, overflowed);
+    return d->part.cols ? d->part.cols + f * d->q->cut.width + b->col : NULL;
+}
+
+/* Sums of a block into tiles, rows and columns; f as in formats, or n for x. */
+static void put_sums(struct sc_desk *d, const struct sc_block *b, size_t f, struct sc_tile *tiles,
+                     const struct sc_block_errors *e)
+{
+    double *columns = columns_of(d, b, f);
+    double *rows = d->part.rows + f * d->q->cut.height + b->row;
     const double *of_block = d->columns;
     for (size_t i = 0, n = columns ? b->n : 0; i < n; i++)
         columns[i] += of_block[i];
@@ -160,6 +154,25 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
         rows[r] += e->row_square[r];
 }
 
+/* Adds up a block; good: the values of x are in range. */
+static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_error_block *k,
+                   size_t f, struct sc_tile *tiles, bool good, struct sc_block_errors *e,
+                   uint64_t *overflowed)
+{
+    const struct sc_quality_pass *q = d->q;
+    *e = (struct sc_block_errors){.sums = d->sums,
+                                  .columns = columns_of(d, b, f) ? d->columns : NULL};
+    *overflowed = 0;
+    good = good && !q->exact;
+    if (good) {
+        sc_errors(k, q->level, e);
+        good = sc_errors_good(e->most);
+    }
+    if (!good)
+        sc_errors_exact(k, e, overflowed);
+    put_sums(d, b, f, tiles, e);
+}
+
 /* Sums of x: the errors of what keeps nothing, with the other sign. */
 static void look_at_x(struct sc_desk *d, const struct sc_block *b)
 {
@@ -167,8 +180,11 @@ static void look_at_x(struct sc_desk *d, const struct sc_block *b)
     struct sc_sums_x *x = d->part.x;
     struct sc_block_errors e;
     struct sc_tile *tiles = d->x + b->row / q->cut.tile_rows * d->across;
-    const struct sc_error_block k = {
-        .y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole};
+    const struct sc_error_block k = {.y = b->x,
+                                     .brief = !(b->bits & 0xffff),
+                                     .y_stride = b->whole,
+                                     .rows = b->rows,
+                                     .n = b->whole};
     uint64_t overflowed;
     bool finite = true;
     add_up(d, b, &k, q->n, tiles, true, &e, &overflowed);
@@ -193,15 +209,25 @@ static void look_at_x(struct sc_desk *d, const struct sc_block *b)
     x->max = SC_MAX(x->max, e.max);
 }
 
-/* |d| of the tail into what counts them. */
+/* |d| of the tail into what counts them. Where few values are possible (BF16 in a block float loses
+ * halves of a step), most of a block fall into one bin; these wait for each other in memory, and so
+ * are counted in a register. */
 static void count_tail(const struct sc_desk *d, size_t f, size_t n)
 {
+    enum { ELSEWHERE = 8 };
     const uint32_t first = (d->q->formats[f].above >> SC_TAIL_SHIFT) + 1;
-    uint64_t *bins = d->book->bins + f * SC_TAIL_BINS;
+    uint64_t *bins = d->book->bins + f * SC_TAIL_BINS, common = 0, unused[ELSEWHERE];
+    const uint32_t likely = n ? d->tail[n / 2] >> SC_TAIL_SHIFT : 0;
     for (size_t i = 0; i < n; i++) {
-        const uint32_t bin = (d->tail[i] >> SC_TAIL_SHIFT) - first;
-        bins[SC_MIN(bin, (uint32_t)SC_TAIL_BINS - 1)]++;
+        const uint32_t magnitude = d->tail[i] >> SC_TAIL_SHIFT;
+        const uint32_t bin = SC_MIN(magnitude - first, (uint32_t)SC_TAIL_BINS - 1);
+        uint64_t *at = bins + bin;
+        common += magnitude == likely;
+        at = magnitude == likely ? &unused[i % ELSEWHERE] : at;
+        ++*at;
     }
+    if (n)
+        bins[SC_MIN(likely - first, (uint32_t)SC_TAIL_BINS - 1)] += common;
 }
 
 /* Of a sample, or of a small tensor: every |d|. */
@@ -225,6 +251,38 @@ static void keep_all(struct sc_desk *d, const struct sc_block *b, size_t f, cons
         }
 }
 
+/* What is asked of the errors of a block. Where something has become zero, it is lost as a whole,
+ * and of these formats nothing is lost more. */
+static struct sc_error_block block_of(const struct sc_desk *d, const struct sc_block *b, size_t f,
+                                      const float *y)
+{
+    const struct sc_planned *p = &d->q->formats[f];
+    return (struct sc_error_block){.x = b->x,
+                                   .y = y,
+                                   .x_stride = b->whole,
+                                   .y_stride = b->whole,
+                                   .rows = b->rows,
+                                   .n = b->whole,
+                                   .above = p->above,
+                                   .tail = p->tail ? d->tail : NULL,
+                                   .relative = !(p->nearest && d->part.d[f].relative >= 1)};
+}
+
+/* What else is known of the errors of a block. */
+static void note(struct sc_desk *d, const struct sc_block *b, size_t f,
+                 const struct sc_block_errors *e)
+{
+    const struct sc_planned *p = &d->q->formats[f];
+    struct sc_sums_d *s = &d->part.d[f];
+    if (p->tail)
+        count_tail(d, f, e->tail);
+    s->most = SC_MAX(s->most, e->most);
+    s->zeros += e->zeros - b->seen->zeros;
+    s->relative = SC_MAX(s->relative, (double)e->relative);
+    if (p->nearest && e->zeros > b->seen->zeros)
+        s->relative = 1;
+}
+
 /* Errors of a block in one format; y like b->x. */
 static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, const float *y)
 {
@@ -237,29 +295,35 @@ static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, con
         keep_all(d, b, f, y);
     if (q->look == SC_LOOK_SAMPLE)
         return;
-    /* What has become zero is lost as a whole, and of these formats nothing is lost more. */
-    const struct sc_error_block k = {.x = b->x,
-                                     .y = y,
-                                     .x_stride = b->whole,
-                                     .y_stride = b->whole,
-                                     .rows = b->rows,
-                                     .n = b->whole,
-                                     .above = p->above,
-                                     .tail = p->tail ? d->tail : NULL,
-                                     .relative = !(p->nearest && s->relative >= 1)};
+    const struct sc_error_block k = block_of(d, b, f, y);
     add_up(d, b, &k, f, d->d + f * d->across, sc_errors_good(b->seen->most), &e, &overflowed);
-    if (p->tail)
-        count_tail(d, f, e.tail);
-    s->most = SC_MAX(s->most, e.most);
+    note(d, b, f, &e);
     s->overflowed += overflowed;
-    s->zeros += e.zeros - b->seen->zeros;
     for (size_t i = 0; !p->keeps_zero && i < b->rows * b->whole; i++)
         s->zeros += b->x[i] == 0 && y[i] != 0;
-    s->relative = SC_MAX(s->relative, (double)e.relative);
-    if (p->nearest && e.zeros > b->seen->zeros)
-        s->relative = 1;
     if (sc_cells_are_lines(d) && p->mix >= 0)
         sc_lines_of_y(d, b, p->mix, y);
+}
+
+/* Rounded and added up in one loop, where that can be done and nobody asks for y. */
+static bool lose_block(struct sc_desk *d, const struct sc_block *b, size_t f)
+{
+    const struct sc_quality_pass *q = d->q;
+    const struct sc_planned *p = &q->formats[f];
+    uint64_t *saturated = &d->part.d[f].saturated, full = 0;
+    if (!p->losses || q->exact || !sc_errors_good(b->seen->most) || !p->tail ||
+        q->look == SC_LOOK_SAMPLE || (sc_cells_are_lines(d) && p->mix >= 0))
+        return false;
+    const struct sc_error_block k = block_of(d, b, f, NULL);
+    struct sc_block_errors e = {.sums = d->sums,
+                                .columns = columns_of(d, b, f) ? d->columns : NULL};
+    if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, d->peaks, b->bits, &e, &full) ||
+        !sc_errors_good(e.most))
+        return false;
+    *saturated += full;
+    put_sums(d, b, f, d->d + f * d->across, &e);
+    note(d, b, f, &e);
+    return true;
 }
 
 /* One format of the lines of a block: at once where it does not matter where a line ends. */
@@ -269,6 +333,8 @@ static void round_block(struct sc_desk *d, const struct sc_block *b, size_t f)
     const struct sc_step *steps = &d->steps[f * SC_ERROR_ROWS];
     uint64_t *saturated = &d->part.d[f].saturated;
     if (p->f->over != SC_OVER_LINE && b->n == b->whole && b->n % SC_MAX(p->f->unit, 1U) == 0) {
+        if (lose_block(d, b, f))
+            return;
         *saturated += sc_round_line(p, steps, b->x, b->rows * b->n, d->y);
         look_at_y(d, b, f, d->y);
         return;
@@ -382,6 +448,7 @@ static void look_at_rows(struct sc_desk *d, size_t row, size_t end_row)
         for (size_t col = 0; col < d->at->n_cols; col += q->cut.segment) {
             struct sc_block b;
             start_block(d, row, end_row, col, &b);
+            b.bits = sc_group_peaks(b.x, b.rows * b.whole / SC_LANES, q->level, d->peaks);
             look_at_x(d, &b);
             if (sc_cells_are_lines(d))
                 sc_lines_of_x(d, &b, q->first);

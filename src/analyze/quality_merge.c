@@ -222,4 +222,6 @@ void sc_totals_merge(void *ctx, const struct sc_rectangle *at, const void *part)
     if (q->blocks)
         add_block(q, at, &p);
     q->merged++;
+    if (q->o->progress)
+        q->o->progress(q->o->ctx, q->before + q->of_all * (double)q->merged / (double)q->panels);
 }

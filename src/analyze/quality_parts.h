@@ -43,6 +43,7 @@ struct sc_planned {
     size_t index; /* in the options */
     int mix;      /* among the formats of cells; -1: none */
     sc_round_fn *round;
+    sc_losses_fn *losses;    /* or NULL */
     bool turned;             /* lines are columns */
     bool lossless;           /* y is x */
     bool nearest;            /* |d| <= |x| always */
@@ -101,7 +102,9 @@ struct sc_quality_pass {
     size_t n_books;
 
     /* totals, in order */
-    uint64_t merged; /* panels */
+    uint64_t merged;       /* panels */
+    uint64_t panels;       /* that will be */
+    double before, of_all; /* shares of the work: of earlier passes, of this one */
     struct sc_sums_x x;
     struct sc_sums_d *d;          /* (n) */
     double *rows;                 /* ((n + 1) * height) squares of the rows of this band; last: x */
@@ -177,7 +180,8 @@ struct sc_quality_sums {
 };
 void sc_quality_pearson(const struct sc_quality_sums *s, double *pcc, double *one_minus);
 void sc_quality_figures(const struct sc_quality_pass *q, size_t format, struct sc_quality *out);
-void sc_quality_none(struct sc_quality *out); /* nothing is known */
+void sc_quality_none(struct sc_quality *out);      /* nothing is known */
+void sc_quality_no_errors(struct sc_quality *out); /* nothing but counts and bytes is */
 void sc_quality_intervals(const struct sc_quality_pass *q, struct sc_quality_interval *out);
 
 /* cells */

@@ -35,6 +35,7 @@ void sc_plan_format(const struct sc_values *v, const struct sc_encoding *f, stru
     out->turned = f->other_axis && !sc_is_vector(v);
     out->lossless = any_float || (stored && v->code_bytes == 2);
     out->nearest = f->scheme != SC_SCHEME_GGML && f->scheme != SC_SCHEME_LEVELS && !f->affine;
+    out->losses = sc_losses(f, sc_cpu_level());
     out->keeps_zero = f->scheme != SC_SCHEME_GGML;
 }
 

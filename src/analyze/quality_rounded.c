@@ -140,7 +140,7 @@ static int plan(struct rounded *r, struct sc_error *e)
 {
     struct sc_quality_pass *q = &r->q;
     struct sc_quality_options low = r->o;
-    low.sample = 1; /* panels as low as the formats allow */
+    low.sample = 1;                                      /* panels as low as the formats allow */
     low.grain = r->cells ? SC_GRAIN_ROW : SC_GRAIN_NONE; /* matrices stay what they are */
     for (size_t k = 0; k < q->n; k++) {
         const struct sc_encoding *f = r->cells ? &r->cells->formats[k] : &r->one;

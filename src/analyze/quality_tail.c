@@ -95,6 +95,8 @@ int sc_quality_visit(struct sc_quality_pass *q, enum sc_look look, struct sc_err
                                 .only = q->only,
                                 .n_only = q->n_only};
     q->look = look;
+    if (look == SC_LOOK_ALL) /* visits for a tail that began too late are few; they count as none */
+        q->panels = (q->only ? q->n_only : sc_panels_count(&p)) + 1;
     return sc_panels_visit(&p, e);
 }
 

@@ -281,6 +281,49 @@ static int go_without_mix(struct sc_quant_tensor *t, const struct sc_error *why,
     return t->no_mix ? 0 : sc_fail_memory(e);
 }
 
+/* A tensor that is being measured. */
+struct telling {
+    struct sc_quant_work *r;
+    const struct sc_tensor *tensor;
+    uint64_t told; /* bytes of it */
+};
+
+/* Under the lock. Never less than before, though a tensor moves from one sum to the other. */
+static void tell(struct sc_quant_work *r, const char *name)
+{
+    const uint64_t all = SC_MIN(sc_add_up(r->done, r->under_way), r->total);
+    r->shown = SC_MAX(r->shown, all);
+    r->o->progress(r->o->ctx, r->shown, r->total, name);
+}
+
+static void tell_share(void *ctx, double share)
+{
+    struct telling *t = ctx;
+    const uint64_t now = (uint64_t)((double)t->tensor->bytes * share);
+
+    pthread_mutex_lock(&t->r->tell);
+    if (now > t->told && now <= t->tensor->bytes) {
+        t->r->under_way += now - t->told;
+        t->told = now;
+        tell(t->r, t->tensor->name);
+    }
+    pthread_mutex_unlock(&t->r->tell);
+}
+
+static int measure(struct sc_quant_work *r, size_t i, struct sc_values *v,
+                   struct sc_quality_options *o, struct sc_quality_result *out, struct sc_error *e)
+{
+    struct telling t = {r, tensor_of(r->q, i), 0};
+
+    o->progress = r->o->progress ? tell_share : NULL;
+    o->ctx = &t;
+    const int code = sc_quality_measure(v, o, out, e);
+    pthread_mutex_lock(&r->tell);
+    r->under_way -= t.told;
+    pthread_mutex_unlock(&r->tell);
+    return code;
+}
+
 static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
                     const struct sc_parallel *p, struct sc_error *e)
 {
@@ -303,12 +346,12 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
 
     head_of(r->q, tensor_of(r->q, i), &o.head_rows, &o.head_cols);
     struct sc_error why = {0};
-    int code = sc_quality_measure(v, &o, &got, &why);
+    int code = measure(r, i, v, &o, &got, &why);
     if (code == SCRUPLE_EUSAGE && o.grain != SC_GRAIN_NONE) {
         TRY(go_without_mix(t, &why, e));
         o.grain = SC_GRAIN_NONE;
         o.in_mix = NULL;
-        code = sc_quality_measure(v, &o, &got, &why);
+        code = measure(r, i, v, &o, &got, &why);
     }
     if (code < 0) {
         *e = why;
@@ -355,10 +398,13 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
 
 static void tell_progress(void *ctx, uint64_t done, uint64_t total, const char *tensor)
 {
-    const struct sc_quant_work *r = ctx;
+    struct sc_quant_work *r = ctx;
 
     (void)total;
-    r->o->progress(r->o->ctx, done, r->total, tensor);
+    pthread_mutex_lock(&r->tell);
+    r->done = done;
+    tell(r, tensor);
+    pthread_mutex_unlock(&r->tell);
 }
 
 static int sweep(struct sc_quant_work *r)
@@ -442,6 +488,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     r->q = *out;
     r->o = o;
     r->e = e ? e : &own;
+    pthread_mutex_init(&r->tell, NULL);
     r->q->model = m;
     r->q->plan = o->plan;
     r->q->opened_bytes = m->io.bytes_read;
@@ -457,6 +504,7 @@ int sc_quant_run(const struct sc_model *m, const struct sc_quant_options *o, str
     free(r->items);
     free(r->at);
     sc_buf_clear(&r->key);
+    pthread_mutex_destroy(&r->tell);
     free(r);
     return code;
 }

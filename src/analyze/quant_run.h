@@ -3,6 +3,8 @@
 #ifndef SC_QUANT_RUN_H
 #define SC_QUANT_RUN_H
 
+#include <pthread.h>
+
 #include "analyze/quant.h"
 #include "analyze/results.h"
 
@@ -17,8 +19,10 @@ struct sc_quant_work {
     struct sc_item *items;            /* item k is tensor at[k] */
     uint32_t *at;
     size_t n_items;
-    uint64_t total;    /* bytes to read */
-    struct sc_buf key; /* scratch */
+    uint64_t total;                  /* bytes to read */
+    pthread_mutex_t tell;            /* around what follows, and calls of o->progress */
+    uint64_t done, under_way, shown; /* bytes of tensors: complete, of others so far, last told */
+    struct sc_buf key;               /* scratch */
     struct sc_error *e;
 };
 

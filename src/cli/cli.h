@@ -70,8 +70,9 @@ struct sc_settings {
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
     bool quick, shuffled, no_cache, full, png;
-    const char *base; /* scan */
-    bool no_base;     /* diff */
+    const char *base;                                      /* scan */
+    bool no_base, finetune, no_finetune, strict, no_files; /* diff */
+    const char *cast, *by;
     /* quant */
     const char *algorithm, *metric, *threshold, *mix, *granularity, *budget, *seed, *config_file,
         *results, *write, *reconstruct, *mapping;
@@ -94,6 +95,10 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
+    /* view --out; out_dir as in curves */
+    const char *title, *planes, *regen;
+    uint64_t max_zoom, max_bytes, pack_bytes;
+    bool single, tiles;
     const char *ids;           /* activations, super */
     const char *ratio, *share; /* super */
     uint64_t rounds;
@@ -108,7 +113,7 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100, .fetch = UINT64_C(1) << 30                                            \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30, .max_zoom = UINT64_MAX                    \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };

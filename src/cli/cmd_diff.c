@@ -11,22 +11,37 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
+#include "cli/diff_text.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
-enum { MAX_MODELS = 256, ONE_SIDED_SHOWN = 5 };
+enum { MAX_MODELS = 256 };
 
 static const struct sc_option diff_options[] = {
     {"model", 'm', SC_OPTION_LIST, SC_COMPLETE_PATH, FIELD(models), "MODEL", NULL,
      "name a model; all other words are filters then (once for each)"},
     {"methods", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(methods), "LIST", NULL,
      "what to measure: basic (the default), spectral, too (singular values of the differences; an "
-     "adapter's are always measured), or all"},
+     "adapter's are always measured), ulp (how many representable numbers lie in between), or all"},
     {"top", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(top), "N", NULL,
      "show the N tensors that changed most (default: 10)"},
+    {"by", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(by), "LIST", NULL,
+     "rank by tensor, layer or role: the N of --top that changed most of each"},
+    {"cast", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(cast), "LIST", NULL,
+     "also say whether rounding to one of these formats explains a change: bf16, fp8, q4_0, ... "
+     "(of the two stored types it is always said; none: of nothing)"},
+    {"finetune", 0, SC_OPTION_FLAG, 0, FIELD(finetune), NULL, NULL,
+     "take B for a fine-tune of A: it keeps names and shapes (default: when its card names A)"},
+    {"no-finetune", 0, SC_OPTION_FLAG, 0, FIELD(no_finetune), NULL, NULL,
+     "do not, whatever the card says"},
+    {"strict", 0, SC_OPTION_FLAG, 0, FIELD(strict), NULL, NULL,
+     "fail (exit code 3) when a fine-tune has other names or shapes than its base"},
+    {"no-files", 0, SC_OPTION_FLAG, 0, FIELD(no_files), NULL, NULL,
+     "compare tensors only: no configurations, tokenizers and other files"},
     {"no-base", 0, SC_OPTION_FLAG, 0, FIELD(no_base), NULL, NULL,
      "of an adapter by itself: do not look for the model it was made for"},
     {"full", 0, SC_OPTION_FLAG, 0, FIELD(full), NULL, NULL,
@@ -62,189 +77,11 @@ struct diffing {
     struct sc_model **models; /* (n) */
     size_t n;
     struct sc_adapter *adapter;
+    struct sc_casts casts;
+    unsigned by;                      /* 1 << enum sc_diff_table; 0: not asked for */
+    bool finetune, declared_finetune; /* declared: the base that the card names was opened */
+    const char *finetune_base, *declared;
 };
-
-/* ----------------------------------------------------------------------------------- text --- */
-static void put_header(struct sc_cli *c, const char *side, const struct sc_model *m)
-{
-    sc_out_colour(&c->out, &c->term, SC_COLOUR_KEY, side);
-    sc_out_puts(&c->out, "  ");
-    sc_cli_header(c, m);
-}
-
-/* Something differs for sure, whatever could not be read. */
-static bool differs(const struct sc_diff *d)
-{
-    return d->n_status[SC_DIFF_CHANGED] || d->n_status[SC_DIFF_SHAPE] ||
-           d->n_status[SC_DIFF_ONLY_A] || d->n_status[SC_DIFF_ONLY_B];
-}
-
-enum verdict { VERDICT_NOTHING, VERDICT_SAME, VERDICT_CHANGED };
-
-static enum verdict verdict_of(size_t n, bool identical, bool different)
-{
-    return !n          ? VERDICT_NOTHING
-           : identical ? VERDICT_SAME
-           : different ? VERDICT_CHANGED
-                       : VERDICT_NOTHING;
-}
-
-static void put_verdict(struct sc_cli *c, enum verdict verdict, const struct sc_buf *sentence)
-{
-    static const enum sc_colour colours[] = {SC_COLOUR_NONE, SC_COLOUR_GOOD, SC_COLOUR_WARNING};
-    static const char *const marks[] = {"", "= ", "≠ "}, *const ascii[] = {"", "= ", "# "};
-
-    sc_out_colour(&c->out, &c->term, colours[verdict], (c->term.ascii ? ascii : marks)[verdict]);
-    sc_out_colour(&c->out, &c->term, colours[verdict],
-                  sentence->failed || !sentence->p ? "" : sentence->p);
-    sc_out_putc(&c->out, '\n');
-    c->out.buf.failed = c->out.buf.failed || sentence->failed;
-}
-
-static void put_title(struct sc_cli *c, const char *title)
-{
-    sc_out_putc(&c->out, '\n');
-    sc_out_colour(&c->out, &c->term, SC_COLOUR_MODULE, title);
-    sc_out_putc(&c->out, '\n');
-}
-
-/* The first few names of a status, and how many more there are. */
-static void put_names(struct sc_cli *c, const struct sc_diff *d, enum sc_diff_status status,
-                      const char *title)
-{
-    size_t shown = 0;
-
-    if (!d->n_status[status])
-        return;
-    put_title(c, title);
-    for (size_t i = 0; i < d->n && shown < ONE_SIDED_SHOWN; i++) {
-        const struct sc_diff_pair *p = &d->pairs[i];
-        const struct sc_tensor *t = sc_diff_tensor(d, p);
-        if (p->status != status)
-            continue;
-        sc_out_puts(&c->out, "  ");
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
-        if (p->why) {
-            sc_out_puts(&c->out, "  ");
-            sc_out_safe(&c->out, &c->term, SC_COLOUR_UNIT, sc_strz(p->why));
-        }
-        sc_out_putc(&c->out, '\n');
-        shown++;
-    }
-    if (d->n_status[status] > shown) {
-        sc_out_puts(&c->out, "  ... and ");
-        sc_out_u64(&c->out, d->n_status[status] - shown);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-static void put_unused(struct sc_cli *c, const struct sc_adapter *a)
-{
-    if (!a || !a->n_left)
-        return;
-    put_title(c, "Not used of the adapter");
-    for (size_t i = 0; i < SC_MIN(a->n_left, (size_t)ONE_SIDED_SHOWN); i++) {
-        const struct sc_tensor *t = &a->model->tensors[a->left[i].tensor];
-        sc_out_puts(&c->out, "  ");
-        sc_out_safe(&c->out, &c->term, SC_COLOUR_TENSOR, sc_str(t->name, t->name_len));
-        sc_out_puts(&c->out, "  ");
-        sc_out_colour(&c->out, &c->term, SC_COLOUR_UNIT, a->left[i].why);
-        sc_out_putc(&c->out, '\n');
-    }
-    if (a->n_left > ONE_SIDED_SHOWN) {
-        sc_out_puts(&c->out, "  ... and ");
-        sc_out_u64(&c->out, a->n_left - ONE_SIDED_SHOWN);
-        sc_out_puts(&c->out, " more\n");
-    }
-}
-
-/* The bars take what the figures leave. */
-static size_t bar_room(const struct sc_cli *c)
-{
-    return c->term.width ? SC_MIN(SC_MAX(c->term.width, (size_t)70) - 62, (size_t)32) : 32;
-}
-
-static size_t top_of(const struct sc_cli *c)
-{
-    return (size_t)SC_MIN(c->set.top, 10000);
-}
-
-static int put_table(struct sc_cli *c, const struct sc_table *t, const struct sc_document *doc,
-                     const char *title, struct sc_error *e)
-{
-    if (doc->failed)
-        return sc_fail_memory(e);
-    if (t && t->n_rows) {
-        put_title(c, title);
-        sc_report_table(&c->out, t, &c->term);
-    }
-    return 0;
-}
-
-static int put_text(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
-{
-    static const enum sc_diff_table tables[] = {SC_DIFF_ROLES, SC_DIFF_MOST, SC_DIFF_SPECTRAL,
-                                                SC_DIFF_SHAPES};
-    struct sc_cli *c = x->c;
-    struct sc_buf sentence = {0};
-    struct sc_document doc;
-    int code = 0;
-
-    sc_document_start(&doc, SC_SCHEMA_DIFF);
-    if (d->has_base)
-        put_header(c, "A", d->a);
-    put_header(c, "B", d->adapter ? d->adapter->model : d->b);
-    sc_diff_sentence(d, &sentence);
-    put_verdict(c, verdict_of(d->n, sc_diff_identical(d), differs(d)), &sentence);
-    sc_buf_clear(&sentence);
-    const bool changed = d->n_status[SC_DIFF_CHANGED] > 0;
-    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++) {
-        if (!changed && tables[i] != SC_DIFF_SHAPES)
-            continue;
-        const struct sc_table *t =
-            sc_diff_table(&doc, d, tables[i], top_of(c), bar_room(c), c->term.ascii, e);
-        code = put_table(c, t, &doc, sc_diff_table_titles[tables[i]], e);
-    }
-    if (code == 0) {
-        put_names(c, d, SC_DIFF_ONLY_A, "Only in A");
-        put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
-        put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");
-        put_unused(c, d->adapter);
-    }
-    sc_document_clear(&doc);
-    return code;
-}
-
-static int put_evolution(struct diffing *x, const struct sc_evolution *v, struct sc_error *e)
-{
-    static const struct {
-        enum sc_evolution_table which;
-        const char *title;
-    } tables[] = {{SC_EVOLUTION_STEPS, "Steps"},
-                  {SC_EVOLUTION_TRACKS, "Changed most, step by step"},
-                  {SC_EVOLUTION_JUMPS, "Jumps"}};
-    struct sc_cli *c = x->c;
-    struct sc_buf sentence = {0};
-    struct sc_document doc;
-    int code = 0;
-
-    sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
-    for (size_t i = 0; i <= v->n_steps; i++) {
-        char side[24];
-        const size_t n = sc_format_u64(i, side);
-        side[n] = '\0';
-        put_header(c, side, v->models[i]);
-    }
-    sc_evolution_sentence(v, &sentence);
-    put_verdict(c, verdict_of(v->n, sc_evolution_identical(v), true), &sentence);
-    sc_buf_clear(&sentence);
-    for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++)
-        code =
-            put_table(c, sc_evolution_table(&doc, v, tables[i].which, top_of(c), c->term.ascii, e),
-                      &doc, tables[i].title, e);
-    sc_document_clear(&doc);
-    return code;
-}
 
 /* ---------------------------------------------------------------------------- other forms --- */
 static int put_diff(struct diffing *x, const struct sc_diff *d, struct sc_error *e)
@@ -254,12 +91,12 @@ static int put_diff(struct diffing *x, const struct sc_diff *d, struct sc_error 
     int code = 0;
 
     if (x->form == FORM_TEXT)
-        return c->set.quiet ? 0 : put_text(x, d, e);
+        return c->set.quiet ? 0 : sc_put_diff(c, d, x->by, e);
     if (x->form != FORM_WEIGHTSCOPE)
         sc_document_start(&doc, SC_SCHEMA_DIFF);
     code = x->form == FORM_WEIGHTSCOPE
                ? sc_diff_weightscope(&doc, &doc.root, d, e)
-               : sc_analyze_diff(&doc, &doc.root, d, top_of(c), c->set.full, e);
+               : sc_analyze_diff(&doc, &doc.root, d, sc_diff_top(c), c->set.full, e);
     if (code == 0 && x->form == FORM_CSV)
         sc_report_csv(&c->out, sc_find_table(&doc.root, "pairs"));
     else if (code == 0)
@@ -274,7 +111,7 @@ static int put_steps(struct diffing *x, const struct sc_evolution *v, struct sc_
     struct sc_document doc;
 
     if (x->form == FORM_TEXT)
-        return c->set.quiet ? 0 : put_evolution(x, v, e);
+        return c->set.quiet ? 0 : sc_put_evolution(c, v, e);
     sc_document_start(&doc, SC_SCHEMA_EVOLUTION);
     const int code = sc_analyze_evolution(&doc, &doc.root, v, e);
     if (code == 0 && x->form == FORM_CSV)
@@ -306,7 +143,6 @@ static struct sc_open_options options_of(struct diffing *x)
     struct sc_open_options o = sc_cli_open_options(x->c);
 
     o.keep_repo = true;
-    o.facts = x->n == 1; /* the card names the base */
     return o;
 }
 
@@ -322,6 +158,32 @@ static const char *base_of(const struct sc_model *m, const char **who)
         *who = "README.md";
     }
     return name && name[0] != '-' && name[0] != '\0' && !strstr(name, "://") ? name : NULL;
+}
+
+/* A base that lies beside a local model, under the last part of its name. */
+static int open_neighbour(const struct sc_model *m, const char *name,
+                          const struct sc_open_options *o, struct sc_model **out)
+{
+    const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+    struct sc_buf path = {0};
+    struct stat st;
+    int code = SCRUPLE_ENOTFOUND;
+
+    if (strcmp(m->origin, "local") != 0 || !*last || strcmp(last, "..") == 0 ||
+        strcmp(last, ".") == 0)
+        return code;
+    size_t n = strlen(m->label);
+    while (n > 1 && m->label[n - 1] == '/')
+        n--;
+    while (n > 0 && m->label[n - 1] != '/')
+        n--;
+    sc_buf_put(&path, m->label, n);
+    sc_buf_puts(&path, last);
+    sc_buf_putc(&path, '\0');
+    if (!path.failed && stat(path.p, &st) == 0 && S_ISDIR(st.st_mode))
+        code = sc_model_open(path.p, o, out, NULL);
+    sc_buf_clear(&path);
+    return code;
 }
 
 /* One MODEL was given: its base comes first. 0, or an exit code. */
@@ -342,7 +204,9 @@ static int open_base(struct diffing *x)
                             "which model it was made from",
                             sc_quote(&q, sc_strz(x->models[0]->label)));
     o.facts = false;
-    const int code = sc_model_open(name, &o, &base, &e);
+    int code = open_neighbour(x->models[0], name, &o, &base);
+    if (code < 0)
+        code = sc_model_open(name, &o, &base, &e);
     if (code < 0 && (!x->adapter || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)) {
         sc_error_prefix(&e, "the base model %s, which %s names", sc_quote(&q, sc_strz(name)), who);
         return sc_fail_exit(c, &e);
@@ -358,6 +222,9 @@ static int open_base(struct diffing *x)
     if (!c->set.quiet)
         sc_say(c, "note", "comparing with %s, which %s names as the base",
                sc_quote(&q, sc_strz(name)), who);
+    const char *relation = x->models[0]->card.base_model_relation;
+    x->declared = name;
+    x->declared_finetune = !x->adapter && (!relation || strcmp(relation, "finetune") == 0);
     x->models[1] = x->models[0];
     x->models[0] = base;
     x->n = 2;
@@ -373,8 +240,10 @@ static int open_all(struct diffing *x, const char *const *paths)
     struct sc_quoted q;
     int status = 0;
 
-    for (size_t i = 0; i < x->n && !status; i++)
+    for (size_t i = 0; i < x->n && !status; i++) {
+        o.facts = x->n <= 2 && i == x->n - 1; /* the card names the base */
         status = sc_cli_open_with(c, paths[i], &o, &x->models[i]);
+    }
     if (status || x->n > 2)
         return status;
     if (sc_adapter_open(x->models[x->n - 1], &x->adapter, &e) < 0)
@@ -405,6 +274,10 @@ static struct sc_diff_options diff_options_of(struct diffing *x)
                    : x->adapter ? SC_METHOD_BASIC | SC_METHOD_SPECTRAL
                                 : SC_METHOD_BASIC,
         .filter = x->filter,
+        .casts = &x->casts,
+        .casts_text = set->cast,
+        .finetune = x->finetune,
+        .finetune_base = x->finetune_base,
         .pool = x->pool,
         .memory = sc_memory_budget(set->memory),
         .cache = set->no_cache ? NULL : x->env.cache,
@@ -443,8 +316,42 @@ static void tell_known(const struct diffing *x, const struct sc_diff *d, double 
            (unsigned long long)d->sums.tensors, d->n_known, size, seconds);
 }
 
+/* What the card of B says, unless somebody knows better. */
+static void settle_finetune(struct diffing *x)
+{
+    const struct sc_settings *set = &x->c->set;
+    const bool said =
+        x->n == 2 && !x->adapter && sc_is_finetune(x->models[0], x->models[1], &x->finetune_base);
+
+    x->finetune = x->n == 2 && !x->adapter && !set->no_finetune &&
+                  (set->finetune || said || x->declared_finetune);
+    if (!x->finetune_base && x->declared_finetune)
+        x->finetune_base = x->declared;
+}
+
+/* Also after the results were printed. */
+static int exit_of_finetune(struct diffing *x, const struct sc_diff *d, int status)
+{
+    const size_t n = sc_diff_violations(d);
+
+    if (!d->finetune || !x->c->set.strict || !n || status == SC_EXIT_INPUT)
+        return status;
+    sc_say(x->c, "error",
+           "a fine-tune keeps the names and shapes of its base, but %zu tensor%s not", n,
+           n == 1 ? " does" : "s do");
+    return SC_EXIT_INPUT;
+}
+
+/* Of whole models, when somebody sees it. */
+static bool wants_files(const struct diffing *x)
+{
+    return x->n == 2 && !x->adapter && !x->filter && !x->c->set.no_files && !x->c->set.quiet &&
+           (x->form == FORM_TEXT || x->form == FORM_JSON);
+}
+
 static int run_two(struct diffing *x)
 {
+    settle_finetune(x);
     const struct sc_diff_options o = diff_options_of(x);
     struct sc_diff *d = NULL;
     struct sc_error e = {0};
@@ -455,6 +362,11 @@ static int run_two(struct diffing *x)
     int code =
         sc_diff_run(x->n == 2 ? x->models[0] : NULL, x->models[x->n - 1], x->adapter, &o, &d, &e);
     const double seconds = sc_progress_end();
+    struct sc_files_diff files = {0};
+    if (code == 0 && wants_files(x)) {
+        code = sc_files_diff(x->models[0], x->models[1], &sc_cancel, &files, &e);
+        d->files = &files;
+    }
     int status = code < 0 ? stopped(x, code, &e) : 0;
     if (!status) {
         tell_known(x, d, seconds);
@@ -463,9 +375,11 @@ static int run_two(struct diffing *x)
         if (put_diff(x, d, &e) < 0)
             status = sc_fail_exit(x->c, &e);
         else
-            status = exit_of(x, d->n, sc_diff_identical(d), differs(d));
+            status =
+                exit_of_finetune(x, d, exit_of(x, d->n, sc_diff_identical(d), sc_diff_differs(d)));
     }
     sc_diff_free(d);
+    sc_files_diff_clear(&files);
     return status;
 }
 
@@ -486,7 +400,7 @@ static int run_steps(struct diffing *x)
     else if (!status) {
         bool any = false;
         for (size_t i = 0; i < v->n_steps; i++)
-            any = any || differs(v->steps[i]);
+            any = any || sc_diff_differs(v->steps[i]);
         status = exit_of(x, v->n, sc_evolution_identical(v), any);
     }
     sc_evolution_free(v);
@@ -498,6 +412,30 @@ static bool ends_in(const char *path, const char *suffix)
     return path && sc_str_ends(sc_strz(path), suffix);
 }
 
+static int read_by(struct diffing *x, const char *text)
+{
+    static const struct {
+        const char *word;
+        enum sc_diff_table table;
+    } words[] = {
+        {"tensor", SC_DIFF_MOST}, {"layer", SC_DIFF_RANKED_LAYERS}, {"role", SC_DIFF_RANKED_ROLES}};
+    struct sc_quoted q;
+
+    for (const char *p = text;; p++) {
+        const size_t n = strcspn(p, ",");
+        const unsigned before = x->by;
+        for (size_t i = 0; i < SC_COUNT(words); i++)
+            if (sc_str_is(sc_str(p, n), words[i].word))
+                x->by |= 1u << words[i].table;
+        if (x->by == before)
+            return sc_wrong_use(x->c, "--by cannot be \"%s\": it takes tensor, layer, role",
+                                sc_quote(&q, sc_str(p, n)));
+        p += n;
+        if (!*p)
+            return 0;
+    }
+}
+
 /* What the options ask for. 0 or an exit code. */
 static int read_settings(struct diffing *x)
 {
@@ -506,6 +444,12 @@ static int read_settings(struct diffing *x)
 
     if (set->methods && sc_diff_methods_parse(set->methods, &x->methods, &e) < 0)
         return sc_usage_exit(x->c, &e);
+    if (set->cast && sc_casts_parse(set->cast, &x->casts, &e) < 0)
+        return sc_usage_exit(x->c, &e);
+    if (set->by && read_by(x, set->by))
+        return SC_EXIT_USAGE;
+    if (set->finetune && set->no_finetune)
+        return sc_wrong_use(x->c, "--finetune and --no-finetune cannot both be given");
     if (set->compat && strcmp(set->compat, "weightscope") != 0)
         return sc_wrong_use(x->c, "--compat cannot be \"%s\": it takes weightscope", set->compat);
     if (set->compat && x->n > 2)
@@ -571,7 +515,10 @@ const struct sc_command sc_cmd_diff = {
     .description =
         "Compares two models value by value, in any two formats: names are matched across "
         "containers and wrappers, quantised weights are compared as what they mean, weights that "
-        "are stored once are compared once. Differences are B minus A. The output begins with a "
+        "are stored once are compared once. What llama.cpp's converter does to weights is undone, "
+        "so that a GGUF is compared with what it was made from, and of each change it is said "
+        "whether it is the rounding to another type. Differences are B minus A. The output begins "
+        "with a "
         "sentence; then come the kinds of weights with their change along the layers, the tensors "
         "that changed most by ||B - A|| / ||A||, and what only one of them has. Every figure is "
         "explained in docs/metrics.md.\n\n"
@@ -584,7 +531,8 @@ const struct sc_command sc_cmd_diff = {
         "on. They are the same bits for any number of threads and any processor. The suffix of "
         "--output chooses the form: .json or .csv; else it is what a terminal shows.\n\n"
         "The exit code is 0 when all values are the same, and 1 when something differs or nothing "
-        "matches the filter. With --quiet it is all there is.",
+        "matches the filter, and 3 with --strict when a fine-tune has other names or shapes than "
+        "its base. With --quiet it is all there is.",
     .options = diff_options,
     .n_options = SC_COUNT(diff_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

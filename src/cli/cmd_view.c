@@ -51,6 +51,26 @@ static const struct sc_option view_options[] = {
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
      "at most N pixels wide (default: 2048); the scale is a power of two"},
+    {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
+     "write the viewer and its data into a folder that any web server can offer, or into one page "
+     "when the name ends in .html"},
+    {"title", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(title), "TEXT", NULL,
+     "what the page of --out is called (default: the model's name)"},
+    {"planes", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(planes), "LIST", NULL,
+     "of --out: what pixels of many weights can show (default: mean,abs)"},
+    {"max-zoom", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(max_zoom), "N", NULL,
+     "of --out: leave out levels deeper than N; 0 shows everything in one tile"},
+    {"max-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(max_bytes), "SIZE", NULL,
+     "of --out: leave out as many of the deepest levels as it takes to stay below SIZE"},
+    {"single", 0, SC_OPTION_FLAG, 0, FIELD(single), NULL, NULL,
+     "of --out: put everything into index.html, however large (default: below 16 MiB)"},
+    {"pack-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(pack_bytes), "SIZE", NULL,
+     "of --out: files of tiles have at most SIZE (default: 64M)"},
+    {"tiles", 0, SC_OPTION_FLAG, 0, FIELD(tiles), NULL, NULL,
+     "of --out: also write pictures tiles/Z/X/Y.png, as maps have them, coloured by --mode, "
+     "--plane and --scale"},
+    {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
+     "write the page of an export anew, as this version has it; takes no MODEL"},
     {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
      "serve at port N (default: one that is free)"},
     {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,
@@ -177,6 +197,10 @@ static int run_view(struct sc_cli *c)
 {
     struct picture x = {.desk = {.c = c}};
 
+    if (c->set.regen)
+        return sc_view_regenerate(c);
+    if (c->set.out_dir)
+        return sc_view_export(c);
     if (!c->set.picture)
         return sc_view_live(c);
     int status = open_picture(&x);
@@ -257,6 +281,7 @@ static const struct sc_example view_examples[] = {
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
     {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
+    {"scruple view model --out site", "the viewer as files, for any web server"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_view = {

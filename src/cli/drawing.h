@@ -34,5 +34,8 @@ void sc_drawing_close(struct sc_drawing *x);
 
 /* view_live.c: `view` without a file to write. An exit code. */
 int sc_view_live(struct sc_cli *c);
+/* view_export.c: `view --out` and `view --regen-html`. */
+int sc_view_export(struct sc_cli *c);
+int sc_view_regenerate(struct sc_cli *c);
 
 #endif

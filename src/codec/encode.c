@@ -14,6 +14,52 @@ sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level)
     return rows[f->scheme]->rounder(f, level);
 }
 
+#if SC_HAVE_X86
+#define LOSSES(name) (level >= SC_CPU_AVX512 ? sc_losses_##name##_avx512 : sc_losses_##name##_avx2)
+sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level)
+{
+    if (level < SC_CPU_AVX2 || f->rule == SC_RULE_SSE)
+        return NULL;
+    switch ((enum sc_scheme)f->scheme) {
+    case SC_SCHEME_ZERO:
+        return LOSSES(zero);
+    case SC_SCHEME_CAST:
+        return sc_smalls[f->element].bits && sc_smalls[f->element].bits < 16 ? LOSSES(cast) : NULL;
+    case SC_SCHEME_BFP:
+        return LOSSES(bfp);
+    case SC_SCHEME_MX:
+        return LOSSES(mx);
+    case SC_SCHEME_NVFP4:
+        return LOSSES(nvfp4);
+    case SC_SCHEME_INT:
+    case SC_SCHEME_LEVELS:
+    case SC_SCHEME_GGML:
+        break;
+    }
+    return NULL;
+}
+#undef LOSSES
+#else
+sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level)
+{
+    (void)f, (void)level;
+    return NULL;
+}
+#endif
+
+uint32_t sc_group_peaks(const float *x, size_t n, enum sc_cpu level, uint32_t *peak)
+{
+    uint32_t bits = 0;
+#if SC_HAVE_X86
+    if (level >= SC_CPU_AVX2)
+        return (level >= SC_CPU_AVX512 ? sc_group_peaks_avx512 : sc_group_peaks_avx2)(x, n, peak);
+#endif
+    for (size_t i = 0; i < 16 * n; i++)
+        bits |= sc_bits_of(x[i]);
+    sc_peaks(x, 16 * n, 16, level, peak);
+    return bits;
+}
+
 size_t sc_encoding_pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,
                         size_t n, uint8_t *dst)
 {

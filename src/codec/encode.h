@@ -7,7 +7,7 @@
  *   encode_bfp.c     SC_SCHEME_BFP, tiles
  *   encode_mx.c      SC_SCHEME_MX
  *   encode_nvfp4.c   SC_SCHEME_NVFP4
- *   encode_x86.c     these for AVX2 and AVX-512: encode_body.h over encode_x86.h
+ *   encode_x86.c     these and integers for AVX2 and AVX-512: encode_body.h, losses_body.h
  *   encode_int.c     SC_SCHEME_INT, its steps and the search for them (encode_int.h)
  *   encode_levels.c  SC_SCHEME_LEVELS
  *   encoder.c        SC_SCHEME_GGML, over encode_ggml.c and encode_fit.c (encode_ggml.h)
@@ -125,11 +125,33 @@ size_t sc_nvfp4_candidates(const struct sc_encoding *f, const struct sc_step *st
         sc_round_bfp_##level, sc_round_mx_##level, sc_round_nvfp4_##level;
 SC_ENCODE_LEVELS(avx2)
 SC_ENCODE_LEVELS(avx512)
+#define SC_LOSSES_LEVELS(level)                                                                    \
+    sc_losses_fn sc_losses_zero_##level, sc_losses_cast_##level, sc_losses_bfp_##level,            \
+        sc_losses_mx_##level, sc_losses_nvfp4_##level;                                             \
+    uint32_t sc_group_peaks_##level(const float *x, size_t n, uint32_t *peak);
+SC_LOSSES_LEVELS(avx2)
+SC_LOSSES_LEVELS(avx512)
 #define SC_AT_LEVEL(level, name)                                                                   \
     ((level) >= SC_CPU_AVX512 ? name##_avx512 : (level) >= SC_CPU_AVX2 ? name##_avx2 : NULL)
 #else
 #define SC_AT_LEVEL(level, name) ((sc_round_fn *)NULL)
 #endif
+
+/* levels[]: a sc_round_fn for each level of the processor, of round(level, f, x, n, y), which has
+ * no step. */
+#define SC_ROUND_AT(levels, level, round)                                                          \
+    static size_t levels##_##level(const struct sc_encoding *f, const struct sc_step *step,        \
+                                   const float *x, size_t n, float *y)                             \
+    {                                                                                              \
+        (void)step;                                                                                \
+        return round(level, f, x, n, y);                                                           \
+    }
+#define SC_ROUND_LEVELS(levels, round)                                                             \
+    SC_ROUND_AT(levels, SC_CPU_C, round)                                                           \
+    SC_ROUND_AT(levels, SC_CPU_AVX2, round)                                                        \
+    SC_ROUND_AT(levels, SC_CPU_AVX512, round)                                                      \
+    static sc_round_fn *const levels[] = {levels##_SC_CPU_C, levels##_SC_CPU_AVX2,                 \
+                                          levels##_SC_CPU_AVX512};
 
 /* Codes of `bits` bits, densely, low bits first: n of them into ceil(n * bits / 8) bytes. */
 void sc_pack_bits(const uint8_t *codes, size_t n, unsigned bits, uint8_t *dst);

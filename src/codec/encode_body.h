@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode_body: the loops of encode_float.c, encode_bfp.c, encode_mx.c and encode_nvfp4.c over 16
- * lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and AT(name) as it needs
- * them; without these it is empty.
+/* encode_body: the loops of encode_float.c, encode_int.c, encode_bfp.c, encode_mx.c and
+ * encode_nvfp4.c over 16 lanes. Included by encode_x86.c once a level, with LANES, MASK, TARGET and
+ * AT(name) as it needs them; without these it is empty.
  *
  * What is rare (infinities, NaN, exponents near the ends) goes to plain C, a block at a time. So
  * do blocks for which two scales are about as good: sums of squares are added here in another
@@ -33,7 +33,7 @@ INLINE struct AT(element) AT(element_of)(const struct sc_small *s)
 INLINE LANES AT(nearest)(const struct AT(element) * e, LANES t)
 {
     t = minf(t, e->twice);
-    const LANES top = maxi(and(t, all(SC_INFINITE)), e->least);
+    const LANES top = maxi(andi(t, all(SC_INFINITE)), e->least);
     const LANES shift = addi(top, e->shift);
     return subf(addf(t, shift), shift);
 }
@@ -43,27 +43,27 @@ TARGET static size_t AT(cast_16)(const struct sc_encoding *f, const struct AT(el
                                  const float *x, float *y)
 {
     const struct sc_small *s = &sc_smalls[f->element];
-    const LANES bits = load(x), mag = and(bits, all(~SC_SIGN)), sign = and(bits, all(SC_SIGN));
+    const LANES bits = load(x), mag = andi(bits, all(~SC_SIGN)), sign = andi(bits, all(SC_SIGN));
     const LANES nan_sign = s->fnuz ? all(0) : sign;
     const LANES infinite =
-        s->above == s->nan ? or (all(SC_NAN), nan_sign) : or (all(SC_INFINITE), sign);
+        s->above == s->nan ? ori(all(SC_NAN), nan_sign) : ori(all(SC_INFINITE), sign);
     const LANES v = AT(nearest)(e, mag);
     const MASK above = moref(v, e->largest);
-    const LANES too_large = f->saturate ? or (e->largest, sign) : infinite;
+    const LANES too_large = f->saturate ? ori(e->largest, sign) : infinite;
     const LANES zero_sign = s->fnuz ? keep(moref(v, all(0)), sign) : sign;
-    LANES result = pick(above, too_large, or (v, zero_sign));
-    result = pick(morei(mag, all(SC_INFINITE)), or (all(SC_NAN), nan_sign), result);
+    LANES result = pick(above, too_large, ori(v, zero_sign));
+    result = pick(morei(mag, all(SC_INFINITE)), ori(all(SC_NAN), nan_sign), result);
     store(y, result);
     return f->saturate ? count(both(above, morei(all(SC_INFINITE), mag))) : 0;
 }
 
 TARGET static size_t AT(bf16_16)(const float *x, float *y)
 {
-    const LANES bits = load(x), mag = and(bits, all(~SC_SIGN));
-    const LANES odd = and(srl(bits, all(16)), all(1));
+    const LANES bits = load(x), mag = andi(bits, all(~SC_SIGN));
+    const LANES odd = andi(srl(bits, all(16)), all(1));
     const LANES number = addi(bits, addi(all(0x7fff), odd));
-    const LANES nan = or (bits, all(1U << 22));
-    store(y, and(pick(morei(mag, all(SC_INFINITE)), nan, number), all(0xffff0000)));
+    const LANES nan = ori(bits, all(1U << 22));
+    store(y, andi(pick(morei(mag, all(SC_INFINITE)), nan, number), all(0xffff0000)));
     return 0;
 }
 
@@ -112,6 +112,30 @@ TARGET size_t AT(sc_round_f16)(const struct sc_encoding *f, const struct sc_step
     LOOP(16, AT(f16_16))
 }
 
+/* Integers of one step: the quotient is rounded, and lies between the ends. What is left at the end
+ * of a line is done in C. */
+TARGET size_t AT(sc_int_round)(const struct sc_encoding *f, const struct sc_step *step,
+                               const float *x, size_t n, float *y)
+{
+    const float limit = 0x1p20F; /* beyond this quotients are not told apart */
+    const struct sc_int_range r = sc_int_range(f, step);
+    const LANES scale = all(sc_bits_of(step->scale)), magic = all(sc_bits_of(0x1.8p23F));
+    const LANES low = all(sc_bits_of(r.low)), high = all(sc_bits_of(r.high));
+    const LANES least = all(sc_bits_of(-limit)), largest = all(sc_bits_of(limit));
+    const LANES ends[] = {all(sc_bits_of(-FLT_MAX)), all(sc_bits_of(FLT_MAX))};
+    size_t i = 0, full = 0;
+    for (; step->inverse > 0 && i + 16 <= n; i += 16) {
+        const LANES v = load(x + i), q = divf(v, scale);
+        const MASK none = morei(andi(q, all(~SC_SIGN)), all(SC_INFINITE)); /* NaN */
+        const MASK finite = morei(all(SC_INFINITE), andi(v, all(~SC_SIGN)));
+        const LANES whole = subf(addf(maxf(minf(q, largest), least), magic), magic);
+        const LANES code = pick(none, all(0), whole), held = maxf(minf(code, high), low);
+        full += count(both(finite, differf(held, code)));
+        store(y + i, maxf(minf(mulf(held, scale), ends[1]), ends[0]));
+    }
+    return full + sc_int_round_c(f, step, x + i, n - i, y + i);
+}
+
 /* Blocks of one scale are taken 256 values at a time: first the largest |x| of every 16 values,
  * then the scales of all blocks beside each other, then block by block. */
 enum { AT(runs) = 16 };
@@ -122,24 +146,24 @@ enum { AT(runs) = 16 };
  * then `shift`, whose last bit is worth one step, rounds to nearest even. */
 INLINE LANES AT(bfp_at)(LANES bits, LANES top, LANES shift, LANES largest, MASK *above)
 {
-    const LANES mag = and(bits, all(~SC_SIGN));
-    const LANES lost = srl(subi(top, and(mag, all(SC_INFINITE))), all(23));
-    const LANES aligned = and(mag, sll(all(UINT32_MAX), lost));
+    const LANES mag = andi(bits, all(~SC_SIGN));
+    const LANES lost = srl(subi(top, andi(mag, all(SC_INFINITE))), all(23));
+    const LANES aligned = andi(mag, sll(all(UINT32_MAX), lost));
     const LANES v = subf(addf(aligned, shift), shift);
-    const LANES sign = keep(moref(v, all(0)), and(bits, all(SC_SIGN)));
+    const LANES sign = keep(moref(v, all(0)), andi(bits, all(SC_SIGN)));
     *above = moref(v, largest);
-    return or (minf(v, largest), sign);
+    return ori(minf(v, largest), sign);
 }
 
 /* sse: the exponent below too; what has the exponent above it is too large by itself (lost is
  * negative, so that it is cut to 0, and must be put back). */
 INLINE LANES AT(bfp_below)(LANES bits, LANES top, LANES shift, LANES largest, MASK *above)
 {
-    const LANES mag = and(bits, all(~SC_SIGN)), one = all(1U << 23);
+    const LANES mag = andi(bits, all(~SC_SIGN)), one = all(1U << 23);
     const LANES low = subi(top, one), most_low = subi(largest, one);
-    const MASK outside = morei(and(mag, all(SC_INFINITE)), low);
+    const MASK outside = morei(andi(mag, all(SC_INFINITE)), low);
     const LANES v = AT(bfp_at)(bits, low, subi(shift, one), most_low, above);
-    const LANES too_large = or (most_low, and(bits, all(SC_SIGN)));
+    const LANES too_large = ori(most_low, andi(bits, all(SC_SIGN)));
     *above = moref(pick(outside, top, keep(*above, top)), all(0));
     return pick(outside, too_large, v);
 }
@@ -172,8 +196,8 @@ INLINE bool AT(bfp_all_short)(const float *x, size_t n)
 {
     LANES any = load(x);
     for (size_t k = 1; k < n; k++)
-        any = or (any, load(x + 16 * k));
-    return count(morei(and(any, all(0x7f)), all(0))) == 0;
+        any = ori(any, load(x + 16 * k));
+    return count(morei(andi(any, all(0x7f)), all(0))) == 0;
 }
 
 /* Up to 16 groups. Exponents near the ends, where powers of two are subnormal or infinite, are
@@ -182,13 +206,13 @@ TARGET static size_t AT(bfp_256)(const struct sc_encoding *f, const float *x, si
 {
     enum { LEAST = 10, MOST = 230 };
     const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
-    const LANES top = and(peaks(x, n), all(SC_INFINITE));
+    const LANES top = andi(peaks(x, n), all(SC_INFINITE));
     uint32_t tops[16];
     float shifts[16], largest[16];
     size_t full = 0;
     store_bits(tops, top);
     store(shifts, addi(top, all((24 - m) << 23)));
-    store(largest, or (top, all(ones)));
+    store(largest, ori(top, all(ones)));
     const bool all_short = f->rule != SC_RULE_SSE && AT(bfp_all_short)(x, n);
     for (size_t k = 0; k < n; k++, x += 16, y += 16) {
         MASK above;
@@ -260,10 +284,10 @@ INLINE LANES AT(power)(LANES e)
 /* 16 values in units of `scale`, a power of two. */
 INLINE LANES AT(mx_at)(const struct AT(mx) * c, LANES bits, LANES scale, LANES inverse, MASK *above)
 {
-    const LANES v = AT(nearest)(&c->element, mulf(and(bits, all(~SC_SIGN)), inverse));
-    const LANES sign = and(bits, all(SC_SIGN));
+    const LANES v = AT(nearest)(&c->element, mulf(andi(bits, all(~SC_SIGN)), inverse));
+    const LANES sign = andi(bits, all(SC_SIGN));
     *above = moref(v, c->element.largest);
-    return or (mulf(minf(v, c->element.largest), scale),
+    return ori(mulf(minf(v, c->element.largest), scale),
                c->minus_zero ? sign : keep(moref(v, all(0)), sign));
 }
 
@@ -370,10 +394,10 @@ INLINE LANES AT(quotient)(LANES mag, LANES unit, LANES inverse)
 INLINE LANES AT(nvfp4_at)(const struct AT(element) * e, LANES bits, LANES unit, LANES inverse,
                           MASK *above)
 {
-    const LANES q = AT(quotient)(and(bits, all(~SC_SIGN)), unit, inverse);
+    const LANES q = AT(quotient)(andi(bits, all(~SC_SIGN)), unit, inverse);
     const LANES v = AT(nearest)(e, q);
     *above = moref(v, e->largest);
-    return or (mulf(minf(v, e->largest), unit), and(bits, all(SC_SIGN)));
+    return ori(mulf(minf(v, e->largest), unit), andi(bits, all(SC_SIGN)));
 }
 
 /* The scales of 16 blocks from their largest |x|, as values of E4M3. */
@@ -419,7 +443,7 @@ TARGET static size_t AT(nvfp4_least)(const struct sc_encoding *f, const struct s
     uint32_t codes[SC_NVFP4_TRIED];
     double least = INFINITY, second = INFINITY;
     size_t full = 0;
-    const LANES peak = most(and(bits, all(~SC_SIGN)));
+    const LANES peak = most(andi(bits, all(~SC_SIGN)));
     const uint32_t special = first(peak);
     if (special == 0 || special >= SC_INFINITE)
         return sc_nvfp4_round_block(x, 16, sc_nvfp4_scale(f, step, x, 16), step->scale, y);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_fit_x86: the fits of encode_fit.h with AVX2 and AVX-512: encode_fit_body.h over the
- * operations of encode_x86.h. */
+ * operations of kernel/lanes_x86.h. */
 #include "codec/encode_fit.h"
-#include "codec/encode_x86.h"
 #include "codec/levels_x86.h"
+#include "kernel/lanes_x86.h"
 
 #if SC_HAVE_X86
 

@@ -130,21 +130,11 @@ static size_t round_groups(enum sc_cpu level, const struct sc_encoding *f, const
     return full;
 }
 
-#define LEVEL(name, level)                                                                         \
-    static size_t name(const struct sc_encoding *f, const struct sc_step *step, const float *x,    \
-                       size_t n, float *y)                                                         \
-    {                                                                                              \
-        (void)step;                                                                                \
-        return round_groups(level, f, x, n, y);                                                    \
-    }
-LEVEL(round_groups_c, SC_CPU_C)
-LEVEL(round_groups_avx2, SC_CPU_AVX2)
-LEVEL(round_groups_avx512, SC_CPU_AVX512)
+SC_ROUND_LEVELS(of_groups, round_groups)
 
 static sc_round_fn *rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
-    static sc_round_fn *const groups[] = {round_groups_c, round_groups_avx2, round_groups_avx512};
-    return f->over == SC_OVER_NOTHING ? groups[level] : with_one_step(level);
+    return f->over == SC_OVER_NOTHING ? of_groups[level] : with_one_step(level);
 }
 
 /* ------------------------------------------------------------------------------------ the clip */

@@ -73,22 +73,12 @@ static size_t round_blocks(enum sc_cpu level, const struct sc_encoding *f, const
     return full;
 }
 
-#define LEVEL(name, level)                                                                         \
-    static size_t name(const struct sc_encoding *f, const struct sc_step *step, const float *x,    \
-                       size_t n, float *y)                                                         \
-    {                                                                                              \
-        (void)step;                                                                                \
-        return round_blocks(level, f, x, n, y);                                                    \
-    }
-LEVEL(round_c, SC_CPU_C)
-LEVEL(round_avx2, SC_CPU_AVX2)
-LEVEL(round_avx512, SC_CPU_AVX512)
+SC_ROUND_LEVELS(of_blocks, round_blocks)
 
 static sc_round_fn *rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
-    static sc_round_fn *const levels[] = {round_c, round_avx2, round_avx512};
     (void)f;
-    return levels[level];
+    return of_blocks[level];
 }
 
 static size_t pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,

@@ -142,6 +142,21 @@ typedef size_t sc_round_fn(const struct sc_encoding *f, const struct sc_step *st
 /* Never NULL for what sc_encoding_parse() gave. */
 sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level);
 
+/* ---------------------------------------------------------------------------------- losses ---
+ * sc_rounder() and then sc_errors() of a block, in one loop with the same bits: its rows lie behind
+ * each other (x_stride is n), all its values are finite and sc_errors_good(); y is not looked at,
+ * and there is a tail. peak: the largest |x| of every 16 values as bits, rounded up to 16 of these;
+ * bits: of all values, or-ed. *full grows by the values that were too large. false: something is
+ * rare, *out means nothing and *full is as it was. */
+enum { SC_LOSS_GROUPS = 1024 }; /* of 16 values, at most */
+typedef bool sc_losses_fn(const struct sc_encoding *f, const struct sc_step *step,
+                          const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                          struct sc_block_errors *out, uint64_t *full);
+/* NULL: there is none for this format or level. */
+sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level);
+/* The peaks of n groups, and all bits. */
+uint32_t sc_group_peaks(const float *x, size_t n, enum sc_cpu level, uint32_t *peak);
+
 /* --------------------------------------------------------------------------------- packing ---
  * The same as bytes, as files and hardware hold them: n values of a line as above. MX: the scale,
  * then the codes (E2M1 and INT4: low bits first); NVFP4: E4M3 scale, 8 bytes of codes; INT:

@@ -2,7 +2,8 @@
 /* errors: what is lost between values and what a format keeps of them.
  *
  * A tile is taken 16 columns at a time, and these row by row, so that sums of columns stay in
- * registers. 16 rows are added up by themselves: sums of few floats lose little. */
+ * registers. 16 rows are added up by themselves: sums of few floats lose little. Products are not
+ * rounded before they are added, which costs nothing where there are vectors. */
 #include "kernel/errors.h"
 
 #include <float.h>
@@ -24,14 +25,13 @@ static void add_c(const struct sc_error_block *b, const float *x, const float *y
     bool larger = false;
     for (int i = 0; i < SC_LANES; i++) {
         const float v = x[i], d = y[i] - v, a = fabsf(d);
-        const float square = d * d, value = y[i] * y[i];
         const uint32_t magnitude = sc_bits_of(a);
         g->d[i] += d;
         g->abs[i] += a;
-        g->values[i] += value;
-        g->cross[i] += v * d;
-        g->square[i] += square;
-        row[i] += square;
+        g->values[i] = fmaf(y[i], y[i], g->values[i]);
+        g->cross[i] = fmaf(v, d, g->cross[i]);
+        g->square[i] = fmaf(d, d, g->square[i]);
+        row[i] = fmaf(d, d, row[i]);
         g->most[i] = SC_MAX(g->most[i], magnitude);
         out->zeros += y[i] == 0;
         larger = larger || (v != 0 && a > relative * fabsf(v));
@@ -137,6 +137,53 @@ static void sums_c(const struct sc_error_block *b, struct sc_block_errors *out)
         out->row_square[r] = sc_lanes_sum(rows[r]);
 }
 
+/* The same of BF16 values. */
+static void short_c(const struct sc_error_block *b, struct sc_block_errors *out)
+{
+    float rows[SC_ERROR_ROWS][SC_LANES];
+    memset(rows, 0, sizeof rows);
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
+        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+        float sum[SC_LANES] = {0}, square[2][SC_LANES] = {{0}};
+        for (size_t half = 0; half < 2; half++)
+            for (size_t first = 0; first < b->rows; first += SC_ERROR_TOGETHER) {
+                const size_t end = SC_MIN(first + SC_ERROR_TOGETHER, b->rows);
+                float of[SC_LANES] = {0}, of_square[SC_LANES] = {0};
+                for (size_t r = first; r < end; r++)
+                    for (size_t i = 0; i < SC_LANES; i++) {
+                        const float y = b->y[r * b->y_stride + at + half * SC_LANES + i];
+                        of[i] += y;
+                        of_square[i] = fmaf(y, y, of_square[i]);
+                        rows[r][i] = fmaf(y, y, rows[r][i]);
+                        out->zeros += y == 0;
+                        out->min = y < out->min ? y : out->min;
+                        out->max = y > out->max ? y : out->max;
+                    }
+                for (size_t i = 0; i < SC_LANES; i++) {
+                    sum[i] += of[i];
+                    square[half][i] += of_square[i];
+                }
+            }
+        for (size_t i = 0; out->columns && i < SC_ERROR_COLUMNS; i++)
+            out->columns[at + i] = (double)square[i / SC_LANES][i % SC_LANES];
+        for (size_t i = 0; i < SC_LANES; i++)
+            square[0][i] += square[1][i];
+        s->d = sum_float(sum);
+        s->square = s->values = sum_float(square[0]);
+    }
+    for (size_t r = 0; r < b->rows; r++)
+        out->row_square[r] = sum_float(rows[r]);
+}
+
+/* The largest |y| of BF16 values; what is not finite makes its row so. */
+static uint32_t most_of_short(const struct sc_error_block *b, const struct sc_block_errors *out)
+{
+    for (size_t r = 0; r < b->rows; r++)
+        if (!isfinite(out->row_square[r]))
+            return UINT32_MAX;
+    return b->n && b->rows ? SC_MAX(sc_bits_of(fabsf(out->min)), sc_bits_of(fabsf(out->max))) : 0;
+}
+
 /* Largest |d| / |x| of 16 elements; rare, since it seldom grows. */
 void sc_errors_relative(const float *x, const float *y, float *most)
 {
@@ -146,7 +193,7 @@ void sc_errors_relative(const float *x, const float *y, float *most)
     }
 }
 
-static void clear(const struct sc_error_block *b, struct sc_block_errors *out)
+void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out)
 {
     *out = (struct sc_block_errors){
         .sums = out->sums, .columns = out->columns, .min = INFINITY, .max = -INFINITY};
@@ -155,7 +202,7 @@ static void clear(const struct sc_error_block *b, struct sc_block_errors *out)
 
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out)
 {
-    clear(b, out);
+    sc_errors_clear(b, out);
     switch (level) {
 #if SC_HAVE_X86
     case SC_CPU_AVX512:
@@ -171,10 +218,14 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
     case SC_CPU_C:
         if (b->x)
             errors_c(b, out);
+        else if (b->brief)
+            short_c(b, out);
         else
             sums_c(b, out);
         break;
     }
+    if (!b->x && b->brief)
+        out->most = most_of_short(b, out);
     out->min += 0.0F; /* -0 and 0 are the same extreme, whichever came first */
     out->max += 0.0F;
 }
@@ -185,7 +236,7 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
                      uint64_t *overflowed)
 {
     double relative = 0;
-    clear(b, out);
+    sc_errors_clear(b, out);
     out->exact = true;
     *overflowed = 0;
     if (out->columns)

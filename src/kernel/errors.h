@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* errors: what errors.c and its variants share. Private to kernel. */
+/* errors: what errors.c and its variants share, in kernel and among the encoders of codec. Private
+ * to these. */
 #ifndef SC_KERNEL_ERRORS_H
 #define SC_KERNEL_ERRORS_H
 
@@ -10,6 +11,8 @@ enum { SC_ERROR_TOGETHER = 16 };
 
 /* *most becomes at least the largest |y - x| / |x| of 16 elements, x not 0. */
 void sc_errors_relative(const float *x, const float *y, float *most);
+/* All of *out but where sums and columns are; and the sums. */
+void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out);
 #if SC_HAVE_X86
 void sc_errors_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
 void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *out);

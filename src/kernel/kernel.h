@@ -116,19 +116,25 @@ void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum
 /* ----------------------------------------------------------- errors.c: what a format loses ---
  * d = y - x over a block of at most 32 rows, 32 columns (a tile) at a time. Of a tile every lane of
  * 16 adds up 16 rows of one column as floats, these sums as floats too, then the 16 lanes as ((i, i
- * + 8), (i, i + 4), ...); squares of a row: every 16th column a lane, as floats, over the row. The
- * same bits on every level.
+ * + 8), (i, i + 4), ...); squares of a row: every 16th column a lane, as floats, over the row.
+ * Products are added before they are rounded (fmaf()). The same bits on every level.
  *
  * The sums are good when all |x| and |d| are below 2^55 and the largest of each is 0 or above
  * 2^-40: nothing overflows, and what is lost below 2^-126 does not count. Whoever finds `most`, or
  * that of x, outside of that adds up the block in double (sc_errors_exact()). */
 enum { SC_ERROR_ROWS = 32, SC_ERROR_COLUMNS = 32 };
+/* Sums of y alone are in double, for it is these that the mean is taken out of. Of BF16 values they
+ * are as above: a square has 16 bits, and where all values are of the same size, as those of a
+ * large mean are, the sum of 256 squares has 24, so that nothing is lost. There the largest of a
+ * tile is not looked for, and `most` of all is UINT32_MAX where something is not finite, or about
+ * above 2^60. */
 struct sc_error_sums {
     double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
     uint32_t most;                        /* bits of the largest |d| */
 };
 struct sc_error_block {
     const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no tail */
+    bool brief;         /* without x: all values are those of BF16; see below */
     size_t x_stride, y_stride;
     size_t rows, n; /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
     uint32_t above; /* bits of a magnitude: see tail */

@@ -304,16 +304,39 @@ enum sc_pair_rule {
     SC_PAIR_BY_CANONICAL, /* the same weight in another container or under another wrapper */
     SC_PAIR_BY_ENDING,    /* the same shape, and names that differ in up to two leading words */
     SC_PAIR_BY_TYING,     /* one stores the output matrix, the other uses its embedding for it */
+    SC_PAIR_BY_PART,      /* one is a part of the other: q of a fused qkv, one expert of a stack */
+};
+/* How the values of a tensor are read so that they stand where those of its mate do: steps, the
+ * first on what is stored. Stored and between steps values are rows without gaps. */
+enum sc_step_kind {
+    SC_STEP_ROWS, /* row (i, j, k) is row first + i stride[0] + j stride[1] + k stride[2] */
+    SC_STEP_TURN, /* matrices of `height` rows are transposed */
+    SC_STEP_ADD,  /* x + 1, rounded to a float; `half`: to a half */
+};
+struct sc_arrange_step {
+    uint8_t kind;                    /* enum sc_step_kind */
+    bool half;                       /* ADD */
+    uint64_t cols;                   /* of a row that is read: ROWS, TURN */
+    uint64_t height;                 /* TURN: the new rows have so many columns */
+    uint64_t first, n[3], stride[3]; /* ROWS */
+};
+enum { SC_MAX_STEPS = 3 };
+struct sc_arrangement {
+    struct sc_arrange_step step[SC_MAX_STEPS];
+    size_t n;
 };
 struct sc_pair {
     uint32_t a, b;  /* index into the tensors of either; SC_NO_NODE: only the other has it */
     uint8_t status; /* enum sc_pair_status */
     uint8_t rule;   /* enum sc_pair_rule, when both have it */
+    const struct sc_arrangement *how_a, *how_b; /* NULL: as stored */
+    const char *transform; /* what was undone, or why only one has it; NULL: nothing to say */
 };
 struct sc_pairs {
     struct sc_pair *p; /* in the order of A; what only B has comes last, in its order */
     size_t n;
-    size_t n_status[4]; /* by enum sc_pair_status */
+    size_t n_status[4];    /* by enum sc_pair_status */
+    struct sc_arena arena; /* arrangements and words */
 };
 /* No tensor is in two pairs, but an embedding that is tied may also stand for the output matrix. A
  * rule pairs only what it tells apart: a name that several tensors of a model come to be called is
@@ -322,6 +345,11 @@ struct sc_pairs {
 struct sc_filter;
 int sc_models_pair(const struct sc_model *a, const struct sc_model *b,
                    const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e);
+/* The same, with what converters do undone (pair_undo.c has the table): rows of q and k that
+ * llama.cpp permutes, norms to which it adds 1, Conv1D, tensors that one side has fused or stacked
+ * and the other has not. Here a tensor may be in several pairs, a part of it in each. */
+int sc_models_match(const struct sc_model *a, const struct sc_model *b,
+                    const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e);
 void sc_pairs_clear(struct sc_pairs *p);
 
 /* ------------------------------------------------------------------------------- filters ---

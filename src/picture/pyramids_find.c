@@ -59,7 +59,7 @@ static void put_tensor(const struct sc_pyramids *p, size_t i, struct sc_buf *b)
 
 /* What names the content of all tensors, as sc_values_identity() does for one, but without opening
  * them: their files, and what is said of them. */
-static bool make_key(const struct sc_pyramids *p, char key[65])
+bool sc_pyramids_key(const struct sc_pyramids *p, char key[65])
 {
     const struct sc_model *m = p->model;
     struct sc_buf b = {0};
@@ -87,7 +87,7 @@ void sc_pyramids_find(struct sc_pyramids *p)
     const size_t n = p->model->n_tensors;
     char key[65];
     uint64_t at = 0;
-    if (!p->cache || p->pack || !make_key(p, key))
+    if (!p->cache || p->pack || !sc_pyramids_key(p, key))
         return;
     p->pack_tensors = sc_calloc(n, sizeof *p->pack_tensors);
     for (size_t i = 0; p->pack_tensors && i < n; i++) {

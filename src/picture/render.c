@@ -258,8 +258,7 @@ static void paint_frames(const struct sc_render *r, const struct sc_tile *t, uin
     }
 }
 
-/* One tile as indices; `tile` says which and is overwritten. */
-static int paint(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, struct sc_error *e)
+int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, struct sc_error *e)
 {
     enum { PATIENCE = 60000 }; /* a file of a picture waits for the network */
     const int64_t x = unit_at(tile->x * SC_SCENE_TILE, tile->z);
@@ -313,7 +312,7 @@ static void fill_tile(void *ctx, size_t i)
         tile->x = s->first_tile + (int64_t)i;
         tile->y = s->row_of_tiles;
         tile->plane = s->r->o.plane;
-        if (paint(s->r, tile, to, e) == 0)
+        if (sc_render_tile(s->r, tile, to, e) == 0)
             for (int64_t y = 0; y < SC_SCENE_TILE; y++)
                 memcpy(s->indices + y * (s->x1 - s->x0) + (from - s->x0),
                        to + y * SC_SCENE_TILE + (from - x), (size_t)(until - from));

@@ -392,6 +392,7 @@ static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *
     return true;
 }
 
+/* All but what comes of sums. */
 static void fill_tile(struct sc_fill *f)
 {
     struct sc_tile *t = f->t;
@@ -404,13 +405,17 @@ static void fill_tile(struct sc_fill *f)
     f->s->n_later = 0;
     if (tile_area(f, &x, &y, &w, &h) && sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
         sc_tile_sample_all(f);
-    if (f->summed)
-        finish_sums(f);
 }
 
-int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, struct sc_error *e)
+int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
+                        struct sc_error *e)
 {
-    TRY(check_zoom(t, e));
+    for (size_t i = 0; i < n; i++) {
+        t[i].z = t->z;
+        t[i].x = t->x;
+        t[i].y = t->y;
+        TRY(check_zoom(&t[i], e));
+    }
     struct sc_fill f = {.p = p, .t = t, .level = sc_cpu_level(), .s = take_scratch(p)};
     if (!f.s)
         return sc_fail_memory(e);
@@ -418,6 +423,13 @@ int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, st
     fill_tile(&f);
     if (f.code == 0 && sc_pyramids_lost(p))
         fill_tile(&f); /* once more, without them */
+    for (size_t i = n; i-- > 0;) {
+        f.t = &t[i];
+        if (i)
+            memcpy(t[i].pixels, t->pixels, sizeof t->pixels);
+        if (f.summed)
+            finish_sums(&f);
+    }
     leave_scratch(p, f.s);
     if (f.code < 0) {
         *e = f.why;
@@ -427,7 +439,14 @@ int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, st
         sc_pyramids_grow(p, true);
     else
         f.flags |= SC_TILE_EXACT;
-    t->flags = f.flags;
-    t->bf16 = is_bf16(t);
+    for (size_t i = 0; i < n; i++) {
+        t[i].flags = f.flags;
+        t[i].bf16 = is_bf16(&t[i]);
+    }
     return 0;
+}
+
+int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, struct sc_error *e)
+{
+    return sc_tile_fill_planes(p, t, 1, patience, e);
 }

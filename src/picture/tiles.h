@@ -87,6 +87,9 @@ void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it 
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);
 /* Share of the bytes that are done, 0 to 1; its epoch grows when tiles may look better now. */
 double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch);
+/* What names the weights and how they are pooled: another one for other files. False: not known, as
+ * of standard input. */
+bool sc_pyramids_key(const struct sc_pyramids *p, char key[65]);
 /* Bytes of all pyramids, whether they are there or not. */
 uint64_t sc_pyramids_bytes(const struct sc_pyramids *p);
 /* Why pixels of a tensor are unknown, as a sentence; NULL: they are not. Until sc_pyramids_free().
@@ -120,6 +123,11 @@ struct sc_tile {
 /* Fills t->pixels for z, x, y, plane. Never waits for more than `patience` milliseconds of network
  * (SC_PIXEL_WAITING then; what was asked for goes on arriving). Any thread. */
 int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, struct sc_error *e);
+
+/* The same of several planes at once, for little more than one: t[0] says which tile, the others
+ * differ in their planes only. */
+int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
+                        struct sc_error *e);
 
 /* ---------------------------------------------------------------------- single elements --- */
 struct sc_element_facts {

@@ -134,6 +134,11 @@ struct sc_computed {
 int sc_values_open_computed(struct sc_values *like, const struct sc_computed *how,
                             struct sc_values **out, struct sc_error *e);
 
+/* The values of `inner` in another order, as the pairing of two models asks for it. Owns inner,
+ * also after an error. SCRUPLE_EFORMAT: it has no such rows. */
+int sc_values_open_arranged(struct sc_values *inner, const struct sc_arrangement *how,
+                            struct sc_values **out, struct sc_error *e);
+
 /* A matrix of this view for math: `rows` x `cols` of the values that start at `first`, row-major.
  * Borrowed; the view must outlive it. */
 struct sc_values_matrix {

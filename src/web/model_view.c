@@ -107,6 +107,19 @@ static int view_tile(void *ctx, struct sc_tile *t, unsigned patience, struct sc_
     return sc_tile_fill(m->pyramids, t, patience, e);
 }
 
+static int view_planes(void *ctx, struct sc_tile *t, size_t n, unsigned patience,
+                       struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_tile_fill_planes(m->pyramids, t, n, patience, e);
+}
+
+static bool view_key(void *ctx, char key[65])
+{
+    const struct sc_model_view *m = ctx;
+    return sc_pyramids_key(m->pyramids, key);
+}
+
 static struct sc_str file_of(const struct sc_model *m, uint32_t tensor)
 {
     const struct sc_entry *en = &m->catalog->entries[m->tensors[tensor].main];
@@ -416,10 +429,12 @@ static const struct sc_web_view_kind kind = {
     .tensor = view_tensor,
     .search = view_search,
     .tile = view_tile,
+    .planes = view_planes,
     .progress = view_progress,
     .build = view_build,
     .shot = view_shot,
     .plan = view_plan,
+    .key = view_key,
 };
 
 struct sc_web_view sc_web_view_of_model(struct sc_model_view *m)

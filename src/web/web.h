@@ -41,13 +41,17 @@ struct sc_web_view_kind {
                   struct sc_error *e);
     /* As sc_tile_fill(): never waits for more than `patience` milliseconds of network. */
     int (*tile)(void *ctx, struct sc_tile *t, unsigned patience, struct sc_error *e);
+    /* As sc_tile_fill_planes(). */
+    int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
     double (*progress)(void *ctx, uint64_t *epoch);
     /* Works in the background until all is known; SCRUPLE_EINTERRUPTED after a cancel. */
     int (*build)(void *ctx, struct sc_error *e);
     /* A PNG of a rectangle: SCRUPLE_EUSAGE when it would be too large. NULL: there are none. */
     int (*shot)(void *ctx, const struct sc_web_shot *shot, struct sc_out *o, struct sc_error *e);
-    /* What an export goes through: the plan. */
+    /* What an export goes through: the plan; and what names all values that it shows. False: not
+     * known. */
     const struct sc_scene *(*plan)(void *ctx);
+    bool (*key)(void *ctx, char key[65]);
 };
 /* The view of a model. Borrows everything. */
 struct sc_model_view {
@@ -87,5 +91,43 @@ struct sc_web_options {
  * server is not installed. */
 int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views, size_t n_views,
                  struct sc_error *e);
+
+/* --------------------------------------------------------------------------------- exports --- */
+/* The same page with its data as files: docs/viewer-protocol.md, "A static export". */
+#define SC_EXPORT_PACK   (UINT64_C(64) << 20) /* bytes of one file of tiles, if nothing is said */
+#define SC_EXPORT_SINGLE (UINT64_C(16) << 20) /* what is smaller becomes one page, too */
+struct sc_export_options {
+    const char *dir;     /* a folder; or the one file, when `single` is set */
+    bool single;         /* nothing but one file */
+    bool with_single;    /* the page of the folder holds everything, however large */
+    const char *title;   /* NULL: that of the first view */
+    const char *start;   /* permalink to begin with, or NULL */
+    unsigned planes;     /* bits by enum sc_plane; 0: mean and abs */
+    unsigned max_zoom;   /* levels below that which shows everything in one tile; UINT_MAX: all */
+    uint64_t max_bytes;  /* of everything; 0: any */
+    uint64_t pack_bytes; /* 0: SC_EXPORT_PACK */
+    struct sc_pool *pool;
+    const _Atomic int *cancel;
+    void (*note)(void *ctx, const char *sentence);
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* tiles; NULL: none */
+    void *ctx;
+};
+struct sc_exported {
+    uint64_t bytes, tiles, kept; /* kept: tiles that an earlier run had left */
+    bool single;                 /* the page holds everything */
+    bool cut;                    /* levels were left out */
+};
+/* Goes on where an earlier run for the same weights and options ended. SCRUPLE_EUSAGE: the folder
+ * holds something else; SCRUPLE_EWRITE: what has been written stays, and the next run goes on. */
+int sc_export(const struct sc_export_options *o, const struct sc_web_view *views, size_t n_views,
+              struct sc_exported *out, struct sc_error *e);
+/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png, as `render` draws them: Z is 0 where
+ * everything is in one tile, X and Y count from the upper left corner. *n: of them. */
+int sc_export_pictures(const struct sc_export_options *o, const struct sc_scene *s,
+                       struct sc_render *render, const struct sc_palette *palette,
+                       enum sc_plane plane, uint64_t *n, struct sc_error *e);
+/* Writes page, style and modules of an export anew, as this version has them; title: NULL as it is.
+ * *single: the page holds everything. */
+int sc_export_page(const char *dir, const char *title, bool *single, struct sc_error *e);
 
 #endif

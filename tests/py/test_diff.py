@@ -354,11 +354,22 @@ class Evolution(DiffCase):
             w = [value(m[x["name"]]) for m in models]
             for i in range(5):
                 self.near(x["relative_l2"][i], np.linalg.norm(w[i + 1] - w[i]) / np.linalg.norm(w[i]), 1e-9, x["name"])
+                self.near(x["from_first"][i], np.linalg.norm(w[i + 1] - w[0]) / np.linalg.norm(w[0]), 1e-9, x["name"])
             for i in range(6):
                 self.near(x["norm"][i], np.linalg.norm(w[i]), 1e-9, x["name"])
             slope = np.polyfit(np.arange(6), np.log2([np.linalg.norm(y) for y in w]), 1)[0]
             self.assertLessEqual(abs(x["norm_trend"] - slope), 1e-9)
         self.assertEqual([1, 1, 1, 2, 1], [s["changed"] for s in document["steps"]])
+        whole = [np.concatenate([value(x).reshape(-1) for x in m.values()]) for m in models]
+        self.assertEqual([0, 1, 2], [x["layer"] for x in document["layers"]])
+        self.assertEqual(["up_proj"], [x["role"] for x in document["roles"]])
+        for i in range(5):
+            first = np.linalg.norm(whole[i + 1] - whole[0]) / np.linalg.norm(whole[0])
+            self.near(document["steps"][i]["from_first"], first, 1e-9, "steps")
+            self.near(document["roles"][0]["from_first"][i], first, 1e-9, "roles")
+            self.near(document["roles"][0]["relative_l2"][i], np.linalg.norm(whole[i + 1] - whole[i]) / np.linalg.norm(whole[i]), 1e-9, "roles")
+            for x, t in zip(document["layers"], document["tensors"]):
+                self.near(x["from_first"][i], t["from_first"][i], 1e-12, "layers")
         self.assertIn(b"only then", self.run_it(*paths).stdout)
         self.run_it(*[paths[0]] * 3, exits=(0,))
 

@@ -184,12 +184,19 @@ class Pictures(InBrowser):
                                    ("magnitude", 1e-30, 0), ("sign", 1, 2.0 ** -126),
                                    ("exponent", 1, 2.0 ** -6), ("rank", 1, 2.0 ** -126)):
             text = page.run("""(async (mode, scale, least, quantile) => {
-                const table = scruple.colours.table(mode, scale, least, quantile);
+                const {colours} = scruple, table = colours.table(mode, scale, least, quantile);
                 let out = "";
                 for (const low of [0, 1, 12345, 0x8000, 0xffff]) {
                     const bits = Uint32Array.from({length: 65536}, (_, i) => i * 65536 + low);
                     const entries = new Uint8Array(65536);
                     table.apply(bits, entries, 0, 0, 256, 256);
+                    const few = new table.constructor(colours, table.mode, scale, least, quantile);
+                    const some = new Uint8Array(65536);
+                    for (let y = 0; y < 256; y += 16)
+                        for (let x = 0; x < 256; x += 8)
+                            few.apply(bits, some, x, y, x + 8, y + 16);
+                    if ((few.made && !quantile) || some.some((entry, i) => entry !== entries[i]))
+                        throw new Error(`few values differ from many: ${mode}`);
                     for (let i = 0; i < 65536; i += 16384)
                         out += String.fromCharCode(...entries.subarray(i, i + 16384));
                 }

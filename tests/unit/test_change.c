@@ -101,6 +101,12 @@ TEST(every_level_gives_the_same_bits)
     for (size_t i = 0; i < SC_COUNT(a); i++) {
         a[i] = (float)(uniform() * pow(2, (int)(i % 40) - 20));
         b[i] = (float)((double)a[i] * (1 + 1e-3 * uniform()));
+        if (i / 1024 == 2)
+            b[i] = i % 100 ? a[i] : -a[i];
+        if (i / 1024 == 1)
+            b[i] = a[i];
+        if (i % 97 == 0)
+            a[i] = 0, b[i] = i % 2 ? -0.0f : 0;
     }
     for (size_t n = 0; n <= SC_COUNT(a); n = n < 40 ? n + 1 : n * 2 + 1)
         for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
@@ -114,6 +120,59 @@ TEST(every_level_gives_the_same_bits)
     sc_change_sums(a, b, 4099, sc_cpu_level(), &got);
     CHECK_BITS(&got, &want, sizeof got);
     CHECK_U64(got.compared, 4097);
+}
+
+/* 16-bit codes against the same values as floats. */
+static void check_codes(const char *name, uint16_t inf, const uint16_t *a, const uint16_t *b,
+                        size_t n)
+{
+    const sc_codec_id codec = sc_codec_find(sc_strz(name));
+    float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y);
+    struct sc_change_sums want, got;
+
+    sc_decoder(codec, SC_CPU_C)((const uint8_t *)a, x, n);
+    sc_decoder(codec, SC_CPU_C)((const uint8_t *)b, y, n);
+    sc_change_sums(x, y, n, SC_CPU_C, &want);
+    want.bits = sc_change_bits((const uint8_t *)a, (const uint8_t *)b, 2 * n, SC_CPU_C);
+    const double most = SC_MAX(want.max_d, -want.min_d);
+    for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+        const struct sc_change_half half = {sc_decoder(codec, level), inf};
+        sc_change_sums16(&half, (const uint8_t *)a, (const uint8_t *)b, n, level, &got);
+        CHECK_BITS(&got, &want, sizeof got);
+        size_t first = 0;
+        while (first < n && fabs((double)y[first] - (double)x[first]) != most)
+            first++;
+        CHECK_U64(sc_change_find(x, y, n, level, most), first);
+        CHECK_U64(sc_change_find16(&half, (const uint8_t *)a, (const uint8_t *)b, n, level, most),
+                  first);
+        CHECK_U64(sc_change_find(x, y, n, level, -1), n);
+    }
+    free(x);
+    free(y);
+}
+
+TEST(codes_give_the_same_bits_as_values)
+{
+    static uint16_t a[5001], b[5001];
+
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < SC_COUNT(a); i++) {
+            /* all but the highest exponent; zeros of both signs */
+            a[i] = (uint16_t)((uniform() + 0.5) * 0x7bff) | (i % 3 ? 0 : 0x8000);
+            if (i % 50 == 0)
+                a[i] &= 0x8000;
+            b[i] = i / 1024 % 2 ? a[i] : (uint16_t)(a[i] ^ (i % 7 == 0 ? 0x8001 : i % 3));
+            if (kind == 2 && i % 999 == 5)
+                b[i] = 0x7fff;
+            if (kind == 1 && i > 3000)
+                b[i] = a[i];
+        }
+        for (size_t n = 1; n <= SC_COUNT(a); n = n < 70 ? n + 1 : n * 2 + 1) {
+            check_codes("BF16", 0x7f80, a, b, n);
+            check_codes("F16", 0x7c00, a, b, n);
+        }
+        check_codes("BF16", 0x7f80, a, b, SC_COUNT(a));
+    }
 }
 
 TEST(identical)

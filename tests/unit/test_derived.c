@@ -253,3 +253,95 @@ TEST(tensors_of_an_adapter_find_each_other)
     sc_model_close(model);
     free(plain.p);
 }
+
+/* ------------------------------------------------------------------------------- arranged --- */
+static struct sc_values *arranged(const struct sc_model *m, struct sc_arrangement how)
+{
+    struct sc_values *v = NULL;
+    struct sc_error e = {0};
+    CHECK_ERR(0, sc_values_open_arranged(open_named(m, "a"), &how, &v, &e));
+    return v;
+}
+
+/* All of it at once, in pieces of every length, and as doubles. */
+static void check_values(struct sc_values *v, const float *want, size_t n)
+{
+    static float f[M * N];
+    static double d[M * N];
+    struct sc_error e = {0};
+    CHECK_U64(v->count, n);
+    CHECK_U64(v->rows * v->cols, n);
+    CHECK_ERR(0, sc_values_read(v, 0, n, f, &e));
+    CHECK_BITS(f, want, n * sizeof *f);
+    for (size_t step = 1; step < n; step = step * 3 + 1)
+        for (size_t at = 0; at < n; at += step) {
+            const size_t take = SC_MIN(step, n - at);
+            CHECK_ERR(0, sc_values_read(v, at, take, f, &e));
+            CHECK_BITS(f, want + at, take * sizeof *f);
+        }
+    CHECK_ERR(0, sc_values_read64(v, 0, n, d, &e));
+    for (size_t i = 0; i < n; i++)
+        CHECK(d[i] == (double)want[i]);
+    sc_values_close(v);
+}
+
+TEST(rows_and_columns_in_another_order)
+{
+    struct blob blob = make_blob();
+    struct sc_model *m = open_kept(blob);
+    static float want[M * N];
+    size_t n = 0;
+
+    /* rows 1, 4, 7, 10, 2, 5, 8, 11 of 13 */
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < 4; k++)
+            for (size_t c = 0; c < N; c++)
+                want[n++] = value_of((1 + i + 3 * k) * N + c);
+    const struct sc_arrange_step rows = {
+        .kind = SC_STEP_ROWS, .cols = N, .first = 1, .n = {1, 2, 4}, .stride = {0, 1, 3}};
+    check_values(arranged(m, (struct sc_arrangement){{rows}, 1}), want, n);
+
+    for (size_t c = 0; c < N; c++)
+        for (size_t r = 0; r < M; r++)
+            want[c * M + r] = value_of(r * N + c);
+    const struct sc_arrange_step turn = {.kind = SC_STEP_TURN, .cols = N, .height = M};
+    check_values(arranged(m, (struct sc_arrangement){{turn}, 1}), want, M * N);
+
+    /* every second of its columns, which are rows then, and 1 more */
+    n = 0;
+    for (size_t c = 1; c < N; c += 2)
+        for (size_t r = 0; r < M; r++)
+            want[n++] = value_of(r * N + c) + 1.0f;
+    const struct sc_arrange_step some = {
+        .kind = SC_STEP_ROWS, .cols = M, .first = 1, .n = {1, 1, N / 2}, .stride = {0, 0, 2}};
+    check_values(arranged(m, (struct sc_arrangement){{turn, some, {.kind = SC_STEP_ADD}}, 3}), want,
+                 n);
+    sc_model_close(m);
+    free(blob.p);
+}
+
+TEST(an_order_that_does_not_fit)
+{
+    struct blob blob = make_blob();
+    struct sc_model *m = open_kept(blob);
+    const struct sc_arrange_step bad[] = {
+        {.kind = SC_STEP_ROWS, .cols = N, .n = {1, 1, M + 1}, .stride = {0, 0, 1}},
+        {.kind = SC_STEP_ROWS, .cols = N, .first = M, .n = {1, 1, 1}},
+        {.kind = SC_STEP_ROWS, .cols = N + 1, .n = {1, 1, 1}},
+        {.kind = SC_STEP_ROWS, .cols = 0, .n = {1, 1, 1}},
+        {.kind = SC_STEP_ROWS, .cols = N, .n = {1, 0, 1}},
+        {.kind = SC_STEP_ROWS, .cols = N, .n = {2, 2, 2}, .stride = {UINT64_MAX, 1, 1}},
+        {.kind = SC_STEP_TURN, .cols = N, .height = M + 1},
+        {.kind = SC_STEP_TURN, .cols = N, .height = 0},
+        {.kind = SC_STEP_TURN, .cols = UINT64_MAX, .height = 2},
+    };
+    for (size_t i = 0; i < SC_COUNT(bad); i++) {
+        struct sc_values *v = NULL;
+        struct sc_error e = {0};
+        const struct sc_arrangement how = {{bad[i]}, 1};
+        CHECK_ERR(SCRUPLE_EFORMAT, sc_values_open_arranged(open_named(m, "a"), &how, &v, &e));
+        CHECK(v == NULL);
+    }
+    sc_model_close(m);
+    free(blob.p);
+}

@@ -3,7 +3,10 @@
  * code; floats of few bits against a search over all codes. */
 #include "codec/encoding.h"
 #include "encode_input.h"
+#include "math/math.h"
 #include "test.h"
+
+#include <stdlib.h>
 
 /* -------------------------------------------------------------------- numbers of other code --- */
 static double sqnr_of(const float *x, const float *y, size_t n)
@@ -321,4 +324,104 @@ TEST(examples_of_casts)
     CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, 3.4028235e38F, false), 0x7f80);
     CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, f32_of(0x7fffffff), false), 0x7fff);
     CHECK_U64(sc_element_encode(SC_ELEMENT_BF16, f32_of(0xff800001), false), 0xffc0);
+}
+
+/* Rounding and sums of what is lost in one loop give the bits of one after the other. */
+enum { LOSS_ROWS = SC_ERROR_ROWS, LOSS_COLUMNS = 128 };
+struct loss {
+    struct sc_error_sums sums[LOSS_COLUMNS / SC_ERROR_COLUMNS];
+    double columns[LOSS_COLUMNS];
+    uint32_t tail[LOSS_ROWS * LOSS_COLUMNS + SC_LANES];
+    struct sc_block_errors e;
+    uint64_t full;
+};
+
+/* Kinds: 0 BF16, 1 any floats, 2 groups of zeros, 3 wild scales, 4 the same with infinitesimal
+ * ones. */
+static float lossy_value(size_t i, int kind)
+{
+    const double v = (double)(sc_random(11, i) >> 11) * 0x1p-53 - 0.5;
+    const int e = (int)(sc_random(12, i / 16) % 40) - 20;
+    if (kind == 2 && i / 16 % 3 == 1)
+        return i % 2 ? 0.0F : -0.0F;
+    const float x = (float)(kind < 3 ? v : ldexp(v, kind == 4 && i % 1000 == 5 ? -140 : e));
+    return kind == 1 || kind == 3 ? x : sc_float_of(sc_bits_of(x) & 0xffff0000);
+}
+
+static int by_bits(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void check_losses(const struct sc_encoding *f, int kind, size_t rows, size_t n, int flags,
+                         enum sc_cpu level, unsigned *done)
+{
+    static float x[LOSS_ROWS * LOSS_COLUMNS], y[LOSS_ROWS * LOSS_COLUMNS];
+    static uint32_t peak[LOSS_ROWS * LOSS_COLUMNS / 16 + 16];
+    static struct loss want, got;
+    struct sc_step step;
+    sc_losses_fn *fn = sc_losses(f, level);
+    if (!fn)
+        return;
+    for (size_t i = 0; i < rows * n; i++)
+        x[i] = lossy_value(i, kind);
+    sc_encoding_step(f, (struct sc_extent){-0.5F, 0.5F}, &step);
+    struct sc_error_block b = {.x = x,
+                               .y = y,
+                               .x_stride = n,
+                               .y_stride = n,
+                               .rows = rows,
+                               .n = n,
+                               .above = 0x3b000000,
+                               .tail = want.tail,
+                               .relative = (flags & 1) != 0};
+    memset(&want, 0, sizeof want);
+    memset(&got, 0, sizeof got);
+    want.e = (struct sc_block_errors){.sums = want.sums, .columns = flags & 2 ? want.columns : 0};
+    got.e = (struct sc_block_errors){.sums = got.sums, .columns = flags & 2 ? got.columns : 0};
+    want.full = sc_rounder(f, SC_CPU_C)(f, f->over ? &step : NULL, x, rows * n, y);
+    sc_errors(&b, SC_CPU_C, &want.e);
+    const uint32_t bits = sc_group_peaks(x, rows * n / 16, level, peak);
+    b.y = NULL;
+    b.tail = got.tail;
+    if (!fn(f, &step, &b, peak, bits, &got.e, &got.full)) {
+        CHECK_U64(got.full, 0);
+        return;
+    }
+    ++*done;
+    CHECK_U64(got.full, want.full);
+    CHECK_BITS(got.sums, want.sums, n / SC_ERROR_COLUMNS * sizeof *got.sums);
+    CHECK_BITS(got.columns, want.columns, sizeof got.columns);
+    CHECK_BITS(got.e.row_square, want.e.row_square, sizeof got.e.row_square);
+    CHECK_BITS(&got.e.relative, &want.e.relative, sizeof got.e.relative);
+    CHECK_U64(got.e.most, want.e.most);
+    CHECK_U64(got.e.zeros, want.e.zeros);
+    CHECK_U64(got.e.tail, want.e.tail);
+    qsort(want.tail, want.e.tail, sizeof *want.tail, by_bits);
+    qsort(got.tail, got.e.tail, sizeof *got.tail, by_bits);
+    CHECK_BITS(got.tail, want.tail, SC_MIN(want.e.tail, got.e.tail) * sizeof *want.tail);
+}
+
+TEST(losses_are_those_of_rounding_first)
+{
+    static const char *const names[] = {
+        "fp0",        "bfp8",       "bfp4",       "bfp2",       "mxfp4",         "mxfp4:rceil",
+        "mxfp4:ceil", "mxfp4:even", "mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",    "mxfp6_e2m3",
+        "mxint8",     "nvfp4",      "fp8_e4m3",   "fp8_e5m2",   "fp8_e5m2:nosat"};
+    for (size_t k = 0; k < SC_COUNT(names); k++) {
+        struct sc_encoding f;
+        struct sc_error e = {0};
+        CHECK_ERR(0, sc_encoding_parse(sc_strz(names[k]), &f, &e));
+        for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
+            unsigned done = 0;
+            for (int kind = 0; kind < 5; kind++)
+                for (int flags = 0; flags < 4; flags++) {
+                    check_losses(&f, kind, 32, 128, flags, (enum sc_cpu)level, &done);
+                    check_losses(&f, kind, 5, 96, flags, (enum sc_cpu)level, &done);
+                    check_losses(&f, kind, 32, 32, flags, (enum sc_cpu)level, &done);
+                }
+            CHECK(level == SC_CPU_C ? done == 0 : done >= 24);
+        }
+    }
 }

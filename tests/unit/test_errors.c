@@ -104,6 +104,63 @@ TEST(all_levels_give_the_same_bits)
                 }
 }
 
+TEST(sums_of_bf16_values)
+{
+    static struct sample s;
+    static struct result c, simd;
+    for (int kind = 0; kind < 5; kind++)
+        for (size_t rows = 1; rows <= SC_ERROR_ROWS; rows += rows < 4 ? 1 : 7)
+            for (size_t n = 0; n <= MOST; n += n < 96 ? 32 : 416) {
+                double sum = 0, square = 0, abs = 0, most = 0;
+                fill(&s, kind);
+                for (size_t i = 0; i < SC_COUNT(s.y); i++) {
+                    uint32_t bits;
+                    memcpy(&bits, &s.y[i], sizeof bits);
+                    bits &= 0xffff0000;
+                    memcpy(&s.y[i], &bits, sizeof bits);
+                    s.y[i] = kind == 4 ? 1.0078125F : s.y[i];
+                }
+                struct sc_error_block b = block_of(&s, &c, rows, n, 4);
+                b.brief = true;
+                sc_errors(&b, SC_CPU_C, &c.e);
+                for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+                    b = block_of(&s, &simd, rows, n, 4);
+                    b.brief = true;
+                    sc_errors(&b, (enum sc_cpu)level, &simd.e);
+                    check_equal(&c, &simd, n);
+                }
+                double of_sum = 0, of_square = 0, of_rows = 0;
+                for (size_t i = 0; i < n / SC_ERROR_COLUMNS; i++) {
+                    of_sum += c.sums[i].d;
+                    of_square += c.sums[i].square;
+                }
+                for (size_t r = 0; r < rows; r++) {
+                    of_rows += c.e.row_square[r];
+                    for (size_t i = 0; i < n; i++) {
+                        const double y = s.y[r * STRIDE + i];
+                        sum += y;
+                        abs += fabs(y);
+                        square += y * y;
+                        most = fmax(most, fabs(y));
+                    }
+                }
+                const double near = kind == 4 ? 0 : 1e-6; /* nothing is lost of equal ones */
+                CHECK(fabs(of_sum - sum) <= near * abs);
+                CHECK(fabs(of_square - square) <= near * square);
+                CHECK(fabs(of_rows - square) <= near * square);
+                float largest;
+                memcpy(&largest, &c.e.most, sizeof largest);
+                CHECK_NEAR((double)largest, most, 0);
+            }
+    s.y[3] = NAN;
+    struct sc_error_block b = block_of(&s, &c, 2, 32, 0);
+    for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
+        b.brief = true;
+        sc_errors(&b, (enum sc_cpu)level, &c.e);
+        CHECK(!sc_errors_good(c.e.most));
+    }
+}
+
 TEST(sums_are_near_to_those_in_double)
 {
     static struct sample s;

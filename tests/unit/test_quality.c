@@ -57,6 +57,73 @@ TEST(metrics_are_those_of_plain_loops)
         }
 }
 
+/* Shares grow and stay below 1. */
+struct told {
+    double last;
+    unsigned n;
+};
+static void take_share(void *ctx, double share)
+{
+    struct told *t = ctx;
+    CHECK(share > t->last && share < 1);
+    t->last = share;
+    t->n++;
+}
+
+TEST(progress_is_told_while_a_tensor_is_looked_at)
+{
+    const uint64_t dims[] = {200, 4096};
+    static const char *const names_of[] = {"bfp8", "int4", "q4_k"};
+    struct sc_encoding f[SC_COUNT(names_of)];
+    struct set s = open_set("[200,4096]", dims, 2, NORMAL);
+    struct sc_quality_result r;
+    struct sc_error e = {0};
+    struct told t = {0};
+    parse_formats(names_of, SC_COUNT(names_of), f);
+    struct sc_quality_options o = options_of(f, SC_COUNT(names_of));
+    o.progress = take_share;
+    o.ctx = &t;
+    CHECK_ERR(0, sc_quality_measure(s.v, &o, &r, &e));
+    CHECK(t.n >= 6);
+    CHECK(t.last > 0.8);
+    sc_quality_clear(&r);
+    close_set(&s);
+}
+
+TEST(without_a_finite_value_nothing_is_known)
+{
+    static const struct {
+        const char *text;
+        uint64_t dims[2];
+    } of[] = {{"[40,50]", {40, 50}}, {"[300,300]", {300, 300}}};
+    struct sc_encoding f[FORMATS];
+    const size_t n = all_formats(f);
+    for (size_t k = 0; k < SC_COUNT(of); k++) {
+        struct sc_quality_result r;
+        struct sc_error e = {0};
+        const uint64_t count = of[k].dims[0] * of[k].dims[1];
+        float *x = calloc(count, sizeof *x);
+        for (uint64_t i = 0; i < count; i++)
+            x[i] = i % 3 ? NAN : -INFINITY;
+        struct set s = open_stored("F32", of[k].text, of[k].dims, 2, x, sizeof *x);
+        const struct sc_quality_options o = options_of(f, n);
+        CHECK_ERR(0, sc_quality_measure(s.v, &o, &r, &e));
+        for (size_t i = 0; i < n; i++) {
+            const struct sc_quality *g = &r.formats[i];
+            CHECK_U64(g->values, count);
+            CHECK_U64(g->nonfinite, count);
+            CHECK_U64(g->finite, 0);
+            CHECK(isnan(g->pcc) && isnan(g->one_minus_pcc) && isnan(g->cosine));
+            CHECK(isnan(g->mae) && isnan(g->rmse) && isnan(g->atol) && isnan(g->sqnr_db));
+            CHECK(isnan(g->p99) && isnan(g->p999) && isnan(g->max_relative));
+            CHECK(g->bits_per_weight >= 0);
+        }
+        sc_quality_clear(&r);
+        close_set(&s);
+        free(x);
+    }
+}
+
 TEST(threads_do_not_matter)
 {
     static const uint64_t dims[] = {2, 150, 500};

@@ -53,7 +53,8 @@ export class Strip {
         }, this.svg);
         this.reading = make("output", {class: "p-strip-reading", "aria-hidden": "true"});
         this.host = make("div", {class: "p-strip"}, this.face,
-            make("div", {class: "p-strip-foot"}, make("div", {class: "p-strip-ends", "aria-hidden": "true"}, options.ends.map((t) => make("span", null, t))), this.reading));
+            make("div", {class: "p-strip-foot"}, make("div", {class: "p-strip-ends", "aria-hidden": "true"},
+                options.ends.map((t) => make("span", null, t))), this.reading));
     }
 
     /** @param {number[]} heights 0 to 1 */

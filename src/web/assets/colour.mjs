@@ -47,17 +47,21 @@ export class Table {
         this.shares = mode.shares ?? (mode.name === "rank" ? colours.mode("linear").shares : null);
         this.least = least;
         this.folded = mode.folded;
-        this.edges = this.#edgesFor(scale, quantile);
+        this.end = scale > 0 && scale < Infinity ? Math.fround(scale) : 1;
+        this.quantile = mode.name === "rank" ? quantile : null;
         this.entries = null; // 65,536 of them, once many pixels come
     }
 
-    #edgesFor(scale, quantile) {
-        if (this.mode.name === "rank" && quantile)
-            return Table.#ranks(quantile);
-        if (!this.shares)
-            return null;
-        const end = scale > 0 && scale < Infinity ? Math.fround(scale) : 1;
-        return Float32Array.from(this.shares, (share) => Math.fround(share * end));
+    /** Where steps begin, ascending; null: steps are bits. Made once many values come. */
+    get edges() {
+        if (this.made === undefined)
+            this.#makeEdges();
+        return this.made;
+    }
+
+    #makeEdges() {
+        this.made = this.quantile ? Table.#ranks(this.quantile) : this.shares
+            ? Float32Array.from(this.shares, (share) => Math.fround(share * this.end)) : null;
     }
 
     static #ranks(quantile) {
@@ -79,6 +83,20 @@ export class Table {
         while (low < high) {
             const mid = (low + high) >> 1;
             if (edges[mid] <= x)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        return low;
+    }
+
+    /** The same of a scale, before edges are made: for few values. */
+    #stepByShares(x) {
+        const {shares, end} = this;
+        let low = 0, high = shares.length;
+        while (low < high) {
+            const mid = (low + high) >> 1;
+            if (Math.fround(shares[mid] * end) <= x)
                 low = mid + 1;
             else
                 high = mid;
@@ -118,7 +136,10 @@ export class Table {
         const x = floatOf(bits);
         if (Math.abs(x) < this.least)
             return this.special.subnormal;
-        return this.edges ? this.#step(this.folded ? Math.abs(x) : x) : this.#plain(bits >>> 16);
+        const at = this.folded ? Math.abs(x) : x;
+        if (this.made === undefined && this.shares && !this.quantile)
+            return this.#stepByShares(at);
+        return this.edges ? this.#step(at) : this.#plain(bits >>> 16);
     }
 
     /**
@@ -227,6 +248,8 @@ export class Table {
     }
 
     #few(values, out, x0, y0, x1, y1, width, halves) {
+        if (this.made === undefined && (x1 - x0) * (y1 - y0) > 256)
+            this.#makeEdges();
         for (let y = y0; y < y1; y++)
             for (let i = y * width + x0; i < y * width + x1; i++)
                 out[i] = this.entryOf(halves ? values[i] << 16 : values[i]);

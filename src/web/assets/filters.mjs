@@ -20,10 +20,13 @@ class Filters {
     build() {
         const {scene} = this.app.front(), {tensors} = scene;
         this.chips = [];
-        this.words = make("input", {type: "search", id: "p-filter-words", placeholder: "words of the name", maxlength: 500, spellcheck: "false",
-            autocomplete: "off", "aria-label": "Words of the name", oninput: () => this.change({words: this.words.value})});
-        this.reset = make("button", {type: "button", class: "p-text-button", disabled: true, onclick: () => this.clear()}, "show all");
-        this.card.body.replaceChildren(this.words, this.layers(scene), this.group("Role", "roles", tally(scene.roles, tensors.role)),
+        this.words = make("input", {type: "search", id: "p-filter-words", placeholder: "words of the name",
+            maxlength: 500, spellcheck: "false", autocomplete: "off", "aria-label": "Words of the name",
+            oninput: () => this.change({words: this.words.value})});
+        this.reset = make("button", {type: "button", class: "p-text-button", disabled: true,
+            onclick: () => this.clear()}, "show all");
+        this.card.body.replaceChildren(this.words, this.layers(scene),
+            this.group("Role", "roles", tally(scene.roles, tensors.role)),
             this.group("Tower", "towers", tally(scene.towers, tensors.tower)),
             this.group("Type", "dtypes", tally(scene.types.map((t) => t.dtype), tensors.type)),
             make("div", {class: "p-row p-filter-foot"}, this.note, this.reset));
@@ -34,7 +37,8 @@ class Filters {
     group(title, key, words) {
         if (words.length < 2) return "";
         const chips = words.map(([word, n]) => {
-            const chip = make("button", {type: "button", class: "p-chip", "aria-pressed": String(this.sieve[key].has(word)), "data-word": word,
+            const pressed = String(this.sieve[key].has(word));
+            const chip = make("button", {type: "button", class: "p-chip", "aria-pressed": pressed, "data-word": word,
                 onclick: () => {
                     const set = this.sieve[key], on = set.has(word) ? !set.delete(word) : Boolean(set.add(word));
                     chip.setAttribute("aria-pressed", String(on));
@@ -43,15 +47,17 @@ class Filters {
             return chip;
         });
         this.chips.push(...chips);
-        return make("div", {class: "p-group", role: "group", "aria-label": title}, make("h3", null, title), make("div", {class: "p-chips"}, chips));
+        return make("div", {class: "p-group", role: "group", "aria-label": title}, make("h3", null, title),
+            make("div", {class: "p-chips"}, chips));
     }
 
     layers(scene) {
         const most = scene.tensors.layer.reduce((m, layer) => Math.max(m, layer), -1);
         if (most < 1) return "";
         const field = (key, label) => {
-            const input = make("input", {type: "number", min: 0, max: most, inputmode: "numeric", "aria-label": label, placeholder: key === "from" ? "0" : String(most),
-                oninput: () => this.change({[key]: input.value === "" || !(input.valueAsNumber >= 0) ? null : Math.floor(input.valueAsNumber)})});
+            const number = () => input.valueAsNumber >= 0 ? Math.floor(input.valueAsNumber) : null;
+            const input = make("input", {type: "number", min: 0, max: most, inputmode: "numeric", "aria-label": label,
+                placeholder: key === "from" ? "0" : String(most), oninput: () => this.change({[key]: number()})});
             return input;
         };
         this.fields = [field("from", "First layer"), field("to", "Last layer")];

@@ -38,11 +38,13 @@ function build(app) {
     const dialog = make("dialog", {class: "p-help", "aria-labelledby": "p-help-title",
         onclick: (e) => e.target === dialog && dialog.close(), onkeydown: (e) => e.stopPropagation()},
     make("header", null, make("h2", {id: "p-help-title"}, "Keys and pointer"), close), list,
-    make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, the largest of them, and so " +
-        "on, as chosen above. It is computed from values, never from colours. Nothing leaves this machine."),
+    make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, the " +
+        "largest of them, and so on, as chosen above. It is computed from values, never from colours. " +
+        "The page talks to nobody but the server that it came from."),
     make("p", {class: "p-about"}, `scruple ${app.doc.scruple ?? ""}`));
     const open = () => {
-        list.replaceChildren(...POINTER.map(([what, words]) => row(what, words)), ...keyList(app.keys.list).map(([keys, words]) => row(capNodes(keys), words)));
+        list.replaceChildren(...POINTER.map(([what, words]) => row(what, words)),
+            ...keyList(app.keys.list).map(([keys, words]) => row(capNodes(keys), words)));
         dialog.showModal();
     };
     return {dialog, open};
@@ -52,6 +54,6 @@ function build(app) {
 export function mount(app) {
     const {dialog, open} = build(app);
     app.elements.root.append(dialog);
-    toolbar(app).append(iconButton("help", "Keys and help (?)", open, {"aria-haspopup": "dialog", "aria-keyshortcuts": "?", class: "p-button p-help-button"}));
+    toolbar(app).append(iconButton("help", "Keys and help (?)", open, {"aria-haspopup": "dialog", "aria-keyshortcuts": "?"}));
     app.keys.bind("?", "this help", open);
 }

@@ -199,13 +199,15 @@ export class Labels {
         const above = gap >= (LINE + 10) * dpr + FRAME * this.scale
             ? (LINE + 5) * dpr + FRAME * this.scale : 0;
         const room = r.x1 - r.x0 + (above ? gap / 2 : 0) - 16 * dpr;
-        const name = scene.boxName(i), number = String(b.number[i]);
-        const texts = [b.empty[i] ? `${name} (not in these files)` : name, name,
-            ...(b.number[i] >= 0 ? [number] : [])];
-        for (const text of texts)
-            if (this.#width(text, font) <= room && this.#plate(above ? {...r, x1: r.x1 + gap / 2} : r,
-                [{text, font, faint: b.empty[i] === 1}], {above, tries: 1, share: 0.16}))
-                return;
+        const name = scene.boxName(i);
+        const write = (text, share) => this.#width(text, font) <= room && this.#plate(
+            above ? {...r, x1: r.x1 + gap / 2} : r,
+            [{text, font, faint: b.empty[i] === 1}], {above, tries: 1, share});
+        if (b.empty[i] && write(`${name} (not in these files)`, 0.16) || write(name, 0.16))
+            return;
+        // numbers of a kind stand all or not at all
+        if (b.number[i] >= 0 && this.#width("0".repeat(scene.digits[b.kind[i]]), font) <= room)
+            write(String(b.number[i]), 0.3);
     }
 
     #places() {

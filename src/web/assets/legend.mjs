@@ -39,8 +39,8 @@ class Legend {
         const mode = colours.mode(name), subject = subjectOf(this.app);
         const quantile = mode.name === "rank" ? this.quantileOf(subject) : null;
         const table = colours.table(name, subject.scale, subject.least, quantile);
-        const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, this.app.store.get("scaleOf"),
-            this.app.store.get("plane")].join(" ");
+        const {scaleOf, plane} = this.app.store.get();
+        const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, scaleOf, plane].join(" ");
         if (key !== this.key) {
             this.key = key;
             this.first = exponentsFrom(subject.scale);
@@ -92,7 +92,8 @@ class Legend {
 
     ticksOf(mode, table, {scale}, quantile) {
         if (mode.name === "rank") return rankTicks(quantile);
-        if (mode.name === "sign") return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
+        if (mode.name === "sign")
+            return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
         if (mode.name === "exponent") return exponentTicks(this.first);
         if (!table.edges) return bitTicks();
         return scale > 0 ? scaleTicks(mode, table.edges, scale) : shareTicks(mode);

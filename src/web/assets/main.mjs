@@ -11,8 +11,8 @@ import {panels} from "scruple/panels.mjs";
 import {Readout} from "scruple/readout.mjs";
 import {Scene} from "scruple/scene.mjs";
 import {save, shoot} from "scruple/screenshot.mjs";
-import {LiveSource} from "scruple/source.mjs";
 import {Stage} from "scruple/stage.mjs";
+import {openSource} from "scruple/static.mjs";
 import {createStore} from "scruple/store.mjs";
 import {Tiles} from "scruple/tiles.mjs";
 
@@ -293,10 +293,10 @@ function redrawOn(app) {
 /**
  * Makes the page.
  * @param {HTMLElement} root
- * @param {object} [source]  LiveSource if not given
+ * @param {object} source  a LiveSource, or another of its shape
  * @returns {Promise<App>}
  */
-export async function start(root, source = new LiveSource()) {
+export async function start(root, source) {
     const app = {source, elements: makeElements(root), keys: new Keys(), wake: () => {}};
     app.fail = (error) => {
         app.elements.message.textContent = error.message;
@@ -338,4 +338,4 @@ export async function start(root, source = new LiveSource()) {
     return app;
 }
 
-window.scruple = await start(element("main", "scruple", document.body));
+window.scruple = await start(element("main", "scruple", document.body), await openSource());

@@ -38,7 +38,8 @@ class Minimap {
 
     get colours() {
         const style = getComputedStyle(this.card.section), of = (name) => style.getPropertyValue(name).trim() || "#888";
-        return {ground: of("--p-map-ground"), ink: of("--p-map-ink"), dim: of("--p-map-dim"), accent: of("--p-accent"), block: of("--p-map-block")};
+        return {ground: of("--p-map-ground"), ink: of("--p-map-ink"), dim: of("--p-map-dim"), block: of("--p-map-block"),
+            accent: of("--p-accent")};
     }
 
     drawGround() {
@@ -57,7 +58,8 @@ class Minimap {
     drawShapes(context, scene) {
         const {ground, ink, dim, block} = this.colours, {boxes, places} = scene, s = this.scale;
         const filter = this.app.store.get("filter")[this.app.store.get("view")];
-        const rect = (list, i, least) => context.fillRect(list.x[i] * s, list.y[i] * s, Math.max(least, list.w[i] * s), Math.max(least, list.h[i] * s));
+        const rect = ({x, y, w, h}, i, least) =>
+            context.fillRect(x[i] * s, y[i] * s, Math.max(least, w[i] * s), Math.max(least, h[i] * s));
         context.fillStyle = ground;
         context.fillRect(0, 0, context.canvas.width, context.canvas.height);
         context.fillStyle = block;
@@ -71,7 +73,8 @@ class Minimap {
     drawFrame() {
         if (!this.card.shown()) return;
         if (!this.ground) this.drawGround();
-        const {camera, size, selection, view, compare, split} = this.app.store.get(), context = this.canvas.getContext("2d"), s = this.scale;
+        const {camera, size, selection, view, compare, split} = this.app.store.get(), s = this.scale;
+        const context = this.canvas.getContext("2d");
         const {scene} = this.app.front(), line = Math.max(1, Math.round(devicePixelRatio || 1)) * 1.5;
         context.drawImage(this.ground, 0, 0);
         context.fillStyle = context.strokeStyle = this.colours.accent;
@@ -80,7 +83,8 @@ class Minimap {
             context.fillRect(x[p] * s, y[p] * s, Math.max(least, w[p] * s), Math.max(least, h[p] * s));
         }
         const share = compare === "side" ? (view === 0 ? split : 1 - split) : 1;
-        const w = Math.max(4 * line, size.width * share * 2 ** camera.z * s), h = Math.max(4 * line, size.height * 2 ** camera.z * s);
+        const unit = 2 ** camera.z * s;
+        const w = Math.max(4 * line, size.width * share * unit), h = Math.max(4 * line, size.height * unit);
         const x0 = Math.max(0, camera.x * s - w / 2), y0 = Math.max(0, camera.y * s - h / 2);
         const x1 = Math.min(this.canvas.width, camera.x * s + w / 2), y1 = Math.min(this.canvas.height, camera.y * s + h / 2);
         context.lineWidth = line;
@@ -96,7 +100,8 @@ class Minimap {
 
     move(event) {
         const box = this.canvas.getBoundingClientRect(), {scene} = this.app.front();
-        this.app.camera.jump({x: (event.clientX - box.left) / box.width * scene.width, y: (event.clientY - box.top) / box.height * scene.height});
+        this.app.camera.jump({x: (event.clientX - box.left) / box.width * scene.width,
+            y: (event.clientY - box.top) / box.height * scene.height});
     }
 
     key(event) {

@@ -32,8 +32,10 @@ export function bitsNodes(dtype, raw, value) {
         nodes.push(make("code", {class: "p-bits", title: `sign, exponent (2^${parts.power}), fraction`},
             parts.sign && make("span", {class: "p-sign"}, parts.sign), make("span", {class: "p-exponent"}, parts.exponent),
             parts.fraction && make("span", {class: "p-fraction"}, parts.fraction)));
-    if (parts && Number.isFinite(numberOf(value)) && parts.significand)
-        nodes.push(make("span", {class: "p-product"}, `${parts.sign === "1" ? "\u2212" : ""}${Number(parts.significand.toPrecision(9))} \u00d7 ${powerText(parts.power)}`));
+    if (parts && Number.isFinite(numberOf(value)) && parts.significand) {
+        const sign = parts.sign === "1" ? "\u2212" : "", significand = Number(parts.significand.toPrecision(9));
+        nodes.push(make("span", {class: "p-product"}, `${sign}${significand} \u00d7 ${powerText(parts.power)}`));
+    }
     return nodes;
 }
 

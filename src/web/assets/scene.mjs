@@ -102,6 +102,12 @@ export class Scene {
         this.boxes.n = this.boxes.kind.length;
         const tower = this.kinds.indexOf("tower");
         this.severalTowers = this.boxes.kind.indexOf(tower) !== this.boxes.kind.lastIndexOf(tower);
+        /** By kind of box: how many digits the largest number has. */
+        this.digits = this.kinds.map(() => 1);
+        this.boxes.number.forEach((number, i) => {
+            const kind = this.boxes.kind[i];
+            this.digits[kind] = Math.max(this.digits[kind], String(Math.max(number, 0)).length);
+        });
         this.placeFrames = new Frames(this.places);
         this.boxFrames = new Frames(this.boxes);
         this.#listPlaces();

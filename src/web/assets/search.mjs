@@ -151,7 +151,8 @@ class Search {
 
     key(event) {
         const last = this.items.length - 1, open = !this.popup.hidden;
-        const to = {ArrowDown: this.active + 1, ArrowUp: this.active - 1, PageDown: this.active + 8, PageUp: this.active - 8}[event.key];
+        const to = {ArrowDown: this.active + 1, ArrowUp: this.active - 1, PageDown: this.active + 8,
+            PageUp: this.active - 8}[event.key];
         if (to !== undefined && !open) this.run();
         else if (to !== undefined) this.activate(Math.abs(to - this.active) === 1
             ? (to + last + 1) % (last + 1) : Math.max(0, Math.min(last, to)));

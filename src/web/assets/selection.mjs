@@ -33,7 +33,8 @@ function figureFacts(f, n) {
         : f[key] === 0 ? "none" : `${formatCount(f[key])} (${percent(f[key], n)})`;
     return facts([["least", number("min")], ["largest", number("max")], ["mean", number("mean")],
         ["root mean square", number("rms")], ["largest |x|", number("abs_max")],
-        ["99.9 % of |x|", number("robust"), "99.9 % of all |x| are at most this"], ["zeros", part("zeros")], ["NaN, \u00b1\u221e", part("nonfinite")],
+        ["99.9 % of |x|", number("robust"), "99.9 % of all |x| are at most this"],
+        ["zeros", part("zeros")], ["NaN, \u00b1\u221e", part("nonfinite")],
         ["file", f.file ?? null]]);
 }
 
@@ -67,11 +68,13 @@ Histogram.logarithmic = false;
 function profile(label, values, n, go) {
     const first = (i) => Math.ceil(i * n / values.length), last = (i) => Math.ceil((i + 1) * n / values.length) - 1;
     const word = label.toLowerCase();
-    const which = (i) => first(i) === last(i) ? `${word} ${formatCount(first(i))}` : `${word}s ${formatCount(first(i))}\u2013${formatCount(last(i))}`;
+    const which = (i) => first(i) === last(i) ? `${word} ${formatCount(first(i))}`
+        : `${word}s ${formatCount(first(i))}\u2013${formatCount(last(i))}`;
     const strip = new Strip({label: `Root mean square by ${word}; Enter goes there`, ends: ["0", formatCount(n - 1)],
         text: (i) => `${which(i)}: ${formatValue(numberOf(values[i]), 4)}`, pick: (i) => go(first(i))});
     strip.show(heightsOf(values.map((v) => numberOf(v) ?? 0), false));
-    return make("figure", {class: `p-figure p-profile-${word}`}, make("figcaption", null, `Root mean square by ${word}`), strip.host);
+    return make("figure", {class: `p-figure p-profile-${word}`},
+        make("figcaption", null, `Root mean square by ${word}`), strip.host);
 }
 
 class Selection {
@@ -131,8 +134,10 @@ class Selection {
 
     crumbs(scene, spot) {
         const view = this.app.views[spot.view];
-        return make("nav", {class: "p-crumbs", "aria-label": "Where it stands"}, crumbs(scene, spot.place).flatMap(({box, name}, i) =>
-            [i ? "\u203a" : null, make("button", {type: "button", class: "p-link", onclick: () => flyToBox(this.app, view, box)}, name)]));
+        const link = ({box, name}) => make("button", {type: "button", class: "p-link",
+            onclick: () => flyToBox(this.app, view, box)}, name);
+        return make("nav", {class: "p-crumbs", "aria-label": "Where it stands"},
+            crumbs(scene, spot.place).flatMap((crumb, i) => [i ? "\u203a" : null, link(crumb)]));
     }
 
     actions(scene, spot) {
@@ -140,7 +145,8 @@ class Selection {
         const text = (label, title, work) => make("button", {type: "button", class: "p-text-button", title, onclick: work}, label);
         const copyLink = text("copy link", "Copy an address that shows this", (e) => copyText(app.link(), e.currentTarget));
         const copyName = text("copy name", "Copy the name of the tensor", (e) => copyText(name, e.currentTarget));
-        const whole = text("show all", "Fly to where all of the tensor is seen", () => app.goTo(spotOf(app, spot.view, spot.place)));
+        const whole = text("show all", "Fly to where all of the tensor is seen",
+            () => app.goTo(spotOf(app, spot.view, spot.place)));
         return make("div", {class: "p-row p-actions"}, whole, copyName, copyLink);
     }
 
@@ -148,11 +154,13 @@ class Selection {
     steps(scene, spot, kind, word) {
         const sides = [[-1, "before", "["], [1, "after", "]"]].map(([step, image, key]) => {
             const there = neighbour(scene, spot.place, kind, step);
-            const label = there ? `The same in ${word} ${there.number}${kind === "block" ? ` (${key})` : ""}` : `There is none in a ${word} ${image} this`;
+            const label = there ? `The same in ${word} ${there.number}${kind === "block" ? ` (${key})` : ""}`
+                : `There is none in a ${word} ${image} this`;
             return iconButton(image, label, () => this.step(kind, step), {disabled: !there});
         });
         if (sides.every((button) => button.disabled)) return null;
-        return make("div", {class: "p-steps", role: "group", "aria-label": `The same tensor of another ${word}`}, sides[0], make("span", null, word), sides[1]);
+        return make("div", {class: "p-steps", role: "group", "aria-label": `The same tensor of another ${word}`},
+            sides[0], make("span", null, word), sides[1]);
     }
 
     step(kind, by) {
@@ -179,7 +187,8 @@ class Selection {
 
     sorry(error) {
         const gone = error instanceof TypeError; // fetch() has it so
-        return make("p", {class: "p-sorry", role: "status"}, gone ? "Its values cannot be had: the program that serves this page is gone." : `${error.message}`);
+        return make("p", {class: "p-sorry", role: "status"},
+            gone ? "Its values cannot be had: the program that serves this page is gone." : `${error.message}`);
     }
 
     valueNodes(scene, spot, f) {
@@ -187,9 +196,12 @@ class Selection {
         const n = product(scene.shapeOf(spot.tensor)), nodes = [];
         if (f.histogram?.some((bin) => bin > 0)) nodes.push(new Histogram(f).host);
         const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places;
-        if (f.rows?.length > 1) nodes.push(profile("Row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
-        if (f.cols?.length > 1) nodes.push(profile("Column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
-        if (f.sampled) nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
+        if (f.rows?.length > 1)
+            nodes.push(profile("Row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
+        if (f.cols?.length > 1)
+            nodes.push(profile("Column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
+        if (f.sampled)
+            nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
         nodes.push(figureFacts(f, n));
         return nodes;
     }
@@ -228,9 +240,12 @@ class Selection {
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {dtype} = view.scene.typeOf(spot.tensor);
-            return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, titles ? make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`) : null,
+            const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
+            const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
+                `byte ${formatCount(answer.offset)} of ${answer.file}`);
+            return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
                 make("span", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
-                Number.isFinite(answer.offset) ? make("span", {class: "p-offset"}, `byte ${formatCount(answer.offset)} of ${answer.file}`) : null)};
+                offset || null)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
         }

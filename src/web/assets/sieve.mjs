@@ -16,7 +16,8 @@ export function openSieve() {
 
 /** Whether it lets all through. */
 export function isOpen(sieve) {
-    return !sieve.roles.size && !sieve.towers.size && !sieve.dtypes.size && sieve.from === null && sieve.to === null && !sieve.words.trim();
+    const {roles, towers, dtypes, from, to, words} = sieve;
+    return !roles.size && !towers.size && !dtypes.size && from === null && to === null && !words.trim();
 }
 
 /**

@@ -4,8 +4,8 @@ import {make} from "scruple/dom.mjs";
 
 function progressLine(app) {
     const fill = make("span", {class: "p-progress-fill"}), text = make("span", {class: "p-progress-text"});
-    const host = make("div", {class: "p-progress", role: "progressbar", "aria-label": "Weights read for overviews", "aria-valuemin": 0,
-        "aria-valuemax": 100, hidden: true}, fill, text);
+    const host = make("div", {class: "p-progress", role: "progressbar", "aria-label": "Weights read for overviews",
+        "aria-valuemin": 0, "aria-valuemax": 100, hidden: true}, fill, text);
     const show = () => {
         const list = app.store.get("progress"), done = list.reduce((sum, p) => sum + p.done, 0) / Math.max(1, list.length);
         const percent = Math.floor(done * 100);

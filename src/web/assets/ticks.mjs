@@ -90,7 +90,8 @@ export function exponentsFrom(scale) {
     return Math.max(1, Math.min(254 - 31, top + 127 + 2 - 31));
 }
 
-const RAISED = {"-": "\u207b", 0: "\u2070", 1: "\u00b9", 2: "\u00b2", 3: "\u00b3", 4: "\u2074", 5: "\u2075", 6: "\u2076", 7: "\u2077", 8: "\u2078", 9: "\u2079"};
+const RAISED = {"-": "\u207b", 0: "\u2070", 1: "\u00b9", 2: "\u00b2", 3: "\u00b3", 4: "\u2074", 5: "\u2075", 6: "\u2076",
+    7: "\u2077", 8: "\u2078", 9: "\u2079"};
 
 /** "2 to the n" with raised figures. */
 export function powerText(n) {
@@ -100,8 +101,10 @@ export function powerText(n) {
 /** Exponents: every fourth. */
 export function exponentTicks(first) {
     const ticks = [];
-    for (let i = 0; i < 32; i++)
-        if ((first + i - 127) % 4 === 0) ticks.push({at: (i + 0.5) / 32, value: 2 ** (first + i - 127), text: powerText(first + i - 127)});
+    for (let i = 0; i < 32; i++) {
+        const power = first + i - 127;
+        if (power % 4 === 0) ticks.push({at: (i + 0.5) / 32, value: 2 ** power, text: powerText(power)});
+    }
     return apart(ticks);
 }
 

@@ -4,7 +4,8 @@ import {make} from "scruple/dom.mjs";
 import {addToBar, announce, iconButton, shortTitle, toolbar} from "scruple/frame.mjs";
 
 async function saveShot(app) {
-    const name = shortTitle(app.front().title).replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[.-]+|-+$/g, "").slice(0, 80) || "weights";
+    const plain = shortTitle(app.front().title).replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[.-]+|-+$/g, "");
+    const name = plain.slice(0, 80) || "weights";
     app.save(await app.shot(), `${name}.png`);
     announce("A picture was saved.");
 }
@@ -23,6 +24,7 @@ export function mount(app) {
     app.store.subscribe("view", show);
     show();
     const shoot = () => saveShot(app).catch((error) => app.store.set({message: `No picture was saved: ${error.message}`}));
-    toolbar(app).append(iconButton("all", "Show everything (0)", () => app.fit()), iconButton("shot", "Save what is seen as PNG (s)", shoot, {"aria-keyshortcuts": "s"}));
+    toolbar(app).append(iconButton("all", "Show everything (0)", () => app.fit()),
+        iconButton("shot", "Save what is seen as PNG (s)", shoot, {"aria-keyshortcuts": "s"}));
     app.keys.bind("s", "save what is seen as PNG", shoot);
 }

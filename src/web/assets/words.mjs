@@ -34,11 +34,19 @@ export function parseQuery(typed) {
     return {text, words, element, layer: layer && !element ? Number(layer[1]) : null};
 }
 
-/** Where a whole number stands in a name, or -1. */
+const digitAt = (name, i) => {
+    const code = name.charCodeAt(i); // NaN outside
+    return code >= 48 && code <= 57;
+};
+
+/** Where a whole number stands in a name, or -1. Leading zeros do not count. */
 function findNumber(name, digits, from) {
     const wanted = digits.replace(/^0+(?=\d)/, "");
-    for (const m of name.slice(from).matchAll(/\d+/g))
-        if (m[0].replace(/^0+(?=\d)/, "") === wanted) return from + m.index;
+    for (let at = name.indexOf(wanted, from); at >= 0; at = name.indexOf(wanted, at + 1)) {
+        let first = at;
+        while (first > 0 && name[first - 1] === "0") first--;
+        if (!digitAt(name, first - 1) && !digitAt(name, at + wanted.length)) return at;
+    }
     return -1;
 }
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode_x86: 16 lanes of 32 bits at a time, for the loops of encode_body.h and encode_fit_body.h.
- * Private to the files that include these.
+/* lanes_x86: 16 lanes of 32 bits at a time, for loops that are written once for AVX2 and AVX-512:
+ * errors_body.h, and in codec encode_body.h, losses_body.h and encode_fit_body.h. Private to the
+ * files that include these; lanes_names.h gives the operations short names.
  *
  * With AVX2 these are two registers, with AVX-512 one. Lanes are bits; operations that end in f
  * take them for floats, those that end in i for integers with a sign. A mask is what a comparison
  * gives. */
-#ifndef SC_CODEC_ENCODE_X86_H
-#define SC_CODEC_ENCODE_X86_H
+#ifndef SC_KERNEL_LANES_X86_H
+#define SC_KERNEL_LANES_X86_H
 
-#include "codec/encode.h"
+#include "kernel/lanes.h"
 
 #if SC_HAVE_X86
 #include <immintrin.h>
+#include <string.h>
 
 /* ------------------------------------------------------------------------------------- AVX2 --- */
 #define OP SC_TARGET_AVX2 static inline __attribute__((always_inline))
@@ -39,8 +41,8 @@ struct sc_lanes2 {
 /* x, or y with the sign of x where |x| is larger; y is not negative. */
 #define BOUND(x, y)                                                                                \
     SI(_mm256_min_ps(_mm256_max_ps(PS(x), _mm256_sub_ps(_mm256_setzero_ps(), PS(y))), PS(y)))
-BOTH(and, _mm256_and_si256)
-BOTH(or, _mm256_or_si256)
+BOTH(andi, _mm256_and_si256)
+BOTH(ori, _mm256_or_si256)
 BOTH(addi, _mm256_add_epi32)
 BOTH(subi, _mm256_sub_epi32)
 BOTH(maxi, _mm256_max_epi32)
@@ -72,7 +74,7 @@ BOTH(keep, KEEP) /* lanes of the mask, 0 elsewhere */
 
 OP struct sc_lanes2 both_avx2(struct sc_lanes2 x, struct sc_lanes2 y) /* masks */
 {
-    return and_avx2(x, y);
+    return andi_avx2(x, y);
 }
 OP struct sc_lanes2 pick_avx2(struct sc_lanes2 mask, struct sc_lanes2 yes, struct sc_lanes2 no)
 {
@@ -84,6 +86,10 @@ OP unsigned count_avx2(struct sc_lanes2 mask)
     return (unsigned)(__builtin_popcount((unsigned)_mm256_movemask_ps(PS(mask.a))) +
                       __builtin_popcount((unsigned)_mm256_movemask_ps(PS(mask.b))));
 }
+OP unsigned bits_of_avx2(struct sc_lanes2 mask) /* a bit a lane */
+{
+    return (unsigned)_mm256_movemask_ps(PS(mask.a)) | (unsigned)_mm256_movemask_ps(PS(mask.b)) << 8;
+}
 OP struct sc_lanes2 all_avx2(uint32_t bits)
 {
     return (struct sc_lanes2){_mm256_set1_epi32((int)bits), _mm256_set1_epi32((int)bits)};
@@ -91,6 +97,11 @@ OP struct sc_lanes2 all_avx2(uint32_t bits)
 OP struct sc_lanes2 load_avx2(const float *p)
 {
     return (struct sc_lanes2){SI(_mm256_loadu_ps(p)), SI(_mm256_loadu_ps(p + 8))};
+}
+OP struct sc_lanes2 load_bits_avx2(const uint32_t *p)
+{
+    return (struct sc_lanes2){_mm256_loadu_si256((const void *)p),
+                              _mm256_loadu_si256((const void *)(p + 8))};
 }
 OP void store_avx2(float *p, struct sc_lanes2 x)
 {
@@ -131,8 +142,8 @@ OP struct sc_lanes2 peaks_avx2(const float *x, size_t n)
 {
     float peaks[16] = {0};
     for (size_t k = 0; k < n; k++)
-        peaks[k] =
-            sc_float_of(first_avx2(most_avx2(and_avx2(load_avx2(x + 16 * k), all_avx2(~SC_SIGN)))));
+        peaks[k] = sc_float_of(
+            first_avx2(most_avx2(andi_avx2(load_avx2(x + 16 * k), all_avx2(INT32_MAX)))));
     return load_avx2(peaks);
 }
 /* Of each lane and its neighbour (0 and 1, 2 and 3, ...) the larger one, in both. */
@@ -140,6 +151,64 @@ OP struct sc_lanes2 pairs_avx2(struct sc_lanes2 x)
 {
     return (struct sc_lanes2){_mm256_max_epi32(x.a, _mm256_shuffle_epi32(x.a, 0xb1)),
                               _mm256_max_epi32(x.b, _mm256_shuffle_epi32(x.b, 0xb1))};
+}
+/* 0 or -0. */
+OP struct sc_lanes2 zerof_avx2(struct sc_lanes2 x)
+{
+    return (struct sc_lanes2){SI(_mm256_cmp_ps(PS(x.a), _mm256_setzero_ps(), _CMP_EQ_OQ)),
+                              SI(_mm256_cmp_ps(PS(x.b), _mm256_setzero_ps(), _CMP_EQ_OQ))};
+}
+/* The lanes of the mask one behind the other; how many. `to` has room for 16. */
+OP size_t squeeze_avx2(uint32_t *to, struct sc_lanes2 mask, struct sc_lanes2 x)
+{
+    uint32_t lanes[16];
+    size_t n = 0;
+    unsigned found =
+        (unsigned)_mm256_movemask_ps(PS(mask.a)) | (unsigned)_mm256_movemask_ps(PS(mask.b)) << 8;
+    _mm256_storeu_si256((void *)lanes, x.a);
+    _mm256_storeu_si256((void *)(lanes + 8), x.b);
+    for (; found; found &= found - 1)
+        to[n++] = lanes[__builtin_ctz(found)];
+    return n;
+}
+/* Masks of up to 64 vectors, which are counted together. */
+struct sc_marks_avx2 {
+    struct sc_lanes2 sum;
+};
+OP void mark_avx2(struct sc_marks_avx2 *m, size_t at, struct sc_lanes2 mask)
+{
+    (void)at;
+    m->sum = subi_avx2(m->sum, mask);
+}
+OP uint64_t marks_avx2(struct sc_marks_avx2 *m)
+{
+    uint32_t lanes[8];
+    uint64_t n = 0;
+    _mm256_storeu_si256((void *)lanes, _mm256_add_epi32(m->sum.a, m->sum.b));
+    for (int i = 0; i < 8; i++)
+        n += lanes[i];
+    m->sum = all_avx2(0);
+    return n;
+}
+/* Lanes i, i + 4, ... as ((i, i + 8), (i + 4, i + 12)). */
+OP __m128 quarter_avx2(struct sc_lanes2 x)
+{
+    const __m256 eight = _mm256_add_ps(PS(x.a), PS(x.b));
+    return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+}
+OP void store_wide_avx2(double *p, struct sc_lanes2 x)
+{
+    _mm256_storeu_pd(p, _mm256_cvtps_pd(_mm256_castps256_ps128(PS(x.a))));
+    _mm256_storeu_pd(p + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(PS(x.a), 1)));
+    _mm256_storeu_pd(p + 8, _mm256_cvtps_pd(_mm256_castps256_ps128(PS(x.b))));
+    _mm256_storeu_pd(p + 12, _mm256_cvtps_pd(_mm256_extractf128_ps(PS(x.b), 1)));
+}
+/* These four as ((i, i + 2), (i, i + 1)). */
+OP double sc_quarter_sum(__m128 v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    v = _mm_add_ss(v, _mm_shuffle_ps(v, v, 1));
+    return (double)_mm_cvtss_f32(v);
 }
 OP __m256d square_of_4(__m128i x, __m128i y)
 {
@@ -181,8 +250,8 @@ OP struct sc_lanes2 halves_avx2(struct sc_lanes2 x) /* to half floats and back *
     {                                                                                              \
         return value;                                                                              \
     }
-ONE(and, _mm512_and_si512(x, y))
-ONE(or, _mm512_or_si512(x, y))
+ONE(andi, _mm512_and_si512(x, y))
+ONE(ori, _mm512_or_si512(x, y))
 ONE(addi, _mm512_add_epi32(x, y))
 ONE(subi, _mm512_sub_epi32(x, y))
 ONE(maxi, _mm512_max_epi32(x, y))
@@ -200,6 +269,45 @@ ONE(boundf, SI(_mm512_range_ps(PS(x), PS(y), 2))) /* the smaller magnitude, the 
 OP __mmask16 differf_avx512(__m512i x, __m512i y)
 {
     return _mm512_cmp_ps_mask(PS(x), PS(y), _CMP_NEQ_UQ);
+}
+OP __mmask16 zerof_avx512(__m512i x)
+{
+    return _mm512_cmp_ps_mask(PS(x), _mm512_setzero_ps(), _CMP_EQ_OQ);
+}
+/* Without a branch, which would be taken by chance. */
+OP size_t squeeze_avx512(uint32_t *to, __mmask16 mask, __m512i x)
+{
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, x));
+    return (size_t)__builtin_popcount(_cvtmask16_u32(mask));
+}
+/* Bits that are counted later: two units do arithmetic, others store. */
+struct sc_marks_avx512 {
+    _Alignas(64) uint16_t word[64]; /* gcc 12 takes it for aligned in any case */
+};
+OP void mark_avx512(struct sc_marks_avx512 *m, size_t at, __mmask16 mask)
+{
+    m->word[at] = (uint16_t)_cvtmask16_u32(mask);
+}
+OP uint64_t marks_avx512(struct sc_marks_avx512 *m)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < 64; i += 4) {
+        uint64_t four;
+        memcpy(&four, m->word + i, sizeof four);
+        n += (uint64_t)__builtin_popcountll(four);
+    }
+    return n;
+}
+OP __m128 quarter_avx512(__m512i x)
+{
+    const __m256 eight =
+        _mm256_add_ps(_mm512_castps512_ps256(PS(x)), _mm512_extractf32x8_ps(PS(x), 1));
+    return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+}
+OP void store_wide_avx512(double *p, __m512i x)
+{
+    _mm512_storeu_pd(p, _mm512_cvtps_pd(_mm512_castps512_ps256(PS(x))));
+    _mm512_storeu_pd(p + 8, _mm512_cvtps_pd(_mm512_extractf32x8_ps(PS(x), 1)));
 }
 OP __mmask16 moref_avx512(__m512i x, __m512i y)
 {
@@ -225,6 +333,10 @@ OP unsigned count_avx512(__mmask16 mask)
 {
     return (unsigned)__builtin_popcount(mask);
 }
+OP unsigned bits_of_avx512(__mmask16 mask)
+{
+    return _cvtmask16_u32(mask);
+}
 OP __m512i all_avx512(uint32_t bits)
 {
     return _mm512_set1_epi32((int)bits);
@@ -232,6 +344,10 @@ OP __m512i all_avx512(uint32_t bits)
 OP __m512i load_avx512(const float *p)
 {
     return SI(_mm512_loadu_ps(p));
+}
+OP __m512i load_bits_avx512(const uint32_t *p)
+{
+    return _mm512_loadu_si512(p);
 }
 OP void store_avx512(float *p, __m512i x)
 {
@@ -272,7 +388,7 @@ OP __m512i quartered(__m512i x, __m512i y)
 }
 OP __m512i magnitude_avx512(const float *x)
 {
-    return _mm512_and_si512(load_avx512(x), all_avx512(~SC_SIGN));
+    return _mm512_and_si512(load_avx512(x), all_avx512(INT32_MAX));
 }
 OP __m512i four_runs(const float *x)
 {

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_export: weights as a folder, or a page, that needs this program no more. */
+#include <limits.h>
+#include <string.h>
+
+#include "cli/drawing.h"
+#include "web/web.h"
+
+enum { MOST_MODELS = 2 };
+
+struct exporting {
+    struct sc_desk desk;
+    struct sc_drawing drawings[MOST_MODELS];
+    struct sc_scales *scales[MOST_MODELS];
+    struct sc_model_view models[MOST_MODELS];
+    struct sc_web_view views[MOST_MODELS];
+};
+
+static int open_views(struct exporting *x)
+{
+    struct sc_cli *c = x->desk.c;
+    const uint64_t memory = sc_memory_budget(c->set.memory) / 2 / SC_MAX(x->desk.n, (size_t)1);
+    struct sc_error e = {0};
+
+    for (size_t i = 0; i < x->desk.n; i++) {
+        struct sc_drawing *d = &x->drawings[i];
+        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, UINT64_MAX);
+        if (status)
+            return status;
+        if (sc_scales_new(d->pyramids, &x->scales[i], &e) < 0)
+            return sc_fail_exit(c, &e);
+        x->models[i] = (struct sc_model_view){.scene = d->scene,
+                                              .pyramids = d->pyramids,
+                                              .scales = x->scales[i],
+                                              .pool = x->desk.pool,
+                                              .cancel = &sc_cancel};
+        x->views[i] = sc_web_view_of_model(&x->models[i]);
+    }
+    return 0;
+}
+
+/* "mean,abs" to bits; false: one is no plane. */
+static bool find_planes(const char *list, unsigned *out)
+{
+    *out = 0;
+    while (list && *list) {
+        const size_t n = strcspn(list, ",");
+        unsigned k = 0;
+        while (k < SC_PLANES && !sc_str_is(sc_str(list, n), sc_plane_names[k]))
+            k++;
+        if (k == SC_PLANES)
+            return false;
+        *out |= 1u << k;
+        list += n + (list[n] == ',');
+    }
+    return true;
+}
+
+static void on_note(void *ctx, const char *sentence)
+{
+    const struct sc_cli *c = ctx;
+
+    if (!c->set.quiet)
+        sc_say(c, "note", "%s", sentence);
+}
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    enum { TILE = 2 * SC_SCENE_TILE * SC_SCENE_TILE }; /* as bytes, two a pixel */
+    const struct sc_progress p = {.done = done * TILE, .total = total * TILE, .moved = done * TILE};
+
+    (void)ctx;
+    sc_progress_show(&p);
+}
+
+static void say_done(const struct sc_cli *c, const struct sc_exported *x)
+{
+    char bytes[32], tiles[32], kept[32];
+
+    sc_format_bytes(x->bytes, bytes);
+    sc_format_count(x->tiles, tiles);
+    sc_format_count(x->kept, kept);
+    sc_say(c, "note", "%s: %s tiles, %s%s%s%s", c->set.out_dir, tiles, bytes,
+           x->kept ? "; tiles of an earlier run: " : "", x->kept ? kept : "",
+           x->single ? "; the page holds everything" : "");
+}
+
+static bool is_page(const char *name)
+{
+    return sc_str_ends(sc_strz(name), ".html") || sc_str_ends(sc_strz(name), ".htm");
+}
+
+/* As --png draws them. */
+static int write_pictures(struct exporting *x, const struct sc_export_options *o,
+                          struct sc_error *e)
+{
+    const struct sc_settings *set = &x->desk.c->set;
+    const struct sc_render_options ro = {.scene = x->drawings[0].scene,
+                                         .pyramids = x->drawings[0].pyramids,
+                                         .pool = x->desk.pool,
+                                         .mode = (enum sc_colour_mode)set->mode,
+                                         .plane = (enum sc_plane)set->plane,
+                                         .scale_of = (enum sc_scale_of)set->scale_of,
+                                         .cancel = &sc_cancel};
+    struct sc_palette palette;
+    struct sc_render *render = NULL;
+    uint64_t n = 0;
+
+    sc_palette_make(ro.mode, !set->light, &palette);
+    TRY(sc_render_new(&ro, &render, e));
+    const int code = sc_export_pictures(o, x->drawings[0].scene, render, &palette, ro.plane, &n, e);
+    sc_render_free(render);
+    if (code == 0 && !set->quiet)
+        sc_say(x->desk.c, "note", "%s/tiles: %llu pictures", set->out_dir, (unsigned long long)n);
+    return code;
+}
+
+static int write_export(struct exporting *x, struct sc_error *e)
+{
+    struct sc_cli *c = x->desk.c;
+    const struct sc_settings *set = &c->set;
+    struct sc_exported done;
+    struct sc_export_options o = {.dir = set->out_dir,
+                                  .single = is_page(set->out_dir),
+                                  .with_single = set->single,
+                                  .title = set->title,
+                                  .max_zoom = (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
+                                  .max_bytes = set->max_bytes,
+                                  .pack_bytes = set->pack_bytes,
+                                  .pool = x->desk.pool,
+                                  .cancel = &sc_cancel,
+                                  .note = on_note,
+                                  .progress = on_progress,
+                                  .ctx = c};
+
+    if (!find_planes(set->planes, &o.planes))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--planes: \"%s\" is no list of mean, rms, min, max, abs",
+                       set->planes);
+    if (set->tiles && (o.single || x->desk.n > 1))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
+    sc_progress_start(c, 0);
+    int code = sc_export(&o, x->views, x->desk.n, &done, e);
+    if (code == 0 && set->tiles)
+        code = write_pictures(x, &o, e);
+    (void)sc_progress_end();
+    if (code == 0 && !set->quiet)
+        say_done(c, &done);
+    return code;
+}
+
+int sc_view_export(struct sc_cli *c)
+{
+    struct exporting x = {.desk = {.c = c}};
+    struct sc_error e = {0};
+    int status = sc_desk_open(&x.desk, MOST_MODELS);
+
+    if (!status)
+        status = open_views(&x);
+    if (!status && write_export(&x, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    for (size_t i = 0; i < MOST_MODELS; i++) {
+        sc_scales_free(x.scales[i]);
+        sc_drawing_close(&x.drawings[i]);
+    }
+    sc_desk_close(&x.desk);
+    return status;
+}
+
+int sc_view_regenerate(struct sc_cli *c)
+{
+    struct sc_error e = {0};
+    bool single = false;
+
+    if (c->operands.words.n || c->set.models.n)
+        return sc_wrong_use(c, "--regen-html takes no MODEL: it reads what is in the folder");
+    if (sc_export_page(c->set.regen, c->set.title, &single, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (!c->set.quiet)
+        sc_say(c, "note", "%s: the page is new%s", c->set.regen,
+               single ? " and holds everything" : "");
+    return 0;
+}

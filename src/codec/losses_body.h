@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* losses_body: rounding to block floats, MX, NVFP4 and small floats, and sums of what is lost, in
+ * one loop over 16 lanes. Included once a level by losses_x86.c, after encode_body.h and
+ * kernel/errors_body.h; empty without LANES.
+ *
+ * Scales of all groups of a block come first, 16 beside each other. What is rare (exponents near
+ * the ends) ends it: somebody else takes the whole block. Signs of zeros are not looked after,
+ * since no sum sees them. */
+
+#ifdef LANES
+#define INLINE TARGET static inline __attribute__((always_inline))
+
+/* A number for each group of 16, in three ways. */
+struct AT(groups) {
+    size_t per_row, rows, n;
+    float a[SC_LOSS_GROUPS + 16], b[SC_LOSS_GROUPS + 16], c[SC_LOSS_GROUPS + 16];
+};
+
+/* false: there are too many. */
+INLINE bool AT(groups_of)(const struct sc_error_block *b, struct AT(groups) * g)
+{
+    g->per_row = b->n / 16;
+    g->n = b->rows * g->per_row;
+    return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && b->tail;
+}
+
+/* Whether any of the groups has bits of a positive float outside of [least, largest]. */
+INLINE bool AT(any_outside)(LANES v, uint32_t least, uint32_t largest)
+{
+    return count(morei(all(least), v)) || count(morei(v, all(largest)));
+}
+
+/* Groups of zeros, and those that do not exist, have any scale: one in the middle. */
+INLINE LANES AT(unless_zero)(LANES peak, LANES v, uint32_t otherwise)
+{
+    return pick(morei(peak, all(0)), v, all(otherwise));
+}
+
+/* 16 values as a format keeps them whose groups have these numbers; *above: what was too large. */
+typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above);
+
+/* As errors_body.h asks. `how` begins with the groups. */
+#define KEPT(name)                                                                                 \
+    INLINE LANES AT(kept_##name)(const void *how, LANES x, size_t r, size_t col, MASK *above)      \
+    {                                                                                              \
+        const struct AT(groups) *g = how;                                                          \
+        const size_t k = r * g->per_row + col / 16;                                                \
+        return AT(step_##name)(how, x, all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),         \
+                               all(sc_bits_of(g->c[k])), above);                                   \
+    }
+
+/* How many values are too large for their scale. Where the largest of a group is not, none is. */
+INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *peak,
+                               AT(step_fn) * step, const void *how)
+{
+    const struct AT(groups) *g = how;
+    uint64_t full = 0;
+    for (size_t k = 0; k < g->n; k += 16) {
+        MASK above;
+        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
+                   &above);
+        for (unsigned found = bits_of(above); found; found &= found - 1) {
+            const size_t at = k + (size_t)__builtin_ctz(found);
+            (void)step(how, load(b->x + 16 * at), all(sc_bits_of(g->a[at])),
+                       all(sc_bits_of(g->b[at])), all(sc_bits_of(g->c[at])), &above);
+            full += count(above);
+        }
+    }
+    return full;
+}
+
+#define SUMS(name, how)                                                                            \
+    do {                                                                                           \
+        sc_errors_clear(b, out);                                                                   \
+        *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
+        if (b->relative)                                                                           \
+            AT(add_block)(b, out, AT(kept_##name), how, true, true);                               \
+        else                                                                                       \
+            AT(add_block)(b, out, AT(kept_##name), how, true, false);                              \
+    } while (0)
+
+/* ----------------------------------------------------------------------------------- nothing ---
+ */
+INLINE LANES AT(kept_none)(const void *how, LANES x, size_t r, size_t col, MASK *above)
+{
+    (void)how, (void)x, (void)r, (void)col, (void)above;
+    return all(0);
+}
+
+TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step *step,
+                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                               struct sc_block_errors *out, uint64_t *full)
+{
+    (void)f, (void)step, (void)peak, (void)bits, (void)full;
+    sc_errors_clear(b, out);
+    AT(add_block)(b, out, AT(kept_none), NULL, true, b->relative);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------ block floats ---
+ */
+INLINE LANES AT(step_bfp)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    (void)how, (void)c;
+    return AT(bfp_short)(x, a, b, above);
+}
+KEPT(bfp)
+
+/* Values of any length: bits that alignment loses are cut off first. */
+INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    const LANES lost = srl(subi(c, andi(x, all(SC_INFINITE))), all(23));
+    (void)how;
+    return AT(bfp_short)(andi(x, sll(all(UINT32_MAX), lost)), a, b, above);
+}
+KEPT(bfp_cut)
+
+TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
+                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                              struct sc_block_errors *out, uint64_t *full)
+{
+    const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
+    struct AT(groups) g;
+    (void)step;
+    if (!AT(groups_of)(b, &g))
+        return false;
+    for (size_t k = 0; k < g.n; k += 16) {
+        const LANES p = load_bits(peak + k);
+        const LANES top = AT(unless_zero)(p, andi(p, all(SC_INFINITE)), 127U << 23);
+        if (AT(any_outside)(top, 10U << 23, 230U << 23))
+            return false;
+        store(g.a + k, ori(addi(top, all((24 - m) << 23)), all(1U << 22)));
+        store(g.b + k, ori(top, all(ones)));
+        store(g.c + k, top);
+    }
+    if (!(bits & 0x7f))
+        SUMS(bfp, &g);
+    else
+        SUMS(bfp_cut, &g);
+    return true;
+}
+
+/* -------------------------------------------------------------------- small floats, scaled --- */
+/* Steps as `least` has them and above: their place is that of the last bit of 3/2 of a power of
+ * two, from where both signs find the same ones. */
+INLINE LANES AT(small_at)(LANES x, LANES least, LANES shift, LANES largest, MASK *above)
+{
+    const LANES far = addi(maxi(andi(x, all(SC_INFINITE)), least), shift);
+    const LANES v = subf(addf(x, far), far), inside = boundf(v, largest);
+    *above = differf(v, inside);
+    return inside;
+}
+
+/* An element, and its numbers without a scale. */
+struct AT(small) {
+    struct AT(groups) g;
+    LANES least, shift, largest;
+};
+INLINE void AT(small_of)(const struct sc_small *s, struct AT(small) * out)
+{
+    const struct AT(element) e = AT(element_of)(s);
+    out->least = e.least;
+    out->shift = addi(e.shift, all(1U << 22));
+    out->largest = e.largest;
+}
+
+INLINE LANES AT(step_cast)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    const struct AT(small) *s = how;
+    (void)a, (void)b, (void)c;
+    return AT(small_at)(x, s->least, s->shift, s->largest, above);
+}
+KEPT(cast)
+
+TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
+                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                               struct sc_block_errors *out, uint64_t *full)
+{
+    struct AT(small) s;
+    const uint64_t before = *full;
+    (void)step, (void)bits;
+    if (!AT(groups_of)(b, &s.g))
+        return false;
+    AT(small_of)(&sc_smalls[f->element], &s);
+    SUMS(cast, &s);
+    if (f->saturate || *full == before)
+        return true;
+    *full = before;
+    return false;
+}
+
+/* A power of two a group: a is the least exponent with steps of its own, b the largest value. */
+INLINE LANES AT(step_mx)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    const struct AT(small) *s = how;
+    (void)c;
+    return AT(small_at)(x, a, s->shift, b, above);
+}
+KEPT(mx)
+
+TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
+                             const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                             struct sc_block_errors *out, uint64_t *full)
+{
+    const struct AT(mx) c = AT(mx_of)(f);
+    struct AT(small) s;
+    (void)step, (void)bits;
+    if (!AT(groups_of)(b, &s.g))
+        return false;
+    AT(small_of)(sc_mx_element(f), &s);
+    for (size_t k = 0; k < s.g.n; k += 16) {
+        const LANES p = pairs(load_bits(peak + k));
+        const LANES field = subi(srl(addi(p, c.more), all(23)), c.emax); /* of the scale */
+        const LANES power = AT(unless_zero)(p, field, 127);
+        if (AT(any_outside)(power, 40, 200))
+            return false;
+        const LANES more = sll(subi(power, all(127)), all(23));
+        store(s.g.a + k, addi(s.least, more));
+        store(s.g.b + k, addi(s.largest, more));
+    }
+    SUMS(mx, &s);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------- NVFP4 ---
+ */
+/* a is the unit of a group, b its inverse. */
+INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    const struct AT(small) *s = how;
+    (void)c;
+    return mulf(AT(small_at)(AT(quotient)(x, a, b), s->least, s->shift, s->largest, above), a);
+}
+KEPT(nvfp4)
+
+TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
+                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                                struct sc_block_errors *out, uint64_t *full)
+{
+    struct AT(small) s;
+    (void)bits;
+    if (!AT(groups_of)(b, &s.g) || !(step->scale > 0))
+        return false;
+    AT(small_of)(&sc_smalls[SC_ELEMENT_E2M1], &s);
+    for (size_t k = 0; k < s.g.n; k += 16) {
+        const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
+        const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
+        if (AT(any_outside)(unit, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
+            return false;
+        store(s.g.a + k, unit);
+        store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
+    }
+    SUMS(nvfp4, &s);
+    return true;
+}
+
+/* --------------------------------------------------------------------------------- what is x ---
+ */
+TARGET uint32_t AT(sc_group_peaks)(const float *x, size_t n, uint32_t *peak)
+{
+    LANES any = all(0);
+    uint32_t lanes[16], bits = 0;
+    for (size_t k = 0; k < n; k += 16) {
+        const size_t some = SC_MIN(n - k, (size_t)16);
+        store_bits(peak + k, peaks(x + 16 * k, some));
+        for (size_t i = k; i < k + some; i++)
+            any = ori(any, load(x + 16 * i));
+    }
+    store_bits(lanes, any);
+    for (size_t i = 0; i < 16; i++)
+        bits |= lanes[i];
+    return bits;
+}
+
+#undef INLINE
+#undef SUMS
+#undef KEPT
+#endif /* LANES */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* export: what the files of static exports share. Private to the web layer.
+ *
+ *     plan of a view --export_plan--> tiles that are worth a place, coarse levels first
+ *          --export_body--> packed bodies --export_tiles--> packs and an index
+ *          --export--> the folder: what is in it, what an earlier run has left --export_page-->
+ *          the page, as files or as one
+ *
+ * Tiles are made in the order of the plan by all threads at once and stand in the packs in that
+ * order, so neither the number of threads nor an end by force changes a byte. */
+#ifndef SC_WEB_EXPORT_H
+#define SC_WEB_EXPORT_H
+
+#include "web/web.h"
+
+/* -------------------------------------------------------------------------- export_plan.c ---
+ * A tile is stored when something stands in it that the level above does not show element by
+ * element. Tiles come in blocks of 32 x 32. */
+enum { SC_BLOCK_LOG2 = 5, SC_BLOCK_SIDE = 1 << SC_BLOCK_LOG2, SC_ENTRY_BYTES = 16 };
+struct sc_export_block {
+    uint32_t x, y;                    /* in blocks */
+    uint32_t need[SC_BLOCK_SIDE];     /* rows of bits: stored tiles, */
+    uint32_t mixed[SC_BLOCK_SIDE];    /* and those whose planes differ */
+    uint8_t left, top, columns, rows; /* of the rectangle that has stored ones */
+    bool alike;                       /* one table for all planes */
+    uint64_t first;                   /* stored tiles before it */
+    uint64_t table;                   /* where its tables begin in the index */
+};
+struct sc_export_level {
+    int z;
+    size_t first_block, n_blocks;
+    uint64_t first, n; /* stored tiles: before it, in it */
+    uint64_t end;      /* bytes of an index that ends with it */
+};
+struct sc_export_plan {
+    struct sc_export_level *levels;
+    size_t n_levels, levels_cap;
+    struct sc_export_block *blocks;
+    size_t n_blocks, blocks_cap;
+    enum sc_plane planes[SC_PLANES];
+    unsigned n_planes;
+    uint64_t n_tiles, pack_bytes;
+    bool cut; /* the deepest levels were too large to be numbered */
+};
+struct sc_export_at {
+    size_t level, block;
+    unsigned bit; /* row * 32 + column */
+    int64_t x, y; /* in tiles */
+    bool mixed;
+};
+/* `planes`: bits; max_zoom: levels below the whole. */
+int sc_export_plan_new(const struct sc_scene *s, unsigned planes, unsigned max_zoom,
+                       uint64_t pack_bytes, struct sc_export_plan *out, struct sc_error *e);
+void sc_export_plan_clear(struct sc_export_plan *p);
+/* The i-th stored tile; i < n_tiles. */
+void sc_export_tile_at(const struct sc_export_plan *p, uint64_t i, struct sc_export_at *out);
+/* From one to the next; false: there is none. */
+bool sc_export_next(const struct sc_export_plan *p, struct sc_export_at *at);
+/* Leaves the first n levels. Tables stay where they are. */
+void sc_export_plan_cut(struct sc_export_plan *p, size_t n_levels);
+/* Puts the tables of all levels that there are one behind the other. */
+void sc_export_plan_place(struct sc_export_plan *p);
+/* Where the entry of a tile stands in the index. */
+uint64_t sc_export_entry(const struct sc_export_plan *p, const struct sc_export_at *at,
+                         unsigned plane);
+/* The index up to its tables. */
+int sc_export_head(const struct sc_export_plan *p, struct sc_buf *b);
+
+/* -------------------------------------------------------------------------- export_body.c --- */
+struct sc_body_work; /* what a thread needs; some hundreds of KiB */
+struct sc_body_work *sc_body_work_new(void);
+void sc_body_work_free(struct sc_body_work *w);
+/* The body of a tile in deflate, in w's memory until the next call; its size. */
+size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out);
+
+/* ------------------------------------------------------------------------- export_tiles.c --- */
+struct sc_export_job {
+    const struct sc_export_options *o;
+    const struct sc_web_view *view;
+    struct sc_export_plan *plan;
+    const char *dir;             /* of its tiles, there already */
+    uint64_t most;               /* bytes of packs and index; UINT64_MAX: any */
+    uint64_t done_before, total; /* tiles of other views, and of all: for progress */
+};
+/* Tiles, packs and index of a view, from where an earlier run ended (*kept: its tiles); *bytes: of
+ * all these files. A level that does not fit `most` is left out, and plan->n_levels says so. */
+int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, struct sc_error *e);
+/* Bytes of packs and index up to each level, as far as samples tell. */
+int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e);
+
+/* -------------------------------------------------------------------------- export_facts.c ---
+ * Figures of all tensors in one file, each packed by itself. */
+int sc_export_facts(const struct sc_export_options *o, const struct sc_web_view *v,
+                    const char *path, struct sc_error *e);
+
+/* -------------------------------------------------------------------------- export_page.c --- */
+/* A file below dir, whole or not at all. */
+int sc_export_write(const char *dir, const char *name, const struct sc_buf *b, struct sc_error *e);
+int sc_export_failed(const char *path, struct sc_error *e); /* from errno */
+/* Page, style and modules; `single`: the page holds all files as well, else it is smaller. */
+int sc_export_files(const char *dir, const char *title, size_t n_views, bool single,
+                    struct sc_error *e);
+int sc_export_colours(const char *dir, struct sc_error *e); /* colours.json */
+/* One page that holds all files of the folder. */
+int sc_export_one(const char *dir, const char *title, size_t n_views, const char *path,
+                  struct sc_error *e);
+/* Bytes of the files that one page holds: documents and tiles. */
+uint64_t sc_export_bytes(const char *dir, size_t n_views);
+/* Gathers what is written. */
+int sc_export_into(void *ctx, const char *p, size_t n); /* as sc_out.write; ctx: struct sc_buf */
+
+#endif

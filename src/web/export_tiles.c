@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* export_tiles: packs of tiles and their index.
+ *
+ * Tiles are made in batches: while the threads make those of one, they write those of the one
+ * before, each at a place that was known once its size was. The table entry of a tile has the
+ * checksum of its body, so that a run that follows one which was killed can tell how far it came:
+ * up to the first entry that does not fit. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hub/cache.h"
+#include "web/export.h"
+
+enum {
+    BATCH = 32,           /* tiles a thread */
+    PATIENCE = 60000,     /* milliseconds that a tile waits for the network, */
+    TRIES = 10,           /* so often */
+    SAMPLES = 4,          /* of a level, for an estimate */
+    MOST_PACKS = 1000000, /* of a view */
+};
+#define MOST_PACKED (UINT64_C(1) << 20) /* bytes of one tile, for certain */
+
+struct thread_work {
+    struct thread_work *next;
+    struct sc_body_work *body;
+    struct sc_tile tiles[]; /* of each plane */
+};
+struct pack {
+    uint64_t number;
+    int fd;
+};
+struct slot {
+    struct sc_export_at at;
+    unsigned n; /* bodies: of each plane, or one for all */
+    uint8_t *bytes;
+    size_t cap, size[SC_PLANES];
+    uint32_t crc[SC_PLANES];
+    uint64_t offset[SC_PLANES]; /* in all packs */
+    struct sc_error e;
+};
+struct batch {
+    struct slot *slots;
+    size_t n;
+};
+struct packing {
+    struct sc_export_job *j;
+    struct sc_buf path;
+    int index;
+    struct pack *packs; /* that are written to now */
+    size_t n_packs, packs_cap;
+    uint64_t at;    /* where the next body goes, in all packs */
+    uint64_t bytes; /* of bodies */
+    uint64_t done;  /* tiles that are written */
+    size_t level;   /* of the last that was placed, and the two above when it began */
+    uint64_t level_at, level_bytes;
+    struct batch now, before;
+    pthread_mutex_t lock; /* of what follows */
+    struct thread_work *free;
+};
+
+/* ---------------------------------------------------------------------------------- threads --- */
+
+static struct thread_work *take_work(struct packing *p)
+{
+    pthread_mutex_lock(&p->lock);
+    struct thread_work *w = p->free;
+    if (w)
+        p->free = w->next;
+    pthread_mutex_unlock(&p->lock);
+    if (w)
+        return w;
+    w = sc_alloc(sizeof *w + p->j->plan->n_planes * sizeof *w->tiles);
+    if (!w)
+        return NULL;
+    w->body = sc_body_work_new();
+    if (!w->body) {
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+static void leave_work(struct packing *p, struct thread_work *w)
+{
+    pthread_mutex_lock(&p->lock);
+    w->next = p->free;
+    p->free = w;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ------------------------------------------------------------------------------- one tile --- */
+
+static bool cancelled(const struct packing *p)
+{
+    return p->j->o->cancel && atomic_load(p->j->o->cancel);
+}
+
+static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
+{
+    const struct sc_export_plan *plan = p->j->plan;
+    s->n = s->at.mixed ? plan->n_planes : 1;
+    for (unsigned i = 0; i < s->n; i++) {
+        t[i].z = plan->levels[s->at.level].z;
+        t[i].x = s->at.x;
+        t[i].y = s->at.y;
+        t[i].plane = plan->planes[i];
+    }
+    for (int i = 0; i < TRIES && !cancelled(p); i++) {
+        TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
+        if (t->flags & SC_TILE_EXACT)
+            return 0;
+    }
+    return cancelled(p) ? sc_fail(&s->e, SCRUPLE_EINTERRUPTED, "interrupted")
+                        : sc_fail(&s->e, SCRUPLE_ENETWORK,
+                                  "the weights of a tile did not arrive within %d minutes",
+                                  PATIENCE / 1000 * TRIES / 60);
+}
+
+static int pack_tiles(struct packing *p, struct slot *s)
+{
+    struct thread_work *w = take_work(p);
+    size_t used = 0;
+    if (!w)
+        return sc_fail_memory(&s->e);
+    int code = make_tiles(p, s, w->tiles);
+    for (unsigned i = 0; i < s->n && code == 0; i++) {
+        const uint8_t *body;
+        s->size[i] = sc_body_pack(w->body, &w->tiles[i], &body);
+        s->crc[i] = libdeflate_crc32(0, body, s->size[i]);
+        code = sc_grow(&s->bytes, &s->cap, used + s->size[i], 1, &s->e);
+        if (code == 0)
+            memcpy(s->bytes + used, body, s->size[i]);
+        used += s->size[i];
+    }
+    leave_work(p, w);
+    return code;
+}
+
+static bool write_at(int fd, const void *bytes, size_t n, uint64_t at)
+{
+    const char *p = bytes;
+    while (n > 0) {
+        const ssize_t done = pwrite(fd, p, n, (off_t)at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            errno = done == 0 ? EIO : errno;
+            return false;
+        }
+        p += done;
+        n -= (size_t)done;
+        at += (uint64_t)done;
+    }
+    return true;
+}
+
+static void put_le(uint8_t *to, uint64_t v, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* Bodies and entries of a slot, which was given its place. */
+static int write_slot(struct packing *p, struct slot *s)
+{
+    const struct sc_export_plan *plan = p->j->plan;
+    const uint8_t *from = s->bytes;
+    const unsigned entries = plan->blocks[s->at.block].alike ? 1 : plan->n_planes;
+    for (unsigned i = 0; i < s->n; from += s->size[i], i++) {
+        const uint64_t number = s->offset[i] / plan->pack_bytes;
+        size_t k = 0;
+        while (p->packs[k].number != number)
+            k++;
+        if (!write_at(p->packs[k].fd, from, s->size[i], s->offset[i] % plan->pack_bytes))
+            return sc_export_failed(p->j->dir, &s->e);
+    }
+    for (unsigned i = 0; i < entries; i++) {
+        const unsigned k = s->n == 1 ? 0 : i;
+        uint8_t entry[SC_ENTRY_BYTES];
+        put_le(entry, s->offset[k], 8);
+        put_le(entry + 8, s->size[k], 4);
+        put_le(entry + 12, s->crc[k], 4);
+        if (!write_at(p->index, entry, sizeof entry, sc_export_entry(plan, &s->at, i)))
+            return sc_export_failed(p->j->dir, &s->e);
+    }
+    return 0;
+}
+
+/* The i-th of the batch before is written, that of the next is made. */
+static void work(void *ctx, size_t i)
+{
+    struct packing *p = ctx;
+    if (i < p->before.n)
+        write_slot(p, &p->before.slots[i]);
+    if (i < p->now.n)
+        pack_tiles(p, &p->now.slots[i]);
+}
+
+/* ---------------------------------------------------------------------------------- places --- */
+
+static int pack_path(struct packing *p, uint64_t number, struct sc_error *e)
+{
+    p->path.n = 0;
+    sc_buf_printf(&p->path, "%s/pack-%03llu.bin", p->j->dir, (unsigned long long)number);
+    return p->path.failed ? sc_fail_memory(e) : 0;
+}
+
+static int open_pack(struct packing *p, uint64_t number, struct sc_error *e)
+{
+    for (size_t i = 0; i < p->n_packs; i++)
+        if (p->packs[i].number == number)
+            return 0;
+    TRY(sc_grow(&p->packs, &p->packs_cap, p->n_packs + 1, sizeof *p->packs, e));
+    TRY(pack_path(p, number, e));
+    const int fd = open(p->path.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return sc_export_failed(p->path.p, e);
+    p->packs[p->n_packs++] = (struct pack){number, fd};
+    return 0;
+}
+
+/* All but the one that is written to; `all`: that one, too. A full disk may show here. */
+static int close_packs(struct packing *p, bool all, struct sc_error *e)
+{
+    const uint64_t number = p->at / p->j->plan->pack_bytes;
+    size_t n = 0;
+    int code = 0;
+    for (size_t i = 0; i < p->n_packs; i++)
+        if (!all && p->packs[i].number >= number)
+            p->packs[n++] = p->packs[i];
+        else if (close(p->packs[i].fd) < 0 && errno != EINTR && code == 0)
+            code = sc_export_failed(p->j->dir, e);
+    p->n_packs = n;
+    return code;
+}
+
+static void enter_level(struct packing *p, size_t level)
+{
+    if (level == p->level)
+        return;
+    p->level = level;
+    p->level_at = p->at;
+    p->level_bytes = p->bytes;
+}
+
+/* Where the bodies of the batch go. Returns 1 when a level does not fit: it is left out. */
+static int place_batch(struct packing *p, struct sc_error *e)
+{
+    struct sc_export_plan *plan = p->j->plan;
+    for (size_t i = 0; i < p->now.n; i++) {
+        struct slot *s = &p->now.slots[i];
+        enter_level(p, s->at.level);
+        for (unsigned k = 0; k < s->n; k++) {
+            const uint64_t room = plan->pack_bytes - p->at % plan->pack_bytes;
+            if (s->size[k] > room)
+                p->at += room;
+            s->offset[k] = p->at;
+            p->at += s->size[k];
+            p->bytes += s->size[k];
+            if (p->at / plan->pack_bytes > MOST_PACKS)
+                return sc_fail(e, SCRUPLE_ELIMIT, "an export has at most %d packs", MOST_PACKS);
+            TRY(open_pack(p, s->offset[k] / plan->pack_bytes, e));
+        }
+        if (sc_add_up(p->bytes, plan->levels[s->at.level].end) > p->j->most) {
+            sc_export_plan_cut(plan, s->at.level);
+            while (p->now.n > 0 && p->now.slots[p->now.n - 1].at.level >= plan->n_levels)
+                p->now.n--;
+            p->at = p->level_at;
+            p->bytes = p->level_bytes;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------ what is there already
+ * --- */
+
+static uint64_t get_le(const uint8_t *from, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v |= (uint64_t)from[i] << 8 * i;
+    return v;
+}
+
+static bool read_at(int fd, void *bytes, size_t n, uint64_t at)
+{
+    char *p = bytes;
+    while (n > 0) {
+        const ssize_t done = pread(fd, p, n, (off_t)at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        n -= (size_t)done;
+        at += (uint64_t)done;
+    }
+    return true;
+}
+
+/* The body of an entry is where it would have been put, and whole. */
+static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned plane,
+                     uint64_t *next, uint64_t *bytes, uint8_t *work_space)
+{
+    const uint64_t each = p->j->plan->pack_bytes;
+    uint8_t entry[SC_ENTRY_BYTES];
+    struct sc_error e;
+    if (!read_at(p->index, entry, sizeof entry, sc_export_entry(p->j->plan, at, plane)))
+        return false;
+    const uint64_t offset = get_le(entry, 8), size = get_le(entry + 8, 4);
+    if (plane > 0 && !at->mixed) /* the body of the first */
+        return offset + size == *next;
+    if (*next % each + size > each)
+        *next += each - *next % each;
+    if (size == 0 || size > MOST_PACKED || offset != *next || open_pack(p, offset / each, &e) < 0)
+        return false;
+    const struct pack *pack = &p->packs[p->n_packs - 1];
+    if (pack->number != offset / each || !read_at(pack->fd, work_space, size, offset % each))
+        return false;
+    *next += size;
+    *bytes += size;
+    return libdeflate_crc32(0, work_space, size) == get_le(entry + 12, 4);
+}
+
+/* Tiles that an earlier run has left, as a number; what lies behind them is written anew. */
+static int find_done(struct packing *p, uint64_t *n, struct sc_error *e)
+{
+    const struct sc_export_plan *plan = p->j->plan;
+    struct sc_export_at at;
+    uint8_t *space = sc_alloc(MOST_PACKED);
+    bool more = plan->n_tiles > 0;
+    if (!space)
+        return sc_fail_memory(e);
+    if (more)
+        sc_export_tile_at(plan, 0, &at);
+    for (*n = 0; more && !cancelled(p); ++*n) {
+        const unsigned planes = plan->blocks[at.block].alike ? 1 : plan->n_planes;
+        enter_level(p, at.level);
+        uint64_t next = p->at, bytes = p->bytes;
+        bool whole = true;
+        for (unsigned i = 0; i < planes && whole; i++)
+            whole = is_whole(p, &at, i, &next, &bytes, space);
+        if (!whole || sc_add_up(bytes, plan->levels[at.level].end) > p->j->most)
+            break;
+        p->at = next;
+        p->bytes = bytes;
+        more = sc_export_next(plan, &at);
+        if (p->n_packs > 2 && close_packs(p, false, e) < 0)
+            break;
+    }
+    free(space);
+    return 0;
+}
+
+/* Packs that are not of this export any more. */
+static int remove_behind(struct packing *p, uint64_t number, struct sc_error *e)
+{
+    for (; number < MOST_PACKS; number++) {
+        TRY(pack_path(p, number, e));
+        if (unlink(p->path.p) < 0)
+            return errno == ENOENT ? 0 : sc_export_failed(p->path.p, e);
+    }
+    return 0;
+}
+
+/* The index file with this head, which an earlier run may have begun. */
+static int open_index(struct packing *p, bool *begun, struct sc_error *e)
+{
+    struct sc_buf head = {0}, done = {0};
+    char *old = NULL;
+    int code = sc_export_head(p->j->plan, &head);
+
+    p->path.n = 0;
+    sc_buf_printf(&p->path, "%s/index.part", p->j->dir);
+    sc_buf_printf(&done, "%s/index.bin", p->j->dir);
+    if (code < 0 || p->path.failed || done.failed)
+        code = sc_fail_memory(e);
+    if (code == 0 && rename(done.p, p->path.p) < 0 && errno != ENOENT)
+        code = sc_export_failed(done.p, e);
+    p->index = code < 0 ? -1 : open(p->path.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (code == 0 && p->index < 0)
+        code = sc_export_failed(p->path.p, e);
+    if (code == 0 && !(old = sc_alloc(head.n)))
+        code = sc_fail_memory(e);
+    *begun = code == 0 && read_at(p->index, old, head.n, 0) && memcmp(old, head.p, 4) == 0 &&
+             memcmp(old + 8, head.p + 8, head.n - 8) == 0; /* but for the number of levels */
+    if (code == 0 && !*begun &&
+        (ftruncate(p->index, 0) < 0 || !write_at(p->index, head.p, head.n, 0)))
+        code = sc_export_failed(p->path.p, e);
+    free(old);
+    sc_buf_clear(&head);
+    sc_buf_clear(&done);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------- runs --- */
+
+static int first_error(const struct batch *b, struct sc_error *e)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->slots[i].e.code) {
+            *e = b->slots[i].e;
+            return e->code;
+        }
+    return 0;
+}
+
+static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc_error *e)
+{
+    const struct sc_export_job *j = p->j;
+    struct sc_export_at at;
+    bool more = start < j->plan->n_tiles;
+    if (more)
+        sc_export_tile_at(j->plan, start, &at);
+    p->done = start;
+    while (more || p->before.n) {
+        p->now.n = 0;
+        for (; more && p->now.n < most; more = sc_export_next(j->plan, &at)) {
+            p->now.slots[p->now.n].e.code = 0;
+            p->now.slots[p->now.n++].at = at;
+        }
+        sc_pool_for(j->o->pool, SC_MAX(p->now.n, p->before.n), work, p);
+        TRY(first_error(&p->before, e));
+        TRY(first_error(&p->now, e));
+        if (cancelled(p))
+            return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+        p->done += p->before.n;
+        if (j->o->progress)
+            j->o->progress(j->o->ctx, j->done_before + p->done, j->total);
+        TRY(close_packs(p, false, e));
+        const int cut = place_batch(p, e);
+        if (cut < 0)
+            return cut;
+        more = more && !cut;
+        struct batch swap = p->now;
+        p->now = p->before;
+        p->before = swap;
+    }
+    return 0;
+}
+
+/* The last levels may have been given up: what stands in the packs behind the last tile goes, the
+ * head of the index says how many there are. */
+static int finish(struct packing *p, uint64_t *bytes, struct sc_error *e)
+{
+    struct sc_export_plan *plan = p->j->plan;
+    const uint64_t last = p->at ? (p->at - 1) / plan->pack_bytes : 0;
+    struct sc_buf done = {0};
+    TRY(remove_behind(p, p->at ? last + 1 : 0, e));
+    if (p->at) {
+        TRY(open_pack(p, last, e));
+        for (size_t i = 0; i < p->n_packs; i++)
+            if (p->packs[i].number == last &&
+                ftruncate(p->packs[i].fd, (off_t)(p->at - last * plan->pack_bytes)) < 0)
+                return sc_export_failed(p->j->dir, e);
+    }
+    const uint64_t end = plan->levels[plan->n_levels - 1].end;
+    uint8_t levels[4];
+    put_le(levels, (uint64_t)plan->n_levels * plan->n_planes, 4);
+    *bytes = p->bytes + end;
+    if (ftruncate(p->index, (off_t)end) < 0 || !write_at(p->index, levels, sizeof levels, 4))
+        return sc_export_failed(p->j->dir, e);
+    p->path.n = 0;
+    sc_buf_printf(&p->path, "%s/index.part", p->j->dir);
+    sc_buf_printf(&done, "%s/index.bin", p->j->dir);
+    int code = p->path.failed || done.failed ? sc_fail_memory(e) : 0;
+    if (code == 0 && (close(p->index) < 0 || rename(p->path.p, done.p) < 0))
+        code = sc_export_failed(done.p, e);
+    p->index = -1;
+    sc_buf_clear(&done);
+    return code;
+}
+
+static int start_packing(struct packing *p, struct sc_export_job *j, size_t most,
+                         struct sc_error *e)
+{
+    *p = (struct packing){.j = j, .index = -1, .level = SIZE_MAX};
+    if (pthread_mutex_init(&p->lock, NULL) != 0)
+        return sc_fail_memory(e);
+    p->now.slots = sc_calloc(most, sizeof *p->now.slots);
+    p->before.slots = sc_calloc(most, sizeof *p->before.slots);
+    return p->now.slots && p->before.slots ? 0 : sc_fail_memory(e);
+}
+
+static void end_packing(struct packing *p, size_t most)
+{
+    struct batch *const both[] = {&p->now, &p->before};
+    struct sc_error ignored;
+    for (size_t k = 0; k < SC_COUNT(both); k++) {
+        for (size_t i = 0; both[k]->slots && i < most; i++)
+            free(both[k]->slots[i].bytes);
+        free(both[k]->slots);
+    }
+    for (struct thread_work *w = p->free, *next; w; w = next) {
+        next = w->next;
+        sc_body_work_free(w->body);
+        free(w);
+    }
+    (void)close_packs(p, true, &ignored);
+    if (p->index >= 0)
+        close(p->index);
+    free(p->packs);
+    sc_buf_clear(&p->path);
+    pthread_mutex_destroy(&p->lock);
+}
+
+int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, struct sc_error *e)
+{
+    const size_t most = (size_t)BATCH * sc_pool_threads(j->o->pool);
+    struct packing p;
+    uint64_t start = 0;
+    bool begun = false;
+    int code = start_packing(&p, j, most, e);
+
+    if (code == 0)
+        code = open_index(&p, &begun, e);
+    if (code == 0 && begun)
+        code = find_done(&p, &start, e);
+    *kept = start;
+    if (code == 0)
+        code = run_batches(&p, start, most, e);
+    if (code == 0 && j->plan->n_levels == 0)
+        code = sc_fail(e, SCRUPLE_ELIMIT,
+                       "not even the overview fits into as many bytes as are allowed");
+    if (code == 0)
+        code = finish(&p, bytes, e);
+    end_packing(&p, most);
+    return code;
+}
+
+/* -------------------------------------------------------------------------------- estimates --- */
+
+struct estimate {
+    struct packing p;
+    struct slot *slots; /* SAMPLES of each level */
+};
+
+static void sample(void *ctx, size_t i)
+{
+    struct estimate *x = ctx;
+    const struct sc_export_plan *plan = x->p.j->plan;
+    const struct sc_export_level *l = &plan->levels[i / SAMPLES];
+    const uint64_t k = i % SAMPLES;
+    struct slot *s = &x->slots[i];
+    if (k >= l->n)
+        return;
+    /* All, or the middles of equal parts. */
+    const uint64_t part = l->n / SAMPLES, rest = l->n % SAMPLES;
+    sc_export_tile_at(
+        plan,
+        l->first + (l->n <= SAMPLES ? k : k * part + SC_MIN(k, rest) + (part + (k < rest)) / 2),
+        &s->at);
+    pack_tiles(&x->p, s);
+}
+
+static uint64_t size_of_level(const struct slot *s, const struct sc_export_level *l)
+{
+    const uint64_t n = SC_MIN(l->n, (uint64_t)SAMPLES);
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < n; i++)
+        for (unsigned k = 0; k < s[i].n; k++)
+            sum += s[i].size[k];
+    return sum / n * l->n + sum % n * l->n / n;
+}
+
+int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e)
+{
+    const size_t n = j->plan->n_levels * SAMPLES;
+    struct estimate x = {.slots = sc_calloc(SC_MAX(n, (size_t)1), sizeof *x.slots)};
+    int code = start_packing(&x.p, j, 1, e);
+
+    if (code == 0 && !x.slots)
+        code = sc_fail_memory(e);
+    if (code == 0)
+        sc_pool_for(j->o->pool, n, sample, &x);
+    if (code == 0)
+        code = first_error(&(struct batch){x.slots, n}, e);
+    if (code == 0 && cancelled(&x.p))
+        code = sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    uint64_t sum = 0;
+    for (size_t i = 0; i < j->plan->n_levels && code == 0; i++) {
+        sum = sc_add_up(sum, size_of_level(x.slots + i * SAMPLES, &j->plan->levels[i]));
+        bytes[i] = sc_add_up(sum, j->plan->levels[i].end);
+    }
+    for (size_t i = 0; x.slots && i < n; i++)
+        free(x.slots[i].bytes);
+    free(x.slots);
+    end_packing(&x.p, 1);
+    return code;
+}
