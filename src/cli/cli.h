@@ -88,6 +88,9 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
+    /* tokenize */
+    const char *text_file, *decode;
+    bool only_ids, no_special;
     /* view */
     const char *bind;
     uint64_t port, fetch;
@@ -96,8 +99,9 @@ struct sc_settings {
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
     bool single, tiles;
-    const char *ids;           /* activations, super */
-    const char *ratio, *share; /* super */
+    const char *token_ids, *text;              /* activations, super, eval */
+    uint64_t ppl, window, stride, max_windows; /* eval */
+    const char *ratio, *share;                 /* super */
     uint64_t rounds;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
@@ -174,10 +178,11 @@ struct sc_command {
     int (*run)(struct sc_cli *c);      /* exit code */
 };
 extern const struct sc_command *const sc_commands[]; /* NULL-terminated; commands.c */
+extern const struct sc_command sc_cmd_tokenize;
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_activations, sc_cmd_super, sc_cmd_moe, sc_cmd_formats, sc_cmd_env, sc_cmd_completions,
-    sc_cmd_help;
+    sc_cmd_activations, sc_cmd_eval, sc_cmd_super, sc_cmd_moe, sc_cmd_formats, sc_cmd_env,
+    sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

@@ -13,7 +13,7 @@
 
 static const struct sc_option activations_options[] = {
     SC_TOKENS_OPTIONS,
-    {"hook", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(hooks), "NAME", sc_hook_names,
+    {"hook", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(hooks), "NAME", NULL,
      "measure at NAME, a list with commas, or all (default: embedding, attention, down_in, "
      "down_out and residual); may be repeated"},
     {"npy", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
@@ -80,6 +80,8 @@ static void show_progress(void *ctx, uint32_t done, uint32_t of)
 static int measure(struct reading *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
+    TRY(sc_forward_open(x->model, &x->forward, e));
+    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
     const struct sc_activations_options o = {.pool = x->pool,
                                              .cancel = &sc_cancel,
                                              .memory = sc_memory_budget(set->memory),
@@ -89,7 +91,6 @@ static int measure(struct reading *x, struct sc_error *e)
                                              .folder = set->out_dir,
                                              .progress = show_progress};
 
-    TRY(sc_forward_open(x->model, &x->forward, e));
     sc_progress_start(x->c, 0);
     const int code = sc_activations_measure(x->forward, &o, &x->a, e);
     (void)sc_progress_end();
@@ -101,9 +102,7 @@ static int describe(struct reading *x, struct sc_error *e)
     sc_document_start(&x->d, SC_SCHEMA_ACTIVATIONS);
     TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
     sc_analyze_forward(&x->d, &x->d.root, x->forward);
-    struct sc_field *tokens = sc_add_list(&x->d, &x->d.root, "tokens");
-    for (size_t i = 0; i < x->tokens.n; i++)
-        sc_add_uint(&x->d, tokens, NULL, x->tokens.ids[i], SC_COL_COUNT);
+    sc_tokens_input_describe(&x->tokens, &x->d, &x->d.root);
     sc_analyze_activations(&x->d, &x->d.root, &x->a);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -145,7 +144,7 @@ static int run_activations(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     else if (n != 1 || filters.n)
         status = sc_wrong_use(c, "activations takes one MODEL");
-    else if (sc_tokens_input_read(c, &x.tokens, &e) < 0 || read_hooks(&x, &e) < 0)
+    else if (sc_tokens_input_check(c, &e) < 0 || read_hooks(&x, &e) < 0)
         status = sc_usage_exit(c, &e);
     else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
         status = sc_fail_exit(c, &e);
@@ -160,20 +159,20 @@ static int run_activations(struct sc_cli *c)
     sc_forward_close(x.forward);
     sc_model_close(x.model);
     sc_pool_free(x.pool);
-    free(x.tokens.ids);
+    sc_tokens_input_clear(&x.tokens);
     sc_words_clear(&filters);
     return status;
 }
 
 static const struct sc_example activations_examples[] = {
-    {"scruple activations model --ids 1,450,4996", "figures of every layer"},
+    {"scruple activations model --text \"Paris is in\"", "figures of every layer"},
     {"scruple activations model --ids 1,450 --hook residual,q --npy out", "values for numpy"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_activations = {
     .name = "activations",
     .summary = "run the model on tokens and measure what flows through it",
-    .usage = "MODEL --ids LIST",
+    .usage = "MODEL --text TEXT",
     .description =
         "Runs the model over the tokens, exactly and layer by layer, and tells for each layer the "
         "largest activation and where it is, spread, median and kurtosis, and how much attention "

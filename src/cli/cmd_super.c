@@ -66,14 +66,12 @@ static int read_settings(struct looking *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
 
-    TRY(sc_tokens_input_read(x->c, &x->tokens, e));
+    TRY(sc_tokens_input_check(x->c, e));
     TRY(read_number("--ratio", set->ratio, 1, 1e9, &x->o.ratio, e));
     TRY(read_number("--share", set->share, 0, 1, &x->o.share, e));
     if (set->rounds > 100)
         return sc_fail(e, SCRUPLE_EUSAGE, "--rounds takes a number from 1 to 100");
     x->o.rounds = (unsigned)set->rounds;
-    x->o.tokens = x->tokens.ids;
-    x->o.n = x->tokens.n;
     x->o.memory = sc_memory_budget(set->memory);
     x->o.cancel = &sc_cancel;
     x->o.progress = show_progress;
@@ -84,6 +82,9 @@ static int look(struct looking *x, struct sc_error *e)
 {
     x->o.pool = x->pool;
     TRY(sc_forward_open(x->model, &x->forward, e));
+    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
+    x->o.tokens = x->tokens.ids;
+    x->o.n = x->tokens.n;
     sc_progress_start(x->c, 0);
     int code = sc_super_find(x->forward, &x->o, &x->list, e);
     if (code == 0 && x->c->set.verify && x->list.n)
@@ -98,9 +99,7 @@ static int describe(struct looking *x, struct sc_error *e)
                                           x->effects.n ? &x->effects : NULL};
     sc_document_start(&x->d, SC_SCHEMA_SUPER);
     TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
-    struct sc_field *tokens = sc_add_list(&x->d, &x->d.root, "tokens");
-    for (size_t i = 0; i < x->tokens.n; i++)
-        sc_add_uint(&x->d, tokens, NULL, x->tokens.ids[i], SC_COL_COUNT);
+    sc_tokens_input_describe(&x->tokens, &x->d, &x->d.root);
     sc_analyze_super(&x->d, &x->d.root, &x->about);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -166,20 +165,20 @@ static int run_super(struct sc_cli *c)
     sc_forward_close(x.forward);
     sc_model_close(x.model);
     sc_pool_free(x.pool);
-    free(x.tokens.ids);
+    sc_tokens_input_clear(&x.tokens);
     sc_words_clear(&filters);
     return status;
 }
 
 static const struct sc_example super_examples[] = {
-    {"scruple super model --ids 1,450,4996", "which weights make spikes"},
-    {"scruple super model --ids 1,450,4996 --verify", "and what happens without them"},
+    {"scruple super model --text \"Paris is in\"", "which weights make spikes"},
+    {"scruple super model --text \"Paris is in\" --verify", "and what happens without them"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_super = {
     .name = "super",
     .summary = "find single weights on which the model depends",
-    .usage = "MODEL --ids LIST",
+    .usage = "MODEL --text TEXT",
     .description = "Runs the model and looks behind each down projection for outputs that stand "
                    "out, and which "
                    "weight makes the most of them, exactly. What is found is zeroed and the model "

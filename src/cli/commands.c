@@ -9,10 +9,11 @@
 #include "cli/cli.h"
 
 const struct sc_command *const sc_commands[] = {
-    &sc_cmd_tree,  &sc_cmd_info,        &sc_cmd_check, &sc_cmd_scan,  &sc_cmd_diff,
-    &sc_cmd_quant, &sc_cmd_curves,      &sc_cmd_view,  &sc_cmd_show,  &sc_cmd_super,
-    &sc_cmd_moe,   &sc_cmd_activations, &sc_cmd_fetch, &sc_cmd_cache, &sc_cmd_formats,
-    &sc_cmd_env,   &sc_cmd_completions, &sc_cmd_help,  NULL,
+    &sc_cmd_tree,  &sc_cmd_info,    &sc_cmd_check,    &sc_cmd_scan,        &sc_cmd_diff,
+    &sc_cmd_quant, &sc_cmd_curves,  &sc_cmd_view,     &sc_cmd_show,        &sc_cmd_super,
+    &sc_cmd_moe,   &sc_cmd_eval,    &sc_cmd_tokenize, &sc_cmd_activations, &sc_cmd_fetch,
+    &sc_cmd_cache, &sc_cmd_formats, &sc_cmd_env,      &sc_cmd_completions, &sc_cmd_help,
+    NULL,
 };
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))

@@ -2,15 +2,24 @@
 /* tokens_input: from the command line to numbers of tokens. */
 #include "cli/tokens_input.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
-int sc_tokens_input_read(const struct sc_cli *c, struct sc_tokens_input *out, struct sc_error *e)
+int sc_tokens_input_check(const struct sc_cli *c, struct sc_error *e)
 {
-    const char *p = c->set.ids;
+    const int n = (c->set.text != NULL) + (c->set.text_file != NULL) + (c->set.token_ids != NULL);
+
+    if (n == 1)
+        return 0;
+    return sc_fail(e, SCRUPLE_EUSAGE, "%s takes one of --text, --file and --ids", c->command->name);
+}
+
+static int read_ids(const char *p, struct sc_tokens_input *out, struct sc_error *e)
+{
     size_t cap = 0;
 
-    *out = (struct sc_tokens_input){0};
-    while (p && *p) {
+    while (*p) {
         const size_t n = strcspn(p, ", \t\n");
         uint64_t id;
         struct sc_quoted q;
@@ -24,4 +33,121 @@ int sc_tokens_input_read(const struct sc_cli *c, struct sc_tokens_input *out, st
         p += n + (p[n] != '\0');
     }
     return out->n ? 0 : sc_fail(e, SCRUPLE_EUSAGE, "nothing to read: --ids gives no token");
+}
+
+int sc_text_input_open(const char *path, struct sc_source **source, char **copy, struct sc_str *out,
+                       struct sc_error *e)
+{
+    const struct sc_file_options o = {.no_map = false};
+
+    *copy = NULL;
+    *source = NULL;
+    TRY(path && strcmp(path, "-") != 0 ? sc_file_open(path, &o, source, e)
+                                       : sc_stdin_open(source, e));
+    if ((*source)->size > SC_MAX_TEXT)
+        return sc_fail(e, SCRUPLE_ELIMIT, "%s has more than 1 GiB", (*source)->name);
+    out->n = (size_t)(*source)->size;
+    out->p = out->n ? (const char *)sc_source_map(*source, 0, out->n) : "";
+    if (out->p)
+        return 0;
+    out->p = *copy = sc_alloc(out->n);
+    return *copy ? sc_source_read(*source, 0, *copy, out->n, e) : sc_fail_memory(e);
+}
+
+static void count_words(struct sc_str text, struct sc_tokens_input *out)
+{
+    bool inside = false;
+
+    out->bytes = text.n;
+    for (size_t i = 0; i < text.n; i++) {
+        const bool blank = isspace((unsigned char)text.p[i]) != 0;
+        out->words += !blank && !inside;
+        inside = !blank;
+    }
+}
+
+static int encode(const struct sc_cli *c, struct sc_str text, struct sc_tokens_input *out,
+                  struct sc_error *e)
+{
+    struct sc_encoder *en = NULL;
+    struct sc_tokens tokens = {0};
+    int code = sc_encoder_new(out->tokenizer, &en, e);
+
+    if (code == 0)
+        code = sc_encode(en, text, !c->set.no_special, &tokens, e);
+    sc_encoder_free(en);
+    if (code == 0 && !tokens.n)
+        code = sc_fail(e, SCRUPLE_EUSAGE, "nothing to read: the text has no tokens");
+    if (code == 0 && !(out->ids = sc_alloc(tokens.n * sizeof *out->ids)))
+        code = sc_fail_memory(e);
+    for (size_t i = 0; code == 0 && i < tokens.n; i++)
+        out->ids[i] = tokens.p[i].id;
+    out->n = code == 0 ? tokens.n : 0;
+    sc_tokens_clear(&tokens);
+    count_words(text, out);
+    return code;
+}
+
+static void tell(void *ctx, const char *sentence)
+{
+    const struct sc_cli *c = ctx;
+
+    if (!c->set.quiet)
+        sc_say(c, "note", "%s", sentence);
+}
+
+int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
+                         struct sc_tokens_input *out, struct sc_error *e)
+{
+    const struct sc_tokenizer_notes notes = {tell, (void *)(uintptr_t)c};
+    struct sc_error why = {0};
+    struct sc_source *source = NULL;
+    char *copy = NULL;
+    struct sc_str text;
+
+    *out = (struct sc_tokens_input){0};
+    if (c->set.token_ids) {
+        TRY(read_ids(c->set.token_ids, out, e));
+        /* for their spelling only */
+        const int code =
+            sc_tokenizer_of_model(m, &(struct sc_tokenizer_notes){0}, &out->tokenizer, &why);
+        return code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED ? (*e = why, code) : 0;
+    }
+    TRY(sc_tokenizer_of_model(m, &notes, &out->tokenizer, e));
+    if (c->set.text)
+        return encode(c, sc_strz(c->set.text), out, e);
+    int code = sc_text_input_open(c->set.text_file, &source, &copy, &text, e);
+    if (code == 0)
+        code = encode(c, text, out, e);
+    free(copy);
+    sc_source_close(source);
+    return code;
+}
+
+void sc_tokens_input_clear(struct sc_tokens_input *t)
+{
+    sc_tokenizer_close(t->tokenizer);
+    free(t->ids);
+    *t = (struct sc_tokens_input){0};
+}
+
+void sc_tokens_input_describe(const struct sc_tokens_input *t, struct sc_document *d,
+                              struct sc_field *into)
+{
+    struct sc_field *list = sc_add_list(d, into, "tokens");
+
+    for (size_t i = 0; i < t->n; i++)
+        sc_add_uint(d, list, NULL, t->ids[i], SC_COL_COUNT);
+    if (!t->tokenizer) {
+        sc_add_null(d, into, "pieces");
+        return;
+    }
+    list = sc_add_list(d, into, "pieces");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct sc_str piece = sc_tokenizer_piece(t->tokenizer, t->ids[i]);
+        if (piece.p)
+            sc_add_text(d, list, NULL, piece);
+        else
+            sc_add_null(d, list, NULL);
+    }
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check, scan, curves, activations, super and moe against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan, curves, activations, super, eval and moe against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -360,6 +360,12 @@ class Documents(unittest.TestCase):
                 self.assertEqual(len(d["layers"]), shape[0])
                 for m in d["maps"]:
                     self.assertEqual((len(m["values"]), {len(r) for r in m["values"]}), (shape[0], {shape[1]}))
+
+    def test_eval(self):
+        for protocol in ("windows", "llama.cpp", "rolling"):
+            d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--window", "4",
+                              "--protocol", protocol)
+            self.assertEqual(d["protocol"], protocol)
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_eval: how well does the model expect a text? */
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "analyze/activations.h"
+#include "analyze/perplexity.h"
+#include "cli/tokens_input.h"
+
+#define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+
+static const struct sc_option eval_options[] = {
+    SC_TOKENS_OPTIONS,
+    {"protocol", 0, SC_OPTION_ENUM, 0, FIELD(ppl), "NAME", sc_ppl_protocols,
+     "how the text is cut: windows (the default, as GPTQ evaluates), llama.cpp (as its perplexity) "
+     "or "
+     "rolling (every token counts once)"},
+    {"window", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(window), "N", NULL,
+     "tokens that the model reads at a time (default: 2048, llama.cpp: 512)"},
+    {"stride", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(stride), "N", NULL,
+     "with rolling: a window begins every N tokens (default: half a window)"},
+    {"limit", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(max_windows), "N", NULL,
+     "only the first N windows"},
+};
+
+struct evaluating {
+    struct sc_cli *c;
+    struct sc_model *model;
+    struct sc_pool *pool;
+    struct sc_forward *forward;
+    struct sc_tokens_input tokens;
+    struct sc_ppl ppl;
+    struct sc_document d;
+};
+
+static void show_progress(void *ctx, size_t done, size_t of, uint32_t layer, uint32_t layers)
+{
+    (void)ctx;
+    sc_progress_show(
+        &(struct sc_progress){.n_done = done * layers + layer, .n = of * layers, .what = "layers"});
+}
+
+static int evaluate(struct evaluating *x, struct sc_error *e)
+{
+    const struct sc_settings *set = &x->c->set;
+
+    TRY(sc_forward_open(x->model, &x->forward, e));
+    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
+    struct sc_ppl_options o = {.pool = x->pool,
+                               .cancel = &sc_cancel,
+                               .memory = sc_memory_budget(set->memory),
+                               .tokens = x->tokens.ids,
+                               .n = x->tokens.n,
+                               .protocol = (enum sc_ppl_protocol)set->ppl,
+                               .window = (size_t)set->window,
+                               .stride = (size_t)set->stride,
+                               .most = (size_t)set->max_windows,
+                               .progress = show_progress};
+    const char *bos = x->model->tokenizer.bos;
+    if (bos && x->tokens.tokenizer)
+        o.has_bos = sc_tokenizer_find(x->tokens.tokenizer, sc_strz(bos), &o.bos);
+    sc_progress_start(x->c, 0);
+    const int code = sc_ppl_measure(x->forward, &o, &x->ppl, e);
+    (void)sc_progress_end();
+    return code;
+}
+
+static int describe(struct evaluating *x, struct sc_error *e)
+{
+    sc_document_start(&x->d, SC_SCHEMA_EVAL);
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
+    sc_analyze_forward(&x->d, &x->d.root, x->forward);
+    sc_analyze_ppl(&x->d, &x->d.root, &x->ppl, x->tokens.n, x->tokens.bytes, x->tokens.words);
+    return x->d.failed ? sc_fail_memory(e) : 0;
+}
+
+static void put_line(struct evaluating *x, const char *what, double v, double error)
+{
+    struct sc_buf *b = &x->c->out.buf;
+
+    if (isnan(v))
+        return;
+    sc_buf_printf(b, "%-18s%.6g", what, v);
+    if (error > 0)
+        sc_buf_printf(b, " +- %.2g", error);
+    sc_buf_putc(b, '\n');
+}
+
+static void print(struct evaluating *x)
+{
+    struct sc_cli *c = x->c;
+    const struct sc_ppl *p = &x->ppl;
+    const double all = p->nll * (double)x->tokens.n;
+
+    if (c->set.json) {
+        sc_report_json(&c->out, &x->d);
+        return;
+    }
+    sc_cli_header(c, x->model);
+    sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n", x->tokens.n,
+                  p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
+                  sc_ppl_protocols[p->protocol]);
+    put_line(x, "perplexity", exp(p->nll), exp(p->nll) * p->error);
+    put_line(x, "nats a token", p->nll, p->error);
+    if (x->tokens.bytes) {
+        put_line(x, "bits a byte", all / log(2) / (double)x->tokens.bytes, 0);
+        put_line(x, "word perplexity", exp(all / (double)x->tokens.words), 0);
+    }
+    sc_out_settle(&c->out);
+}
+
+static int run_eval(struct sc_cli *c)
+{
+    struct evaluating x = {.c = c};
+    struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_error e = {0};
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    size_t n = 0;
+    int status = 0;
+
+    oo.keep_repo = true;
+    oo.facts = true; /* which token begins a text */
+    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    else if (n != 1 || filters.n)
+        status = sc_wrong_use(c, "eval takes one MODEL");
+    else if (sc_tokens_input_check(c, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    else if (c->set.window == 1 || c->set.window > 1 << 20 || c->set.stride > 1 << 20)
+        status =
+            sc_wrong_use(c, "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
+    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
+    if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0))
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        print(&x);
+    sc_document_clear(&x.d);
+    sc_ppl_clear(&x.ppl);
+    sc_tokens_input_clear(&x.tokens);
+    sc_forward_close(x.forward);
+    sc_model_close(x.model);
+    sc_pool_free(x.pool);
+    sc_words_clear(&filters);
+    return status;
+}
+
+static const struct sc_example eval_examples[] = {
+    {"scruple eval model --file wiki.test.txt", "perplexity, in windows of 2048 tokens"},
+    {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
+     "as llama.cpp measures it"},
+    {NULL, NULL},
+};
+const struct sc_command sc_cmd_eval = {
+    .name = "eval",
+    .summary = "measure how well the model expects a text",
+    .usage = "MODEL --file FILE",
+    .description =
+        "Runs the model over a text and tells its perplexity, with its standard error, by a "
+        "protocol that "
+        "is named: what a token may see before it decides the number. Weights may be stored in any "
+        "format that scan decodes, and may be larger than memory; windows are run together as far "
+        "as "
+        "memory allows, so the model is read seldom.\n\n"
+        "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.",
+    .options = eval_options,
+    .n_options = SC_COUNT(eval_options),
+    .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,
+    .operands = UINT_MAX,
+    .complete = SC_COMPLETE_PATH,
+    .examples = eval_examples,
+    .run = run_eval,
+};
