@@ -270,8 +270,10 @@ static int run_show(struct sc_cli *c)
 {
     struct picture x = {.desk = {.c = c}};
     struct sc_error e = {0};
-    int status = open_picture(&x);
 
+    if (c->set.json)
+        return sc_wrong_use(c, "show draws a picture, which --json cannot hold");
+    int status = open_picture(&x);
     if (!status && show_picture(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
     close_picture(&x);
