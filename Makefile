@@ -20,7 +20,7 @@ test = ctest --test-dir build/$(1) -j$(JOBS) --output-on-failure --no-tests=erro
 help: ## show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: deps ## make sample models and look into them
+demo: deps ## make sample models, look into them, and save a picture of the viewer
 	@$(call compile,release)
 	@tools/demo.sh build/release/scruple build/demo
 

@@ -197,6 +197,8 @@ static int run_view(struct sc_cli *c)
 {
     struct picture x = {.desk = {.c = c}};
 
+    if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
+        return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
     if (c->set.regen)
         return sc_view_regenerate(c);
     if (c->set.out_dir)
@@ -268,8 +270,10 @@ static int run_show(struct sc_cli *c)
 {
     struct picture x = {.desk = {.c = c}};
     struct sc_error e = {0};
-    int status = open_picture(&x);
 
+    if (c->set.json)
+        return sc_wrong_use(c, "show draws a picture, which --json cannot hold");
+    int status = open_picture(&x);
     if (!status && show_picture(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
     close_picture(&x);
@@ -279,7 +283,7 @@ static int run_show(struct sc_cli *c)
 static const struct sc_example view_examples[] = {
     {"scruple view model", "fly over the model in a browser, until Ctrl-C"},
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
-    {"scruple view model layers.3 --png 3.png --plane abs --mode magnitude",
+    {"scruple view model model.layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
     {NULL, NULL},
@@ -311,8 +315,8 @@ const struct sc_command sc_cmd_view = {
 };
 
 static const struct sc_example show_examples[] = {
-    {"scruple show model layers.0.self_attn.q_proj", "one matrix"},
-    {"scruple show model layers.0 --plane abs --mode magnitude", "a layer, outliers first"},
+    {"scruple show model model.layers.0.self_attn.q_proj", "one matrix"},
+    {"scruple show model model.layers.0 --plane abs --mode magnitude", "a layer, outliers first"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_show = {

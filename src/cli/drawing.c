@@ -74,3 +74,37 @@ void sc_drawing_close(struct sc_drawing *x)
     sc_scene_free(x->scene);
     sc_model_close(x->model);
 }
+
+/* -------------------------------------------------------------------------------- display --- */
+
+int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
+{
+    struct sc_error e = {0};
+
+    x->desk.c = c;
+    int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
+    for (size_t i = 0; !status && i < x->desk.n; i++) {
+        struct sc_drawing *d = &x->drawings[i];
+        status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory / x->desk.n, network);
+        if (status)
+            break;
+        if (sc_scales_new(d->pyramids, &x->scales[i], &e) < 0)
+            return sc_fail_exit(c, &e);
+        x->models[i] = (struct sc_model_view){.scene = d->scene,
+                                              .pyramids = d->pyramids,
+                                              .scales = x->scales[i],
+                                              .pool = x->desk.pool,
+                                              .cancel = &sc_cancel};
+        x->views[i] = sc_web_view_of_model(&x->models[i]);
+    }
+    return status;
+}
+
+void sc_display_close(struct sc_display *x)
+{
+    for (size_t i = 0; i < SC_COUNT(x->drawings); i++) {
+        sc_scales_free(x->scales[i]);
+        sc_drawing_close(&x->drawings[i]);
+    }
+    sc_desk_close(&x->desk);
+}

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "hub/hub.h"
 #include "picture/tiles.h"
+#include "web/web.h"
 
 /* What is the same for all models of a command line. Zero-initialise. */
 struct sc_desk {
@@ -31,6 +32,20 @@ struct sc_drawing {
 int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, uint64_t memory,
                     uint64_t network);
 void sc_drawing_close(struct sc_drawing *x);
+
+/* One model or two for the page, with all that it asks for. Its parts point into each other: it
+ * stays where it is. Zero-initialise. */
+struct sc_display {
+    struct sc_desk desk;
+    struct sc_drawing drawings[2];
+    struct sc_scales *scales[2];
+    struct sc_model_view models[2];
+    struct sc_web_view views[2]; /* (desk.n) */
+};
+/* Opens all models of the command line. They share `memory`; `network` is of each. 0, or an exit
+ * code after the error was printed; close it in any case. */
+int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network);
+void sc_display_close(struct sc_display *x);
 
 /* view_live.c: `view` without a file to write. An exit code. */
 int sc_view_live(struct sc_cli *c);

@@ -4,40 +4,6 @@
 #include <string.h>
 
 #include "cli/drawing.h"
-#include "web/web.h"
-
-enum { MOST_MODELS = 2 };
-
-struct exporting {
-    struct sc_desk desk;
-    struct sc_drawing drawings[MOST_MODELS];
-    struct sc_scales *scales[MOST_MODELS];
-    struct sc_model_view models[MOST_MODELS];
-    struct sc_web_view views[MOST_MODELS];
-};
-
-static int open_views(struct exporting *x)
-{
-    struct sc_cli *c = x->desk.c;
-    const uint64_t memory = sc_memory_budget(c->set.memory) / 2 / SC_MAX(x->desk.n, (size_t)1);
-    struct sc_error e = {0};
-
-    for (size_t i = 0; i < x->desk.n; i++) {
-        struct sc_drawing *d = &x->drawings[i];
-        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, UINT64_MAX);
-        if (status)
-            return status;
-        if (sc_scales_new(d->pyramids, &x->scales[i], &e) < 0)
-            return sc_fail_exit(c, &e);
-        x->models[i] = (struct sc_model_view){.scene = d->scene,
-                                              .pyramids = d->pyramids,
-                                              .scales = x->scales[i],
-                                              .pool = x->desk.pool,
-                                              .cancel = &sc_cancel};
-        x->views[i] = sc_web_view_of_model(&x->models[i]);
-    }
-    return 0;
-}
 
 /* "mean,abs" to bits; false: one is no plane. */
 static bool find_planes(const char *list, unsigned *out)
@@ -91,7 +57,7 @@ static bool is_page(const char *name)
 }
 
 /* As --png draws them. */
-static int write_pictures(struct exporting *x, const struct sc_export_options *o,
+static int write_pictures(struct sc_display *x, const struct sc_export_options *o,
                           struct sc_error *e)
 {
     const struct sc_settings *set = &x->desk.c->set;
@@ -115,7 +81,7 @@ static int write_pictures(struct exporting *x, const struct sc_export_options *o
     return code;
 }
 
-static int write_export(struct exporting *x, struct sc_error *e)
+static int write_export(struct sc_display *x, struct sc_error *e)
 {
     struct sc_cli *c = x->desk.c;
     const struct sc_settings *set = &c->set;
@@ -150,19 +116,13 @@ static int write_export(struct exporting *x, struct sc_error *e)
 
 int sc_view_export(struct sc_cli *c)
 {
-    struct exporting x = {.desk = {.c = c}};
+    struct sc_display x = {0};
     struct sc_error e = {0};
-    int status = sc_desk_open(&x.desk, MOST_MODELS);
+    int status = sc_display_open(&x, c, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
-    if (!status)
-        status = open_views(&x);
     if (!status && write_export(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
-    for (size_t i = 0; i < MOST_MODELS; i++) {
-        sc_scales_free(x.scales[i]);
-        sc_drawing_close(&x.drawings[i]);
-    }
-    sc_desk_close(&x.desk);
+    sc_display_close(&x);
     return status;
 }
 

@@ -7,17 +7,6 @@
 #include <unistd.h>
 
 #include "cli/drawing.h"
-#include "web/web.h"
-
-enum { MOST_MODELS = 2 };
-
-struct live {
-    struct sc_desk desk;
-    struct sc_drawing drawings[MOST_MODELS];
-    struct sc_scales *scales[MOST_MODELS];
-    struct sc_model_view models[MOST_MODELS];
-    struct sc_web_view views[MOST_MODELS];
-};
 
 /* -------------------------------------------------------------------------------- browser --- */
 
@@ -89,45 +78,19 @@ static void on_ending(void *ctx)
         (void)alarm(SECONDS);
 }
 
-static int open_views(struct live *x, uint64_t memory, struct sc_error *e)
-{
-    struct sc_cli *c = x->desk.c;
-
-    for (size_t i = 0; i < x->desk.n; i++) {
-        struct sc_drawing *d = &x->drawings[i];
-        const int status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory, c->set.fetch);
-        if (status)
-            return status;
-        if (sc_scales_new(d->pyramids, &x->scales[i], e) < 0)
-            return sc_fail_exit(c, e);
-        x->models[i] = (struct sc_model_view){.scene = d->scene,
-                                              .pyramids = d->pyramids,
-                                              .scales = x->scales[i],
-                                              .pool = x->desk.pool,
-                                              .cancel = &sc_cancel};
-        x->views[i] = sc_web_view_of_model(&x->models[i]);
-    }
-    return 0;
-}
-
-static int serve(struct live *x)
+static int serve(struct sc_display *x, uint64_t memory)
 {
     struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    /* Half for statistics of all models, a quarter for tiles. */
-    const uint64_t memory = sc_memory_budget(c->set.memory);
-    const int status = open_views(x, memory / 2 / SC_MAX(x->desk.n, 1), &e);
     const struct sc_web_options o = {.bind = c->set.bind,
                                      .port = (uint16_t)c->set.port,
-                                     .memory = memory / 4,
+                                     .memory = memory,
                                      .cancel = &sc_cancel,
                                      .ready = on_ready,
                                      .note = on_note,
                                      .ending = on_ending,
                                      .ctx = c};
 
-    if (status)
-        return status;
     const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
@@ -137,18 +100,15 @@ static int serve(struct live *x)
 
 int sc_view_live(struct sc_cli *c)
 {
-    struct live x = {.desk = {.c = c}};
-    int status;
+    struct sc_display x = {0};
 
     if (c->set.port > UINT16_MAX)
         return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
-    status = sc_desk_open(&x.desk, MOST_MODELS);
+    /* Half for statistics of all models, a quarter for tiles. */
+    const uint64_t memory = sc_memory_budget(c->set.memory);
+    int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
     if (!status)
-        status = serve(&x);
-    for (size_t i = 0; i < MOST_MODELS; i++) {
-        sc_scales_free(x.scales[i]);
-        sc_drawing_close(&x.drawings[i]);
-    }
-    sc_desk_close(&x.desk);
+        status = serve(&x, memory / 4);
+    sc_display_close(&x);
     return status;
 }

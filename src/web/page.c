@@ -69,8 +69,11 @@ int sc_web_page(const char *title, struct sc_buf *page, struct sc_buf *policy, s
     if (map.n)
         sc_buf_put(page, map.p, map.n);
     sc_buf_puts(page, "</script>\n<script type=\"module\" src=\"main.mjs\"></script>\n</head>\n"
-                      "<body>\n<noscript>This page draws with a script.</noscript>\n</body>\n"
-                      "</html>\n");
+                      "<body>\n<noscript>This page draws with a script.</noscript>\n"
+                      "<p class=\"asleep\">This page has not started. Browsers take its modules "
+                      "from a web server only, not from a disk: in its folder, "
+                      "<code>python3 -m http.server</code> is one. Or the browser is too old "
+                      "for modules.</p>\n</body>\n</html>\n");
     sc_buf_clear(&map);
     if (code == 0 && (page->failed || policy->failed))
         return sc_fail_memory(e);

@@ -159,6 +159,9 @@ class View(Folder):
         self.run_it("view", self.at("m.safetensors"), "--png", "/dev/full", code=5)
         self.run_it("view", self.at("m.safetensors"), "--png", self.at("e.png"), "--mode", "rainbow",
                     code=2)
+        self.run_it("view", self.at("m.safetensors"), "--png", self.at("e.png"), "--out",
+                    self.at("site"), code=2)
+        self.run_it("show", self.at("m.safetensors"), "--json", code=2)
         self.assertEqual(["e.safetensors", "m.safetensors"], sorted(os.listdir(self.folder)))
 
     def test_an_interrupt_leaves_nothing(self):

@@ -390,6 +390,24 @@ class Travel(InBrowser):
             x, y = page.run("[scruple.store.get('camera').x, scruple.store.get('camera').y]")
             self.assertLess(abs(x - 350) + abs(y - 150), 4)
 
+    def test_all_of_it_is_seen_at_first(self):
+        """The bar above takes its place after the picture was planned; then it must still fit."""
+        tensors = {f"model.layers.{i}.w.weight": ("F32", self.rng.standard_normal((300, 200)).astype("<f4"))
+                   for i in range(4)}
+        page = self.view(self.model(tensors, "four.safetensors"), width=1100, height=700)
+
+        def all_seen():
+            left, top, z = page.origin()
+            width, height = page.run("[scruple.front().scene.width, scruple.front().scene.height]")
+            size = page.run("scruple.store.get('size')")
+            return (left >= 0 and top >= 0 and left + width / 2 ** z <= size["width"] and
+                    top + height / 2 ** z <= size["height"])
+        self.assertTrue(all_seen())
+        self.browser.resize(500, 500)
+        self.browser.settle()
+        page.settle()
+        self.assertTrue(all_seen())
+
     def test_a_lost_context_comes_back(self):
         page = self.page
         page.do("scruple.camera.jump({z: 0})")
@@ -580,6 +598,21 @@ class Guarded(InBrowser):
             self.assertIn(name, page.run("document.querySelector('.readout').textContent"))
         self.assertEqual([0, None], page.run(
             "[document.querySelectorAll('img, svg[onload], b, body script').length, window.hurt ?? null]"))
+
+    def test_from_a_disk_there_is_a_sentence(self):
+        """Of a folder, browsers take no modules from file:."""
+        url = self.serve(self.model({"w.weight": ("F32", np.ones((4, 4), "<f4"))}))
+        for name in ("", "viewer.css", "main.mjs"):
+            with urllib.request.urlopen(url + name, timeout=60) as answer, \
+                    open(self.at(name or "index.html"), "wb") as file:
+                file.write(answer.read())
+        self.browser.open("file://" + self.at("index.html"))
+        page = Viewer(self.browser, "file://" + self.at("index.html"), wait=False)
+        page.wait_for("getComputedStyle(document.querySelector('.asleep')).visibility === 'visible'")
+        self.assertIn("web server", page.run("document.body.innerText"))
+        self.browser.complaints.clear()
+        page = Viewer(self.browser, url)
+        self.assertIsNone(page.run("document.querySelector('.asleep')"))
 
     def test_without_webgl_there_is_a_sentence(self):
         url = self.serve(self.model({"w.weight": ("F32", np.ones((4, 4), "<f4"))}))

@@ -47,6 +47,7 @@ export class Camera {
         this.now = {...store.get("camera")};
         this.way = null; // {start, ms, at(t)}: on its way, and where at t from 0 to 1
         this.end = this.now;
+        this.whole = null; // the end of a flight that shows all of it
         this.wheel = null;
         this.pane = {width: 1, height: 1}; // of one picture, device pixels
         this.still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -81,11 +82,19 @@ export class Camera {
         return {x: align(x, this.pane.width), y: align(y, this.pane.height), z: zoom};
     }
 
-    /** The size of one picture has changed. What was in the middle stays there. */
+    /**
+     * The size of one picture has changed. What was in the middle stays there; who saw all of it
+     * sees all of it.
+     */
     resize(width, height) {
         if (width === this.pane.width && height === this.pane.height)
             return;
+        const all = this.end === this.whole;
         this.pane = {width, height};
+        if (all) {
+            this.fit(null, false);
+            return;
+        }
         this.#stop(this.bounded(this.end, true));
     }
 
@@ -160,6 +169,7 @@ export class Camera {
         const scene = this.scene();
         const r = rectangle ?? {x: 0, y: 0, w: scene.width, h: scene.height};
         this.flyTo({x: r.x + r.w / 2, y: r.y + r.h / 2, z: this.fitZoom(r.w, r.h)}, animate);
+        this.whole = rectangle ? null : this.end;
     }
 
     /** Moves what is seen by device pixels, as a hand does. */

@@ -233,7 +233,7 @@ export class Labels {
         for (const most of [Infinity, 2, 1, 0]) {
             const text = most ? shortName(scene, tensor, most)
                 : shortName(scene, tensor, 1).replace(/_proj$/, "");
-            if (this.#width(text, font) > room || text.length < 3)
+            if (this.#width(text, font) > room || (most === 0 && text.length < 3))
                 continue;
             const lines = [{text, font}];
             const stacked = scene.placesOf(tensor).length > 1 ? `, slice ${p.slice[i]}` : "";

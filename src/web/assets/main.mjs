@@ -297,6 +297,7 @@ function redrawOn(app) {
  * @returns {Promise<App>}
  */
 export async function start(root, source) {
+    document.querySelector(".asleep")?.remove();
     const app = {source, elements: makeElements(root), keys: new Keys(), wake: () => {}};
     app.fail = (error) => {
         app.elements.message.textContent = error.message;
