@@ -177,20 +177,33 @@ static void scale_long(struct sc_keys *k, struct sc_forward *f, struct sc_rope *
         r->factor = given;
 }
 
+/* llama.cpp writes no type for Phi-3: the tensors say it. */
+static bool has_long_factors(const struct sc_keys *k)
+{
+    for (size_t t = 0; !k->root && t < k->m->n_tensors; t++)
+        if (sc_str_is(sc_tensor_name(&k->m->tensors[t]), "rope_factors_long.weight"))
+            return true;
+    return false;
+}
+
 static void scale(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, double base)
 {
     const struct sc_str type =
-        sc_key_text(k, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type",
+        sc_key_text(k,
+                    "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type "
+                    "rope_parameters.full_attention.rope_type",
                     "rope.scaling.type");
     double factor = 1;
     struct sc_quoted q;
 
-    sc_key_real(k, "rope_scaling.factor rope_parameters.factor", "rope.scaling.factor", &factor);
+    sc_key_real(k,
+                "rope_scaling.factor rope_parameters.factor rope_parameters.full_attention.factor",
+                "rope.scaling.factor", &factor);
     if (k->code == 0 && !(factor > 0))
         sc_keys_refuse(k, "its rope scaling has a factor that is not above 0");
     if (k->code < 0)
         return;
-    if (sc_str_is(type, "longrope") || sc_str_is(type, "su")) {
+    if (sc_str_is(type, "longrope") || sc_str_is(type, "su") || (!type.n && has_long_factors(k))) {
         scale_long(k, f, r, base);
     } else if (sc_str_is(type, "llama3")) {
         scale_llama3(k, r, factor);

@@ -13,6 +13,7 @@ import unittest
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
 
 SCRUPLE = os.environ["SCRUPLE"]
@@ -88,6 +89,29 @@ class Forward(unittest.TestCase):
                     other = ref.write_folder(os.path.join(self.dir, f"{name}-{kind}-{shards}"), c, tensors, kind,
                                              shards)
                     self.same(first, run(other, self.out())[0])
+
+    def test_gguf(self):
+        """Converted by llama.cpp's rules, in F32 and F16. What GGUF cannot say is set to what it means."""
+        said = {"gemma2": {"query_pre_attn_scalar": 32}, "qwen2moe": {"decoder_sparse_step": 1},
+                "qwen3moe": {"mlp_only_layers": []}, "mistral": {"sliding_window": None}}
+        leave = ("llama-dynamic", "qwen2-window")
+        for seed, (name, c) in enumerate(ref.CONFIGS.items()):
+            if name in leave:
+                continue
+            c = {**c, **said.get(name, {})}
+            exact = ref.make(c, seed + 1)
+            for kind, label, short in ((0, "F32", None), (1, "F16", np.float16)):
+                tensors = {k: v.astype(short).astype("f4") if short and v.ndim > 1 else v for k, v in exact.items()}
+                path = os.path.join(self.dir, f"{name}-{label}.gguf")
+                forward_gguf.write(path, c, tensors, kind)
+                with self.subTest(model=name, kind=label):
+                    r = ref.Reference(c, tensors)
+                    want = r.run(np.array(IDS))
+                    got, _ = run(path, self.out())
+                    self.assertLess(np.abs(got["logits"] - want).max(), 2e-5 * np.abs(want).max())
+                    for key, value in r.seen.items():
+                        if key.startswith("residual"):
+                            self.assertLess(np.abs(got[key] - value).max(), 2e-5 * max(np.abs(value).max(), 1), key)
 
     def test_a_prefix_gives_the_same_bits(self):
         """Attention is causal: what comes later changes nothing (but where the length chooses the rotation)."""
