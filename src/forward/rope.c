@@ -188,6 +188,13 @@ static bool has_long_factors(const struct sc_keys *k)
 
 static void scale(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, double base)
 {
+    static const char *const objects[] = {"rope_scaling", "rope_parameters"};
+
+    for (unsigned i = 0; i < SC_COUNT(objects); i++) {
+        const json_t *given = json_object_get(k->text, objects[i]);
+        if (given && !json_is_null(given) && !json_is_object(given))
+            sc_keys_refuse(k, "its setting %s is no object", objects[i]);
+    }
     const struct sc_str type =
         sc_key_text(k,
                     "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type "
@@ -228,6 +235,8 @@ void sc_rope_plan(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, do
 {
     if (k->code == 0 && !(base > 0))
         sc_keys_refuse(k, "its rope base is not above 0");
+    if (k->code == 0 && (dims < 2 || dims % 2))
+        sc_keys_refuse(k, "it rotates %u numbers of a head, which are no pairs", dims);
     if (k->code < 0)
         return;
     r->dims = dims;

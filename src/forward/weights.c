@@ -66,7 +66,19 @@ static uint32_t find(struct binder *b, const char *fmt, ...)
     va_end(args);
     const struct named key = {.name = name};
     const struct named *hit = bsearch(&key, b->list, b->n, sizeof key, by_name);
-    return hit ? hit->tensor : SC_NO_TENSOR_HERE;
+    if (!hit)
+        return SC_NO_TENSOR_HERE;
+    const bool before = hit > b->list && by_name(hit - 1, hit) == 0;
+    const bool behind = hit + 1 < b->list + b->n && by_name(hit, hit + 1) == 0;
+    if ((before || behind) && b->code == 0) {
+        const struct sc_tensor *t = b->f->m->tensors;
+        struct sc_quoted q, r;
+        b->code =
+            sc_fail(b->e, SCRUPLE_EFORMAT, "this model cannot be run: %s and %s mean the same",
+                    sc_quote(&q, sc_tensor_name(&t[before ? hit[-1].tensor : hit->tensor])),
+                    sc_quote(&r, sc_tensor_name(&t[before ? hit->tensor : hit[1].tensor])));
+    }
+    return hit->tensor;
 }
 
 static void refuse_shape(struct binder *b, uint32_t tensor, uint64_t rows, uint64_t cols)
@@ -332,6 +344,12 @@ static void bind_experts(struct binder *b, struct sc_layer *l, uint32_t layer)
         }
         bind_expert(b, &x->down, layer, i, "down_proj", hidden, wide);
     }
+    if (!shared && find(b, "%s.weight", NAMED("shared_expert.down_proj")) != SC_NO_TENSOR_HERE &&
+        b->code == 0)
+        b->code = sc_fail(b->e, SCRUPLE_EFORMAT,
+                          "this model cannot be run: layer %u has a shared expert, but the "
+                          "configuration does not say how wide it is",
+                          layer);
     if (shared) {
         bind(b, &l->w[SC_SLOT_SHARED_GATE], NAMED("shared_expert.gate_proj"), shared, hidden, true);
         bind(b, &l->w[SC_SLOT_SHARED_UP], NAMED("shared_expert.up_proj"), shared, hidden, true);
@@ -401,7 +419,7 @@ static void bind_top(struct binder *b)
     }
     bind_both(b, &top[SC_SLOT_FINAL_NORM], "norm", 1, hidden, hidden, p->norm != SC_NORM_PLAIN);
     if (!p->tied)
-        bind(b, &top[SC_SLOT_OUTPUT], "lm_head", p->facts.vocab, hidden, false);
+        bind(b, &top[SC_SLOT_OUTPUT], "lm_head", p->facts.vocab, hidden, p->untied);
     if (top[SC_SLOT_OUTPUT].m.tensor == SC_NO_TENSOR_HERE)
         top[SC_SLOT_OUTPUT] = top[SC_SLOT_EMBED];
     p->conv1d = conv1d;
