@@ -93,6 +93,21 @@ static void refuse_shape(struct binder *b, uint32_t tensor, uint64_t rows, uint6
                           sc_quote(&q, sc_tensor_name(t)), rows, cols);
 }
 
+/* Whole numbers without a scale are codes of a format that is not known, not weights. */
+static void refuse_codes(struct binder *b, const struct sc_tensor *t)
+{
+    static const char *const whole[] = {"I8",  "U8",  "I16", "U16", "I32",
+                                        "U32", "I64", "U64", "BOOL"};
+    struct sc_quoted q;
+
+    for (size_t i = 0; i < SC_COUNT(whole) && b->code == 0; i++)
+        if (t->n_parts == 1 && strcmp(t->dtype, whole[i]) == 0)
+            b->code = sc_fail(b->e, SCRUPLE_EUNSUPPORTED,
+                              "this model cannot be run: %s holds whole numbers (%s), and nothing "
+                              "says what they stand for",
+                              sc_quote(&q, sc_tensor_name(t)), t->dtype);
+}
+
 /* Rows first..first + rows of a matrix of `all` rows, which must be the whole tensor. */
 static void bind_part(struct binder *b, struct sc_weight *w, uint32_t tensor, uint64_t all,
                       uint64_t first, uint64_t rows, uint64_t cols)
@@ -101,6 +116,7 @@ static void bind_part(struct binder *b, struct sc_weight *w, uint32_t tensor, ui
     const bool transposed = b->f->plan.conv1d && t->rank == 2;
     uint64_t n;
 
+    refuse_codes(b, t);
     if (!sc_mul(all, cols, &n) || t->parameters != n ||
         (t->rank >= 2 && t->shape[t->rank - 1] != (transposed ? all : cols))) {
         refuse_shape(b, tensor, all, cols);

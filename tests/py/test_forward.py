@@ -205,6 +205,23 @@ class Forward(unittest.TestCase):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
             self.assertEqual((r.returncode, r.stdout), (2, ""), hook)
 
+    def test_codes_of_an_unknown_format(self):
+        c, tensors, _ = self.models["llama"]
+        folder = ref.write_folder(os.path.join(self.dir, "codes"), c, tensors)
+        path = os.path.join(folder, "model.safetensors")
+        with open(path, "rb") as f:
+            data = f.read()
+        n = int.from_bytes(data[:8], "little")
+        head = json.loads(data[8:8 + n])
+        head["model.layers.1.mlp.up_proj.weight"]["dtype"] = "I32"
+        text = json.dumps(head).encode()
+        with open(path, "wb") as f:
+            f.write(len(text).to_bytes(8, "little") + text + data[8 + n:])
+        r = subprocess.run([SCRUPLE, "activations", folder, "--ids", "1", "-q"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual((r.returncode != 0, r.stdout), (True, ""))
+        self.assertIn("whole numbers", r.stderr)
+
     def test_tokens_that_the_model_does_not_have(self):
         for ids, words in (("1,150", "150"), ("", "--ids"), ("1,x", "holds x"), ("-1", "")):
             r = subprocess.run([SCRUPLE, "activations", self.models["llama"][2], "--ids=" + ids],
