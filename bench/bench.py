@@ -14,6 +14,7 @@ Times are the fastest of N runs of whole programs, from fork to exit.  Nothing i
 stands beside the ratio, the reader compares.
 """
 import csv
+import glob
 import os
 import subprocess
 import sys
@@ -366,10 +367,36 @@ def servers():
 ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
 
+
+def tokenizers():
+    """MB/s of English text, of one core; TOKENIZERS names real tokenizer.json files, TOKENIZER_TEXT a text."""
+    folder = os.path.join(SOURCE, "tests", "data", "tokenize")
+    files = os.environ.get("TOKENIZERS", "").split() or [
+        os.path.join(folder, name + ".json") for name in ("gpt2", "llama3", "qwen2", "llama2", "bert", "xlmr")]
+    text = os.environ.get("TOKENIZER_TEXT")
+    if not text:
+        text = os.path.join(DATA, "english.txt")
+        licences = sorted(glob.glob("/usr/share/common-licenses/*") + glob.glob("/usr/share/perl/*/pod/*.pod"))
+        with open(text, "wb") as out:
+            for path in licences:
+                with open(path, "rb") as file:
+                    out.write(file.read())
+    said = subprocess.run([os.path.join(BUILD, "bench", "tokenize"), text, *files], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    peer = subprocess.run(["node", os.path.join(HERE, "tokenize_peer.js"), text, *files], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True).stdout
+    against = dict(line.split("\t") for line in peer.splitlines())
+    for path, opened, speed, _ in (line.split("\t") for line in said.splitlines()):
+        name = os.path.basename(path)
+        row(f"tokenize, {name}", "MB/s", float(speed), float(against.get(path, 30)),
+            "Rust tokenizers, same run" if path in against else "30 MB/s", ">= 1" if path not in against else ">= 5")
+        row(f"open {name}", "ms", float(opened), 100, "100 ms", "<= 1")
+
+
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "web": servers}
+          "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers}
 
 
 def number(value, unit=""):

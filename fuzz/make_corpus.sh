@@ -511,6 +511,13 @@ for name, text, data in (
         ("q4_k", "q4_k", struct.pack("<3Q", 3, 4, 512)), ("wrong", "mxfp5:floor,floor=1e999,", b"")):
     seed("encoding", name, text.encode() + b"\n" + data)
 
+# --------------------------------------------------------------------------------- tokenizer
+# A tokenizer.json, a byte 0, a text.
+for name, text in (("words", "The weights, e\u0301 12 x \uff21"), ("clip", "the and  ing's 12!"),
+                   ("bert", "[MASK] Gewichte \u6a21\u578b n\u00f6ch [SEP]"), ("llama2", "<s>The  weights \u20ac"),
+                   ("qwen2", "don't  12\n\n x<|endoftext|>")):
+    seed("tokenizer", name, (DATA / "tokenize" / (name + ".json")).read_bytes() + b"\0" + text.encode())
+
 # ----------------------------------------------------------------------------- addresses, hosts
 TOKEN = "/0123456789abcdef0123456789abcdef/"
 for name, path, host in (

@@ -86,7 +86,8 @@ foreach(file IN LISTS scripts)
   get_filename_component(name ${file} NAME_WE)
   scruple_test(${file} py.${name} ${PYTHON3} -B ${file})
 endforeach()
-set_tests_properties(py.test_viewer PROPERTIES TIMEOUT 900) # browsers that draw without a graphics card
+set_tests_properties(py.test_viewer py.test_viewer_panels py.test_view_export py.test_view_server
+  PROPERTIES TIMEOUT 900) # browsers that draw without a graphics card
 foreach(file IN LISTS fuzz_sources)
   get_filename_component(name ${file} NAME_WE)
   string(REGEX REPLACE "^fuzz_" "" name ${name})

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/text/unicode_tables.h to standard output, from the Unicode Character Database.
+r"""Writes src/text/unicode_tables.h to standard output, from the Unicode Character Database.
 
-    tools/gen-unicode-tables.py UCD-16.0.0 UCD-9.0.0 UCD-8.0.0 > src/text/unicode_tables.h
+    tools/gen-unicode-tables.py UCD-16.0.0 UCD-9.0.0 UCD-8.0.0 | clang-format --assume-filename=src/text/x.h \
+        > src/text/unicode_tables.h
 
 The arguments are folders with the files of https://www.unicode.org/Public/VERSION/ucd/ (of 16.0.0:
 UnicodeData.txt, PropList.txt, Scripts.txt, CaseFolding.txt, auxiliary/GraphemeBreakProperty.txt and

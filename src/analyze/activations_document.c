@@ -60,20 +60,21 @@ static void put_count(uint64_t v, bool empty, struct sc_cell *out)
     out->null = empty;
 }
 
-/* Texts of numbers that may be absent live until the next cell: cells are asked for by one. */
+enum { TEXT_SIZE = 24 };
+/* Texts of numbers that may be absent live until the next cell is asked for. */
 struct table {
     const struct sc_activations *a;
-    char text[24];
+    char *text; /* (TEXT_SIZE) */
 };
 
 static void get_cell(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    struct table *t = (struct table *)(uintptr_t)ctx;
+    const struct table *t = ctx;
     const struct sc_activation *a = &t->a->list[row];
 
     switch (column) {
     case LAYER:
-        snprintf(t->text, sizeof t->text, "%d", (int)a->layer);
+        snprintf(t->text, TEXT_SIZE, "%d", (int)a->layer);
         out->text = sc_strz(t->text);
         out->null = a->layer < 0;
         break;
@@ -90,7 +91,7 @@ static void get_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
         put_count(a->channel, false, out);
         break;
     case PART:
-        snprintf(t->text, sizeof t->text, "%d", (int)a->part);
+        snprintf(t->text, TEXT_SIZE, "%d", (int)a->part);
         out->text = a->part == -2 ? SC_STR("shared") : sc_strz(t->text);
         out->null = a->part == -1;
         break;
@@ -167,12 +168,13 @@ void sc_analyze_activations(struct sc_document *d, struct sc_field *into,
                             const struct sc_activations *a)
 {
     struct table *t = SC_ARENA_NEW(&d->arena, struct table, 1);
+    char *text = SC_ARENA_NEW(&d->arena, char, TEXT_SIZE);
 
-    if (!t) {
+    if (!t || !text) {
         d->failed = true;
         return;
     }
-    t->a = a;
+    *t = (struct table){a, text};
     const struct sc_table all = {columns, COLUMNS, a->n, get_cell, t};
     sc_add_table_more(d, into, "activations", &all, add_quantiles);
     const struct sc_table sinks = {sink_columns, S_COLUMNS, a->n_sinks, get_sink, t};

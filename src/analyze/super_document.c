@@ -8,9 +8,11 @@
 #include "analyze/figures.h"
 #include "analyze/super.h"
 
+enum { TEXT_SIZE = 24 };
+/* Texts of numbers that may be absent live until the next cell is asked for. */
 struct table {
     const struct sc_super_document *s;
-    char text[64];
+    char *text; /* (TEXT_SIZE) */
 };
 
 /* --------------------------------------------------------------------------------- weights --- */
@@ -78,7 +80,7 @@ static void put_text(const char *text, struct sc_cell *out)
 
 static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    struct table *t = (struct table *)(uintptr_t)ctx;
+    const struct table *t = ctx;
     const struct sc_super_weight *w = &t->s->list->p[row];
     const uint64_t counts[COLUMNS] = {
         [LAYER] = w->layer,          [ROW] = w->row,     [COL] = w->col,
@@ -91,7 +93,7 @@ static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cel
 
     switch (column) {
     case EXPERT:
-        snprintf(t->text, sizeof t->text, "%d", (int)w->expert);
+        snprintf(t->text, TEXT_SIZE, "%d", (int)w->expert);
         put_text(w->expert == -2 ? "shared" : w->expert < 0 ? NULL : t->text, out);
         break;
     case LABEL:
@@ -191,12 +193,13 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
                       const struct sc_super_document *s)
 {
     struct table *t = SC_ARENA_NEW(&d->arena, struct table, 1);
+    char *text = SC_ARENA_NEW(&d->arena, char, TEXT_SIZE);
 
-    if (!t) {
+    if (!t || !text) {
         d->failed = true;
         return;
     }
-    t->s = s;
+    *t = (struct table){s, text};
     sc_analyze_forward(d, into, s->forward);
     const struct sc_table weights = {columns, COLUMNS, s->list->n, get_weight, t};
     sc_add_table(d, into, "weights", &weights);

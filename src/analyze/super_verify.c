@@ -25,7 +25,8 @@ struct verifying {
     struct sc_variant *variants;
     struct sc_edit *edits;
     struct sc_restore *restores;
-    size_t n, cap_effects, cap_variants, n_edits, cap_edits;
+    size_t *first; /* where the edits of each variant begin */
+    size_t n, cap_effects, cap_variants, cap_first, n_edits, cap_edits;
     float *base;    /* (positions x vocab) log p of the model */
     double *sums;   /* (positions) log of the sum of the model's exponentials */
     double *losses; /* (variants + 1) x positions: -log p of the next token */
@@ -43,9 +44,10 @@ static int add_variant(struct verifying *x, enum sc_super_kind kind, uint32_t in
 
     TRY(sc_grow(&out->p, &x->cap_effects, out->n + 1, sizeof *out->p, e));
     TRY(sc_grow(&x->variants, &x->cap_variants, x->n + 1, sizeof *x->variants, e));
+    TRY(sc_grow(&x->first, &x->cap_first, x->n + 1, sizeof *x->first, e));
     out->p[out->n++] = (struct sc_super_effect){.kind = kind, .index = index, .factor = factor};
-    /* edits grow, so their place is known only at the end: this is where they begin */
-    x->variants[x->n++] = (struct sc_variant){.edits = (void *)(uintptr_t)x->n_edits};
+    x->first[x->n] = x->n_edits; /* edits grow, so their place is known only at the end */
+    x->variants[x->n++] = (struct sc_variant){0};
     return 0;
 }
 
@@ -169,14 +171,11 @@ static int add_restored(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
-static int add_questions(struct verifying *x, struct sc_error *e)
+/* Each alone, and all but each. */
+static int add_singles(struct verifying *x, struct sc_error *e)
 {
     const size_t n = x->l->n, singles = SC_MIN(n, (size_t)SINGLES);
 
-    TRY(sc_grow(&x->out->p, &x->cap_effects, 1, sizeof *x->out->p, e));
-    x->out->p[x->out->n++] = (struct sc_super_effect){.kind = SC_SUPER_BASE, .factor = 1};
-    TRY(add_variant(x, SC_SUPER_ALL, 0, 0, e));
-    TRY(scale_all(x, 0, SIZE_MAX, e));
     for (size_t i = 0; i < singles; i++) {
         TRY(add_variant(x, SC_SUPER_ALONE, (uint32_t)i, 0, e));
         TRY(scale_weight(x, &x->l->p[i], 0, e));
@@ -185,19 +184,35 @@ static int add_questions(struct verifying *x, struct sc_error *e)
         TRY(add_variant(x, SC_SUPER_WITHOUT, (uint32_t)i, 0, e));
         TRY(scale_all(x, 0, i, e));
     }
+    return 0;
+}
+
+static int add_nulls(struct verifying *x, struct sc_error *e)
+{
+    for (uint32_t k = 0; k < NULLS; k++) {
+        TRY(add_variant(x, SC_SUPER_NULL, k, 0, e));
+        for (size_t i = 0; i < x->l->n; i++)
+            TRY(add_match(x, &x->l->p[i], k * UINT64_C(1000003) + i, e));
+    }
+    return 0;
+}
+
+static int add_questions(struct verifying *x, struct sc_error *e)
+{
+    TRY(sc_grow(&x->out->p, &x->cap_effects, 1, sizeof *x->out->p, e));
+    x->out->p[x->out->n++] = (struct sc_super_effect){.kind = SC_SUPER_BASE, .factor = 1};
+    TRY(add_variant(x, SC_SUPER_ALL, 0, 0, e));
+    TRY(scale_all(x, 0, SIZE_MAX, e));
+    TRY(add_singles(x, e));
     TRY(add_mean(x, e));
     for (size_t i = 0; i < SC_COUNT(factors); i++) {
         TRY(add_variant(x, SC_SUPER_SCALED, 0, factors[i], e));
         TRY(scale_all(x, factors[i], SIZE_MAX, e));
     }
     TRY(add_restored(x, e));
-    for (uint32_t k = 0; k < NULLS; k++) {
-        TRY(add_variant(x, SC_SUPER_NULL, k, 0, e));
-        for (size_t i = 0; i < n; i++)
-            TRY(add_match(x, &x->l->p[i], k * UINT64_C(1000003) + i, e));
-    }
+    TRY(add_nulls(x, e));
     for (size_t i = 0; i < x->n; i++)
-        x->variants[i].edits = x->edits + (uintptr_t)x->variants[i].edits;
+        x->variants[i].edits = x->edits + x->first[i];
     return 0;
 }
 
@@ -403,6 +418,7 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
     if (code == 0)
         label(&x);
     free(x.variants);
+    free(x.first);
     free(x.edits);
     free(x.restores);
     free(x.base);

@@ -57,7 +57,8 @@ size_t sc_special_tokens(const struct sc_token_list *l)
     return n;
 }
 
-static void add_tokenizer(struct sc_document *d, struct sc_field *into, const struct sc_tokenizer *t)
+static void add_tokenizer(struct sc_document *d, struct sc_field *into,
+                          const struct sc_tokenizer *t)
 {
     struct sc_field *o = sc_add_object(d, into, "tokenizer");
     sc_add_textz(d, o, "kind", sc_tokenizer_kind(t));
@@ -77,7 +78,8 @@ void sc_analyze_tokens(struct sc_document *d, struct sc_field *into, struct sc_t
     sc_add_table(d, into, "tokens", &table);
 }
 
-void sc_analyze_decoded(struct sc_document *d, struct sc_field *into, const struct sc_tokenizer *t, struct sc_str text)
+void sc_analyze_decoded(struct sc_document *d, struct sc_field *into, const struct sc_tokenizer *t,
+                        struct sc_str text)
 {
     add_tokenizer(d, into, t);
     sc_add_text(d, into, "text", text);

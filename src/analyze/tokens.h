@@ -19,7 +19,8 @@ struct sc_table sc_token_table(struct sc_token_list *l);
 /* "tokenizer", "summary" and "tokens". */
 void sc_analyze_tokens(struct sc_document *d, struct sc_field *into, struct sc_token_list *l);
 /* "tokenizer" and "text". */
-void sc_analyze_decoded(struct sc_document *d, struct sc_field *into, const struct sc_tokenizer *t, struct sc_str text);
+void sc_analyze_decoded(struct sc_document *d, struct sc_field *into, const struct sc_tokenizer *t,
+                        struct sc_str text);
 /* Of these the special ones. */
 size_t sc_special_tokens(const struct sc_token_list *l);
 

@@ -88,6 +88,9 @@ struct sc_settings {
     const char *picture;                      /* --png FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
+    /* tokenize */
+    const char *text_file, *decode;
+    bool only_ids, no_special;
     /* view */
     const char *bind;
     uint64_t port, fetch;
@@ -98,16 +101,13 @@ struct sc_settings {
     bool single, tiles;
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
-    const char *ratio, *share; /* super */
+    const char *ratio, *share;                 /* super */
     uint64_t rounds;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
     bool fail;
     struct sc_words hooks;
-    /* tokenize */
-    const char *text_file, *decode;
-    bool ids, no_special;
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };

@@ -13,7 +13,7 @@
 
 static const struct sc_option activations_options[] = {
     SC_TOKENS_OPTIONS,
-    {"hook", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(hooks), "NAME", sc_hook_names,
+    {"hook", 0, SC_OPTION_LIST, SC_COMPLETE_NOTHING, FIELD(hooks), "NAME", NULL,
      "measure at NAME, a list with commas, or all (default: embedding, attention, down_in, "
      "down_out and residual); may be repeated"},
     {"npy", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,

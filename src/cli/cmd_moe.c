@@ -157,7 +157,9 @@ static int put_maps(struct mapping *m, enum sc_graphics how, struct sc_error *e)
     sc_screen_look(&screen);
     /* characters stand for two pixels, one above the other */
     const size_t columns = screen.columns ? screen.columns : 80;
-    const size_t cell_width = how <= SC_GRAPHICS_SIXEL ? 8 : 2 * m->x.n_experts <= columns ? 2 : 1;
+    const size_t cell_width = how <= SC_GRAPHICS_SIXEL                ? 8
+                              : (size_t)2 * m->x.n_experts <= columns ? 2
+                                                                      : 1;
     const size_t cell_height = how <= SC_GRAPHICS_SIXEL ? 8 : 2;
     float *map = sc_alloc((n + 1) * sizeof *map);
     int code = map ? 0 : sc_fail_memory(e);

@@ -9,14 +9,14 @@
 #include <string.h>
 
 #include "analyze/tokens.h"
-#include "cli/cli.h"
+#include "cli/tokens_input.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
 static const struct sc_option tokenize_options[] = {
     {"file", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(text_file), "FILE", NULL,
      "take the text from FILE (-: standard input, as without TEXT)"},
-    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(ids), NULL, NULL,
+    {"ids", 0, SC_OPTION_FLAG, 0, FIELD(only_ids), NULL, NULL,
      "print the ids alone, with a blank between"},
     {"no-special", 0, SC_OPTION_FLAG, 0, FIELD(no_special), NULL, NULL,
      "add no tokens for the begin and the end of a text; with --decode leave special ones out"},
@@ -72,24 +72,6 @@ static int open_tokenizer(struct tokenizing *x, const char *path, struct sc_erro
     o.keep_repo = true;
     TRY(sc_model_open_repo(repo, &o, &x->model, e));
     return sc_tokenizer_of_model(x->model, &notes, &x->t, e);
-}
-
-static int open_text(struct tokenizing *x, const char *path, struct sc_error *e)
-{
-    const struct sc_file_options o = {.no_map = false};
-    TRY(path && strcmp(path, "-") != 0 ? sc_file_open(path, &o, &x->source, e)
-                                       : sc_stdin_open(&x->source, e));
-    if (x->source->size > SC_MAX_TEXT)
-        return sc_fail(e, SCRUPLE_ELIMIT, "%s has more than 1 GiB", x->source->name);
-    x->text.n = (size_t)x->source->size;
-    x->text.p = x->text.n ? (const char *)sc_source_map(x->source, 0, x->text.n) : "";
-    if (x->text.p)
-        return 0;
-    x->copy = sc_alloc(x->text.n);
-    if (!x->copy)
-        return sc_fail_memory(e);
-    x->text.p = x->copy;
-    return sc_source_read(x->source, 0, x->copy, x->text.n, e);
 }
 
 static void begin_document(struct tokenizing *x, struct sc_document *d)
@@ -164,7 +146,7 @@ static int encode(struct tokenizing *x, struct sc_error *e)
         begin_document(x, &d);
         sc_analyze_tokens(&d, &d.root, &l);
         end_document(x, &d);
-    } else if (code == 0 && c->set.ids) {
+    } else if (code == 0 && c->set.only_ids) {
         put_ids(c, &tokens);
     } else if (code == 0 && c->set.csv) {
         const struct sc_table table = sc_token_table(&l);
@@ -247,7 +229,7 @@ static int run_words(struct tokenizing *x, struct sc_error *e)
     if (words->n > 1)
         x->text = sc_strz(words->p[1]);
     else
-        TRY(open_text(x, c->set.text_file, e));
+        TRY(sc_text_input_open(c->set.text_file, &x->source, &x->copy, &x->text, e));
     return encode(x, e);
 }
 
@@ -261,7 +243,7 @@ static int run_tokenize(struct sc_cli *c)
         return sc_wrong_use(c, "tokenize: MODEL is missing");
     if ((n > 1) + (c->set.text_file != NULL) + (c->set.decode != NULL) > 1)
         return sc_wrong_use(c, "tokenize takes one of TEXT, --file and --decode");
-    if (c->set.ids + c->set.json + c->set.csv > 1)
+    if (c->set.only_ids + c->set.json + c->set.csv > 1)
         return sc_wrong_use(c, "tokenize prints one of --ids, --json and --csv");
     const int code = run_words(&x, &e);
     const int status = code < 0 ? sc_fail_exit(c, &e) : SC_EXIT_OK;

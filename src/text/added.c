@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* added: tokens that are found in a text before anything else happens to it.
  *
- * At each place the longest counts. `lstrip` and `rstrip` take the white space around them in, `single_word` wants
- * no letter beside them. Those that are `normalized` are looked for once the normalizers are through, and are
- * normalized themselves. */
+ * At each place the longest counts. `lstrip` and `rstrip` take the white space around them in,
+ * `single_word` wants no letter beside them. Those that are `normalized` are looked for once the
+ * normalizers are through, and are normalized themselves. */
 #include "text/parts.h"
 
 #include <stdlib.h>
@@ -18,10 +18,11 @@ int sc_added_put(struct sc_tokenizer *t, const struct sc_added *a, struct sc_err
 {
     const size_t before = t->added_of_n;
     if (a->id >= SC_MAX_TOKENS)
-        return sc_fail(e, SCRUPLE_ELIMIT, "an added token has the id %u, the limit is %d", a->id, SC_MAX_TOKENS);
+        return sc_fail(e, SCRUPLE_ELIMIT, "an added token has the id %u, the limit is %d", a->id,
+                       SC_MAX_TOKENS);
     if (a->content.n > SC_MAX_ADDED_BYTES)
-        return sc_fail(e, SCRUPLE_ELIMIT, "an added token has %zu bytes, the limit is %d", a->content.n,
-                       SC_MAX_ADDED_BYTES);
+        return sc_fail(e, SCRUPLE_ELIMIT, "an added token has %zu bytes, the limit is %d",
+                       a->content.n, SC_MAX_ADDED_BYTES);
     TRY(sc_grow(&t->added, &t->added_cap, t->n_added + 1, sizeof *t->added, e));
     if (a->id >= t->added_of_n) {
         TRY(sc_grow(&t->added_of, &t->added_of_cap, (size_t)a->id + 1, sizeof *t->added_of, e));
@@ -34,12 +35,14 @@ int sc_added_put(struct sc_tokenizer *t, const struct sc_added *a, struct sc_err
 }
 
 /* What an added token looks like in a text that is normalized. */
-static int put_normalized(struct sc_encoder *en, struct sc_tokenizer *t, size_t i, struct sc_error *e)
+static int put_normalized(struct sc_encoder *en, struct sc_tokenizer *t, size_t i,
+                          struct sc_error *e)
 {
     struct sc_slice s = {.p = t->added[i].content.p, .n = t->added[i].content.n};
     TRY(sc_normalize(en, &s));
     if (en->too_slow)
-        return sc_fail(e, SCRUPLE_ELIMIT, "a regular expression of the normalizer takes too long on an added token");
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "a regular expression of the normalizer takes too long on an added token");
     t->has_tries[1] |= s.n > 0;
     return sc_trie_put(&t->tries[1], sc_str(s.p, s.n), (uint32_t)i, e);
 }
@@ -62,7 +65,8 @@ int sc_added_finish(struct sc_tokenizer *t, struct sc_error *e)
     return code;
 }
 
-/* ------------------------------------------------------------------------------------ finding --- */
+/* ------------------------------------------------------------------------------------ finding ---
+ */
 /* The longest string of the trie that begins at p: its end; 0: none. */
 static size_t longest(const struct sc_trie *t, const char *p, size_t n, uint32_t *value)
 {
@@ -104,10 +108,12 @@ static bool is_space_at(const struct sc_slice *s, size_t at)
 
 static bool stands_alone(const struct sc_slice *s, size_t from, size_t to)
 {
-    return (from == 0 || !is_word_at(s, char_before(s, from))) && (to == s->n || !is_word_at(s, to));
+    return (from == 0 || !is_word_at(s, char_before(s, from))) &&
+           (to == s->n || !is_word_at(s, to));
 }
 
-static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, size_t from, size_t to)
+static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, size_t from,
+                  size_t to)
 {
     struct sc_tokens *out = en->out;
     struct sc_token token = {.id = id};
@@ -133,7 +139,8 @@ int sc_added_split(struct sc_encoder *en, const struct sc_slice *s, unsigned whi
         return s->n ? piece(en, s) : 0;
     for (size_t at = 0; at < s->n;) {
         uint32_t place = 0;
-        const size_t length = trie->root[(uint8_t)s->p[at]] ? longest(trie, s->p + at, s->n - at, &place) : 0;
+        const size_t length =
+            trie->root[(uint8_t)s->p[at]] ? longest(trie, s->p + at, s->n - at, &place) : 0;
         if (!length) {
             at++;
             continue;

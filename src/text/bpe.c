@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bpe: byte-pair encoding of one piece.
  *
- * Of all neighbours that may merge the pair with the lowest rank does, the leftmost of several, until none is
- * left. Short pieces look through all their pairs each time; longer ones keep them in a heap, so that a piece of n
- * symbols costs n log n. */
+ * Of all neighbours that may merge the pair with the lowest rank does, the leftmost of several,
+ * until none is left. Short pieces look through all their pairs each time; longer ones keep them in
+ * a heap, so that a piece of n symbols costs n log n. */
 #include "text/parts.h"
 
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 enum { SHORT = 24 };
 #define NONE UINT32_MAX
 
-/* -------------------------------------------------------------------------------------- merges --- */
+/* -------------------------------------------------------------------------------------- merges ---
+ */
 static size_t merge_place(const struct sc_bpe *b, uint64_t key)
 {
     return (size_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - b->bits));
@@ -34,7 +35,7 @@ const struct sc_merge *sc_bpe_find(const struct sc_bpe *b, uint32_t left, uint32
 int sc_bpe_reserve(struct sc_bpe *b, size_t n, struct sc_error *e)
 {
     b->bits = 4;
-    while ((UINT64_C(1) << b->bits) < (uint64_t)n * 2)
+    while ((UINT64_C(1) << b->bits) < (uint64_t)n + n / 2)
         b->bits++;
     free(b->merges);
     b->merges = sc_alloc(sizeof *b->merges << b->bits);
@@ -54,22 +55,23 @@ void sc_bpe_put(struct sc_bpe *b, uint32_t left, uint32_t right, uint32_t rank, 
     b->merges[at] = (struct sc_merge){key, rank, id};
 }
 
-/* No merge makes a token in which "▁" follows anything but "▁": then what is before a "▁" and what begins with it
- * never meet, and words can be encoded one by one. */
-static bool may_cut(const struct sc_tokenizer *t)
+/* Behind which bytes a "▁" is part of what merges make. Behind any other no merge reaches over the
+ * begin of a word, so that what is before it and what begins with it never meet, and words can be
+ * encoded one by one. */
+static void find_cuts(struct sc_tokenizer *t)
 {
     static const char space[] = "\xe2\x96\x81";
-    if (t->bytes || sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) == SC_NO_ID || t->bpe.suffix.n || t->bpe.prefix.n)
-        return false;
-    for (size_t i = 0; i < (size_t)1 << t->bpe.bits && t->bpe.merges; i++) {
-        if (t->bpe.merges[i].key == UINT64_MAX)
+    struct sc_bpe *b = &t->bpe;
+    b->cut_spaces = !t->bytes && !b->suffix.n && !b->prefix.n && !b->ignore_merges &&
+                    sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
+    for (size_t i = 0; b->cut_spaces && b->merges && i < (size_t)1 << b->bits; i++) {
+        if (b->merges[i].key == UINT64_MAX)
             continue;
-        const struct sc_str s = t->vocab.pieces[t->bpe.merges[i].id];
+        const struct sc_str s = t->vocab.pieces[b->merges[i].id];
         for (size_t k = 1; k + 3 <= s.n; k++)
-            if (memcmp(s.p + k, space, 3) == 0 && !(k >= 3 && memcmp(s.p + k - 3, space, 3) == 0))
-                return false;
+            if (memcmp(s.p + k, space, 3) == 0)
+                b->crossed[(uint8_t)s.p[k - 1]] = true;
     }
-    return true;
 }
 
 int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
@@ -93,11 +95,12 @@ int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
             b->ascii_ids[i] = sc_vocab_find(&t->vocab, sc_str(name, 1));
         }
     }
-    b->cut_spaces = may_cut(t);
+    find_cuts(t);
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------- symbols --- */
+/* ------------------------------------------------------------------------------------- symbols ---
+ */
 struct making {
     struct sc_encoder *en;
     size_t n;
@@ -121,8 +124,8 @@ static int flush(struct making *m)
     return pending ? add(m, m->en->t->unk, m->pending_length) : 0;
 }
 
-/* A character that has no token: its bytes, if all of them have, else the unknown token. Bytes do not flush an
- * unknown token that is pending, as in the Rust tokenizers. */
+/* A character that has no token: its bytes, if all of them have, else the unknown token. Bytes do
+ * not flush an unknown token that is pending, as in the Rust tokenizers. */
 static int unknown(struct making *m, struct sc_str s, uint32_t length)
 {
     const struct sc_tokenizer *t = m->en->t;
@@ -144,7 +147,8 @@ static int unknown(struct making *m, struct sc_str s, uint32_t length)
 }
 
 /* A character with what stands around it in the vocabulary: "##x", "x</w>". */
-static struct sc_str decorate(const struct sc_bpe *b, struct sc_str c, bool first, bool last, char *out)
+static struct sc_str decorate(const struct sc_bpe *b, struct sc_str c, bool first, bool last,
+                              char *out)
 {
     size_t n = 0;
     if (!first && b->prefix.n) {
@@ -185,7 +189,8 @@ static int make_chars(struct making *m, struct sc_str s)
     return flush(m);
 }
 
-/* Bytes in place of the characters that stand for them; those of one character are one when it is unknown. */
+/* Bytes in place of the characters that stand for them; those of one character are one when it is
+ * unknown. */
 static int make_bytes(struct making *m, struct sc_str s)
 {
     const struct sc_tokenizer *t = m->en->t;
@@ -207,7 +212,8 @@ static int make_bytes(struct making *m, struct sc_str s)
     return flush(m);
 }
 
-/* ------------------------------------------------------------------------------------- merging --- */
+/* ------------------------------------------------------------------------------------- merging ---
+ */
 static size_t merge_short(struct sc_encoder *en, size_t n)
 {
     const struct sc_bpe *b = &en->t->bpe;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* decode: from tokens to text. Each decoder makes a list of strings of a list of strings; what is left is joined. */
+/* decode: from tokens to text. Each decoder makes a list of strings of a list of strings; what is
+ * left is joined. */
 #include "text/parts.h"
 
 #include <stdlib.h>
@@ -57,7 +58,8 @@ static int put_lossy(struct list *l, struct sc_str s, struct sc_error *e)
     return code;
 }
 
-/* All tokens as the bytes that their characters stand for; a token that has another character is itself. */
+/* All tokens as the bytes that their characters stand for; a token that has another character is
+ * itself. */
 static int bytes(const struct list *in, struct list *out, struct sc_error *e)
 {
     struct sc_buf all = {0};
@@ -76,7 +78,8 @@ static int bytes(const struct list *in, struct list *out, struct sc_error *e)
             sc_buf_putc(&all, (char)byte);
         }
     }
-    int code = all.failed ? sc_fail_memory(e) : put_lossy(out, sc_str(all.p ? all.p : "", all.n), e);
+    int code =
+        all.failed ? sc_fail_memory(e) : put_lossy(out, sc_str(all.p ? all.p : "", all.n), e);
     sc_buf_clear(&all);
     return code < 0 ? code : close_item(out, e);
 }
@@ -92,7 +95,8 @@ static void put_replaced(struct list *out, struct sc_str s, struct sc_str from, 
         }
 }
 
-static int replace(const struct sc_decode_step *step, struct sc_str s, struct list *out, struct sc_error *e)
+static int replace(const struct sc_decode_step *step, struct sc_str s, struct list *out,
+                   struct sc_error *e)
 {
     uint64_t fuel = SC_REGEX_FUEL(s.n);
     size_t at = 0, done = 0, last = SIZE_MAX;
@@ -108,20 +112,25 @@ static int replace(const struct sc_decode_step *step, struct sc_str s, struct li
         done = m.to;
     }
     if (fuel == 0)
-        return sc_fail(e, SCRUPLE_ELIMIT, "a regular expression of the decoder takes too long on a token");
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "a regular expression of the decoder takes too long on a token");
     put(out, sc_str(s.p + done, s.n - done));
     return 0;
 }
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 /* "<0x41>" */
 static int byte_of(struct sc_str s)
 {
-    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>' || hex(s.p[3]) < 0 || hex(s.p[4]) < 0)
+    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>' || hex(s.p[3]) < 0 ||
+        hex(s.p[4]) < 0)
         return -1;
     return hex(s.p[3]) << 4 | hex(s.p[4]);
 }
@@ -172,12 +181,14 @@ static void strip(const struct sc_decode_step *step, struct sc_str s, struct lis
     const struct sc_str c = step->content;
     for (uint64_t i = 0; i < step->left && c.n && s.n >= c.n && memcmp(s.p, c.p, c.n) == 0; i++)
         s = sc_str(s.p + c.n, s.n - c.n);
-    for (uint64_t i = 0; i < step->right && c.n && s.n >= c.n && memcmp(s.p + s.n - c.n, c.p, c.n) == 0; i++)
+    for (uint64_t i = 0;
+         i < step->right && c.n && s.n >= c.n && memcmp(s.p + s.n - c.n, c.p, c.n) == 0; i++)
         s.n -= c.n;
     put(out, s);
 }
 
-static void metaspace(const struct sc_decode_step *step, struct sc_str s, size_t i, struct list *out)
+static void metaspace(const struct sc_decode_step *step, struct sc_str s, size_t i,
+                      struct list *out)
 {
     const struct sc_str from = step->content;
     put_replaced(out, s, from, i == 0 && step->prepended ? "" : " ");
@@ -186,14 +197,16 @@ static void metaspace(const struct sc_decode_step *step, struct sc_str s, size_t
 /* What is English about BERT's decoder. */
 static void put_clean(struct list *out, struct sc_str s)
 {
-    static const char *const pairs[][2] = {{" .", "."},     {" ?", "?"},     {" !", "!"},           {" ,", ","},
-                                           {" ' ", "'"},    {" n't", "n't"}, {" 'm", "'m"},         {" do not", " don't"},
-                                           {" 's", "'s"},   {" 've", "'ve"}, {" 're", "'re"}};
+    static const char *const pairs[][2] = {{" .", "."},     {" ?", "?"},           {" !", "!"},
+                                           {" ,", ","},     {" ' ", "'"},          {" n't", "n't"},
+                                           {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"},
+                                           {" 've", "'ve"}, {" 're", "'re"}};
     struct list a = {0}, b = {0};
     put(&a, s);
     for (size_t i = 0; i < SC_COUNT(pairs); i++) {
         b.text.n = 0;
-        put_replaced(&b, sc_str(a.text.p ? a.text.p : "", a.text.n), sc_strz(pairs[i][0]), pairs[i][1]);
+        put_replaced(&b, sc_str(a.text.p ? a.text.p : "", a.text.n), sc_strz(pairs[i][0]),
+                     pairs[i][1]);
         b.text.failed |= a.text.failed;
         const struct list swap = a;
         a = b;
@@ -223,7 +236,8 @@ static int wordpiece(const struct sc_decode_step *step, struct sc_str s, size_t 
     return 0;
 }
 
-static int run(const struct sc_decode_step *step, const struct list *in, struct list *out, struct sc_error *e)
+static int run(const struct sc_decode_step *step, const struct list *in, struct list *out,
+               struct sc_error *e)
 {
     if (step->op == SC_DECODE_BYTES)
         return bytes(in, out, e);
@@ -259,8 +273,8 @@ static int run(const struct sc_decode_step *step, const struct list *in, struct 
     return step->op == SC_DECODE_FUSE ? close_item(out, e) : 0;
 }
 
-static int gather(const struct sc_tokenizer *t, const uint32_t *ids, size_t n, bool special, struct list *out,
-                  struct sc_error *e)
+static int gather(const struct sc_tokenizer *t, const uint32_t *ids, size_t n, bool special,
+                  struct list *out, struct sc_error *e)
 {
     for (size_t i = 0; i < n; i++) {
         const struct sc_str s = sc_tokenizer_piece(t, ids[i]);
@@ -274,13 +288,14 @@ static int gather(const struct sc_tokenizer *t, const uint32_t *ids, size_t n, b
     return 0;
 }
 
-int sc_decode(const struct sc_tokenizer *t, const uint32_t *ids, size_t n, bool special, struct sc_buf *out,
-              struct sc_error *e)
+int sc_decode(const struct sc_tokenizer *t, const uint32_t *ids, size_t n, bool special,
+              struct sc_buf *out, struct sc_error *e)
 {
     struct list lists[2] = {{{0}, NULL, 0, 0}, {{0}, NULL, 0, 0}};
     size_t now = 0;
     if (t->no_decoder)
-        return sc_fail(e, SCRUPLE_EUNSUPPORTED, "this tokenizer's decoder is not supported: %s", t->no_decoder);
+        return sc_fail(e, SCRUPLE_EUNSUPPORTED, "this tokenizer's decoder is not supported: %s",
+                       t->no_decoder);
     int code = gather(t, ids, n, special, &lists[0], e);
     for (size_t i = 0; code == 0 && i < t->n_decode; i++) {
         struct list *to = &lists[1 - now];

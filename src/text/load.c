@@ -73,7 +73,8 @@ struct sc_decode_step *sc_load_decode(const struct sc_load *l, enum sc_decode_op
 int sc_load_ids(const struct sc_load *l, uint32_t **list, size_t *n, uint32_t id)
 {
     if (*n >= 4096)
-        return sc_fail(l->e, SCRUPLE_ELIMIT, "the post-processor puts more than 4,096 tokens around a text");
+        return sc_fail(l->e, SCRUPLE_ELIMIT,
+                       "the post-processor puts more than 4,096 tokens around a text");
     size_t cap = *n;
     TRY(sc_grow(list, &cap, *n + 1, sizeof **list, l->e));
     (*list)[(*n)++] = id;
@@ -92,13 +93,16 @@ int sc_load_charsmap(const struct sc_load *l, const uint8_t *p, size_t n, struct
     for (size_t i = 0; i < step->n_units; i++)
         units[i] = sc_le32(p + 4 + 4 * i);
     step->units = units;
-    const struct sc_str texts = sc_str((const char *)p + 4 + 4 * step->n_units, n - 4 - 4 * step->n_units);
+    const struct sc_str texts =
+        sc_str((const char *)p + 4 + 4 * step->n_units, n - 4 - 4 * step->n_units);
     if (!sc_utf8_valid(texts))
-        return sc_fail(l->e, SCRUPLE_EFORMAT, "the texts of the normalizer's charsmap are not valid UTF-8");
+        return sc_fail(l->e, SCRUPLE_EFORMAT,
+                       "the texts of the normalizer's charsmap are not valid UTF-8");
     return sc_load_keep(l, texts, &step->texts);
 }
 
-/* --------------------------------------------------------------------------------- repositories --- */
+/* --------------------------------------------------------------------------------- repositories
+ * --- */
 struct text_file {
     struct sc_source *source;
     char *copy;
@@ -112,7 +116,8 @@ static void close_text(struct text_file *f)
 }
 
 /* 1: it is there; 0: it is not. */
-static int open_text(struct sc_repo *repo, const char *path, struct text_file *f, struct sc_error *e)
+static int open_text(struct sc_repo *repo, const char *path, struct text_file *f,
+                     struct sc_error *e)
 {
     struct sc_error why = {.code = 0};
     *f = (struct text_file){.s = {"", 0}};
@@ -141,7 +146,8 @@ static int open_text(struct sc_repo *repo, const char *path, struct text_file *f
 }
 
 static int open_both(struct sc_repo *repo, const char *json, const char *config,
-                     const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out, struct sc_error *e)
+                     const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out,
+                     struct sc_error *e)
 {
     struct text_file a, b = {.s = {"", 0}};
     int code = open_text(repo, json, &a, e);
@@ -158,13 +164,14 @@ static int open_both(struct sc_repo *repo, const char *json, const char *config,
     return code;
 }
 
-int sc_tokenizer_open(struct sc_repo *repo, const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out,
-                      struct sc_error *e)
+int sc_tokenizer_open(struct sc_repo *repo, const struct sc_tokenizer_notes *notes,
+                      struct sc_tokenizer **out, struct sc_error *e)
 {
     if (repo->selected && sc_str_ends(sc_strz(repo->selected), ".json"))
         return open_both(repo, repo->selected, "tokenizer_config.json", notes, out, e);
     if (!sc_repo_find(repo, "tokenizer.json") && sc_repo_find(repo, "tokenizer/tokenizer.json"))
-        return open_both(repo, "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json", notes, out, e);
+        return open_both(repo, "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json", notes,
+                         out, e);
     return open_both(repo, "tokenizer.json", "tokenizer_config.json", notes, out, e);
 }
 
@@ -176,8 +183,8 @@ static bool has_gguf_keys(const struct sc_model *m)
     return false;
 }
 
-int sc_tokenizer_of_model(const struct sc_model *m, const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out,
-                          struct sc_error *e)
+int sc_tokenizer_of_model(const struct sc_model *m, const struct sc_tokenizer_notes *notes,
+                          struct sc_tokenizer **out, struct sc_error *e)
 {
     if (!has_gguf_keys(m))
         return m->repo ? sc_tokenizer_open(m->repo, notes, out, e)

@@ -5,12 +5,14 @@
  *                                gpt2: byte-level BPE with merges; `pre` names how texts are cut
  *                                bert: WordPiece, "▁" in front of what begins a word
  *                                t5: Unigram with a charsmap
- *     tokenizer.ggml.tokens, .scores, .merges, .token_type (1 normal, 2 unknown, 3 control, 4 of the user,
- *                                5 unused, 6 byte), .bos_token_id and its like, .add_bos_token, .add_eos_token,
- *                                .add_space_prefix, .remove_extra_whitespaces, .precompiled_charsmap
+ *     tokenizer.ggml.tokens, .scores, .merges, .token_type (1 normal, 2 unknown, 3 control, 4 of
+ * the user, 5 unused, 6 byte), .bos_token_id and its like, .add_bos_token, .add_eos_token,
+ *                                .add_space_prefix, .remove_extra_whitespaces,
+ * .precompiled_charsmap
  *
- * The file has no expressions, no normalizers and no strip flags: what tokenizer.json of the same models says is in
- * load_gguf_pre.c, by name. Arrays are read again from the file, since the catalog keeps only their beginnings. */
+ * The file has no expressions, no normalizers and no strip flags: what tokenizer.json of the same
+ * models says is in load_gguf_pre.c, by name. Arrays are read again from the file, since the
+ * catalog keeps only their beginnings. */
 #include "text/load_gguf.h"
 
 #include <inttypes.h>
@@ -57,7 +59,8 @@ static uint32_t number(const struct gguf *g, const char *key)
     return (uint32_t)k->value.as.u;
 }
 
-/* -------------------------------------------------------------------------------------- arrays --- */
+/* -------------------------------------------------------------------------------------- arrays ---
+ */
 /* An array of the file, read from its first element on. */
 struct array {
     struct sc_reader r;
@@ -102,7 +105,8 @@ static int next_string(const struct gguf *g, struct array *a, struct sc_str *out
         n = n32;
     }
     if (n > SC_MAX_TOKEN_BYTES)
-        return sc_fail(g->l->e, SCRUPLE_ELIMIT, "a token has %" PRIu64 " bytes, the limit is %d", n, SC_MAX_TOKEN_BYTES);
+        return sc_fail(g->l->e, SCRUPLE_ELIMIT, "a token has %" PRIu64 " bytes, the limit is %d", n,
+                       SC_MAX_TOKEN_BYTES);
     TRY(sc_reader_take(&a->r, n, &p, "a token", g->l->e));
     *out = sc_str((const char *)p, (size_t)n);
     return 0;
@@ -127,7 +131,8 @@ static int read_tokens(struct gguf *g, const struct sc_meta *k)
 }
 
 /* Numbers of 4 bytes, one a token. */
-static int read_words(struct gguf *g, const char *key, void (*put)(struct gguf *g, size_t i, uint32_t bits))
+static int read_words(struct gguf *g, const char *key,
+                      void (*put)(struct gguf *g, size_t i, uint32_t bits))
 {
     const struct sc_meta *k = meta(g, key);
     struct array a;
@@ -157,7 +162,8 @@ static void put_score(struct gguf *g, size_t i, uint32_t bits)
     g->scores[i] = sc_float_of(bits);
 }
 
-/* -------------------------------------------------------------------------------------- merges --- */
+/* -------------------------------------------------------------------------------------- merges ---
+ */
 static int read_merges(struct gguf *g)
 {
     const struct sc_meta *k = meta(g, "tokenizer.ggml.merges");
@@ -166,7 +172,8 @@ static int read_merges(struct gguf *g)
     if (!k || k->value.kind != SC_VALUE_ARRAY || k->value.element != SC_VALUE_STRING)
         return sc_fail(g->l->e, SCRUPLE_EFORMAT, "the vocabulary has no merges");
     if (k->value.as.a.count > SC_MAX_TOKENS)
-        return sc_fail(g->l->e, SCRUPLE_ELIMIT, "the vocabulary has more than %d merges", SC_MAX_TOKENS);
+        return sc_fail(g->l->e, SCRUPLE_ELIMIT, "the vocabulary has more than %d merges",
+                       SC_MAX_TOKENS);
     int code = open_array(g, k, &a);
     if (code == 0)
         code = sc_bpe_reserve(&t->bpe, (size_t)a.count, g->l->e);
@@ -185,8 +192,9 @@ static int read_merges(struct gguf *g)
                        right = sc_vocab_find(&t->vocab, sc_str(space + 1, rest)),
                        id = sc_vocab_find(&t->vocab, sc_str(joined, n + rest));
         if (left == SC_NO_ID || right == SC_NO_ID || id == SC_NO_ID)
-            code = sc_fail(g->l->e, SCRUPLE_EFORMAT, "merge %" PRIu32 ", \"%s\", is not of tokens of the vocabulary",
-                           rank, sc_quote(&q, s));
+            code = sc_fail(g->l->e, SCRUPLE_EFORMAT,
+                           "merge %" PRIu32 ", \"%s\", is not of tokens of the vocabulary", rank,
+                           sc_quote(&q, s));
         else
             sc_bpe_put(&t->bpe, left, right, rank, id);
     }
@@ -194,8 +202,8 @@ static int read_merges(struct gguf *g)
     return code;
 }
 
-/* Every way to cut a token in two tokens is a merge; the better its score, the sooner. Equal scores have equal
- * ranks, so that of these the leftmost merges. */
+/* Every way to cut a token in two tokens is a merge; the better its score, the sooner. Equal scores
+ * have equal ranks, so that of these the leftmost merges. */
 struct scored {
     float score;
     uint32_t id;
@@ -224,7 +232,8 @@ static int put_splits(struct gguf *g, const struct scored *order, size_t n)
             if (((uint8_t)s.p[k] & 0xC0) == 0x80)
                 continue;
             const uint32_t left = sc_vocab_find(&t->vocab, sc_str(s.p, k));
-            const uint32_t right = left == SC_NO_ID ? left : sc_vocab_find(&t->vocab, sc_str(s.p + k, s.n - k));
+            const uint32_t right =
+                left == SC_NO_ID ? left : sc_vocab_find(&t->vocab, sc_str(s.p + k, s.n - k));
             if (right != SC_NO_ID)
                 sc_bpe_put(&t->bpe, left, right, rank, order[i].id);
         }
@@ -244,15 +253,18 @@ static int merges_of_scores(struct gguf *g)
             bytes += g->t->vocab.pieces[id].n;
         }
     qsort(order, n, sizeof *order, by_score);
-    const int code = bytes > (size_t)SC_MAX_TOKENS * 8
-                         ? sc_fail(g->l->e, SCRUPLE_ELIMIT, "the tokens of the vocabulary have more than 32 MiB")
-                         : put_splits(g, order, n);
+    const int code =
+        bytes > (size_t)SC_MAX_TOKENS * 8
+            ? sc_fail(g->l->e, SCRUPLE_ELIMIT, "the tokens of the vocabulary have more than 32 MiB")
+            : put_splits(g, order, n);
     free(order);
     return code;
 }
 
-/* ------------------------------------------------------------------------------------- the four --- */
-static int norm_text(const struct sc_load *l, enum sc_norm_op op, struct sc_str content, struct sc_str literal)
+/* ------------------------------------------------------------------------------------- the four
+ * --- */
+static int norm_text(const struct sc_load *l, enum sc_norm_op op, struct sc_str content,
+                     struct sc_str literal)
 {
     struct sc_norm_step *step = sc_load_norm(l, op);
     if (!step)
@@ -271,7 +283,8 @@ static int decode_text(const struct sc_load *l, enum sc_decode_op op, struct sc_
     step->prepended = true;
     step->cleanup = true;
     step->left = 1;
-    return op == SC_DECODE_REPLACE ? sc_regex_literal(SC_STR("\xe2\x96\x81"), &step->regex, l->e) : 0;
+    return op == SC_DECODE_REPLACE ? sc_regex_literal(SC_STR("\xe2\x96\x81"), &step->regex, l->e)
+                                   : 0;
 }
 
 static int load_llama(struct gguf *g)
@@ -317,7 +330,8 @@ static int load_bert(struct gguf *g)
         else if (g->types[id] == NORMAL && !(s.n && s.p[0] == '['))
             sc_buf_puts(&b, "##");
         sc_buf_put(&b, s.p, s.n);
-        code = b.failed ? sc_fail_memory(g->l->e) : sc_load_keep(g->l, sc_str(b.p ? b.p : "", b.n), &s);
+        code = b.failed ? sc_fail_memory(g->l->e)
+                        : sc_load_keep(g->l, sc_str(b.p ? b.p : "", b.n), &s);
         if (code == 0)
             code = sc_vocab_put(&v, s, id, g->l->e);
         sc_buf_clear(&b);
@@ -330,7 +344,8 @@ static int load_bert(struct gguf *g)
     if (code < 0)
         return code;
     struct sc_norm_step *step = sc_load_norm(g->l, SC_NORM_BERT);
-    struct sc_pre_step *spaces = sc_load_pre(g->l, SC_PRE_CHARS), *punct = sc_load_pre(g->l, SC_PRE_CHARS);
+    struct sc_pre_step *spaces = sc_load_pre(g->l, SC_PRE_CHARS),
+                       *punct = sc_load_pre(g->l, SC_PRE_CHARS);
     if (!step || !spaces || !punct)
         return SCRUPLE_ELIMIT;
     step->clean = step->chinese = step->accents = step->lower = true;
@@ -366,7 +381,8 @@ static int load_t5(struct gguf *g)
         return sc_fail(g->l->e, SCRUPLE_EFORMAT, "the vocabulary has no scores");
     t->kind = SC_KIND_UNIGRAM;
     TRY(read_charsmap(g));
-    if (flag(g, "tokenizer.ggml.remove_extra_whitespaces", false) && !sc_load_norm(g->l, SC_NORM_SPACES))
+    if (flag(g, "tokenizer.ggml.remove_extra_whitespaces", false) &&
+        !sc_load_norm(g->l, SC_NORM_SPACES))
         return SCRUPLE_ELIMIT;
     struct sc_pre_step *pre = sc_load_pre(g->l, SC_PRE_METASPACE);
     if (!pre)
@@ -374,7 +390,8 @@ static int load_t5(struct gguf *g)
     pre->replacement = SC_STR("\xe2\x96\x81");
     pre->one = 0x2581;
     pre->split = true;
-    pre->prepend = flag(g, "tokenizer.ggml.add_space_prefix", true) ? SC_PREPEND_ALWAYS : SC_PREPEND_NEVER;
+    pre->prepend =
+        flag(g, "tokenizer.ggml.add_space_prefix", true) ? SC_PREPEND_ALWAYS : SC_PREPEND_NEVER;
     TRY(decode_text(g->l, SC_DECODE_METASPACE, SC_STR("\xe2\x96\x81")));
     TRY(sc_grow(&t->scores, &t->scores_cap, g->n + 1, sizeof *t->scores, g->l->e));
     bool any = false;
@@ -389,18 +406,21 @@ static int load_t5(struct gguf *g)
     return 0;
 }
 
-/* ----------------------------------------------------------------------------- around the text --- */
+/* ----------------------------------------------------------------------------- around the text ---
+ */
 static int put_added(struct gguf *g)
 {
     /* Phi-3's own tokens take the white space behind them in. */
     const bool strip = sc_str_is(g->architecture, "phi3");
     for (uint32_t id = 0; id < g->n; id++) {
-        const bool special = g->types[id] == CONTROL || (g->types[id] == UNKNOWN && !sc_str_is(g->model, "gpt2"));
+        const bool special =
+            g->types[id] == CONTROL || (g->types[id] == UNKNOWN && !sc_str_is(g->model, "gpt2"));
         const struct sc_str s = g->t->vocab.pieces[id];
         struct sc_added a = {.content = s, .id = id, .special = special};
         if ((!special && g->types[id] != USER) || !s.n || s.n > SC_MAX_ADDED_BYTES)
             continue;
-        a.rstrip = strip && !sc_str_is(s, "<unk>") && !sc_str_is(s, "<s>") && !sc_str_is(s, "<|endoftext|>");
+        a.rstrip = strip && !sc_str_is(s, "<unk>") && !sc_str_is(s, "<s>") &&
+                   !sc_str_is(s, "<|endoftext|>");
         TRY(sc_added_put(g->t, &a, g->l->e));
     }
     return sc_added_finish(g->t, g->l->e);
@@ -410,7 +430,8 @@ static int put_around(struct gguf *g)
 {
     const bool llama = sc_str_is(g->model, "llama"), bert = g->t->kind == SC_KIND_WORDPIECE;
     const bool llama3 = sc_str_is(g->pre, "llama-bpe") || sc_str_is(g->pre, "llama3");
-    uint32_t before = number(g, "tokenizer.ggml.bos_token_id"), after = number(g, "tokenizer.ggml.eos_token_id");
+    uint32_t before = number(g, "tokenizer.ggml.bos_token_id"),
+             after = number(g, "tokenizer.ggml.eos_token_id");
     if (bert) {
         const uint32_t cls = number(g, "tokenizer.ggml.cls_token_id");
         before = cls == SC_NO_ID ? before : cls;
@@ -423,7 +444,8 @@ static int put_around(struct gguf *g)
         return SCRUPLE_ELIMIT;
     if (flag(g, "tokenizer.ggml.add_bos_token", llama || bert || llama3) && before != SC_NO_ID)
         TRY(sc_load_ids(g->l, &step->before, &step->n_before, before));
-    if (flag(g, "tokenizer.ggml.add_eos_token", bert || g->t->kind == SC_KIND_UNIGRAM) && after != SC_NO_ID)
+    if (flag(g, "tokenizer.ggml.add_eos_token", bert || g->t->kind == SC_KIND_UNIGRAM) &&
+        after != SC_NO_ID)
         TRY(sc_load_ids(g->l, &step->after, &step->n_after, after));
     return 0;
 }
@@ -439,7 +461,8 @@ static int load_kind(struct gguf *g)
         return load_bert(g);
     if (sc_str_is(g->model, "t5"))
         return load_t5(g);
-    return sc_fail(g->l->e, SCRUPLE_EUNSUPPORTED, "the vocabulary is of the kind \"%s\", which is not supported",
+    return sc_fail(g->l->e, SCRUPLE_EUNSUPPORTED,
+                   "the vocabulary is of the kind \"%s\", which is not supported",
                    sc_quote(&q, g->model));
 }
 
@@ -447,7 +470,8 @@ static int load(struct gguf *g, const struct sc_meta *tokens)
 {
     if (tokens->value.kind != SC_VALUE_ARRAY || tokens->value.element != SC_VALUE_STRING ||
         tokens->value.as.a.count > SC_MAX_TOKENS)
-        return sc_fail(g->l->e, SCRUPLE_EFORMAT, "tokenizer.ggml.tokens is no list of at most %d texts", SC_MAX_TOKENS);
+        return sc_fail(g->l->e, SCRUPLE_EFORMAT,
+                       "tokenizer.ggml.tokens is no list of at most %d texts", SC_MAX_TOKENS);
     TRY(read_tokens(g, tokens));
     g->types = sc_calloc(g->n + 1, 1);
     if (!g->types)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load_json: tokenizer.json in one pass.
  *
- * The vocabulary and the merges, which can have tens of megabytes, are read with the scanner of base; everything
- * else is small and goes to jansson. The order of members is free, as JSON says. */
+ * The vocabulary and the merges, which can have tens of megabytes, are read with the scanner of
+ * base; everything else is small and goes to jansson. The order of members is free, as JSON says.
+ */
 #include "text/load_stages.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@ struct reading {
     bool has_unk_id, has_max_word, fuse_unk, byte_fallback, ignore_merges;
 };
 
-/* ------------------------------------------------------------------------------------- walking --- */
+/* ------------------------------------------------------------------------------------- walking ---
+ */
 struct walk {
     char closer;
     bool begun;
@@ -54,8 +55,9 @@ static int json_failed(struct reading *r, const struct sc_json *j)
 {
     if (j->problem && strcmp(j->problem, "out of memory") == 0)
         return sc_fail_memory(r->l->e);
-    return sc_fail_at(r->l->e, SCRUPLE_EFORMAT, (uint64_t)(j->problem_at - r->j.start), "%s (byte %" PRIu64 ")",
-                      j->problem ? j->problem : "the JSON is wrong", (uint64_t)(j->problem_at - r->j.start));
+    return sc_fail_at(r->l->e, SCRUPLE_EFORMAT, (uint64_t)(j->problem_at - r->j.start),
+                      "%s (byte %" PRIu64 ")", j->problem ? j->problem : "the JSON is wrong",
+                      (uint64_t)(j->problem_at - r->j.start));
 }
 
 /* Passes over a value and remembers where it stands; null counts as nothing. */
@@ -157,9 +159,10 @@ static bool scan_root(struct reading *r)
             if (sc_str_is(key, parts[i].key))
                 out = parts[i].out;
         ok = extent(&r->j, out);
-        if (ok && out == &other && other.p && (sc_str_is(key, "truncation") || sc_str_is(key, "padding")))
-            sc_load_note(r->l, "the file asks for %s, which is not done", sc_str_is(key, "padding") ? "padding"
-                                                                                                      : "truncation");
+        if (ok && out == &other && other.p &&
+            (sc_str_is(key, "truncation") || sc_str_is(key, "padding")))
+            sc_load_note(r->l, "the file asks for %s, which is not done",
+                         sc_str_is(key, "padding") ? "padding" : "truncation");
     }
     return ok && !r->j.problem && sc_json_end(&r->j);
 }
@@ -171,7 +174,17 @@ static void again(struct reading *r, struct sc_str s, struct sc_json *j)
     j->start = r->j.start;
 }
 
-/* ---------------------------------------------------------------------------------- vocabulary --- */
+/* ---------------------------------------------------------------------------------- vocabulary ---
+ */
+static size_t count_items(struct sc_str s)
+{
+    size_t n = 0; /* of commas: more than there are items, which only costs a little room */
+    for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, ',', (size_t)(end - p)));
+         p++)
+        n++;
+    return n + 1;
+}
+
 /* Strings with escapes are in the arena already. */
 static int keep(struct reading *r, struct sc_str s, struct sc_str *out)
 {
@@ -183,7 +196,8 @@ static int put_token(struct reading *r, struct sc_str s, uint64_t id)
 {
     struct sc_str kept;
     if (id >= SC_MAX_TOKENS)
-        return sc_fail(r->l->e, SCRUPLE_ELIMIT, "a token has the id %" PRIu64 ", the limit is %d", id, SC_MAX_TOKENS);
+        return sc_fail(r->l->e, SCRUPLE_ELIMIT, "a token has the id %" PRIu64 ", the limit is %d",
+                       id, SC_MAX_TOKENS);
     TRY(keep(r, s, &kept));
     return sc_vocab_put(&r->t->vocab, kept, (uint32_t)id, r->l->e);
 }
@@ -197,56 +211,14 @@ static int read_vocab(struct reading *r)
     again(r, r->vocab, &j);
     if (!into(&j, &w, '{'))
         return json_failed(r, &j);
+    TRY(sc_index_reserve(&r->t->vocab.index, SC_MIN(count_items(r->vocab), (size_t)SC_MAX_TOKENS),
+                         r->l->e));
     while (on(&j, &w, &key)) {
         if (!sc_json_u64(&j, &id))
             break;
         TRY(put_token(r, key, id));
     }
     return j.problem ? json_failed(r, &j) : 0;
-}
-
-/* A number as serde_json reads it where nobody asks for more: digits as far as 64 bits hold them, then one
- * multiplication or division. That may be one unit off in the last place, which decides between ways of equal
- * worth, so it has to be off here, too. */
-static double serde_number(struct sc_str s)
-{
-    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    uint64_t digits = 0;
-    int64_t exponent = 0, given = 0;
-    size_t i = s.p[0] == '-';
-    bool full = false, fraction = false, down = false;
-
-    for (; i < s.n && s.p[i] != 'e' && s.p[i] != 'E'; i++) {
-        if (s.p[i] == '.') {
-            fraction = true;
-            continue;
-        }
-        const uint64_t digit = (uint64_t)(s.p[i] - '0');
-        full |= digits > (UINT64_MAX - digit) / 10;
-        if (!full) {
-            digits = digits * 10 + digit;
-            exponent -= fraction;
-        } else if (!fraction) {
-            exponent++;
-        }
-    }
-    if (i < s.n) {
-        i++;
-        down = s.p[i] == '-';
-        i += down || s.p[i] == '+';
-        for (; i < s.n && given < 100000; i++)
-            given = given * 10 + (s.p[i] - '0');
-    }
-    exponent += down ? -given : given;
-    double v = (double)digits;
-    if (exponent >= 0)
-        v = exponent <= 308 ? v * (exponent <= 22 ? tens[exponent] : pow(10, (double)exponent)) : v ? HUGE_VAL : 0;
-    else if (exponent >= -22)
-        v /= tens[-exponent];
-    else
-        v = exponent >= -308 ? v / pow(10, (double)-exponent) : 0;
-    return s.p[0] == '-' ? -v : v;
 }
 
 /* The number that is next. */
@@ -260,7 +232,7 @@ static bool real(struct sc_json *j, double *out)
         j->problem_at = j->p;
         return false;
     }
-    *out = serde_number(s);
+    *out = sc_serde_number(s);
     return true;
 }
 
@@ -275,8 +247,9 @@ static int read_scores(struct reading *r)
         return json_failed(r, &j);
     for (uint32_t id = 0; on(&j, &list, &unused); id++) {
         double score;
-        if (!into(&j, &pair, '[') || !sc_json_string(&j, &piece) || !sc_json_char(&j, ',', "expected a score") ||
-            !real(&j, &score) || !sc_json_char(&j, ']', "expected the end of a pair"))
+        if (!into(&j, &pair, '[') || !sc_json_string(&j, &piece) ||
+            !sc_json_char(&j, ',', "expected a score") || !real(&j, &score) ||
+            !sc_json_char(&j, ']', "expected the end of a pair"))
             break;
         TRY(put_token(r, piece, id));
         TRY(sc_grow(&t->scores, &t->scores_cap, (size_t)id + 1, sizeof *t->scores, r->l->e));
@@ -287,7 +260,8 @@ static int read_scores(struct reading *r)
     return j.problem ? json_failed(r, &j) : 0;
 }
 
-/* -------------------------------------------------------------------------------------- merges --- */
+/* -------------------------------------------------------------------------------------- merges ---
+ */
 /* The pairs of a list of "a b" or ["a", "b"]. */
 static bool next_merge(struct sc_json *j, struct sc_str *left, struct sc_str *right)
 {
@@ -296,8 +270,9 @@ static bool next_merge(struct sc_json *j, struct sc_str *left, struct sc_str *ri
     if (!sc_json_peek(j, &c))
         return false;
     if (c == '[')
-        return into(j, &w, '[') && sc_json_string(j, left) && sc_json_char(j, ',', "expected ','") &&
-               sc_json_string(j, right) && sc_json_char(j, ']', "expected the end of a pair");
+        return into(j, &w, '[') && sc_json_string(j, left) &&
+               sc_json_char(j, ',', "expected ','") && sc_json_string(j, right) &&
+               sc_json_char(j, ']', "expected the end of a pair");
     const char *at = j->p;
     if (!sc_json_string(j, left))
         return false;
@@ -312,66 +287,94 @@ static bool next_merge(struct sc_json *j, struct sc_str *left, struct sc_str *ri
     return true;
 }
 
-static size_t count_items(struct sc_str s)
-{
-    size_t n = 0; /* of commas: more than there are items, which only costs a little room */
-    for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, ',', (size_t)(end - p))); p++)
-        n++;
-    return n + 1;
-}
-
 /* The token that two become. Files have them in the order of their merges, mostly. */
-static uint32_t joined(const struct sc_vocab *v, struct sc_str a, struct sc_str b, uint32_t guess, char *room)
+static uint32_t joined(const struct sc_vocab *v, struct sc_str a, struct sc_str b, uint32_t guess,
+                       char *room)
 {
     if (guess < v->n && v->pieces[guess].p && v->pieces[guess].n == a.n + b.n &&
-        memcmp(v->pieces[guess].p, a.p, a.n) == 0 && memcmp(v->pieces[guess].p + a.n, b.p, b.n) == 0)
+        memcmp(v->pieces[guess].p, a.p, a.n) == 0 &&
+        memcmp(v->pieces[guess].p + a.n, b.p, b.n) == 0)
         return guess;
     memcpy(room, a.p, a.n);
     memcpy(room + a.n, b.p, b.n);
     return sc_vocab_find(v, sc_str(room, a.n + b.n));
 }
 
-static int read_merges(struct reading *r)
+struct pair {
+    struct sc_str left, right;
+};
+
+static int put_merge(struct reading *r, const struct pair *p, uint32_t rank, uint32_t *guess,
+                     char *room)
 {
     struct sc_tokenizer *t = r->t;
-    struct sc_str unused, left, right;
-    char *room = sc_alloc(2 * SC_MAX_TOKEN_BYTES);
-    struct sc_json j;
+    const uint32_t a = sc_vocab_find(&t->vocab, p->left), b = sc_vocab_find(&t->vocab, p->right);
+    const size_t cut = r->prefix.n;
+    struct sc_quoted q;
+    uint32_t id = SC_NO_ID;
+    if (a != SC_NO_ID && b != SC_NO_ID && p->right.n >= cut)
+        id = joined(&t->vocab, p->left, sc_str(p->right.p + cut, p->right.n - cut), *guess, room);
+    if (id == SC_NO_ID)
+        return sc_fail(r->l->e, SCRUPLE_EFORMAT,
+                       "merge %" PRIu32
+                       ": \"%s\" and the token behind it make none that is in the vocabulary",
+                       rank, sc_quote(&q, p->left));
+    sc_bpe_put(&t->bpe, a, b, rank, id);
+    *guess = id + 1;
+    return 0;
+}
+
+/* Some at a time, so that the memory of one is on its way while others are read. */
+enum { BATCH = 64 };
+
+static int put_merges(struct reading *r, struct sc_json *j, char *room)
+{
+    const struct sc_vocab *v = &r->t->vocab;
+    struct pair pairs[BATCH];
+    struct sc_str unused;
     struct walk w;
     uint32_t guess = 0;
-    int code = room ? sc_bpe_reserve(&t->bpe, r->merges.p ? count_items(r->merges) : 0, r->l->e)
-                    : sc_fail_memory(r->l->e);
-    again(r, r->merges, &j);
-    if (code == 0 && r->merges.p && !into(&j, &w, '['))
-        code = json_failed(r, &j);
-    for (uint32_t rank = 0; code == 0 && r->merges.p && on(&j, &w, &unused); rank++) {
-        if (!next_merge(&j, &left, &right))
-            break;
-        const uint32_t a = sc_vocab_find(&t->vocab, left), b = sc_vocab_find(&t->vocab, right);
-        struct sc_quoted q;
-        uint32_t id = SC_NO_ID;
-        if (a != SC_NO_ID && b != SC_NO_ID && right.n >= r->prefix.n)
-            id = joined(&t->vocab, left, sc_str(right.p + r->prefix.n, right.n - r->prefix.n), guess, room);
-        if (id == SC_NO_ID) {
-            code = sc_fail(r->l->e, SCRUPLE_EFORMAT,
-                           "merge %" PRIu32 ": \"%s\" and the token behind it make none that is in the vocabulary", rank,
-                           sc_quote(&q, left));
-            break;
+    size_t n = BATCH;
+    if (!into(j, &w, '['))
+        return json_failed(r, j);
+    for (uint32_t rank = 0; n == BATCH; rank += BATCH) {
+        for (n = 0; n < BATCH && on(j, &w, &unused); n++) {
+            if (!next_merge(j, &pairs[n].left, &pairs[n].right))
+                break;
+            if (v->n) {
+                sc_index_prefetch(&v->index, sc_hash(pairs[n].left.p, pairs[n].left.n));
+                sc_index_prefetch(&v->index, sc_hash(pairs[n].right.p, pairs[n].right.n));
+            }
         }
-        sc_bpe_put(&t->bpe, a, b, rank, id);
-        guess = id + 1;
+        for (size_t i = 0; i < n; i++)
+            TRY(put_merge(r, &pairs[i], rank + (uint32_t)i, &guess, room));
     }
-    if (code == 0 && j.problem)
-        code = json_failed(r, &j);
+    return j->problem ? json_failed(r, j) : 0;
+}
+
+static int read_merges(struct reading *r)
+{
+    struct sc_json j;
+    if (!r->merges.p)
+        return sc_bpe_reserve(&r->t->bpe, 0, r->l->e);
+    TRY(sc_bpe_reserve(&r->t->bpe, count_items(r->merges), r->l->e));
+    char *room = sc_alloc(2 * SC_MAX_TOKEN_BYTES);
+    if (!room)
+        return sc_fail_memory(r->l->e);
+    again(r, r->merges, &j);
+    const int code = put_merges(r, &j, room);
     free(room);
     return code;
 }
 
-/* ---------------------------------------------------------------------------------------- model --- */
+/* ---------------------------------------------------------------------------------------- model
+ * --- */
 static int find_kind(struct reading *r)
 {
-    static const char *const names[] = {[SC_KIND_BPE] = "BPE", [SC_KIND_WORDPIECE] = "WordPiece",
-                                        [SC_KIND_UNIGRAM] = "Unigram", [SC_KIND_WORDLEVEL] = "WordLevel"};
+    static const char *const names[] = {[SC_KIND_BPE] = "BPE",
+                                        [SC_KIND_WORDPIECE] = "WordPiece",
+                                        [SC_KIND_UNIGRAM] = "Unigram",
+                                        [SC_KIND_WORDLEVEL] = "WordLevel"};
     struct sc_quoted q;
     if (!r->vocab.p)
         return sc_fail(r->l->e, SCRUPLE_EFORMAT, "it has no model with a vocabulary");
@@ -381,11 +384,12 @@ static int find_kind(struct reading *r)
             return 0;
         }
     if (r->type.p)
-        return sc_fail(r->l->e, SCRUPLE_EUNSUPPORTED, "the model \"%s\" is not supported", sc_quote(&q, r->type));
-    r->t->kind = r->merges.p          ? SC_KIND_BPE /* files before `type` was written */
+        return sc_fail(r->l->e, SCRUPLE_EUNSUPPORTED, "the model \"%s\" is not supported",
+                       sc_quote(&q, r->type));
+    r->t->kind = r->merges.p            ? SC_KIND_BPE /* files before `type` was written */
                  : r->vocab.p[0] == '[' ? SC_KIND_UNIGRAM
-                 : r->has_max_word    ? SC_KIND_WORDPIECE
-                                      : SC_KIND_WORDLEVEL;
+                 : r->has_max_word      ? SC_KIND_WORDPIECE
+                                        : SC_KIND_WORDLEVEL;
     return 0;
 }
 
@@ -400,7 +404,8 @@ static int read_model(struct reading *r)
     t->max_word = r->has_max_word ? r->max_word : 100;
     if (t->kind == SC_KIND_UNIGRAM) {
         if (r->has_unk_id && r->unk_id >= t->vocab.n)
-            return sc_fail(r->l->e, SCRUPLE_EFORMAT, "unk_id is %" PRIu64 ", but there are %zu tokens", r->unk_id,
+            return sc_fail(r->l->e, SCRUPLE_EFORMAT,
+                           "unk_id is %" PRIu64 ", but there are %zu tokens", r->unk_id,
                            t->vocab.n);
         t->unk = r->has_unk_id ? (uint32_t)r->unk_id : SC_NO_ID;
         return 0;
@@ -412,13 +417,15 @@ static int read_model(struct reading *r)
     if (t->kind != SC_KIND_BPE)
         return 0;
     if (r->prefix.n > 64 || r->suffix.n > 64)
-        return sc_fail(r->l->e, SCRUPLE_ELIMIT, "the prefix or suffix of words has more than 64 bytes");
+        return sc_fail(r->l->e, SCRUPLE_ELIMIT,
+                       "the prefix or suffix of words has more than 64 bytes");
     TRY(keep(r, r->prefix, &t->bpe.prefix));
     TRY(keep(r, r->suffix, &t->bpe.suffix));
     return read_merges(r);
 }
 
-/* -------------------------------------------------------------------------------- added tokens --- */
+/* -------------------------------------------------------------------------------- added tokens ---
+ */
 static int put_added(struct reading *r, const json_t *item, struct sc_vocab *known)
 {
     struct sc_tokenizer *t = r->t;
@@ -436,8 +443,8 @@ static int put_added(struct reading *r, const json_t *item, struct sc_vocab *kno
         return sc_fail(r->l->e, SCRUPLE_EFORMAT, "an added token has no content");
     if (!a.content.n || sc_vocab_find(known, a.content) != SC_NO_ID)
         return 0;
-    /* Its id is that of the vocabulary, or the next that is free: what the file says counts for nothing, as in the
-     * Rust tokenizers. */
+    /* Its id is that of the vocabulary, or the next that is free: what the file says counts for
+     * nothing, as in the Rust tokenizers. */
     a.id = sc_vocab_find(&t->vocab, a.content);
     if (a.id == SC_NO_ID)
         a.id = (uint32_t)SC_MAX(t->added_of_n, t->vocab.count);
@@ -493,12 +500,14 @@ static int read_stages(struct reading *r)
             return code;
     }
     if (r->t->bytes && r->t->kind != SC_KIND_BPE)
-        return sc_fail(r->l->e, SCRUPLE_EUNSUPPORTED, "ByteLevel before a model that is not BPE is not supported");
+        return sc_fail(r->l->e, SCRUPLE_EUNSUPPORTED,
+                       "ByteLevel before a model that is not BPE is not supported");
     return 0;
 }
 
 /* -------------------------------------------------------------------- tokenizer_config.json --- */
-static int put_config_token(struct reading *r, const json_t *config, const char *key, uint32_t **list, size_t *n)
+static int put_config_token(struct reading *r, const json_t *config, const char *key,
+                            uint32_t **list, size_t *n)
 {
     const json_t *v = json_object_get(config, key);
     const struct sc_str s = json_is_string(v) ? sc_str(json_string_value(v), json_string_length(v))
@@ -509,12 +518,14 @@ static int put_config_token(struct reading *r, const json_t *config, const char 
     return sc_load_ids(r->l, list, n, id);
 }
 
-/* The classes that write their post-processor anew when they are loaded, from these two settings. */
+/* The classes that write their post-processor anew when they are loaded, from these two settings.
+ */
 static int read_config(struct reading *r, struct sc_str text_)
 {
-    static const char *const classes[] = {"LlamaTokenizer",  "LlamaTokenizerFast",     "CodeLlamaTokenizer",
-                                          "GemmaTokenizer",  "CodeLlamaTokenizerFast", "GemmaTokenizerFast",
-                                          "CohereTokenizer", "CohereTokenizerFast"};
+    static const char *const classes[] = {"LlamaTokenizer",         "LlamaTokenizerFast",
+                                          "CodeLlamaTokenizer",     "GemmaTokenizer",
+                                          "CodeLlamaTokenizerFast", "GemmaTokenizerFast",
+                                          "CohereTokenizer",        "CohereTokenizerFast"};
     struct sc_tokenizer *t = r->t;
     json_t *config;
     bool listed = false;
@@ -555,8 +566,9 @@ static int read_all(struct reading *r, struct sc_str config)
     return sc_post_finish(r->t, r->l->e);
 }
 
-int sc_tokenizer_parse(struct sc_str json, struct sc_str config, const struct sc_tokenizer_notes *notes,
-                       struct sc_tokenizer **out, struct sc_error *e)
+int sc_tokenizer_parse(struct sc_str json, struct sc_str config,
+                       const struct sc_tokenizer_notes *notes, struct sc_tokenizer **out,
+                       struct sc_error *e)
 {
     struct sc_tokenizer *t = sc_calloc(1, sizeof *t);
     const struct sc_load l = {t, notes, e};

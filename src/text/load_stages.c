@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* load_stages: normalizers, pre-tokenizers, post-processors and decoders of tokenizer.json. A `Sequence` inside a
- * sequence is taken apart on a list of ours. What is not known is refused by name: to leave it out would give
- * other ids. */
+/* load_stages: normalizers, pre-tokenizers, post-processors and decoders of tokenizer.json. A
+ * `Sequence` inside a sequence is taken apart on a list of ours. What is not known is refused by
+ * name: to leave it out would give other ids. */
 #include "text/load_stages.h"
 
 #include <stdlib.h>
@@ -16,7 +16,8 @@ bool sc_json_flag(const json_t *o, const char *key, bool otherwise)
 struct sc_str sc_json_text(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
-    return json_is_string(v) ? sc_str(json_string_value(v), json_string_length(v)) : sc_str(NULL, 0);
+    return json_is_string(v) ? sc_str(json_string_value(v), json_string_length(v))
+                             : sc_str(NULL, 0);
 }
 
 static int refuse(const struct sc_load *l, const char *what, const json_t *value)
@@ -51,7 +52,8 @@ static int each(const struct sc_load *l, const char *what, const char *list, con
         const json_t *items = json_object_get(v, list);
         const size_t n = json_array_size(items);
         if (!json_is_array(items) || depth + n > SC_COUNT(stack))
-            return sc_fail(l->e, SCRUPLE_EFORMAT, "a Sequence of a %s has no list of them, or a too long one", what);
+            return sc_fail(l->e, SCRUPLE_EFORMAT,
+                           "a Sequence of a %s has no list of them, or a too long one", what);
         for (size_t i = n; i-- > 0;)
             stack[depth++] = json_array_get(items, i);
     }
@@ -59,11 +61,13 @@ static int each(const struct sc_load *l, const char *what, const char *list, con
 }
 
 /* {"String": ".."} or {"Regex": ".."}, or a text. A text is a literal. */
-static int pattern(const struct sc_load *l, const json_t *value, struct sc_str *literal, struct sc_regex *regex)
+static int pattern(const struct sc_load *l, const json_t *value, struct sc_str *literal,
+                   struct sc_regex *regex)
 {
     const json_t *p = json_object_get(value, "pattern");
-    const struct sc_str text = json_is_string(p) ? sc_str(json_string_value(p), json_string_length(p))
-                                                 : sc_json_text(p, "String");
+    const struct sc_str text = json_is_string(p)
+                                   ? sc_str(json_string_value(p), json_string_length(p))
+                                   : sc_json_text(p, "String");
     const struct sc_str expression = sc_json_text(p, "Regex");
     if (expression.p)
         return sc_regex_compile(expression, regex, l->e);
@@ -74,7 +78,8 @@ static int pattern(const struct sc_load *l, const json_t *value, struct sc_str *
     return sc_regex_literal(text, regex, l->e);
 }
 
-/* --------------------------------------------------------------------------------- normalizers --- */
+/* --------------------------------------------------------------------------------- normalizers ---
+ */
 static int base64(const struct sc_load *l, struct sc_str s, uint8_t **out, size_t *n)
 {
     uint32_t bits = 0, held = 0;
@@ -139,11 +144,16 @@ static int normalizer(const struct sc_load *l, const json_t *value, struct sc_st
         enum sc_norm_op op;
         enum sc_uc_form form;
     } plain[] = {
-        {"NFC", SC_NORM_FORM, SC_UC_NFC},     {"NFD", SC_NORM_FORM, SC_UC_NFD},
-        {"NFKC", SC_NORM_FORM, SC_UC_NFKC},   {"NFKD", SC_NORM_FORM, SC_UC_NFKD},
-        {"Lowercase", SC_NORM_LOWER, 0},      {"StripAccents", SC_NORM_ACCENTS, 0},
-        {"Nmt", SC_NORM_NMT, 0},              {"Prepend", SC_NORM_PREPEND, 0},
-        {"Replace", SC_NORM_REPLACE, 0},      {"Strip", SC_NORM_STRIP, 0},
+        {"NFC", SC_NORM_FORM, SC_UC_NFC},
+        {"NFD", SC_NORM_FORM, SC_UC_NFD},
+        {"NFKC", SC_NORM_FORM, SC_UC_NFKC},
+        {"NFKD", SC_NORM_FORM, SC_UC_NFKD},
+        {"Lowercase", SC_NORM_LOWER, 0},
+        {"StripAccents", SC_NORM_ACCENTS, 0},
+        {"Nmt", SC_NORM_NMT, 0},
+        {"Prepend", SC_NORM_PREPEND, 0},
+        {"Replace", SC_NORM_REPLACE, 0},
+        {"Strip", SC_NORM_STRIP, 0},
     };
     if (sc_str_is(type, "Precompiled"))
         return charsmap(l, value);
@@ -158,7 +168,8 @@ static int normalizer(const struct sc_load *l, const json_t *value, struct sc_st
         step->form = plain[i].form;
         step->left = sc_json_flag(value, "strip_left", true);
         step->right = sc_json_flag(value, "strip_right", true);
-        const struct sc_str content = sc_json_text(value, step->op == SC_NORM_PREPEND ? "prepend" : "content");
+        const struct sc_str content =
+            sc_json_text(value, step->op == SC_NORM_PREPEND ? "prepend" : "content");
         TRY(sc_load_keep(l, content, &step->content));
         return step->op == SC_NORM_REPLACE ? pattern(l, value, &step->literal, &step->regex) : 0;
     }
@@ -170,16 +181,21 @@ int sc_load_normalizer(const struct sc_load *l, const json_t *value)
     return each(l, "normalizer", "normalizers", value, normalizer);
 }
 
-/* ------------------------------------------------------------------------------ pre-tokenizers --- */
+/* ------------------------------------------------------------------------------ pre-tokenizers ---
+ */
 int sc_load_gpt2_regex(const struct sc_load *l, struct sc_regex *out)
 {
-    return sc_regex_compile(SC_STR("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"),
-                            out, l->e);
+    return sc_regex_compile(
+        SC_STR(
+            "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"),
+        out, l->e);
 }
 
-static int behaviour(const struct sc_load *l, const json_t *value, enum sc_behaviour otherwise, enum sc_behaviour *out)
+static int behaviour(const struct sc_load *l, const json_t *value, enum sc_behaviour otherwise,
+                     enum sc_behaviour *out)
 {
-    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
     const struct sc_str name = sc_json_text(value, "behavior");
     *out = otherwise;
     if (!name.p)
@@ -236,7 +252,8 @@ static int metaspace(const struct sc_load *l, const json_t *value)
         return wrong(l, "Metaspace", "its replacement is not one character");
     step->split = sc_json_flag(value, "split", true);
     /* Older files say add_prefix_space, which is "always" or "never". */
-    step->prepend = sc_json_flag(value, "add_prefix_space", true) ? SC_PREPEND_ALWAYS : SC_PREPEND_NEVER;
+    step->prepend =
+        sc_json_flag(value, "add_prefix_space", true) ? SC_PREPEND_ALWAYS : SC_PREPEND_NEVER;
     if (scheme.p)
         step->prepend = sc_str_is(scheme, "first")   ? SC_PREPEND_FIRST
                         : sc_str_is(scheme, "never") ? SC_PREPEND_NEVER
@@ -249,7 +266,9 @@ static int char_delimiter(const struct sc_load *l, const json_t *value)
     const struct sc_str c = sc_json_text(value, "delimiter");
     TRY(chars(l, SC_CHARS_ONE, SC_REMOVED));
     uint32_t *one = &l->t->pre[l->t->n_pre - 1].one;
-    return c.p && c.n && sc_uc_next(c.p, one) == c.n ? 0 : wrong(l, "CharDelimiterSplit", "no delimiter");
+    return c.p && c.n && sc_uc_next(c.p, one) == c.n
+               ? 0
+               : wrong(l, "CharDelimiterSplit", "no delimiter");
 }
 
 static int pretokenizer(const struct sc_load *l, const json_t *value, struct sc_str type)
@@ -257,7 +276,8 @@ static int pretokenizer(const struct sc_load *l, const json_t *value, struct sc_
     enum sc_behaviour how;
     if (l->t->bytes) { /* what follows sees the byte alphabet, and so does the model then */
         if (sc_str_is(type, "ByteLevel"))
-            return sc_fail(l->e, SCRUPLE_EUNSUPPORTED, "a ByteLevel after another is not supported");
+            return sc_fail(l->e, SCRUPLE_EUNSUPPORTED,
+                           "a ByteLevel after another is not supported");
         if (!sc_load_pre(l, SC_PRE_SPELL))
             return SCRUPLE_ELIMIT;
         l->t->bytes = false;
@@ -271,7 +291,8 @@ static int pretokenizer(const struct sc_load *l, const json_t *value, struct sc_
     if (sc_str_is(type, "WhitespaceSplit"))
         return chars(l, SC_CHARS_SPACE, SC_REMOVED);
     if (sc_str_is(type, "Digits"))
-        return chars(l, SC_CHARS_NUMBER, sc_json_flag(value, "individual_digits", false) ? SC_ISOLATED : SC_CONTIGUOUS);
+        return chars(l, SC_CHARS_NUMBER,
+                     sc_json_flag(value, "individual_digits", false) ? SC_ISOLATED : SC_CONTIGUOUS);
     if (sc_str_is(type, "CharDelimiterSplit"))
         return char_delimiter(l, value);
     if (sc_str_is(type, "Punctuation")) {
@@ -283,7 +304,8 @@ static int pretokenizer(const struct sc_load *l, const json_t *value, struct sc_
         return chars(l, SC_CHARS_PUNCT, SC_ISOLATED);
     }
     if (sc_str_is(type, "Whitespace")) {
-        /* The engine behind this one counts the zero-width joiners as letters, and no superscripts. */
+        /* The engine behind this one counts the zero-width joiners as letters, and no superscripts.
+         */
         static const char words[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d]+|"
                                     "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d\\s]+";
         struct sc_pre_step *step = sc_load_pre(l, SC_PRE_REGEX);
@@ -301,7 +323,8 @@ int sc_load_pretokenizer(const struct sc_load *l, const json_t *value)
     return each(l, "pre-tokenizer", "pretokenizers", value, pretokenizer);
 }
 
-/* ----------------------------------------------------------------------------- post-processors --- */
+/* ----------------------------------------------------------------------------- post-processors ---
+ */
 static int trim(const struct sc_load *l, const json_t *value)
 {
     if (!sc_json_flag(value, "trim_offsets", true))
@@ -337,11 +360,12 @@ static int around(const struct sc_load *l, const json_t *value, bool roberta)
     return sc_load_ids(l, &step->after, &step->n_after, sep);
 }
 
-static int template_token(const struct sc_load *l, const json_t *value, const json_t *token, bool after,
-                          struct sc_post_step *step)
+static int template_token(const struct sc_load *l, const json_t *value, const json_t *token,
+                          bool after, struct sc_post_step *step)
 {
     const struct sc_str name = sc_json_text(token, "id");
-    const json_t *entry = name.p ? json_object_get(json_object_get(value, "special_tokens"), name.p) : NULL;
+    const json_t *entry =
+        name.p ? json_object_get(json_object_get(value, "special_tokens"), name.p) : NULL;
     const json_t *ids = json_object_get(entry, "ids");
     if (!json_is_array(ids))
         return wrong(l, "TemplateProcessing", "a special token without ids");
@@ -372,7 +396,8 @@ static int template(const struct sc_load *l, const json_t *value)
         else if (json_object_get(piece, "Sequence") && !after)
             after = true;
         else
-            return wrong(l, "TemplateProcessing", "a part that is neither a special token nor the text, or the text twice");
+            return wrong(l, "TemplateProcessing",
+                         "a part that is neither a special token nor the text, or the text twice");
     }
     return after ? 0 : wrong(l, "TemplateProcessing", "a template without the text");
 }
@@ -395,15 +420,17 @@ int sc_load_postprocessor(const struct sc_load *l, const json_t *value)
     return each(l, "post-processor", "processors", value, postprocessor);
 }
 
-/* ------------------------------------------------------------------------------------ decoders --- */
+/* ------------------------------------------------------------------------------------ decoders ---
+ */
 static int decoder(const struct sc_load *l, const json_t *value, struct sc_str type)
 {
     static const struct {
         const char *name;
         enum sc_decode_op op;
     } names[] = {
-        {"ByteLevel", SC_DECODE_BYTES}, {"ByteFallback", SC_DECODE_FALLBACK}, {"Fuse", SC_DECODE_FUSE},
-        {"Replace", SC_DECODE_REPLACE}, {"Strip", SC_DECODE_STRIP},           {"Metaspace", SC_DECODE_METASPACE},
+        {"ByteLevel", SC_DECODE_BYTES},     {"ByteFallback", SC_DECODE_FALLBACK},
+        {"Fuse", SC_DECODE_FUSE},           {"Replace", SC_DECODE_REPLACE},
+        {"Strip", SC_DECODE_STRIP},         {"Metaspace", SC_DECODE_METASPACE},
         {"WordPiece", SC_DECODE_WORDPIECE}, {"BPEDecoder", SC_DECODE_SUFFIX},
     };
     for (size_t i = 0; i < SC_COUNT(names); i++) {
@@ -419,7 +446,8 @@ static int decoder(const struct sc_load *l, const json_t *value, struct sc_str t
         const struct sc_str scheme = sc_json_text(value, "prepend_scheme");
         TRY(sc_load_keep(l, sc_json_text(value, key), &step->content));
         step->cleanup = sc_json_flag(value, "cleanup", true);
-        step->prepended = scheme.p ? !sc_str_is(scheme, "never") : sc_json_flag(value, "add_prefix_space", true);
+        step->prepended =
+            scheme.p ? !sc_str_is(scheme, "never") : sc_json_flag(value, "add_prefix_space", true);
         step->left = (uint64_t)SC_MAX(json_integer_value(json_object_get(value, "start")), 0);
         step->right = (uint64_t)SC_MAX(json_integer_value(json_object_get(value, "stop")), 0);
         return step->op == SC_DECODE_REPLACE ? pattern(l, value, NULL, &step->regex) : 0;

@@ -68,8 +68,8 @@ static void order_pending(struct forming *f)
     f->pending = f->n;
 }
 
-/* Marks that pile up would make the order above slow: after so many, equal ones stay as they are. No script
- * has more than a few, and Unicode's stream-safe form (UAX 15) allows 30. */
+/* Marks that pile up would make the order above slow: after so many, equal ones stay as they are.
+ * No script has more than a few, and Unicode's stream-safe form (UAX 15) allows 30. */
 enum { MAX_MARKS = 4096 };
 
 static int push(struct forming *f, uint32_t c, int32_t change)
@@ -128,8 +128,8 @@ static size_t compose(struct sc_uc_change *p, size_t n)
     return kept;
 }
 
-int sc_uc_normalize(struct sc_str s, enum sc_uc_form form, struct sc_uc_change **out, size_t *cap, size_t *n,
-                    struct sc_error *e)
+int sc_uc_normalize(struct sc_str s, enum sc_uc_form form, struct sc_uc_change **out, size_t *cap,
+                    size_t *n, struct sc_error *e)
 {
     struct forming f = {.out = out, .cap = cap, .e = e};
     for (size_t i = 0; i < s.n;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* normalize: the normalizers of tokenizer.json, one after another. Each reads a slice and leaves it as it is, or
- * writes a draft; the two drafts of an encoder take turns. */
+/* normalize: the normalizers of tokenizer.json, one after another. Each reads a slice and leaves it
+ * as it is, or writes a draft; the two drafts of an encoder take turns. */
 #include "text/parts.h"
 
 #include <string.h>
@@ -54,7 +54,7 @@ static int each(struct sc_encoder *en, struct sc_slice *s, one_fn *f)
     uint32_t c, out[3];
     int32_t how[3];
 
-    for (;; first += sc_uc_next(s->p + first, &c)) { /* most texts stay as they are */
+    for (;; first += sc_uc_next(s->p + first, &c)) { /* many texts stay as they are */
         if (first >= s->n)
             return 0;
         sc_uc_next(s->p + first, &c);
@@ -130,10 +130,11 @@ static size_t space_ideograph(uint32_t c, uint32_t out[3], int32_t how[3])
 
 static size_t nmt(uint32_t c, uint32_t out[3], int32_t how[3])
 {
-    if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F)
+    if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
+        c == 0x9F)
         return 0;
-    if (c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 ||
-        c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD)
+    if (c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
+        c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD)
         c = ' ';
     return same(c, out, how);
 }
@@ -153,7 +154,8 @@ static int bert(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_
     return step->lower ? each(en, s, lower) : 0;
 }
 
-/* --------------------------------------------------------------------------------- pieces of it --- */
+/* --------------------------------------------------------------------------------- pieces of it
+ * --- */
 static bool is_space_at(const char *p)
 {
     uint32_t c;
@@ -190,8 +192,8 @@ static int prepend(struct sc_encoder *en, struct sc_slice *s, struct sc_str cont
 }
 
 /* The next place where a text or a pattern matches. */
-static bool find(struct sc_encoder *en, const struct sc_norm_step *step, struct sc_str text, size_t at,
-                 struct sc_match *m)
+static bool find(struct sc_encoder *en, const struct sc_norm_step *step, struct sc_str text,
+                 size_t at, struct sc_match *m)
 {
     if (!step->literal.p) {
         const bool found = sc_regex_next(&step->regex, text, at, &en->fuel, m);
@@ -228,7 +230,8 @@ static int replace(struct sc_encoder *en, struct sc_slice *s, const struct sc_no
         if (!d)
             d = other(en, s);
         TRY(sc_draft_copy(d, s, done, m.from, en->e));
-        const struct sc_align align = m.to > 0 ? sc_slice_align(s, m.to - 1) : (struct sc_align){0, 0};
+        const struct sc_align align =
+            m.to > 0 ? sc_slice_align(s, m.to - 1) : (struct sc_align){0, 0};
         TRY(sc_draft_put(d, step->content.p, step->content.n, align, en->e));
         done = m.to;
     }
@@ -239,15 +242,18 @@ static int replace(struct sc_encoder *en, struct sc_slice *s, const struct sc_no
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------ charsmap --- */
-/* A double array (darts-clone): a unit holds a label, whether a value hangs below it, and where its children
- * begin. Where SentencePiece takes the longest match the Rust tokenizers take the first, and so do we. */
+/* ------------------------------------------------------------------------------------ charsmap ---
+ */
+/* A double array (darts-clone): a unit holds a label, whether a value hangs below it, and where its
+ * children begin. Where SentencePiece takes the longest match the Rust tokenizers take the first,
+ * and so do we. */
 static uint32_t unit_offset(uint32_t unit)
 {
     return (unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-static bool charsmap_find(const struct sc_norm_step *step, const char *p, size_t n, struct sc_str *out)
+static bool charsmap_find(const struct sc_norm_step *step, const char *p, size_t n,
+                          struct sc_str *out)
 {
     size_t at = 0;
     uint32_t unit;

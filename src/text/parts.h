@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parts: what the files of this layer share. Private to it.
  *
- * A text goes through: added tokens that are found in it as it is; normalizers; added tokens that are found in
- * what these made; pre-tokenizers; the model; the post-processor. Each hands slices to the next. */
+ * A text goes through: added tokens that are found in it as it is; normalizers; added tokens that
+ * are found in what these made; pre-tokenizers; the model; the post-processor. Each hands slices to
+ * the next. */
 #ifndef SC_TEXT_PARTS_H
 #define SC_TEXT_PARTS_H
 
@@ -10,7 +11,8 @@
 #include "text/text.h"
 #include "text/unicode.h"
 
-/* -------------------------------------------------------------------------------------- slices --- */
+/* -------------------------------------------------------------------------------------- slices ---
+ */
 /* What bytes of the text a byte stands for. */
 struct sc_align {
     uint32_t from, to;
@@ -32,23 +34,27 @@ struct sc_draft {
 };
 void sc_draft_clear(struct sc_draft *d);
 struct sc_slice sc_draft_slice(const struct sc_draft *d);
-int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align, struct sc_error *e);
-int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to, struct sc_error *e);
+int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align,
+                 struct sc_error *e);
+int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to,
+                  struct sc_error *e);
 int sc_draft_point(struct sc_draft *d, uint32_t c, struct sc_align align, struct sc_error *e);
 /* The code points of `changes` in place of those of s, after the first `skip`. */
-int sc_draft_change(struct sc_draft *d, const struct sc_slice *s, const struct sc_uc_change *changes, size_t n,
-                    size_t skip, struct sc_error *e);
+int sc_draft_change(struct sc_draft *d, const struct sc_slice *s,
+                    const struct sc_uc_change *changes, size_t n, size_t skip, struct sc_error *e);
 /* Any bytes as valid UTF-8: each maximal part of a character that is none becomes U+FFFD. */
 int sc_draft_repair(struct sc_draft *d, struct sc_str text, struct sc_error *e);
 
-/* ---------------------------------------------------------------------------------- vocabulary --- */
+/* ---------------------------------------------------------------------------------- vocabulary ---
+ */
 struct sc_vocab {
     struct sc_str *pieces; /* (n); p == NULL: a hole. Bytes are in the arena of the tokenizer */
     size_t n, cap, count;
     struct sc_index index;
 };
 #define SC_NO_ID UINT32_MAX
-int sc_vocab_put(struct sc_vocab *v, struct sc_str piece, uint32_t id, struct sc_error *e); /* borrows the bytes */
+int sc_vocab_put(struct sc_vocab *v, struct sc_str piece, uint32_t id,
+                 struct sc_error *e); /* borrows the bytes */
 uint32_t sc_vocab_find(const struct sc_vocab *v, struct sc_str piece);
 void sc_vocab_clear(struct sc_vocab *v);
 
@@ -62,12 +68,24 @@ struct sc_trie {
     uint32_t root[256];
 };
 int sc_trie_put(struct sc_trie *t, struct sc_str s, uint32_t value, struct sc_error *e);
-uint32_t sc_trie_step(const struct sc_trie *t, uint32_t node, uint8_t byte); /* 0: none; node 0 is the root */
+uint32_t sc_trie_step(const struct sc_trie *t, uint32_t node,
+                      uint8_t byte); /* 0: none; node 0 is the root */
 void sc_trie_clear(struct sc_trie *t);
 
-/* -------------------------------------------------------------------------------------- stages --- */
-enum sc_norm_op { SC_NORM_FORM, SC_NORM_LOWER, SC_NORM_ACCENTS, SC_NORM_BERT, SC_NORM_REPLACE, SC_NORM_PREPEND,
-                  SC_NORM_STRIP, SC_NORM_NMT, SC_NORM_CHARSMAP, SC_NORM_SPACES };
+/* -------------------------------------------------------------------------------------- stages ---
+ */
+enum sc_norm_op {
+    SC_NORM_FORM,
+    SC_NORM_LOWER,
+    SC_NORM_ACCENTS,
+    SC_NORM_BERT,
+    SC_NORM_REPLACE,
+    SC_NORM_PREPEND,
+    SC_NORM_STRIP,
+    SC_NORM_NMT,
+    SC_NORM_CHARSMAP,
+    SC_NORM_SPACES
+};
 struct sc_norm_step {
     enum sc_norm_op op;
     enum sc_uc_form form;
@@ -98,13 +116,21 @@ struct sc_pre_step {
 enum sc_post_op { SC_POST_TEMPLATE, SC_POST_TRIM };
 struct sc_post_step {
     enum sc_post_op op;
-    bool prefix_space;            /* SC_POST_TRIM */
-    uint32_t *before, *after;     /* ids around the text */
+    bool prefix_space;        /* SC_POST_TRIM */
+    uint32_t *before, *after; /* ids around the text */
     size_t n_before, n_after;
 };
 
-enum sc_decode_op { SC_DECODE_BYTES, SC_DECODE_REPLACE, SC_DECODE_FALLBACK, SC_DECODE_FUSE, SC_DECODE_STRIP,
-                    SC_DECODE_METASPACE, SC_DECODE_WORDPIECE, SC_DECODE_SUFFIX };
+enum sc_decode_op {
+    SC_DECODE_BYTES,
+    SC_DECODE_REPLACE,
+    SC_DECODE_FALLBACK,
+    SC_DECODE_FUSE,
+    SC_DECODE_STRIP,
+    SC_DECODE_METASPACE,
+    SC_DECODE_WORDPIECE,
+    SC_DECODE_SUFFIX
+};
 struct sc_decode_step {
     enum sc_decode_op op;
     struct sc_str pattern, content;
@@ -119,7 +145,8 @@ struct sc_added {
     bool special, single_word, lstrip, rstrip, normalized;
 };
 
-/* --------------------------------------------------------------------------------------- model --- */
+/* --------------------------------------------------------------------------------------- model ---
+ */
 enum sc_model_kind { SC_KIND_BPE, SC_KIND_WORDPIECE, SC_KIND_UNIGRAM, SC_KIND_WORDLEVEL };
 /* Two neighbours and what they become. */
 struct sc_merge {
@@ -131,10 +158,12 @@ struct sc_bpe {
     unsigned bits;
     size_t n_merges;
     struct sc_str prefix, suffix;
-    uint32_t byte_ids[256];     /* of the byte alphabet, or of <0xHH> with byte_fallback */
-    uint32_t ascii_ids[128];    /* of single characters */
+    uint32_t byte_ids[256];  /* of the byte alphabet, or of <0xHH> with byte_fallback */
+    uint32_t ascii_ids[128]; /* of single characters */
     bool byte_fallback, fuse_unk, ignore_merges;
-    bool cut_spaces; /* no merge reaches over the begin of a word with "▁" */
+    bool cut_spaces;   /* words that begin with "▁" are encoded one by one ... */
+    bool crossed[256]; /* ... but behind these bytes, where a merge may reach over the begin of a
+                          word */
 };
 
 struct sc_tokenizer {
@@ -163,12 +192,14 @@ struct sc_tokenizer {
     size_t n_added, added_cap;
     struct sc_trie tries[2]; /* of added tokens: raw, normalized; values are places in `added` */
     bool has_tries[2];
-    uint8_t *blanks;     /* (vocab.n) white space at the ends of pieces: leading | trailing << 4, 15: many */
+    uint8_t *
+        blanks; /* (vocab.n) white space at the ends of pieces: leading | trailing << 4, 15: many */
     uint32_t *added_of; /* (added_of_n) place + 1 in `added`, by id */
     size_t added_of_n, added_of_cap;
 };
 
-/* -------------------------------------------------------------------------------------- encoder --- */
+/* -------------------------------------------------------------------------------------- encoder
+ * --- */
 enum { SC_CACHE_BITS = 15, SC_CACHE_BYTES = 24, SC_CACHE_TOKENS = 6 };
 struct sc_cached {
     uint64_t key[SC_CACHE_BYTES / 8];
@@ -195,8 +226,8 @@ struct sc_word_token {
 struct sc_encoder {
     const struct sc_tokenizer *t;
     struct sc_cached *cache;
-    struct sc_draft drafts[2];           /* of normalizers, which take turns */
-    struct sc_draft repaired;            /* the text, where it was not valid */
+    struct sc_draft drafts[2];            /* of normalizers, which take turns */
+    struct sc_draft repaired;             /* the text, where it was not valid */
     struct sc_draft stage[SC_MAX_STAGES]; /* of pre-tokenizers */
     struct sc_uc_change *changes;
     size_t changes_cap;
@@ -243,8 +274,8 @@ int sc_added_split(struct sc_encoder *en, const struct sc_slice *s, unsigned whi
                    int (*piece)(struct sc_encoder *en, const struct sc_slice *s));
 /* post.c */
 int sc_post_finish(struct sc_tokenizer *t, struct sc_error *e);
-int sc_postprocess(const struct sc_tokenizer *t, struct sc_str text, bool special, size_t from, struct sc_tokens *out,
-                   struct sc_error *e);
+int sc_postprocess(const struct sc_tokenizer *t, struct sc_str text, bool special, size_t from,
+                   struct sc_tokens *out, struct sc_error *e);
 /* load.c and its parts */
 struct sc_load {
     struct sc_tokenizer *t;
@@ -252,8 +283,10 @@ struct sc_load {
     struct sc_error *e;
 };
 void sc_load_note(const struct sc_load *l, const char *fmt, ...) SC_PRINTF(2, 3);
-int sc_load_keep(const struct sc_load *l, struct sc_str s, struct sc_str *out); /* a copy in the arena */
-int sc_load_charsmap(const struct sc_load *l, const uint8_t *p, size_t n, struct sc_norm_step *step);
+int sc_load_keep(const struct sc_load *l, struct sc_str s,
+                 struct sc_str *out); /* a copy in the arena */
+int sc_load_charsmap(const struct sc_load *l, const uint8_t *p, size_t n,
+                     struct sc_norm_step *step);
 struct sc_norm_step *sc_load_norm(const struct sc_load *l, enum sc_norm_op op);
 struct sc_pre_step *sc_load_pre(const struct sc_load *l, enum sc_pre_op op);
 struct sc_post_step *sc_load_post(const struct sc_load *l, enum sc_post_op op);

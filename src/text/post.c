@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* post: what is put around the tokens of a text, and offsets without the white space at their ends. */
+/* post: what is put around the tokens of a text, and offsets without the white space at their ends.
+ */
 #include "text/parts.h"
 
 #include <string.h>
 
-static int put_ids(struct sc_tokens *out, size_t at, const uint32_t *ids, size_t n, struct sc_error *e)
+static int put_ids(struct sc_tokens *out, size_t at, const uint32_t *ids, size_t n,
+                   struct sc_error *e)
 {
     TRY(sc_grow(&out->p, &out->cap, out->n + n, sizeof *out->p, e));
     memmove(out->p + at + n, out->p + at, (out->n - at) * sizeof *out->p);
@@ -16,7 +18,8 @@ static int put_ids(struct sc_tokens *out, size_t at, const uint32_t *ids, size_t
 
 static bool is_blank(const struct sc_tokenizer *t, uint32_t c)
 {
-    return c == sc_byte_point(' ') || (c <= 0x10FFFF && (sc_uc_props(c) & SC_UC_SPACE)) || (t->bytes && c == ' ');
+    return c == sc_byte_point(' ') || (c <= 0x10FFFF && (sc_uc_props(c) & SC_UC_SPACE)) ||
+           (t->bytes && c == ' ');
 }
 
 /* How many characters of white space begin and end the spelling of a token. */
@@ -51,7 +54,8 @@ int sc_post_finish(struct sc_tokenizer *t, struct sc_error *e)
     for (uint32_t id = 0; id < t->vocab.n; id++) {
         size_t leading, trailing;
         blanks(t, t->vocab.pieces[id], &leading, &trailing);
-        t->blanks[id] = sc_added_of(t, id) ? 15 : (uint8_t)(SC_MIN(leading, 15) | SC_MIN(trailing, 15) << 4);
+        t->blanks[id] =
+            sc_added_of(t, id) ? 15 : (uint8_t)(SC_MIN(leading, 15) | SC_MIN(trailing, 15) << 4);
     }
     return 0;
 }
@@ -85,8 +89,8 @@ static bool contains(struct sc_str s, struct sc_str word)
 }
 
 /* An added token is spelled as it is in the text, with the white space that it took in. */
-static void look_closer(const struct sc_tokenizer *t, struct sc_str text, const struct sc_token *k, size_t *leading,
-                        size_t *trailing)
+static void look_closer(const struct sc_tokenizer *t, struct sc_str text, const struct sc_token *k,
+                        size_t *leading, size_t *trailing)
 {
     const struct sc_str part = sc_str(text.n ? text.p + k->from : "", k->to - k->from);
     const struct sc_added *a = sc_added_of(t, k->id);
@@ -113,8 +117,8 @@ static void trim(const struct sc_tokenizer *t, struct sc_str text, bool prefix_s
     }
 }
 
-int sc_postprocess(const struct sc_tokenizer *t, struct sc_str text, bool special, size_t from, struct sc_tokens *out,
-                   struct sc_error *e)
+int sc_postprocess(const struct sc_tokenizer *t, struct sc_str text, bool special, size_t from,
+                   struct sc_tokens *out, struct sc_error *e)
 {
     for (size_t i = 0; i < t->n_post; i++) {
         const struct sc_post_step *p = &t->post[i];

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pretokenize: the pre-tokenizers of tokenizer.json. Each cuts a slice and hands the pieces to the next as it
- * finds them, so that no list of pieces is ever kept; the depth is the number of pre-tokenizers, at most
- * SC_MAX_STAGES. Those that change the text (a space before it, "▁" for spaces) keep it in a draft of their stage. */
+/* pretokenize: the pre-tokenizers of tokenizer.json. Each cuts a slice and hands the pieces to the
+ * next as it finds them, so that no list of pieces is ever kept; the depth is the number of
+ * pre-tokenizers, at most SC_MAX_STAGES. Those that change the text (a space before it, "▁" for
+ * spaces) keep it in a draft of their stage. */
 #include "text/parts.h"
 
 #include <string.h>
 
 static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s);
 
-/* ------------------------------------------------------------------------------------- cutting --- */
-/* Matches and gaps of one slice, in order, on their way to the next stage. What may yet be merged with its
- * neighbour waits: held from `from` to `to`. */
+/* ------------------------------------------------------------------------------------- cutting ---
+ */
+/* Matches and gaps of one slice, in order, on their way to the next stage. What may yet be merged
+ * with its neighbour waits: held from `from` to `to`. */
 struct cutter {
     struct sc_encoder *en;
     size_t number;
@@ -112,7 +114,8 @@ static bool is_one(const struct sc_pre_step *step, uint32_t c)
         return category == SC_UC_ND || category == SC_UC_NL || category == SC_UC_NO;
     }
     case SC_CHARS_PUNCT:
-        return c < 0x80 ? (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126)
+        return c < 0x80 ? (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+                              (c >= 123 && c <= 126)
                         : sc_uc_props(c) & SC_UC_PUNCT8;
     case SC_CHARS_ONE:
         return c == step->one;
@@ -139,13 +142,15 @@ static int cut_chars(struct cutter *k, const struct sc_pre_step *step)
     return flush(k);
 }
 
-/* ------------------------------------------------------------------------------------ metaspace --- */
+/* ------------------------------------------------------------------------------------ metaspace
+ * --- */
 static bool starts_with(const struct sc_slice *s, struct sc_str word)
 {
     return s->n >= word.n && memcmp(s->p, word.p, word.n) == 0;
 }
 
-static int spaces_to(struct sc_draft *d, const struct sc_slice *s, struct sc_str replacement, struct sc_error *e)
+static int spaces_to(struct sc_draft *d, const struct sc_slice *s, struct sc_str replacement,
+                     struct sc_error *e)
 {
     size_t done = 0;
     for (const char *p; (p = memchr(s->p + done, ' ', s->n - done));) {
@@ -157,13 +162,15 @@ static int spaces_to(struct sc_draft *d, const struct sc_slice *s, struct sc_str
     return sc_draft_copy(d, s, done, s->n, e);
 }
 
-static int metaspace(struct sc_encoder *en, size_t number, const struct sc_slice *s, const struct sc_pre_step *step)
+static int metaspace(struct sc_encoder *en, size_t number, const struct sc_slice *s,
+                     const struct sc_pre_step *step)
 {
     struct sc_draft *d = &en->stage[number];
     const struct sc_align first = s->n ? sc_slice_align(s, 0) : (struct sc_align){1, 1};
     const bool begins = starts_with(s, step->replacement) || starts_with(s, SC_STR(" "));
-    const bool prepend = !begins && s->n && (step->prepend == SC_PREPEND_ALWAYS ||
-                                             (step->prepend == SC_PREPEND_FIRST && first.from == 0));
+    const bool prepend = !begins && s->n &&
+                         (step->prepend == SC_PREPEND_ALWAYS ||
+                          (step->prepend == SC_PREPEND_FIRST && first.from == 0));
     d->n = 0;
     if (prepend)
         TRY(sc_draft_put(d, step->replacement.p, step->replacement.n, first, en->e));
@@ -177,7 +184,8 @@ static int metaspace(struct sc_encoder *en, size_t number, const struct sc_slice
 }
 
 /* A space before a text that has none, then GPT-2's expression (when the step has one). */
-static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s, const struct sc_pre_step *step)
+static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s,
+                 const struct sc_pre_step *step)
 {
     struct sc_slice made = *s;
     if (step->prefix_space && s->n && s->p[0] != ' ') {
@@ -193,7 +201,8 @@ static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s,
     return cut_regex(&k, &step->regex);
 }
 
-/* Bytes as the characters that stand for them, where pre-tokenizers follow that are to see these. */
+/* Bytes as the characters that stand for them, where pre-tokenizers follow that are to see these.
+ */
 static int spell(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 {
     struct sc_draft *d = &en->stage[number];
@@ -209,7 +218,8 @@ static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s)
     if (number == en->t->n_pre)
         return s->n ? sc_word(en, s) : 0;
     const struct sc_pre_step *step = &en->t->pre[number];
-    struct cutter k = {.en = en, .number = number, .s = s, .behaviour = step->behaviour, .invert = step->invert};
+    struct cutter k = {
+        .en = en, .number = number, .s = s, .behaviour = step->behaviour, .invert = step->invert};
     switch (step->op) {
     case SC_PRE_REGEX:
         return cut_regex(&k, &step->regex);
@@ -230,7 +240,8 @@ int sc_pretokenize(struct sc_encoder *en, const struct sc_slice *s)
     return stage(en, 0, s);
 }
 
-/* ------------------------------------------------------------------------------- byte alphabet --- */
+/* ------------------------------------------------------------------------------- byte alphabet ---
+ */
 /* GPT-2's: bytes that are printable in Latin-1 are themselves, the other 68 are U+0100 and on. */
 uint32_t sc_byte_point(uint8_t byte)
 {

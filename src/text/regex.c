@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* regex: from a program to an automaton, and running it.
  *
- * A state is an ordered list of places in the program, from the most wanted to the least: where the threads of
- * a backtracking matcher would stand, had it tried all ways at once. A symbol is a set of code points that no
- * class of the pattern tells apart, or the end of the text. Looking ahead costs nothing, because a state is
- * left only when the next symbol is known; looking behind makes the last symbol part of the state. A thread
- * that reaches the end of the program cuts off all that stand after it, as in a matcher that takes the first way. */
+ * A state is an ordered list of places in the program, from the most wanted to the least: where the
+ * threads of a backtracking matcher would stand, had it tried all ways at once. A symbol is a set
+ * of code points that no class of the pattern tells apart, or the end of the text. Looking ahead
+ * costs nothing, because a state is left only when the next symbol is known; looking behind makes
+ * the last symbol part of the state. A thread that reaches the end of the program cuts off all that
+ * stand after it, as in a matcher that takes the first way. */
 #include "text/regex.h"
 
 #include <inttypes.h>
@@ -14,9 +15,16 @@
 
 #include "text/unicode.h"
 
-enum { LAST = 0x10FFFF, N_BLOCKS = 8704, MAX_SYMBOLS = 250, MAX_STATES = 4096, MAX_WORK = 40 << 20 };
+enum {
+    LAST = 0x10FFFF,
+    N_BLOCKS = 8704,
+    MAX_SYMBOLS = 250,
+    MAX_STATES = 4096,
+    MAX_WORK = 40 << 20
+};
 
-/* ------------------------------------------------------------------------------------ symbols --- */
+/* ------------------------------------------------------------------------------------ symbols ---
+ */
 struct symbols {
     uint64_t *sets; /* (n) the sets that a symbol is in */
     size_t n, cap;
@@ -30,7 +38,8 @@ static int symbol_of(struct symbols *y, uint64_t sets, uint8_t *out, struct sc_e
             return 0;
         }
     if (y->n == MAX_SYMBOLS)
-        return sc_fail(e, SCRUPLE_EUNSUPPORTED, "a regular expression tells more than %d sets of characters apart",
+        return sc_fail(e, SCRUPLE_EUNSUPPORTED,
+                       "a regular expression tells more than %d sets of characters apart",
                        MAX_SYMBOLS);
     TRY(sc_grow(&y->sets, &y->cap, y->n + 1, sizeof *y->sets, e));
     y->sets[y->n] = sets;
@@ -57,7 +66,8 @@ static bool block_sets(const struct regex_program *g, size_t *at, uint32_t from,
     return differs;
 }
 
-static int find_symbols(const struct regex_program *g, struct sc_regex *r, struct symbols *y, struct sc_error *e)
+static int find_symbols(const struct regex_program *g, struct sc_regex *r, struct symbols *y,
+                        struct sc_error *e)
 {
     size_t at[REGEX_SETS] = {0}, n_cells = 0, cap = 0;
     int32_t uniform[MAX_SYMBOLS];
@@ -91,7 +101,8 @@ static int find_symbols(const struct regex_program *g, struct sc_regex *r, struc
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------- states --- */
+/* ------------------------------------------------------------------------------------- states ---
+ */
 struct builder {
     const struct regex_program *g;
     struct sc_regex *r;
@@ -110,7 +121,8 @@ struct builder {
 
 static int too_large(struct builder *b)
 {
-    return sc_fail(b->e, SCRUPLE_EUNSUPPORTED, "a regular expression needs more than %d states or %d cells", MAX_STATES,
+    return sc_fail(b->e, SCRUPLE_EUNSUPPORTED,
+                   "a regular expression needs more than %d states or %d cells", MAX_STATES,
                    REGEX_CELLS);
 }
 
@@ -139,10 +151,10 @@ static bool holds(const struct builder *b, struct regex_inst i, uint16_t behind,
     return true;
 }
 
-/* From the places of a state to the characters that may come, in order, given what comes; true: the program's
- * end is among them, and what stands after it is left out. */
-static bool close_over(struct builder *b, const uint16_t *list, size_t n, uint16_t behind, uint16_t ahead,
-                       size_t *n_found)
+/* From the places of a state to the characters that may come, in order, given what comes; true: the
+ * program's end is among them, and what stands after it is left out. */
+static bool close_over(struct builder *b, const uint16_t *list, size_t n, uint16_t behind,
+                       uint16_t ahead, size_t *n_found)
 {
     *n_found = 0;
     memset(b->seen, 0, b->g->n);
@@ -175,7 +187,8 @@ static bool close_over(struct builder *b, const uint16_t *list, size_t n, uint16
 }
 
 /* The number of the state with this list; a new one where there is none. */
-static int state_of(struct builder *b, const uint16_t *list, size_t n, uint16_t behind, uint32_t *out)
+static int state_of(struct builder *b, const uint16_t *list, size_t n, uint16_t behind,
+                    uint32_t *out)
 {
     const uint64_t hash = sc_hash_mix(sc_hash(list, n * sizeof *list), behind);
     size_t probe = 0;
@@ -225,7 +238,8 @@ static int build_states(struct builder *b)
     uint32_t dead;
 
     for (size_t i = 0; i < b->g->n; i++)
-        b->r->looks_behind |= b->g->code[i].op == REGEX_BEHIND || b->g->code[i].op == REGEX_NOT_BEHIND;
+        b->r->looks_behind |=
+            b->g->code[i].op == REGEX_BEHIND || b->g->code[i].op == REGEX_NOT_BEHIND;
     TRY(state_of(b, begin, 0, UINT16_MAX, &dead));
     b->r->start = sc_calloc(k + 1, sizeof *b->r->start);
     if (!b->r->start)
@@ -292,8 +306,9 @@ int sc_regex_literal(struct sc_str text, struct sc_regex *out, struct sc_error *
         sc_buf_putc(&b, text.p[i]);
     }
     *out = (struct sc_regex){0};
-    const int code = b.failed ? sc_fail(e, SCRUPLE_ELIMIT, "a pattern of more than %d bytes", REGEX_PATTERN)
-                              : sc_regex_compile(sc_str(b.p ? b.p : "", b.n), out, e);
+    const int code =
+        b.failed ? sc_fail(e, SCRUPLE_ELIMIT, "a pattern of more than %d bytes", REGEX_PATTERN)
+                 : sc_regex_compile(sc_str(b.p ? b.p : "", b.n), out, e);
     sc_buf_clear(&b);
     return code;
 }
@@ -307,7 +322,8 @@ void sc_regex_clear(struct sc_regex *r)
     *r = (struct sc_regex){0};
 }
 
-/* ------------------------------------------------------------------------------------- running --- */
+/* ------------------------------------------------------------------------------------- running ---
+ */
 static inline uint32_t symbol_at(const struct sc_regex *r, const char *p, size_t *length)
 {
     const uint8_t first = (uint8_t)*p;
@@ -352,7 +368,8 @@ size_t sc_regex_at(const struct sc_regex *r, struct sc_str text, size_t at, uint
     return end;
 }
 
-bool sc_regex_next(const struct sc_regex *r, struct sc_str text, size_t at, uint64_t *fuel, struct sc_match *out)
+bool sc_regex_next(const struct sc_regex *r, struct sc_str text, size_t at, uint64_t *fuel,
+                   struct sc_match *out)
 {
     for (; at <= text.n && *fuel; at++) {
         if (at < text.n && ((uint8_t)text.p[at] & 0xC0) == 0x80)

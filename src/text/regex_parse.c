@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* regex_parse: from a pattern to a program of a few instructions, whose jumps are relative so that pieces of it
- * can be moved and copied. Groups are on a stack of ours, not on that of C. */
+/* regex_parse: from a pattern to a program of a few instructions, whose jumps are relative so that
+ * pieces of it can be moved and copied. Groups are on a stack of ours, not on that of C. */
 #include "text/regex.h"
 
 #include <inttypes.h>
@@ -33,8 +33,8 @@ struct parser {
 static int refuse(struct parser *p, const char *why)
 {
     struct sc_quoted q;
-    return sc_fail(p->e, SCRUPLE_EUNSUPPORTED, "regular expression \"%s\": %s (at byte %zu)", sc_quote(&q, p->s), why,
-                   p->at);
+    return sc_fail(p->e, SCRUPLE_EUNSUPPORTED, "regular expression \"%s\": %s (at byte %zu)",
+                   sc_quote(&q, p->s), why, p->at);
 }
 
 static bool more(const struct parser *p)
@@ -63,7 +63,8 @@ static uint32_t take_point(struct parser *p)
     return c;
 }
 
-/* ---------------------------------------------------------------------------------------- code --- */
+/* ---------------------------------------------------------------------------------------- code ---
+ */
 static int emit(struct parser *p, enum regex_op op, unsigned set, int32_t x, int32_t y)
 {
     struct regex_program *g = p->out;
@@ -115,7 +116,8 @@ static int emit_set(struct parser *p, enum regex_op op, struct regex_set *s, boo
     return code < 0 ? code : emit(p, op, number, 0, 0);
 }
 
-static int emit_range(struct parser *p, enum regex_op op, uint32_t from, uint32_t to, bool negate, bool fold)
+static int emit_range(struct parser *p, enum regex_op op, uint32_t from, uint32_t to, bool negate,
+                      bool fold)
 {
     struct regex_set s = {0};
     int code = sc_set_add(&s, from, to, p->e);
@@ -126,14 +128,17 @@ static int emit_range(struct parser *p, enum regex_op op, uint32_t from, uint32_
     return code < 0 ? code : emit_set(p, op, &s, fold);
 }
 
-/* ------------------------------------------------------------------------------------- escapes --- */
+/* ------------------------------------------------------------------------------------- escapes ---
+ */
 static int hex_digits(struct parser *p, size_t least, size_t most, uint32_t *out)
 {
     size_t n = 0;
     *out = 0;
     for (; more(p) && n < most; n++, p->at++) {
         const char c = p->s.p[p->at];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'                 ? c - '0'
+                          : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                               : -1;
         if (digit < 0)
             break;
         *out = *out << 4 | (uint32_t)digit;
@@ -165,8 +170,9 @@ static int property_escape(struct parser *p, bool negate, struct regex_set *s)
     if (!end)
         return refuse(p, "\\p{ is not closed");
     const struct sc_str name = sc_str(p->s.p + from, (size_t)(end - p->s.p) - from);
-    const int found = sc_str_eq_nocase(name, SC_STR("Word")) ? (add_word(s, p->e) < 0 ? SCRUPLE_EMEMORY : 1)
-                                                             : sc_set_property(s, name, false, p->e);
+    const int found = sc_str_eq_nocase(name, SC_STR("Word"))
+                          ? (add_word(s, p->e) < 0 ? SCRUPLE_EMEMORY : 1)
+                          : sc_set_property(s, name, false, p->e);
     if (found < 0)
         return found;
     if (!found)
@@ -203,7 +209,9 @@ static int escape(struct parser *p, struct regex_set *s, uint32_t *c)
         if (at)
             return 0;
         if (k == 'x')
-            return take(p, "{") ? (hex_digits(p, 1, 8, c) < 0 || !take(p, "}") ? refuse(p, "\\x{ is not closed") : 0)
+            return take(p, "{") ? (hex_digits(p, 1, 8, c) < 0 || !take(p, "}")
+                                       ? refuse(p, "\\x{ is not closed")
+                                       : 0)
                                 : hex_digits(p, 1, 2, c);
         if (k == 'u')
             return hex_digits(p, 4, 4, c);
@@ -216,7 +224,8 @@ static int escape(struct parser *p, struct regex_set *s, uint32_t *c)
     return 1;
 }
 
-/* ------------------------------------------------------------------------------------- classes --- */
+/* ------------------------------------------------------------------------------------- classes ---
+ */
 /* One level of [...]; classes inside it are on a small stack. */
 struct class_level {
     struct regex_set now;  /* since the last && */
@@ -348,7 +357,8 @@ static int class(struct parser *p)
     return code;
 }
 
-/* ---------------------------------------------------------------------------------- repetition --- */
+/* ---------------------------------------------------------------------------------- repetition ---
+ */
 static int copy_atom(struct parser *p, size_t from, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -437,7 +447,8 @@ static int repeat_interval(struct parser *p, size_t at, uint64_t least, uint64_t
             TRY(emit(p, REGEX_SPLIT, 0, lazy ? past : 1, lazy ? 1 : past));
             TRY(copy_atom(p, least ? at : first + 1, n));
         } else {
-            TRY(insert(p, at, (struct regex_inst){REGEX_SPLIT, 0, lazy ? past : 1, lazy ? 1 : past}));
+            TRY(insert(p, at,
+                       (struct regex_inst){REGEX_SPLIT, 0, lazy ? past : 1, lazy ? 1 : past}));
         }
     }
     return 0;
@@ -463,7 +474,8 @@ static int repetition(struct parser *p)
     return loop_at(p, at, kind, take(p, "?"));
 }
 
-/* -------------------------------------------------------------------------------------- groups --- */
+/* -------------------------------------------------------------------------------------- groups ---
+ */
 static int open_group(struct parser *p, enum group kind, bool fold)
 {
     if (p->depth == REGEX_DEPTH)
@@ -539,8 +551,10 @@ static int alternative(struct parser *p)
 /* The body of a look must be one character of a class, or alternatives of such. */
 static int close_look(struct parser *p, const struct frame *f)
 {
-    static const enum regex_op ops[] = {[LOOK_AHEAD] = REGEX_AHEAD, [NOT_AHEAD] = REGEX_NOT_AHEAD,
-                                        [LOOK_BEHIND] = REGEX_BEHIND, [NOT_BEHIND] = REGEX_NOT_BEHIND};
+    static const enum regex_op ops[] = {[LOOK_AHEAD] = REGEX_AHEAD,
+                                        [NOT_AHEAD] = REGEX_NOT_AHEAD,
+                                        [LOOK_BEHIND] = REGEX_BEHIND,
+                                        [NOT_BEHIND] = REGEX_NOT_BEHIND};
     struct regex_set s = {0};
     const struct regex_program *g = p->out;
     int code = g->n == f->start ? refuse(p, "a look at nothing") : 0;
@@ -551,10 +565,12 @@ static int close_look(struct parser *p, const struct frame *f)
             to += (size_t)g->code[to].x;
         if (g->code[i].op == REGEX_CHAR && to == g->n)
             code = sc_set_union(&s, &g->sets[g->code[i].set], p->e);
-        else if (g->code[i].op == REGEX_CHAR || (g->code[i].op != REGEX_SPLIT && g->code[i].op != REGEX_JUMP) ||
+        else if (g->code[i].op == REGEX_CHAR ||
+                 (g->code[i].op != REGEX_SPLIT && g->code[i].op != REGEX_JUMP) ||
                  g->code[i].x < 0 || g->code[i].y < 0)
             code = refuse(p, "a look at more than one character");
-        else if (g->code[i].op == REGEX_SPLIT && (i + (size_t)g->code[i].y >= g->n || i + (size_t)g->code[i].x >= g->n))
+        else if (g->code[i].op == REGEX_SPLIT &&
+                 (i + (size_t)g->code[i].y >= g->n || i + (size_t)g->code[i].x >= g->n))
             code = refuse(p, "a look at more than one character");
     }
     if (code == 0) {
@@ -576,7 +592,8 @@ static int close_group(struct parser *p)
     return f->kind == PLAIN ? 0 : close_look(p, f);
 }
 
-/* --------------------------------------------------------------------------------------- atoms --- */
+/* --------------------------------------------------------------------------------------- atoms ---
+ */
 /* \b and \B: of the two sides one is a word's, or both or none are. */
 static int boundary(struct parser *p, bool negate)
 {

@@ -98,9 +98,10 @@ int sc_set_fold(struct regex_set *s, struct sc_error *e)
     struct folding f = {.set = s, .e = e};
     const size_t n = s->n;
     for (size_t i = 0; f.code == 0 && i < n; i++)
-        for (uint32_t c = s->p[i].from; f.code == 0 && c <= SC_MIN(s->p[i].to, UINT32_C(0x1E943)); c++)
-            if (SC_UC_CATEGORY(sc_uc_props(c)) != SC_UC_LO && (sc_uc_props(c) & SC_UC_ALPHABETIC ||
-                SC_UC_CATEGORY(sc_uc_props(c)) == SC_UC_MN))
+        for (uint32_t c = s->p[i].from; f.code == 0 && c <= SC_MIN(s->p[i].to, UINT32_C(0x1E943));
+             c++)
+            if (SC_UC_CATEGORY(sc_uc_props(c)) != SC_UC_LO &&
+                (sc_uc_props(c) & SC_UC_ALPHABETIC || SC_UC_CATEGORY(sc_uc_props(c)) == SC_UC_MN))
                 sc_uc_fold_each(c, add_folded, &f);
     sc_set_settle(s);
     return f.code;
@@ -117,7 +118,8 @@ void sc_set_clear(struct regex_set *s)
     *s = (struct regex_set){0};
 }
 
-/* --------------------------------------------------------------------------------- properties --- */
+/* --------------------------------------------------------------------------------- properties ---
+ */
 struct wanted {
     uint32_t categories; /* bits */
     uint32_t flags;
@@ -128,7 +130,8 @@ static uint32_t category_bits(struct sc_str name)
 {
     uint32_t bits = 0;
     for (unsigned i = 0; i < SC_UC_CATEGORIES; i++)
-        if ((name.n == 1 || name.n == 2) && sc_str_eq_nocase(name, sc_str(sc_uc_category_names[i], name.n)))
+        if ((name.n == 1 || name.n == 2) &&
+            sc_str_eq_nocase(name, sc_str(sc_uc_category_names[i], name.n)))
             bits |= UINT32_C(1) << i;
     return bits;
 }
@@ -141,11 +144,23 @@ static bool find_property(struct sc_str name, bool posix, struct wanted *w)
         const char *name, *categories;
         uint32_t flags;
     } words[] = {
-        {"Letter", "L", 0},          {"Mark", "M", 0},       {"Number", "N", 0},    {"Punctuation", "P", 0},
-        {"Symbol", "S", 0},          {"Separator", "Z", 0},  {"Other", "C", 0},     {"Lowercase_Letter", "Ll", 0},
-        {"Uppercase_Letter", "Lu", 0}, {"Decimal_Number", "Nd", 0}, {"Punct", "P", 0}, {"digit", "Nd", 0},
-        {"Alphabetic", "", SC_UC_ALPHABETIC}, {"alpha", "", SC_UC_ALPHABETIC}, {"space", "", SC_UC_SPACE},
-        {"White_Space", "", SC_UC_SPACE}, {"cntrl", "Cc", 0},
+        {"Letter", "L", 0},
+        {"Mark", "M", 0},
+        {"Number", "N", 0},
+        {"Punctuation", "P", 0},
+        {"Symbol", "S", 0},
+        {"Separator", "Z", 0},
+        {"Other", "C", 0},
+        {"Lowercase_Letter", "Ll", 0},
+        {"Uppercase_Letter", "Lu", 0},
+        {"Decimal_Number", "Nd", 0},
+        {"Punct", "P", 0},
+        {"digit", "Nd", 0},
+        {"Alphabetic", "", SC_UC_ALPHABETIC},
+        {"alpha", "", SC_UC_ALPHABETIC},
+        {"space", "", SC_UC_SPACE},
+        {"White_Space", "", SC_UC_SPACE},
+        {"cntrl", "Cc", 0},
     };
     *w = (struct wanted){0};
     if (posix && sc_str_is(name, "punct")) {

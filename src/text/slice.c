@@ -20,7 +20,8 @@ struct sc_align sc_slice_align(const struct sc_slice *s, size_t at)
 
 struct sc_slice sc_slice_part(const struct sc_slice *s, size_t from, size_t to)
 {
-    return (struct sc_slice){s->p + from, to - from, s->align ? s->align + from : NULL, s->base + from};
+    return (struct sc_slice){s->p + from, to - from, s->align ? s->align + from : NULL,
+                             s->base + from};
 }
 
 void sc_draft_clear(struct sc_draft *d)
@@ -39,11 +40,14 @@ static int room(struct sc_draft *d, size_t n, struct sc_error *e)
 {
     if (d->n + n > UINT32_MAX)
         return sc_fail(e, SCRUPLE_ELIMIT, "a normalized text of more than 4 GiB");
+    if (d->n + n < d->cap && d->n + n < d->align_cap)
+        return 0;
     TRY(sc_grow(&d->p, &d->cap, d->n + n + 1, 1, e));
     return sc_grow(&d->align, &d->align_cap, d->n + n + 1, sizeof *d->align, e);
 }
 
-int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align, struct sc_error *e)
+int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align,
+                 struct sc_error *e)
 {
     TRY(room(d, n, e));
     memcpy(d->p + d->n, p, n);
@@ -53,7 +57,8 @@ int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align al
     return 0;
 }
 
-int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to, struct sc_error *e)
+int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to,
+                  struct sc_error *e)
 {
     TRY(room(d, to - from, e));
     memcpy(d->p + d->n, s->p + from, to - from);
@@ -79,8 +84,8 @@ int sc_draft_point(struct sc_draft *d, uint32_t c, struct sc_align align, struct
 }
 
 /* What is added stands for what the character before it stands for, as in the Rust tokenizers. */
-int sc_draft_change(struct sc_draft *d, const struct sc_slice *s, const struct sc_uc_change *changes, size_t n,
-                    size_t skip, struct sc_error *e)
+int sc_draft_change(struct sc_draft *d, const struct sc_slice *s,
+                    const struct sc_uc_change *changes, size_t n, size_t skip, struct sc_error *e)
 {
     size_t at = 0;
     uint32_t c;
@@ -101,8 +106,8 @@ int sc_draft_change(struct sc_draft *d, const struct sc_slice *s, const struct s
     return 0;
 }
 
-/* How many bytes at p begin a character that is not finished or wrong: at least 1 (Unicode 16, 3.9: maximal
- * subparts). */
+/* How many bytes at p begin a character that is not finished or wrong: at least 1 (Unicode 16, 3.9:
+ * maximal subparts). */
 static size_t bad_part(const uint8_t *p, size_t n)
 {
     uint8_t low = 0x80, high = 0xBF;

@@ -31,8 +31,10 @@ void sc_tokenizer_close(struct sc_tokenizer *t)
 
 const char *sc_tokenizer_kind(const struct sc_tokenizer *t)
 {
-    static const char *const names[] = {[SC_KIND_BPE] = "BPE", [SC_KIND_WORDPIECE] = "WordPiece",
-                                        [SC_KIND_UNIGRAM] = "Unigram", [SC_KIND_WORDLEVEL] = "WordLevel"};
+    static const char *const names[] = {[SC_KIND_BPE] = "BPE",
+                                        [SC_KIND_WORDPIECE] = "WordPiece",
+                                        [SC_KIND_UNIGRAM] = "Unigram",
+                                        [SC_KIND_WORDLEVEL] = "WordLevel"};
     return names[t->kind];
 }
 
@@ -71,7 +73,8 @@ bool sc_tokenizer_find(const struct sc_tokenizer *t, struct sc_str piece, uint32
     return *id != SC_NO_ID;
 }
 
-/* ------------------------------------------------------------------------------------ encoding --- */
+/* ------------------------------------------------------------------------------------ encoding ---
+ */
 void sc_tokens_clear(struct sc_tokens *t)
 {
     free(t->p);
@@ -119,7 +122,8 @@ static int encode_raw(struct sc_encoder *en, const struct sc_slice *s)
     return sc_added_split(en, &normal, 1, sc_pretokenize);
 }
 
-int sc_encode(struct sc_encoder *en, struct sc_str text, bool special, struct sc_tokens *out, struct sc_error *e)
+int sc_encode(struct sc_encoder *en, struct sc_str text, bool special, struct sc_tokens *out,
+              struct sc_error *e)
 {
     struct sc_slice s = {.p = text.n ? text.p : "", .n = text.n};
     const size_t from = out->n;
@@ -135,6 +139,7 @@ int sc_encode(struct sc_encoder *en, struct sc_str text, bool special, struct sc
     }
     TRY(sc_added_split(en, &s, 0, encode_raw));
     if (en->too_slow)
-        return sc_fail(e, SCRUPLE_ELIMIT, "a regular expression of the tokenizer takes too long on this text");
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "a regular expression of the tokenizer takes too long on this text");
     return sc_postprocess(en->t, text, special, from, out, e);
 }

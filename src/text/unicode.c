@@ -12,8 +12,8 @@ const char sc_uc_category_names[SC_UC_CATEGORIES][3] = {
     "No", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
 };
 const char *const sc_uc_script_names[SC_UC_SCRIPTS] = {
-    "", "Han", "Hiragana", "Katakana", "Hangul", "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew",
-    "Devanagari", "Thai",
+    "",         "Han",   "Hiragana", "Katakana", "Hangul",     "Latin",
+    "Cyrillic", "Greek", "Arabic",   "Hebrew",   "Devanagari", "Thai",
 };
 
 uint32_t sc_uc_props(uint32_t c)
@@ -31,7 +31,8 @@ uint32_t sc_uc_props_run(uint32_t c, uint32_t *props)
             return c;
         if ((c & 127) == 0) {
             const uint8_t *next = props_cell + ((size_t)props_block[c >> 7] << 7);
-            while (next == cell && memcmp(cell, cell + 1, 127) == 0 && cell[0] == own && (c += 128) <= 0x10FFFF)
+            while (next == cell && memcmp(cell, cell + 1, 127) == 0 && cell[0] == own &&
+                   (c += 128) <= 0x10FFFF)
                 next = props_cell + ((size_t)props_block[c >> 7] << 7);
             if (c > 0x10FFFF)
                 return c;
@@ -121,7 +122,8 @@ void sc_uc_fold_each(uint32_t c, void (*f)(void *ctx, uint32_t other), void *ctx
             f(ctx, fold_pairs[i].from);
 }
 
-/* ------------------------------------------------------------------------- grapheme clusters --- */
+/* ------------------------------------------------------------------------- grapheme clusters ---
+ */
 enum brk { OTHER, CR, LF, CONTROL, EXTEND, ZWJ, REGIONAL, PREPEND, SPACING, L, V, T, LV, LVT };
 
 /* No boundary between two code points of these classes (UAX 29, GB3 to GB9b). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unigram: the way through a piece whose tokens have the largest sum of scores (Viterbi). Unknown characters cost
- * 10 more than the worst token; neighbours that are unknown are one. Of equal ways the first that is found
- * stays, sums are in the order of the text: as in SentencePiece and the Rust tokenizers. */
+/* unigram: the way through a piece whose tokens have the largest sum of scores (Viterbi). Unknown
+ * characters cost 10 more than the worst token; neighbours that are unknown are one. Of equal ways
+ * the first that is found stays, sums are in the order of the text: as in SentencePiece and the
+ * Rust tokenizers. */
 #include "text/parts.h"
 
 #include <string.h>
@@ -37,8 +38,9 @@ static int find_ways(struct sc_encoder *en, struct sc_str s)
         }
         if (!single) {
             if (t->unk == SC_NO_ID)
-                return sc_fail(en->e, SCRUPLE_EFORMAT,
-                               "a character has no token, and the vocabulary has none for what is unknown");
+                return sc_fail(
+                    en->e, SCRUPLE_EFORMAT,
+                    "a character has no token, and the vocabulary has none for what is unknown");
             offer(&best[start + length], t->min_score - UNKNOWN_PENALTY + here, start, t->unk);
         }
         start += length;
@@ -70,7 +72,8 @@ int sc_unigram_word(struct sc_encoder *en, struct sc_str s)
     for (size_t i = 0; i <= s.n; i++)
         en->best[i] = (struct sc_best){0, NOWHERE, 0};
     TRY(find_ways(en, s));
-    /* The way goes from the end to the begin; its cuts are kept in the symbols, and read backwards. */
+    /* The way goes from the end to the begin; its cuts are kept in the symbols, and read backwards.
+     */
     for (size_t at = s.n; at > 0; at = en->best[at].from) {
         if (n == en->symbols_cap)
             TRY(sc_grow(&en->symbols, &en->symbols_cap, n + 1, sizeof *en->symbols, en->e));

@@ -9,9 +9,11 @@ int sc_vocab_put(struct sc_vocab *v, struct sc_str piece, uint32_t id, struct sc
 {
     const size_t before = v->n;
     if (id >= SC_MAX_TOKENS)
-        return sc_fail(e, SCRUPLE_ELIMIT, "a token has the id %u, the limit is %d", id, SC_MAX_TOKENS);
+        return sc_fail(e, SCRUPLE_ELIMIT, "a token has the id %u, the limit is %d", id,
+                       SC_MAX_TOKENS);
     if (piece.n > SC_MAX_TOKEN_BYTES)
-        return sc_fail(e, SCRUPLE_ELIMIT, "a token has %zu bytes, the limit is %d", piece.n, SC_MAX_TOKEN_BYTES);
+        return sc_fail(e, SCRUPLE_ELIMIT, "a token has %zu bytes, the limit is %d", piece.n,
+                       SC_MAX_TOKEN_BYTES);
     if (id >= v->n) {
         TRY(sc_grow(&v->pieces, &v->cap, (size_t)id + 1, sizeof *v->pieces, e));
         memset(v->pieces + before, 0, ((size_t)id + 1 - before) * sizeof *v->pieces);
@@ -22,7 +24,8 @@ int sc_vocab_put(struct sc_vocab *v, struct sc_str piece, uint32_t id, struct sc
     return sc_index_put(&v->index, sc_hash(piece.p, piece.n), id, e);
 }
 
-/* Of several with one spelling the one that was put last: so a list that repeats itself is read in Rust. */
+/* Of several with one spelling the one that was put last: so a list that repeats itself is read in
+ * Rust. */
 uint32_t sc_vocab_find(const struct sc_vocab *v, struct sc_str piece)
 {
     uint32_t found = SC_NO_ID;
@@ -43,7 +46,8 @@ void sc_vocab_clear(struct sc_vocab *v)
     *v = (struct sc_vocab){0};
 }
 
-/* --------------------------------------------------------------------------------------- tries --- */
+/* --------------------------------------------------------------------------------------- tries ---
+ */
 static size_t place(const struct sc_trie *t, uint64_t key)
 {
     return (size_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 24) & (t->cap - 1);
@@ -89,7 +93,8 @@ static int new_node(struct sc_trie *t, uint32_t *out, struct sc_error *e)
     if (t->n_nodes == 0)
         t->n_nodes = 1; /* the root */
     if (t->n_nodes >= 1u << 24)
-        return sc_fail(e, SCRUPLE_ELIMIT, "the tokens of a vocabulary have more than 2^24 beginnings");
+        return sc_fail(e, SCRUPLE_ELIMIT,
+                       "the tokens of a vocabulary have more than 2^24 beginnings");
     TRY(sc_grow(&t->value, &t->value_cap, (size_t)t->n_nodes + 1, sizeof *t->value, e));
     t->value[0] = SC_NO_ID;
     t->value[t->n_nodes] = SC_NO_ID;

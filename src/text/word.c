@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* word: one piece to tokens, from a cache of short words where it can.
  *
- * The cache has one place a hash and forgets what stood there before. What a word becomes depends on its bytes
- * alone, so the cache changes nothing but the time. */
+ * The cache has one place a hash and forgets what stood there before. What a word becomes depends
+ * on its bytes alone, so the cache changes nothing but the time. */
 #include "text/parts.h"
 
 #include <string.h>
@@ -15,7 +15,8 @@ int sc_word_put(struct sc_encoder *en, uint32_t id, size_t begin, size_t end)
     return 0;
 }
 
-static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, size_t begin, size_t end)
+static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, size_t begin,
+                  size_t end)
 {
     struct sc_tokens *out = en->out;
     struct sc_token token = {.id = id};
@@ -23,7 +24,8 @@ static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, 
     if (out->n == out->cap)
         TRY(sc_grow(&out->p, &out->cap, out->n + 1, sizeof *out->p, en->e));
     if (end <= begin) {
-        token.from = token.to = s->n ? sc_slice_align(s, SC_MIN(begin, s->n - 1)).to : (uint32_t)s->base;
+        token.from = token.to =
+            s->n ? sc_slice_align(s, SC_MIN(begin, s->n - 1)).to : (uint32_t)s->base;
     } else if (!s->align) {
         while (begin && ((uint8_t)s->p[begin] & 0xC0) == 0x80)
             begin--;
@@ -55,7 +57,8 @@ static int encode(struct sc_encoder *en, struct sc_str s)
     return 0;
 }
 
-/* The bytes of a short word as three numbers; together with the length they tell all words apart. */
+/* The bytes of a short word as three numbers; together with the length they tell all words apart.
+ */
 static inline void key_of(struct sc_str s, uint64_t key[3])
 {
     const uint8_t *p = (const uint8_t *)s.p;
@@ -127,21 +130,18 @@ static int encode_any(struct sc_encoder *en, const struct sc_slice *s)
 int sc_word(struct sc_encoder *en, const struct sc_slice *s)
 {
     static const char space[] = "\xe2\x96\x81";
+    const struct sc_bpe *b = &en->t->bpe;
     size_t begin = 0;
 
-    if (en->t->kind != SC_KIND_BPE || !en->t->bpe.cut_spaces || en->t->bpe.ignore_merges)
+    if (en->t->kind != SC_KIND_BPE || !b->cut_spaces)
         return encode_any(en, s);
-    /* Where nothing merges over the begin of a word, the words of a whole text are pieces. */
-    bool last_space = true;
-    for (size_t i = 0; i < s->n;) {
-        const bool is_space = s->n - i >= 3 && (uint8_t)s->p[i] == 0xE2 && memcmp(s->p + i, space, 3) == 0;
-        if (is_space && !last_space) {
-            const struct sc_slice part = sc_slice_part(s, begin, i);
-            TRY(encode_any(en, &part));
-            begin = i;
-        }
-        last_space = is_space;
-        i += is_space ? 3 : 1;
+    for (const char *p = s->p; (p = memchr(p, space[0], s->n - (size_t)(p - s->p))); p++) {
+        const size_t at = (size_t)(p - s->p);
+        if (at == begin || s->n - at < 3 || memcmp(p, space, 3) != 0 || b->crossed[(uint8_t)p[-1]])
+            continue;
+        const struct sc_slice part = sc_slice_part(s, begin, at);
+        TRY(encode_any(en, &part));
+        begin = at;
     }
     const struct sc_slice part = sc_slice_part(s, begin, s->n);
     return part.n ? encode_any(en, &part) : 0;

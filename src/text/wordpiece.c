@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wordpiece: the longest token that begins a word, then the longest that goes on, and so forth; a word that does
- * not come out is unknown as a whole. And whole words only, WordLevel. */
+/* wordpiece: the longest token that begins a word, then the longest that goes on, and so forth; a
+ * word that does not come out is unknown as a whole. And whole words only, WordLevel. */
 #include "text/parts.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 static int unknown(struct sc_encoder *en, size_t end)
 {
     if (en->t->unk == SC_NO_ID)
-        return sc_fail(en->e, SCRUPLE_EFORMAT, "a word has no token, and the vocabulary has none for what is unknown");
+        return sc_fail(en->e, SCRUPLE_EFORMAT,
+                       "a word has no token, and the vocabulary has none for what is unknown");
     en->n_word = 0;
     return sc_word_put(en, en->t->unk, 0, end);
 }

@@ -348,10 +348,15 @@ static double view_progress(void *ctx, uint64_t *epoch)
     return sc_pyramids_progress(m->pyramids, epoch);
 }
 
+static int view_sample(void *ctx, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e);
+}
+
 static int view_build(void *ctx, struct sc_error *e)
 {
     const struct sc_model_view *m = ctx;
-    TRY(sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e));
     return sc_pyramids_build(m->pyramids, e);
 }
 
@@ -431,6 +436,7 @@ static const struct sc_web_view_kind kind = {
     .tile = view_tile,
     .planes = view_planes,
     .progress = view_progress,
+    .sample = view_sample,
     .build = view_build,
     .shot = view_shot,
     .plan = view_plan,

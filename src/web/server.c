@@ -333,12 +333,44 @@ struct builder {
     bool started;
 };
 
+/* The first picture goes before statistics: those want all processors, and it is made of samples.
+ * So building waits until tiles were asked for and no more are for a moment, or for a second
+ * without any. */
+static void let_first_picture_go(struct sc_web_server *s)
+{
+    enum { STEP_MS = 50, QUIET = 4, MOST = 20 };
+    uint64_t seen = 0;
+    unsigned quiet = 0;
+
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < MOST && quiet < QUIET && !s->ending; i++) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += STEP_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&s->ended, &s->lock, &until);
+        const bool busy = s->n_tiles || s->tiles != seen;
+        quiet = busy || !s->tiles ? 0 : quiet + 1;
+        if (busy)
+            i = 0;
+        seen = s->tiles;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void *build(void *ctx)
 {
     struct builder *b = ctx;
     const struct sc_web_options *o = b->s->o;
+    const struct sc_web_view_kind *kind = b->view->kind;
     struct sc_error e = {0};
-    if (b->view->kind->build(b->view->ctx, &e) < 0 && e.code != SCRUPLE_EINTERRUPTED && o->note)
+    int code = kind->sample(b->view->ctx, &e);
+    if (code == 0) {
+        let_first_picture_go(b->s);
+        code = kind->build(b->view->ctx, &e);
+    }
+    if (code < 0 && e.code != SCRUPLE_EINTERRUPTED && o->note)
         o->note(o->ctx, e.text);
     return NULL;
 }

@@ -37,6 +37,7 @@ struct sc_web_server {
     struct sc_web_connection *connections;
     size_t n_connections, most; /* the latter: of those that are not being ended */
     unsigned n_heavy, n_values, n_events, n_tiles; /* that are being answered */
+    uint64_t tiles;                                /* that were made */
 };
 /* Answers c->request, or says why not. MHD_NO: the connection is closed. */
 enum MHD_Result sc_web_answer(struct sc_web_server *s, struct MHD_Connection *connection,

@@ -183,6 +183,7 @@ static void end_tile(struct sc_web_server *s)
 {
     pthread_mutex_lock(&s->lock);
     s->n_tiles--;
+    s->tiles++;
     pthread_cond_signal(&s->tile_done);
     pthread_mutex_unlock(&s->lock);
 }

@@ -44,6 +44,9 @@ struct sc_web_view_kind {
     /* As sc_tile_fill_planes(). */
     int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
     double (*progress)(void *ctx, uint64_t *epoch);
+    /* What is cheap to know of all values, before any tile needs it: scales. Milliseconds for most
+     * models; of files that are here. */
+    int (*sample)(void *ctx, struct sc_error *e);
     /* Works in the background until all is known; SCRUPLE_EINTERRUPTED after a cancel. */
     int (*build)(void *ctx, struct sc_error *e);
     /* A PNG of a rectangle: SCRUPLE_EUSAGE when it would be too large. NULL: there are none. */

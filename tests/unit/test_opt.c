@@ -238,16 +238,24 @@ TEST(tables_are_consistent)
         CHECK(sc_exits[i - 1].status < sc_exits[i].status);
 }
 
-/* The words of the example that belong to our own command line, up to the shell's operators. */
+/* The words of the example that belong to our own command line, up to the shell's operators; what
+ * stands in double quotes is one word. */
 static size_t own_words(char *line, const char *args[32])
 {
     size_t n = 0;
-    char *save = NULL;
 
-    for (char *w = strtok_r(line, " ", &save); w && n < 32; w = strtok_r(NULL, " ", &save)) {
-        if (!strcmp(w, "|") || !strcmp(w, ">") || !strcmp(w, "&&"))
+    for (char *p = line + strspn(line, " "); *p && n < 32; p += strspn(p, " ")) {
+        const bool quoted = *p == '"';
+        char *end = quoted ? strchr(++p, '"') : p + strcspn(p, " ");
+        const bool last = !end || !*end;
+        if (!last)
+            *end = '\0';
+        if (!strcmp(p, "|") || !strcmp(p, ">") || !strcmp(p, "&&"))
             break;
-        args[n++] = w;
+        args[n++] = p;
+        if (last)
+            break;
+        p = end + 1;
     }
     return n;
 }
