@@ -106,10 +106,26 @@ static bool same(const struct judging *j, uint32_t at, uint32_t a, uint32_t b)
     return any;
 }
 
+/* Among experts that are there: numbers may have long gaps. */
 static void judge_copies(struct judging *j, uint32_t at)
 {
-    for (uint32_t i = 1; i < j->x->n_experts; i++)
-        for (uint32_t k = 0; k < i; k++)
+    uint32_t *list = sc_alloc((j->x->n_experts + (size_t)1) * sizeof *list);
+    size_t n = 0;
+
+    if (!list) {
+        j->code = sc_fail_memory(j->e);
+        return;
+    }
+    for (uint32_t i = 0; i < j->x->n_experts; i++) {
+        bool known = false;
+        for (unsigned part = 0; part < SC_EXPERT_ROUTER && !known; part++)
+            known = cell(j, at, part, i)->known;
+        if (known)
+            list[n++] = i;
+    }
+    for (size_t to = 1; to < n; to++)
+        for (size_t from = 0; from < to; from++) {
+            const uint32_t i = list[to], k = list[from];
             if (same(j, at, i, k)) {
                 tell(j, &(struct sc_expert_finding){.problem = SC_EXPERT_DUPLICATE,
                                                     .at = at,
@@ -118,6 +134,8 @@ static void judge_copies(struct judging *j, uint32_t at)
                                                     .other = k});
                 break;
             }
+        }
+    free(list);
 }
 
 int sc_experts_judge(struct sc_experts *x, struct sc_error *e)

@@ -149,8 +149,15 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
                                                 : DEFAULT_WINDOW;
     if (!o->window && context && out->window > context)
         out->window = (size_t)context;
-    out->stride = o->stride ? SC_MIN(o->stride, out->window) : SC_MAX(out->window / 2, (size_t)1);
-    int code = cut_windows(&x, e);
+    out->stride = o->stride ? o->stride : SC_MAX(out->window / 2, (size_t)1);
+    int code = 0;
+    if (o->protocol == SC_PPL_ROLLING && out->stride >= out->window)
+        code = sc_fail(e, SCRUPLE_EUSAGE,
+                       "windows of %zu tokens that begin every %zu leave tokens out; allowed are 1 "
+                       "to %zu",
+                       out->window, out->stride, out->window - 1);
+    if (code == 0)
+        code = cut_windows(&x, e);
     if (code == 0)
         code = make_sequences(&x, e);
     for (; code == 0 && x.first < out->n_windows; x.first += x.batch)
@@ -159,6 +166,10 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
         out->nll += out->windows[i].nll;
         out->scored += out->windows[i].scored;
     }
+    if (code == 0 && !out->scored)
+        code = sc_fail(e, SCRUPLE_EUSAGE,
+                       "no token counts in windows of %zu by the protocol %s: they are too short",
+                       out->windows[0].n, sc_ppl_protocols[out->protocol]);
     const double n = (double)out->scored;
     out->nll /= n;
     out->error = sqrt(fmax(x.square / n - out->nll * out->nll, 0) / n);

@@ -66,7 +66,7 @@ static int read_hooks(struct reading *x, struct sc_error *e)
                 TRY(add_hook(x, sc_str(p, n), e));
             p += n + (p[n] != '\0');
         }
-    return 0;
+    return w->n && !x->hooks ? sc_fail(e, SCRUPLE_EUSAGE, "--hook names none") : 0;
 }
 
 /* -------------------------------------------------------------------------------- running --- */

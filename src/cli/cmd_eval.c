@@ -102,6 +102,8 @@ static void print(struct evaluating *x)
     sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n", x->tokens.n,
                   p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
                   sc_ppl_protocols[p->protocol]);
+    if (!isfinite(p->nll))
+        sc_say(c, "warning", "the model's output is not finite on this text: no perplexity");
     put_line(x, "perplexity", exp(p->nll), exp(p->nll) * p->error);
     put_line(x, "nats a token", p->nll, p->error);
     if (x->tokens.bytes) {

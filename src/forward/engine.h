@@ -114,6 +114,7 @@ struct sc_plan {
     bool gated;               /* down(act(gate) * up), else down(act(up)) */
     bool qk_norm_full, qk_norm_head;
     bool learned_positions, tied;
+    bool untied;     /* config.json says that embeddings are not the output matrix */
     bool conv1d;     /* matrices are stored [in, out] */
     double clip_qkv; /* 0: none */
     double embed_scale, attention_scale, attention_cap, logit_cap;

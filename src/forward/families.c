@@ -145,8 +145,10 @@ static void read_common(struct sc_keys *k, struct sc_forward *f)
     sc_key_real(k, "rms_norm_eps layer_norm_epsilon layer_norm_eps norm_eps",
                 "attention.layer_norm_rms_epsilon", &p->eps);
     sc_key_real(k, NULL, "attention.layer_norm_epsilon", &p->eps);
+    if (k->code == 0 && p->eps < 0)
+        sc_keys_refuse(k, "the epsilon of its norms is below 0");
     read_activation(k, p);
-    sc_key_bool(k, "tie_word_embeddings", NULL, &p->tied);
+    p->untied = sc_key_bool(k, "tie_word_embeddings", NULL, &p->tied) && !p->tied;
     p->attention_scale = 1 / sqrt((double)p->facts.head_dim);
 }
 
@@ -159,6 +161,10 @@ static void default_rope(struct sc_keys *k, struct sc_forward *f)
 
     sc_key_real(k, "rope_theta rope_parameters.rope_theta", "rope.freq_base", &base);
     sc_key_real(k, "partial_rotary_factor rope_parameters.partial_rotary_factor", NULL, &part);
+    if (k->code == 0 && !(part > 0 && part <= 1))
+        sc_keys_refuse(k, "its partial_rotary_factor is not above 0 and up to 1");
+    if (k->code < 0)
+        return;
     dims = (uint64_t)((double)p->facts.head_dim * part);
     sc_key_uint(k, NULL, "rope.dimension_count", &dims);
     if (k->code == 0 && (dims < 2 || dims > p->facts.head_dim || dims % 2))

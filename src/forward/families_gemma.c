@@ -31,7 +31,14 @@ static void read_scale(struct sc_keys *k, struct sc_plan *p)
 static void read_windows(struct sc_keys *k, struct sc_plan *p, uint32_t period)
 {
     const json_t *types = sc_key_list(k, "layer_types");
+    const json_t *given = json_object_get(k->text, "layer_types");
     uint64_t window = 0;
+
+    for (size_t i = 0; i < json_array_size(types); i++)
+        if (!json_is_string(json_array_get(types, i)))
+            given = json_array_get(types, i);
+    if (given && !json_is_null(given) && given != types)
+        sc_keys_refuse(k, "its setting layer_types is no list of names");
 
     if (!sc_key_uint(k, "sliding_window", "attention.sliding_window", &window) || !window)
         return;

@@ -34,6 +34,10 @@ static void add_experts(struct sc_keys *k, struct sc_forward *f, bool (*has)(voi
                        facts->experts);
     p->moe_intermediate = count_of(k, "moe_intermediate_size", "expert_feed_forward_length",
                                    1 << 24, facts->intermediate);
+    /* each has a tensor of its own, or a row of a stack at least */
+    if (k->code == 0 && facts->experts > f->m->parameters / facts->layers)
+        sc_keys_refuse(k, "%u experts in %u layers are more than its files have numbers for",
+                       facts->experts, facts->layers);
     for (uint32_t i = 0; k->code == 0 && i < facts->layers; i++) {
         if (has && !has(ctx, i))
             continue;

@@ -177,20 +177,40 @@ static void scale_long(struct sc_keys *k, struct sc_forward *f, struct sc_rope *
         r->factor = given;
 }
 
+/* llama.cpp writes no type for Phi-3: the tensors say it. */
+static bool has_long_factors(const struct sc_keys *k)
+{
+    for (size_t t = 0; !k->root && t < k->m->n_tensors; t++)
+        if (sc_str_is(sc_tensor_name(&k->m->tensors[t]), "rope_factors_long.weight"))
+            return true;
+    return false;
+}
+
 static void scale(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, double base)
 {
+    static const char *const objects[] = {"rope_scaling", "rope_parameters"};
+
+    for (unsigned i = 0; i < SC_COUNT(objects); i++) {
+        const json_t *given = json_object_get(k->text, objects[i]);
+        if (given && !json_is_null(given) && !json_is_object(given))
+            sc_keys_refuse(k, "its setting %s is no object", objects[i]);
+    }
     const struct sc_str type =
-        sc_key_text(k, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type",
+        sc_key_text(k,
+                    "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type "
+                    "rope_parameters.full_attention.rope_type",
                     "rope.scaling.type");
     double factor = 1;
     struct sc_quoted q;
 
-    sc_key_real(k, "rope_scaling.factor rope_parameters.factor", "rope.scaling.factor", &factor);
+    sc_key_real(k,
+                "rope_scaling.factor rope_parameters.factor rope_parameters.full_attention.factor",
+                "rope.scaling.factor", &factor);
     if (k->code == 0 && !(factor > 0))
         sc_keys_refuse(k, "its rope scaling has a factor that is not above 0");
     if (k->code < 0)
         return;
-    if (sc_str_is(type, "longrope") || sc_str_is(type, "su")) {
+    if (sc_str_is(type, "longrope") || sc_str_is(type, "su") || (!type.n && has_long_factors(k))) {
         scale_long(k, f, r, base);
     } else if (sc_str_is(type, "llama3")) {
         scale_llama3(k, r, factor);
@@ -215,6 +235,8 @@ void sc_rope_plan(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, do
 {
     if (k->code == 0 && !(base > 0))
         sc_keys_refuse(k, "its rope base is not above 0");
+    if (k->code == 0 && (dims < 2 || dims % 2))
+        sc_keys_refuse(k, "it rotates %u numbers of a head, which are no pairs", dims);
     if (k->code < 0)
         return;
     r->dims = dims;

@@ -451,6 +451,9 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r)
 {
     const struct sc_forward_facts *facts = &f->plan.facts;
     const uint64_t rows = all_rows(r);
+    uint64_t longest = 0; /* of attention that is shown, one head is kept as a whole */
+    for (size_t i = 0; r->see && r->hooks >> SC_HOOK_ATTENTION & 1 && i < r->n_sequences; i++)
+        longest = SC_MAX(longest, (uint64_t)r->sequences[i].n);
     const uint64_t wide =
         SC_MAX(SC_MAX(facts->intermediate, f->plan.shared_intermediate), f->plan.moe_intermediate);
     const uint64_t heads = (uint64_t)facts->heads * (facts->head_dim + facts->value_dim) +
@@ -460,9 +463,11 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r)
     if (rows == UINT64_MAX ||
         !sc_mul(rows, UINT64_C(5) * facts->hidden + SC_MAX(2 * wide, heads) + facts->head_dim,
                 &floats) ||
-        floats > UINT64_MAX / 8)
+        floats > UINT64_MAX / 16 || longest > UINT32_MAX / 2)
         return UINT64_MAX;
-    return floats * sizeof(float) + (UINT64_C(64) << 20);
+    floats += longest * longest;
+    return sc_mul(floats, sizeof(float), &floats) ? sc_add_up(floats, UINT64_C(64) << 20)
+                                                  : UINT64_MAX;
 }
 
 static int check_run(const struct sc_forward *f, const struct sc_run *r, struct sc_error *e)
@@ -476,7 +481,8 @@ static int check_run(const struct sc_forward *f, const struct sc_run *r, struct 
         return sc_fail(e, SCRUPLE_ELIMIT,
                        "activations of %zu sequences in %zu variants would take %llu MiB of "
                        "memory, allowed are %llu (--memory)",
-                       r->n_sequences, r->n_variants + 1, (unsigned long long)(need >> 20),
+                       r->n_sequences, r->n_variants + 1,
+                       (unsigned long long)((need >> 20) + (need % (1 << 20) != 0)),
                        (unsigned long long)(budget >> 20));
     return 0;
 }

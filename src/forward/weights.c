@@ -66,7 +66,19 @@ static uint32_t find(struct binder *b, const char *fmt, ...)
     va_end(args);
     const struct named key = {.name = name};
     const struct named *hit = bsearch(&key, b->list, b->n, sizeof key, by_name);
-    return hit ? hit->tensor : SC_NO_TENSOR_HERE;
+    if (!hit)
+        return SC_NO_TENSOR_HERE;
+    const bool before = hit > b->list && by_name(hit - 1, hit) == 0;
+    const bool behind = hit + 1 < b->list + b->n && by_name(hit, hit + 1) == 0;
+    if ((before || behind) && b->code == 0) {
+        const struct sc_tensor *t = b->f->m->tensors;
+        struct sc_quoted q, r;
+        b->code =
+            sc_fail(b->e, SCRUPLE_EFORMAT, "this model cannot be run: %s and %s mean the same",
+                    sc_quote(&q, sc_tensor_name(&t[before ? hit[-1].tensor : hit->tensor])),
+                    sc_quote(&r, sc_tensor_name(&t[before ? hit->tensor : hit[1].tensor])));
+    }
+    return hit->tensor;
 }
 
 static void refuse_shape(struct binder *b, uint32_t tensor, uint64_t rows, uint64_t cols)
@@ -81,6 +93,21 @@ static void refuse_shape(struct binder *b, uint32_t tensor, uint64_t rows, uint6
                           sc_quote(&q, sc_tensor_name(t)), rows, cols);
 }
 
+/* Whole numbers without a scale are codes of a format that is not known, not weights. */
+static void refuse_codes(struct binder *b, const struct sc_tensor *t)
+{
+    static const char *const whole[] = {"I8",  "U8",  "I16", "U16", "I32",
+                                        "U32", "I64", "U64", "BOOL"};
+    struct sc_quoted q;
+
+    for (size_t i = 0; i < SC_COUNT(whole) && b->code == 0; i++)
+        if (t->n_parts == 1 && strcmp(t->dtype, whole[i]) == 0)
+            b->code = sc_fail(b->e, SCRUPLE_EUNSUPPORTED,
+                              "this model cannot be run: %s holds whole numbers (%s), and nothing "
+                              "says what they stand for",
+                              sc_quote(&q, sc_tensor_name(t)), t->dtype);
+}
+
 /* Rows first..first + rows of a matrix of `all` rows, which must be the whole tensor. */
 static void bind_part(struct binder *b, struct sc_weight *w, uint32_t tensor, uint64_t all,
                       uint64_t first, uint64_t rows, uint64_t cols)
@@ -89,6 +116,7 @@ static void bind_part(struct binder *b, struct sc_weight *w, uint32_t tensor, ui
     const bool transposed = b->f->plan.conv1d && t->rank == 2;
     uint64_t n;
 
+    refuse_codes(b, t);
     if (!sc_mul(all, cols, &n) || t->parameters != n ||
         (t->rank >= 2 && t->shape[t->rank - 1] != (transposed ? all : cols))) {
         refuse_shape(b, tensor, all, cols);
@@ -332,6 +360,12 @@ static void bind_experts(struct binder *b, struct sc_layer *l, uint32_t layer)
         }
         bind_expert(b, &x->down, layer, i, "down_proj", hidden, wide);
     }
+    if (!shared && find(b, "%s.weight", NAMED("shared_expert.down_proj")) != SC_NO_TENSOR_HERE &&
+        b->code == 0)
+        b->code = sc_fail(b->e, SCRUPLE_EFORMAT,
+                          "this model cannot be run: layer %u has a shared expert, but the "
+                          "configuration does not say how wide it is",
+                          layer);
     if (shared) {
         bind(b, &l->w[SC_SLOT_SHARED_GATE], NAMED("shared_expert.gate_proj"), shared, hidden, true);
         bind(b, &l->w[SC_SLOT_SHARED_UP], NAMED("shared_expert.up_proj"), shared, hidden, true);
@@ -401,7 +435,7 @@ static void bind_top(struct binder *b)
     }
     bind_both(b, &top[SC_SLOT_FINAL_NORM], "norm", 1, hidden, hidden, p->norm != SC_NORM_PLAIN);
     if (!p->tied)
-        bind(b, &top[SC_SLOT_OUTPUT], "lm_head", p->facts.vocab, hidden, false);
+        bind(b, &top[SC_SLOT_OUTPUT], "lm_head", p->facts.vocab, hidden, p->untied);
     if (top[SC_SLOT_OUTPUT].m.tensor == SC_NO_TENSOR_HERE)
         top[SC_SLOT_OUTPUT] = top[SC_SLOT_EMBED];
     p->conv1d = conv1d;

@@ -22,6 +22,10 @@ def text(s):
 def key(name, x):
     if isinstance(x, str):
         return text(name) + struct.pack("<I", 8) + text(x)
+    if isinstance(x, bool):
+        return text(name) + struct.pack("<I?", 7, x)
+    if isinstance(x, float):
+        return text(name) + struct.pack("<If", 6, x)
     return text(name) + struct.pack("<II", 4, x)
 
 

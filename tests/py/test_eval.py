@@ -142,6 +142,26 @@ class Eval(unittest.TestCase):
             self.assertEqual(r.returncode, 2, (words, r.stderr))
             self.assertEqual(r.stderr.count("\n"), 1)
 
+    def test_windows_in_which_nothing_counts(self):
+        for more, word in ((["--protocol", "rolling", "--window", "4", "--stride", "4"], "leave tokens out"),
+                           (["--protocol", "rolling", "--window", "4", "--stride", "9"], "leave tokens out"),
+                           (["--protocol", "llama.cpp", "--window", "2"], "no token counts")):
+            r = subprocess.run([SCRUPLE, "eval", self.folder, "--ids", "1,2,3,4,5,6,7", *more],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+            self.assertIn(word, r.stderr)
+        r = subprocess.run([SCRUPLE, "eval", self.folder, "--ids", "1,2,3,4,5,6,7", "--protocol", "rolling", "--window",
+                            "4", "--stride", "3", "--json"], stdout=subprocess.PIPE)
+        self.assertEqual(json.loads(r.stdout)["scored"], 6)
+
+    def test_a_model_that_gives_no_numbers(self):
+        tensors = dict(self.tensors)
+        tensors["model.norm.weight"] = tensors["model.norm.weight"] * np.float32("nan")
+        folder = ref.write_folder(os.path.join(self.dir, "broken"), self.c, tensors)
+        r = subprocess.run([SCRUPLE, "eval", folder, "--ids", "1,2,3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           universal_newlines=True)
+        self.assertIn("no perplexity", r.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -13,6 +13,7 @@ import unittest
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
 
 SCRUPLE = os.environ["SCRUPLE"]
@@ -89,6 +90,29 @@ class Forward(unittest.TestCase):
                                              shards)
                     self.same(first, run(other, self.out())[0])
 
+    def test_gguf(self):
+        """Converted by llama.cpp's rules, in F32 and F16. What GGUF cannot say is set to what it means."""
+        said = {"gemma2": {"query_pre_attn_scalar": 32}, "qwen2moe": {"decoder_sparse_step": 1},
+                "qwen3moe": {"mlp_only_layers": []}, "mistral": {"sliding_window": None}}
+        leave = ("llama-dynamic", "qwen2-window")
+        for seed, (name, c) in enumerate(ref.CONFIGS.items()):
+            if name in leave:
+                continue
+            c = {**c, **said.get(name, {})}
+            exact = ref.make(c, seed + 1)
+            for kind, label, short in ((0, "F32", None), (1, "F16", np.float16)):
+                tensors = {k: v.astype(short).astype("f4") if short and v.ndim > 1 else v for k, v in exact.items()}
+                path = os.path.join(self.dir, f"{name}-{label}.gguf")
+                forward_gguf.write(path, c, tensors, kind)
+                with self.subTest(model=name, kind=label):
+                    r = ref.Reference(c, tensors)
+                    want = r.run(np.array(IDS))
+                    got, _ = run(path, self.out())
+                    self.assertLess(np.abs(got["logits"] - want).max(), 2e-5 * np.abs(want).max())
+                    for key, value in r.seen.items():
+                        if key.startswith("residual"):
+                            self.assertLess(np.abs(got[key] - value).max(), 2e-5 * max(np.abs(value).max(), 1), key)
+
     def test_a_prefix_gives_the_same_bits(self):
         """Attention is causal: what comes later changes nothing (but where the length chooses the rotation)."""
         for name in ("llama3", "gemma3", "mixtral", "deepseek2"):
@@ -120,8 +144,9 @@ class Forward(unittest.TestCase):
         self.assertEqual([n["id"] for n in doc["next"]], list(np.argsort(-logits, kind="stable")[:10]))
         np.testing.assert_allclose([n["probability"] for n in doc["next"]], np.sort(p)[::-1][:10], atol=1e-6)
 
-    def refused(self, name, change, *words, drop=()):
+    def refused(self, name, change, *words, drop=(), add=None):
         c, tensors, _ = self.models[name]
+        tensors = {**tensors, **(add or {})}
         folder = os.path.join(self.dir, "refused")
         shutil.rmtree(folder, ignore_errors=True)
         ref.write_folder(folder, {**c, **change}, {k: v for k, v in tensors.items() if k not in drop})
@@ -144,6 +169,58 @@ class Forward(unittest.TestCase):
         self.refused("llama", {"intermediate_size": 100}, "mlp")
         self.refused("llama", {}, "layers.1.mlp.down_proj", drop=["model.layers.1.mlp.down_proj.weight"])
         self.refused("mixtral", {"num_experts_per_tok": 9}, "9 of 5 experts")
+        self.refused("llama", {"partial_rotary_factor": 1e300}, "partial_rotary_factor")
+        self.refused("llama", {"rms_norm_eps": -1}, "epsilon")
+        self.refused("llama", {"rope_scaling": "linear"}, "rope_scaling")
+        self.refused("gemma3", {"layer_types": "sliding_attention"}, "layer_types")
+        self.refused("gemma3", {"layer_types": [1] * 7}, "layer_types")
+        self.refused("gemma3", {"head_dim": 15}, "15")
+        self.refused("mixtral", {"num_local_experts": 65536, "num_hidden_layers": 10000}, "65536 experts")
+        self.refused("qwen2moe", {"shared_expert_intermediate_size": None}, "shared expert")
+        self.refused("llama", {}, "lm_head", drop=["lm_head.weight"])
+        self.refused("llama", {}, "mean the same",
+                     add={"norm.weight": self.models["llama"][1]["model.norm.weight"]})
+
+    def test_scaling_of_nested_rope_parameters(self):
+        """Newer configurations of Gemma 3 have one set of numbers for each kind of layer."""
+        c, tensors, folder = self.models["gemma3"]
+        new = {k: v for k, v in c.items() if not k.startswith("rope")}
+        new["rope_parameters"] = {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": c["rope_theta"]},
+            "sliding_attention": {"rope_type": "default", "rope_theta": c["rope_local_base_freq"]}}
+        other = ref.write_folder(os.path.join(self.dir, "nested"), new, tensors)
+        self.same(run(folder, self.out())[0], run(other, self.out())[0])
+
+    def test_what_attention_takes_counts(self):
+        """Attention that is shown is a square of the length."""
+        ids = ",".join(["1"] * 6000)
+        r = subprocess.run([SCRUPLE, "activations", self.models["llama"][2], "--ids", ids, "--memory", "128M", "-q"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual((r.returncode, r.stdout), (5, ""))
+        self.assertIn("--memory", r.stderr)
+
+    def test_hooks_that_name_nothing(self):
+        for hook in ("", ",", "residuals"):
+            r = subprocess.run([SCRUPLE, "activations", self.models["llama"][2], "--ids", "1", "--hook", hook],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), hook)
+
+    def test_codes_of_an_unknown_format(self):
+        c, tensors, _ = self.models["llama"]
+        folder = ref.write_folder(os.path.join(self.dir, "codes"), c, tensors)
+        path = os.path.join(folder, "model.safetensors")
+        with open(path, "rb") as f:
+            data = f.read()
+        n = int.from_bytes(data[:8], "little")
+        head = json.loads(data[8:8 + n])
+        head["model.layers.1.mlp.up_proj.weight"]["dtype"] = "I32"
+        text = json.dumps(head).encode()
+        with open(path, "wb") as f:
+            f.write(len(text).to_bytes(8, "little") + text + data[8 + n:])
+        r = subprocess.run([SCRUPLE, "activations", folder, "--ids", "1", "-q"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual((r.returncode != 0, r.stdout), (True, ""))
+        self.assertIn("whole numbers", r.stderr)
 
     def test_tokens_that_the_model_does_not_have(self):
         for ids, words in (("1,150", "150"), ("", "--ids"), ("1,x", "holds x"), ("-1", "")):

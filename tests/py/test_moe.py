@@ -177,6 +177,14 @@ class Moe(unittest.TestCase):
             r = subprocess.run([SCRUPLE, "moe", folder, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             self.assertEqual(r.returncode, 2)
 
+    def test_a_number_far_behind_the_others(self):
+        """Experts that are not there are not compared with each other: that would be two thousand million pairs."""
+        with tempfile.TemporaryDirectory() as folder:
+            ref.write_safetensors(os.path.join(folder, "model.safetensors"), {
+                "model.layers.0.mlp.experts.65535.up_proj.weight": np.ones((4, 8), np.float32)})
+            r = subprocess.run([SCRUPLE, "moe", folder, "-q", "--json"], stdout=subprocess.PIPE)
+            self.assertEqual(len(json.loads(r.stdout)["findings"]), 65535)
+
 
 if __name__ == "__main__":
     unittest.main()
