@@ -22,10 +22,7 @@ static const struct sc_option activations_options[] = {
 
 struct reading {
     struct sc_cli *c;
-    struct sc_model *model;
-    struct sc_pool *pool;
-    struct sc_forward *forward;
-    struct sc_tokens_input tokens;
+    struct sc_model_reader in;
     uint64_t hooks;
     struct sc_activations a;
     struct sc_document d;
@@ -55,8 +52,9 @@ static int add_hook(struct reading *x, struct sc_str word, struct sc_error *e)
     return code;
 }
 
-static int read_hooks(struct reading *x, struct sc_error *e)
+static int read_hooks(void *ctx, struct sc_error *e)
 {
+    struct reading *x = ctx;
     const struct sc_words *w = &x->c->set.hooks;
 
     for (size_t i = 0; i < w->n; i++)
@@ -80,19 +78,17 @@ static void show_progress(void *ctx, uint32_t done, uint32_t of)
 static int measure(struct reading *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
-    TRY(sc_forward_open(x->model, &x->forward, e));
-    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
-    const struct sc_activations_options o = {.pool = x->pool,
+    const struct sc_activations_options o = {.pool = x->in.pool,
                                              .cancel = &sc_cancel,
                                              .memory = sc_memory_budget(set->memory),
-                                             .tokens = x->tokens.ids,
-                                             .n = x->tokens.n,
+                                             .tokens = x->in.tokens.ids,
+                                             .n = x->in.tokens.n,
                                              .hooks = x->hooks,
                                              .folder = set->out_dir,
                                              .progress = show_progress};
 
     sc_progress_start(x->c, 0);
-    const int code = sc_activations_measure(x->forward, &o, &x->a, e);
+    const int code = sc_activations_measure(x->in.forward, &o, &x->a, e);
     (void)sc_progress_end();
     return code;
 }
@@ -100,9 +96,9 @@ static int measure(struct reading *x, struct sc_error *e)
 static int describe(struct reading *x, struct sc_error *e)
 {
     sc_document_start(&x->d, SC_SCHEMA_ACTIVATIONS);
-    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
-    sc_analyze_forward(&x->d, &x->d.root, x->forward);
-    sc_tokens_input_describe(&x->tokens, &x->d, &x->d.root);
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
+    sc_analyze_forward(&x->d, &x->d.root, x->in.forward);
+    sc_tokens_input_describe(&x->in.tokens, &x->d, &x->d.root);
     sc_analyze_activations(&x->d, &x->d.root, &x->a);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -121,7 +117,7 @@ static void print(struct reading *x)
         sc_report_csv(&c->out, t);
         return;
     }
-    sc_cli_header(c, x->model);
+    sc_cli_header(c, x->in.model);
     sc_report_table(&c->out, t, &c->term);
     if (sinks->n_rows) {
         sc_out_putc(&c->out, '\n');
@@ -132,35 +128,16 @@ static void print(struct reading *x)
 static int run_activations(struct sc_cli *c)
 {
     struct reading x = {.c = c};
-    struct sc_open_options oo = sc_cli_open_options(c);
     struct sc_error e = {0};
-    const char *const *paths = NULL;
-    struct sc_words filters = {0};
-    size_t n = 0;
-    int status = 0;
+    int status = sc_model_reader_open(c, read_hooks, &x, &x.in);
 
-    oo.keep_repo = true;
-    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    else if (n != 1 || filters.n)
-        status = sc_wrong_use(c, "activations takes one MODEL");
-    else if (sc_tokens_input_check(c, &e) < 0 || read_hooks(&x, &e) < 0)
-        status = sc_usage_exit(c, &e);
-    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    if (!status)
-        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
     if (!status && (measure(&x, &e) < 0 || describe(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     if (!status)
         print(&x);
     sc_document_clear(&x.d);
     sc_activations_clear(&x.a);
-    sc_forward_close(x.forward);
-    sc_model_close(x.model);
-    sc_pool_free(x.pool);
-    sc_tokens_input_clear(&x.tokens);
-    sc_words_clear(&filters);
+    sc_model_reader_close(&x.in);
     return status;
 }
 

@@ -27,10 +27,7 @@ static const struct sc_option eval_options[] = {
 
 struct evaluating {
     struct sc_cli *c;
-    struct sc_model *model;
-    struct sc_pool *pool;
-    struct sc_forward *forward;
-    struct sc_tokens_input tokens;
+    struct sc_model_reader in;
     struct sc_ppl ppl;
     struct sc_document d;
 };
@@ -42,27 +39,36 @@ static void show_progress(void *ctx, size_t done, size_t of, uint32_t layer, uin
         &(struct sc_progress){.n_done = done * layers + layer, .n = of * layers, .what = "layers"});
 }
 
+static int check_windows(void *ctx, struct sc_error *e)
+{
+    const struct evaluating *x = ctx;
+    const struct sc_settings *set = &x->c->set;
+
+    if (set->window == 1 || set->window > 1 << 20 || set->stride > 1 << 20)
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
+    return 0;
+}
+
 static int evaluate(struct evaluating *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
 
-    TRY(sc_forward_open(x->model, &x->forward, e));
-    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
-    struct sc_ppl_options o = {.pool = x->pool,
+    struct sc_ppl_options o = {.pool = x->in.pool,
                                .cancel = &sc_cancel,
                                .memory = sc_memory_budget(set->memory),
-                               .tokens = x->tokens.ids,
-                               .n = x->tokens.n,
+                               .tokens = x->in.tokens.ids,
+                               .n = x->in.tokens.n,
                                .protocol = (enum sc_ppl_protocol)set->ppl,
                                .window = (size_t)set->window,
                                .stride = (size_t)set->stride,
                                .most = (size_t)set->max_windows,
                                .progress = show_progress};
-    const char *bos = x->model->tokenizer.bos;
-    if (bos && x->tokens.tokenizer)
-        o.has_bos = sc_tokenizer_find(x->tokens.tokenizer, sc_strz(bos), &o.bos);
+    const char *bos = x->in.model->tokenizer.bos;
+    if (bos && x->in.tokens.tokenizer)
+        o.has_bos = sc_tokenizer_find(x->in.tokens.tokenizer, sc_strz(bos), &o.bos);
     sc_progress_start(x->c, 0);
-    const int code = sc_ppl_measure(x->forward, &o, &x->ppl, e);
+    const int code = sc_ppl_measure(x->in.forward, &o, &x->ppl, e);
     (void)sc_progress_end();
     return code;
 }
@@ -70,9 +76,10 @@ static int evaluate(struct evaluating *x, struct sc_error *e)
 static int describe(struct evaluating *x, struct sc_error *e)
 {
     sc_document_start(&x->d, SC_SCHEMA_EVAL);
-    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
-    sc_analyze_forward(&x->d, &x->d.root, x->forward);
-    sc_analyze_ppl(&x->d, &x->d.root, &x->ppl, x->tokens.n, x->tokens.bytes, x->tokens.words);
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
+    sc_analyze_forward(&x->d, &x->d.root, x->in.forward);
+    sc_analyze_ppl(&x->d, &x->d.root, &x->ppl, x->in.tokens.n, x->in.tokens.bytes,
+                   x->in.tokens.words);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
 
@@ -92,23 +99,23 @@ static void print(struct evaluating *x)
 {
     struct sc_cli *c = x->c;
     const struct sc_ppl *p = &x->ppl;
-    const double all = p->nll * (double)x->tokens.n;
+    const double all = p->nll * (double)x->in.tokens.n;
 
     if (c->set.json) {
         sc_report_json(&c->out, &x->d);
         return;
     }
-    sc_cli_header(c, x->model);
-    sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n", x->tokens.n,
-                  p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
+    sc_cli_header(c, x->in.model);
+    sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n",
+                  x->in.tokens.n, p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
                   sc_ppl_protocols[p->protocol]);
     if (!isfinite(p->nll))
         sc_say(c, "warning", "the model's output is not finite on this text: no perplexity");
     put_line(x, "perplexity", exp(p->nll), exp(p->nll) * p->error);
     put_line(x, "nats a token", p->nll, p->error);
-    if (x->tokens.bytes) {
-        put_line(x, "bits a byte", all / log(2) / (double)x->tokens.bytes, 0);
-        put_line(x, "word perplexity", exp(all / (double)x->tokens.words), 0);
+    if (x->in.tokens.bytes) {
+        put_line(x, "bits a byte", all / log(2) / (double)x->in.tokens.bytes, 0);
+        put_line(x, "word perplexity", exp(all / (double)x->in.tokens.words), 0);
     }
     sc_out_settle(&c->out);
 }
@@ -116,39 +123,16 @@ static void print(struct evaluating *x)
 static int run_eval(struct sc_cli *c)
 {
     struct evaluating x = {.c = c};
-    struct sc_open_options oo = sc_cli_open_options(c);
     struct sc_error e = {0};
-    const char *const *paths = NULL;
-    struct sc_words filters = {0};
-    size_t n = 0;
-    int status = 0;
+    int status = sc_model_reader_open(c, check_windows, &x, &x.in);
 
-    oo.keep_repo = true;
-    oo.facts = true; /* which token begins a text */
-    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    else if (n != 1 || filters.n)
-        status = sc_wrong_use(c, "eval takes one MODEL");
-    else if (sc_tokens_input_check(c, &e) < 0)
-        status = sc_usage_exit(c, &e);
-    else if (c->set.window == 1 || c->set.window > 1 << 20 || c->set.stride > 1 << 20)
-        status =
-            sc_wrong_use(c, "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
-    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    if (!status)
-        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
     if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     if (!status)
         print(&x);
     sc_document_clear(&x.d);
     sc_ppl_clear(&x.ppl);
-    sc_tokens_input_clear(&x.tokens);
-    sc_forward_close(x.forward);
-    sc_model_close(x.model);
-    sc_pool_free(x.pool);
-    sc_words_clear(&filters);
+    sc_model_reader_close(&x.in);
     return status;
 }
 

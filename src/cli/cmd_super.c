@@ -29,10 +29,7 @@ static const struct sc_option super_options[] = {
 
 struct looking {
     struct sc_cli *c;
-    struct sc_model *model;
-    struct sc_pool *pool;
-    struct sc_forward *forward;
-    struct sc_tokens_input tokens;
+    struct sc_model_reader in;
     struct sc_super_options o;
     struct sc_super_list list;
     struct sc_super_effects effects;
@@ -62,11 +59,11 @@ static void show_progress(void *ctx, unsigned round, uint32_t done, uint32_t of)
     sc_progress_show(&(struct sc_progress){.n_done = done, .n = of, .what = "layers"});
 }
 
-static int read_settings(struct looking *x, struct sc_error *e)
+static int read_settings(void *ctx, struct sc_error *e)
 {
+    struct looking *x = ctx;
     const struct sc_settings *set = &x->c->set;
 
-    TRY(sc_tokens_input_check(x->c, e));
     TRY(read_number("--ratio", set->ratio, 1, 1e9, &x->o.ratio, e));
     TRY(read_number("--share", set->share, 0, 1, &x->o.share, e));
     if (set->rounds > 100)
@@ -80,26 +77,24 @@ static int read_settings(struct looking *x, struct sc_error *e)
 
 static int look(struct looking *x, struct sc_error *e)
 {
-    x->o.pool = x->pool;
-    TRY(sc_forward_open(x->model, &x->forward, e));
-    TRY(sc_tokens_input_read(x->c, x->model, &x->tokens, e));
-    x->o.tokens = x->tokens.ids;
-    x->o.n = x->tokens.n;
+    x->o.pool = x->in.pool;
+    x->o.tokens = x->in.tokens.ids;
+    x->o.n = x->in.tokens.n;
     sc_progress_start(x->c, 0);
-    int code = sc_super_find(x->forward, &x->o, &x->list, e);
+    int code = sc_super_find(x->in.forward, &x->o, &x->list, e);
     if (code == 0 && x->c->set.verify && x->list.n)
-        code = sc_super_verify(x->forward, &x->o, &x->list, &x->effects, e);
+        code = sc_super_verify(x->in.forward, &x->o, &x->list, &x->effects, e);
     (void)sc_progress_end();
     return code;
 }
 
 static int describe(struct looking *x, struct sc_error *e)
 {
-    x->about = (struct sc_super_document){x->model, x->forward, &x->list,
+    x->about = (struct sc_super_document){x->in.model, x->in.forward, &x->list,
                                           x->effects.n ? &x->effects : NULL};
     sc_document_start(&x->d, SC_SCHEMA_SUPER);
-    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
-    sc_tokens_input_describe(&x->tokens, &x->d, &x->d.root);
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
+    sc_tokens_input_describe(&x->in.tokens, &x->d, &x->d.root);
     sc_analyze_super(&x->d, &x->d.root, &x->about);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -118,7 +113,7 @@ static void print(struct looking *x)
         sc_report_csv(&c->out, effects ? effects : weights);
         return;
     }
-    sc_cli_header(c, x->model);
+    sc_cli_header(c, x->in.model);
     if (!x->list.n) {
         sc_out_puts(&c->out, "no super weight: no output of a down projection stands out because "
                              "of one weight, on these tokens\n");
@@ -137,24 +132,9 @@ static void print(struct looking *x)
 static int run_super(struct sc_cli *c)
 {
     struct looking x = {.c = c};
-    struct sc_open_options oo = sc_cli_open_options(c);
     struct sc_error e = {0};
-    const char *const *paths = NULL;
-    struct sc_words filters = {0};
-    size_t n = 0;
-    int status = 0;
+    int status = sc_model_reader_open(c, read_settings, &x, &x.in);
 
-    oo.keep_repo = true;
-    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    else if (n != 1 || filters.n)
-        status = sc_wrong_use(c, "super takes one MODEL");
-    else if (read_settings(&x, &e) < 0)
-        status = sc_usage_exit(c, &e);
-    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
-        status = sc_fail_exit(c, &e);
-    if (!status)
-        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
     if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     if (!status)
@@ -162,11 +142,7 @@ static int run_super(struct sc_cli *c)
     sc_document_clear(&x.d);
     sc_super_effects_clear(&x.effects);
     sc_super_clear(&x.list);
-    sc_forward_close(x.forward);
-    sc_model_close(x.model);
-    sc_pool_free(x.pool);
-    sc_tokens_input_clear(&x.tokens);
-    sc_words_clear(&filters);
+    sc_model_reader_close(&x.in);
     return status;
 }
 

@@ -151,3 +151,43 @@ void sc_tokens_input_describe(const struct sc_tokens_input *t, struct sc_documen
             sc_add_null(d, list, NULL);
     }
 }
+
+/* ------------------------------------------------------------------------------- a reader --- */
+
+int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_error *e), void *ctx,
+                         struct sc_model_reader *out)
+{
+    struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_error e = {0};
+    const char *const *paths = NULL;
+    struct sc_words filters = {0};
+    size_t n = 0;
+    int status = 0;
+
+    *out = (struct sc_model_reader){0};
+    oo.keep_repo = true;
+    oo.facts = true; /* which token begins a text */
+    if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    else if (n != 1 || filters.n)
+        status = sc_wrong_use(c, "%s takes one MODEL", c->command->name);
+    else if (sc_tokens_input_check(c, &e) < 0 || check(ctx, &e) < 0)
+        status = sc_usage_exit(c, &e);
+    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &out->pool, &e) < 0)
+        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_cli_open_with(c, paths[0], &oo, &out->model);
+    if (!status && (sc_forward_open(out->model, &out->forward, &e) < 0 ||
+                    sc_tokens_input_read(c, out->model, &out->tokens, &e) < 0))
+        status = sc_fail_exit(c, &e);
+    sc_words_clear(&filters);
+    return status;
+}
+
+void sc_model_reader_close(struct sc_model_reader *r)
+{
+    sc_tokens_input_clear(&r->tokens);
+    sc_forward_close(r->forward);
+    sc_model_close(r->model);
+    sc_pool_free(r->pool);
+}

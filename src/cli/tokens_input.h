@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "cli/cli.h"
+#include "forward/forward.h"
 #include "text/text.h"
 
 struct sc_tokens_input {
@@ -24,6 +25,20 @@ void sc_tokens_input_clear(struct sc_tokens_input *t);
 /* "tokens": ids, and "pieces" as the vocabulary spells them (null: it is not known). */
 void sc_tokens_input_describe(const struct sc_tokens_input *t, struct sc_document *d,
                               struct sc_field *into);
+
+/* What every command that runs a model opens. */
+struct sc_model_reader {
+    struct sc_model *model;
+    struct sc_pool *pool;
+    struct sc_forward *forward;
+    struct sc_tokens_input tokens;
+};
+/* From the command line to a model that can be run and the tokens that it reads: 0, or an exit code
+ * after the error was printed. `check` looks at the command's own words before anything is opened.
+ * Close it in either case. */
+int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_error *e), void *ctx,
+                         struct sc_model_reader *out);
+void sc_model_reader_close(struct sc_model_reader *r);
 
 /* A whole file ("-": standard input) as text; *copy is to be freed, and *source to be closed. */
 int sc_text_input_open(const char *path, struct sc_source **source, char **copy, struct sc_str *out,

@@ -35,6 +35,11 @@ bool sc_key_bool(struct sc_keys *k, const char *hf, const char *gguf, bool *out)
 struct sc_str sc_key_text(struct sc_keys *k, const char *hf, const char *gguf);
 /* Of config.json alone; NULL: absent or no list. */
 const json_t *sc_key_list(struct sc_keys *k, const char *hf);
+/* What a setting is called in this container, for messages: the first of its names. */
+struct sc_key_name {
+    char s[64];
+};
+struct sc_key_name sc_key_called(const struct sc_keys *k, const char *hf, const char *gguf);
 /* Refuses: what is set, and why it cannot be run. */
 void sc_keys_refuse(struct sc_keys *k, const char *fmt, ...) SC_PRINTF(2, 3);
 

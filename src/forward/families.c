@@ -5,7 +5,6 @@
  * run.c, attention.c and mlp.c, and are chosen by what the plan says, never by the family's name.
  */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "forward/engine.h"
@@ -63,28 +62,18 @@ static const struct sc_family *by_config(struct sc_keys *k)
 
 /* --------------------------------------------------------------------------- common settings */
 
-/* What a setting is called, for messages: the first of its names. */
-static const char *called(const struct sc_keys *k, const char *hf, const char *gguf, char out[64])
-{
-    const char *name = k->root ? hf : gguf;
-
-    snprintf(out, 64, "%.*s", (int)strcspn(name, " "), name);
-    return out;
-}
-
 /* 1..max; what is not there stays at its fallback, and 0 of a fallback means that it must be. */
 static uint32_t size_of(struct sc_keys *k, const char *hf, const char *gguf, uint64_t max,
                         uint64_t fallback)
 {
     uint64_t n = fallback;
-    char name[64];
 
     if (!sc_key_uint(k, hf, gguf, &n) && !fallback)
-        sc_keys_refuse(k, "its configuration does not say %s", called(k, hf, gguf, name));
+        sc_keys_refuse(k, "its configuration does not say %s", sc_key_called(k, hf, gguf).s);
     if (k->code == 0 && (n < 1 || n > max))
-        sc_keys_refuse(k, "%s is %llu, allowed are 1 to %llu", called(k, hf, gguf, name),
+        sc_keys_refuse(k, "%s is %llu, allowed are 1 to %llu", sc_key_called(k, hf, gguf).s,
                        (unsigned long long)n, (unsigned long long)max);
-    return k->code < 0 ? 1 : (uint32_t)n;
+    return k->code < 0 ? 1 : (uint32_t)SC_MAX(n, UINT64_C(1));
 }
 
 static void read_sizes(struct sc_keys *k, struct sc_plan *p)

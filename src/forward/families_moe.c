@@ -12,8 +12,7 @@ static uint32_t count_of(struct sc_keys *k, const char *hf, const char *gguf, ui
 
     sc_key_uint(k, hf, gguf, &n);
     if (k->code == 0 && n > max)
-        sc_keys_refuse(k, "%.*s is %llu, allowed are up to %llu",
-                       (int)strcspn(k->root ? hf : gguf, " "), k->root ? hf : gguf,
+        sc_keys_refuse(k, "%s is %llu, allowed are up to %llu", sc_key_called(k, hf, gguf).s,
                        (unsigned long long)n, (unsigned long long)max);
     return k->code < 0 ? 0 : (uint32_t)n;
 }

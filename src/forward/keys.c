@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,11 +121,19 @@ static const struct sc_value *gguf_value(const struct sc_keys *k, const char *na
     return name && k->arch.n ? meta_of(k->m, k->arch, name) : NULL;
 }
 
-static void wrong(struct sc_keys *k, const char *hf, const char *gguf, const char *wanted)
+struct sc_key_name sc_key_called(const struct sc_keys *k, const char *hf, const char *gguf)
 {
     const char *name = k->root ? hf : gguf;
+    struct sc_key_name out = {""};
 
-    sc_keys_refuse(k, "its setting %.*s is not %s", (int)strcspn(name, " "), name, wanted);
+    if (name)
+        snprintf(out.s, sizeof out.s, "%.*s", (int)strcspn(name, " "), name);
+    return out;
+}
+
+static void wrong(struct sc_keys *k, const char *hf, const char *gguf, const char *wanted)
+{
+    sc_keys_refuse(k, "its setting %s is not %s", sc_key_called(k, hf, gguf).s, wanted);
 }
 
 bool sc_key_real(struct sc_keys *k, const char *hf, const char *gguf, double *out)

@@ -201,7 +201,7 @@ static int write_documents(struct exporting *x, size_t i, struct sc_error *e)
     struct sc_buf b = {0};
     struct sc_out o = {.write = sc_export_into, .ctx = &b};
     struct stat st;
-    char name[32];
+    char name[48];
     TRY(name_path(x, e, "%zu/tiles", i));
     if (!sc_make_folders(x->path.p))
         return sc_export_failed(x->path.p, e);
