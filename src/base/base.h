@@ -317,8 +317,8 @@ int sc_library_load(const char *const *names, const struct sc_symbol *symbols, s
 
 /* ----------------------------------------------------------------------------------- JSON ---
  * A strict one-pass scanner (RFC 8259, valid UTF-8, bounded depth, integers to 2^64-1 kept exact)
- * for the two places where a document can be a hundred megabytes: safetensors headers and index
- * files. Everything else is read with jansson. It allocates only to unescape strings. */
+ * for documents that can be many megabytes: safetensors headers, index files, tokenizer.json.
+ * Everything else is read with jansson. It allocates only to unescape strings. */
 struct sc_json {
     const char *p, *end, *start;
     struct sc_arena *arena; /* where unescaped strings go; they stay as long as the arena */
@@ -333,6 +333,16 @@ bool sc_json_u64(struct sc_json *j, uint64_t *out);
 bool sc_json_literal(struct sc_json *j, const char *word);
 bool sc_json_skip(struct sc_json *j); /* any value, fully checked */
 bool sc_json_end(struct sc_json *j);  /* only white space is left */
+/* The members of an object or the items of a list, one after another. */
+struct sc_json_walk {
+    char closer;
+    bool begun;
+};
+/* Opens `{` or `[`; false: it does not stand there. */
+bool sc_json_into(struct sc_json *j, struct sc_json_walk *w, char opener);
+/* Moves to the next value, which the caller reads or skips; *key is set in objects. False: that was
+ * all, or the JSON is wrong (j->problem). */
+bool sc_json_on(struct sc_json *j, struct sc_json_walk *w, struct sc_str *key);
 static inline uint64_t sc_json_offset(const struct sc_json *j, const char *at)
 {
     return (uint64_t)(at - j->start);

@@ -344,3 +344,24 @@ bool sc_json_skip(struct sc_json *j)
             return false;
     }
 }
+
+bool sc_json_into(struct sc_json *j, struct sc_json_walk *w, char opener)
+{
+    *w = (struct sc_json_walk){.closer = opener == '{' ? '}' : ']'};
+    return sc_json_char(j, opener, opener == '{' ? "expected an object" : "expected a list");
+}
+
+bool sc_json_on(struct sc_json *j, struct sc_json_walk *w, struct sc_str *key)
+{
+    char c;
+    if (!sc_json_peek(j, &c))
+        return false;
+    if (c == w->closer) {
+        sc_json_char(j, c, "");
+        return false;
+    }
+    if (w->begun && !sc_json_char(j, ',', "expected ',' or the end of the object or list"))
+        return false;
+    w->begun = true;
+    return w->closer == ']' || (sc_json_string(j, key) && sc_json_char(j, ':', "expected ':'"));
+}

@@ -80,47 +80,25 @@ int sc_text_open(struct sc_model *m, struct sc_repo *repo, const char *path, uin
 }
 
 /* --------------------------------------------------------------------------- tokenizer.json --- */
-/* The members of an object or the items of a list, one after another. */
-struct walk {
-    char closer;
-    bool begun;
-};
-
 /* Opens `{` or `[`; false: neither stands there (nothing is consumed) or the JSON is wrong. */
-static bool walk_into(struct sc_json *j, struct walk *w)
+static bool walk_into(struct sc_json *j, struct sc_json_walk *w)
 {
     char c;
     if (!sc_json_peek(j, &c) || (c != '{' && c != '['))
         return false;
-    *w = (struct walk){.closer = c == '{' ? '}' : ']'};
+    *w = (struct sc_json_walk){.closer = c == '{' ? '}' : ']'};
     return sc_json_char(j, c, "expected a list or an object");
-}
-
-/* Moves to the next value; false: that was all, or the JSON is wrong (j->problem). */
-static bool walk_on(struct sc_json *j, struct walk *w, struct sc_str *key)
-{
-    char c;
-    if (!sc_json_peek(j, &c))
-        return false;
-    if (c == w->closer) {
-        sc_json_char(j, c, "");
-        return false;
-    }
-    if (w->begun && !sc_json_char(j, ',', "expected ',' or the end of the object or list"))
-        return false;
-    w->begun = true;
-    return w->closer == ']' || (sc_json_string(j, key) && sc_json_char(j, ':', "expected ':'"));
 }
 
 /* Items of a list or object; 0 for any other value. */
 static bool count_items(struct sc_json *j, uint64_t *n)
 {
-    struct walk w;
+    struct sc_json_walk w;
     struct sc_str key;
     *n = 0;
     if (!walk_into(j, &w))
         return !j->problem && sc_json_skip(j);
-    while (walk_on(j, &w, &key) && sc_json_skip(j))
+    while (sc_json_on(j, &w, &key) && sc_json_skip(j))
         ++*n;
     return !j->problem;
 }
@@ -142,11 +120,11 @@ static bool text_or_skip(struct sc_json *j, struct sc_str *out)
 
 static bool scan_model(struct tokenizer_scan *s)
 {
-    struct walk w;
+    struct sc_json_walk w;
     struct sc_str key;
     if (!walk_into(&s->j, &w))
         return !s->j.problem && sc_json_skip(&s->j);
-    while (walk_on(&s->j, &w, &key)) {
+    while (sc_json_on(&s->j, &w, &key)) {
         bool ok;
         if (sc_str_is(key, "vocab"))
             ok = count_items(&s->j, &s->t->vocabulary);
@@ -166,19 +144,19 @@ static bool scan_model(struct tokenizer_scan *s)
 
 static bool scan_added(struct tokenizer_scan *s)
 {
-    struct walk list, token;
+    struct sc_json_walk list, token;
     struct sc_str key;
     char c;
     if (!walk_into(&s->j, &list))
         return !s->j.problem && sc_json_skip(&s->j);
-    while (walk_on(&s->j, &list, &key)) {
+    while (sc_json_on(&s->j, &list, &key)) {
         s->t->added++;
         if (!walk_into(&s->j, &token)) {
             if (s->j.problem || !sc_json_skip(&s->j))
                 return false;
             continue;
         }
-        while (walk_on(&s->j, &token, &key)) {
+        while (sc_json_on(&s->j, &token, &key)) {
             if (!sc_json_peek(&s->j, &c))
                 return false;
             s->t->special += c == 't' && sc_str_is(key, "special");
@@ -193,11 +171,11 @@ static bool scan_added(struct tokenizer_scan *s)
 
 static bool scan_root(struct tokenizer_scan *s)
 {
-    struct walk w;
+    struct sc_json_walk w;
     struct sc_str key = {NULL, 0};
     if (!walk_into(&s->j, &w))
         return false;
-    while (walk_on(&s->j, &w, &key)) {
+    while (sc_json_on(&s->j, &w, &key)) {
         const bool ok = sc_str_is(key, "model")          ? scan_model(s)
                         : sc_str_is(key, "added_tokens") ? scan_added(s)
                                                          : sc_json_skip(&s->j);

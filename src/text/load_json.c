@@ -22,35 +22,6 @@ struct reading {
     bool has_unk_id, has_max_word, fuse_unk, byte_fallback, ignore_merges;
 };
 
-/* ------------------------------------------------------------------------------------- walking ---
- */
-struct walk {
-    char closer;
-    bool begun;
-};
-
-static bool into(struct sc_json *j, struct walk *w, char opener)
-{
-    *w = (struct walk){.closer = opener == '{' ? '}' : ']'};
-    return sc_json_char(j, opener, opener == '{' ? "expected an object" : "expected a list");
-}
-
-/* Moves to the next value; false: that was all, or the JSON is wrong (j->problem). */
-static bool on(struct sc_json *j, struct walk *w, struct sc_str *key)
-{
-    char c;
-    if (!sc_json_peek(j, &c))
-        return false;
-    if (c == w->closer) {
-        sc_json_char(j, c, "");
-        return false;
-    }
-    if (w->begun && !sc_json_char(j, ',', "expected ',' or the end of the object or list"))
-        return false;
-    w->begun = true;
-    return w->closer == ']' || (sc_json_string(j, key) && sc_json_char(j, ':', "expected ':'"));
-}
-
 static int json_failed(struct reading *r, const struct sc_json *j)
 {
     if (j->problem && strcmp(j->problem, "out of memory") == 0)
@@ -103,9 +74,9 @@ static bool scan_model(struct reading *r)
 {
     struct sc_json *j = &r->j;
     struct sc_str key = {NULL, 0};
-    struct walk w;
-    bool ok = into(j, &w, '{');
-    while (ok && on(j, &w, &key)) {
+    struct sc_json_walk w;
+    bool ok = sc_json_into(j, &w, '{');
+    while (ok && sc_json_on(j, &w, &key)) {
         if (sc_str_is(key, "vocab"))
             ok = extent(j, &r->vocab);
         else if (sc_str_is(key, "merges"))
@@ -147,9 +118,9 @@ static bool scan_root(struct reading *r)
         {"decoder", &r->decoder},
     };
     struct sc_str key = {NULL, 0}, other;
-    struct walk w;
-    bool ok = into(&r->j, &w, '{');
-    while (ok && on(&r->j, &w, &key)) {
+    struct sc_json_walk w;
+    bool ok = sc_json_into(&r->j, &w, '{');
+    while (ok && sc_json_on(&r->j, &w, &key)) {
         struct sc_str *out = &other;
         if (sc_str_is(key, "model")) {
             ok = scan_model(r);
@@ -206,14 +177,14 @@ static int read_vocab(struct reading *r)
 {
     struct sc_str key = {NULL, 0};
     struct sc_json j;
-    struct walk w;
+    struct sc_json_walk w;
     uint64_t id;
     again(r, r->vocab, &j);
-    if (!into(&j, &w, '{'))
+    if (!sc_json_into(&j, &w, '{'))
         return json_failed(r, &j);
     TRY(sc_index_reserve(&r->t->vocab.index, SC_MIN(count_items(r->vocab), (size_t)SC_MAX_TOKENS),
                          r->l->e));
-    while (on(&j, &w, &key)) {
+    while (sc_json_on(&j, &w, &key)) {
         if (!sc_json_u64(&j, &id))
             break;
         TRY(put_token(r, key, id));
@@ -241,13 +212,13 @@ static int read_scores(struct reading *r)
     struct sc_tokenizer *t = r->t;
     struct sc_str unused, piece;
     struct sc_json j;
-    struct walk list, pair;
+    struct sc_json_walk list, pair;
     again(r, r->vocab, &j);
-    if (!into(&j, &list, '['))
+    if (!sc_json_into(&j, &list, '['))
         return json_failed(r, &j);
-    for (uint32_t id = 0; on(&j, &list, &unused); id++) {
+    for (uint32_t id = 0; sc_json_on(&j, &list, &unused); id++) {
         double score;
-        if (!into(&j, &pair, '[') || !sc_json_string(&j, &piece) ||
+        if (!sc_json_into(&j, &pair, '[') || !sc_json_string(&j, &piece) ||
             !sc_json_char(&j, ',', "expected a score") || !real(&j, &score) ||
             !sc_json_char(&j, ']', "expected the end of a pair"))
             break;
@@ -266,11 +237,11 @@ static int read_scores(struct reading *r)
 static bool next_merge(struct sc_json *j, struct sc_str *left, struct sc_str *right)
 {
     char c;
-    struct walk w;
+    struct sc_json_walk w;
     if (!sc_json_peek(j, &c))
         return false;
     if (c == '[')
-        return into(j, &w, '[') && sc_json_string(j, left) &&
+        return sc_json_into(j, &w, '[') && sc_json_string(j, left) &&
                sc_json_char(j, ',', "expected ','") && sc_json_string(j, right) &&
                sc_json_char(j, ']', "expected the end of a pair");
     const char *at = j->p;
@@ -332,13 +303,13 @@ static int put_merges(struct reading *r, struct sc_json *j, char *room)
     const struct sc_vocab *v = &r->t->vocab;
     struct pair pairs[BATCH];
     struct sc_str unused;
-    struct walk w;
+    struct sc_json_walk w;
     uint32_t guess = 0;
     size_t n = BATCH;
-    if (!into(j, &w, '['))
+    if (!sc_json_into(j, &w, '['))
         return json_failed(r, j);
     for (uint32_t rank = 0; n == BATCH; rank += BATCH) {
-        for (n = 0; n < BATCH && on(j, &w, &unused); n++) {
+        for (n = 0; n < BATCH && sc_json_on(j, &w, &unused); n++) {
             if (!next_merge(j, &pairs[n].left, &pairs[n].right))
                 break;
             if (v->n) {
