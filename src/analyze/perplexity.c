@@ -86,18 +86,12 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
     struct scoring *x = ctx;
     const size_t window = x->first + stream;
     struct sc_ppl_window *w = &x->out->windows[window];
-    float most = -INFINITY;
-    double sum = 0;
 
     (void)e;
     if (position + 1 >= w->n || position + 1 < first_scored(x->out, window))
         return 0;
-    for (size_t i = 0; i < vocab; i++)
-        most = row[i] > most ? row[i] : most;
-    for (size_t i = 0; i < vocab; i++)
-        sum += exp((double)row[i] - (double)most);
     const uint32_t next = x->o->tokens[w->from + position + 1];
-    const double nll = (double)most + log(sum) - (double)row[next];
+    const double nll = sc_logits_log_sum(row, vocab) - (double)row[next];
     w->nll += nll;
     w->scored++;
     x->square += nll * nll;

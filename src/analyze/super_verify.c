@@ -228,21 +228,11 @@ static size_t argmax(const float *v, size_t n)
     return best;
 }
 
-static double log_sum(const float *row, size_t n)
-{
-    const double most = (double)row[argmax(row, n)];
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)row[i] - most);
-    return most + log(sum);
-}
-
 /* Log-probabilities of the model are kept as floats: 1e-7 of their size. */
 static void take_base(struct verifying *x, uint32_t position, const float *row)
 {
     float *base = x->base + (size_t)position * x->vocab;
-    const double sum = log_sum(row, x->vocab);
+    const double sum = sc_logits_log_sum(row, x->vocab);
     double square = 0;
 
     for (size_t i = 0; i < x->vocab; i++) {
@@ -273,7 +263,7 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
     struct verifying *x = ctx;
     struct sc_super_effect *effect = &x->out->p[stream];
     const float *base = x->base + (size_t)position * vocab;
-    const double sum = log_sum(row, vocab);
+    const double sum = sc_logits_log_sum(row, vocab);
 
     (void)e;
     if (stream == 0)

@@ -158,6 +158,8 @@ int sc_forward_plan(struct sc_forward *f, struct sc_keys *k);
 /* rope.c: the rotation that settings ask for. */
 void sc_rope_plan(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, double base,
                   uint32_t dims, bool scaled);
+/* By what yarn multiplies attention when lengths grow by `factor`: 0.1 m ln factor + 1. */
+double sc_yarn_magnitude(double factor, double m);
 /* cos and sin of n positions, (n x dims / 2) each, of a sequence of `length`. */
 void sc_rope_table(const struct sc_rope *r, size_t n, size_t length, float *cosine, float *sine);
 /* One head of one position. */

@@ -145,11 +145,6 @@ static void read_latent(struct sc_keys *k, struct sc_forward *f)
     p->attention_scale = 1 / sqrt((double)facts->head_dim);
 }
 
-static double yarn_scale(double factor, double m)
-{
-    return factor > 1 ? 0.1 * m * log(factor) + 1 : 1;
-}
-
 static void plan_latent(struct sc_keys *k, struct sc_forward *f)
 {
     struct sc_plan *p = &f->plan;
@@ -164,7 +159,7 @@ static void plan_latent(struct sc_keys *k, struct sc_forward *f)
     if (sc_key_real(k, NULL, "rope.scaling.yarn_log_multiplier", &log_multiplier))
         all = log_multiplier / 0.1;
     if (all != 0)
-        p->attention_scale *= yarn_scale(factor, all) * yarn_scale(factor, all);
+        p->attention_scale *= sc_yarn_magnitude(factor, all) * sc_yarn_magnitude(factor, all);
 }
 
 static void plan_routes(struct sc_keys *k, struct sc_forward *f)

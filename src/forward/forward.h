@@ -129,6 +129,9 @@ struct sc_run {
 /* SCRUPLE_EUSAGE: a token that the model does not have, no tokens, an edit of what is no matrix of
  * the pass; SCRUPLE_ELIMIT: activations do not fit `memory`; SCRUPLE_EINTERRUPTED. */
 int sc_forward_run(const struct sc_forward *f, const struct sc_run *r, struct sc_error *e);
+/* log of the sum of exponentials of a row of logits, in double: log p of token i is row[i] minus
+ * it. NaN when one of them is. */
+double sc_logits_log_sum(const float *row, size_t vocab);
 /* Bytes of activations that such a run takes. */
 uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r);
 

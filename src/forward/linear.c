@@ -87,35 +87,12 @@ struct strips {
     struct sc_error *errors;
 };
 
-static int direct_panel(const struct strips *t, uint64_t row, size_t n, uint16_t *scratch,
-                        struct sc_error *e)
-{
-    const struct sc_linear *l = t->l;
-    const struct sc_forward_matrix *m = &l->w->m;
-    const void *codes;
-
-    TRY(sc_values_codes(t->view, m->first + row * m->cols, n * m->cols, scratch, &codes, e));
-    sc_dots_bf16(&(struct sc_dots){.x = l->x,
-                                   .y = l->y + row,
-                                   .w_stride = (size_t)m->cols,
-                                   .x_stride = l->x_stride,
-                                   .y_stride = l->y_stride,
-                                   .n_w = n,
-                                   .n_x = l->n,
-                                   .n = (size_t)m->cols},
-                 codes, t->s->level);
-    return 0;
-}
-
+/* n rows of weights from `row` on, times all rows of activations. */
 static int panel(const struct strips *t, uint64_t row, size_t n, float *scratch, struct sc_error *e)
 {
     const struct sc_linear *l = t->l;
     const struct sc_forward_matrix *m = &l->w->m;
-
-    if (t->direct)
-        return direct_panel(t, row, n, (uint16_t *)(void *)scratch, e);
-    TRY(read_rows(t->view, m, row, n, scratch + t->panel * m->cols, scratch, e));
-    sc_dots(&(struct sc_dots){.w = scratch,
+    const struct sc_dots d = {.w = scratch,
                               .x = l->x,
                               .y = l->y + row,
                               .w_stride = (size_t)m->cols,
@@ -123,8 +100,16 @@ static int panel(const struct strips *t, uint64_t row, size_t n, float *scratch,
                               .y_stride = l->y_stride,
                               .n_w = n,
                               .n_x = l->n,
-                              .n = (size_t)m->cols},
-            t->s->level);
+                              .n = (size_t)m->cols};
+    const void *codes;
+
+    if (t->direct) {
+        TRY(sc_values_codes(t->view, m->first + row * m->cols, n * m->cols, scratch, &codes, e));
+        sc_dots_bf16(&d, codes, t->s->level);
+        return 0;
+    }
+    TRY(read_rows(t->view, m, row, n, scratch + t->panel * m->cols, scratch, e));
+    sc_dots(&d, t->s->level);
     return 0;
 }
 

@@ -54,7 +54,7 @@ static void scale_llama3(struct sc_keys *k, struct sc_rope *r, double factor)
     }
 }
 
-static double yarn_magnitude(double factor, double m)
+double sc_yarn_magnitude(double factor, double m)
 {
     return factor > 1 ? 0.1 * m * log(factor) + 1 : 1;
 }
@@ -102,9 +102,9 @@ static void scale_yarn(struct sc_keys *k, struct sc_rope *r, double base, double
                     &given))
         r->factor = given;
     else if (m != 0 && all != 0)
-        r->factor = yarn_magnitude(factor, m) / yarn_magnitude(factor, all);
+        r->factor = sc_yarn_magnitude(factor, m) / sc_yarn_magnitude(factor, all);
     else if (k->root || !sc_key_real(k, NULL, "rope.scaling.yarn_log_multiplier", &all))
-        r->factor = yarn_magnitude(factor, 1);
+        r->factor = sc_yarn_magnitude(factor, 1);
 }
 
 /* Divisors of one length: a list in config.json, or a tensor. */

@@ -355,6 +355,18 @@ static int run_layers(struct sc_state *s, float *in, float *out, struct sc_error
 
 /* ---------------------------------------------------------------------------------- output --- */
 
+double sc_logits_log_sum(const float *row, size_t vocab)
+{
+    float most = -INFINITY;
+    double sum = 0;
+
+    for (size_t i = 0; i < vocab; i++)
+        most = row[i] > most ? row[i] : most;
+    for (size_t i = 0; i < vocab; i++)
+        sum += exp((double)row[i] - (double)most);
+    return (double)most + log(sum);
+}
+
 /* Positions whose logits are wanted: rows of the batch. */
 static size_t wanted_rows(const struct sc_state *s, uint32_t *rows)
 {
