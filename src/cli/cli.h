@@ -250,6 +250,8 @@ extern const char *volatile sc_unfinished;
 
 /* "scruple: ..." on standard error, made safe. */
 void sc_say(const struct sc_cli *c, const char *kind, const char *fmt, ...) SC_PRINTF(3, 4);
+/* A note, unless --quiet; ctx is a const struct sc_cli. For those who tell a sentence at a time. */
+void sc_say_note(void *ctx, const char *sentence);
 /* Print the error and give its exit code. */
 int sc_fail_exit(const struct sc_cli *c, const struct sc_error *e);
 /* A mistake on the command line: the sentence, and where to read on. */

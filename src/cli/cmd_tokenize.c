@@ -42,13 +42,6 @@ struct tokenizing {
     struct sc_str text;
 };
 
-static void tell(void *ctx, const char *sentence)
-{
-    const struct sc_cli *c = ctx;
-    if (!c->set.quiet)
-        sc_say(c, "note", "%s", sentence);
-}
-
 static bool is_tokenizer_file(const char *path)
 {
     const struct sc_str s = sc_strz(path ? path : "");
@@ -58,7 +51,7 @@ static bool is_tokenizer_file(const char *path)
 /* tokenizer.json where there is one and no GGUF file was named; else the keys of the GGUF. */
 static int open_tokenizer(struct tokenizing *x, const char *path, struct sc_error *e)
 {
-    const struct sc_tokenizer_notes notes = {tell, x->c};
+    const struct sc_tokenizer_notes notes = {sc_say_note, x->c};
     struct sc_open_options o = sc_cli_open_options(x->c);
     TRY(sc_repo_open(path, o.hub, &x->repo, e));
     const char *selected = x->repo->selected;
@@ -140,7 +133,7 @@ static int encode(struct tokenizing *x, struct sc_error *e)
         code = sc_encode(en, x->text, !c->set.no_special, &tokens, e);
     sc_encoder_free(en);
     if (code == 0 && !sc_utf8_valid(x->text))
-        tell(c, "the text is not valid UTF-8; what is no character counts as U+FFFD");
+        sc_say_note(c, "the text is not valid UTF-8; what is no character counts as U+FFFD");
     if (code == 0 && c->set.json) {
         struct sc_document d;
         begin_document(x, &d);

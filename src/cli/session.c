@@ -266,3 +266,11 @@ enum sc_graphics sc_graphics_of(const struct sc_cli *c)
         return SC_GRAPHICS_KITTY;
     return c->term.ascii ? SC_GRAPHICS_ASCII : SC_GRAPHICS_BLOCKS;
 }
+
+void sc_say_note(void *ctx, const char *sentence)
+{
+    const struct sc_cli *c = ctx;
+
+    if (!c->set.quiet)
+        sc_say(c, "note", "%s", sentence);
+}

@@ -88,18 +88,10 @@ static int encode(const struct sc_cli *c, struct sc_str text, struct sc_tokens_i
     return code;
 }
 
-static void tell(void *ctx, const char *sentence)
-{
-    const struct sc_cli *c = ctx;
-
-    if (!c->set.quiet)
-        sc_say(c, "note", "%s", sentence);
-}
-
 int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
                          struct sc_tokens_input *out, struct sc_error *e)
 {
-    const struct sc_tokenizer_notes notes = {tell, (void *)(uintptr_t)c};
+    const struct sc_tokenizer_notes notes = {sc_say_note, (void *)(uintptr_t)c};
     struct sc_error why = {0};
     struct sc_source *source = NULL;
     char *copy = NULL;

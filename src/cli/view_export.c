@@ -22,14 +22,6 @@ static bool find_planes(const char *list, unsigned *out)
     return true;
 }
 
-static void on_note(void *ctx, const char *sentence)
-{
-    const struct sc_cli *c = ctx;
-
-    if (!c->set.quiet)
-        sc_say(c, "note", "%s", sentence);
-}
-
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
 {
     enum { TILE = 2 * SC_SCENE_TILE * SC_SCENE_TILE }; /* as bytes, two a pixel */
@@ -95,7 +87,7 @@ static int write_export(struct sc_display *x, struct sc_error *e)
                                   .pack_bytes = set->pack_bytes,
                                   .pool = x->desk.pool,
                                   .cancel = &sc_cancel,
-                                  .note = on_note,
+                                  .note = sc_say_note,
                                   .progress = on_progress,
                                   .ctx = c};
 

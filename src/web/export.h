@@ -97,6 +97,9 @@ int sc_export_facts(const struct sc_export_options *o, const struct sc_web_view 
 /* A file below dir, whole or not at all. */
 int sc_export_write(const char *dir, const char *name, const struct sc_buf *b, struct sc_error *e);
 int sc_export_failed(const char *path, struct sc_error *e); /* from errno */
+/* Ends a file that sc_open_temporary() began: with a code of 0 it is flushed and takes its place at
+ * path, else, or when that fails, it is removed. The code, or what failed; temporary is cleared. */
+int sc_export_end(int fd, struct sc_buf *temporary, const char *path, int code, struct sc_error *e);
 /* Page, style and modules; `single`: the page holds all files as well, else it is smaller. */
 int sc_export_files(const char *dir, const char *title, size_t n_views, bool single,
                     struct sc_error *e);

@@ -125,14 +125,6 @@ int sc_export_facts(const struct sc_export_options *o, const struct sc_web_view 
         return sc_export_failed(path, e);
     }
     int code = write_facts(fd, &x, v->kind->plan(v->ctx)->model->n_tensors, path, e);
-    if (code == 0 && !sc_sync(fd)) /* it is not looked at when a run goes on */
-        code = sc_export_failed(path, e);
-    if (close(fd) < 0 && code == 0)
-        code = sc_export_failed(path, e);
-    if (code == 0 && rename(temporary.p, path) < 0)
-        code = sc_export_failed(path, e);
-    if (code < 0)
-        unlink(temporary.p);
-    sc_buf_clear(&temporary);
-    return code;
+    /* a file in its place is not looked at when a run goes on */
+    return sc_export_end(fd, &temporary, path, code, e);
 }

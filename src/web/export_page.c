@@ -56,6 +56,20 @@ int sc_export_write(const char *dir, const char *name, const struct sc_buf *b, s
     return code;
 }
 
+int sc_export_end(int fd, struct sc_buf *temporary, const char *path, int code, struct sc_error *e)
+{
+    if (code == 0 && !sc_sync(fd))
+        code = sc_export_failed(path, e);
+    if (close(fd) < 0 && code == 0)
+        code = sc_export_failed(path, e);
+    if (code == 0 && rename(temporary->p, path) < 0)
+        code = sc_export_failed(path, e);
+    if (code < 0)
+        unlink(temporary->p);
+    sc_buf_clear(temporary);
+    return code;
+}
+
 /* ------------------------------------------------------------------------------- the files --- */
 
 /* Calls fn for every file that a page reads, in a fixed order, with its name below the folder. */
@@ -240,15 +254,7 @@ int sc_export_one(const char *dir, const char *title, size_t n_views, const char
                       "</html>\n");
     if (code == 0)
         code = settle(&w, e);
-    if (code == 0 && !sc_sync(w.fd))
-        code = sc_export_failed(path, e);
-    if (close(w.fd) < 0 && code == 0)
-        code = sc_export_failed(path, e);
-    if (code == 0 && rename(temporary.p, path) < 0)
-        code = sc_export_failed(path, e);
-    if (code < 0)
-        unlink(temporary.p);
-    sc_buf_clear(&temporary);
+    code = sc_export_end(w.fd, &temporary, path, code, e);
     sc_buf_clear(&w.b);
     return code;
 }
