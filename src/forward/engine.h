@@ -197,9 +197,6 @@ struct sc_linear {
     const uint32_t *of; /* (n) index into state->streams */
 };
 int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error *e);
-/* The same of no batch: rows of whatever, no edits. */
-int sc_weight_rows(const struct sc_forward *f, const struct sc_weight *w, uint64_t first, size_t n,
-                   float *dst, struct sc_error *e);
 /* n values of a tensor from `first` on, to be freed; SC_NO_TENSOR_HERE gives NULL. */
 int sc_tensor_floats(const struct sc_forward *f, uint32_t tensor, uint64_t first, uint64_t n,
                      float **out, struct sc_error *e);
@@ -212,7 +209,6 @@ int sc_norm_run(struct sc_state *s, const struct sc_weight *w, const float *x, s
 int sc_attention_run(struct sc_state *s, uint32_t layer, const float *in, float *out,
                      struct sc_error *e);
 int sc_mlp_run(struct sc_state *s, uint32_t layer, const float *in, float *out, struct sc_error *e);
-int sc_moe_run(struct sc_state *s, uint32_t layer, const float *in, float *out, struct sc_error *e);
 /* act(gate) * up, or act(up) in place of gate. */
 void sc_activate(const struct sc_state *s, const float *up, size_t n, size_t width, float *gate);
 /* Shows all live streams; rows of `values` are the batch's. */

@@ -37,8 +37,8 @@ static int read_rows(struct sc_values *v, const struct sc_forward_matrix *m, uin
     return 0;
 }
 
-int sc_weight_rows(const struct sc_forward *f, const struct sc_weight *w, uint64_t first, size_t n,
-                   float *dst, struct sc_error *e)
+static int weight_rows(const struct sc_forward *f, const struct sc_weight *w, uint64_t first,
+                       size_t n, float *dst, struct sc_error *e)
 {
     struct sc_values *v = NULL;
     float *turn = w->m.transposed ? sc_floats(n, (size_t)w->m.cols) : NULL;
@@ -194,7 +194,7 @@ static int edit_row(struct sc_state *s, const struct sc_linear *l, uint32_t vari
     uint64_t r, c;
     float *bias = NULL;
 
-    TRY(sc_weight_rows(s->f, w, row, 1, weights, e));
+    TRY(weight_rows(s->f, w, row, 1, weights, e));
     for (size_t i = 0; i < v->n_edits; i++)
         if (edit_at(s->f, &w->m, &v->edits[i], &r, &c) && r == row)
             weights[c] = v->edits[i].value;

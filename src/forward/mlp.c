@@ -85,21 +85,6 @@ static int run_mlp(struct sc_state *s, uint32_t layer, const struct mlp *m, stru
     return code;
 }
 
-int sc_mlp_run(struct sc_state *s, uint32_t layer, const float *in, float *out, struct sc_error *e)
-{
-    const struct sc_layer *l = &s->f->plan.layers[layer];
-    const struct mlp m = {.gate = &l->w[SC_SLOT_GATE],
-                          .up = &l->w[SC_SLOT_UP],
-                          .down = &l->w[SC_SLOT_DOWN],
-                          .in = in,
-                          .out = out,
-                          .n = s->n_rows,
-                          .of = s->of,
-                          .part = -1};
-
-    return l->experts ? sc_moe_run(s, layer, in, out, e) : run_mlp(s, layer, &m, e);
-}
-
 /* ---------------------------------------------------------------------------------- router --- */
 
 struct routes {
@@ -330,7 +315,8 @@ static int run_shared(struct sc_state *s, uint32_t layer, const float *in, float
     return code;
 }
 
-int sc_moe_run(struct sc_state *s, uint32_t layer, const float *in, float *out, struct sc_error *e)
+static int run_experts(struct sc_state *s, uint32_t layer, const float *in, float *out,
+                       struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
     const size_t hidden = p->facts.hidden, k = p->facts.experts_per_token, n = s->n_rows;
@@ -359,4 +345,19 @@ int sc_moe_run(struct sc_state *s, uint32_t layer, const float *in, float *out, 
     free(g.row);
     free(g.weight);
     return code;
+}
+
+int sc_mlp_run(struct sc_state *s, uint32_t layer, const float *in, float *out, struct sc_error *e)
+{
+    const struct sc_layer *l = &s->f->plan.layers[layer];
+    const struct mlp m = {.gate = &l->w[SC_SLOT_GATE],
+                          .up = &l->w[SC_SLOT_UP],
+                          .down = &l->w[SC_SLOT_DOWN],
+                          .in = in,
+                          .out = out,
+                          .n = s->n_rows,
+                          .of = s->of,
+                          .part = -1};
+
+    return l->experts ? run_experts(s, layer, in, out, e) : run_mlp(s, layer, &m, e);
 }
