@@ -25,6 +25,28 @@ const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "raw bits (last of the exponent, first of the fraction)",
     "rank in the tensor"};
 
+const char *const sc_shows_names[SC_SHOWS_COUNT + 1] = {"weights", "differences", "bytes", "maps",
+                                                        NULL};
+
+bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
+{
+    enum {
+        WEIGHTS = 1 << SC_SHOWS_WEIGHTS,
+        CHANGES = 1 << SC_SHOWS_DIFFERENCES,
+        MAPS = 1 << SC_SHOWS_MAPS
+    };
+    static const unsigned suits[SC_COLOUR_MODES] = {
+        [SC_COLOURS_DIVERGING] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_LINEAR] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_MAGNITUDE] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_SIGN] = WEIGHTS | CHANGES,
+        [SC_COLOURS_EXPONENT] = WEIGHTS,
+        [SC_COLOURS_BITS] = WEIGHTS,
+        [SC_COLOURS_RANK] = WEIGHTS | MAPS,
+    };
+    return (suits[mode] >> shows & 1) != 0;
+}
+
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out)
 {
     for (int i = 0; i < SC_COLOUR_MODES; i++)

@@ -24,6 +24,16 @@ enum sc_colour_mode {
     SC_COLOUR_MODES
 };
 extern const char *const sc_colour_modes[SC_COLOUR_MODES + 1]; /* their names, NULL */
+/* What the pixels of a picture are; a mode suits some of them. */
+enum sc_shows {
+    SC_SHOWS_WEIGHTS,
+    SC_SHOWS_DIFFERENCES, /* of two models: B - A */
+    SC_SHOWS_BYTES,       /* of files */
+    SC_SHOWS_MAPS,        /* figures of layers, experts, checkpoints: a cell each */
+    SC_SHOWS_COUNT
+};
+extern const char *const sc_shows_names[SC_SHOWS_COUNT + 1]; /* "weights", ... , NULL */
+bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows);
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out);
 
 enum { SC_COLOUR_STEPS = 240, SC_COLOUR_DECADES = 4, SC_COLOUR_QUANTILES = 257 };

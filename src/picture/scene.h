@@ -15,6 +15,7 @@
 #define SC_SCENE_H
 
 #include "model/model.h"
+#include "picture/colour.h" /* what pixels are of */
 
 enum {
     SC_SCENE_TILE = 256,        /* pixels of a tile and axis */
@@ -56,6 +57,8 @@ struct sc_scene_box {
 };
 struct sc_scene {
     const struct sc_model *model;
+    enum sc_shows shows;     /* weights, as sc_scene_new() makes it; whoever draws something else in
+                                these places says so */
     struct sc_place *places; /* tower by tower, layer by layer, in the order of reading */
     size_t n_places;
     struct sc_scene_box *boxes; /* boxes[0] is the whole; a parent stands before what it holds */

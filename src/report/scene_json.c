@@ -142,6 +142,8 @@ static void put_head(const struct writer *w)
     put_textz(w, scruple_version());
     put_key(o, ",\n  ", "mode");
     put_textz(w, w->j->mode);
+    put_key(o, ",\n  ", "shows");
+    put_textz(w, sc_shows_names[w->s->shows]);
     put_key(o, ",\n  ", "title");
     put_textz(w, w->j->title ? w->j->title : m->label);
     put_key(o, ",\n  ", "model");

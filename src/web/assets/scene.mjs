@@ -70,6 +70,8 @@ export class Scene {
     /** @param {object} json  what scene.json holds */
     constructor(json) {
         this.title = json.title;
+        /** weights, differences, bytes or maps */
+        this.shows = json.shows;
         this.model = json.model;
         this.tile = json.tile;
         this.width = json.width;

@@ -4,7 +4,7 @@ import {Strip, heightsOf} from "scruple/charts.mjs";
 import {make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
-import {bitsNodes, elementText, partnerOf, valueText} from "scruple/reading.mjs";
+import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
@@ -239,12 +239,12 @@ class Selection {
         const view = this.app.views[spot.view], titles = this.app.views.length > 1;
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
-            const {dtype} = view.scene.typeOf(spot.tensor);
+            const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
             const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
             const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
-                make("span", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
+                make("span", {class: "p-element-value"}, ...value), ...bits,
                 offset || null)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
