@@ -84,6 +84,10 @@ struct sc_change_setup {
 /* item->user is a struct sc_change, and the item has a second tensor. Its context is a struct
  * sc_change_setup; NULL: all zeros. */
 extern const struct sc_pass sc_pass_change;
+/* How many representable numbers lie between two codes of `bytes` bytes: UINT64_MAX where the two
+ * tensors are not of one float type, or one is not finite. */
+uint64_t sc_ulp_between(const struct sc_tensor *a, const struct sc_tensor *b, const uint8_t *raw_a,
+                        const uint8_t *raw_b, unsigned bytes);
 /* The rows of its table; offsets are into struct sc_change. */
 extern const struct sc_metric_group sc_metrics_change;
 

@@ -21,7 +21,7 @@
      "MODE",                                                                                       \
      sc_colour_modes,                                                                              \
      "what colours mean: diverging (sign and size, logarithmic), linear, magnitude, sign, "        \
-     "exponent, bits or rank"},                                                                    \
+     "exponent, bits or rank; of differences also rms, abs-log and exact"},                        \
         {"plane",                                                                                  \
          0,                                                                                        \
          SC_OPTION_ENUM,                                                                           \
@@ -47,6 +47,8 @@
     }
 
 static const struct sc_option view_options[] = {
+    {"diff", 0, SC_OPTION_FLAG, 0, FIELD(changes), NULL, NULL,
+     "show what changed between two MODELs, B - A, each weight in its place"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
@@ -92,8 +94,8 @@ static const struct sc_option show_options[] = {
 /* --------------------------------------------------------------------------------- common --- */
 
 struct picture {
-    struct sc_desk desk;
-    struct sc_drawing drawing;
+    struct sc_display display;
+    const struct sc_scene *scene;
     struct sc_render *render;
     struct sc_palette palette;
 };
@@ -101,36 +103,31 @@ struct picture {
 static void close_picture(struct picture *x)
 {
     sc_render_free(x->render);
-    sc_drawing_close(&x->drawing);
-    sc_desk_close(&x->desk);
+    sc_display_close(&x->display);
 }
 
 static int measure(struct picture *x, struct sc_error *e)
 {
-    const struct sc_settings *set = &x->desk.c->set;
-    const struct sc_render_options ro = {.scene = x->drawing.scene,
-                                         .pyramids = x->drawing.pyramids,
-                                         .pool = x->desk.pool,
-                                         .mode = (enum sc_colour_mode)set->mode,
-                                         .plane = (enum sc_plane)set->plane,
-                                         .scale_of = (enum sc_scale_of)set->scale_of,
-                                         .cancel = &sc_cancel};
+    struct sc_display *d = &x->display;
+    const struct sc_render_options ro = sc_display_render(d);
 
-    sc_palette_make(ro.mode, !set->light, &x->palette);
-    TRY(sc_pyramids_build(x->drawing.pyramids, e));
+    x->scene = ro.scene;
+    sc_palette_make(ro.mode, !d->desk.c->set.light, &x->palette);
+    TRY(sc_pyramids_build(ro.pyramids, e));
+    if (sc_colour_mode_end(ro.mode) == SC_END_RMS)
+        TRY(sc_difference_view_measure(&d->changes.view, e));
     return sc_render_new(&ro, &x->render, e);
 }
 
 /* From the command line to a scene with its values; 0 or an exit code. */
-static int open_picture(struct picture *x)
+static int open_picture(struct picture *x, struct sc_cli *c)
 {
-    struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    int status = sc_desk_open(&x->desk, 1);
+    int status = sc_display_open(&x->display, c, sc_memory_budget(c->set.memory), UINT64_MAX);
 
-    if (!status)
-        status = sc_drawing_open(&x->drawing, &x->desk, x->desk.paths[0],
-                                 sc_memory_budget(c->set.memory), UINT64_MAX);
+    if (!status && x->display.n_views > 1)
+        status = sc_wrong_use(c, "%s takes one MODEL, but %zu are given", c->command->name,
+                              x->display.n_views);
     if (!status && measure(x, &e) < 0)
         status = sc_fail_exit(c, &e);
     return status;
@@ -171,9 +168,8 @@ static int draw_png(struct picture *x, const struct sc_render_area *area, struct
 
 static int write_png(struct picture *x, const char *path)
 {
-    struct sc_cli *c = x->desk.c;
-    struct sc_render_area area =
-        sc_render_fit(x->drawing.scene, c->set.width ? c->set.width : 2048, 0);
+    struct sc_cli *c = x->display.desk.c;
+    struct sc_render_area area = sc_render_fit(x->scene, c->set.width ? c->set.width : 2048, 0);
     struct sc_sink sink = {0};
     struct sc_error e = {0}, of_sink = {0};
     uint64_t width, height;
@@ -195,7 +191,7 @@ static int write_png(struct picture *x, const char *path)
 
 static int run_view(struct sc_cli *c)
 {
-    struct picture x = {.desk = {.c = c}};
+    struct picture x = {0};
 
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
         return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
@@ -205,7 +201,7 @@ static int run_view(struct sc_cli *c)
         return sc_view_export(c);
     if (!c->set.picture)
         return sc_view_live(c);
-    int status = open_picture(&x);
+    int status = open_picture(&x, c);
     if (!status)
         status = write_png(&x, c->set.picture);
     close_picture(&x);
@@ -234,7 +230,7 @@ static int keep_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc
 static int show_picture(struct picture *x, struct sc_error *e)
 {
     enum { LARGEST = 4096 };
-    struct sc_cli *c = x->desk.c;
+    struct sc_cli *c = x->display.desk.c;
     struct sc_screen screen;
     enum sc_graphics how = sc_graphics_of(c);
     uint64_t width = c->set.width, height = LARGEST;
@@ -247,7 +243,7 @@ static int show_picture(struct picture *x, struct sc_error *e)
         height = screen.rows > 8 ? ((uint64_t)screen.rows - 4) * 2 : 64;
     }
     width = SC_MIN(width, (uint64_t)LARGEST);
-    struct sc_render_area area = sc_render_fit(x->drawing.scene, width, height);
+    struct sc_render_area area = sc_render_fit(x->scene, width, height);
     struct canvas to = {0};
     sc_render_size(&area, &to.width, &height);
     to.indices = sc_alloc((size_t)(to.width * height));
@@ -268,12 +264,12 @@ static int show_picture(struct picture *x, struct sc_error *e)
 
 static int run_show(struct sc_cli *c)
 {
-    struct picture x = {.desk = {.c = c}};
+    struct picture x = {0};
     struct sc_error e = {0};
 
     if (c->set.json)
         return sc_wrong_use(c, "show draws a picture, which --json cannot hold");
-    int status = open_picture(&x);
+    int status = open_picture(&x, c);
     if (!status && show_picture(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
     close_picture(&x);
@@ -285,6 +281,7 @@ static const struct sc_example view_examples[] = {
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
     {"scruple view model model.layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
+    {"scruple view --diff base tuned", "what changed, each weight in its place"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
     {NULL, NULL},
 };
@@ -302,7 +299,8 @@ const struct sc_command sc_cmd_view = {
         "printed, "
         "a browser opened where there is a screen, and Ctrl-C ends it, with exit code 0. Two "
         "models "
-        "stand side by side. What the server does and does not allow is in docs/view.md.\n\n"
+        "stand side by side, and --diff shows their differences. What the server does and does not "
+        "allow is in docs/view.md.\n\n"
         "Statistics of weights are kept for the next time (scruple cache ls). How tensors are "
         "placed is in docs/layout.md.",
     .options = view_options,

@@ -77,31 +77,92 @@ void sc_drawing_close(struct sc_drawing *x)
 
 /* -------------------------------------------------------------------------------- display --- */
 
-int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
+int sc_check_mode(struct sc_cli *c, enum sc_shows shows)
+{
+    if (sc_colour_mode_suits((enum sc_colour_mode)c->set.mode, shows))
+        return 0;
+    return sc_wrong_use(c, "--mode %s: there is no such thing of %s", sc_colour_modes[c->set.mode],
+                        sc_shows_names[shows]);
+}
+
+static int open_models(struct sc_display *x, uint64_t memory, uint64_t network)
+{
+    int status = 0;
+
+    for (size_t i = 0; !status && i < x->desk.n; i++)
+        status = sc_drawing_open(&x->drawings[i], &x->desk, x->desk.paths[i], memory, network);
+    return status;
+}
+
+/* Views of the models by themselves. */
+static int show_models(struct sc_display *x)
 {
     struct sc_error e = {0};
 
-    x->desk.c = c;
-    int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
-    for (size_t i = 0; !status && i < x->desk.n; i++) {
+    for (size_t i = 0; i < x->desk.n; i++) {
         struct sc_drawing *d = &x->drawings[i];
-        status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory / x->desk.n, network);
-        if (status)
-            break;
         if (sc_scales_new(d->pyramids, &x->scales[i], &e) < 0)
-            return sc_fail_exit(c, &e);
+            return sc_fail_exit(x->desk.c, &e);
         x->models[i] = (struct sc_model_view){.scene = d->scene,
                                               .pyramids = d->pyramids,
                                               .scales = x->scales[i],
                                               .pool = x->desk.pool,
                                               .cancel = &sc_cancel};
-        x->views[i] = sc_web_view_of_model(&x->models[i]);
+        x->views[x->n_views++] = sc_web_view_of_model(&x->models[i]);
     }
+    return 0;
+}
+
+static int show_changes(struct sc_display *x, uint64_t memory, uint64_t network)
+{
+    const int status = sc_changes_open(&x->changes, &x->desk, x->drawings[0].model,
+                                       x->drawings[1].model, memory, network);
+
+    if (!status)
+        x->views[x->n_views++] = sc_web_view_of_differences(&x->changes.view);
     return status;
+}
+
+int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
+{
+    const bool changes = c->set.changes;
+
+    x->desk.c = c;
+    int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
+    if (!status && changes && x->desk.n != 2)
+        status = sc_wrong_use(c, "--diff takes two MODELs, but %zu are given", x->desk.n);
+    if (!status)
+        status = sc_check_mode(c, changes ? SC_SHOWS_DIFFERENCES : SC_SHOWS_WEIGHTS);
+    const uint64_t share = memory / SC_MAX(x->desk.n + changes, (size_t)1);
+    if (!status)
+        status = open_models(x, share, network);
+    if (!status)
+        status = changes ? show_changes(x, share, network) : show_models(x);
+    return status;
+}
+
+struct sc_render_options sc_display_render(const struct sc_display *x)
+{
+    const struct sc_settings *set = &x->desk.c->set;
+    const bool changes = x->changes.scene != NULL;
+    const enum sc_plane plane = set->plane < SC_PLANES ? (enum sc_plane)set->plane
+                                : changes              ? SC_PLANE_ABS
+                                                       : SC_PLANE_MEAN;
+
+    return (struct sc_render_options){.scene = changes ? x->changes.scene : x->drawings[0].scene,
+                                      .pyramids =
+                                          changes ? x->changes.pyramids : x->drawings[0].pyramids,
+                                      .scales = changes ? x->changes.scales : x->scales[0],
+                                      .pool = x->desk.pool,
+                                      .mode = (enum sc_colour_mode)set->mode,
+                                      .plane = plane,
+                                      .scale_of = (enum sc_scale_of)set->scale_of,
+                                      .cancel = &sc_cancel};
 }
 
 void sc_display_close(struct sc_display *x)
 {
+    sc_changes_close(&x->changes);
     for (size_t i = 0; i < SC_COUNT(x->drawings); i++) {
         sc_scales_free(x->scales[i]);
         sc_drawing_close(&x->drawings[i]);

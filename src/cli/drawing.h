@@ -33,19 +33,41 @@ int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, u
                     uint64_t network);
 void sc_drawing_close(struct sc_drawing *x);
 
-/* One model or two for the page, with all that it asks for. Its parts point into each other: it
- * stays where it is. Zero-initialise. */
+/* B - A of two models as a picture. Its parts point into each other: it stays where it is.
+ * Zero-initialise. */
+struct sc_changes {
+    struct sc_differences *differences;
+    struct sc_buf title; /* a text */
+    struct sc_scene *scene;
+    struct sc_pyramids *pyramids;
+    struct sc_scales *scales;
+    struct sc_difference_view view;
+};
+/* view_diff.c: plans it; of models that are open and outlive it. 0, or an exit code after the error
+ * was printed; close it in any case. */
+int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
+                    const struct sc_model *b, uint64_t memory, uint64_t network);
+void sc_changes_close(struct sc_changes *x);
+
+/* One model or two for the page, or the differences of two, with all that it asks for. Its parts
+ * point into each other: it stays where it is. Zero-initialise. */
 struct sc_display {
     struct sc_desk desk;
     struct sc_drawing drawings[2];
     struct sc_scales *scales[2];
     struct sc_model_view models[2];
-    struct sc_web_view views[2]; /* (desk.n) */
+    struct sc_changes changes;
+    struct sc_web_view views[3];
+    size_t n_views;
 };
 /* Opens all models of the command line. They share `memory`; `network` is of each. 0, or an exit
  * code after the error was printed; close it in any case. */
 int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network);
 void sc_display_close(struct sc_display *x);
+/* How the first picture of a display is drawn: what options say of modes, planes and scales. */
+struct sc_render_options sc_display_render(const struct sc_display *x);
+/* Does --mode suit what is shown? 0, or an exit code after the error was printed. */
+int sc_check_mode(struct sc_cli *c, enum sc_shows shows);
 
 /* view_live.c: `view` without a file to write. An exit code. */
 int sc_view_live(struct sc_cli *c);

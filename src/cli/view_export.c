@@ -53,20 +53,14 @@ static int write_pictures(struct sc_display *x, const struct sc_export_options *
                           struct sc_error *e)
 {
     const struct sc_settings *set = &x->desk.c->set;
-    const struct sc_render_options ro = {.scene = x->drawings[0].scene,
-                                         .pyramids = x->drawings[0].pyramids,
-                                         .pool = x->desk.pool,
-                                         .mode = (enum sc_colour_mode)set->mode,
-                                         .plane = (enum sc_plane)set->plane,
-                                         .scale_of = (enum sc_scale_of)set->scale_of,
-                                         .cancel = &sc_cancel};
+    const struct sc_render_options ro = sc_display_render(x);
     struct sc_palette palette;
     struct sc_render *render = NULL;
     uint64_t n = 0;
 
     sc_palette_make(ro.mode, !set->light, &palette);
     TRY(sc_render_new(&ro, &render, e));
-    const int code = sc_export_pictures(o, x->drawings[0].scene, render, &palette, ro.plane, &n, e);
+    const int code = sc_export_pictures(o, ro.scene, render, &palette, ro.plane, &n, e);
     sc_render_free(render);
     if (code == 0 && !set->quiet)
         sc_say(x->desk.c, "note", "%s/tiles: %llu pictures", set->out_dir, (unsigned long long)n);
@@ -94,10 +88,10 @@ static int write_export(struct sc_display *x, struct sc_error *e)
     if (!find_planes(set->planes, &o.planes))
         return sc_fail(e, SCRUPLE_EUSAGE, "--planes: \"%s\" is no list of mean, rms, min, max, abs",
                        set->planes);
-    if (set->tiles && (o.single || x->desk.n > 1))
+    if (set->tiles && (o.single || x->n_views > 1))
         return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
     sc_progress_start(c, 0);
-    int code = sc_export(&o, x->views, x->desk.n, &done, e);
+    int code = sc_export(&o, x->views, x->n_views, &done, e);
     if (code == 0 && set->tiles)
         code = write_pictures(x, &o, e);
     (void)sc_progress_end();

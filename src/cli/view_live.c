@@ -91,7 +91,7 @@ static int serve(struct sc_display *x, uint64_t memory)
                                      .ending = on_ending,
                                      .ctx = c};
 
-    const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
+    const int code = sc_web_serve(&o, x->views, x->n_views, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
     (void)sc_take_cancel(); /* that is how it is meant to end */
