@@ -9,6 +9,9 @@ const QUANTILES = 257;
 /** Bits of float32 that stand for no value. */
 export const PIXEL = {nan: 0x7fc10000, outside: 0x7fc20000, unknown: 0x7fc30000,
     waiting: 0x7fc40000, only_a: 0x7fc50000, only_b: 0x7fc60000, shape: 0x7fc70000};
+/** What these say to people. */
+export const PIXEL_WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor",
+    only_a: "in A only", only_b: "in B only", shape: "another shape in B"};
 const WORDS = new Map(Object.entries(PIXEL).filter(([word]) => word !== "nan").map(([word, bits]) => [bits, word]));
 
 const oneFloat = new Float32Array(1), oneBits = new Uint32Array(oneFloat.buffer);

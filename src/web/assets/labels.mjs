@@ -2,7 +2,7 @@
 // labels: names of towers, layers, experts and tensors, numbers within elements, rulers, and marks
 // of what is pointed at and selected. Drawn on a canvas of their own above the values.
 
-import {pixelValue} from "scruple/colour.mjs";
+import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
 import {formatShape, formatValue, shortName} from "scruple/names.mjs";
 import {seen} from "scruple/picture.mjs";
 
@@ -285,7 +285,7 @@ export class Labels {
             for (let col = cols[0]; col < cols[1]; col++) {
                 const bits = pane.view.tiles.bitsOf(state.plane, i, row, col);
                 const value = bits === undefined ? "waiting" : pixelValue(bits);
-                if (value === "waiting" || value === "outside" || value === "unknown")
+                if (Object.hasOwn(PIXEL_WORDS, value))
                     continue;
                 const at = 3 * painter.entryOf(pane.view, tensor, bits);
                 const light = 0.3 * palette[at] + 0.6 * palette[at + 1] + 0.1 * palette[at + 2];

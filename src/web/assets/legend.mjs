@@ -6,7 +6,7 @@ import {card, isNarrow} from "scruple/frame.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {showOf} from "scruple/shows.mjs";
 import {numberOf} from "scruple/text.mjs";
-import {bitTicks, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
+import {bitTicks, endOf, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
 
 const STEPS = 240;
 const isSign = (mode) => mode.name === "sign" || mode.name === "exact";
@@ -140,7 +140,7 @@ class Legend {
     positionOf(mode, table, v, scale, quantile) {
         if (mode.name === "exponent") return (((bitsOf(v) >>> 23) & 255) - this.first + 0.5) / 32;
         if (!table.edges) return isSign(mode) ? (v < 0 ? 0.25 : 0.75) : (table.entryOf(bitsOf(v)) + 0.5) / STEPS;
-        const end = scale > 0 ? scale : 1, size = mode.folded ? Math.abs(v) : v;
+        const end = endOf(mode, scale), size = mode.folded ? Math.abs(v) : v;
         const low = quantile ? quantile[0] : mode.folded ? end * 1e-4 : -end;
         return positionOf(table.edges, size, low, quantile ? quantile[256] : end);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // reading: elements in words, numbers and bits; and a line with the one that is selected where there is no
 // pointer to read with.
+import {PIXEL_WORDS} from "scruple/colour.mjs";
 import {make, later} from "scruple/dom.mjs";
 import {nameNodes} from "scruple/frame.mjs";
 import {whereText} from "scruple/places.mjs";
@@ -10,13 +11,12 @@ import {exact, fields, hexText, numberOf} from "scruple/text.mjs";
 import {powerText} from "scruple/ticks.mjs";
 
 const PLANES = {mean: "mean", rms: "root mean square", min: "least", max: "largest", abs: "largest |x|"};
-const WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor"};
 
 /** What a value reads like; a word where it is none. */
 export function valueText(value) {
     if (value === undefined) return "\u2026";
     if (value === null) return "not known";
-    if (typeof value === "string" && Object.hasOwn(WORDS, value)) return WORDS[value];
+    if (typeof value === "string" && Object.hasOwn(PIXEL_WORDS, value)) return PIXEL_WORDS[value];
     return exact(numberOf(value));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // readout: what is under the pointer, and what it is worth.
 
-import {pixelValue} from "scruple/colour.mjs";
+import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
 import {bitsNodes} from "scruple/reading.mjs";
@@ -144,7 +144,7 @@ export class Readout {
             return "…";
         if (value === null)
             return hover.problem ?? "cannot be read";
-        return formatValue(value, 7);
+        return PIXEL_WORDS[value] ?? formatValue(value, 7);
     }
 
     /** Bytes as stored, and what the bits of a float are. */
@@ -180,7 +180,7 @@ export class Readout {
             lines[2].textContent = `${hover.view === 0 ? "A" : "B"} ${lines[2].textContent}`;
         }
         if (hover.pooled !== null && hover.pooled !== undefined)
-            lines.push(this.#line("where", `${hover.plane} of the pixel ${formatValue(hover.pooled, 4)}`));
+            lines.push(this.#line("where", `${hover.plane} of the pixel ${PIXEL_WORDS[hover.pooled] ?? formatValue(hover.pooled, 4)}`));
         card.replaceChildren(...lines);
         this.#place(hover.px, hover.py);
     }

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // selection: what is known of the selected tensor: figures, a histogram, profiles, the element, neighbours.
 import {Strip, heightsOf} from "scruple/charts.mjs";
-import {make} from "scruple/dom.mjs";
+import {facts, make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
 import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
 const product = (shape) => shape.reduce((n, side) => n * side, 1);
-
-function facts(rows) {
-    const shown = rows.filter((row) => row && row[1] !== null && row[1] !== undefined);
-    return make("dl", {class: "p-facts"}, shown.map(([term, what, title]) =>
-        make("div", title ? {title} : null, make("dt", null, term), make("dd", null, what))));
-}
 
 /** What is known from the plan alone. */
 function planFacts(scene, tensor) {
@@ -192,7 +187,8 @@ class Selection {
     }
 
     valueNodes(scene, spot, f) {
-        if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why)];
+        const more = showOf(scene).details?.(f) ?? null;
+        if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why), ...more ?? []];
         const n = product(scene.shapeOf(spot.tensor)), nodes = [];
         if (f.histogram?.some((bin) => bin > 0)) nodes.push(new Histogram(f).host);
         const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places;
@@ -202,8 +198,8 @@ class Selection {
             nodes.push(profile("Column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
         if (f.sampled)
             nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
-        nodes.push(figureFacts(f, n));
-        return nodes;
+        nodes.push(figureFacts(more ? {...f, file: null} : f, n));
+        return [...more ?? [], ...nodes];
     }
 
     goToRow(spot, row) {

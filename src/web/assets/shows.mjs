@@ -11,15 +11,19 @@
  *   the value, its bytes and bits
  * @property {(function(object, object, object): (string|null))|null} sentence  the line of the legend (app, mode,
  *   subject), or null for that of weights
+ * @property {string|null} plane  what pixels of many show at first; null: the first plane
+ * @property {(function(object): Node[])|null} details  what the panel says of a tensor (its figures) instead of its file
  */
+
+import {differences} from "scruple/differences.mjs";
 
 /** @type {Show} */
 const weights = {scales: true, swatches: [["zero", "0"], ["subnormal", "subnormal"], ["nan", "NaN"], ["pos_inf", "+\u221e"],
     ["neg_inf", "\u2212\u221e"], ["waiting", "not read yet"], ["unknown", "cannot be decoded"]], where: null,
-read: null, sentence: null};
+read: null, sentence: null, plane: null, details: null};
 
 /** @type {Object<string, Partial<Show>>} */
-const SHOWS = {weights};
+const SHOWS = {weights, differences};
 
 /** @returns {Show} of a scene; what its kind does not say is as of weights */
 export function showOf(scene) {
