@@ -2,6 +2,8 @@
 /* view_diff: the differences of two models, planned and ready to be drawn. */
 #include "cli/drawing.h"
 
+#include <string.h>
+
 static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
                 const struct sc_model *b, uint64_t memory, uint64_t network, struct sc_error *e)
 {
@@ -40,15 +42,39 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
     return 0;
 }
 
+/* The last part of a path; other names as they are. */
+static struct sc_str short_name(const struct sc_model *m)
+{
+    struct sc_str s = sc_strz(m->label);
+
+    if (strcmp(m->origin, "local") != 0)
+        return s;
+    while (s.n > 1 && s.p[s.n - 1] == '/')
+        s.n--;
+    for (size_t i = s.n; i > 1; i--)
+        if (s.p[i - 1] == '/' && i < s.n)
+            return sc_str(s.p + i, s.n - i);
+    return s;
+}
+
+static bool make_title(struct sc_buf *title, const struct sc_model *a, const struct sc_model *b)
+{
+    const struct sc_str x = short_name(a), y = short_name(b);
+
+    sc_buf_put(title, x.p, x.n);
+    sc_buf_puts(title, " \xe2\x86\x92 ");
+    sc_buf_put(title, y.p, y.n);
+    sc_buf_putc(title, '\0');
+    return !title->failed;
+}
+
 int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
                     const struct sc_model *b, uint64_t memory, uint64_t network)
 {
     struct sc_cli *c = d->c;
     struct sc_error e = {0};
 
-    sc_buf_printf(&x->title, "%s \xe2\x86\x92 %s", a->label, b->label);
-    sc_buf_putc(&x->title, '\0');
-    if (x->title.failed) {
+    if (!make_title(&x->title, a, b)) {
         (void)sc_fail_memory(&e);
         return sc_fail_exit(c, &e);
     }

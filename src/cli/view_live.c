@@ -84,6 +84,7 @@ static int serve(struct sc_display *x, uint64_t memory)
     struct sc_error e = {0};
     const struct sc_web_options o = {.bind = c->set.bind,
                                      .port = (uint16_t)c->set.port,
+                                     .title = x->changes.scene ? x->changes.view.of.title : NULL,
                                      .memory = memory,
                                      .cancel = &sc_cancel,
                                      .ready = on_ready,

@@ -216,6 +216,17 @@ function say(app) {
     });
 }
 
+/** Mode and plane for another view: where it shows something else, those that it had last. */
+function lookOf(app, from, to) {
+    const {mode, plane} = app.store.get(), before = app.views[from].scene, {scene} = app.views[to];
+    if (before.shows === scene.shows)
+        return null;
+    app.looks = {...app.looks, [before.shows]: {mode, plane}};
+    const own = showOf(scene).plane;
+    return app.looks[scene.shows] ?? {mode: modesOf(app.colours, scene)[0].name,
+        plane: scene.planes.includes(own) ? own : scene.planes[0]};
+}
+
 /** Ways to places. */
 function addTravel(app) {
     const {store, camera} = app;
@@ -271,13 +282,13 @@ function addTravel(app) {
         if (index === view || !app.views[index])
             return;
         const there = app.links.camera(view, index, camera.end);
-        store.set({view: index});
+        store.set({view: index, ...lookOf(app, view, index)});
         camera.jump(there);
     };
 }
 
-function startState(doc, scene, colours) {
-    return {view: 0, compare: doc.views.length > 1 ? "side" : "none", split: 0.5,
+function startState(doc, view, scene, colours) {
+    return {view, compare: doc.views.length === 2 ? "side" : "none", split: 0.5,
         camera: {x: scene.width / 2, y: scene.height / 2, z: scene.top}, mode: modesOf(colours, scene)[0].name,
         plane: scene.planes.includes(showOf(scene).plane) ? showOf(scene).plane : scene.planes[0], scaleOf: "tensor", ground: "auto", dark: true, labels: true,
         hover: null, selection: null, filter: doc.views.map(() => null),
@@ -312,7 +323,8 @@ export async function start(root, source) {
         document.title = doc.title;
         app.store = createStore({message: null});
         app.views = await Promise.all(doc.views.map((_, i) => makeView(app, i)));
-        app.store = createStore(startState(doc, app.views[0].scene, app.colours));
+        const first = Math.max(0, app.views.findIndex(({scene}) => scene.shows === "differences"));
+        app.store = createStore(startState(doc, first, app.views[first].scene, app.colours));
         app.links = new Links(app.views);
         app.camera = new Camera(app.store, () => app.front().scene, () => app.wake());
         addTravel(app);

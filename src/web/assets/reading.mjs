@@ -2,6 +2,7 @@
 // reading: elements in words, numbers and bits; and a line with the one that is selected where there is no
 // pointer to read with.
 import {PIXEL_WORDS} from "scruple/colour.mjs";
+import {otherOf} from "scruple/compare.mjs";
 import {make, later} from "scruple/dom.mjs";
 import {nameNodes} from "scruple/frame.mjs";
 import {whereText} from "scruple/places.mjs";
@@ -60,8 +61,9 @@ export function elementText(scene, spot) {
 
 /** The same element in the other view; null: there is none. */
 export function partnerOf(app, spot) {
-    if (app.views.length < 2) return null;
-    const other = app.links.spot(spot, spot.view ? 0 : 1);
+    const there = otherOf(app, spot.view);
+    if (there < 0) return null;
+    const other = app.links.spot(spot, there);
     return other && other.row === spot.row && other.col === spot.col ? other : null;
 }
 

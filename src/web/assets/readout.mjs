@@ -2,6 +2,7 @@
 // readout: what is under the pointer, and what it is worth.
 
 import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
+import {isCompared} from "scruple/compare.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
 import {bitsNodes} from "scruple/reading.mjs";
@@ -95,7 +96,7 @@ export class Readout {
         this.asking = control;
         const one = (s) => s ? app.views[s.view].value(s.tensor, s.slice, s.row, s.col,
             control.signal).catch((error) => ({problem: error.message})) : null;
-        const compared = app.store.get("compare") !== "none" && app.views.length > 1;
+        const compared = isCompared(app, spot.view);
         const [own, other] = await Promise.all([one(spot),
             compared ? one(app.links.spot(spot, 1 - spot.view)) : null]);
         if (control.signal.aborted)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // selection: what is known of the selected tensor: figures, a histogram, profiles, the element, neighbours.
 import {Strip, heightsOf} from "scruple/charts.mjs";
+import {letterOf, otherOf} from "scruple/compare.mjs";
 import {facts, make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
@@ -224,7 +225,7 @@ class Selection {
         this.element.hidden = spot.row === null;
         if (spot.row === null) return;
         this.element.replaceChildren(make("h4", null, elementText(this.app.views[spot.view].scene, spot)));
-        const sides = [spot, ...this.app.views.length > 1 ? [partnerOf(this.app, spot)] : []];
+        const sides = [spot, ...otherOf(this.app, spot.view) >= 0 ? [partnerOf(this.app, spot)] : []];
         const lines = await Promise.all(sides.map((side) => this.elementLine(side)));
         if (key !== this.elementKey) return;
         this.element.append(...lines.map(({node}) => node), ...this.delta(lines));
@@ -232,11 +233,11 @@ class Selection {
 
     async elementLine(spot) {
         if (!spot) return {node: make("p", {class: "p-hint"}, "The other model has no such element."), value: null};
-        const view = this.app.views[spot.view], titles = this.app.views.length > 1;
+        const view = this.app.views[spot.view], titles = otherOf(this.app, spot.view) >= 0;
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
-            const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
+            const title = titles && make("span", {class: "p-side-title"}, `${letterOf(view.index)} ${shortTitle(view.title)}`);
             const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
