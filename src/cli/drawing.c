@@ -126,7 +126,8 @@ static int show_changes(struct sc_display *x, uint64_t memory, uint64_t network)
 int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
 {
     const bool changes = c->set.changes;
-    const bool alone = c->set.out_dir || c->set.picture; /* differences; a page also has both sides */
+    const bool alone =
+        c->set.out_dir || c->set.picture; /* differences; a page also has both sides */
 
     x->desk.c = c;
     int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));

@@ -3,10 +3,60 @@
 #ifndef SC_DRAWING_H
 #define SC_DRAWING_H
 
+#include <stddef.h>
+
 #include "cli/cli.h"
 #include "hub/hub.h"
 #include "picture/tiles.h"
 #include "web/web.h"
+
+/* Options of what is written as files: view and diff. */
+#define SC_FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+#define SC_EXPORT_OPTIONS                                                                          \
+    {"title",                                                                                      \
+     0,                                                                                            \
+     SC_OPTION_TEXT,                                                                               \
+     SC_COMPLETE_NOTHING,                                                                          \
+     SC_FIELD(title),                                                                              \
+     "TEXT",                                                                                       \
+     NULL,                                                                                         \
+     "what the page of --out is called (default: the model's name)"},                              \
+        {"planes",                                                                                 \
+         0,                                                                                        \
+         SC_OPTION_TEXT,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(planes),                                                                         \
+         "LIST",                                                                                   \
+         NULL,                                                                                     \
+         "of --out: what pixels of many weights can show (default: mean,abs)"},                    \
+        {"max-zoom",                                                                               \
+         0,                                                                                        \
+         SC_OPTION_UINT,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(max_zoom),                                                                       \
+         "N",                                                                                      \
+         NULL,                                                                                     \
+         "of --out: leave out levels deeper than N; 0 shows everything in one tile"},              \
+        {"max-bytes",                                                                              \
+         0,                                                                                        \
+         SC_OPTION_SIZE,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(max_bytes),                                                                      \
+         "SIZE",                                                                                   \
+         NULL,                                                                                     \
+         "of --out: leave out as many of the deepest levels as it takes to stay below SIZE"},      \
+        {"single",                                                                                 \
+         0,                                                                                        \
+         SC_OPTION_FLAG,                                                                           \
+         0,                                                                                        \
+         SC_FIELD(single),                                                                         \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "of --out: put everything into index.html, however large (default: below 16 MiB)"},       \
+    {                                                                                              \
+        "pack-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, SC_FIELD(pack_bytes), "SIZE", NULL,  \
+            "of --out: files of tiles have at most SIZE (default: 64M)"                            \
+    }
 
 /* What is the same for all models of a command line. Zero-initialise. */
 struct sc_desk {
@@ -73,6 +123,8 @@ int sc_check_mode(struct sc_cli *c, enum sc_shows shows);
 int sc_view_live(struct sc_cli *c);
 /* view_export.c: `view --out` and `view --regen-html`. */
 int sc_view_export(struct sc_cli *c);
+/* What a display shows as files, as --out says. */
+int sc_write_export(struct sc_display *x, struct sc_error *e);
 int sc_view_regenerate(struct sc_cli *c);
 
 #endif

@@ -67,7 +67,7 @@ static int write_pictures(struct sc_display *x, const struct sc_export_options *
     return code;
 }
 
-static int write_export(struct sc_display *x, struct sc_error *e)
+int sc_write_export(struct sc_display *x, struct sc_error *e)
 {
     struct sc_cli *c = x->desk.c;
     const struct sc_settings *set = &c->set;
@@ -106,7 +106,7 @@ int sc_view_export(struct sc_cli *c)
     struct sc_error e = {0};
     int status = sc_display_open(&x, c, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
-    if (!status && write_export(&x, &e) < 0)
+    if (!status && sc_write_export(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
     sc_display_close(&x);
     return status;

@@ -241,13 +241,20 @@ static int run_diff(struct sc_difference_view *v, struct sc_error *e)
         sc_diff_free(d);
         return code;
     }
+    sc_difference_view_take(v, d);
+    return 0;
+}
+
+void sc_difference_view_take(struct sc_difference_view *v, struct sc_diff *d)
+{
     for (uint32_t i = 0; i < d->n; i++) {
         const struct sc_change *c = change_of(d, i);
         if (c && c->compared)
             sc_scales_set_rms(v->of.scales, i, c->norm_a / sqrt((double)c->compared));
     }
     v->diff = d;
-    return 0;
+    v->share = 1;
+    v->over = true;
 }
 
 int sc_difference_view_measure(struct sc_difference_view *v, struct sc_error *e)
@@ -259,7 +266,6 @@ int sc_difference_view_measure(struct sc_difference_view *v, struct sc_error *e)
         return code;
     if (code < 0)
         v->why = *e;
-    v->share = 1;
     v->over = true;
     return 0;
 }

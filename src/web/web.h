@@ -93,6 +93,8 @@ struct sc_difference_view {
 struct sc_web_view sc_web_view_of_differences(struct sc_difference_view *v);
 /* Makes the figures, unless they are there. A view that is built does so at its end. */
 int sc_difference_view_measure(struct sc_difference_view *v, struct sc_error *e);
+/* They are known already: of the same two models and filter. Takes `d` over. */
+void sc_difference_view_take(struct sc_difference_view *v, struct sc_diff *d);
 void sc_difference_view_clear(struct sc_difference_view *v);
 
 /* A tile as it is sent: its bytes, at most SC_TILE_BODY at out. `epoch` is that of the view before

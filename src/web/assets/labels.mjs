@@ -3,6 +3,7 @@
 // of what is pointed at and selected. Drawn on a canvas of their own above the values.
 
 import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
+import {letterOf} from "scruple/compare.mjs";
 import {formatShape, formatValue, shortName} from "scruple/names.mjs";
 import {seen} from "scruple/picture.mjs";
 
@@ -165,7 +166,7 @@ export class Labels {
     /** Which picture this is, when there are two. */
     #title(pane) {
         const {inner} = this, font = this.#font(12, 600);
-        const text = `${pane.view.index === 0 ? "A" : "B"}   ${pane.view.title}`;
+        const text = `${letterOf(pane.view.index)}   ${pane.view.title}`;
         const w = this.#width(text, font) + 16 * this.dpr;
         const x = pane.view.index === 0 ? inner.x0 : Math.max(inner.x0, inner.x1 - w - 6 * this.dpr);
         this.#plate({x0: x, y0: inner.y0, x1: x + w + 20 * this.dpr, y1: inner.y1}, [{text, font}]);
