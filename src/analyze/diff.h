@@ -191,6 +191,8 @@ int sc_diff_weightscope(struct sc_document *doc, struct sc_field *into, const st
 
 /* diff_finetune.c: does the card of b name a as what it was fine-tuned from? *base: as it does. */
 bool sc_is_finetune(const struct sc_model *a, const struct sc_model *b, const char **base);
+/* The last part of a path or of "org/name", without slashes behind it. */
+struct sc_str sc_last_part(const char *name);
 size_t sc_diff_violations(const struct sc_diff *d); /* tensors that are not in both, alike */
 void sc_finetune_add(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d);
 void sc_finetune_sentence(const struct sc_diff *d, struct sc_buf *out); /* appends, or nothing */

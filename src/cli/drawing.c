@@ -53,6 +53,7 @@ int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, u
     struct sc_error e = {0};
 
     oo.keep_repo = oo.quick = true;
+    oo.facts = d->facts;
     int status = sc_cli_open_with(c, path, &oo, &x->model);
     if (status)
         return status;
@@ -89,8 +90,10 @@ static int open_models(struct sc_display *x, uint64_t memory, uint64_t network)
 {
     int status = 0;
 
-    for (size_t i = 0; !status && i < x->desk.n; i++)
+    for (size_t i = 0; !status && i < x->desk.n; i++) {
+        x->desk.facts = x->desk.c->set.changes && i == 1; /* its card names the base */
         status = sc_drawing_open(&x->drawings[i], &x->desk, x->desk.paths[i], memory, network);
+    }
     return status;
 }
 
@@ -133,6 +136,8 @@ int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uin
     int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
     if (!status && changes && x->desk.n != 2)
         status = sc_wrong_use(c, "--diff takes two MODELs, but %zu are given", x->desk.n);
+    if (!status && changes && c->set.finetune && c->set.no_finetune)
+        status = sc_wrong_use(c, "--finetune and --no-finetune cannot both be given");
     if (!status)
         status = sc_check_mode(c, changes ? SC_SHOWS_DIFFERENCES : SC_SHOWS_WEIGHTS);
     const uint64_t share = memory / SC_MAX(x->desk.n + changes, (size_t)1);

@@ -67,6 +67,7 @@ struct sc_desk {
     struct sc_filter *filter; /* NULL: all */
     struct sc_pool *pool;
     struct sc_hub_env env;
+    bool facts; /* open models with what their cards say */
 };
 /* 0, or an exit code after the error was printed. `most`: models. */
 int sc_desk_open(struct sc_desk *d, size_t most);

@@ -8,7 +8,8 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
                 const struct sc_model *b, uint64_t memory, uint64_t network, struct sc_error *e)
 {
     const struct sc_settings *set = &d->c->set;
-    const char *cache = set->no_cache ? NULL : d->env.cache;
+    const char *cache = set->no_cache ? NULL : d->env.cache, *base = NULL;
+    const bool said = sc_is_finetune(a, b, &base), finetune = said || set->finetune;
     struct sc_scene_options so = {.vertical = set->vertical};
     struct sc_pyramids_options po = {.pool = d->pool,
                                      .cache = cache,
@@ -35,6 +36,8 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
                                         .title = x->title.p};
     x->view.options = (struct sc_diff_options){.methods = SC_METHOD_BASIC,
                                                .filter = d->filter,
+                                               .finetune = finetune && !set->no_finetune,
+                                               .finetune_base = base,
                                                .pool = d->pool,
                                                .memory = memory,
                                                .cache = cache,
@@ -42,19 +45,12 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
     return 0;
 }
 
-/* The last part of a path; other names as they are. */
+/* What a model is called where there is little room. */
 static struct sc_str short_name(const struct sc_model *m)
 {
-    struct sc_str s = sc_strz(m->label);
+    const bool local = strcmp(m->origin, "local") == 0;
 
-    if (strcmp(m->origin, "local") != 0)
-        return s;
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    for (size_t i = s.n; i > 1; i--)
-        if (s.p[i - 1] == '/' && i < s.n)
-            return sc_str(s.p + i, s.n - i);
-    return s;
+    return local ? sc_last_part(m->label) : sc_strz(m->label);
 }
 
 static bool make_title(struct sc_buf *title, const struct sc_model *a, const struct sc_model *b)
