@@ -569,6 +569,8 @@ const struct sc_command sc_cmd_diff = {
         "with the base that its adapter_config.json or its model card names. With more than two, "
         "each is compared with the next: what froze, what jumped.\n\n"
         "Models and filters are told apart as by scruple tree.\n\n"
+        "With --out pictures of what changed are written, too: the page that scruple view --diff "
+        "shows.\n\n"
         "Figures are kept, by the content of both sides, so that a diff that was interrupted goes "
         "on. They are the same bits for any number of threads and any processor. The suffix of "
         "--output chooses the form: .json or .csv; else it is what a terminal shows.\n\n"

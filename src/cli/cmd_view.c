@@ -50,7 +50,8 @@ static const struct sc_option view_options[] = {
     {"diff", 0, SC_OPTION_FLAG, 0, FIELD(changes), NULL, NULL,
      "show what changed between two MODELs, B - A, each weight in its place"},
     {"finetune", 0, SC_OPTION_FLAG, 0, FIELD(finetune), NULL, NULL,
-     "of --diff: take B for a fine-tune of A, as scruple diff does (default: when its card names A)"},
+     "of --diff: take B for a fine-tune of A, as scruple diff does (default: when its card names "
+     "A)"},
     {"no-finetune", 0, SC_OPTION_FLAG, 0, FIELD(no_finetune), NULL, NULL,
      "of --diff: do not, whatever the card says"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
