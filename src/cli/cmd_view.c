@@ -77,6 +77,8 @@ static const struct sc_option view_options[] = {
     LOOK_OPTIONS,
 };
 static const struct sc_option show_options[] = {
+    {"diff", 0, SC_OPTION_FLAG, 0, FIELD(changes), NULL, NULL,
+     "show what changed between two MODELs, B - A"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
      "at most N pixels wide (default: what fits the terminal)"},
     {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
@@ -117,7 +119,8 @@ static int measure(struct picture *x, struct sc_error *e)
 static int open_picture(struct picture *x, struct sc_cli *c)
 {
     struct sc_error e = {0};
-    int status = sc_display_open(&x->display, c, sc_memory_budget(c->set.memory), UINT64_MAX);
+    int status =
+        sc_display_open(&x->display, c, false, sc_memory_budget(c->set.memory), UINT64_MAX);
 
     if (!status && x->display.n_views > 1)
         status = sc_wrong_use(c, "%s takes one MODEL, but %zu are given", c->command->name,

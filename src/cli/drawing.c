@@ -116,21 +116,44 @@ static int show_models(struct sc_display *x)
     return 0;
 }
 
+/* Adapters are no models that have values of their own in the same places. */
+static int refuse_adapters(const struct sc_display *x)
+{
+    struct sc_cli *c = x->desk.c;
+    struct sc_quoted q;
+
+    for (size_t i = 0; i < x->desk.n; i++) {
+        struct sc_adapter *adapter = NULL;
+        struct sc_error e = {0};
+        if (sc_adapter_open(x->drawings[i].model, &adapter, &e) < 0)
+            return sc_fail_exit(c, &e);
+        sc_adapter_free(adapter);
+        if (adapter)
+            return sc_wrong_use(c,
+                                "%s is an adapter, of which there are no pictures: scruple diff "
+                                "says what it changes",
+                                sc_quote(&q, sc_strz(x->desk.paths[i])));
+    }
+    return 0;
+}
+
 static int show_changes(struct sc_display *x, uint64_t memory, uint64_t network)
 {
-    const int status = sc_changes_open(&x->changes, &x->desk, x->drawings[0].model,
-                                       x->drawings[1].model, memory, network);
+    int status = refuse_adapters(x);
+
+    if (!status)
+        status = sc_changes_open(&x->changes, &x->desk, x->drawings[0].model, x->drawings[1].model,
+                                 memory, network);
 
     if (!status)
         x->views[x->n_views++] = sc_web_view_of_differences(&x->changes.view);
     return status;
 }
 
-int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
+int sc_display_open(struct sc_display *x, struct sc_cli *c, bool sides, uint64_t memory,
+                    uint64_t network)
 {
     const bool changes = c->set.changes;
-    const bool alone =
-        c->set.out_dir || c->set.picture; /* differences; a page also has both sides */
 
     x->desk.c = c;
     int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
@@ -144,7 +167,7 @@ int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uin
     if (!status)
         status = open_models(x, share, network);
     if (!status)
-        status = changes && alone ? 0 : show_models(x);
+        status = changes && !sides ? 0 : show_models(x);
     if (!status && changes)
         status = show_changes(x, share, network);
     return status;

@@ -111,9 +111,11 @@ struct sc_display {
     struct sc_web_view views[3];
     size_t n_views;
 };
-/* Opens all models of the command line. They share `memory`; `network` is of each. 0, or an exit
- * code after the error was printed; close it in any case. */
-int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network);
+/* Opens all models of the command line. They share `memory`; `network` is of each. `sides`: with
+ * differences both models are views, too. 0, or an exit code after the error was printed; close it
+ * in any case. */
+int sc_display_open(struct sc_display *x, struct sc_cli *c, bool sides, uint64_t memory,
+                    uint64_t network);
 void sc_display_close(struct sc_display *x);
 /* How the first picture of a display is drawn: what options say of modes, planes and scales. */
 struct sc_render_options sc_display_render(const struct sc_display *x);

@@ -104,7 +104,7 @@ int sc_view_export(struct sc_cli *c)
 {
     struct sc_display x = {0};
     struct sc_error e = {0};
-    int status = sc_display_open(&x, c, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
+    int status = sc_display_open(&x, c, false, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
     if (!status && sc_write_export(&x, &e) < 0)
         status = sc_fail_exit(c, &e);

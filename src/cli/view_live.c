@@ -107,7 +107,7 @@ int sc_view_live(struct sc_cli *c)
         return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     /* Half for statistics of all models, a quarter for tiles. */
     const uint64_t memory = sc_memory_budget(c->set.memory);
-    int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
+    int status = sc_display_open(&x, c, true, memory / 2, c->set.fetch);
     if (!status)
         status = serve(&x, memory / 4);
     sc_display_close(&x);

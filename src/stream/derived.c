@@ -48,15 +48,21 @@ static void close_derived(struct sc_values *base)
 static int subtract_floats(struct derived *v, uint64_t first, uint64_t n, float *dst,
                            struct sc_error *e)
 {
-    float a[PIECE];
-    for (uint64_t at = 0; at < n; at += PIECE) {
-        const uint64_t take = SC_MIN(n - at, (uint64_t)PIECE);
-        TRY(sc_values_read(v->b, first + at, take, dst + at, e));
-        TRY(sc_values_read(v->a, first + at, take, a, e));
-        for (uint64_t i = 0; i < take; i++)
+    /* What stands in another order is read at once: pieces of it would lie all over the file. */
+    const uint64_t piece = v->a->ops ? n : PIECE;
+    float some[PIECE], *a = some;
+    int code = sc_values_read(v->b, first, n, dst, e);
+    if (code == 0 && piece > PIECE && !(a = sc_alloc((size_t)piece * sizeof *a)))
+        code = sc_fail_memory(e);
+    for (uint64_t at = 0; at < n && code == 0; at += piece) {
+        const uint64_t take = SC_MIN(n - at, piece);
+        code = sc_values_read(v->a, first + at, take, a, e);
+        for (uint64_t i = 0; i < take && code == 0; i++)
             dst[at + i] -= a[i];
     }
-    return 0;
+    if (a != some)
+        free(a);
+    return code;
 }
 
 static int read_derived(struct sc_values *base, uint64_t first, uint64_t n, float *floats,
