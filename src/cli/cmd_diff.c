@@ -361,7 +361,6 @@ static int put_pictures(struct diffing *x, struct sc_diff **d)
     struct sc_display display = {
         .desk = {.c = x->c, .filters = *x->filters, .filter = x->filter, .pool = x->pool}};
     struct sc_changes *changes = &display.changes;
-    struct sc_error e = {0};
 
     display.desk.env = x->env;
     int status = sc_changes_open(changes, &display.desk, x->models[0], x->models[1],
@@ -370,8 +369,7 @@ static int put_pictures(struct diffing *x, struct sc_diff **d)
         sc_difference_view_take(&changes->view, *d);
         *d = NULL;
         display.views[display.n_views++] = sc_web_view_of_differences(&changes->view);
-        if (sc_write_export(&display, &e) < 0)
-            status = sc_fail_exit(x->c, &e);
+        status = sc_display_export(&display);
     }
     sc_changes_close(changes); /* what is of the desk is not the display's */
     return status;

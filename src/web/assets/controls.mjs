@@ -84,9 +84,9 @@ export function mount(app) {
     const row = make("div", {class: "p-choices", role: "group", "aria-label": "What is shown"},
         choice(app, {state: "mode", label: "What colours mean", key: "m", help: "the colour mode before",
             choices: () => modesOf(app.colours, scene()).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
-        choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
+        !showOf(scene()).planes ? null : choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
             choices: () => scene().planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}),
-        showOf(scene()).scales && choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
+        !showOf(scene()).scales ? null : choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
             choices: () => SCALES}));
     if (app.views.length > 1) row.append(compareChoice(app), otherButton(app));
     addToBar(app, row);
