@@ -107,6 +107,8 @@ struct sc_settings {
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
     bool fail;
+    bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
+    const char *text_url;
     struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;

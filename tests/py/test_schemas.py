@@ -361,6 +361,13 @@ class Documents(unittest.TestCase):
                 for m in d["maps"]:
                     self.assertEqual((len(m["values"]), {len(r) for r in m["values"]}), (shape[0], {shape[1]}))
 
+    def test_moe_probe(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        for words in (["--pairs", "--trace"], ["--no-maps"], []):
+            d = self.document("moe", path, "--ids", "1,2,3", *words)
+            self.assertEqual(("maps" in d, "trace" in d["routing"]), ("--no-maps" not in words, "--trace" in words))
+        self.assertIsNone(self.document("moe", os.path.join(FIXTURES, "gpt-oss"), "--ids", "1,2,3")["routing"])
+
     def test_eval(self):
         for protocol in ("windows", "llama.cpp", "rolling"):
             d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--window", "4",
