@@ -277,7 +277,7 @@ static int make_matrix(const struct comparing *c, const struct sc_similar *s,
 static double base_of(const struct sc_similarity_options *o, unsigned part, double m, double h)
 {
     if (!o->original)
-        return sqrt(m / (m + h));
+        return sqrt(m / (m + h + 1));
     const double out = part == SC_EXPERT_DOWN ? h : m, in = part == SC_EXPERT_DOWN ? m : h;
     return sqrt(1 / (1 + out * (1 / (double)o->rank + 1 / in)));
 }

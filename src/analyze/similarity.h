@@ -14,7 +14,7 @@
  *     c = <G_a, G_b> / (|G_a| |G_b|),   <G_a, G_b> = |W_a W_b^T|^2   (Frobenius)
  *
  * which is linear CKA (Kornblith et al., ICML 2019) of the two sets of neurons without centring.
- * Independent normal weights do not give 0 but b = sqrt(b_a b_b), b_e = I_e / (I_e + H): expected
+ * Independent normal weights do not give 0 but b = sqrt(b_a b_b), b_e = I_e / (I_e + H + 1): expected
  * are H I_a I_b above and H I_e (I_e + H + 1) below the line. The corrected score (c - b) / (1 - b)
  * is 0 for these, with a standard deviation of about sqrt(2) / H, and 1 for copies in any order of
  * neurons and of any size. Experts that look at the same directions score above 0 though they share
