@@ -273,13 +273,29 @@ static int make_matrix(const struct comparing *c, const struct sc_similar *s,
     return 0;
 }
 
-/* sqrt of what chance gives an expert of m neurons: see similarity.h. */
-static double base_of(const struct sc_similarity_options *o, unsigned part, double m, double h)
+/* b_e: see similarity.h. */
+static double base_of(const struct comparing *c, const struct sc_similar *s, size_t i)
 {
-    if (!o->original)
-        return sqrt(m / (m + h + 1));
-    const double out = part == SC_EXPERT_DOWN ? h : m, in = part == SC_EXPERT_DOWN ? m : h;
-    return sqrt(1 / (1 + out * (1 / (double)o->rank + 1 / in)));
+    const struct sc_similar_weight *w = &s->w[i];
+    const double m = (double)w->neurons, h = (double)s->hidden;
+
+    if (s->part == SC_EXPERT_ROUTER)
+        return 0;
+    if (w->state != SC_SIMILARITY_COMPARED)
+        return (double)NAN;
+    if (!c->o.original)
+        return fmin(1 / (h * s->self[i]), 1);
+    const double out = s->part == SC_EXPERT_DOWN ? h : m, in = s->part == SC_EXPERT_DOWN ? m : h;
+    return 1 / (1 + out * (1 / (double)c->o.rank + 1 / in));
+}
+
+/* Of exact Gram matrices. */
+static void find_self(struct sc_similar *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const double trace = ldexp(s->w[i].square, 2 * s->w[i].shift);
+        s->self[i] = s->inner[i * s->n + i] / (trace * trace);
+    }
 }
 
 static void finish(const struct comparing *c, const struct sc_similar *s,
@@ -291,9 +307,7 @@ static void finish(const struct comparing *c, const struct sc_similar *s,
         out->state[i] = w->state;
         out->norm[i] = known ? sqrt(w->square) : (double)NAN;
         out->neurons[i] = (uint32_t)w->neurons;
-        out->base[i] = s->part == SC_EXPERT_ROUTER
-                           ? 0
-                           : base_of(&c->o, s->part, (double)w->neurons, (double)s->hidden);
+        out->base[i] = base_of(c, s, i);
         if (w->state == SC_SIMILARITY_UNREADABLE && c->out->unread++ == 0 && w->why)
             (void)snprintf(c->out->why, sizeof c->out->why, "%s", w->why);
     }
@@ -388,7 +402,7 @@ static int run_method(struct comparing *c, struct sc_similar *s, struct sc_simil
     case SC_SIMILARITY_COSINES:
         return compare_rows(s, e);
     case SC_SIMILARITY_SKETCH:
-        return sc_similar_sketch(s, size_of_sketch(c), out->score, &out->error, e);
+        return sc_similar_sketch(s, size_of_sketch(c), out->score, out->error, e);
     case SC_SIMILARITY_ORIGINAL:
         return sc_similar_original(s, c->o.rank, out->score, e);
     case SC_SIMILARITY_NONE:
@@ -414,18 +428,23 @@ static int compare(struct comparing *c, size_t layer, unsigned part, struct sc_e
             out->method == SC_SIMILARITY_SKETCH || out->method == SC_SIMILARITY_ORIGINAL;
         out->macs = sc_similar_cost(&s, (enum sc_similarity_method)out->method, size_of_sketch(c));
         s.inner = own ? NULL : sc_calloc(s.n * s.n, sizeof *s.inner);
-        code = own || s.inner ? run_method(c, &s, out, e) : sc_fail_memory(e);
+        s.self = sc_calloc(s.n, sizeof *s.self);
+        code = s.self && (own || s.inner) ? run_method(c, &s, out, e) : sc_fail_memory(e);
     }
     if (code == 0) {
+        if (s.inner)
+            find_self(&s);
         finish(c, &s, out);
+        const double h = (double)s.hidden;
         if (part == SC_EXPERT_ROUTER)
-            out->spread = 1 / sqrt((double)s.hidden);
-        else if (!c->o.original)
-            out->spread = sqrt(2) / (double)s.hidden;
+            out->spread = 1 / sqrt(h);
+        else if (!c->o.original && h > 1)
+            out->spread = 1 / sqrt(h * (h + 1) / 2 - 1);
         c->out->macs = sc_add_up(c->out->macs, out->macs);
     }
     close_views(s.w, s.n);
     free(s.inner);
+    free(s.self);
     return code;
 }
 

@@ -14,9 +14,15 @@
  *     c = <G_a, G_b> / (|G_a| |G_b|),   <G_a, G_b> = |W_a W_b^T|^2   (Frobenius)
  *
  * which is linear CKA (Kornblith et al., ICML 2019) of the two sets of neurons without centring.
- * Independent normal weights do not give 0 but b = sqrt(b_a b_b), b_e = I_e / (I_e + H + 1): expected
- * are H I_a I_b above and H I_e (I_e + H + 1) below the line. The corrected score (c - b) / (1 - b)
- * is 0 for these, with a standard deviation of about sqrt(2) / H, and 1 for copies in any order of
+ * Unrelated experts do not have 0: Gram matrices are positive. What c would be if the directions of
+ * one were turned at random is b = sqrt(b_a b_b), b_e = (trace G_e)^2 / (H |G_e|^2); for normal
+ * weights that is I / (I + H + 1). The corrected score
+ *
+ *     (c - b) / sqrt((1 - b_a) (1 - b_b)),   which is (c - b) / (1 - b) when b_a = b_b,
+ *
+ * is the cosine of G_a and G_b less their traces: over all such turns its mean is 0 and its
+ * standard deviation 1 / sqrt(H (H + 1) / 2 - 1), about sqrt(2) / H, whatever the two are (they are
+ * vectors of an irreducible representation of that dimension). It is 1 for copies in any order of
  * neurons and of any size. Experts that look at the same directions score above 0 though they share
  * no neuron; only matching neurons tells (struct sc_similarity_pair).
  *
@@ -60,14 +66,14 @@ extern const char *const sc_similarity_states[]; /* "compared", ..., NULL */
 struct sc_similarity_matrix {
     uint8_t method;    /* enum sc_similarity_method; NONE: nothing below is there */
     float *score;      /* (n x n) c, symmetric, 1 on the diagonal; NaN: one is not compared */
-    double *base;      /* (n) sqrt of b_e; b of a pair is the product; NULL for joined */
+    double *base;      /* (n) b_e; b of a pair is the geometric mean; NULL for joined */
     uint8_t *state;    /* (n) enum sc_similarity_state; NULL for joined */
     double *norm;      /* (n) Frobenius norm of the weight; NaN: not known; NULL for joined */
     uint32_t *neurons; /* (n) I; NULL for joined and the router */
     uint64_t hidden;   /* H */
     double spread;     /* of the corrected score of unrelated experts; NaN: not known */
-    double error;  /* largest error of a score of a sketch (see options); 0: none but rounding */
-    uint64_t macs; /* multiplications that it took */
+    double error[2];   /* of scores of a sketch (see options), and of corrected ones; 0: exact */
+    uint64_t macs;     /* multiplications that it took */
 };
 struct sc_similarity_layer {
     int32_t layer;
@@ -166,7 +172,7 @@ int sc_similarity_measure(const struct sc_model *m, const struct sc_similarity_o
                           struct sc_similarity *out, struct sc_error *e);
 void sc_similarity_clear(struct sc_similarity *s);
 
-/* b, and (c - b) / (1 - b); of joined: the mean over the parts that the layer has. NaN: not
+/* b, and the corrected score; of joined: the mean over the parts that the layer has. NaN: not
  * compared. */
 double sc_similarity_baseline(const struct sc_similarity *s, size_t layer, unsigned part,
                               uint32_t a, uint32_t b);

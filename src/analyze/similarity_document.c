@@ -75,7 +75,7 @@ static void add_lists(struct sc_document *d, struct sc_field *o, const struct sc
         sc_add_uint(d, list, NULL, m->neurons[i], SC_COL_COUNT);
     list = sc_add_list(d, o, "baseline");
     for (size_t i = 0; i < s->n; i++)
-        sc_add_figure(d, list, NULL, (double)m->base[i] * (double)m->base[i]);
+        sc_add_figure(d, list, NULL, m->base[i]);
 }
 
 /* What a float says, in as many digits as it has. */
@@ -97,7 +97,8 @@ static void put_matrix(const void *ctx, size_t row, struct sc_document *d, struc
     sc_add_textz(d, o, "method", sc_similarity_methods[m->method]);
     sc_add_uint(d, o, "hidden", m->hidden, SC_COL_COUNT);
     sc_add_figure(d, o, "spread", m->spread);
-    sc_add_figure(d, o, "error", m->error);
+    sc_add_figure(d, o, "error", m->error[0]);
+    sc_add_figure(d, o, "corrected_error", m->error[1]);
     sc_add_uint(d, o, "multiplications", m->macs, SC_COL_COUNT);
     add_lists(d, o, s, m);
     for (unsigned which = 0; which < 2; which++) {

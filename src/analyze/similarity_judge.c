@@ -17,14 +17,17 @@ const char *const sc_similarity_kinds[] = {"alike", "partly the same", "near cop
 static double baseline(const struct sc_similarity_matrix *m, size_t n, uint32_t a, uint32_t b)
 {
     (void)n;
-    return (double)m->base[a] * (double)m->base[b];
+    return sqrt(m->base[a] * m->base[b]);
 }
 
 static double corrected(const struct sc_similarity_matrix *m, size_t n, uint32_t a, uint32_t b)
 {
     const double c = (double)m->score[a * n + b], base = baseline(m, n, a, b);
+    const double left = sqrt((1 - m->base[a]) * (1 - m->base[b]));
 
-    return a == b ? c : (c - base) / (1 - base);
+    if (a == b)
+        return c;
+    return left > 1e-6 ? fmin((c - base) / left, 1) : (double)NAN;
 }
 
 /* Of joined: the mean over what the layer has. */
@@ -78,17 +81,20 @@ static int join(struct sc_similarity *s, size_t layer, struct sc_error *e)
             if (!j->score)
                 return sc_fail_memory(e);
             memcpy(j->score, m->score, n * n * sizeof *j->score);
-            j->error = m->error;
+            j->error[0] = m->error[0];
+            j->error[1] = m->error[1];
             continue;
         }
         for (size_t i = 0; i < n * n; i++)
             j->score[i] += m->score[i];
-        j->error += m->error;
+        j->error[0] += m->error[0];
+        j->error[1] += m->error[1];
     }
     for (size_t i = 0; parts > 1 && i < n * n; i++)
         j->score[i] /= (float)parts;
     if (parts > 1) {
-        j->error /= parts;
+        j->error[0] /= parts;
+        j->error[1] /= parts;
         j->spread /= sqrt((double)parts);
     }
     return 0;

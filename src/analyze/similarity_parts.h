@@ -31,6 +31,7 @@ struct sc_similar {
     size_t n;
     uint64_t hidden, memory;
     double *inner; /* (n x n) <G_a, G_b>, of values times 2^shift; upper triangle */
+    double *self;  /* (n) |G|^2 / (trace G)^2 */
     uint64_t seed;
     unsigned part;
     _Atomic uint64_t *done;
@@ -75,8 +76,9 @@ uint64_t sc_similar_cost(const struct sc_similar *s, enum sc_similarity_method h
 int sc_similar_grams(struct sc_similar *s, struct sc_error *e);
 bool sc_similar_pairs_pay(const struct sc_similar *s); /* by shapes alone */
 int sc_similar_pairs(struct sc_similar *s, struct sc_error *e);
-/* similarity_sketch.c. Fill scores (n x n, upper triangle) and, of the sketch, *error. */
-int sc_similar_sketch(struct sc_similar *s, uint32_t probes, float *scores, double *error,
+/* similarity_sketch.c. Fill scores (n x n, upper triangle) and, of the sketch, errors of scores and
+ * corrected scores, which are zero before, and s->self. */
+int sc_similar_sketch(struct sc_similar *s, uint32_t probes, float *scores, double errors[2],
                       struct sc_error *e);
 int sc_similar_original(struct sc_similar *s, uint32_t rank, float *scores, struct sc_error *e);
 /* similarity_match.c. Neurons of experts a and b, each the row of `n_parts` weights beside one

@@ -3,10 +3,15 @@
  * modelweightvis' definition.
  *
  * With signs x_q, T_q = G x_q = W^T (W x_q) takes 2 I H multiplications instead of the I H^2 / 2 of
- * a Gram matrix, and <T_aq, T_bq> has the expectation <G_a, G_b>. Its variance is
- * 2 (|sym M|^2 - sum of M_hh^2), M = G_a G_b: small where spectra are flat, at most that of one
- * direction where it holds everything, which the jackknife sees. All experts have the same x_q, so
- * copies score 1 with no error. */
+ * a Gram matrix, and <T_aq, T_bq> has the expectation <G_a, G_b>. The traces t are known exactly,
+ * so only F = G - (t / H) 1 is estimated: as |x_q|^2 = H,
+ *
+ *     <F_a x, F_b x> = <T_a, T_b> - (t_b x^T T_a + t_a x^T T_b - t_a t_b) / H
+ *     <G_a, G_b> = <F_a, F_b> + t_a t_b / H
+ *
+ * Its variance is 2 (|sym M|^2 - sum of M_hh^2), M = F_a F_b: small where spectra are flat, at most
+ * that of one direction where it holds everything, which the jackknife sees. All experts have the
+ * same x_q, so copies score 1 with no error. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +27,10 @@ struct sketch {
     const float *x; /* (probes, hidden) */
     float *t;       /* (n, probes, hidden) */
     float *scores;
-    double *errors; /* (blocks of experts) */
+    double *trace;  /* (n) of the G whose T that is */
+    double *g;      /* (n, probes) x^T G x */
+    double *norms;  /* (n, probes) <T_q, T_q>, steady */
+    double *errors; /* (blocks of experts, 2) */
 };
 
 /* ------------------------------------------------------------------------------ sketches --- */
@@ -161,6 +169,7 @@ static int sketch_expert(void *ctx, size_t i, struct sc_error *e)
     int exponent;
     (void)frexp((double)sc_float_of(sums.most), &exponent);
     sc_similar_scale(t, k->probes * (size_t)k->s->hidden, -exponent);
+    k->trace[i] = ldexp(w->square, 2 * w->shift - exponent);
     return 0;
 }
 
@@ -191,95 +200,135 @@ static void inner_of_probe(const struct sketch *k, size_t first, size_t q, doubl
     sc_similar_count(k->s, (uint64_t)rows * cols * h);
 }
 
-/* The ratio of sums of ab, aa, bb over p probes without its bias, and its standard error. */
-static double jackknife(const double *ab, const double *aa, const double *bb, size_t p, size_t step,
-                        double *error)
-{
-    double n = 0, a = 0, b = 0, sum = 0, square = 0;
+/* What p probes say of a pair: ab[q * step], aa[q], bb[q], from each of which a constant is taken.
+ */
+struct samples {
+    const double *ab, *aa, *bb;
+    size_t p, step;
+    double less_ab, less_aa, less_bb;
+};
 
-    for (size_t q = 0; q < p; q++) {
-        n += ab[q * step];
-        a += aa[q];
-        b += bb[q];
+/* The ratio of sums of ab, aa, bb without its bias, and its standard error. */
+static double jackknife(const struct samples *s, double *error)
+{
+    const double count = (double)s->p;
+    double n = -count * s->less_ab, a = -count * s->less_aa, b = -count * s->less_bb;
+    double sum = 0, square = 0;
+
+    for (size_t q = 0; q < s->p; q++) {
+        n += s->ab[q * s->step];
+        a += s->aa[q];
+        b += s->bb[q];
     }
     const double all = n / sqrt(a * b);
-    for (size_t q = 0; q < p; q++) {
-        const double left_out = (n - ab[q * step]) / sqrt((a - aa[q]) * (b - bb[q])) - all;
-        sum += left_out;
-        square += left_out * left_out;
+    for (size_t q = 0; q < s->p; q++) {
+        const double less = n - (s->ab[q * s->step] - s->less_ab);
+        const double left = (a - (s->aa[q] - s->less_aa)) * (b - (s->bb[q] - s->less_bb));
+        const double change = less / sqrt(left) - all;
+        sum += change;
+        square += change * change;
     }
-    const double count = (double)p;
     *error = sqrt(fmax(0, (count - 1) / count * (square - sum * sum / count)));
     return fmin(all - (count - 1) / count * sum, 1);
 }
 
-/* Rows of the scores. norms: (n, probes) <T_aq, T_aq>. */
-struct scoring {
-    const struct sketch *k;
-    double *norms;
-};
-
-static int norms_of(void *ctx, size_t i, struct sc_error *e)
+/* <T_aq, T_bq> less its part that the traces make vary: see above. */
+static double steady(const struct sketch *k, double inner, size_t a, size_t b, size_t q)
 {
-    const struct scoring *c = ctx;
-    const size_t h = (size_t)c->k->s->hidden;
+    const double t_a = k->trace[a], t_b = k->trace[b], h = (double)k->s->hidden;
+
+    return inner -
+           (t_b * k->g[a * k->probes + q] + t_a * k->g[b * k->probes + q] - 2 * t_a * t_b) / h;
+}
+
+static int look_at_expert(void *ctx, size_t i, struct sc_error *e)
+{
+    const struct sketch *k = ctx;
+    const size_t h = (size_t)k->s->hidden, p = k->probes;
+    double sum = 0;
 
     (void)e;
-    for (size_t q = 0; q < c->k->probes; q++) {
-        const float *t = c->k->t + (i * c->k->probes + q) * h;
-        double sum = 0;
-        for (size_t at = 0; at < h; at += SC_DOT_BLOCK)
-            sum += (double)sc_dot(t + at, t + at, SC_MIN(h - at, (size_t)SC_DOT_BLOCK),
-                                  c->k->s->level);
-        c->norms[i * c->k->probes + q] = sum;
+    if (k->s->w[i].state != SC_SIMILARITY_COMPARED)
+        return 0;
+    for (size_t q = 0; q < p; q++) {
+        const float *t = k->t + (i * p + q) * h, *x = k->x + q * h;
+        double square = 0, g = 0;
+        for (size_t at = 0; at < h; at += SC_DOT_BLOCK) {
+            const size_t n = SC_MIN(h - at, (size_t)SC_DOT_BLOCK);
+            square += (double)sc_dot(t + at, t + at, n, k->s->level);
+            g += (double)sc_dot(t + at, x + at, n, k->s->level);
+        }
+        k->g[i * p + q] = g;
+        k->norms[i * p + q] = steady(k, square, i, i, q);
+        sum += k->norms[i * p + q];
     }
+    /* in units of the trace's square, which is all that is asked of it */
+    k->s->self[i] = sum / (double)p / (k->trace[i] * k->trace[i]);
     return 0;
+}
+
+static void score_pair(const struct sketch *k, size_t a, size_t b, double *inner, size_t step,
+                       double worst[2])
+{
+    const struct sc_similar *s = k->s;
+    const double t_a = k->trace[a], t_b = k->trace[b], h = (double)s->hidden;
+    struct samples x = {.ab = inner,
+                        .aa = k->norms + a * k->probes,
+                        .bb = k->norms + b * k->probes,
+                        .p = k->probes,
+                        .step = step};
+    double error;
+
+    for (size_t q = 0; q < k->probes; q++)
+        inner[q * step] = steady(k, inner[q * step], a, b, q);
+    k->scores[a * s->n + b] = (float)jackknife(&x, &error);
+    worst[0] = fmax(worst[0], error);
+    x.less_ab = t_a * t_b / h;
+    x.less_aa = t_a * t_a / h;
+    x.less_bb = t_b * t_b / h;
+    (void)jackknife(&x, &error);
+    worst[1] = fmax(worst[1], error);
 }
 
 static int score_rows(void *ctx, size_t block, struct sc_error *e)
 {
-    const struct scoring *c = ctx;
-    const struct sketch *k = c->k;
+    const struct sketch *k = ctx;
     const struct sc_similar *s = k->s;
     const size_t first = block * SC_SIMILAR_ROWS, cols = s->n - first;
     const size_t rows = SC_MIN(cols, (size_t)SC_SIMILAR_ROWS), step = rows * cols;
-    double *inner = sc_alloc(k->probes * step * sizeof *inner), worst = 0;
+    double *inner = sc_alloc(k->probes * step * sizeof *inner);
 
     if (!inner)
         return sc_fail_memory(e);
     for (size_t q = 0; q < k->probes; q++)
         inner_of_probe(k, first, q, inner + q * step);
     for (size_t r = 0; r < rows; r++)
-        for (size_t j = r + 1; j < cols; j++) {
-            const size_t a = first + r, b = first + j;
-            double error;
-            if (s->w[a].state != SC_SIMILARITY_COMPARED || s->w[b].state != SC_SIMILARITY_COMPARED)
-                continue;
-            k->scores[a * s->n + b] =
-                (float)jackknife(inner + r * cols + j, c->norms + a * k->probes,
-                                 c->norms + b * k->probes, k->probes, step, &error);
-            worst = fmax(worst, error);
-        }
-    k->errors[block] = worst;
+        for (size_t j = r + 1; j < cols; j++)
+            if (s->w[first + r].state == SC_SIMILARITY_COMPARED &&
+                s->w[first + j].state == SC_SIMILARITY_COMPARED)
+                score_pair(k, first + r, first + j, inner + r * cols + j, step,
+                           k->errors + 2 * block);
     free(inner);
     return 0;
 }
 
-static int score(struct sketch *k, double *error, struct sc_error *e)
+/* errors[0]: of scores, [1]: of corrected ones. */
+static int score(struct sketch *k, double errors[2], struct sc_error *e)
 {
     const size_t n = k->s->n, blocks = (n + SC_SIMILAR_ROWS - 1) / SC_SIMILAR_ROWS;
-    struct scoring c = {.k = k, .norms = sc_alloc(n * k->probes * sizeof *c.norms)};
 
-    k->errors = sc_calloc(blocks, sizeof *k->errors);
-    int code = c.norms && k->errors ? 0 : sc_fail_memory(e);
+    k->g = sc_alloc(n * k->probes * sizeof *k->g);
+    k->norms = sc_alloc(n * k->probes * sizeof *k->norms);
+    k->errors = sc_calloc(2 * blocks, sizeof *k->errors);
+    int code = k->g && k->norms && k->errors ? 0 : sc_fail_memory(e);
     if (code == 0)
-        code = sc_similar_for(k->s, n, norms_of, &c, e);
+        code = sc_similar_for(k->s, n, look_at_expert, k, e);
     if (code == 0)
-        code = sc_similar_for(k->s, blocks, score_rows, &c, e);
-    *error = 0;
-    for (size_t i = 0; code == 0 && i < blocks; i++)
-        *error = fmax(*error, 4 * k->errors[i]);
-    free(c.norms);
+        code = sc_similar_for(k->s, blocks, score_rows, k, e);
+    for (size_t i = 0; code == 0 && i < 2 * blocks; i++)
+        errors[i % 2] = fmax(errors[i % 2], 4 * k->errors[i]);
+    free(k->g);
+    free(k->norms);
     free(k->errors);
     return code;
 }
@@ -293,7 +342,7 @@ static float *signs(uint64_t seed, size_t n)
     return x;
 }
 
-int sc_similar_sketch(struct sc_similar *s, uint32_t probes, float *scores, double *error,
+int sc_similar_sketch(struct sc_similar *s, uint32_t probes, float *scores, double errors[2],
                       struct sc_error *e)
 {
     const size_t h = (size_t)s->hidden;
@@ -311,10 +360,13 @@ int sc_similar_sketch(struct sc_similar *s, uint32_t probes, float *scores, doub
     float *x = signs(s->seed, (size_t)probes * h);
     k.x = x;
     k.t = sc_calloc(s->n * probes * h, sizeof *k.t);
-    int code = x && k.t ? sc_similar_for(s, s->n, sketch_expert, &k, e) : sc_fail_memory(e);
+    k.trace = sc_calloc(s->n, sizeof *k.trace);
+    int code =
+        x && k.t && k.trace ? sc_similar_for(s, s->n, sketch_expert, &k, e) : sc_fail_memory(e);
     if (code == 0)
-        code = score(&k, error, e);
+        code = score(&k, errors, e);
     free(x);
+    free(k.trace);
     free(k.t);
     return code;
 }

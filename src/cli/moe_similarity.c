@@ -149,7 +149,7 @@ static void put_head(struct comparison *k)
             const struct sc_similarity_matrix *m = &x->layers[l].part[part];
             if (m->method != SC_SIMILARITY_NONE && !first)
                 first = m;
-            error = fmax(error, m->error);
+            error = fmax(error, m->error[1]);
         }
     sc_buf_printf(b, "%zu layer%s with %u experts%s%s", x->n_layers, x->n_layers == 1 ? "" : "s",
                   x->n_experts, x->n_layers == 1 ? "" : " each",
@@ -157,7 +157,7 @@ static void put_head(struct comparison *k)
     if (first && x->original)
         sc_buf_puts(b, "; modelweightvis' definition, which depends on the order of neurons");
     else if (first && first->method == SC_SIMILARITY_SKETCH)
-        sc_buf_printf(b, "; estimated, scores may be wrong by %.2g", error);
+        sc_buf_printf(b, "; estimated, good to +- %.2g", error);
     else if (first)
         sc_buf_puts(b, "; exact");
     if (first)
