@@ -234,7 +234,8 @@ static int open_views(const struct comparing *c, struct sc_similar_weight *w, st
         if (code == 0)
             code = sc_values_check_expanded(w[i].view, &why);
         if (sc_similar_settle(&w[i], code, &why) < 0) {
-            *e = why;
+            if (e)
+                *e = why;
             return code;
         }
     }
@@ -342,7 +343,11 @@ static int compare_rows(struct sc_similar *s, struct sc_error *e)
             w->state = SC_SIMILARITY_SHAPE;
             continue;
         }
-        code = sc_similar_measure(w, true, x + i * h, s->o->cancel, e);
+        struct sc_error why = {0};
+        code = sc_similar_measure(w, true, x + i * h, s->o->cancel, &why);
+        code = sc_similar_settle(w, code, &why);
+        if (code < 0 && e)
+            *e = why;
         if (w->state == SC_SIMILARITY_COMPARED)
             sc_similar_scale(x + i * h, h, w->shift);
         else
@@ -379,7 +384,7 @@ static struct sc_similar setup(struct comparing *c, size_t layer, unsigned part)
                            .w = weights_of(c, layer, part),
                            .n = c->out->n,
                            .part = part,
-                           .memory = sc_memory_budget(c->o.memory),
+                           .memory = c->o.memory,
                            .done = &c->done,
                            .total = c->total};
     const uint64_t k = UINT64_C(0x9E3779B97F4A7C15);
@@ -468,7 +473,7 @@ static int match_pair(struct comparing *c, struct sc_similarity_pair *p, struct 
             code = sc_values_open(c->m, b[i]->piece.tensor, &b[i]->view, e);
     }
     if (code == 0)
-        code = sc_similar_match(a, b, n, &c->o, sc_memory_budget(c->o.memory), p, e);
+        code = sc_similar_match(a, b, n, &c->o, c->o.memory, p, e);
     for (size_t i = 0; i < n; i++) {
         sc_values_close(a[i]->view);
         sc_values_close(b[i]->view);
@@ -527,6 +532,7 @@ int sc_similarity_measure(const struct sc_model *m, const struct sc_similarity_o
     struct comparing c = {.m = m, .o = *o, .out = out};
 
     memset(out, 0, sizeof *out);
+    c.o.memory = o->memory ? o->memory : sc_memory_budget(0);
     c.o.limit = o->limit ? o->limit : DEFAULT_LIMIT;
     c.o.rank = o->rank ? o->rank : DEFAULT_RANK;
     c.o.threshold = isnan(o->threshold) ? .5 : o->threshold;

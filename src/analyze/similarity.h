@@ -135,7 +135,7 @@ struct sc_similarity_options {
     struct sc_pool *pool;
     const _Atomic int *cancel;
     const struct sc_filter *filter; /* NULL: all */
-    uint64_t memory;                /* bytes; 0: sc_memory_budget() decides */
+    uint64_t memory;                /* bytes; 0: as sc_memory_budget() says */
     /* How many random directions a sketch takes. AUTO: exact as long as that takes no more than
      * `limit` multiplications for the whole model (0: 1e14), else SC_SIMILARITY_PROBES. EXACT:
      * always exact. At least SC_SIMILARITY_LEAST_PROBES.

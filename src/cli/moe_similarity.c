@@ -57,7 +57,7 @@ static int read_options(const struct sc_cli *c, struct sc_similarity_options *o,
         return sc_fail(e, SCRUPLE_EUSAGE, "--rank takes a number from 1 to 65536");
     o->rank = (uint32_t)s->rank;
     o->original = s->definition == 1;
-    o->memory = s->memory;
+    o->memory = sc_memory_budget(s->memory);
     o->no_match = s->no_match;
     return 0;
 }
