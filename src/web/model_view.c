@@ -345,6 +345,7 @@ static int draw_shot(const struct sc_model_view *m, const struct sc_web_shot *sh
 {
     const struct sc_render_options ro = {.scene = m->scene,
                                          .pyramids = m->pyramids,
+                                         .scales = m->scales,
                                          .pool = m->pool,
                                          .mode = shot->mode,
                                          .plane = shot->plane,

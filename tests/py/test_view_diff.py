@@ -18,6 +18,7 @@ import numpy as np
 from browser import CHROMIUM
 from test_diff_gguf import F16, Q8_0, llama, write_gguf
 from test_scan import save
+from test_schemas import SCHEMAS as SCHEMA_FOLDER, Schemas
 from test_view import SCRUPLE, Folder, read_png, write_safetensors
 from test_view_export import OUTSIDE, Export
 from test_viewer import InBrowser
@@ -29,6 +30,7 @@ STEPS, HALF = 240, 120
 ENTRY = {"outside": 240, "zero": 241, "nan": 242, "pos_inf": 243, "neg_inf": 244, "only_a": 250,
          "only_b": 251, "shape": 252, "same": 253}
 L, H, F, V = 4, 64, 96, 128
+SCHEMAS = Schemas(SCHEMA_FOLDER)
 
 
 def layer(i):
@@ -342,7 +344,26 @@ class Served_(Pair):
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
+            doc = json.load(answer)
+        for kind in ("scales", "value", "tensor"):
+            if f"/{kind}" in path:
+                problems = list(SCHEMAS.problems("viewer.json", doc, {"$ref": f"#/$defs/{kind}"}))
+                self.assertEqual([], problems[:5], path)
+        return doc
+
+    def wait(self):
+        deadline = time.monotonic() + 60
+        while not self.get("2/scales.json")["final"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def test_a_shot_is_what_png_writes(self):
+        self.wait()
+        scene = self.get("2/scene.json")
+        self.run_it("view", "--diff", *self.paths, "--png", self.at("p.png"), "--no-cache", "-q", "--mode", "rms", "--plane", "min")
+        with urllib.request.urlopen(f"{self.url}2/shot.png?x=0&y=0&w={scene['width']}&h={scene['height']}&z=0&m=rms&p=min",
+                                    timeout=60) as answer, open(self.at("s.png"), "wb") as f:
+            f.write(answer.read())
+        np.testing.assert_array_equal(read_png(self.at("p.png")), read_png(self.at("s.png")))
 
     def test_three_views(self):
         shows = [self.get(f"{i}/scene.json")["shows"] for i in range(3)]
@@ -378,9 +399,7 @@ class Served_(Pair):
     def test_tensors(self):
         places = Places(self.get("2/scene.json"))
         doc = {p["name"] or p["name_b"]: p for p in self.diff()["pairs"]}
-        deadline = time.monotonic() + 60
-        while not self.get("2/scales.json")["final"] and time.monotonic() < deadline:
-            time.sleep(0.05)
+        self.wait()
         for name, i in places.tensor.items():
             pair = self.get(f"2/tensor?i={i}")["pair"]
             if doc[name]["verdict"]:
