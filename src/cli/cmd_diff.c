@@ -15,6 +15,7 @@
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
+#include "cli/diff_maps.h"
 #include "cli/diff_text.h"
 #include "cli/drawing.h"
 
@@ -54,8 +55,9 @@ static const struct sc_option diff_options[] = {
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
      "compare what is sound of a broken model"},
     {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
-     "also write pictures of what changed, as scruple view --diff shows them, into a folder that "
-     "any web server can offer, or into one page when the name ends in .html"},
+     "also write pictures of what changed, as scruple view --diff shows them (of more than two "
+     "MODELs: maps of each step), into a folder that any web server can offer, or into one page "
+     "when the name ends in .html"},
     SC_EXPORT_OPTIONS,
 };
 
@@ -432,6 +434,10 @@ static int run_steps(struct diffing *x)
         for (size_t i = 0; i < v->n_steps; i++)
             any = any || sc_diff_differs(v->steps[i]);
         status = exit_of(x, v->n, sc_evolution_identical(v), any);
+        if (x->c->set.out_dir && v->n) {
+            const int wrote = sc_write_steps(x->c, v);
+            status = wrote ? wrote : status;
+        }
     }
     sc_evolution_free(v);
     return status;
@@ -496,14 +502,6 @@ static int read_settings(struct diffing *x)
     return 0;
 }
 
-static int wrong_pictures(struct diffing *x)
-{
-    if (x->adapter)
-        return sc_wrong_use(x->c, "--out draws the differences of two models; of an adapter there "
-                                  "are numbers only");
-    return sc_wrong_use(x->c, "--out draws the differences of two models, but %zu are given", x->n);
-}
-
 static int run_diff(struct sc_cli *c)
 {
     struct diffing x = {.c = c};
@@ -533,8 +531,9 @@ static int run_diff(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     if (!status)
         status = open_all(&x, paths);
-    if (!status && c->set.out_dir && (x.n != 2 || x.adapter))
-        status = wrong_pictures(&x);
+    if (!status && c->set.out_dir && x.adapter)
+        status = sc_wrong_use(c, "--out draws the differences of two models; of an adapter there "
+                                 "are numbers only");
     if (!status)
         status = x.n > 2 ? run_steps(&x) : run_two(&x);
     sc_adapter_free(x.adapter);

@@ -253,10 +253,23 @@ class Pictures(Pair):
             shown = read_png(self.at("p.png"))
             self.assertEqual(path == self.paths[0], len(set(shown.ravel().tolist())) <= 3)
 
+    def test_steps_are_maps(self):
+        c = {k: v * np.float32(1.25) if layer(3) in k else v for k, v in self.b.items()}
+        paths = [*self.paths, self.store("c.safetensors", c)]
+        site = self.export(paths=paths, command=("diff",))
+        self.assertEqual(("maps", {"layers", "kinds"}), (site.scene["shows"], set(site.scene["tensors"]["name"])))
+        done = subprocess.run([SCRUPLE, "diff", *paths, "--json", "--no-cache"], capture_output=True, timeout=120, check=False)
+        want = {(g["layer"]): g["relative_l2"] for g in json.loads(done.stdout)["layers"]}
+        places = Places(site.scene)
+        got = places.cut(site.level(0, "mean"), "layers").view(np.float32)
+        h, w = got.shape[0] // L, got.shape[1] // 2
+        for i in range(L):
+            np.testing.assert_array_equal(np.float32(want[i]), got[h * i + h // 2, w // 2::w], str(i))
+
     def test_wrong_words(self):
         for words in (["view", "--diff", self.paths[0]], ["view", self.paths[0], "--png", "x.png", "--mode", "rms"],
                       ["view", "--diff", *self.paths, "--png", "x.png", "--mode", "bits"],
-                      ["diff", *self.paths, self.paths[0], "--out", self.at("site")]):
+                      ["view", "--diff", *self.paths, self.paths[0], "--png", "x.png"]):
             self.run_it(*words, code=2)
 
 
