@@ -303,14 +303,15 @@ static int put_weights(struct sc_large_finding *x, struct sc_error *e)
             const struct sc_large_item *item = &r->p[k];
             const struct sc_large_matrix *m = &l->matrices[item->matrix];
             const struct sc_large_shape *s = &m->shape;
-            const uint64_t at = item->element % (s->rows * s->cols);
-            const uint64_t row = at / s->width, col = at % s->width;
+            const uint64_t row = item->place / s->cols, col = item->place % s->cols;
             struct sc_large_weight *w = &l->weights[l->n++];
             *w = (struct sc_large_weight){.matrix = item->matrix,
                                           .group = (uint32_t)i,
-                                          .element = item->element,
-                                          .row = s->transposed ? col : row,
-                                          .col = s->transposed ? row : col,
+                                          .element =
+                                              m->slice * s->rows * s->cols +
+                                              (s->transposed ? col * s->width + row : item->place),
+                                          .row = row,
+                                          .col = col,
                                           .value = sc_float_of(item->bits)};
             w->role = (uint8_t)sc_large_role(s, (enum sc_role)m->role, w->row);
         }

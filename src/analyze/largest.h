@@ -7,9 +7,9 @@
  *
  * Does not own: what such weights do (super), reading (stream).
  *
- * Exact and the same for any number of threads: of equal sizes the one that is stored first counts
- * as larger, so a ranking has one answer. NaN and infinities are counted, never ranked. Of 64-bit
- * types the nearest floats are ranked.
+ * Exact and the same for any number of threads: of equal sizes the one in the earlier matrix, row
+ * and column of the product counts as larger, so a ranking has one answer. NaN and infinities are
+ * counted, never ranked. Of 64-bit types the nearest floats are ranked.
  */
 #ifndef SC_LARGEST_H
 #define SC_LARGEST_H
@@ -122,9 +122,10 @@ struct sc_large_group {
     uint64_t ties;          /* not in the list, though as large as its last */
     size_t first, n;        /* in weights */
 };
-/* A row or a column in which more of the list stand than chance would put there: with n found ones
- * thrown into L rows, the chance that any row holds so many is at most L times the binomial tail.
- */
+/* A row or a column in which more of the list stand than chance would put there. With n of a
+ * matrix's weights thrown into its L rows, a row holds k or more with the chance of the binomial
+ * tail (n, 1 / L); `chance` is that times the number of lines that were looked at, rows and columns
+ * of all matrices with at least three: a bound for any of them. */
 struct sc_large_line {
     uint32_t matrix;
     bool column;

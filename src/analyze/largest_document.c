@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* largest_document: the largest weights as tables. */
 #include <math.h>
-#include <stdio.h>
 
 #include "analyze/figures.h"
 #include "analyze/largest.h"
 #include "analyze/super_known.h"
-
-enum { TEXT_SIZE = 24 };
-/* Texts of numbers that may be absent live until the next cell is asked for. */
-struct table {
-    const struct sc_largest_document *s;
-    char *text; /* (TEXT_SIZE) */
-};
 
 static void put_number(double v, struct sc_cell *out)
 {
@@ -20,10 +12,9 @@ static void put_number(double v, struct sc_cell *out)
     out->null = !isfinite(v);
 }
 
-static void put_index(const struct table *t, int32_t v, struct sc_cell *out)
+static void put_index(int32_t v, struct sc_cell *out)
 {
-    snprintf(t->text, TEXT_SIZE, "%d", (int)v);
-    out->text = sc_strz(t->text);
+    out->u = v < 0 ? 0 : (uint64_t)v;
     out->null = v < 0;
 }
 
@@ -33,9 +24,9 @@ static void put_text(const char *text, struct sc_cell *out)
     out->null = !text;
 }
 
-static struct sc_str name_of(const struct table *t, const struct sc_large_matrix *m)
+static struct sc_str name_of(const struct sc_largest_document *s, const struct sc_large_matrix *m)
 {
-    return sc_tensor_name(&t->s->model->tensors[m->tensor]);
+    return sc_tensor_name(&s->model->tensors[m->tensor]);
 }
 
 /* The largest of a normal sample of this size, with this root mean square. */
@@ -67,8 +58,8 @@ enum {
     COLUMNS
 };
 static const struct sc_column columns[COLUMNS] = {
-    [LAYER] = {"layer", "LAYER", NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
-    [EXPERT] = {"expert", "EXPERT", NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
+    [LAYER] = {"layer", "LAYER", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
+    [EXPERT] = {"expert", "EXPERT", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
     [KIND] = {"kind", "KIND", NULL, SC_COL_TEXT, 0, 0},
     [ROW] = {"row", "ROW", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [COL] = {"column", "COLUMN", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
@@ -92,32 +83,32 @@ static uint64_t stored_cols(const struct sc_tensor *t)
 
 static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct table *t = ctx;
-    const struct sc_large_weight *w = &t->s->found->weights[row];
-    const struct sc_large_matrix *m = &t->s->found->matrices[w->matrix];
-    const uint64_t cols = stored_cols(&t->s->model->tensors[m->tensor]);
+    const struct sc_largest_document *s = ctx;
+    const struct sc_large_weight *w = &s->found->weights[row];
+    const struct sc_large_matrix *m = &s->found->matrices[w->matrix];
+    const uint64_t cols = stored_cols(&s->model->tensors[m->tensor]);
     const struct sc_super_known *k;
 
     switch (column) {
     case LAYER:
-        put_index(t, m->layer, out);
+        put_index(m->layer, out);
         break;
     case EXPERT:
-        put_index(t, m->expert, out);
+        put_index(m->expert, out);
         break;
     case KIND:
         put_text(sc_role_names[w->role], out);
         break;
     case TENSOR:
-        out->text = name_of(t, m);
+        out->text = name_of(s, m);
         break;
     case KNOWN:
-        k = sc_super_known_at(t->s->known, m->tensor, w->element);
+        k = sc_super_known_at(s->known, m->tensor, w->element);
         put_text(k ? k->model : NULL, out);
         break;
     case AT:
     case LINK:
-        sc_spotter_cell(t->s->spotter, m->tensor, w->element, column == LINK, out);
+        sc_spotter_cell(s->spotter, m->tensor, w->element, column == LINK, out);
         break;
     case WEIGHT:
         put_number((double)w->value, out);
@@ -146,16 +137,16 @@ static const struct sc_column line_columns[L_COLUMNS] = {
     [L_N] = {"weights", "WEIGHTS", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
     [L_OF] = {"of", "OF", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
     [L_CHANCE] = {"chance", NULL, NULL, SC_COL_NUMBER, SC_COL_JSON_ONLY, 0},
-    [L_LAYER] = {"layer", "LAYER", NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
-    [L_EXPERT] = {"expert", "EXPERT", NULL, SC_COL_TEXT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
+    [L_LAYER] = {"layer", "LAYER", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
+    [L_EXPERT] = {"expert", "EXPERT", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_OPTIONAL, 0},
     [L_TENSOR] = {"tensor", "TENSOR", NULL, SC_COL_TEXT, SC_COL_SHRINK, 0},
 };
 
 static void get_line(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct table *t = ctx;
-    const struct sc_large_line *l = &t->s->found->lines[row];
-    const struct sc_large_matrix *m = &t->s->found->matrices[l->matrix];
+    const struct sc_largest_document *s = ctx;
+    const struct sc_large_line *l = &s->found->lines[row];
+    const struct sc_large_matrix *m = &s->found->matrices[l->matrix];
 
     switch (column) {
     case L_WHAT:
@@ -165,13 +156,13 @@ static void get_line(const void *ctx, size_t row, size_t column, struct sc_cell 
         put_number(l->chance, out);
         break;
     case L_LAYER:
-        put_index(t, m->layer, out);
+        put_index(m->layer, out);
         break;
     case L_EXPERT:
-        put_index(t, m->expert, out);
+        put_index(m->expert, out);
         break;
     case L_TENSOR:
-        out->text = name_of(t, m);
+        out->text = name_of(s, m);
         break;
     default:
         out->u = column == L_AT ? l->at : column == L_N ? l->n : m->chosen;
@@ -182,8 +173,8 @@ static void get_line(const void *ctx, size_t row, size_t column, struct sc_cell 
 enum { G_TENSOR, G_EXPERT, G_LAYER, G_VALUES, G_ASKED, G_FOUND, G_TIES, G_COLUMNS };
 static const struct sc_column group_columns[G_COLUMNS] = {
     [G_TENSOR] = {"tensor", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [G_EXPERT] = {"expert", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [G_LAYER] = {"layer", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [G_EXPERT] = {"expert", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
+    [G_LAYER] = {"layer", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
     [G_VALUES] = {"values", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
     [G_ASKED] = {"asked", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
     [G_FOUND] = {"weights", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
@@ -197,28 +188,28 @@ static enum sc_large_per per_of(const struct sc_largest_options *o)
 
 static void get_group(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct table *t = ctx;
-    const struct sc_large_group *g = &t->s->found->groups[row];
-    const struct sc_large_matrix *m = &t->s->found->matrices[g->first_matrix];
-    const enum sc_large_per per = per_of(t->s->asked);
+    const struct sc_largest_document *s = ctx;
+    const struct sc_large_group *g = &s->found->groups[row];
+    const struct sc_large_matrix *m = &s->found->matrices[g->first_matrix];
+    const enum sc_large_per per = per_of(s->asked);
 
     switch (column) {
     case G_TENSOR:
-        out->text = name_of(t, m);
+        out->text = name_of(s, m);
         out->null = per < SC_LARGE_PER_TENSOR;
         break;
     case G_EXPERT:
-        put_index(t, per == SC_LARGE_PER_MATRIX ? m->expert : -1, out);
+        put_index(per == SC_LARGE_PER_MATRIX ? m->expert : -1, out);
         break;
     case G_LAYER:
-        put_index(t, per == SC_LARGE_PER_MODEL ? -1 : m->layer, out);
+        put_index(per == SC_LARGE_PER_MODEL ? -1 : m->layer, out);
         break;
     default:
         out->u = column == G_VALUES  ? g->values
                  : column == G_ASKED ? g->asked
                  : column == G_FOUND ? g->n
                                      : g->ties;
-        out->null = column == G_ASKED && t->s->asked->by == SC_LARGE_ABOVE;
+        out->null = column == G_ASKED && s->asked->by == SC_LARGE_ABOVE;
     }
 }
 
@@ -244,8 +235,8 @@ enum {
 };
 static const struct sc_column matrix_columns[M_COLUMNS] = {
     [M_TENSOR] = {"tensor", "TENSOR", NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [M_LAYER] = {"layer", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
-    [M_EXPERT] = {"expert", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [M_LAYER] = {"layer", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
+    [M_EXPERT] = {"expert", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
     [M_KIND] = {"kind", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
     [M_ROWS] = {"rows", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
     [M_COLS] = {"columns", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
@@ -263,8 +254,8 @@ static const struct sc_column matrix_columns[M_COLUMNS] = {
 
 static void get_matrix(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct table *t = ctx;
-    const struct sc_large_matrix *m = &t->s->found->matrices[row];
+    const struct sc_largest_document *s = ctx;
+    const struct sc_large_matrix *m = &s->found->matrices[row];
     const uint64_t counts[M_COLUMNS] = {[M_ROWS] = m->shape.rows,       [M_COLS] = m->shape.cols,
                                         [M_VALUES] = m->count,          [M_NANS] = m->nans,
                                         [M_FOUND] = m->chosen,          [M_FOUND_ROWS] = m->rows,
@@ -272,13 +263,13 @@ static void get_matrix(const void *ctx, size_t row, size_t column, struct sc_cel
 
     switch (column) {
     case M_TENSOR:
-        out->text = name_of(t, m);
+        out->text = name_of(s, m);
         break;
     case M_LAYER:
-        put_index(t, m->layer, out);
+        put_index(m->layer, out);
         break;
     case M_EXPERT:
-        put_index(t, m->expert, out);
+        put_index(m->expert, out);
         break;
     case M_KIND:
         put_text(sc_role_names[m->role], out);
@@ -388,20 +379,12 @@ void sc_analyze_largest(struct sc_document *d, struct sc_field *into,
                         const struct sc_largest_document *s)
 {
     const struct sc_largest *l = s->found;
-    struct table *t = SC_ARENA_NEW(&d->arena, struct table, 1);
-    char *text = SC_ARENA_NEW(&d->arena, char, TEXT_SIZE);
-
-    if (!t || !text) {
-        d->failed = true;
-        return;
-    }
-    *t = (struct table){s, text};
     add_asked(d, into, s);
     add_totals(d, into, l);
-    const struct sc_table weights = {columns, COLUMNS, l->n, get_weight, t};
-    const struct sc_table lines = {line_columns, L_COLUMNS, l->n_lines, get_line, t};
-    const struct sc_table groups = {group_columns, G_COLUMNS, l->n_groups, get_group, t};
-    const struct sc_table matrices = {matrix_columns, M_COLUMNS, l->n_matrices, get_matrix, t};
+    const struct sc_table weights = {columns, COLUMNS, l->n, get_weight, s};
+    const struct sc_table lines = {line_columns, L_COLUMNS, l->n_lines, get_line, s};
+    const struct sc_table groups = {group_columns, G_COLUMNS, l->n_groups, get_group, s};
+    const struct sc_table matrices = {matrix_columns, M_COLUMNS, l->n_matrices, get_matrix, s};
     sc_add_table(d, into, "weights", &weights);
     sc_add_table(d, into, "lines", &lines);
     sc_add_table(d, into, "groups", &groups);

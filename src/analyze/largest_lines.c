@@ -43,15 +43,16 @@ static double binomial_tail(size_t n, uint64_t lines, size_t k)
     return fmin(exp(log_term) / (1 - fmin(ratio, .999)), 1);
 }
 
-static int add_line(struct sc_largest *l, size_t *cap, const struct entry *e, bool column, size_t n,
-                    struct sc_error *err)
+/* `all`: lines that are looked at, rows and columns of all matrices. */
+static int add_line(struct sc_largest *l, size_t *cap, uint64_t all, const struct entry *e,
+                    bool column, size_t n, struct sc_error *err)
 {
     const struct sc_large_matrix *m = &l->matrices[e->matrix];
     const uint64_t lines = column ? m->shape.cols : m->shape.rows;
 
     if (n < LEAST || lines < 2)
         return 0;
-    const double chance = (double)lines * binomial_tail(m->chosen, lines, n);
+    const double chance = (double)all * binomial_tail(m->chosen, lines, n);
     if (!(chance < CHANCE))
         return 0;
     TRY(sc_grow(&l->lines, cap, l->n_lines + 1, sizeof *l->lines, err));
@@ -60,8 +61,8 @@ static int add_line(struct sc_largest *l, size_t *cap, const struct entry *e, bo
     return 0;
 }
 
-static int count_along(struct sc_largest *l, struct entry *entries, bool column, size_t *cap,
-                       struct sc_error *e)
+static int count_along(struct sc_largest *l, struct entry *entries, bool column, uint64_t all,
+                       size_t *cap, struct sc_error *e)
 {
     for (size_t i = 0; i < l->n; i++) {
         const struct sc_large_weight *w = &l->weights[i];
@@ -79,7 +80,7 @@ static int count_along(struct sc_largest *l, struct entry *entries, bool column,
             struct sc_large_weight *w = &l->weights[entries[k].weight];
             *(column ? &w->in_col : &w->in_row) = (uint32_t)n;
         }
-        TRY(add_line(l, cap, &entries[i], column, n, e));
+        TRY(add_line(l, cap, all, &entries[i], column, n, e));
     }
     return 0;
 }
@@ -101,15 +102,19 @@ static int by_fullness(const void *a, const void *b)
 int sc_large_find_lines(struct sc_largest *l, struct sc_error *e)
 {
     struct entry *entries = sc_alloc((l->n + 1) * sizeof *entries);
+    uint64_t all = 0;
     size_t cap = 0;
 
     if (!entries)
         return sc_fail_memory(e);
     for (size_t i = 0; i < l->n; i++)
         l->matrices[l->weights[i].matrix].chosen++;
-    int code = count_along(l, entries, false, &cap, e);
+    for (size_t i = 0; i < l->n_matrices; i++)
+        if (l->matrices[i].chosen >= LEAST)
+            all = sc_add_up(all, sc_add_up(l->matrices[i].shape.rows, l->matrices[i].shape.cols));
+    int code = count_along(l, entries, false, all, &cap, e);
     if (code == 0)
-        code = count_along(l, entries, true, &cap, e);
+        code = count_along(l, entries, true, all, &cap, e);
     free(entries);
     sc_sort(l->lines, l->n_lines, sizeof *l->lines, by_fullness);
     for (size_t i = 0; i < l->n; i++)

@@ -90,6 +90,12 @@ static void find_qkv(const struct sc_model *m, const struct sc_tensor *t,
     const uint64_t heads = m->config.heads, kv = m->config.kv_heads ? m->config.kv_heads : heads;
     uint64_t all;
 
+    if (!heads && out->transposed && out->rows % 3 == 0) { /* GPT-2's file alone */
+        out->fused = SC_FUSED_QKV;
+        out->groups = 1;
+        out->q = out->kv = out->rows / 3;
+        return;
+    }
     if (!heads || !sc_mul(kv, 2, &all) || !sc_add(heads, all, &all) || out->rows % all != 0)
         return;
     const uint64_t dim = out->rows / all;

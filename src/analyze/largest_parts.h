@@ -14,11 +14,18 @@
 struct sc_large_item {
     uint32_t bits; /* of the float */
     uint32_t matrix;
-    uint64_t element;
+    uint64_t place; /* row * columns + column of the product */
 };
 static inline uint32_t sc_large_size(const struct sc_large_item *i)
 {
     return i->bits & UINT32_C(0x7fffffff);
+}
+/* From an element of a tensor to a place in the product. */
+static inline uint64_t sc_large_place(const struct sc_large_shape *s, uint64_t element)
+{
+    const uint64_t at = element % (s->rows * s->cols);
+
+    return s->transposed ? at % s->width * s->cols + at / s->width : at;
 }
 /* Below 0: a counts as larger. Matrices are numbered in the order of the model. */
 static inline int sc_large_order(const struct sc_large_item *a, const struct sc_large_item *b)
@@ -27,7 +34,7 @@ static inline int sc_large_order(const struct sc_large_item *a, const struct sc_
         return sc_large_size(a) > sc_large_size(b) ? -1 : 1;
     if (a->matrix != b->matrix)
         return a->matrix < b->matrix ? -1 : 1;
-    return a->element < b->element ? -1 : a->element > b->element;
+    return a->place < b->place ? -1 : a->place > b->place;
 }
 struct sc_large_ranking {
     struct sc_large_item *p;

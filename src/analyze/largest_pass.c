@@ -139,26 +139,26 @@ static void add_sums(struct sc_large_finding *x, struct sums *s, const float *v,
     s->most = SC_MAX(s->most, k.most);
 }
 
-/* Is an element of this matrix a part of it that is wanted? */
-static bool is_of(const struct sc_large_matrix *m, const struct sc_large_source *s,
-                  uint64_t element)
+/* Is a place of this matrix in a part of it that is wanted? */
+static bool is_of(const struct sc_large_matrix *m, const struct sc_large_source *s, uint64_t place)
 {
-    const struct sc_large_shape *h = &m->shape;
-    const uint64_t at = element % (h->rows * h->cols);
-    const uint64_t row = h->transposed ? at % h->width : at / h->width;
-
-    return s->parts & SC_LARGE_KIND(sc_large_role(h, (enum sc_role)m->role, row));
+    return s->parts &
+           SC_LARGE_KIND(sc_large_role(&m->shape, (enum sc_role)m->role, place / m->shape.cols));
 }
 
 /* Up to BLOCK values that may hold something. */
 static void take_block(struct sc_large_finding *x, struct part *p, const struct sc_large_source *s,
                        uint32_t matrix, uint64_t element, const float *v, size_t n)
 {
+    const struct sc_large_matrix *m = &x->out->matrices[matrix];
+
     for (size_t i = 0; i < n; i++) {
-        const struct sc_large_item item = {sc_bits_of(v[i]), matrix, element + i};
+        struct sc_large_item item = {sc_bits_of(v[i]), matrix, 0};
         const uint32_t size = sc_large_size(&item);
-        if (size >= INFINITE || size < x->least || (p->full && size < sc_large_size(&p->floor)) ||
-            (s->parts && !is_of(&x->out->matrices[matrix], s, element + i)))
+        if (size >= INFINITE || size < x->least || (p->full && size < sc_large_size(&p->floor)))
+            continue;
+        item.place = sc_large_place(&m->shape, element + i);
+        if (s->parts && !is_of(m, s, item.place))
             continue;
         if (p->full && sc_large_order(&p->floor, &item) < 0) {
             p->dropped++;
@@ -179,12 +179,15 @@ static void count_larger(struct sc_large_finding *x, const struct sc_large_matri
     for (size_t k = 0; k < x->o->n_probes; k++) {
         struct sc_large_probe *p = &x->o->probes[k];
         const uint32_t own = sc_bits_of(p->value) & UINT32_C(0x7fffffff);
+        const uint64_t place = sc_large_place(&m->shape, p->element);
         uint64_t larger = 0;
         if (p->tensor != m->tensor || p->element / each != m->slice || !p->known)
             continue;
         for (size_t i = 0; i < n; i++) {
             const uint32_t size = sc_bits_of(v[i]) & UINT32_C(0x7fffffff);
-            larger += size < INFINITE && (size > own || (size == own && element + i < p->element));
+            larger +=
+                size < INFINITE &&
+                (size > own || (size == own && sc_large_place(&m->shape, element + i) < place));
         }
         atomic_fetch_add_explicit(&p->larger, larger, memory_order_relaxed);
     }
