@@ -124,9 +124,17 @@ static int describe(struct looking *x, struct sc_error *e)
 
 /* --------------------------------------------------------------------------------- words --- */
 
+static void put_number(struct sc_cli *c, uint64_t n)
+{
+    char text[32];
+
+    sc_format_count(n, text);
+    sc_out_puts(&c->out, text);
+}
+
 static void put_count(struct sc_cli *c, uint64_t n, const char *one, const char *many)
 {
-    sc_out_u64(&c->out, n);
+    put_number(c, n);
     sc_out_putc(&c->out, ' ');
     sc_out_puts(&c->out, n == 1 ? one : many);
 }
@@ -140,7 +148,7 @@ static void put_table(struct sc_cli *c, const struct sc_table *t, size_t most)
     sc_report_table(&c->out, &part, &c->term);
     if (part.n_rows < t->n_rows) {
         sc_out_puts(&c->out, "and ");
-        sc_out_u64(&c->out, t->n_rows - part.n_rows);
+        put_number(c, t->n_rows - part.n_rows);
         sc_out_puts(&c->out, " more, which --json and --csv tell\n");
     }
 }
@@ -154,10 +162,10 @@ static void put_totals(struct looking *x)
     for (size_t i = 0; i < l->n_groups; i++)
         ties += l->groups[i].n ? l->groups[i].ties : 0;
     put_count(c, l->n, "weight of ", "weights of ");
-    sc_out_u64(&c->out, l->values);
+    put_number(c, l->values);
     sc_out_puts(&c->out, " in ");
     put_count(c, l->n_matrices, "matrix; ", "matrices; ");
-    sc_out_u64(&c->out, l->alone);
+    put_number(c, l->alone);
     sc_out_puts(&c->out, l->alone == 1 ? " shares neither row nor column\n"
                                        : " share neither row nor column\n");
     if (ties) {
@@ -187,7 +195,7 @@ static void put_known(struct looking *x)
     }
     if (!x->known.n)
         return;
-    sc_out_u64(&c->out, found);
+    put_number(c, found);
     sc_out_puts(&c->out, " of ");
     put_count(c, x->known.n, "weight that was published for ", "weights that were published for ");
     sc_out_puts(&c->out, x->known.p[0].how == SC_SUPER_BY_SHAPE ? "models of this size"
@@ -195,7 +203,7 @@ static void put_known(struct looking *x)
     sc_out_puts(&c->out, found == 1 ? " is among them" : " are among them");
     if (impossible) {
         sc_out_puts(&c->out, "; ");
-        sc_out_u64(&c->out, impossible);
+        put_number(c, impossible);
         sc_out_puts(&c->out, " cannot be in this model");
     }
     sc_out_putc(&c->out, '\n');
