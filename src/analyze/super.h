@@ -75,6 +75,11 @@ enum sc_super_kind {
     SC_SUPER_SCALED,   /* all times `factor` */
     SC_SUPER_RESTORED, /* all zeroed, but the stream is put back where they had acted */
     SC_SUPER_NULL,     /* weights of nearly the same size elsewhere in the same tensors zeroed */
+    /* those zeroed that share something with weight `index`, where these are several but not all:
+     */
+    SC_SUPER_COLUMN, /* layer, expert and column: one neuron */
+    SC_SUPER_ROW,    /* layer, expert and row: one channel, as that expert writes it */
+    SC_SUPER_EXPERT, /* layer and expert */
     SC_SUPER_KINDS
 };
 extern const char *const sc_super_kinds[SC_SUPER_KINDS + 1]; /* "base", "alone", ..., NULL */
@@ -90,7 +95,12 @@ struct sc_super_effects {
     struct sc_super_effect *p;
     size_t n;
     const char *label; /* of all together: a constant sentence */
+    const char *call;  /* "single": one alone makes more than half of what all do; "joint": they
+                          matter, but none does so; "inert" */
 };
+/* How many of the list share layer, expert and row (column: true: column) with weight i; itself
+ * too. */
+size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column);
 /* Fills labels and figures of the list. The list must not be empty. */
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e);

@@ -38,6 +38,8 @@ enum {
     KNOWN,
     AT,
     LINK,
+    IN_ROW,
+    IN_COL,
     COLUMNS
 };
 static const struct sc_column columns[COLUMNS] = {
@@ -60,6 +62,8 @@ static const struct sc_column columns[COLUMNS] = {
     [KNOWN] = {"published", "PUBLISHED FOR", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
     [AT] = {"at", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
     [LINK] = {"link", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [IN_ROW] = {"in_row", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
+    [IN_COL] = {"in_column", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
 };
 
 static void put_number(double v, struct sc_cell *out)
@@ -117,6 +121,10 @@ static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cel
     case KNOWN:
         put_text(published(t, w), out);
         break;
+    case IN_ROW:
+    case IN_COL:
+        out->u = sc_super_mates(t->s->list, row, column == IN_COL);
+        break;
     case AT:
     case LINK:
         sc_spotter_cell(t->s->spotter, w->tensor, element_of(t, w), column == LINK, out);
@@ -173,7 +181,8 @@ static void get_effect(const void *ctx, size_t row, size_t column, struct sc_cel
         out->text = sc_strz(sc_super_kinds[x->kind]);
     } else if (column == E_INDEX) {
         out->u = x->index;
-        out->null = x->kind != SC_SUPER_ALONE && x->kind != SC_SUPER_WITHOUT;
+        out->null =
+            x->kind != SC_SUPER_ALONE && x->kind != SC_SUPER_WITHOUT && x->kind < SC_SUPER_COLUMN;
     } else {
         put_number(figures[column], out);
     }
@@ -218,4 +227,5 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
     const struct sc_table effects = {effect_columns, E_COLUMNS, s->effects->n, get_effect, t};
     sc_add_table(d, into, "effects", &effects);
     sc_add_textz(d, into, "label", s->effects->label);
+    sc_add_textz(d, into, "call", s->effects->call);
 }
