@@ -4,7 +4,7 @@
 
 #include "analyze/largest_parts.h"
 
-enum { LEAST_ROOM = 64 };
+enum { LEAST_ROOM = 16 };
 
 static void swap(struct sc_large_item *a, struct sc_large_item *b)
 {
