@@ -108,7 +108,7 @@ struct sc_settings {
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
     struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;

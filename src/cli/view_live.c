@@ -79,12 +79,14 @@ static void on_ending(void *ctx)
         (void)alarm(SECONDS);
 }
 
-static int serve(struct sc_display *x, uint64_t memory)
+int sc_display_serve(struct sc_display *x, uint64_t memory)
 {
     struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
     struct sc_buf start = {0};
 
+    if (c->set.port > UINT16_MAX)
+        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     if (c->set.at && sc_spots_start(x->drawings[0].scene, c->set.at, &start, &e) < 0) {
         sc_buf_clear(&start);
         return sc_fail_exit(c, &e);
@@ -111,13 +113,11 @@ int sc_view_live(struct sc_cli *c)
 {
     struct sc_display x = {0};
 
-    if (c->set.port > UINT16_MAX)
-        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     /* Half for statistics of all models, a quarter for tiles. */
     const uint64_t memory = sc_memory_budget(c->set.memory);
     int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
     if (!status)
-        status = serve(&x, memory / 4);
+        status = sc_display_serve(&x, memory / 4);
     sc_display_close(&x);
     return status;
 }
