@@ -410,32 +410,6 @@ static int write_copy(struct writing *x, const struct job *j)
 }
 
 /* ------------------------------------------------------------------------------ neighbours --- */
-static bool belongs(struct sc_str path)
-{
-    static const char *const globs[] = {"config.json",
-                                        "generation_config.json",
-                                        "tokenizer*",
-                                        "vocab*",
-                                        "merges.txt",
-                                        "special_tokens_map.json",
-                                        "*.tiktoken",
-                                        "*.model",
-                                        "added_tokens.json",
-                                        "preprocessor_config.json",
-                                        "spiece*",
-                                        "chat_template*",
-                                        "processor_config.json",
-                                        "configuration_*.py",
-                                        "modeling_*.py"};
-
-    if (memchr(path.p, '/', path.n))
-        return false;
-    for (size_t i = 0; i < SC_COUNT(globs); i++)
-        if (sc_glob(sc_strz(globs[i]), path))
-            return true;
-    return false;
-}
-
 static int fail_file(struct writing *x, const char *path)
 {
     struct sc_quoted q;
@@ -478,7 +452,7 @@ static int copy_neighbours(struct writing *x)
         struct sc_buf path = {0};
         char *text = NULL;
         size_t n = 0;
-        if (!belongs(sc_strz(name)))
+        if (!sc_is_companion(sc_strz(name)))
             continue;
         code = sc_repo_read_text(repo, name, SC_MAX_INDEX_BYTES, &text, &n, x->e);
         sc_buf_printf(&path, "%s/%s", sc_st_place(x->out), name);

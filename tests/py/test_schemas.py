@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check, scan, curves, activations, super, eval and moe against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan, curves, activations, super, edit, eval and moe against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -351,6 +351,12 @@ class Documents(unittest.TestCase):
         found = self.document("super", path, "--ids", "1,2,3", "--verify", "--ratio", "1.5", "--share", "0.05", "--rounds", "1")
         self.assertTrue(found["weights"])
         self.assertEqual(found["effects"][0]["kind"], "base")
+
+    def test_edit(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        d = self.document("edit", path, "--zero", "embed_tokens[0,0]", "--scale", "embed_tokens[1,*]=2", "--dry-run")
+        self.assertEqual([e["operation"] for e in d["edits"]], ["zero", "scale"])
+        self.assertIsNone(d["output"])
 
     def test_moe(self):
         for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
