@@ -106,6 +106,22 @@ static int list_elements(struct planning *x, struct sc_error *e)
     return 0;
 }
 
+int sc_edit_held(const struct sc_model *m, const struct sc_edit_wishes *w, struct sc_held **out,
+                 size_t *n, struct sc_error *e)
+{
+    struct planning x = {.m = m, .w = (struct sc_edit_wishes *)(uintptr_t)w};
+    int code = list_elements(&x, e);
+
+    *out = NULL;
+    *n = 0;
+    if (code == 0 && !(*out = sc_alloc(SC_MAX(x.n, (size_t)1) * sizeof **out)))
+        code = sc_fail_memory(e);
+    for (size_t i = 0; i < x.n && code == 0; i++)
+        (*out)[(*n)++] = (struct sc_held){x.elements[i].tensor, x.elements[i].at};
+    free(x.elements);
+    return code;
+}
+
 /* --------------------------------------------------------------------------------- tensors --- */
 
 static int refuse(const struct planning *x, const struct sc_tensor *t, const char *why,

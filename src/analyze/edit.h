@@ -13,7 +13,7 @@
 #define SC_EDIT_H
 
 #include "analyze/analyze.h"
-#include "codec/encoding.h"
+#include "analyze/recipe.h"
 #include "stream/stream.h"
 
 #define SC_SCHEMA_EDIT        "scruple.edit/1"
@@ -54,6 +54,10 @@ struct sc_edit_wishes {
 int sc_edit_wish_add(struct sc_edit_wishes *w, const struct sc_model *m, enum sc_edit_op op,
                      const char *text, struct sc_error *e);
 void sc_edit_wishes_clear(struct sc_edit_wishes *w);
+/* The elements of all wishes, in the order of tensors and places, to be freed. SCRUPLE_ELIMIT: more
+ * than SC_EDIT_MOST. */
+int sc_edit_held(const struct sc_model *m, const struct sc_edit_wishes *w, struct sc_held **out,
+                 size_t *n, struct sc_error *e);
 
 /* ------------------------------------------------------------------------------------ plan --- */
 struct sc_edit_patch { /* bytes of a file; in the order of files and offsets, none overlap */

@@ -51,9 +51,10 @@ struct writing {
     bool flatten;
     uint64_t done, total;
     struct sc_st_writer *out;
-    double *wide;    /* (STEP) */
-    float *values;   /* (STEP) */
-    uint8_t *stored; /* (STEP * 8) */
+    struct sc_recipe recipe; /* the format, if it is one */
+    double *wide;            /* (STEP) */
+    float *values;           /* (STEP) */
+    uint8_t *stored;         /* (STEP * 8) */
     struct sc_error *e;
 };
 
@@ -98,6 +99,12 @@ static int open_view(struct writing *x, const struct job *j, struct sc_values **
     if (j->action != ACTION_ROUND)
         return 0;
     const struct sc_quant_tensor *t = sc_quant_first(x->q, j->measured);
+    const struct sc_encoding *f = format_of(x->q);
+    if (f && sc_quant_is_recipe(f)) {
+        TRY(sc_recipe_parse(sc_strz(f->name), &x->recipe, x->e));
+        const struct sc_recipe_use use = {&x->recipe, x->w->held, x->w->p, x->w->cancel};
+        return sc_values_open_quantised(*base, j->tensor, &use, NULL, x->w->memory / 2, out, x->e);
+    }
     return sc_values_open_rounded(*base, format_of(x->q), t->geometry, t->assignment, x->w->p, out,
                                   x->e);
 }

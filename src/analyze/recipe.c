@@ -3,6 +3,7 @@
 #include "analyze/recipe.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,6 +295,142 @@ static void tell(const struct sums *s, const struct sc_values *v, const struct s
     }
 }
 
+uint64_t sc_recipe_memory(const struct sc_recipe *r, const struct sc_parallel *p, uint64_t rows,
+                          uint64_t cols)
+{
+    const struct sc_recipe_use u = {.r = r, .p = p};
+    struct matrix m = {.u = &u, .rows = rows, .cols = cols};
+    uint64_t n, desks;
+
+    if (!sc_mul(rows, cols, &n) || n > UINT64_MAX / 64)
+        return UINT64_MAX;
+    if (n == 0)
+        return 0;
+    cut(&m);
+    const uint64_t at_once = SC_MIN((uint64_t)m.jobs, p ? (uint64_t)p->threads : 1);
+    const bool whole = r->clip.whole || r->hold.whole;
+    return sc_mul(at_once, m.longest * 13, &desks)
+               ? sc_add_up(n * 9, SC_MAX(desks, whole ? n * 4 : 0))
+               : UINT64_MAX;
+}
+
+static int check_memory(const struct sc_values *v, const struct sc_matrices *m,
+                        const struct sc_recipe_use *u, uint64_t memory, struct sc_error *e)
+{
+    const uint64_t need = u->r ? sc_recipe_memory(u->r, u->p, m->rows, m->cols)
+                          : m->rows && m->cols > UINT64_MAX / 8 / m->rows ? UINT64_MAX
+                                                                          : m->rows * m->cols * 4;
+    struct sc_quoted q;
+
+    if (need <= memory && need < SIZE_MAX / 2)
+        return 0;
+    return sc_fail(e, SCRUPLE_ELIMIT,
+                   "a matrix of \"%s\" takes %llu MiB while it is quantised, allowed are %llu "
+                   "(--memory)",
+                   sc_quote(&q, sc_tensor_name(v->tensor)), (unsigned long long)(need >> 20),
+                   (unsigned long long)(memory >> 20));
+}
+
+/* ------------------------------------------------------------------------------------- view --- */
+
+struct quantised {
+    struct sc_values *v, *rounded; /* rounded: of a format */
+    uint32_t tensor;
+    struct sc_recipe_use u;
+    struct sc_matrices m;
+    uint64_t size;        /* values of a matrix */
+    pthread_mutex_t lock; /* around what follows */
+    uint64_t at;          /* the matrix at y; UINT64_MAX: none */
+    float *y;
+};
+
+static void close_quantised(void *ctx)
+{
+    struct quantised *x = ctx;
+
+    sc_values_close(x->rounded);
+    pthread_mutex_destroy(&x->lock);
+    free(x->y);
+    free(x);
+}
+
+static int compute(struct quantised *x, uint64_t matrix, struct sc_error *e)
+{
+    struct sc_recipe_counts counts = {0};
+
+    x->at = UINT64_MAX;
+    if (x->rounded) {
+        TRY(sc_values_read(x->rounded, matrix * x->size, x->size, x->y, e));
+        x->at = matrix;
+        return 0;
+    }
+    float *values = sc_alloc((size_t)x->size * sizeof *values);
+    uint8_t *held = sc_alloc((size_t)x->size);
+    int code = values && held ? sc_values_read(x->v, matrix * x->size, x->size, values, e)
+                              : sc_fail_memory(e);
+    if (code == 0)
+        code = sc_recipe_matrix(&x->u, x->tensor, matrix * x->size, x->m.rows, x->m.cols, values,
+                                x->y, held, &counts, e);
+    if (code == 0)
+        x->at = matrix;
+    free(values);
+    free(held);
+    return code;
+}
+
+static int read_quantised(void *ctx, uint64_t first, uint64_t n, float *dst, struct sc_error *e)
+{
+    struct quantised *x = ctx;
+    int code = 0;
+
+    pthread_mutex_lock(&x->lock);
+    while (n && code == 0) {
+        const uint64_t matrix = first / x->size, from = first % x->size;
+        const uint64_t here = SC_MIN(n, x->size - from);
+        if (x->at != matrix)
+            code = compute(x, matrix, e);
+        if (code == 0)
+            memcpy(dst, x->y + from, (size_t)here * sizeof *dst);
+        first += here;
+        dst += here;
+        n -= here;
+    }
+    pthread_mutex_unlock(&x->lock);
+    return code;
+}
+
+int sc_values_open_quantised(struct sc_values *v, uint32_t tensor, const struct sc_recipe_use *u,
+                             const struct sc_encoding *f, uint64_t memory, struct sc_values **out,
+                             struct sc_error *e)
+{
+    const struct sc_matrices m = sc_quality_matrices(v);
+    struct quantised *x;
+
+    *out = NULL;
+    TRY(check_memory(v, &m, u, memory, e));
+    if (!(x = sc_calloc(1, sizeof *x)))
+        return sc_fail_memory(e);
+    x->v = v;
+    x->tensor = tensor;
+    x->u = *u;
+    x->m = m;
+    x->size = SC_MAX(m.rows * m.cols, UINT64_C(1));
+    x->at = UINT64_MAX;
+    x->y = sc_alloc((size_t)x->size * sizeof *x->y);
+    pthread_mutex_init(&x->lock, NULL);
+    const struct sc_computed how = {read_quantised, close_quantised, x};
+    int code = x->y ? 0 : sc_fail_memory(e);
+    if (code == 0 && !u->r)
+        code = sc_values_open_rounded(v, f, NULL, NULL, u->p, &x->rounded, e);
+    if (code == 0)
+        code = sc_values_open_computed(v, &how, out, e);
+    if (code < 0)
+        close_quantised(x);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------- cost --- */
+
 int sc_recipe_measure(struct sc_values *v, uint32_t tensor, const struct sc_recipe_use *u,
                       uint64_t memory, struct sc_quality *out, struct sc_error *e)
 {
@@ -301,14 +438,8 @@ int sc_recipe_measure(struct sc_values *v, uint32_t tensor, const struct sc_reci
     const uint64_t n = m.n ? v->count / m.n : 0;
     struct sc_recipe_counts counts = {0};
     struct sums sums = {0};
-    struct sc_quoted q;
 
-    if (n > memory / 9 || n > SIZE_MAX / 16)
-        return sc_fail(e, SCRUPLE_ELIMIT,
-                       "a matrix of \"%s\" takes %llu MiB while it is quantised, allowed are %llu "
-                       "(--memory)",
-                       sc_quote(&q, sc_tensor_name(v->tensor)), (unsigned long long)(n * 9 >> 20),
-                       (unsigned long long)(memory >> 20));
+    TRY(check_memory(v, &m, u, memory, e));
     float *x = sc_alloc((size_t)n * sizeof *x), *y = sc_alloc((size_t)n * sizeof *y);
     uint8_t *held = sc_alloc((size_t)n);
     int code = x && y && held ? 0 : sc_fail_memory(e);

@@ -5,7 +5,7 @@
  *
  * Does not own: a single block (codec/recipe.h).
  *
- * A matrix is worked on as a whole, because limits may be over all of it: it takes 9 bytes a value.
+ * A matrix is worked on as a whole, because limits may be over all of it.
  */
 #ifndef SC_ANALYZE_RECIPE_H
 #define SC_ANALYZE_RECIPE_H
@@ -37,8 +37,18 @@ struct sc_recipe_counts {
 int sc_recipe_matrix(const struct sc_recipe_use *u, uint32_t tensor, uint64_t first, uint64_t rows,
                      uint64_t cols, const float *x, float *y, uint8_t *scratch,
                      struct sc_recipe_counts *counts, struct sc_error *e);
+/* Bytes that a matrix takes while it is worked on. */
+uint64_t sc_recipe_memory(const struct sc_recipe *r, const struct sc_parallel *p, uint64_t rows,
+                          uint64_t cols);
+
+/* The tensor as it is after quantising by a recipe, or by another format (u->r NULL: `f`): a matrix
+ * at a time is computed when it is first read, and kept. `v` is borrowed, and so is all of *u and
+ * f. SCRUPLE_ELIMIT. */
+int sc_values_open_quantised(struct sc_values *v, uint32_t tensor, const struct sc_recipe_use *u,
+                             const struct sc_encoding *f, uint64_t memory, struct sc_values **out,
+                             struct sc_error *e);
 /* What it costs a tensor; the quantiles of errors and the worst parts are not told (NaN,
- * UINT64_MAX). SCRUPLE_ELIMIT: a matrix of it does not fit `memory`. `facts` may be NULL. */
+ * UINT64_MAX). SCRUPLE_ELIMIT: a matrix of it does not fit `memory`. */
 int sc_recipe_measure(struct sc_values *v, uint32_t tensor, const struct sc_recipe_use *u,
                       uint64_t memory, struct sc_quality *out, struct sc_error *e);
 

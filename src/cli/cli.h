@@ -106,7 +106,9 @@ struct sc_settings {
     bool verify;
     struct sc_words edits[4]; /* edit: by enum sc_edit_op */
     bool undo, refit;
-    uint64_t stat, norm; /* moe: enums of experts */
+    const char *held;          /* quant, eval: what recipes hold out */
+    struct sc_words quantized; /* eval */
+    uint64_t stat, norm;       /* moe: enums of experts */
     const char *eps;
     bool fail;
     struct sc_words hooks;

@@ -249,6 +249,10 @@ class Documents(unittest.TestCase):
         for row in quant["summary"]:
             self.assertEqual(counts["measured"], row["tensors"])
 
+    def test_recipes_of_quant(self):
+        path = os.path.join(FIXTURES, "llama-tiny")
+        self.document("quant", path, "mlp", "--no-cache", "-c", "rtn4:hold=share:0.01,rtn3:nf,bfp4", "--threshold", "0.99")
+
     def test_ways_to_ask_for_quant(self):
         path = os.path.join(FIXTURES, "llama-tiny")
         for words in (["--algorithm", "transpose"], ["--algorithm", "mixed-tile", "--seed", "3"], ["--budget", "6bpw", "--model-wide"],
@@ -372,6 +376,9 @@ class Documents(unittest.TestCase):
             d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--window", "4",
                               "--protocol", protocol)
             self.assertEqual(d["protocol"], protocol)
+        d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--quantize",
+                          "rtn4:block=8x8,clip=mse,bfp8")
+        self.assertEqual([r["format"] for r in d["quantized"]], ["as stored", "rtn4:block=8x8,clip=mse", "bfp8"])
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")
