@@ -78,11 +78,12 @@ static void on_ending(void *ctx)
         (void)alarm(SECONDS);
 }
 
-static int serve(struct sc_display *x, uint64_t memory)
+int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, uint64_t memory,
+                  const char *start)
 {
-    struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
     const struct sc_web_options o = {.bind = c->set.bind,
+                                     .start = start,
                                      .port = (uint16_t)c->set.port,
                                      .memory = memory,
                                      .cancel = &sc_cancel,
@@ -91,7 +92,7 @@ static int serve(struct sc_display *x, uint64_t memory)
                                      .ending = on_ending,
                                      .ctx = c};
 
-    const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
+    const int code = sc_web_serve(&o, views, n, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
     (void)sc_take_cancel(); /* that is how it is meant to end */
@@ -108,7 +109,7 @@ int sc_view_live(struct sc_cli *c)
     const uint64_t memory = sc_memory_budget(c->set.memory);
     int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
     if (!status)
-        status = serve(&x, memory / 4);
+        status = sc_view_serve(c, x.views, x.desk.n, memory / 4, NULL);
     sc_display_close(&x);
     return status;
 }

@@ -343,7 +343,7 @@ int sc_export_plan_new(const struct sc_scene *s, unsigned planes, unsigned max_z
 
     memset(out, 0, sizeof *out);
     out->pack_bytes = pack_bytes;
-    for (unsigned i = 0; i < SC_PLANES; i++)
+    for (unsigned i = 0; i < SC_PLANES_ALL; i++)
         if (planes >> i & 1)
             out->planes[out->n_planes++] = (enum sc_plane)i;
     for (int z = s->top; z >= -s->deepest && (unsigned)(s->top - z) <= max_zoom && code == 0; z--) {

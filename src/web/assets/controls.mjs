@@ -77,8 +77,8 @@ export function mount(app) {
             options: modesOf(app.colours, scene).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
         choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
             options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}),
-        showOf(scene).scales && choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
-            options: SCALES}));
+        showOf(scene).scales ? choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
+            options: SCALES}) : null);
     if (app.views.length > 1) row.append(compareChoice(app), otherButton(app));
     addToBar(app, row);
     groundButton(app);

@@ -73,6 +73,8 @@ export class Scene {
         /** weights, differences, bytes or maps */
         this.shows = json.shows;
         this.model = json.model;
+        /** of pictures of bytes: order, total, start and parts; else null */
+        this.bytes = json.bytes ?? null;
         this.tile = json.tile;
         this.width = json.width;
         this.height = json.height;
