@@ -24,6 +24,8 @@ static inline struct sc_byte_sum sc_byte_sum_of_none(void)
 void sc_byte_sum_add(struct sc_byte_sum *s, const uint8_t *p, size_t n, bool entropy);
 /* Bits a byte of one window, n > 0 bytes. */
 float sc_byte_entropy(const uint8_t *p, size_t n);
+/* Plane main of at most a window, n > 0 bytes: as sc_byte_pixel() has it. */
+uint8_t sc_byte_main(const uint8_t *p, size_t n);
 void sc_byte_sum_join(struct sc_byte_sum *s, const struct sc_byte_sum *other);
 uint64_t sc_byte_sum_bytes(const struct sc_byte_sum *s);
 /* The pixel; SC_PIXEL_UNKNOWN without a byte. Main: the class that most bytes are of (of several

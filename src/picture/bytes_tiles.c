@@ -37,9 +37,9 @@ struct square {
 
 struct order {
     uint8_t of[SC_CURVE_STATES][GROUP]; /* by y * 16 + x: which of the run */
+    uint32_t bits[256];                 /* of a byte as float */
 };
 static struct order order;
-static uint32_t floats[256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_order(void)
@@ -52,21 +52,39 @@ static void make_order(void)
             order.of[state][y << GROUP_LOG2 | x] = (uint8_t)d;
         }
     for (unsigned v = 0; v < 256; v++)
-        floats[v] = sc_bits_of((float)v);
+        order.bits[v] = sc_bits_of((float)v);
 }
 
-/* 256 pixels of a run, from pixel `first` of the square on. */
+/* Where a run of 256 pixels stands, from pixel `first` of the square on; and how. */
+static uint32_t *group_at(const struct square *q, struct sc_tile *t, uint64_t first,
+                          unsigned *state)
+{
+    uint64_t x, y;
+    *state = q->state;
+    sc_curve_point(q->log2 - GROUP_LOG2, first / GROUP, &x, &y, state);
+    return t->pixels + (q->y + (y << GROUP_LOG2)) * SC_SCENE_TILE + q->x + (x << GROUP_LOG2);
+}
+
 static void put_group(const struct square *q, struct sc_tile *t, uint64_t first, const uint32_t *v)
 {
-    unsigned state = q->state;
-    uint64_t x, y;
-    sc_curve_point(q->log2 - GROUP_LOG2, first / GROUP, &x, &y, &state);
-    uint32_t *to =
-        t->pixels + (q->y + (y << GROUP_LOG2)) * SC_SCENE_TILE + q->x + (x << GROUP_LOG2);
+    unsigned state;
+    uint32_t *to = group_at(q, t, first, &state);
     const uint8_t *of = order.of[state];
     for (unsigned row = 0; row < 1 << GROUP_LOG2; row++, to += SC_SCENE_TILE, of += 1 << GROUP_LOG2)
         for (unsigned col = 0; col < 1 << GROUP_LOG2; col++)
             to[col] = v[of[col]];
+}
+
+/* The same of bytes. */
+static void put_bytes(const struct square *q, struct sc_tile *t, uint64_t first,
+                      const uint8_t *restrict p)
+{
+    unsigned state;
+    uint32_t *restrict to = group_at(q, t, first, &state);
+    const uint8_t *restrict of = order.of[state];
+    for (unsigned row = 0; row < 1 << GROUP_LOG2; row++, to += SC_SCENE_TILE, of += 1 << GROUP_LOG2)
+        for (unsigned col = 0; col < 1 << GROUP_LOG2; col++)
+            to[col] = order.bits[p[of[col]]];
 }
 
 static void put_pixel(const struct square *q, struct sc_tile *t, uint64_t i, uint32_t v)
@@ -111,19 +129,36 @@ static void note_gap(void *ctx, const struct byte_stretch *gap)
     last->n = (size_t)(gap->at + gap->n - last->at);
 }
 
-/* Values of one plane for bytes that are here: n_pixels, the last one maybe short. */
-static void value_bytes(const struct square *q, enum sc_plane plane, const uint8_t *p, size_t n,
-                        uint32_t *v)
+/* A group of pixels that are bytes. */
+static void value_bytes(const struct square *q, struct sc_tile *t, uint64_t first, const uint8_t *p,
+                        size_t n)
 {
-    if (plane != SC_PLANE_ENTROPY) {
-        for (size_t i = 0; i < n; i++)
-            v[i] = floats[p[i]];
+    uint32_t v[GROUP];
+    const bool entropy = t->plane == SC_PLANE_ENTROPY;
+    if (!entropy && n == GROUP && q->log2 >= GROUP_LOG2) {
+        put_bytes(q, t, first, p);
         return;
     }
-    const uint32_t h = sc_bits_of(sc_byte_entropy(p, n));
+    const uint32_t h = entropy ? sc_bits_of(sc_byte_entropy(p, n)) : 0;
     for (size_t i = 0; i < n; i++)
-        v[i] = h;
-    (void)q;
+        v[i] = entropy ? h : sc_bits_of((float)p[i]);
+    put(q, t, first, n, v);
+}
+
+/* A pixel of few bytes. */
+static float simple(enum sc_plane plane, const uint8_t *p, size_t n)
+{
+    unsigned sum = 0, min = 255, max = 0;
+    if (plane == SC_PLANE_MAIN)
+        return (float)sc_byte_main(p, n);
+    for (size_t i = 0; i < n; i++) {
+        sum += p[i];
+        min = SC_MIN(min, p[i]);
+        max = SC_MAX(max, p[i]);
+    }
+    return plane == SC_PLANE_MIN   ? (float)min
+           : plane == SC_PLANE_MAX ? (float)max
+                                   : (float)((double)sum / (double)n);
 }
 
 /* A group of pixels of 4 to 256 bytes. */
@@ -132,12 +167,13 @@ static void value_runs(const struct square *q, const uint8_t *p, size_t n, uint3
     const size_t each = (size_t)1 << 2 * q->z, window = SC_MAX(each, (size_t)SC_BYTE_WINDOW);
     uint32_t h = 0;
     for (size_t at = 0, i = 0; at < n; at += each, i++) {
-        struct sc_byte_sum sum = sc_byte_sum_of_none();
+        const size_t some = SC_MIN(each, n - at);
         if (q->entropy && at % window == 0)
             h = sc_bits_of(sc_byte_entropy(p + at, SC_MIN(window, n - at)));
-        sc_byte_sum_add(&sum, p + at, SC_MIN(each, n - at), false);
-        for (size_t k = 0; k < q->n; k++)
-            v[k][i] = q->t[k].plane == SC_PLANE_ENTROPY ? h : sc_byte_pixel(&sum, q->t[k].plane);
+        for (size_t k = 0; k < q->n; k++) {
+            const enum sc_plane plane = q->t[k].plane;
+            v[k][i] = plane == SC_PLANE_ENTROPY ? h : sc_bits_of(simple(plane, p + at, some));
+        }
     }
 }
 
@@ -175,8 +211,9 @@ static int fill_near(struct square *q, uint64_t end, struct sc_error *e)
                 value_runs(q, p + from, some, v);
             for (size_t k = 0; k < q->n; k++) {
                 if (!q->z)
-                    value_bytes(q, q->t[k].plane, p + from, some, v[k]);
-                put(q, &q->t[k], first, (some + ((size_t)1 << 2 * q->z) - 1) >> 2 * q->z, v[k]);
+                    value_bytes(q, &q->t[k], first, p + from, some);
+                else
+                    put(q, &q->t[k], first, (some + ((size_t)1 << 2 * q->z) - 1) >> 2 * q->z, v[k]);
             }
         }
         blot(q, &gaps);
@@ -262,8 +299,6 @@ static int fill_square(struct square *q, struct sc_error *e)
 {
     const uint64_t run = UINT64_C(1) << 2 * (q->log2 + q->z);
     const uint64_t end = SC_MIN(q->begin + run, q->b->total);
-    if (q->begin >= q->b->total)
-        return 0;
     for (size_t k = 0; k < q->n; k++)
         q->t[k].flags &= ~(unsigned)SC_TILE_EMPTY;
     /* Of files that are elsewhere not more than a little at once. */
@@ -276,30 +311,40 @@ static int fill_square(struct square *q, struct sc_error *e)
     return 0;
 }
 
-/* The square of the whole in a tile that is as large or larger, or the tile in its square. */
-static int fill_place(struct square *q, uint64_t slice, struct sc_error *e)
+/* The part of a square that a tile shows: all of the tile, or all of the square. False: none. */
+static bool find_square(struct square *q, uint64_t slice)
 {
     const unsigned side = q->b->order; /* log2, of the square in units */
+    if (q->t->x < 0 || q->t->y < 0)
+        return false;
     const uint64_t x = (uint64_t)q->t->x, y = (uint64_t)q->t->y;
     q->state = 0;
+    q->x = q->y = 0;
     if (side >= q->z + TILE_LOG2) {
         const unsigned levels = side - q->z - TILE_LOG2; /* of tiles in the square */
         if (x >> levels != slice || y >> levels)
-            return 0;
+            return false;
         const uint64_t tile =
             sc_curve_index(levels, x & ((UINT64_C(1) << levels) - 1), y, &q->state);
         q->log2 = TILE_LOG2;
-        q->x = q->y = 0;
         q->begin = (slice << 2 * side) + (tile << 2 * (TILE_LOG2 + q->z));
-        return fill_square(q, e);
+    } else {
+        if (x || y || q->z > side)
+            return false;
+        q->log2 = side - q->z;
+        q->x = slice << q->log2;
+        q->begin = slice << 2 * side;
     }
-    if (x || y || q->z > side)
-        return 0;
-    q->log2 = side - q->z;
-    q->x = slice << q->log2;
-    q->y = 0;
-    q->begin = slice << 2 * side;
-    return fill_square(q, e);
+    return q->begin < q->b->total;
+}
+
+/* Is every pixel of the tile going to be written? */
+static bool is_covered(struct square *q)
+{
+    for (uint64_t slice = 0; slice < q->b->scene->n_places; slice++)
+        if (find_square(q, slice) && q->log2 == TILE_LOG2)
+            return q->b->total - q->begin >= UINT64_C(1) << 2 * (TILE_LOG2 + q->z);
+    return false;
 }
 
 static bool is_bf16(const struct sc_tile *t)
@@ -325,17 +370,20 @@ int sc_bytes_tiles(struct sc_bytes *b, struct sc_tile *t, size_t n, unsigned pat
         t[i].y = t->y;
         t[i].flags = SC_TILE_EMPTY;
         q.entropy = q.entropy || t[i].plane == SC_PLANE_ENTROPY;
-        for (size_t k = 0; k < SC_COUNT(t[i].pixels); k++)
-            t[i].pixels[k] = SC_PIXEL_OUTSIDE;
     }
     q.z = (unsigned)t->z;
-    for (uint64_t slice = 0; slice < b->scene->n_places && t->x >= 0 && t->y >= 0; slice++)
-        TRY(fill_place(&q, slice, e));
+    for (size_t i = 0; i < n && !is_covered(&q); i++)
+        for (size_t k = 0; k < SC_COUNT(t[i].pixels); k++)
+            t[i].pixels[k] = SC_PIXEL_OUTSIDE;
+    for (uint64_t slice = 0; slice < b->scene->n_places; slice++)
+        if (find_square(&q, slice))
+            TRY(fill_square(&q, e));
     for (size_t i = 0; i < n; i++) {
         t[i].flags |= q.sampled || q.waiting ? q.sampled ? SC_TILE_SAMPLED : 0 : SC_TILE_EXACT;
         if (q.missing)
             t[i].flags |= SC_TILE_MISSING;
-        t[i].bf16 = is_bf16(&t[i]);
+        t[i].bf16 =
+            (t[i].plane != SC_PLANE_MEAN && t[i].plane != SC_PLANE_ENTROPY) || is_bf16(&t[i]);
     }
     return 0;
 }

@@ -2,6 +2,7 @@
 // bytes: what is different where pixels are bytes of files: where a byte is, what it may mean, outlines and names of
 // files and of the tensors in them, and the figures of a file.
 import {make} from "scruple/dom.mjs";
+import {shortTitle} from "scruple/frame.mjs";
 import {outline, pointAt, positionAt, runsIn, squares} from "scruple/hilbert.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
 import {bytes as sizeText, percent} from "scruple/text.mjs";
@@ -319,7 +320,8 @@ function overlay(pen, scene) {
     });
     const base = (name) => name.split("/").at(-1);
     write(files, fileShapes, (i, n) => [
-        [{text: scene.names[i], font}, {text: sizeText(n), font: small, faint: true}],
+        ...shortTitle(scene.names[i]) === scene.names[i] ? [[{text: scene.names[i], font},
+            {text: sizeText(n), font: small, faint: true}]] : [],
         [{text: base(scene.names[i]), font}, {text: sizeText(n), font: small, faint: true}],
         [{text: base(scene.names[i]), font}]]);
     const short = (name) => name.replace(/\.weight$/, "").split(".").slice(-2).join(".");
@@ -342,10 +344,9 @@ function ticks(mode) {
 
 function sentence(app, mode) {
     const {plane} = app.store.get();
-    const many = {main: "of many bytes the kind that most are of", mean: "of many bytes their mean",
-        min: "of many bytes the least", max: "of many bytes the largest", entropy: ""}[plane];
+    const many = {main: "the most common one", mean: "their mean", min: "the least", max: "the largest"}[plane];
     if (mode.name === "entropy") return "Entropy of 256 bytes, in bits a byte; random ones have 7.2";
-    return mode.name === "classes" ? `Kinds of bytes; ${many}` : `Value; ${many}`;
+    return mode.name === "classes" ? `Kind of byte; of many bytes ${many}` : `Value of a byte; of many ${many}`;
 }
 
 /** Colours of entropy are of its plane, and no others; kinds of a mean would be none that is there. */
@@ -364,9 +365,9 @@ function couple(app) {
 /** @type {import("scruple/shows.mjs").Show} */
 export const bytes = {
     scales: false, filters: false, rulers: false, windows: ["entropy"], details: "Byte", find: "Find a file, a tensor or 0x1f40",
-    swatches: [["zero", "0"], [239, "255"], ["waiting", "not read yet"], ["unknown", "cannot be read"]],
+    swatches: [["zero", "0", ["classes"]], [239, "255", ["classes"]], ["waiting", "not read yet"], ["unknown", "cannot be read"]],
     where, read, sentence, ticks, extra, panel, found, typedOffset, overlay, name: nameOf, mount: couple,
-    number: (v, mode) => mode === "entropy" ? formatValue(v, 3) : hex(v),
+    numberWidth: 22, number: (v, mode) => mode === "entropy" ? formatValue(v, 3) : hex(v),
     allNames: (scene) => [...scene.names, ...scene.bytes.parts.name],
     link: (scene, spot) => ({o: `0x${hex(positionOf(scene, spot), 1)}`}),
     spot: (scene, view, {o}) => o < scene.bytes.total ? spotOf(scene, view, o) : null,

@@ -275,11 +275,12 @@ export class Labels {
 
     #numbers(state) {
         const {scene, area, dpr} = this, p = scene.places;
-        if (this.scale * 8 < NUMBER_W * dpr) // no element takes more than 8 units
+        const {numberWidth = NUMBER_W} = showOf(scene);
+        if (this.scale * 8 < numberWidth * dpr) // no element takes more than 8 units
             return;
         scene.look(area.x, area.y, area.w, area.h, (i) => {
             const w = this.scale * 2 ** -p.dx[i], h = this.scale * 2 ** -p.dy[i];
-            if (w >= NUMBER_W * dpr && h >= NUMBER_H * dpr)
+            if (w >= numberWidth * dpr && h >= NUMBER_H * dpr)
                 this.#numbersOf(i, w, h, state);
         });
     }

@@ -111,8 +111,12 @@ class Legend {
         }));
     }
 
+    swatchList(mode) {
+        return showOf(this.app.front().scene).swatches.filter((swatch) => !swatch[2] || swatch[2].includes(mode));
+    }
+
     fillSwatches(name, dark) {
-        this.swatches.replaceChildren(...showOf(this.app.front().scene).swatches.map(([key, text]) => make("li", {"data-special": key},
+        this.swatches.replaceChildren(...this.swatchList(name).map(([key, text]) => make("li", {"data-special": key},
             draw("svg", {class: "p-swatch", viewBox: "0 0 10 10", "aria-hidden": "true"},
                 draw("rect", {width: 10, height: 10, fill: this.app.colours.css(name, dark, key)})), text)));
     }
@@ -134,7 +138,7 @@ class Legend {
     specialOf(table, value) {
         if (value === "waiting" || value === "unknown") return value;
         const v = numberOf(value ?? null), entry = v === null ? -1 : table.entryOf(bitsOf(v));
-        const found = showOf(this.app.front().scene).swatches.find(([key]) => (this.app.colours.special[key] ?? key) === entry);
+        const found = this.swatchList(table.mode.name).find(([key]) => (this.app.colours.special[key] ?? key) === entry);
         return found ? String(found[0]) : null;
     }
 

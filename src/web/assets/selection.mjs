@@ -157,7 +157,7 @@ class Selection {
         const copyName = text("copy name", "Copy the name of the tensor", (e) => copyText(name, e.currentTarget));
         const whole = text("show all", "Fly to where all of the tensor is seen",
             () => app.goTo(spotOf(app, spot.view, spot.place)));
-        return make("div", {class: "p-row p-actions"}, whole, copyName, copyLink);
+        return make("div", {class: "p-row p-actions"}, showOf(scene).panel ? null : whole, copyName, copyLink);
     }
 
     /** The same tensor of the layer or expert before and after. */
@@ -256,7 +256,7 @@ class Selection {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
             const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
-            const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
+            const offset = Number.isFinite(answer.offset) && !showOf(view.scene).where && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
             const more = showOf(view.scene).extra?.(view.scene, answer) ?? [];
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,

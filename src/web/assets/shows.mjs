@@ -7,7 +7,8 @@ import {bytes} from "scruple/bytes.mjs";
 /**
  * @typedef {object} Show
  * @property {boolean} scales  whose scale it is can be chosen: of the tensor, the role, the model
- * @property {[string, string][]} swatches  colours that are no step: entry of `special`, words
+ * @property {(string|number)[][]} swatches  colours that are no step of the bar: entry of `special`, or a
+ *   step; words; the modes that it is of (none: all)
  * @property {(function(object, object): string)|null} where  words for a spot (scene, spot) instead of "row 3, column 40"
  * @property {(function(object, object): string[])|null} read  lines for an answer of `value` (scene, answer) instead of
  *   the value, its bytes and bits
@@ -29,6 +30,7 @@ import {bytes} from "scruple/bytes.mjs";
  * @property {function(object, object, string): object[]} [typedOffset]  items for a number (app, view, typed)
  * @property {function(object, object): void} [overlay]  draws names instead of those of boxes and places (pen, scene)
  * @property {function(number, string): string} [number]  a value within an element (value, mode)
+ * @property {number} [numberWidth]  CSS pixels of an element that holds it
  * @property {function(object, object): object} [link]  what a permalink says of a spot (scene, spot), and
  * @property {function(object, number, object): (object|null)} [spot]  back (scene, view, link)
  * @property {function(object): void} [mount]  once the panels are there (app)
