@@ -300,6 +300,7 @@ static const struct sc_example view_examples[] = {
     {"scruple view model model.layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
+    {"scruple view --layout hilbert a.gguf notes.txt", "two files as bytes"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_view = {
@@ -317,6 +318,9 @@ const struct sc_command sc_cmd_view = {
         "a browser opened where there is a screen, and Ctrl-C ends it, with exit code 0. Two "
         "models "
         "stand side by side. What the server does and does not allow is in docs/view.md.\n\n"
+        "With --layout hilbert any files are shown as they are stored, a pixel a byte, along a "
+        "Hilbert curve: files, folders, - for standard input, pipes, names of the Hub. What one "
+        "sees there is told in docs/bytes.md.\n\n"
         "Statistics of weights are kept for the next time (scruple cache ls). How tensors are "
         "placed is in docs/layout.md.",
     .options = view_options,

@@ -15,7 +15,8 @@ enum {
     GROUP_LOG2 = 4,  /* pixels come in squares of 16 x 16, */
     GROUP = 256,     /* which are runs of 256 */
     BLOCK = 1 << 16, /* bytes that are read at once */
-    TILE_LOG2 = 8
+    TILE_LOG2 = 8,
+    MOST_ZOOM = 27 /* a pixel of 4^27 bytes is more than SC_BYTES_MOST */
 };
 
 /* A square of the picture in a tile: whole tiles are one. */
@@ -329,9 +330,9 @@ static bool find_square(struct square *q, uint64_t slice)
         q->log2 = TILE_LOG2;
         q->begin = (slice << 2 * side) + (tile << 2 * (TILE_LOG2 + q->z));
     } else {
-        if (x || y || q->z > side)
+        if (x || y || (q->z > side && slice)) /* a pixel of all is of both squares */
             return false;
-        q->log2 = side - q->z;
+        q->log2 = q->z > side ? 0 : side - q->z;
         q->x = slice << q->log2;
         q->begin = slice << 2 * side;
     }
@@ -362,7 +363,7 @@ int sc_bytes_tiles(struct sc_bytes *b, struct sc_tile *t, size_t n, unsigned pat
     pthread_once(&once, make_order);
     q.until = sc_bytes_microseconds() + (uint64_t)patience * 1000;
     for (size_t i = 0; i < n; i++) {
-        if (t->z < 0 || t->z > b->scene->top || !sc_plane_suits(t[i].plane, SC_SHOWS_BYTES))
+        if (t->z < 0 || t->z > MOST_ZOOM || !sc_plane_suits(t[i].plane, SC_SHOWS_BYTES))
             return sc_fail(e, SCRUPLE_EUSAGE, "bytes have no tiles of zoom %d and plane %s", t->z,
                            (unsigned)t[i].plane < SC_PLANES_ALL ? sc_plane_names[t[i].plane] : "?");
         t[i].z = t->z;

@@ -314,7 +314,8 @@ function overlay(pen, scene) {
     if (scene.names.length > 1) stroke(pen, fileShapes, [[ink.chip, 4], [ink.text, 1.6]]);
     const font = pen.font(12, 650), thin = pen.font(11, 500), small = pen.font(10);
     const write = (list, outlines, lines) => list.forEach(([i, from, to], k) => {
-        const r = roomOf(pen, scene, outlines[k], from, to);
+        const r = roomOf(pen, scene, outlines[k], from, to), right = pen.x(outlines[k].box.x1);
+        if (outlines === fileShapes) r.x1 = Math.max(r.x1, Math.min(right, r.x0 + 220 * dpr)); // names may reach out
         if (r.x1 - r.x0 < 36 * dpr || r.y1 - r.y0 < 16 * dpr) return;
         for (const tried of lines(i, to - from)) if (pen.plate(r, tried, {share: 0.3})) return;
     });
@@ -352,14 +353,19 @@ function sentence(app, mode) {
 /** Colours of entropy are of its plane, and no others; kinds of a mean would be none that is there. */
 function couple(app) {
     const {store} = app;
-    store.subscribe("mode", ({mode}) => {
-        if (store.get("plane") !== PLANE_OF[mode]) store.set({plane: PLANE_OF[mode]});
+    const fits = ({mode, plane}) => (mode === "entropy") === (plane === "entropy");
+    let before = {mode: store.get("mode"), plane: store.get("plane")};
+    const there = (plane) => app.views[0].scene.planes.includes(plane); // an export may lack some
+    store.subscribe(["mode", "plane"], (state) => {
+        const {mode, plane} = state, turned = mode !== before.mode, both = turned && plane !== before.plane;
+        before = {mode, plane};
+        if ((turned && !both || both && !fits(state)) && plane !== PLANE_OF[mode] && there(PLANE_OF[mode])) store.set({plane: PLANE_OF[mode]});
+        else if (!turned && !fits(state)) {
+            before.mode = plane === "entropy" ? plane : plane === "main" ? "classes" : "value"; // keeps the plane
+            store.set({mode: before.mode});
+        }
     });
-    store.subscribe("plane", ({plane, mode}) => {
-        if (plane === "entropy" && mode !== "entropy") store.set({mode: "entropy"});
-        else if (plane !== "entropy" && mode === "entropy")
-            store.set({mode: plane === "main" ? "classes" : "value", plane});
-    });
+    if (before.mode === "classes" && before.plane === "mean" && there("main")) store.set({plane: "main"});
 }
 
 /** @type {import("scruple/shows.mjs").Show} */
