@@ -159,7 +159,7 @@ void sc_bytes_count(const struct sc_bytes *b, uint64_t from, uint64_t to,
     struct sc_byte_sum sum = sc_byte_sum_of_none();
     const uint64_t first = (from + (UINT64_C(1) << log2) - 1) >> log2;
     const uint64_t end = to == b->total ? ((to - 1) >> log2) + 1 : to >> log2;
-    for (uint64_t cell = first; cell < end; cell++)
+    for (uint64_t cell = first; cell < end && b->cells; cell++)
         if (sc_bytes_counted(b, cell << log2))
             (void)sc_bytes_join_cell(b, cell, &sum);
     out->bytes = sc_byte_sum_bytes(&sum);
