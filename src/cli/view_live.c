@@ -92,6 +92,8 @@ int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, u
                                      .ending = on_ending,
                                      .ctx = c};
 
+    if (c->set.port > UINT16_MAX)
+        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     const int code = sc_web_serve(&o, views, n, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
@@ -99,17 +101,20 @@ int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, u
     return 0;
 }
 
+int sc_display_serve(struct sc_display *x, uint64_t memory)
+{
+    return sc_view_serve(x->desk.c, x->views, x->desk.n, memory, NULL);
+}
+
 int sc_view_live(struct sc_cli *c)
 {
     struct sc_display x = {0};
 
-    if (c->set.port > UINT16_MAX)
-        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     /* Half for statistics of all models, a quarter for tiles. */
     const uint64_t memory = sc_memory_budget(c->set.memory);
     int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
     if (!status)
-        status = sc_view_serve(c, x.views, x.desk.n, memory / 4, NULL);
+        status = sc_display_serve(&x, memory / 4);
     sc_display_close(&x);
     return status;
 }

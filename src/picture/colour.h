@@ -21,6 +21,7 @@ enum sc_colour_mode {
     SC_COLOURS_EXPONENT, /* the binary exponent, in 32 colours that repeat */
     SC_COLOURS_BITS,     /* last bit of the exponent and first 7 of the fraction */
     SC_COLOURS_RANK,     /* rank in its tensor */
+    SC_COLOURS_RANGE,    /* evenly from the low to the high end of a map */
     SC_COLOURS_CLASSES,  /* of bytes: zero, control, printable, high, 255, each a ramp of its own */
     SC_COLOURS_VALUE,    /* 0 .. 256 */
     SC_COLOURS_ENTROPY,  /* bits a byte: 0 .. 8 */
@@ -70,7 +71,8 @@ struct sc_colour_scale {
     enum sc_colour_mode mode;
     float scale;           /* the |x| at the end; not positive or not finite: 1 */
     float smallest;        /* least normal |x| of the stored type: below is subnormal; 0: none */
-    const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks; NULL: -scale .. scale */
+    const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks and ranges; NULL: -scale ..
+                              scale */
 };
 /* A scale, ready for many pixels. Making one takes microseconds. */
 struct sc_colours {
@@ -82,6 +84,10 @@ struct sc_colours {
     enum sc_colour_mode mode;
     float smallest;
 };
+/* What stands for quantiles of SC_COLOURS_RANGE: even steps from low to high. */
+void sc_colour_range(float low, float high, float out[SC_COLOUR_QUANTILES]);
+/* Does a mode colour by quantiles? */
+bool sc_colour_mode_ranks(enum sc_colour_mode mode);
 extern const char *const sc_colour_labels[SC_COLOUR_MODES]; /* for people */
 /* Where steps begin, as shares of the scale (those of bytes have the scale 1): step k from
  * (float)(out[k - 1] * scale) on, k from 1 on. False: the steps of this mode are bits. Those of a

@@ -33,6 +33,8 @@ enum {
 };
 #define SC_SCENE_MOST (INT64_C(1) << 52) /* units of the picture, so that a double is exact */
 
+struct sc_map; /* maps.h */
+
 struct sc_place {
     uint32_t tensor;     /* index into model->tensors */
     uint32_t box;        /* index into boxes: the innermost that holds it */
@@ -71,6 +73,7 @@ struct sc_scene {
                             list[places_of[t]] to list[places_of[t + 1] - 1]. None: the filter left
                             it out, it has no elements, or its shape is impossible */
     uint32_t *list;
+    const struct sc_map *maps;  /* by tensor, of a scene that shows maps; else NULL */
     struct sc_scene_tree *tree; /* scene_look.c */
     struct sc_arena arena;
 };
@@ -81,6 +84,10 @@ struct sc_scene_options {
 /* `m` must outlive the scene. SCRUPLE_ELIMIT: the picture would be larger than SC_SCENE_MOST. */
 int sc_scene_new(const struct sc_model *m, const struct sc_scene_options *o, struct sc_scene **out,
                  struct sc_error *e);
+/* A scene whose places somebody else has found: copied; in one box. Every tensor is in at most one
+ * place. */
+int sc_scene_of_places(const struct sc_model *m, const struct sc_place *places, size_t n,
+                       struct sc_scene **out, struct sc_error *e);
 void sc_scene_free(struct sc_scene *s); /* NULL is allowed */
 
 /* Zoom z: a pixel is 2^z units (z <= 0: 2^-z pixels a unit). From -deepest to top. */

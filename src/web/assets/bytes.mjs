@@ -365,12 +365,11 @@ function couple(app) {
             store.set({mode: before.mode});
         }
     });
-    if (before.mode === "classes" && before.plane === "mean" && there("main")) store.set({plane: "main"});
 }
 
 /** @type {import("scruple/shows.mjs").Show} */
 export const bytes = {
-    scales: false, filters: false, rulers: false, windows: ["entropy"], details: "Byte", find: "Find a file, a tensor or 0x1f40",
+    mode: "classes", plane: "main", scales: false, filters: false, rulers: false, windows: ["entropy"], details: "Byte", find: "Find a file, a tensor or 0x1f40",
     swatches: [["zero", "0", ["classes"]], [239, "255", ["classes"]], ["waiting", "not read yet"], ["unknown", "cannot be read"]],
     where, read, sentence, ticks, extra, panel, found, typedOffset, overlay, name: nameOf, mount: couple,
     numberWidth: 22, number: (v, mode) => mode === "entropy" ? formatValue(v, 3) : hex(v),

@@ -71,13 +71,13 @@ function otherButton(app) {
 
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
-    const {scene} = app.views[0];
+    const {scene} = app.views[0], show = showOf(scene);
     const row = make("div", {class: "p-choices", role: "group", "aria-label": "What is shown"},
         choice(app, {state: "mode", label: "What colours mean", key: "m", help: "the colour mode before",
             options: modesOf(app.colours, scene).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
-        choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
-            options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}),
-        showOf(scene).scales ? choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
+        show.planes ? choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
+            options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}) : null,
+        show.scales ? choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
             options: SCALES}) : null);
     if (app.views.length > 1) row.append(compareChoice(app), otherButton(app));
     addToBar(app, row);

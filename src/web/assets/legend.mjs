@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // legend: what the colours mean in numbers, for the tensor under the pointer where its scale is its own.
 import {draw, make} from "scruple/dom.mjs";
-import {bitsOf} from "scruple/colour.mjs";
+import {bitsOf, isRanked} from "scruple/colour.mjs";
 import {card, isNarrow} from "scruple/frame.mjs";
+import {rampOf} from "scruple/maps.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {showOf} from "scruple/shows.mjs";
 import {numberOf} from "scruple/text.mjs";
@@ -36,7 +37,8 @@ class Legend {
     show() {
         const {mode: name, dark} = this.app.store.get(), {colours} = this.app;
         const mode = colours.mode(name), subject = subjectOf(this.app);
-        const quantile = mode.name === "rank" ? this.quantileOf(subject) : null;
+        const quantile = mode.name === "rank" ? this.quantileOf(subject)
+            : mode.name === "range" ? rampOf(subject.view.scene, subject.tensor) : null;
         const table = colours.table(name, subject.scale, subject.least, quantile);
         const {scaleOf, plane} = this.app.store.get();
         const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, scaleOf, plane].join(" ");
@@ -94,7 +96,7 @@ class Legend {
     ticksOf(mode, table, {scale}, quantile) {
         const own = showOf(this.app.front().scene).ticks?.(mode);
         if (own) return own;
-        if (mode.name === "rank") return rankTicks(quantile);
+        if (isRanked(mode)) return rankTicks(quantile, mode.name === "rank");
         if (mode.name === "sign")
             return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
         if (mode.name === "exponent") return exponentTicks(this.first);
