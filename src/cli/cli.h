@@ -95,7 +95,8 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
-    const char *at;
+    const char *list, *at; /* view: --at also of what is no model */
+    uint64_t layout;       /* enum sc_view_layout */
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
