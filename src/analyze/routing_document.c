@@ -267,6 +267,69 @@ static void add_choice(const void *ctx, size_t row, struct sc_document *d, struc
     }
 }
 
+/* ----------------------------------------------------------------------------------- drops --- */
+enum { D_WHAT, D_KL, D_NLL, D_RATIO, D_LOW, D_HIGH, D_AGREE, D_CHANGE, D_COLUMNS };
+static const struct sc_column drop_columns[D_COLUMNS] = {
+    [D_WHAT] = {"without", "WITHOUT", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
+    [D_KL] = {"kl", "KL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 5},
+    [D_NLL] = {"nll", "NLL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [D_LOW] = {"nll_low", "95 % FROM", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_HIGH] = {"nll_high", "TO", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [D_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
+};
+
+static void get_drop(const void *ctx, size_t row, size_t column, struct sc_cell *out)
+{
+    enum { NAMED = 4 };
+    const struct tables *t = ctx;
+    const struct sc_routing_drops *d = t->x.drops;
+    const struct sc_routing_drop *x = &d->list[row];
+    const struct sc_impact *i = &x->impact;
+    const double figures[D_COLUMNS] = {
+        [D_KL] = i->kl,     [D_NLL] = i->nll,     [D_RATIO] = i->perplexity_ratio, [D_LOW] = i->low,
+        [D_HIGH] = i->high, [D_AGREE] = i->agree, [D_CHANGE] = i->change};
+    int n = 0;
+
+    if (column != D_WHAT) {
+        put_number(figures[column], out);
+        return;
+    }
+    if (x->n > NAMED)
+        n = snprintf(t->text, TEXT_SIZE, "%zu together", x->n);
+    for (size_t k = 0; k < x->n && x->n <= NAMED; k++)
+        n += snprintf(t->text + n, (size_t)(TEXT_SIZE - n), "%s%u.%u", k ? "+" : "",
+                      d->experts[x->first + k].layer, d->experts[x->first + k].expert);
+    out->text = sc_str(t->text, (size_t)n);
+}
+
+static void add_dropped(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
+{
+    const struct sc_routing_drops *all = ((const struct tables *)ctx)->x.drops;
+    const struct sc_routing_drop *x = &all->list[row];
+    struct sc_field *list = sc_add_list(d, into, "experts");
+
+    for (size_t i = 0; i < x->n; i++) {
+        struct sc_field *o = sc_add_object(d, list, NULL);
+        sc_add_uint(d, o, "layer", all->experts[x->first + i].layer, SC_COL_COUNT);
+        sc_add_uint(d, o, "expert", all->experts[x->first + i].expert, SC_COL_COUNT);
+    }
+}
+
+static void add_drops(struct sc_document *d, struct sc_field *into, struct tables *t)
+{
+    const struct sc_routing_drops *x = t->x.drops;
+    struct sc_field *o = sc_add_object(d, into, "drops");
+    const struct sc_table list = {drop_columns, D_COLUMNS, x->n, get_drop, t};
+
+    sc_add_bool(d, o, "reroute", x->reroute);
+    sc_add_uint(d, o, "text_tokens", x->n_tokens, SC_COL_COUNT);
+    sc_add_uint(d, o, "passes", x->passes, SC_COL_COUNT);
+    sc_add_figure(d, o, "nll", x->nll);
+    sc_add_table_more(d, o, "list", &list, add_dropped);
+}
+
 /* -------------------------------------------------------------------------------- document --- */
 
 static void add_matrix(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
@@ -329,5 +392,7 @@ struct sc_field *sc_analyze_routing(struct sc_document *d, struct sc_field *into
                                        get_trace, t};
         sc_add_table_more(d, o, "trace", &trace, add_choice);
     }
+    if (x->drops)
+        add_drops(d, o, t);
     return o;
 }

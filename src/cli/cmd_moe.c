@@ -249,7 +249,8 @@ static int probe(struct mapping *m)
 
     if (code == 0)
         return 0;
-    if (c->set.no_maps || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
+    if (c->set.no_maps || code == SCRUPLE_EUSAGE || code == SCRUPLE_EWRITE ||
+        code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
         return sc_fail_exit(c, &e);
     sc_say(c, "warning", "no probe: %s", e.text);
     return 0;
@@ -338,6 +339,7 @@ static const struct sc_example moe_examples[] = {
     {"scruple moe model --json --fail", "for a program"},
     {"scruple moe model --probe", "and which experts are chosen while it reads a text"},
     {"scruple moe model --no-maps --file book.txt --trace", "whom every token is sent to"},
+    {"scruple moe model --drop top", "what it loses without the busiest expert of each layer"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_moe = {
@@ -354,7 +356,8 @@ const struct sc_command sc_cmd_moe = {
         "--probe runs the model over a text (ours, or what --text, --file, --url or --ids give) "
         "and tells for each layer how often each expert is chosen, how evenly, which are never "
         "chosen, which are chosen together, and whose output is extreme. Only experts that are "
-        "chosen are read.\n\n"
+        "chosen are read. --drop runs it without some experts, too, all in one reading of the "
+        "weights.\n\n"
         "Experts may be tensors of their own, stacks, gate and up in one, shared, quantised, of "
         "GGUF. "
         "What figures and rules mean is in docs/moe.md.",

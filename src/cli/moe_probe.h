@@ -12,6 +12,7 @@ struct sc_moe_probe {
     struct sc_forward *forward;
     struct sc_tokens_input tokens;
     struct sc_routing routing;
+    struct sc_routing_drops drops;
     bool ran;
     struct sc_error why; /* it did not, though it was wanted */
 };
@@ -75,6 +76,31 @@ int sc_moe_probe_put(struct sc_moe_probe *p, const struct sc_field *root, struct
          NULL,                                                                                     \
          "also list the pairs of experts that are chosen together; with --json, how often all "    \
          "are"},                                                                                   \
+        {"trace-file",                                                                             \
+         0,                                                                                        \
+         SC_OPTION_TEXT,                                                                           \
+         SC_COMPLETE_PATH,                                                                         \
+         SC_TOKENS_FIELD(trace_file),                                                              \
+         "FILE",                                                                                   \
+         NULL,                                                                                     \
+         "write them to FILE, a line of JSON for each token"},                                     \
+        {"drop",                                                                                   \
+         0,                                                                                        \
+         SC_OPTION_TEXT,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_TOKENS_FIELD(drop),                                                                    \
+         "LIST",                                                                                   \
+         NULL,                                                                                     \
+         "run it also without experts and tell what changes: LAYER.EXPERT with commas, + between " \
+         "those that go together, top (the busiest of each layer), super; each alone, then all"},  \
+        {"reroute",                                                                                \
+         0,                                                                                        \
+         SC_OPTION_FLAG,                                                                           \
+         0,                                                                                        \
+         SC_TOKENS_FIELD(reroute),                                                                 \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "with --drop: the router takes the next expert, where else its part is left out"},        \
     {                                                                                              \
         "no-maps", 0, SC_OPTION_FLAG, 0, SC_TOKENS_FIELD(no_maps), NULL, NULL,                     \
             "leave out what weights say: only the probe, which reads less"                         \

@@ -3,12 +3,14 @@
 architecture, as folders and as GGUF: who is chosen with which weight, together with whom, how evenly, how large the
 outputs are; the same bytes for any number of threads."""
 import collections
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 import numpy as np
@@ -148,6 +150,78 @@ class Routing(unittest.TestCase):
                 other["passes"] = first["passes"]
                 self.assertEqual(first, other)
 
+    def lost(self, c, tensors, drops, reroute, ids):
+        """What becomes of the expectations of a model without some experts."""
+        r = ref.Reference(c, tensors)
+        base = r.run(np.array(ids))
+        r.drops, r.reroute = set(drops), reroute
+        other = r.run(np.array(ids))
+        p, q = (np.log(ref.softmax(v)) for v in (base, other))
+        at = np.arange(len(ids) - 1)
+        nll = [-v[at, ids[1:]].mean() for v in (p, q)]
+        return {"kl": (np.exp(p) * (p - q)).sum(1).mean(), "nll": nll[1], "perplexity_ratio": np.exp(nll[1] - nll[0]),
+                "agree": (p.argmax(1) == q.argmax(1)).mean(),
+                "change": np.linalg.norm(other - base) / np.linalg.norm(base)}, nll[0]
+
+    def test_dropped_experts(self):
+        for name, (c, tensors, folder) in self.models.items():
+            for reroute in (False, True):
+                with self.subTest(model=name, reroute=reroute):
+                    got = run(folder, "--drop", "top,2.1+1.0" if name != "qwen2moe" else "top,1.0+1.2",
+                              *(["--reroute"] if reroute else []))
+                    drops = got["drops"]
+                    sets = [[(x["layer"], x["expert"]) for x in d["experts"]] for d in drops["list"]]
+                    tops = [[(x["layer"], x["busiest"])] for x in got["layers"]]
+                    self.assertEqual(sets[:len(tops)], tops)
+                    self.assertEqual(sets[-1], sorted({x for s in sets[:-1] for x in s}))
+                    self.assertEqual((drops["reroute"], drops["text_tokens"], drops["passes"]), (reroute, len(IDS), 1))
+                    for d, s in zip(drops["list"], sets):
+                        want, nll = self.lost(c, tensors, s, reroute, IDS)
+                        self.assertAlmostEqual(drops["nll"], nll, delta=1e-5)
+                        for key, value in want.items():
+                            self.assertAlmostEqual(d[key], value, delta=2e-5 * max(1, abs(value)), msg=(key, s))
+                        self.assertGreater(d["kl"], 1e-4)
+                        self.assertLessEqual(d["nll_low"], d["nll"] - drops["nll"])
+                        self.assertGreaterEqual(d["nll_high"], d["nll"] - drops["nll"])
+
+    def test_dropping_one_that_is_never_chosen_changes_nothing(self):
+        folder = self.models["mixtral"][2]
+        layer = run(folder, ids=IDS[:2])["layers"][0]
+        unused = layer["tokens"].index(0)
+        for words in ([], ["--reroute"]):
+            got = run(folder, "--drop", f"0.{unused},0.{layer['busiest']}", *words, ids=IDS[:2])["drops"]["list"]
+            self.assertLess(got[0]["kl"], 1e-7)
+            self.assertEqual([got[0][k] for k in ("agree", "nll_low", "nll_high")], [1, 0, 0])
+            self.assertGreater(got[1]["kl"], 1e-3)
+            self.assertEqual(got[1]["kl"], got[2]["kl"])
+
+    def test_few_at_a_time_are_the_same(self):
+        folder = self.models["deepseek2"][2]
+        first = run(folder, "--drop", "top,1.1,1.2,2.3", "-j", "1")["drops"]
+        self.assertEqual(first["passes"], 1)
+        for words in (["-j", "4"], ["--memory", "90M"]):
+            other = run(folder, "--drop", "top,1.1,1.2,2.3", *words)["drops"]
+            self.assertEqual(other.pop("passes") > 1, "90M" in words)
+            self.assertEqual({k: v for k, v in first.items() if k != "passes"}, other)
+
+    def test_wrong_drops(self):
+        folder = self.models["qwen2moe"][2]
+        for drop, word in (("1", "LAYER.EXPERT"), ("1.2+", "1.2+"), ("a.b", "a.b"), ("0.1", "layer 0 has no experts"),
+                           ("1.6", "0 to 5"), ("9.1", "layer 9"), ("1.1+1.1", "twice"), ("-1.1", "-1.1")):
+            self.assertIn(word, run(folder, "--drop=" + drop, status=2))
+        self.assertIn("3 that work", run(folder, "--drop", "1.0+1.1+1.2+1.3", "--reroute", status=2))
+        self.assertIn("--drop", run(folder, "--reroute", status=2))
+
+    def test_a_trace_in_a_file(self):
+        folder, path = self.models["deepseek3"][2], os.path.join(self.dir, "trace.jsonl")
+        want = run(folder, "--trace", "--trace-file", path)["trace"]
+        with open(path) as f:
+            lines = [json.loads(line) for line in f]
+        self.assertEqual(len(lines), len(IDS))
+        flat = [{"token": t["token"], "id": t["id"], "piece": t["piece"], **x} for t in lines for x in t["layers"]]
+        self.assertEqual(flat, want)
+        self.assertNotIn("trace", run(folder, "--trace-file", path))
+
     def test_windows_are_runs_of_their_own(self):
         c, tensors, folder = self.models["olmoe"]
         got = run(folder, "--window", "10", "--limit", "3")
@@ -227,6 +301,95 @@ class Routing(unittest.TestCase):
                       ["--url", "http://x/", "--file", "y"]):
             r = subprocess.run([SCRUPLE, "moe", folder, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             self.assertEqual((r.returncode, r.stdout), (2, b""), words)
+
+    def spelled(self):
+        """A model whose tokens are bytes, behind a begin."""
+        c = {**SPARSE["qwen3moe"], "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "mlp_only_layers": [],
+             "moe_intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1}
+        folder = os.path.join(self.dir, "spelled")
+        if os.path.exists(folder):
+            return folder
+        ref.write_folder(folder, c, ref.make(c, 5))
+        plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        rest = [b for b in range(256) if b not in plain]
+        vocab = {**{chr(b): b for b in plain}, **{chr(256 + i): b for i, b in enumerate(rest)}, "<s>": 299}
+        with open(os.path.join(folder, "tokenizer.json"), "w") as f:
+            json.dump({"version": "1.0", "added_tokens": [
+                {"id": 299, "content": "<s>", "single_word": False, "lstrip": False, "rstrip": False,
+                 "normalized": False, "special": True}], "normalizer": None,
+                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+                "post_processor": {"type": "TemplateProcessing", "single": [
+                    {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                    "special_tokens": {"<s>": {"id": "<s>", "ids": [299], "tokens": ["<s>"]}}},
+                "decoder": {"type": "ByteLevel"},
+                "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                          "end_of_word_suffix": None, "fuse_unk": False, "vocab": vocab, "merges": []}}, f)
+        return folder
+
+    def read(self, *words, status=0):
+        r = subprocess.run([SCRUPLE, "moe", self.spelled(), "--no-maps", "-q", "--json", *words], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, env={**os.environ, "SCRUPLE_CACHE": os.path.join(self.dir, "cache")})
+        self.assertEqual(r.returncode, status, r.stderr)
+        return json.loads(r.stdout)["routing"] if status == 0 else r.stderr.decode()
+
+    def test_a_text_of_our_own(self):
+        got = self.read("--probe")
+        self.assertEqual(got["tokens"][0], 299)
+        text = bytes(got["tokens"][1:]).decode()
+        self.assertGreater(len(text), 2000)
+        for piece in ("gcd(", "def ", "Proof", "SELECT", "дети", "猫", "البحر", "\n\n"):
+            self.assertIn(piece, text)
+        self.assertEqual((got["window"], got["windows"]), (256, -(-len(got["tokens"]) // 256)))
+        self.assertEqual(self.read("--probe", "--no-special", "--window", "16")["tokens"], got["tokens"][1:])
+
+    def test_texts_from_everywhere(self):
+        text = "Vier Fünftel, 四分の五: x < y\n"
+        path = os.path.join(self.dir, "text.txt")
+        with open(path, "w") as f:
+            f.write(text)
+        want = self.read("--text", text)
+        self.assertEqual(bytes(want["tokens"][1:]).decode(), text)
+        self.assertEqual(self.read("--file", path), want)
+
+        class Server(http.server.SimpleHTTPRequestHandler):
+            def answer(self, status, n, body=None, **headers):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.send_header("Content-Length", str(n))
+                self.end_headers()
+                try:
+                    self.wfile.write(bytes(n) if body is None else body)
+                except ConnectionError:
+                    pass  # nobody wants the rest
+
+            def do_GET(self):
+                if self.path == "/huge":
+                    first, last = (int(v) for v in self.headers["Range"][6:].split("-"))
+                    self.answer(206, last - first + 1, Content_Range=f"bytes {first}-{last}/{1 << 40}")
+                elif self.path == "/whole":
+                    self.answer(200, (16 << 20) + 1)
+                elif self.path == "/a/text.txt":
+                    self.answer(200, len(text.encode()), text.encode())
+                else:
+                    self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        at = f"http://127.0.0.1:{server.server_port}"
+        try:
+            self.assertEqual(self.read("--url", at + "/a/text.txt"), want)
+            self.assertIn("404", self.read("--url", at + "/none", status=4))
+            for name, size in (("/huge", 1 << 40), ("/whole", (16 << 20) + 1)):
+                self.assertIn(f"{size} bytes, allowed are 16777216", self.read("--url", at + name, status=5))
+            self.assertIn("offline", self.read("--url", at + "/a/text.txt", "--offline", status=4))
+        finally:
+            server.shutdown()
+            server.server_close()
 
     def test_a_dense_model(self):
         c = ref.CONFIGS["llama"]
