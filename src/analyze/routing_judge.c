@@ -64,17 +64,60 @@ double sc_routing_lift(const struct sc_routing *r, size_t at, uint32_t a, uint32
            ((double)l->tokens[a] * (double)l->tokens[b]);
 }
 
-/* How many deviations of chance a pair is away from what independent experts of these frequencies,
- * k to a token, would give. Rare experts make large lifts by accident; this does not. */
-static double surprise(const struct sc_routing *r, size_t at, uint32_t a, uint32_t b,
-                       double uniform)
+/* How much likelier, in nats, n_ab tokens are when so many are the rule than when the experts of a
+ * token go together by chance: the log-likelihood ratio of Poisson counts. Rare experts make large
+ * lifts by accident, but no large ratio. 0: no more than by chance. */
+static double surprise(const struct sc_routing *r, size_t at, const struct sc_routing_pair *p)
 {
     const struct sc_routing_layer *l = &r->layers[at];
-    const double expected =
-        (double)l->tokens[a] * (double)l->tokens[b] / (double)r->n_tokens * uniform;
-    const double seen = (double)l->together[(size_t)a * r->n_experts + b];
+    const double chance =
+        (double)l->tokens[p->a] * (double)l->tokens[p->b] / (double)r->n_tokens * p->uniform;
+    const double seen = (double)p->count;
 
-    return expected > 0 ? (seen - expected) / sqrt(expected) : 0;
+    return seen > chance ? seen * log(seen / chance) - (seen - chance) : 0;
+}
+
+/* The pairs with the largest surprise, the first of equals. */
+struct best {
+    struct sc_routing_pair *pairs; /* (SC_ROUTING_PAIRS) */
+    double how[SC_ROUTING_PAIRS];
+    size_t n;
+};
+
+static void keep_pair(struct best *best, const struct sc_routing_pair *p, double how)
+{
+    size_t i = best->n;
+
+    if (!(how > 0) || (i == SC_ROUTING_PAIRS && !(how > best->how[i - 1])))
+        return;
+    i -= i == SC_ROUTING_PAIRS;
+    for (; i > 0 && how > best->how[i - 1]; i--) {
+        best->how[i] = best->how[i - 1];
+        best->pairs[i] = best->pairs[i - 1];
+    }
+    best->how[i] = how;
+    best->pairs[i] = *p;
+    best->n = SC_MIN(best->n + 1, (size_t)SC_ROUTING_PAIRS);
+}
+
+static size_t judge_pairs_of(const struct sc_routing *r, size_t at, double uniform,
+                             struct sc_routing_pair *out)
+{
+    const struct sc_routing_layer *l = &r->layers[at];
+    struct best best = {.pairs = out};
+
+    for (uint32_t a = 0; a < r->n_experts; a++)
+        for (uint32_t b = a + 1; b < r->n_experts; b++) {
+            const struct sc_routing_pair p = {.layer = l->layer,
+                                              .a = a,
+                                              .b = b,
+                                              .count = l->together[(size_t)a * r->n_experts + b],
+                                              .lift = sc_routing_lift(r, at, a, b),
+                                              .uniform = uniform};
+            if (p.count)
+                keep_pair(&best, &p, surprise(r, at, &p));
+        }
+    return best.n;
 }
 
 static int judge_pairs(struct sc_routing *r, struct sc_error *e)
@@ -87,33 +130,8 @@ static int judge_pairs(struct sc_routing *r, struct sc_error *e)
     r->pairs = sc_calloc(r->n_layers * SC_ROUTING_PAIRS, sizeof *r->pairs);
     if (!r->pairs)
         return sc_fail_memory(e);
-    for (size_t at = 0; at < r->n_layers; at++) {
-        struct sc_routing_pair *best = r->pairs + r->n_pairs;
-        double how[SC_ROUTING_PAIRS];
-        size_t n_best = 0;
-        for (uint32_t a = 0; a < r->n_experts; a++)
-            for (uint32_t b = a + 1; b < r->n_experts; b++) {
-                const double s = surprise(r, at, a, b, uniform);
-                size_t i = n_best;
-                if (!(s > 0) || (i == SC_ROUTING_PAIRS && !(s > how[i - 1])))
-                    continue;
-                i -= i == SC_ROUTING_PAIRS;
-                for (; i > 0 && s > how[i - 1]; i--) {
-                    how[i] = how[i - 1];
-                    best[i] = best[i - 1];
-                }
-                how[i] = s;
-                best[i] = (struct sc_routing_pair){
-                    .layer = r->layers[at].layer,
-                    .a = a,
-                    .b = b,
-                    .count = r->layers[at].together[(size_t)a * r->n_experts + b],
-                    .lift = sc_routing_lift(r, at, a, b),
-                    .uniform = uniform};
-                n_best = SC_MIN(n_best + 1, (size_t)SC_ROUTING_PAIRS);
-            }
-        r->n_pairs += n_best;
-    }
+    for (size_t at = 0; at < r->n_layers; at++)
+        r->n_pairs += judge_pairs_of(r, at, uniform, r->pairs + r->n_pairs);
     return 0;
 }
 

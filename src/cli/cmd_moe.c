@@ -22,7 +22,7 @@ static const struct sc_option moe_options[] = {
     {"eps", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(eps), "X", NULL,
      "sizes below X count as zero in sparsity (default: 1e-6)"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
-     "write the maps as one picture, the parts side by side"},
+     "write the maps as one picture, the parts side by side, a probe's frequencies behind them"},
     {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
      "how to draw on the terminal: kitty, sixel, blocks or ascii; auto looks at the terminal"},
     {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},
@@ -53,34 +53,48 @@ struct canvas {
     struct sc_palette palette;
 };
 
+static void draw_parts(struct mapping *m, size_t cell, size_t wide, float *map, struct canvas *to)
+{
+    const struct sc_settings *set = &m->c->set;
+    const struct sc_expert_map what = {map, m->x.n_layers, m->x.n_experts};
+    double low, high;
+
+    for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
+        sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
+        if (sc_experts_norm(map, what.layers * what.experts, (enum sc_expert_norm)set->norm, &low,
+                            &high))
+            sc_expert_map_paint(&what, cell, cell, to->p, to->width, part * wide);
+    }
+}
+
+/* Beside the parts, in the same rows, how often experts are chosen. */
 static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to,
                 struct sc_error *e)
 {
-    const struct sc_settings *set = &m->c->set;
-    const size_t n = m->x.n_layers * m->x.n_experts, wide = m->x.n_experts * cell + gutter;
-    float *map = sc_alloc((n + 1) * sizeof *map);
-    double low, high;
+    const bool parts = !m->c->set.no_maps;
+    const struct sc_routing *r = &m->probe.routing;
+    const size_t rows = parts ? m->x.n_layers : r->n_layers, wide = m->x.n_experts * cell + gutter;
+    const size_t left = parts ? SC_EXPERT_PARTS * wide : 0;
+    const size_t routed = m->probe.ran ? r->n_experts * cell + gutter : 0;
 
-    to->width = SC_EXPERT_PARTS * wide - gutter;
-    to->height = m->x.n_layers * cell;
-    if (to->width > LARGEST || to->height > LARGEST) {
-        free(map);
+    to->width = left + routed - gutter;
+    to->height = rows * cell;
+    if (to->width > LARGEST || to->height > LARGEST)
         return sc_fail(e, SCRUPLE_ELIMIT, "%zu layers of %u experts are too many for a picture",
-                       m->x.n_layers, m->x.n_experts);
-    }
+                       rows, SC_MAX(m->x.n_experts, r->n_experts));
+    float *map = sc_alloc((rows * SC_MAX(m->x.n_experts, r->n_experts) + 1) * sizeof *map);
     to->p = sc_alloc(to->width * to->height + 1);
     if (!map || !to->p) {
         free(map);
         return sc_fail_memory(e);
     }
     memset(to->p, SC_SPECIAL_OUTSIDE, to->width * to->height);
-    sc_palette_make(SC_COLOURS_MAGNITUDE, !set->light, &to->palette);
-    for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
-        sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
-        if (sc_experts_norm(map, n, (enum sc_expert_norm)set->norm, &low, &high))
-            sc_expert_map_paint(&(struct sc_expert_map){map, m->x.n_layers, m->x.n_experts}, cell,
-                                cell, to->p, to->width, part * wide);
-    }
+    sc_palette_make(SC_COLOURS_MAGNITUDE, !m->c->set.light, &to->palette);
+    if (parts)
+        draw_parts(m, cell, wide, map, to);
+    if (m->probe.ran && sc_moe_probe_map(&m->probe, parts ? &m->x : NULL, map))
+        sc_expert_map_paint(&(struct sc_expert_map){map, rows, r->n_experts}, cell, cell, to->p,
+                            to->width, left);
     free(map);
     return 0;
 }

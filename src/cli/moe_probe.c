@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* moe_probe: from a text to whom its tokens are sent.
  *
- *     frequency, share of tokens: 0 to 0.4117     then a map, a row for each layer
+ *     chosen, share of tokens: 0 to 0.4117     then a map, a row for each layer
  *     LAYER   EVEN  BY WEIGHT   SURE  MAX/MEAN    CV  BY CHANCE  UNUSED  BUSIEST   WEIGHT
  *         0  0.981      0.979  0.104      1.43  0.27       0.16       0        3   17.2 % */
 #include "cli/moe_probe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyze/activations.h"
-#include "analyze/experts.h"
 #include "cli/expert_map.h"
 #include "hub/hub.h"
 
@@ -306,21 +306,48 @@ void sc_moe_probe_describe(const struct sc_moe_probe *p, struct sc_document *d,
     sc_tokens_input_describe(&read, d, o);
 }
 
-static int put_map(struct sc_moe_probe *p, enum sc_routing_stat stat, const char *what,
-                   struct sc_error *e)
+/* *low and *high: what became 0 and 1. */
+static bool make_map(const struct sc_moe_probe *p, float *map, double *low, double *high)
 {
     const struct sc_routing *r = &p->routing;
-    const size_t n = r->n_layers * r->n_experts;
+
+    sc_routing_map(r, SC_ROUTING_FREQUENCY, map);
+    return sc_experts_norm(map, r->n_layers * r->n_experts, (enum sc_expert_norm)p->c->set.norm,
+                           low, high);
+}
+
+bool sc_moe_probe_map(const struct sc_moe_probe *p, const struct sc_experts *rows, float *out)
+{
+    const struct sc_routing *r = &p->routing;
+    const size_t n = r->n_experts;
+    float *map = sc_alloc(r->n_layers * n * sizeof *map);
+    double low, high;
+    const bool good = map && make_map(p, map, &low, &high);
+
+    for (size_t i = 0; good && i < (rows ? rows->n_layers : r->n_layers); i++) {
+        size_t from = rows ? 0 : i;
+        while (rows && from < r->n_layers &&
+               (int32_t)r->layers[from].layer != rows->layers[i].layer)
+            from++;
+        for (size_t k = 0; k < n; k++)
+            out[i * n + k] = from < r->n_layers ? map[from * n + k] : NAN;
+    }
+    free(map);
+    return good;
+}
+
+static int put_map(struct sc_moe_probe *p, struct sc_error *e)
+{
+    const struct sc_routing *r = &p->routing;
     struct sc_out *o = &p->c->out;
-    float *map = sc_alloc(n * sizeof *map);
+    float *map = sc_alloc(r->n_layers * r->n_experts * sizeof *map);
     double low, high;
     int code = 0;
 
     if (!map)
         return sc_fail_memory(e);
-    sc_routing_map(r, stat, map);
-    if (sc_experts_norm(map, n, (enum sc_expert_norm)p->c->set.norm, &low, &high)) {
-        sc_buf_printf(&o->buf, "%s: %.4g to %.4g\n", what, low, high);
+    if (make_map(p, map, &low, &high)) {
+        sc_buf_printf(&o->buf, "chosen, share of tokens: %.4g to %.4g\n", low, high);
         sc_out_settle(o);
         code = sc_expert_map_put(p->c, &(struct sc_expert_map){map, r->n_layers, r->n_experts},
                                  sc_graphics_of(p->c), e);
@@ -394,8 +421,7 @@ int sc_moe_probe_put(struct sc_moe_probe *p, const struct sc_field *root, struct
                   c->set.no_maps ? "" : "\n", (unsigned long long)r->n_tokens, plural(r->n_tokens),
                   r->n_layers, plural(r->n_layers), r->per_token, r->n_experts);
     sc_out_settle(&c->out);
-    TRY(put_map(p, SC_ROUTING_FREQUENCY, "frequency, share of tokens", e));
-    TRY(put_map(p, SC_ROUTING_WEIGHT, "share of the layer's weight", e));
+    TRY(put_map(p, e));
     sc_out_putc(&c->out, '\n');
     sc_report_table(&c->out, sc_find_table(o, "layers"), &c->term);
     put_summary(p);

@@ -3,6 +3,7 @@
 #ifndef SC_CLI_MOE_PROBE_H
 #define SC_CLI_MOE_PROBE_H
 
+#include "analyze/experts.h"
 #include "analyze/routing.h"
 #include "cli/tokens_input.h"
 
@@ -27,6 +28,9 @@ void sc_moe_probe_close(struct sc_moe_probe *p);
 /* "routing" and what was read, or null and "routing_error"; nothing when it was not wanted. */
 void sc_moe_probe_describe(const struct sc_moe_probe *p, struct sc_document *d,
                            struct sc_field *into);
+/* Frequencies from 0 to 1 as --norm says, a row for each layer of `rows` (NULL: for each that was
+ * probed; NaN where none was). False: there is nothing to show. */
+bool sc_moe_probe_map(const struct sc_moe_probe *p, const struct sc_experts *rows, float *out);
 /* The same in words, from the document's root. */
 int sc_moe_probe_put(struct sc_moe_probe *p, const struct sc_field *root, struct sc_error *e);
 

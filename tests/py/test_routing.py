@@ -7,11 +7,13 @@ import http.server
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import unittest
+import zlib
 
 import numpy as np
 
@@ -280,6 +282,39 @@ class Routing(unittest.TestCase):
         both["io"] = plain["io"]
         self.assertEqual(plain, both)
         self.assertEqual(routing, run(folder))
+
+    def test_the_picture_has_frequencies_behind_the_maps(self):
+        c, tensors, folder = self.models["deepseek3"]  # its first layer is dense
+        n, layers = ref.experts_of(c), 2
+        for more, left in (([], 4 * (n * 16 + 16)), (["--no-maps"], 0)):
+            png = os.path.join(self.dir, "m.png")
+            subprocess.run([SCRUPLE, "moe", folder, "-q", "--json", "--png", png, "--norm", "max", "--ids",
+                            ",".join(map(str, IDS)), *more], stdout=subprocess.DEVNULL, check=True)
+            with open(png, "rb") as f:
+                data = f.read()
+            width, height = struct.unpack(">II", data[16:24])
+            self.assertEqual((width, height), (left + n * 16, layers * 16))
+            at, idat = 8, b""
+            while at < len(data):
+                size, kind = struct.unpack(">I4s", data[at:at + 8])
+                idat += data[at + 8:at + 8 + size] if kind == b"IDAT" else b""
+                at += 12 + size
+            pixels = np.frombuffer(zlib.decompress(idat), np.uint8).reshape(height, width + 1)[:, 1:]
+            count = np.array([x["tokens"] for x in run(folder)["layers"]], float)
+            np.testing.assert_allclose(pixels[8::16, left + 8::16], np.floor(count / count.max() * 239), atol=1)
+
+    def test_a_map_that_is_too_wide(self):
+        """Columns of neighbours; characters for five levels of brightness."""
+        c = {**SPARSE["mixtral"], "num_local_experts": 300, "num_hidden_layers": 1, "intermediate_size": 8}
+        folder = ref.write_folder(os.path.join(self.dir, "wide"), c, ref.make(c, 4))
+        r = subprocess.run([SCRUPLE, "moe", folder, "--no-maps", "--ids", ",".join(map(str, IDS)), "--graphics", "ascii",
+                            "--norm", "max"], stdout=subprocess.PIPE, check=True)
+        lines = r.stdout.decode().split("\n")
+        at = lines.index("(a column is the largest of 3 experts)") + 1
+        count = np.array(run(folder)["layers"][0]["tokens"])
+        most = count.reshape(100, 3).max(1)
+        self.assertEqual([c == " " for c in lines[at].ljust(100)], list(most == 0))
+        self.assertEqual({lines[at][i] for i in np.flatnonzero(most == most.max())}, {"%"})
 
     def test_what_cannot_run_does_not_take_the_maps_away(self):
         folder = self.models["qwen2moe"][2]  # no tokenizer, so not our text
