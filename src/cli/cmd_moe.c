@@ -266,7 +266,8 @@ static int probe(struct mapping *m)
     if (c->set.no_maps || code == SCRUPLE_EUSAGE || code == SCRUPLE_EWRITE ||
         code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
         return sc_fail_exit(c, &e);
-    sc_say(c, "warning", "no probe: %s", e.text);
+    if (!c->set.quiet)
+        sc_say(c, "warning", "no probe: %s", e.text);
     return 0;
 }
 

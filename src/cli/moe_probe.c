@@ -365,15 +365,16 @@ static void put_summary(struct sc_moe_probe *p)
 {
     const struct sc_routing *r = &p->routing;
     const double cells = (double)r->n_layers * r->n_experts;
+    const double chance = cells * r->dead_probability;
     struct sc_buf *b = &p->c->out.buf;
 
-    sc_buf_printf(b, "\n%llu of %.0f experts w%s never chosen", (unsigned long long)r->dead, cells,
-                  r->dead == 1 ? "as" : "ere");
     sc_buf_printf(b,
-                  "; routers that choose by chance would leave out %.3g (each with probability "
-                  "%.2g after %llu token%s)\n",
-                  cells * r->dead_probability, r->dead_probability, (unsigned long long)r->n_tokens,
-                  plural(r->n_tokens));
+                  "\n%llu of %.0f experts w%s never chosen; routers that choose by chance would\n",
+                  (unsigned long long)r->dead, cells, r->dead == 1 ? "as" : "ere");
+    sc_buf_puts(b, "leave out ");
+    sc_buf_printf(b, chance < 100 ? "%.3g" : "%.0f", chance);
+    sc_buf_printf(b, ", each with probability %.2g after %llu token%s\n\n", r->dead_probability,
+                  (unsigned long long)r->n_tokens, plural(r->n_tokens));
     sc_out_settle(&p->c->out);
 }
 
@@ -400,12 +401,12 @@ static void put_drops(struct sc_moe_probe *p, const struct sc_field *o)
         sc_out_puts(out, "\nno expert was dropped: none is super\n");
         return;
     }
-    sc_buf_printf(
-        &out->buf,
-        "\nwithout experts, %s; on %zu token%s, where the model has an NLL of %.4f nats\n\n",
-        d->reroute ? "others in their place" : "their part left out", d->n_tokens,
-        plural(d->n_tokens), d->nll);
-    sc_out_settle(out);
+    sc_buf_printf(&out->buf, "\nwithout experts, %s; on %zu token%s",
+                  d->reroute ? "others in their place" : "their part left out", d->n_tokens,
+                  plural(d->n_tokens));
+    if (d->n_tokens > 1)
+        sc_buf_printf(&out->buf, ", where the model has an NLL of %.4f nats", d->nll);
+    sc_out_puts(out, "\n\n");
     sc_report_table(out, sc_find_table(sc_find_field(o, "drops"), "list"), &p->c->term);
 }
 
