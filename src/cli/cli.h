@@ -106,7 +106,7 @@ struct sc_settings {
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
     bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
     bool reroute;
     const char *text_url, *drop, *trace_file;

@@ -303,6 +303,19 @@ class Routing(unittest.TestCase):
             count = np.array([x["tokens"] for x in run(folder)["layers"]], float)
             np.testing.assert_allclose(pixels[8::16, left + 8::16], np.floor(count / count.max() * 239), atol=1)
 
+    def test_maps_for_the_viewer(self):
+        folder, got = self.models["deepseek3"][2], run(self.models["deepseek3"][2])
+        out = os.path.join(self.dir, "view")
+        subprocess.run([SCRUPLE, "moe", folder, "--no-maps", "-q", "--out", out, "--ids", ",".join(map(str, IDS))],
+                       check=True)
+        with open(os.path.join(out, "0", "scene.json")) as f:
+            scene = json.load(f)
+        self.assertEqual(scene["tensors"]["name"],
+                         ["chosen", "output", "together, layer 1", "together, layer 2", "weight"])
+        count = np.sort(np.concatenate([x["tokens"] for x in got["layers"]])) / len(IDS)
+        self.assertAlmostEqual(scene["maps"][0]["low"], count[round(.02 * (len(count) - 1))], places=6)
+        self.assertAlmostEqual(scene["maps"][0]["high"], count[round(.98 * (len(count) - 1))], places=6)
+
     def test_a_map_that_is_too_wide(self):
         """Columns of neighbours; characters for five levels of brightness."""
         c = {**SPARSE["mixtral"], "num_local_experts": 300, "num_hidden_layers": 1, "intermediate_size": 8}
