@@ -179,7 +179,8 @@ static const struct sc_column output_columns[O_COLUMNS] = {
 
 static void get_output(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct sc_routing_output *o = &((const struct tables *)ctx)->x.routing->outputs[row];
+    const struct tables *t = ctx;
+    const struct sc_routing_output *o = &t->x.routing->outputs[row];
     const uint64_t counts[O_COLUMNS] = {[O_LAYER] = o->layer,
                                         [O_EXPERT] = o->expert,
                                         [O_TOKEN] = o->token,
@@ -190,12 +191,14 @@ static void get_output(const void *ctx, size_t row, size_t column, struct sc_cel
                                    [O_FORMS] = o->forms,
                                    [O_SUPER] = o->super};
 
-    if (column >= O_995)
+    if (column >= O_995) {
         out->text = sc_strz(flags[column] ? "yes" : "no");
-    else if (column == O_VALUE)
+    } else if (column == O_VALUE) {
         put_number((double)o->value, out);
-    else
+        out->text = sc_short_number((double)o->value, t->text);
+    } else {
         out->u = counts[column];
+    }
 }
 
 static void add_output(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)

@@ -303,6 +303,15 @@ class Routing(unittest.TestCase):
             count = np.array([x["tokens"] for x in run(folder)["layers"]], float)
             np.testing.assert_allclose(pixels[8::16, left + 8::16], np.floor(count / count.max() * 239), atol=1)
 
+    def test_only_experts_that_are_chosen_are_read(self):
+        c, _, folder = self.models["mixtral"]
+        r = subprocess.run([SCRUPLE, "moe", folder, "--no-maps", "--ids", "7", "-q", "--json"], stdout=subprocess.PIPE)
+        d = json.loads(r.stdout)
+        each = 4 * 3 * c["hidden_size"] * c["intermediate_size"]
+        rest = d["io"]["bytes_total"] - d["io"]["bytes_read"]
+        self.assertEqual(d["routing"]["dead"], 3 * (5 - 2))
+        self.assertGreaterEqual(rest, 3 * (5 - 2) * each)
+
     def test_maps_for_the_viewer(self):
         folder, got = self.models["deepseek3"][2], run(self.models["deepseek3"][2])
         out = os.path.join(self.dir, "view")
