@@ -12,7 +12,7 @@
  *
  *     frequency    n_e / T                      share of weight   sum of e's weights / of all
  *     balance      entropy of n_e / (k T) over ln E: 1 is even, ln k / ln E is always the same k
- *     lift of a, b n_ab T / (n_a n_b)           of a uniform router: (k - 1) E / (k (E - 1))
+ *     lift of a, b n_ab T / (n_a n_b)           by chance: (k - 1) E / (k (E - 1)) if all n_e agree
  *     dead         n_e = 0; a uniform router leaves an expert out with (1 - k / E)^T
  */
 #ifndef SC_ROUTING_H
@@ -62,7 +62,7 @@ struct sc_routing_output {
 struct sc_routing_pair {
     uint32_t layer, a, b;
     uint64_t count;
-    double lift, uniform; /* of a uniform router */
+    double lift, chance; /* and of a router that chooses as often, but k to a token by chance */
 };
 struct sc_routing {
     struct sc_routing_layer *layers;

@@ -104,7 +104,7 @@ static void get_layer(const void *ctx, size_t row, size_t column, struct sc_cell
         p = first_pair(r, l->layer);
         out->null = !p;
         if (p)
-            snprintf(t->text, TEXT_SIZE, "%u+%u x%.1f", p->a, p->b, p->lift / p->uniform);
+            snprintf(t->text, TEXT_SIZE, "%u+%u x%.1f", p->a, p->b, p->lift / p->chance);
         out->text = sc_strz(p ? t->text : "");
         break;
     default:
@@ -128,14 +128,14 @@ static void add_layer(const void *ctx, size_t row, struct sc_document *d, struct
 }
 
 /* ----------------------------------------------------------------------------------- pairs --- */
-enum { P_LAYER, P_A, P_B, P_COUNT, P_LIFT, P_UNIFORM, P_COLUMNS };
+enum { P_LAYER, P_A, P_B, P_COUNT, P_LIFT, P_CHANCE, P_COLUMNS };
 static const struct sc_column pair_columns[P_COLUMNS] = {
     [P_LAYER] = {"layer", "LAYER", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_A] = {"a", "EXPERT", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_B] = {"b", "AND", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_COUNT] = {"tokens", "TOKENS", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
     [P_LIFT] = {"lift", "LIFT", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
-    [P_UNIFORM] = {"lift_uniform", "BY CHANCE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
+    [P_CHANCE] = {"lift_chance", "BY CHANCE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
 };
 
 static void get_pair(const void *ctx, size_t row, size_t column, struct sc_cell *out)
@@ -144,8 +144,8 @@ static void get_pair(const void *ctx, size_t row, size_t column, struct sc_cell 
     const uint64_t counts[P_COLUMNS] = {
         [P_LAYER] = p->layer, [P_A] = p->a, [P_B] = p->b, [P_COUNT] = p->count};
 
-    if (column == P_LIFT || column == P_UNIFORM)
-        put_number(column == P_LIFT ? p->lift : p->uniform, out);
+    if (column == P_LIFT || column == P_CHANCE)
+        put_number(column == P_LIFT ? p->lift : p->chance, out);
     else
         out->u = counts[column];
 }

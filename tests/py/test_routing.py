@@ -4,6 +4,7 @@ architecture, as folders and as GGUF: who is chosen with which weight, together 
 outputs are; the same bytes for any number of threads."""
 import collections
 import http.server
+import itertools
 import json
 import os
 import shutil
@@ -61,6 +62,31 @@ class Routing(unittest.TestCase):
             layers[layer].append(rest)
         return layers
 
+    def by_chance(self, p, k):
+        """How often two of k experts are chosen together by chance, when each is as often as p."""
+        c = p * (1 - p)
+        for _ in range(2000):
+            c = .5 * c + .5 * p * (1 - p) / np.maximum(1 - c / max(c.sum(), 1e-300), .5)
+        both = np.outer(p, p) - np.outer(c, c) / max(c.sum(), 1e-300)
+        both = np.clip(both, np.maximum(np.add.outer(p, p) - 1, 0), np.minimum.outer(p, p))
+        np.fill_diagonal(both, 0)
+        np.testing.assert_allclose(both.sum(1), (k - 1) * p, atol=.02)
+        return both
+
+    def test_chance_is_that_of_samples_of_a_fixed_size(self):
+        """The oracle's formula against all subsets: equal experts, three, and experts of all kinds."""
+        np.testing.assert_allclose(self.by_chance(np.full(8, 3 / 8), 3)[0, 1], 3 / 8 * 2 / 7)
+        for weights, k in (([1., 2, 5], 2), ([1., 1, 2, 3, 4, 8], 2), ([.2, 1, 1, 2, 3, 9], 3)):
+            n, p, both = len(weights), np.zeros(len(weights)), np.zeros((len(weights),) * 2)
+            sets = list(itertools.combinations(range(n), k))
+            odds = np.array([np.prod([weights[i] for i in s]) for s in sets])
+            for s, o in zip(sets, odds / odds.sum()):
+                for i in s:
+                    p[i] += o
+                    for j in s:
+                        both[i, j] += o * (i != j)
+            np.testing.assert_allclose(self.by_chance(p, k), both, atol=.02)
+
     def check(self, c, got, want):
         n, k, t = ref.experts_of(c), c["num_experts_per_tok"], len(IDS)
         self.assertEqual((got["experts"], got["per_token"], got["text_tokens"]), (n, k, t))
@@ -111,8 +137,9 @@ class Routing(unittest.TestCase):
             self.assertLess(p["a"], p["b"])
             self.assertEqual(p["tokens"], m[p["a"], p["b"]])
             self.assertAlmostEqual(p["lift"], m[p["a"], p["b"]] * t / m[p["a"], p["a"]] / m[p["b"], p["b"]], places=9)
-            self.assertAlmostEqual(p["lift_uniform"], (k - 1) / k * n / (n - 1), places=9)
-            self.assertGreater(p["lift"], p["lift_uniform"])
+            expected = self.by_chance(m.diagonal() / t, k)[p["a"], p["b"]]
+            self.assertAlmostEqual(p["lift_chance"], expected * t * t / m[p["a"], p["a"]] / m[p["b"], p["b"]], places=6)
+            self.assertGreater(p["lift"], p["lift_chance"])
         sizes = [v for x in got["layers"] for v in x["output"] if v is not None]
         self.assertAlmostEqual(got["output_995"], np.percentile(sizes, 99.5), places=6)
         self.assertEqual(got["output_most"], max(sizes))
