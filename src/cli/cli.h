@@ -107,6 +107,9 @@ struct sc_settings {
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
     bool fail, live;
+    bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
+    uint64_t definition, rank;
+    const char *sketch;
     bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
     bool reroute;
     const char *text_url, *drop, *trace_file;

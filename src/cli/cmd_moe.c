@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "analyze/experts.h"
+#include "cli/cli.h"
 #include "cli/expert_map.h"
 #include "cli/moe_maps.h"
 #include "cli/moe_probe.h"
+#include "cli/moe_similarity.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -37,10 +39,11 @@ static const struct sc_option moe_options[] = {
     {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},
     {"fail", 0, SC_OPTION_FLAG, 0, FIELD(fail), NULL, NULL,
      "exit with 1 when an expert is dead, unrouted, broken, missing, a copy, or stands out"},
+    SC_SIMILARITY_OPTIONS,
     SC_PROBE_OPTIONS,
 };
 
-enum { CELL = 16, GUTTER = 16, LARGEST = 1 << 15 };
+enum { CELL = 16, GUTTER = 16 };
 
 struct mapping {
     struct sc_cli *c;
@@ -55,14 +58,8 @@ struct mapping {
 
 /* -------------------------------------------------------------------------------- pictures --- */
 
-/* Maps of all parts that are known, side by side: palette entries. */
-struct canvas {
-    uint8_t *p;
-    size_t width, height;
-    struct sc_palette palette;
-};
-
-static void draw_parts(struct mapping *m, size_t cell, size_t wide, float *map, struct canvas *to)
+static void draw_parts(struct mapping *m, size_t cell, size_t wide, float *map,
+                       struct sc_map_picture *to)
 {
     const struct sc_settings *set = &m->c->set;
     const struct sc_expert_map what = {map, m->x.n_layers, m->x.n_experts};
@@ -76,8 +73,9 @@ static void draw_parts(struct mapping *m, size_t cell, size_t wide, float *map, 
     }
 }
 
-/* Beside the parts, in the same rows, how often experts are chosen. */
-static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to,
+/* Maps of all parts that are known, side by side, and behind them, in the same rows, how often
+ * experts are chosen. */
+static int draw(struct mapping *m, size_t cell, size_t gutter, struct sc_map_picture *to,
                 struct sc_error *e)
 {
     const bool parts = !m->c->set.no_maps;
@@ -85,67 +83,26 @@ static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to
     const size_t rows = parts ? m->x.n_layers : r->n_layers, wide = m->x.n_experts * cell + gutter;
     const size_t left = parts ? SC_EXPERT_PARTS * wide : 0;
     const size_t routed = m->probe.ran ? r->n_experts * cell + gutter : 0;
-
-    to->width = left + routed - gutter;
-    to->height = rows * cell;
-    if (to->width > LARGEST || to->height > LARGEST)
-        return sc_fail(e, SCRUPLE_ELIMIT, "%zu layers of %u experts are too many for a picture",
-                       rows, SC_MAX(m->x.n_experts, r->n_experts));
     float *map = sc_alloc((rows * SC_MAX(m->x.n_experts, r->n_experts) + 1) * sizeof *map);
-    to->p = sc_alloc(to->width * to->height + 1);
-    if (!map || !to->p) {
-        free(map);
-        return sc_fail_memory(e);
-    }
-    memset(to->p, SC_SPECIAL_OUTSIDE, to->width * to->height);
-    sc_palette_make(SC_COLOURS_MAGNITUDE, !m->c->set.light, &to->palette);
-    if (parts)
+    const int code = map ? sc_map_picture_new(m->c, left + routed - gutter, rows * cell, to, e)
+                         : sc_fail_memory(e);
+
+    if (code == 0 && parts)
         draw_parts(m, cell, wide, map, to);
-    if (m->probe.ran && sc_moe_probe_map(&m->probe, parts ? &m->x : NULL, map))
+    if (code == 0 && m->probe.ran && sc_moe_probe_map(&m->probe, parts ? &m->x : NULL, map))
         sc_expert_map_paint(&(struct sc_expert_map){map, rows, r->n_experts}, cell, cell, to->p,
                             to->width, left);
     free(map);
-    return 0;
-}
-
-static int put_file(void *sink, const void *p, size_t n)
-{
-    return sc_sink_write(sink, p, n);
-}
-
-static int encode(const struct canvas *from, struct sc_sink *sink, struct sc_error *e)
-{
-    struct sc_indexed_png *png = NULL;
-
-    TRY(sc_indexed_png_new((uint32_t)from->width, (uint32_t)from->height, &from->palette, false,
-                           put_file, sink, &png, e));
-    int code = sc_indexed_png_rows(png, from->p, from->height, e);
-    if (code == 0)
-        code = sc_indexed_png_end(png, e);
-    sc_indexed_png_free(png);
     return code;
 }
 
 static int write_png(struct mapping *m, struct sc_error *e)
 {
-    struct canvas picture = {0};
-    struct sc_sink sink = {0};
-    struct sc_error of_sink = {0};
+    struct sc_map_picture picture = {0};
     int code = draw(m, CELL, GUTTER, &picture, e);
 
     if (code == 0)
-        code = sc_sink_open(&sink, m->c->set.picture, false, 0, e);
-    if (code == 0) {
-        code = encode(&picture, &sink, e);
-        const int closed = sc_sink_close(&sink, code == 0, &of_sink);
-        if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE)) {
-            code = closed;
-            *e = of_sink;
-        }
-    }
-    if (code == 0 && !m->c->set.quiet)
-        sc_say(m->c, "note", "%s: %zu x %zu pixels", m->c->set.picture, picture.width,
-               picture.height);
+        code = sc_map_picture_write(m->c, &picture, e);
     free(picture.p);
     return code;
 }
@@ -343,7 +300,7 @@ static int run_moe(struct sc_cli *c)
         status = sc_wrong_use(c, "moe takes one MODEL, but %zu are given", n);
     else
         status = read_eps(&m);
-    if (!status && sc_moe_probe_check(c, &e) < 0)
+    if (!status && (sc_moe_probe_check(c, &e) < 0 || sc_moe_similarity_check(c, &e) < 0))
         status = sc_usage_exit(c, &e);
     if (!status && filters.n && sc_filter_new(filters.p, filters.n, &m.filter, &e) < 0)
         status = sc_usage_exit(c, &e);
@@ -352,7 +309,7 @@ static int run_moe(struct sc_cli *c)
     if (!status)
         status = sc_cli_open_with(c, paths[0], &oo, &m.model);
     if (!status)
-        status = report(&m);
+        status = c->set.similarity ? sc_moe_similarity(c, m.model, m.pool, m.filter) : report(&m);
     sc_document_clear(&m.d);
     sc_moe_probe_close(&m.probe);
     sc_experts_clear(&m.x);
@@ -367,6 +324,7 @@ static const struct sc_example moe_examples[] = {
     {"scruple moe model", "maps of all experts, and what is wrong with them"},
     {"scruple moe model --stat sparsity --norm max --png experts.png", "as a picture"},
     {"scruple moe model --json --fail", "for a program"},
+    {"scruple moe model model.layers.3 --similarity", "which experts of a layer are alike"},
     {"scruple moe model --probe", "and which experts are chosen while it reads a text"},
     {"scruple moe model --no-maps --file book.txt --trace", "whom every token is sent to"},
     {"scruple moe model --drop top", "what it loses without the busiest expert of each layer"},
@@ -383,6 +341,9 @@ const struct sc_command sc_cmd_moe = {
         "zeros, that the router cannot choose, that are copies of others, or whose weights are "
         "much "
         "larger or smaller than those of their layer.\n\n"
+        "--similarity compares every two experts of a layer, whatever the order of their neurons, "
+        "and says what is left of their likeness without chance; which are copies, shuffled ones "
+        "too; which form groups, and which others could replace.\n\n"
         "--probe runs the model over a text (ours, or what --text, --file, --url or --ids give) "
         "and tells for each layer how often each expert is chosen, how evenly, which are never "
         "chosen, which are chosen together, and whose output is extreme. Only experts that are "

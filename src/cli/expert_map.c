@@ -4,10 +4,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "picture/colour.h"
-
-enum { CELL = 8, MOST_WIDE = 1 << 15, USUAL_COLUMNS = 128 };
+enum { CELL = 8, MOST_WIDE = SC_MAP_LARGEST, USUAL_COLUMNS = 128 };
 
 static uint8_t entry_of(float v)
 {
@@ -81,5 +80,57 @@ int sc_expert_map_put(struct sc_cli *c, const struct sc_expert_map *m, enum sc_g
     const int code =
         draw(c, &(struct sc_expert_map){pooled, m->layers, shown}, cell_width, cell_height, how, e);
     free(pooled);
+    return code;
+}
+
+/* -------------------------------------------------------------------------------- pictures --- */
+int sc_map_picture_new(const struct sc_cli *c, size_t width, size_t height,
+                       struct sc_map_picture *out, struct sc_error *e)
+{
+    *out = (struct sc_map_picture){.width = width, .height = height};
+    if (width > SC_MAP_LARGEST || height > SC_MAP_LARGEST)
+        return sc_fail(e, SCRUPLE_ELIMIT, "a picture of %zu x %zu pixels is too large (%d)", width,
+                       height, SC_MAP_LARGEST);
+    out->p = sc_alloc(width * height + 1);
+    if (!out->p)
+        return sc_fail_memory(e);
+    memset(out->p, SC_SPECIAL_OUTSIDE, width * height);
+    sc_palette_make(SC_COLOURS_MAGNITUDE, !c->set.light, &out->palette);
+    return 0;
+}
+
+static int put_file(void *sink, const void *p, size_t n)
+{
+    return sc_sink_write(sink, p, n);
+}
+
+static int encode(const struct sc_map_picture *from, struct sc_sink *sink, struct sc_error *e)
+{
+    struct sc_indexed_png *png = NULL;
+
+    TRY(sc_indexed_png_new((uint32_t)from->width, (uint32_t)from->height, &from->palette, false,
+                           put_file, sink, &png, e));
+    int code = sc_indexed_png_rows(png, from->p, from->height, e);
+    if (code == 0)
+        code = sc_indexed_png_end(png, e);
+    sc_indexed_png_free(png);
+    return code;
+}
+
+int sc_map_picture_write(const struct sc_cli *c, const struct sc_map_picture *from,
+                         struct sc_error *e)
+{
+    struct sc_sink sink = {0};
+    struct sc_error of_sink = {0};
+
+    TRY(sc_sink_open(&sink, c->set.picture, false, 0, e));
+    int code = encode(from, &sink, e);
+    const int closed = sc_sink_close(&sink, code == 0, &of_sink);
+    if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE)) {
+        code = closed;
+        *e = of_sink;
+    }
+    if (code == 0 && !c->set.quiet)
+        sc_say(c, "note", "%s: %zu x %zu pixels", c->set.picture, from->width, from->height);
     return code;
 }

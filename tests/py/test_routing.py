@@ -346,11 +346,13 @@ class Routing(unittest.TestCase):
                        check=True)
         with open(os.path.join(out, "0", "scene.json")) as f:
             scene = json.load(f)
-        self.assertEqual(scene["tensors"]["name"],
-                         ["chosen", "output", "together, layer 1", "together, layer 2", "weight"])
+        names = scene["tensors"]["name"]
+        self.assertEqual(sorted(names), ["lift 1", "lift 2", "routed output", "routed tokens", "routed weight", "together 1",
+                                         "together 2"])
+        shown = scene["maps"][names.index("routed tokens")]
         count = np.sort(np.concatenate([x["tokens"] for x in got["layers"]])) / len(IDS)
-        self.assertAlmostEqual(scene["maps"][0]["low"], count[round(.02 * (len(count) - 1))], places=6)
-        self.assertAlmostEqual(scene["maps"][0]["high"], count[round(.98 * (len(count) - 1))], places=6)
+        self.assertAlmostEqual(shown["low"], count[round(.02 * (len(count) - 1))], places=6)
+        self.assertAlmostEqual(shown["high"], count[round(.98 * (len(count) - 1))], places=6)
 
     def test_a_map_that_is_too_wide(self):
         """Columns of neighbours; characters for five levels of brightness."""
