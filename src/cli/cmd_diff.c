@@ -435,7 +435,7 @@ static int run_steps(struct diffing *x)
             any = any || sc_diff_differs(v->steps[i]);
         status = exit_of(x, v->n, sc_evolution_identical(v), any);
         if (x->c->set.out_dir && v->n) {
-            const int wrote = sc_write_steps(x->c, v);
+            const int wrote = sc_view_evolution(x->c, v);
             status = wrote ? wrote : status;
         }
     }

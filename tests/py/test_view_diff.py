@@ -257,14 +257,15 @@ class Pictures(Pair):
         c = {k: v * np.float32(1.25) if layer(3) in k else v for k, v in self.b.items()}
         paths = [*self.paths, self.store("c.safetensors", c)]
         site = self.export(paths=paths, command=("diff",))
-        self.assertEqual(("maps", {"layers", "kinds"}), (site.scene["shows"], set(site.scene["tensors"]["name"])))
-        done = subprocess.run([SCRUPLE, "diff", *paths, "--json", "--no-cache"], capture_output=True, timeout=120, check=False)
-        want = {(g["layer"]): g["relative_l2"] for g in json.loads(done.stdout)["layers"]}
-        places = Places(site.scene)
-        got = places.cut(site.level(0, "mean"), "layers").view(np.float32)
+        self.assertEqual("maps", site.scene["shows"])
+        places, level = Places(site.scene), site.level(0, "mean")
+        got = places.cut(level, "up_proj step by step").view(np.float32)
         h, w = got.shape[0] // L, got.shape[1] // 2
-        for i in range(L):
-            np.testing.assert_array_equal(np.float32(want[i]), got[h * i + h // 2, w // 2::w], str(i))
+        for step in range(2):
+            pairs = {p["name"]: p for p in self.diff(paths=paths[step:step + 2])["pairs"]}
+            for i in (0, 1, 3):
+                want = pairs[layer(i) + "mlp.up_proj.weight"]["relative_l2"]
+                self.assertEqual(np.float32(want), got[h * i + h // 2, w * step + w // 2], (step, i))
 
     def test_wrong_words(self):
         for words in (["view", "--diff", self.paths[0]], ["view", self.paths[0], "--png", "x.png", "--mode", "rms"],

@@ -63,6 +63,6 @@ function details({pair}) {
     return [make("div", {class: "p-pair"}, facts(rows))];
 }
 
-export const differences = {plane: "abs", read, sentence, details, swatches: [["same", "unchanged"], ["only_a", "in A only"],
+export const differences = {plane: "abs", read, sentence, more: details, swatches: [["same", "unchanged"], ["only_a", "in A only"],
     ["only_b", "in B only"], ["shape", "another shape"], ["nan", "NaN"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"],
     ["waiting", "not read yet"], ["unknown", "cannot be decoded"]]};
