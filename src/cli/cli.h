@@ -106,7 +106,7 @@ struct sc_settings {
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
     bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
     uint64_t definition, rank;
     const char *sketch;

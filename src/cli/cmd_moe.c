@@ -8,6 +8,7 @@
 
 #include "analyze/experts.h"
 #include "cli/expert_map.h"
+#include "cli/moe_maps.h"
 #include "cli/moe_probe.h"
 #include "cli/moe_similarity.h"
 
@@ -24,6 +25,14 @@ static const struct sc_option moe_options[] = {
      "sizes below X count as zero in sparsity (default: 1e-6)"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
      "write the maps as one picture, the parts side by side"},
+    {"view", 0, SC_OPTION_FLAG, 0, FIELD(live), NULL, NULL,
+     "show the maps of all figures in a browser, until Ctrl-C"},
+    {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
+     "write that page and its data into a folder, or into one page when the name ends in .html"},
+    {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
+     "of --view: serve at port N (default: one that is free)"},
+    {"no-open", 0, SC_OPTION_FLAG, 0, FIELD(no_open), NULL, NULL,
+     "of --view: do not open a browser"},
     {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
      "how to draw on the terminal: kitty, sixel, blocks or ascii; auto looks at the terminal"},
     {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},
@@ -228,6 +237,10 @@ static int report(struct mapping *m)
         sc_say(c, "warning", "%zu matrices could not be read: %s", m->x.unread, m->x.why);
     if (c->set.picture && write_png(m, &e) < 0)
         return sc_fail_exit(c, &e);
+    if (c->set.live || c->set.out_dir) {
+        const struct sc_moe_figures f = {.model = m->model, .experts = &m->x};
+        return sc_moe_view(c, &f);
+    }
     if (print(m, &e) < 0)
         return sc_fail_exit(c, &e);
     c->whole = true;

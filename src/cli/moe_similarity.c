@@ -68,6 +68,8 @@ int sc_moe_similarity_check(const struct sc_cli *c, struct sc_error *e)
 
     if (c->set.similarity && c->set.probe)
         return sc_fail(e, SCRUPLE_EUSAGE, "moe takes --similarity or --probe, one at a time");
+    if (c->set.similarity && (c->set.live || c->set.out_dir))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--similarity is for the terminal, --png and --json");
     return c->set.similarity ? read_options(c, &o, e) : 0;
 }
 

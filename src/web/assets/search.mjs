@@ -83,7 +83,7 @@ class Search {
     build() {
         this.input = make("input", {
             type: "search", id: "p-search", class: "p-search-input", role: "combobox", autocomplete: "off",
-            autocapitalize: "off", spellcheck: "false", enterkeyhint: "go", placeholder: "Find a tensor, layer or element",
+            autocapitalize: "off", spellcheck: "false", enterkeyhint: "go", placeholder: app.views[0].scene.maps ? "Find a map" : "Find a tensor, layer or element",
             "aria-label": "Find a tensor, a layer or an element", "aria-expanded": "false", "aria-keyshortcuts": "/",
             "aria-controls": "p-search-list", "aria-autocomplete": "list", maxlength: 2000,
         });
