@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "analyze/experts.h"
-#include "cli/expert_map.h"
+#include "cli/cli.h"
 #include "cli/moe_maps.h"
+#include "cli/expert_map.h"
 #include "cli/moe_probe.h"
 #include "cli/moe_similarity.h"
 
@@ -238,7 +239,9 @@ static int report(struct mapping *m)
     if (c->set.picture && write_png(m, &e) < 0)
         return sc_fail_exit(c, &e);
     if (c->set.live || c->set.out_dir) {
-        const struct sc_moe_figures f = {.model = m->model, .experts = &m->x};
+        const struct sc_moe_figures f = {.model = m->model,
+                                         .experts = c->set.no_maps ? NULL : &m->x,
+                                         .routing = m->probe.ran ? &m->probe.routing : NULL};
         return sc_moe_view(c, &f);
     }
     if (print(m, &e) < 0)

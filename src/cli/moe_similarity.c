@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli/expert_map.h"
+#include "cli/moe_maps.h"
 
 const char *const sc_moe_definitions[] = {"gram", "original", NULL};
 
@@ -68,8 +69,6 @@ int sc_moe_similarity_check(const struct sc_cli *c, struct sc_error *e)
 
     if (c->set.similarity && c->set.probe)
         return sc_fail(e, SCRUPLE_EUSAGE, "moe takes --similarity or --probe, one at a time");
-    if (c->set.similarity && (c->set.live || c->set.out_dir))
-        return sc_fail(e, SCRUPLE_EUSAGE, "--similarity is for the terminal, --png and --json");
     return c->set.similarity ? read_options(c, &o, e) : 0;
 }
 
@@ -372,6 +371,8 @@ static int report(struct comparison *k)
         sc_say(c, "warning", "%zu matrices could not be read: %s", k->x.unread, k->x.why);
     if (c->set.picture && write_png(k, &e) < 0)
         return sc_fail_exit(c, &e);
+    if (c->set.live || c->set.out_dir)
+        return sc_moe_view(c, &(struct sc_moe_figures){.model = k->model, .similarity = &k->x});
     if (print(k, &e) < 0)
         return sc_fail_exit(c, &e);
     c->whole = true;

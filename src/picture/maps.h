@@ -13,7 +13,7 @@
 
 #include "picture/scene.h"
 
-enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 48 }; /* units: of a map, and between two */
+enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 72 }; /* units: of a map, and between two */
 
 /* What a row or a column is: "layer" 7. */
 struct sc_map_axis {

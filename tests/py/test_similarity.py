@@ -493,7 +493,7 @@ class Similarity(unittest.TestCase):
         self.assertIn(b"layer 2, likeness of experts", r.stdout)
         self.assertEqual(self.run_it(folder, "layers.2-3")["layers"], [2, 3])
         for words in (["--threshold", "2"], ["--threshold", "x"], ["--sketch", "3"], ["--sketch", "many"],
-                      ["--definition", "best"], ["--probe"], ["--view"]):
+                      ["--definition", "best"], ["--probe"]):
             self.run_it(folder, *words, status=2)
 
     def test_too_many(self):

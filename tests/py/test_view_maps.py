@@ -73,6 +73,8 @@ class Maps(unittest.TestCase):
         with Served(self.model, command=("moe", "--view")) as url, Browser(webgl=True) as browser:
             page = Viewer(browser, url, 1000, 800)
             self.assertEqual("range", page.run("scruple.store.get('mode')"))
+            self.assertEqual("Find a map", page.run("document.querySelector('#p-search').placeholder"))
+            self.assertEqual([], browser.complaints)
             page.do("scruple.store.set({ground: 'dark', labels: false}); scruple.fit(false); scruple.camera.jump({z: 0})")
             colours = json.loads(urllib.request.urlopen(url + "colours.json").read())
             mode = next(m for m in colours["modes"] if m["name"] == "range")
@@ -110,6 +112,60 @@ class Maps(unittest.TestCase):
         with Browser(webgl=True) as browser:
             page = Viewer(browser, "file://" + out, 1000, 800)
             self.assertEqual("maps", page.run("scruple.front().scene.shows"))
+
+    def shown(self, *words):
+        """What a page has: {name: (about, matrix)}."""
+        with Served(*words, command=("moe", "--view")) as url:
+            with urllib.request.urlopen(url + "0/scene.json") as f:
+                scene = json.load(f)
+            out = {}
+            for i, name in enumerate(scene["tensors"]["name"]):
+                rows, cols = scene["shapes"][scene["tensors"]["shape"][i]]
+                m = np.empty((rows, cols), np.float32)
+                for row, col in np.ndindex(m.shape):
+                    with urllib.request.urlopen(f"{url}0/value?tensor={i}&slice=0&row={row}&col={col}") as f:
+                        m[row, col] = np.float32(json.load(f)["value"])
+                out[name] = scene["maps"][i], m
+        return out
+
+    def told_of(self, *words):
+        r = subprocess.run([SCRUPLE, "moe", *words, "--json"], capture_output=True, check=False)
+        return json.loads(r.stdout)
+
+    def test_routing(self):
+        c = next(c for c in ref.CONFIGS.values() if ref.experts_of(c))
+        folder = ref.write_folder(os.path.join(self.folder.name, "routed"), c, ref.make(c, 5))
+        words = (folder, "--no-maps", "--ids", ",".join(str(7 * i % 29) for i in range(40)), "--pairs")
+        told, maps = self.told_of(*words)["routing"], self.shown(*words)
+        layers = told["layers"]
+        tokens = np.array([x["tokens"] for x in layers], float)
+        np.testing.assert_array_equal(np.float32(tokens / 40), maps["routed tokens"][1])
+        weight = np.array([x["weight"] for x in layers])
+        np.testing.assert_allclose(weight / weight.sum(1, keepdims=True), maps["routed weight"][1], rtol=1e-6)
+        output = np.array([[value_of(v) for v in x["output"]] for x in layers], np.float32)
+        np.testing.assert_array_equal(output, maps["routed output"][1])
+        for i, x in enumerate(layers):
+            about, both = maps[f"together {x['layer']}"]
+            self.assertEqual("expert", about["down"]["of"])
+            np.testing.assert_array_equal(np.float32(np.diag(both)), np.float32(tokens[i] / 40))
+            np.testing.assert_array_equal(both, both.T)
+            n = tokens[i]
+            with np.errstate(invalid="ignore"):
+                want = both.astype(float) * 40 * 40 / np.outer(n, n)
+            np.fill_diagonal(want, np.nan)
+            np.testing.assert_allclose(want, maps[f"lift {x['layer']}"][1], rtol=1e-6)
+            off = both[~np.eye(len(both), dtype=bool)]
+            self.assertEqual((np.float32(about["low"]), np.float32(about["high"])), (off.min(), off.max()))
+
+    def test_similarity(self):
+        maps = self.shown(self.model, "--similarity")
+        matrices = self.told_of(self.model, "--similarity")["matrices"]
+        self.assertEqual(len(maps), len(matrices))
+        for m in matrices:
+            about, got = maps[f"{m['part']} {m['layer']}"]
+            want = np.array([[value_of(x) for x in row] for row in m["corrected"]], np.float32)
+            np.testing.assert_allclose(want, got, atol=6e-9)
+            self.assertEqual((0, 1), (about["low"], about["high"]))
 
     def test_wrong_words(self):
         for words in (["--view", "--port", "70000"], ["--out", os.path.join(self.folder.name, "no", "such", "x.html")]):

@@ -11,7 +11,7 @@ const MOST = 400; // names in a picture
 const LINE = 15;  // CSS pixels
 const NUMBER_W = 46, NUMBER_H = 15; // of an element that holds its number
 const GAPS = {tower: 256, block: 64, expert: 32}; // units between them, see scene.h
-const MAP_GAP = 48; // units between maps, see maps.h
+const MAP_GAP = 72; // units between maps, see maps.h
 const FRAME = 4; // units between a block and its frame
 const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements that have one
 
@@ -229,7 +229,8 @@ export class Labels {
             return;
         const {scene, dpr} = this, p = scene.places, tensor = p.tensor[i];
         const r = this.#rect(p.x[i], p.y[i], p.w[i], p.h[i]);
-        const room = Math.min(r.x1, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
+        const beside = scene.maps ? MAP_GAP * this.scale : 0; // of maps: names reach into the gap
+        const room = Math.min(r.x1 + beside, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
         const font = this.#font(11, 500), small = this.#font(10);
         for (const most of [Infinity, 2, 1, 0]) {
             const text = most ? shortName(scene, tensor, most)
@@ -240,7 +241,7 @@ export class Labels {
             const stacked = scene.placesOf(tensor).length > 1 ? `, slice ${p.slice[i]}` : "";
             const {dtype} = scene.typeOf(tensor);
             if (scene.maps) { // above it: its cells are to be seen
-                if (this.#plate({...r, x1: Math.max(r.x1, r.x0 + MAP_GAP * this.scale)}, lines,
+                if (this.#plate({...r, x1: r.x1 + beside}, lines,
                     {above: Math.min(MAP_GAP * this.scale, (LINE + 5) * dpr), tries: 1}))
                     return;
                 continue;
