@@ -65,7 +65,8 @@ struct sc_settings {
     uint64_t memory;   /* 0: sc_memory_budget() decides */
     uint64_t progress; /* enum sc_progress_when */
     /* scan */
-    const char *methods, *compat, *unfrozen, *plots;
+    const char *methods, *compat, *unfrozen;
+    const char *plots, *plot; /* also activations, super, eval */
     uint64_t bits, group, top; /* set before options are read: SC_SETTINGS_DEFAULT */
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
@@ -107,7 +108,7 @@ struct sc_settings {
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
     bool fail;
-    struct sc_words hooks;
+    struct sc_words hooks, maps; /* activations */
     struct sc_words formats;
     struct sc_words models, include, exclude;
 };

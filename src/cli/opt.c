@@ -35,6 +35,7 @@ void sc_settings_clear(struct sc_settings *s)
     sc_words_clear(&s->models);
     sc_words_clear(&s->formats);
     sc_words_clear(&s->hooks);
+    sc_words_clear(&s->maps);
     sc_words_clear(&s->include);
     sc_words_clear(&s->exclude);
 }

@@ -167,7 +167,7 @@ struct steps {
 
 static struct steps steps_of(struct sc_svg *s, const float *v, size_t n)
 {
-    struct steps c = {.scale = {false, 0, 1, 0, SC_RAMP_STEPS}};
+    struct steps c = {.scale = {.high = 1, .last = SC_RAMP_STEPS}};
     double *sorted = sc_calloc(SC_MAX(n, 1), sizeof *sorted);
     size_t used = 0;
 

@@ -295,7 +295,9 @@ static void finish_file(struct sc_svg *s, const char *title, const char *what,
     put_open(out, &whole, height, NULL);
     sc_buf_puts(out, ">\n<title>");
     sc_put_markup(out, sc_strz(title));
-    sc_buf_puts(out, "</title>\n");
+    sc_buf_puts(out, "</title>\n<desc>");
+    sc_put_markup(out, sc_strz(what));
+    sc_buf_puts(out, "</desc>\n");
     put_style(out);
     sc_buf_puts(
         out,
@@ -474,6 +476,23 @@ void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const dou
     sc_buf_puts(&s->b, "Z\"/>\n");
 }
 
+void sc_svg_blob(struct sc_svg *s, const double *y, const double *left, const double *right,
+                 size_t n, enum sc_ink fill)
+{
+    size_t used = 0;
+
+    while (used < n && isfinite(y[used] + left[used] + right[used]))
+        used++;
+    if (used < 2)
+        return;
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+    for (size_t i = 0; i < used; i++)
+        put_point(s, i ? 'L' : 'M', right[i], y[i]);
+    for (size_t i = used; i-- > 0;)
+        put_point(s, 'L', left[i], y[i]);
+    sc_buf_puts(&s->b, "Z\"/>\n");
+}
+
 static void put_polygon(struct sc_svg *s, double x, double y, double r, const signed char *corner,
                         size_t n)
 {
@@ -553,6 +572,13 @@ void sc_svg_grid(struct sc_svg *s, double x, double y, double w, double h)
 void sc_svg_runs(struct sc_svg *s, enum sc_ink fill)
 {
     sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+}
+
+void sc_svg_faint_runs(struct sc_svg *s, enum sc_ink fill, double opacity)
+{
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" fill-opacity=\"", sc_inks[fill].name);
+    sc_put_coordinate(&s->b, opacity);
+    sc_buf_puts(&s->b, "\" d=\"");
 }
 
 void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n)

@@ -127,6 +127,10 @@ void sc_svg_end_path(struct sc_svg *s);
 /* Area between two lines over the same x; stops at the first point that is not finite. */
 void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const double *high, size_t n,
                  enum sc_ink fill);
+/* An upright shape between two edges, from the first y to the last: a violin. Stops at the first
+ * point that is not finite. */
+void sc_svg_blob(struct sc_svg *s, const double *y, const double *left, const double *right,
+                 size_t n, enum sc_ink fill);
 void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y, double r,
                  enum sc_ink ink);
 /* A disc in a colour of its own, the same in every look: for colours that are mixed of shares. */
@@ -135,6 +139,7 @@ void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned 
  * of the grid, one list of runs an ink; a run is n cells of a row. No gaps, sharp edges. */
 void sc_svg_grid(struct sc_svg *s, double x, double y, double w, double h);
 void sc_svg_runs(struct sc_svg *s, enum sc_ink fill);
+void sc_svg_faint_runs(struct sc_svg *s, enum sc_ink fill, double opacity);
 void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n);
 void sc_svg_end_runs(struct sc_svg *s);
 void sc_svg_end_grid(struct sc_svg *s);
@@ -158,10 +163,14 @@ struct sc_scale {
     bool log;
     double low, high;   /* values */
     double first, last; /* pixels */
+    double unit;        /* above 0: both signs, linear below this size and logarithmic above, as
+                           asinh(v / unit) */
 };
 /* Round limits around min..max. A logarithmic scale wants min > 0; limits that are equal, in the
  * wrong order or not finite still give a usable scale. */
 struct sc_scale sc_scale_fit(bool log, double min, double max);
+/* The same of both signs; a unit that is not above 0 gives a linear scale. */
+struct sc_scale sc_scale_fit_signed(double unit, double min, double max);
 /* Not finite when v is not, or <= 0 on a logarithmic scale; else inside first..last. */
 double sc_scale_at(const struct sc_scale *s, double v);
 enum { SC_TICKS = 48 };
