@@ -33,6 +33,8 @@ struct verifying {
     double *moved;  /* (variants + 1): squared norm of the difference of logits */
     size_t *agreed;
     size_t vocab;
+    double *shift; /* (6 x vocab) sums of p over positions, then p behind the last, of base, all and
+                      restored */
 };
 
 /* ------------------------------------------------------------------------------- variants --- */
@@ -113,8 +115,17 @@ static int add_mean(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
+static bool is_found(const struct verifying *x, uint32_t tensor, uint64_t row, uint64_t col)
+{
+    for (size_t i = 0; i < x->l->n; i++)
+        if (x->l->p[i].tensor == tensor && x->l->p[i].stored_row == row &&
+            x->l->p[i].stored_col == col)
+            return true;
+    return false;
+}
+
 /* Of some thousand weights at random places, the one whose size is nearest to the largest there is
- * but for the found one: nothing else is as large, mostly. */
+ * but for the found ones: nothing else is as large, mostly. */
 static int add_match(struct verifying *x, const struct sc_super_weight *w, uint64_t seed,
                      struct sc_error *e)
 {
@@ -133,7 +144,7 @@ static int add_match(struct verifying *x, const struct sc_super_weight *w, uint6
         const uint64_t at = sc_random_below(seed, i, v->count);
         code = sc_values_read(v, at, 1, &value, e);
         const double distance = fabs(fabs((double)value) - fabs((double)w->weight));
-        if (code == 0 && at != own && distance < nearest) {
+        if (code == 0 && distance < nearest && !is_found(x, w->tensor, at / cols, at % cols)) {
             nearest = distance;
             best = at;
         }
@@ -257,6 +268,24 @@ static double divergence(const float *base, const float *row, size_t n, double s
     return SC_MAX(kl, 0);
 }
 
+/* How likely each token is, in the variants between which a shift is told. */
+static void take_shift(struct verifying *x, enum sc_super_kind kind, uint32_t position,
+                       const float *row, double sum)
+{
+    const size_t k = kind == SC_SUPER_BASE       ? 0
+                     : kind == SC_SUPER_ALL      ? 1
+                     : kind == SC_SUPER_RESTORED ? 2
+                                                 : 3;
+    const bool last = position + 1 == x->o->n;
+
+    for (size_t i = 0; i < x->vocab && k < 3; i++) {
+        const double p = exp((double)row[i] - sum);
+        x->shift[k * x->vocab + i] += p / (double)x->o->n;
+        if (last)
+            x->shift[(3 + k) * x->vocab + i] = p;
+    }
+}
+
 static int take_logits(void *ctx, uint32_t stream, uint32_t position, const float *row,
                        size_t vocab, struct sc_error *e)
 {
@@ -271,9 +300,73 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
     else
         effect->kl += divergence(base, row, vocab, sum, x->sums[position], &x->moved[stream]) /
                       (double)x->o->n;
+    take_shift(x, effect->kind, position, row, sum);
     x->agreed[stream] += argmax(base, vocab) == argmax(row, vocab);
     if (position + 1 < x->o->n)
         x->losses[stream * x->o->n + position] = sum - (double)row[x->o->tokens[position + 1]];
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- shift --- */
+
+static bool is_listed(const struct sc_super_effects *out, size_t id)
+{
+    for (size_t i = 0; i < out->n_tokens; i++)
+        if (out->tokens[i].id == id)
+            return true;
+    return false;
+}
+
+/* Adds those of the likeliest by one measure that are not there yet. */
+static void add_likeliest(struct verifying *x, const double *p)
+{
+    struct sc_super_effects *out = x->out;
+    double below = INFINITY;
+    size_t after = SIZE_MAX;
+
+    for (size_t k = 0; k < SC_SUPER_TOKENS; k++) {
+        size_t best = SIZE_MAX;
+        for (size_t i = 0; i < x->vocab; i++) {
+            const bool later = p[i] < below || (p[i] == below && i > after);
+            if (later && (best == SIZE_MAX || p[i] > p[best]))
+                best = i;
+        }
+        if (best == SIZE_MAX)
+            return;
+        below = p[best];
+        after = best;
+        if (!is_listed(out, best))
+            out->tokens[out->n_tokens++] =
+                (struct sc_super_token){.id = (uint32_t)best,
+                                        .base = x->shift[best],
+                                        .all = x->shift[x->vocab + best],
+                                        .restored = x->shift[2 * x->vocab + best],
+                                        .last_base = x->shift[3 * x->vocab + best],
+                                        .last_all = x->shift[4 * x->vocab + best],
+                                        .last_restored = x->shift[5 * x->vocab + best]};
+    }
+}
+
+static int by_base(const void *a, const void *b)
+{
+    const struct sc_super_token *x = a, *y = b;
+
+    if (x->base > y->base || x->base < y->base)
+        return x->base > y->base ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static int find_shift(struct verifying *x, struct sc_error *e)
+{
+    static const unsigned char measures[] = {0, 1, 3, 4};
+    struct sc_super_effects *out = x->out;
+
+    out->tokens = sc_calloc((size_t)SC_SUPER_TOKENS * SC_COUNT(measures), sizeof *out->tokens);
+    if (!out->tokens)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < SC_COUNT(measures); i++)
+        add_likeliest(x, x->shift + measures[i] * x->vocab);
+    sc_sort(out->tokens, out->n_tokens, sizeof *out->tokens, by_base);
     return 0;
 }
 
@@ -390,7 +483,8 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
     x.losses = sc_calloc((x.n + 1) * o->n, sizeof *x.losses);
     x.moved = sc_calloc(x.n + 1, sizeof *x.moved);
     x.agreed = sc_calloc(x.n + 1, sizeof *x.agreed);
-    if (code == 0 && !(x.base && x.sums && x.losses && x.moved && x.agreed))
+    x.shift = sc_calloc(6 * x.vocab, sizeof *x.shift);
+    if (code == 0 && !(x.base && x.sums && x.losses && x.moved && x.agreed && x.shift))
         code = sc_fail_memory(e);
     const struct sc_run run = {.pool = o->pool,
                                .cancel = o->cancel,
@@ -406,6 +500,8 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
     if (code == 0)
         code = finish(&x, e);
     if (code == 0)
+        code = find_shift(&x, e);
+    if (code == 0)
         label(&x);
     free(x.variants);
     free(x.first);
@@ -416,11 +512,13 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
     free(x.losses);
     free(x.moved);
     free(x.agreed);
+    free(x.shift);
     return code;
 }
 
 void sc_super_effects_clear(struct sc_super_effects *x)
 {
     free(x->p);
+    free(x->tokens);
     memset(x, 0, sizeof *x);
 }

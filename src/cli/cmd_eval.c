@@ -7,7 +7,9 @@
 
 #include "analyze/activations.h"
 #include "analyze/perplexity.h"
+#include "cli/pictures_output.h"
 #include "cli/tokens_input.h"
+#include "report/plots_forward.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -23,6 +25,7 @@ static const struct sc_option eval_options[] = {
      "with rolling: a window begins every N tokens (default: half a window)"},
     {"limit", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(max_windows), "N", NULL,
      "only the first N windows"},
+    SC_PICTURE_OPTIONS,
 };
 
 struct evaluating {
@@ -47,7 +50,7 @@ static int check_windows(void *ctx, struct sc_error *e)
     if (set->window == 1 || set->window > 1 << 20 || set->stride > 1 << 20)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
-    return 0;
+    return sc_pictures_check(x->c, sc_ppl_picture_kinds, sc_n_ppl_picture_kinds, e);
 }
 
 static int evaluate(struct evaluating *x, struct sc_error *e)
@@ -101,10 +104,6 @@ static void print(struct evaluating *x)
     const struct sc_ppl *p = &x->ppl;
     const double all = p->nll * (double)x->in.tokens.n;
 
-    if (c->set.json) {
-        sc_report_json(&c->out, &x->d);
-        return;
-    }
     sc_cli_header(c, x->in.model);
     sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n",
                   x->in.tokens.n, p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
@@ -120,16 +119,30 @@ static void print(struct evaluating *x)
     sc_out_settle(&c->out);
 }
 
+static int put(struct evaluating *x, struct sc_error *e)
+{
+    const struct sc_ppl_pictures data = {&x->ppl};
+    const struct sc_picture_set set = {.command = "eval",
+                                       .kinds = sc_ppl_picture_kinds,
+                                       .n_kinds = sc_n_ppl_picture_kinds,
+                                       .data = &data,
+                                       .subject = sc_strz(x->in.model->label),
+                                       .document = "docs/eval.md",
+                                       .root = &x->d.root};
+
+    if (sc_form_of(x->c) == SC_FORM_TEXT)
+        print(x);
+    return sc_pictures_output(x->c, &set, &x->d, NULL, e);
+}
+
 static int run_eval(struct sc_cli *c)
 {
     struct evaluating x = {.c = c};
     struct sc_error e = {0};
     int status = sc_model_reader_open(c, check_windows, &x, &x.in);
 
-    if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0))
+    if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
-    if (!status)
-        print(&x);
     sc_document_clear(&x.d);
     sc_ppl_clear(&x.ppl);
     sc_model_reader_close(&x.in);
@@ -140,6 +153,7 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt", "perplexity, in windows of 2048 tokens"},
     {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
      "as llama.cpp measures it"},
+    {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_eval = {
@@ -153,7 +167,9 @@ const struct sc_command sc_cmd_eval = {
         "format that scan decodes, and may be larger than memory; windows are run together as far "
         "as "
         "memory allows, so the model is read seldom.\n\n"
-        "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.",
+        "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.\n\n"
+        "The suffix of --output chooses the form: .json, .svg, .png or .html (perplexity window by "
+        "window); else it is text.",
     .options = eval_options,
     .n_options = SC_COUNT(eval_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,

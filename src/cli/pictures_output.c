@@ -12,11 +12,12 @@ enum sc_form sc_form_of(const struct sc_cli *c)
     const struct sc_settings *set = &c->set;
 
     return set->json || ends_in(set->output, ".json") ? SC_FORM_JSON
-           : set->csv || ends_in(set->output, ".csv") ? SC_FORM_CSV
-           : ends_in(set->output, ".svg")             ? SC_FORM_SVG
-           : ends_in(set->output, ".png")             ? SC_FORM_PNG
-           : ends_in(set->output, ".html")            ? SC_FORM_HTML
-                                                      : SC_FORM_TEXT;
+           : set->csv || (c->command->groups & SC_GROUP_CSV && ends_in(set->output, ".csv"))
+               ? SC_FORM_CSV
+           : ends_in(set->output, ".svg")  ? SC_FORM_SVG
+           : ends_in(set->output, ".png")  ? SC_FORM_PNG
+           : ends_in(set->output, ".html") ? SC_FORM_HTML
+                                           : SC_FORM_TEXT;
 }
 
 bool sc_wants_pictures(const struct sc_cli *c)

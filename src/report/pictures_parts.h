@@ -69,4 +69,10 @@ void sc_put_attention(const void *data, size_t item, struct sc_buf *out);
 bool sc_draw_attention(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_next(const void *data, size_t item, struct sc_svg *s);
 
+/* plots_effects.c: the same of what super weights do. */
+bool sc_draw_super_perplexity(const void *data, size_t item, struct sc_svg *s);
+bool sc_draw_super_divergence(const void *data, size_t item, struct sc_svg *s);
+bool sc_draw_super_scale(const void *data, size_t item, struct sc_svg *s);
+bool sc_draw_super_shift(const void *data, size_t item, struct sc_svg *s);
+
 #endif

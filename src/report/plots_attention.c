@@ -75,9 +75,9 @@ void sc_put_attention(const void *data, size_t item, struct sc_buf *out)
 {
     const struct sc_attention_map *m = &data_of(data)->a->maps[item];
 
-    sc_buf_printf(out, "layer-%u", (unsigned)m->layer);
+    sc_buf_printf(out, "layer %u", (unsigned)m->layer);
     if (m->head >= 0)
-        sc_buf_printf(out, "-head-%d", (int)m->head);
+        sc_buf_printf(out, " head %d", (int)m->head);
 }
 
 /* The largest of what a square stands for: a sink is a single column. */
@@ -134,20 +134,6 @@ static void put_token(struct sc_buf *b, const struct sc_picture_tokens *t, size_
     }
 }
 
-/* An invisible rectangle that says what is under it. */
-static void put_hover(struct sc_svg *s, double x, double y, double w, double h)
-{
-    sc_buf_puts(&s->b, "<rect fill-opacity=\"0\" x=\"");
-    sc_put_coordinate(&s->b, x);
-    sc_buf_puts(&s->b, "\" y=\"");
-    sc_put_coordinate(&s->b, y);
-    sc_buf_puts(&s->b, "\" width=\"");
-    sc_put_coordinate(&s->b, w);
-    sc_buf_puts(&s->b, "\" height=\"");
-    sc_put_coordinate(&s->b, h);
-    sc_buf_puts(&s->b, "\"/>");
-}
-
 /* The three keys that a query looks at most. */
 static void put_top(struct sc_buf *b, const struct sc_picture_tokens *t,
                     const struct sc_attention_map *m, size_t q)
@@ -188,8 +174,8 @@ static void draw_hovers(struct sc_svg *s, const struct sc_picture_tokens *t,
                 put_top(&tip, t, m, q);
             }
             sc_svg_item(s, UINT32_MAX, sc_str(tip.p ? tip.p : "", tip.n));
-            put_hover(s, g->box.x + (double)k * w, g->box.y + (double)q * h,
-                      m->n <= SINGLE ? w : g->box.w, h);
+            sc_svg_hover(s, g->box.x + (double)k * w, g->box.y + (double)q * h,
+                         m->n <= SINGLE ? w : g->box.w, h);
             sc_svg_end_tip(s, &tip);
         }
     }

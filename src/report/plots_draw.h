@@ -88,11 +88,12 @@ enum sc_ink sc_line_ink(size_t i);
 /* plots_tiling.c: a matrix as squares, each of which stands for by_rows x by_cols cells. */
 enum { SC_SQUARE_NONE = -1 };
 struct sc_tiling {
-    uint64_t down, across;     /* cells of the matrix */
-    uint64_t by_rows, by_cols; /* of a square */
-    uint64_t n_rows, n_cols;   /* squares */
-    struct sc_box box;         /* where they are drawn */
-    double w, h;               /* of a square */
+    uint64_t down, across;         /* cells of the matrix */
+    uint64_t by_rows, by_cols;     /* of a square */
+    uint64_t n_rows, n_cols;       /* squares */
+    uint64_t first_row, first_col; /* numbers of the first cells, for ticks */
+    struct sc_box box;             /* where they are drawn */
+    double w, h;                   /* of a square */
 };
 /* At most `most` squares a side. */
 struct sc_tiling sc_tiling_of(uint64_t down, uint64_t across, uint64_t most);

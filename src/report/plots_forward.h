@@ -11,6 +11,7 @@
 
 #include "analyze/activations.h"
 #include "analyze/perplexity.h"
+#include "analyze/super.h"
 #include "report/pictures.h"
 #include "text/text.h"
 
@@ -27,5 +28,20 @@ struct sc_activation_pictures { /* the data of sc_activation_kinds */
 };
 extern const struct sc_picture_kind sc_activation_kinds[];
 extern const size_t sc_n_activation_kinds;
+
+struct sc_super_pictures { /* the data of sc_super_picture_kinds */
+    const struct sc_super_list *list;
+    const struct sc_super_effects *effects;   /* n 0: not verified */
+    const struct sc_super_matrices *matrices; /* n 0: none */
+    struct sc_picture_tokens tokens;
+};
+extern const struct sc_picture_kind sc_super_picture_kinds[];
+extern const size_t sc_n_super_picture_kinds;
+
+struct sc_ppl_pictures { /* the data of sc_ppl_picture_kinds */
+    const struct sc_ppl *ppl;
+};
+extern const struct sc_picture_kind sc_ppl_picture_kinds[];
+extern const size_t sc_n_ppl_picture_kinds;
 
 #endif

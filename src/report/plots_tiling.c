@@ -42,19 +42,19 @@ void sc_tiling_ticks(struct sc_svg *s, const struct sc_tiling *t, const char *x_
     double per_col = t->w / (double)t->by_cols, per_row = t->h / (double)t->by_rows;
     char text[24];
 
-    sc_format_u64(SC_MAX(t->across, t->down), text);
+    sc_format_u64(SC_MAX(t->first_col + t->across, t->first_row + t->down), text);
     double widest = sc_svg_text_width(sc_strz(text), SC_LOOK_TICK);
     uint64_t step = tick_step(t->across, per_col, widest + 14);
     for (uint64_t i = 0; i < t->across; i += step) {
         double x = b->x + ((double)i + 0.5) * per_col;
-        sc_format_u64(i, text);
+        sc_format_u64(t->first_col + i, text);
         sc_svg_line(s, x, b->y + b->h, x, b->y + b->h + 4, SC_INK_AXIS, 1, false);
         sc_svg_textz(s, x, b->y + b->h + 16, SC_MIDDLE, SC_LOOK_TICK, text);
     }
     step = tick_step(t->down, per_row, 18);
     for (uint64_t i = 0; i < t->down; i += step) {
         double y = b->y + ((double)i + 0.5) * per_row;
-        sc_format_u64(i, text);
+        sc_format_u64(t->first_row + i, text);
         sc_svg_line(s, b->x - 4, y, b->x, y, SC_INK_AXIS, 1, false);
         sc_svg_textz(s, b->x - 7, y + 4, SC_END, SC_LOOK_TICK, text);
     }
@@ -108,6 +108,6 @@ double sc_tiling_room(const struct sc_tiling *t)
 {
     char text[24];
 
-    sc_format_u64(t->down, text);
+    sc_format_u64(t->first_row + t->down, text);
     return sc_svg_text_width(sc_strz(text), SC_LOOK_TICK) + 12;
 }

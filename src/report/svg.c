@@ -367,6 +367,18 @@ void sc_svg_end_item(struct sc_svg *s)
     sc_buf_puts(&s->b, "</g>\n");
 }
 
+void sc_svg_hover(struct sc_svg *s, double x, double y, double w, double h)
+{
+    if (!isfinite(x + y + w + h) || w <= 0 || h <= 0)
+        return;
+    sc_buf_puts(&s->b, "<rect fill-opacity=\"0\"");
+    put_attribute(s, "x", x);
+    put_attribute(s, "y", y);
+    put_attribute(s, "width", w);
+    put_attribute(s, "height", h);
+    sc_buf_puts(&s->b, "/>");
+}
+
 void sc_svg_rect(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill)
 {
     if (!isfinite(x + y + w + h) || w <= 0 || h <= 0)
@@ -542,6 +554,18 @@ void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y,
     sc_buf_printf(&s->b, "<path class=\"f-%s%s\" d=\"", sc_inks[ink].name, edge);
     put_polygon(s, x, y, r, shapes[shape].corner, shapes[shape].n);
     sc_buf_puts(&s->b, "\"/>\n");
+}
+
+void sc_svg_circle(struct sc_svg *s, double x, double y, double r, enum sc_ink ink, double width)
+{
+    if (!isfinite(x + y + r))
+        return;
+    sc_buf_puts(&s->b, "<circle fill=\"none\"");
+    put_stroke(s, ink, width, false);
+    put_attribute(s, "cx", x);
+    put_attribute(s, "cy", y);
+    put_attribute(s, "r", r);
+    sc_buf_puts(&s->b, "/>\n");
 }
 
 void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3])

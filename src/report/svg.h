@@ -114,6 +114,8 @@ struct sc_short_text sc_value_text(double v);
  * tensor below UINT32_MAX makes it lead to that tensor. */
 void sc_svg_item(struct sc_svg *s, uint32_t tensor, struct sc_str tip);
 void sc_svg_end_item(struct sc_svg *s);
+/* A rectangle that is not seen, but is part of an item: what it covers says the tip. */
+void sc_svg_hover(struct sc_svg *s, double x, double y, double w, double h);
 void sc_svg_rect(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill);
 /* A bar that starts at (x, y); its far end is rounded. */
 void sc_svg_hbar(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill);
@@ -133,6 +135,8 @@ void sc_svg_blob(struct sc_svg *s, const double *y, const double *left, const do
                  size_t n, enum sc_ink fill);
 void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y, double r,
                  enum sc_ink ink);
+/* A circle around something, which stays seen. */
+void sc_svg_circle(struct sc_svg *s, double x, double y, double r, enum sc_ink ink, double width);
 /* A disc in a colour of its own, the same in every look: for colours that are mixed of shares. */
 void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3]);
 /* Many cells of a grid in little text: cells of w x h from the corner (x, y) on; between the ends
