@@ -362,7 +362,7 @@ static void mark_found(struct sc_svg *s, const struct sc_super_pictures *d,
             snprintf(text, sizeof text, "[%u, %u] %s", (unsigned)f->row, (unsigned)f->col,
                      sc_value_text((double)f->weight).s);
             if (names) {
-                sc_svg_label(s, &(struct sc_box){0, t->box.y - 8, s->w, t->box.h + 16}, x, y, r,
+                sc_svg_label(s, &(struct sc_box){t->box.x, t->box.y - 4, t->box.w, t->box.h + 4}, x, y, r,
                              sc_strz(text));
                 continue;
             }

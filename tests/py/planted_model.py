@@ -31,20 +31,27 @@ def edit(tensors, name, change):
     return out
 
 
-def write(folder, layers=4, rows=((21, 24.0), (7, -19.0)), neuron=40, layer=1, seed=3, change=None, tokenizer=True):
+def config(layers):
+    return dict(ref.CONFIGS["llama"], num_hidden_layers=layers)
+
+
+def tensors(layers=4, rows=((21, 24.0), (7, -19.0)), neuron=40, layer=1, seed=3):
     """rows: (row, weight) of the down projection of `layer` in column `neuron`, which speaks louder than the others."""
-    c = dict(ref.CONFIGS["llama"], num_hidden_layers=layers)
-    tensors = ref.make(c, seed)
+    out = ref.make(config(layers), seed)
     for part in ("gate_proj", "up_proj") if rows else ():
-        tensors = edit(tensors, f"model.layers.{layer}.mlp.{part}.weight",
-                       lambda w: w.__setitem__(neuron, ref.to_bf16(w[neuron] * 6)))
+        out = edit(out, f"model.layers.{layer}.mlp.{part}.weight",
+                   lambda w: w.__setitem__(neuron, ref.to_bf16(w[neuron] * 6)))
     for row, value in rows:
-        tensors = edit(tensors, f"model.layers.{layer}.mlp.down_proj.weight",
-                       lambda w, r=row, v=value: w.__setitem__((r, neuron), v))
-    if change:
-        tensors = change(tensors)
+        out = edit(out, f"model.layers.{layer}.mlp.down_proj.weight",
+                   lambda w, r=row, v=value: w.__setitem__((r, neuron), v))
+    return out
+
+
+def write(folder, layers=4, change=None, tokenizer=True, **planted):
+    c = config(layers)
+    values = tensors(layers, **planted)
     shutil.rmtree(folder, ignore_errors=True)
-    ref.write_folder(folder, c, tensors)
+    ref.write_folder(folder, c, change(values) if change else values)
     if tokenizer:
         with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as file:
             json.dump({"version": "1.0", "added_tokens": [], "normalizer": None,
