@@ -60,6 +60,12 @@ enum sc_text_look {
     SC_LOOK_INSIDE, /* a value inside a dark cell */
     SC_LOOK_COUNT
 };
+struct sc_look {
+    double size; /* pixels */
+    enum sc_ink ink;
+    bool strong;
+};
+extern const struct sc_look sc_text_looks[SC_LOOK_COUNT];
 enum sc_mark_shape {
     SC_SHAPE_CIRCLE,
     SC_SHAPE_RING,
