@@ -172,8 +172,8 @@ static void draw_maxima_of(struct sc_svg *s, const struct sc_activation_pictures
         snprintf(name, sizeof name, "%s, channel %u", sc_value_text((double)l.p[most]->most).s,
                  (unsigned)l.p[most]->channel);
         const double x = sc_layer_x(&p, most), y = sc_panel_y(&p.panel, (double)l.p[most]->most);
-        sc_svg_label(s, &p.panel.box, x, y + (l.p[most]->most > 0 ? 7 : -7), 4 + p.step / 3,
-                     sc_strz(name));
+        sc_svg_label(s, &p.panel.box, x, y + (l.p[most]->most > 0 ? 7 : -7),
+                     3 + sc_layer_bar(&p, 1) / 2, sc_strz(name));
     } else if (l.n) {
         sc_svg_note(s, "%s: all values are 0.", sc_hook_names[hook]);
     }

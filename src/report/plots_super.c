@@ -138,7 +138,7 @@ static void draw_course(struct sc_svg *s, const struct sc_super_pictures *d, enu
         snprintf(name, sizeof name, "%s %u", hook == SC_HOOK_DOWN_IN ? "column" : "row",
                  (unsigned)c.before[i]->channel);
         sc_svg_label(s, &p.panel.box, sc_layer_x(&p, i), sc_panel_y(&p.panel, v) + (v > 0 ? 7 : -7),
-                     4 + p.step / 3, sc_strz(name));
+                     3 + sc_layer_bar(&p, 1) / 2, sc_strz(name));
     }
     if (low >= 0 && high <= 0 && c.n)
         sc_svg_note(s, "%s: all values are 0.", sc_hook_names[hook]);
@@ -362,8 +362,8 @@ static void mark_found(struct sc_svg *s, const struct sc_super_pictures *d,
             snprintf(text, sizeof text, "[%u, %u] %s", (unsigned)f->row, (unsigned)f->col,
                      sc_value_text((double)f->weight).s);
             if (names) {
-                sc_svg_label(s, &(struct sc_box){t->box.x, t->box.y - 4, t->box.w, t->box.h + 4}, x, y, r,
-                             sc_strz(text));
+                sc_svg_label(s, &(struct sc_box){t->box.x, t->box.y - 4, t->box.w, t->box.h + 4}, x,
+                             y, r, sc_strz(text));
                 continue;
             }
             sc_svg_item(s, UINT32_MAX, sc_strz(text));

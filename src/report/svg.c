@@ -2,7 +2,7 @@
 /* svg: colours and shapes of pictures. Text is in svg_text.c, scales and panels in svg_axes.c.
  *
  * Colour comes from classes, f-NAME for areas and k-NAME for lines, so that a page can change all
- * of them at once; a file carries the same classes with fixed colours. */
+ * of them at once; a file carries the same classes with the colours of both looks. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,21 +66,39 @@ void sc_svg_note(struct sc_svg *s, const char *fmt, ...)
     sc_put_safe(&s->notes, sc_strz(text), 0);
 }
 
-/* Fixed colours of the light look; only inks that a class can name. */
+static const char *shade(enum sc_ink ink, bool dark)
+{
+    return dark ? sc_inks[ink].dark : sc_inks[ink].light;
+}
+
+static void put_colours(struct sc_buf *b, bool dark)
+{
+    for (size_t i = SC_INK_SURFACE; i < SC_INK_COUNT; i++) {
+        const char *colour = shade((enum sc_ink)i, dark);
+        if (!dark || strcmp(colour, sc_inks[i].light) != 0)
+            sc_buf_printf(b, ".f-%s{fill:%s}.k-%s{stroke:%s}", sc_inks[i].name, colour,
+                          sc_inks[i].name, colour);
+    }
+    for (size_t i = 0; i < SC_LOOK_COUNT; i++)
+        sc_buf_printf(b, ".t%zu{fill:%s}", i, shade(sc_text_looks[i].ink, dark));
+    sc_buf_printf(b, ".t%d{stroke:%s}", SC_LOOK_LABEL, shade(SC_INK_SURFACE, dark));
+}
+
+/* Of the light look, and of the dark one where a reader wants that (what draws PNGs does not).
+ * Only inks that a class can name. */
 static void put_style(struct sc_buf *b)
 {
     sc_buf_puts(b, "<style>text{font-family:\"DejaVu Sans\",Verdana,system-ui,sans-serif}");
-    for (size_t i = SC_INK_SURFACE; i < SC_INK_COUNT; i++)
-        sc_buf_printf(b, ".f-%s{fill:%s}.k-%s{stroke:%s}", sc_inks[i].name, sc_inks[i].light,
-                      sc_inks[i].name, sc_inks[i].light);
     for (size_t i = 0; i < SC_LOOK_COUNT; i++)
-        sc_buf_printf(b, ".t%zu{font-size:%.0fpx;fill:%s%s}", i, sc_text_looks[i].size,
-                      sc_inks[sc_text_looks[i].ink].light,
+        sc_buf_printf(b, ".t%zu{font-size:%.0fpx%s}", i, sc_text_looks[i].size,
                       sc_text_looks[i].strong ? ";font-weight:bold" : "");
     /* Names stay readable on guides and lines. */
-    sc_buf_printf(b, ".t%d{stroke:%s;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
-                  SC_LOOK_LABEL, sc_inks[SC_INK_SURFACE].light);
-    sc_buf_puts(b, "</style>\n");
+    sc_buf_printf(b, ".t%d{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
+                  SC_LOOK_LABEL);
+    put_colours(b, false);
+    sc_buf_puts(b, "@media (prefers-color-scheme:dark){");
+    put_colours(b, true);
+    sc_buf_puts(b, "}</style>\n");
 }
 
 static void put_open(struct sc_buf *b, const struct sc_svg *s, double height, const char *look)

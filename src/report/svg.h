@@ -4,7 +4,7 @@
  * Owns: colours, shapes, text in pictures, scales and their ticks, axes, legends, labels that keep
  * out of each other's way. A picture is a body that grows downwards; sc_svg_finish() wraps it when
  * its height is known. Two looks: inside a page the style sheet of the page gives the colours
- * (light and dark), a file carries fixed ones of its own.
+ * (light and dark), a file carries both looks in a style sheet of its own.
  *
  * No coordinate is ever NaN or infinite: a shape with one is not drawn, a line has a gap there.
  * Foreign text is made safe and escaped here. Numbers are written without the locale.
