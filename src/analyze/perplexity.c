@@ -118,13 +118,7 @@ static int run_batch(struct scoring *x, struct sc_error *e)
                          .ctx = x};
 
     /* as many windows as fit half of the memory: each batch reads the model once */
-    while (x->first + run.n_sequences < x->out->n_windows) {
-        run.n_sequences++;
-        if (sc_forward_memory(x->f, &run) > x->o->memory / 2) {
-            run.n_sequences--;
-            break;
-        }
-    }
+    run.n_sequences = sc_forward_batch(x->f, &run, x->out->n_windows - x->first, x->o->memory / 2);
     x->batch = run.n_sequences;
     x->out->passes++;
     return sc_forward_run(x->f, &run, e);

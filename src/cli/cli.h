@@ -66,7 +66,7 @@ struct sc_settings {
     uint64_t progress; /* enum sc_progress_when */
     /* scan */
     const char *methods, *compat, *unfrozen;
-    const char *plots, *plot; /* also activations, super, eval */
+    const char *plots, *plot;  /* also activations, super, eval */
     uint64_t bits, group, top; /* set before options are read: SC_SETTINGS_DEFAULT */
     uint64_t fail_on;          /* enum sc_fail_on */
     uint64_t snr;              /* enum sc_snr */
@@ -107,7 +107,12 @@ struct sc_settings {
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
+    bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
+    uint64_t definition, rank;
+    const char *sketch;
+    bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
+    const char *text_url;
     struct sc_words hooks, maps; /* activations */
     struct sc_words formats;
     struct sc_words models, include, exclude;
