@@ -173,7 +173,11 @@ static size_t signed_ticks(const struct sc_scale *s, unsigned about, struct sc_t
 {
     const double most = SC_MAX(fabs(s->low), fabs(s->high));
     const double all = asinh(s->high / s->unit) - asinh(s->low / s->unit);
-    const int first = (int)ceil(log10(s->unit) - 0.2), last = (int)floor(log10(most) + 1e-9);
+    const int last = (int)floor(log10(most) + 1e-9);
+    int first = (int)ceil(log10(s->unit) - 0.2);
+    /* Its number would stand on that of zero. */
+    while (first < last && asinh(pow(10, first) / s->unit) < 0.35 * all / SC_MAX(about, 2))
+        first++;
     int every = (int)ceil(all / log(10) / SC_MAX(about, 2));
     size_t n = 0;
 

@@ -125,7 +125,7 @@ class Base(unittest.TestCase):
             self.assertTrue(0 < y < height, (text, y, height))
         for i, a in enumerate(boxes):
             for b in boxes[i + 1:]:
-                self.assertTrue(abs(a[1] - b[1]) >= 7 or a[2] <= b[0] + 1 or b[2] <= a[0] + 1, (a, b))
+                self.assertTrue(abs(a[1] - b[1]) >= 9 or a[2] <= b[0] + 1 or b[2] <= a[0] + 1, (a, b))
 
 
 def bar(item):
