@@ -105,8 +105,11 @@ static void fill_super(struct fake *f, size_t layers, double v)
                                                  .high = v};
     for (size_t i = 0; i < SC_COUNT(f->tokens); i++)
         f->tokens[i] = (struct sc_super_token){(uint32_t)i, v, v, v, v, v, v};
-    f->verified = (struct sc_super_effects){f->effects, SC_COUNT(f->effects), f->tokens,
-                                            SC_COUNT(f->tokens), "fatal"};
+    f->verified = (struct sc_super_effects){.p = f->effects,
+                                            .n = SC_COUNT(f->effects),
+                                            .tokens = f->tokens,
+                                            .n_tokens = SC_COUNT(f->tokens),
+                                            .label = "fatal"};
     f->matrix = (struct sc_super_matrix){.expert = -1,
                                          .rows = 64 * 3,
                                          .cols = 64 * 3,
