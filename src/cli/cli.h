@@ -96,6 +96,7 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
+    const char *at;
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
@@ -103,7 +104,8 @@ struct sc_settings {
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */
-    uint64_t rounds;
+    uint64_t rounds, super_by, super_top, per; /* enums: of cmd_super, sc_large_per */
+    const char *percent, *above, *kinds, *layers;
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;

@@ -71,6 +71,8 @@ static const struct sc_option view_options[] = {
      "--plane and --scale"},
     {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
      "write the page of an export anew, as this version has it; takes no MODEL"},
+    {"at", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(at), "PLACE", NULL,
+     "begin at a weight, NAME[row,column], or at a tensor"},
     {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
      "serve at port N (default: one that is free)"},
     {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,
@@ -210,6 +212,9 @@ static int run_view(struct sc_cli *c)
 
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
         return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
+    if (c->set.at && (c->set.regen || c->set.picture))
+        return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
+                            c->set.regen ? "--regen-html" : "--png");
     if (c->set.regen)
         return sc_view_regenerate(c);
     if (c->set.out_dir)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* "mean,abs" to bits; false: one is no plane. */
 static bool find_planes(const char *list, unsigned *out)
@@ -96,11 +97,18 @@ static int write_export(struct sc_display *x, struct sc_error *e)
                        set->planes);
     if (set->tiles && (o.single || x->desk.n > 1))
         return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
+    struct sc_buf start = {0};
+    if (set->at && sc_spots_start(x->drawings[0].scene, set->at, &start, e) < 0) {
+        sc_buf_clear(&start);
+        return SCRUPLE_EUSAGE;
+    }
+    o.start = start.p;
     sc_progress_start(c, 0);
     int code = sc_export(&o, x->views, x->desk.n, &done, e);
     if (code == 0 && set->tiles)
         code = write_pictures(x, &o, e);
     (void)sc_progress_end();
+    sc_buf_clear(&start);
     if (code == 0 && !set->quiet)
         say_done(c, &done);
     return code;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* -------------------------------------------------------------------------------- browser --- */
 
@@ -82,7 +83,16 @@ int sc_display_serve(struct sc_display *x, uint64_t memory)
 {
     struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    const struct sc_web_options o = {.bind = c->set.bind,
+    struct sc_buf start = {0};
+
+    if (c->set.port > UINT16_MAX)
+        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
+    if (c->set.at && sc_spots_start(x->drawings[0].scene, c->set.at, &start, &e) < 0) {
+        sc_buf_clear(&start);
+        return sc_fail_exit(c, &e);
+    }
+    const struct sc_web_options o = {.start = start.p,
+                                     .bind = c->set.bind,
                                      .port = (uint16_t)c->set.port,
                                      .memory = memory,
                                      .cancel = &sc_cancel,
@@ -91,9 +101,8 @@ int sc_display_serve(struct sc_display *x, uint64_t memory)
                                      .ending = on_ending,
                                      .ctx = c};
 
-    if (c->set.port > UINT16_MAX)
-        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
+    sc_buf_clear(&start);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
     (void)sc_take_cancel(); /* that is how it is meant to end */

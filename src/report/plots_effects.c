@@ -17,16 +17,24 @@ static const struct sc_super_pictures *data_of(const void *data)
 
 /* ---------------------------------------------------------------------------------- variants ---
  */
-static void put_weight(struct sc_buf *b, const struct sc_super_list *l, uint32_t index)
+static const struct sc_super_weight *put_matrix(struct sc_buf *b, const struct sc_super_list *l,
+                                                uint32_t index)
 {
-    if (index >= l->n)
-        return;
-    const struct sc_super_weight *w = &l->p[index];
+    static const struct sc_super_weight none;
+    const struct sc_super_weight *w = index < l->n ? &l->p[index] : &none;
+
     sc_buf_printf(b, "layer %u", (unsigned)w->layer);
-    if (w->expert >= 0)
+    if (w->expert >= 0 && index < l->n)
         sc_buf_printf(b, " expert %d", (int)w->expert);
     else if (w->expert == -2)
         sc_buf_puts(b, " shared expert");
+    return w;
+}
+
+static void put_weight(struct sc_buf *b, const struct sc_super_list *l, uint32_t index)
+{
+    const struct sc_super_weight *w = put_matrix(b, l, index);
+
     sc_buf_printf(b, " [%u, %u]", (unsigned)w->row, (unsigned)w->col);
 }
 
@@ -59,6 +67,18 @@ static void put_name(struct sc_buf *b, const struct sc_super_pictures *d,
         break;
     case SC_SUPER_NULL:
         sc_buf_printf(b, "others of this size, %u", (unsigned)x->index + 1);
+        break;
+    case SC_SUPER_COLUMN:
+        sc_buf_puts(b, "zeroed: ");
+        sc_buf_printf(b, " column %u", (unsigned)put_matrix(b, d->list, x->index)->col);
+        break;
+    case SC_SUPER_ROW:
+        sc_buf_puts(b, "zeroed: ");
+        sc_buf_printf(b, " row %u", (unsigned)put_matrix(b, d->list, x->index)->row);
+        break;
+    case SC_SUPER_EXPERT:
+        sc_buf_puts(b, "zeroed: all of ");
+        put_matrix(b, d->list, x->index);
         break;
     case SC_SUPER_KINDS:
         break;

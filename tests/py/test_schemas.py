@@ -157,7 +157,7 @@ def folders():
 class Documents(unittest.TestCase):
     schemas = Schemas(SCHEMAS)
 
-    def document(self, command, *words, exits=(0,)):
+    def document(self, command, *words, exits=(0,), schema=None):
         """The document of a command, valid; stdout holds it and nothing else."""
         done = run(command, "--json", *words)
         self.assertIn(done.returncode, exits, done.stderr.decode())
@@ -165,7 +165,7 @@ class Documents(unittest.TestCase):
         self.assertIsNone(re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", text))
         self.assertTrue(text.endswith("}\n"))
         document = strict(text)
-        name = command + "-similarity" if "--similarity" in words else command
+        name = schema or (command + "-similarity" if "--similarity" in words else command)
         problems = list(self.schemas.problems(name + ".json", document))
         self.assertEqual([], problems[:8])
         return document
@@ -356,6 +356,15 @@ class Documents(unittest.TestCase):
                                   "--rounds", "1", "--plots", folder)
         self.assertTrue(found["weights"] and found["matrices"] and found["shift"])
         self.assertEqual(found["effects"][0]["kind"], "base")
+
+    def test_super_by_magnitude(self):
+        for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "gptq", "fp8-stacked", "llama-tiny"):
+            with self.subTest(kind):
+                path = os.path.join(FIXTURES, kind)
+                for words in ((), ("--percent", ".01", "--per", "matrix", "--kind", "down_proj")):
+                    d = self.document("super", path, "--by", "magnitude", "-q", *words,
+                                      schema="super-magnitude")
+                    self.assertEqual(len(d["weights"]), d["totals"]["weights"])
 
     def test_moe(self):
         for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
