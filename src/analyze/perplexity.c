@@ -127,15 +127,10 @@ static int run_batch(struct scoring *x, struct sc_error *e)
                          .ctx = x};
 
     /* as many windows as fit half of the memory: each batch reads the model once */
-    while (x->first + run.n_sequences < x->out->n_windows) {
-        run.n_sequences++;
-        if (sc_forward_memory(x->f, &run) > x->o->memory / 2 ||
-            (x->o->n_variants &&
-             x->place[x->first + run.n_sequences] - x->place[x->first] > x->rivals.window)) {
-            run.n_sequences--;
-            break;
-        }
-    }
+    run.n_sequences = sc_forward_batch(x->f, &run, x->out->n_windows - x->first, x->o->memory / 2);
+    while (x->o->n_variants && run.n_sequences > 1 &&
+           x->place[x->first + run.n_sequences] - x->place[x->first] > x->rivals.window)
+        run.n_sequences--;
     x->batch = run.n_sequences;
     x->rivals.first = x->o->n_variants ? x->place[x->first] : 0;
     x->out->passes++;

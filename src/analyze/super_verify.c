@@ -15,8 +15,9 @@
 enum { NULLS = 4, SINGLES = 32, CANDIDATES = 4096 };
 static const double factors[] = {0.25, 0.5, 0.75, 1.5, 2, 3};
 
-const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {
-    "base", "alone", "without", "all", "mean", "scaled", "restored", "null", NULL};
+const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {"base",   "alone",  "without",  "all",
+                                                        "mean",   "scaled", "restored", "null",
+                                                        "column", "row",    "expert",   NULL};
 
 struct verifying {
     const struct sc_forward *f;
@@ -109,17 +110,24 @@ static int add_mean(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
-/* Of some thousand weights at random places, the one whose size is nearest to the largest there is
- * but for the found one: nothing else is as large, mostly. */
+static bool is_found(const struct sc_super_list *l, uint32_t tensor, uint64_t row, uint64_t col)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->p[i].tensor == tensor && l->p[i].stored_row == row && l->p[i].stored_col == col)
+            return true;
+    return false;
+}
+
+/* Of some thousand weights at random places, the one whose size is nearest to that of the found
+ * one, but none of those that were found: nothing else is as large, mostly. */
 static int add_match(struct verifying *x, const struct sc_super_weight *w, uint64_t seed,
                      struct sc_error *e)
 {
     const struct sc_model *m = sc_forward_model(x->f);
     const struct sc_tensor *t = &m->tensors[w->tensor];
     const uint64_t cols = t->rank ? t->parameters / t->shape[0] : 1;
-    const uint64_t own = w->stored_row * cols + w->stored_col;
     struct sc_values *v = NULL;
-    uint64_t best = own;
+    uint64_t best = UINT64_MAX;
     double nearest = INFINITY;
     float value;
 
@@ -129,14 +137,14 @@ static int add_match(struct verifying *x, const struct sc_super_weight *w, uint6
         const uint64_t at = sc_random_below(seed, i, v->count);
         code = sc_values_read(v, at, 1, &value, e);
         const double distance = fabs(fabs((double)value) - fabs((double)w->weight));
-        if (code == 0 && at != own && distance < nearest) {
+        if (code == 0 && distance < nearest && !is_found(x->l, w->tensor, at / cols, at % cols)) {
             nearest = distance;
             best = at;
         }
     }
     sc_values_close(v);
     TRY(code);
-    return best == own ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
+    return best == UINT64_MAX ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
 }
 
 static int add_restored(struct verifying *x, struct sc_error *e)
@@ -183,6 +191,53 @@ static int add_singles(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
+static bool shares(const struct sc_super_weight *a, const struct sc_super_weight *b,
+                   enum sc_super_kind what)
+{
+    if (a->layer != b->layer || a->expert != b->expert)
+        return false;
+    return what == SC_SUPER_COLUMN ? a->col == b->col
+           : what == SC_SUPER_ROW  ? a->row == b->row
+                                   : a->expert != -1;
+}
+
+size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < l->n; k++)
+        n += shares(&l->p[i], &l->p[k], column ? SC_SUPER_COLUMN : SC_SUPER_ROW);
+    return n;
+}
+
+/* Those that share something with weight i, once, if they are several but not all. */
+static int add_group(struct verifying *x, size_t i, enum sc_super_kind what, struct sc_error *e)
+{
+    const struct sc_super_list *l = x->l;
+    size_t n = 0, first = SIZE_MAX;
+
+    for (size_t k = l->n; k-- > 0;)
+        if (shares(&l->p[i], &l->p[k], what)) {
+            first = k;
+            n++;
+        }
+    if (n < 2 || n == l->n || first != i)
+        return 0;
+    TRY(add_variant(x, what, (uint32_t)i, 0, e));
+    for (size_t k = 0; k < l->n; k++)
+        if (shares(&l->p[i], &l->p[k], what))
+            TRY(scale_weight(x, &l->p[k], 0, e));
+    return 0;
+}
+
+static int add_groups(struct verifying *x, struct sc_error *e)
+{
+    for (enum sc_super_kind what = SC_SUPER_COLUMN; what <= SC_SUPER_EXPERT; what++)
+        for (size_t i = 0; i < x->l->n; i++)
+            TRY(add_group(x, i, what, e));
+    return 0;
+}
+
 static int add_nulls(struct verifying *x, struct sc_error *e)
 {
     for (uint32_t k = 0; k < NULLS; k++) {
@@ -207,6 +262,7 @@ static int add_questions(struct verifying *x, struct sc_error *e)
     }
     TRY(add_restored(x, e));
     TRY(add_nulls(x, e));
+    TRY(add_groups(x, e));
     for (size_t i = 0; i < x->n; i++)
         x->variants[i].edits = x->edits + x->first[i];
     return 0;
@@ -266,7 +322,7 @@ static void label(struct verifying *x)
             null = SC_MAX(null, out->p[i].kl);
     const double least = SC_MAX(10 * null, 0.01);
     const bool together = all > least;
-    bool any = false;
+    bool any = false, most = false;
     for (uint32_t i = 0; i < x->l->n; i++) {
         struct sc_super_weight *w = &x->l->p[i];
         const struct sc_super_effect *alone = find_effect(out, SC_SUPER_ALONE, i);
@@ -275,6 +331,7 @@ static void label(struct verifying *x)
         w->without_kl = without ? without->kl : (double)NAN;
         const bool matters = alone && alone->kl > least;
         any |= matters;
+        most |= matters && alone->kl > 0.5 * all;
         w->label = !alone                                         ? NULL
                    : matters && alone->kl > 0.5 * all             ? "fatal alone"
                    : matters                                      ? "matters alone"
@@ -283,8 +340,10 @@ static void label(struct verifying *x)
                               : "inert";
     }
     x->out->label = !together ? "inert: no more than weights of the same size elsewhere"
-                    : any     ? "fatal"
+                    : most    ? "fatal, one of them alone"
+                    : any     ? "fatal together, each alone less than half as much"
                               : "inert alone, fatal together";
+    x->out->call = !together ? "inert" : most ? "single" : "joint";
 }
 
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,

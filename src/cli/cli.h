@@ -95,6 +95,8 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
+    const char *list, *at; /* view: --at also of what is no model */
+    uint64_t layout;       /* enum sc_view_layout */
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
@@ -102,7 +104,8 @@ struct sc_settings {
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */
-    uint64_t rounds;
+    uint64_t rounds, super_by, super_top, per; /* enums: of cmd_super, sc_large_per */
+    const char *percent, *above, *kinds, *layers;
     bool verify;
     struct sc_words edits[4]; /* edit: by enum sc_edit_op */
     bool undo, refit;
@@ -110,7 +113,12 @@ struct sc_settings {
     struct sc_words quantized; /* eval */
     uint64_t stat, norm;       /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
+    bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
+    uint64_t definition, rank;
+    const char *sketch;
+    bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
+    const char *text_url;
     struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;

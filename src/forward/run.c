@@ -55,6 +55,11 @@ const struct sc_model *sc_forward_model(const struct sc_forward *f)
     return f->m;
 }
 
+bool sc_forward_is_sparse(const struct sc_forward *f, uint32_t layer)
+{
+    return layer < f->plan.facts.layers && f->plan.layers[layer].experts;
+}
+
 bool sc_forward_down(const struct sc_forward *f, uint32_t layer, int32_t expert,
                      struct sc_forward_matrix *out)
 {
@@ -486,6 +491,20 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r)
     floats += longest * longest;
     return sc_mul(floats, sizeof(float), &floats) ? sc_add_up(floats, UINT64_C(64) << 20)
                                                   : UINT64_MAX;
+}
+
+size_t sc_forward_batch(const struct sc_forward *f, const struct sc_run *r, size_t n,
+                        uint64_t memory)
+{
+    struct sc_run some = *r;
+    size_t fit = 1;
+
+    for (; fit < n; fit++) {
+        some.n_sequences = fit + 1;
+        if (sc_forward_memory(f, &some) > memory)
+            break;
+    }
+    return fit;
 }
 
 static int check_run(const struct sc_forward *f, const struct sc_run *r, struct sc_error *e)

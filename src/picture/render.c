@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "picture/maps.h"
+
 const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NULL};
 
 struct sc_render {
@@ -47,10 +49,13 @@ static int quantiles_of(const struct sc_render *r, uint32_t tensor, const float 
     *out = known;
     if (!r->quantiles || known)
         return 0;
+    const struct sc_map *map = r->o.scene->maps ? &r->o.scene->maps[tensor] : NULL;
     struct sc_tensor_facts *facts = sc_alloc(sizeof *facts);
     float *mine = sc_calloc(SC_COLOUR_QUANTILES, sizeof *mine);
     int code = facts && mine ? 0 : sc_fail_memory(e);
-    if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
+    if (code == 0 && map && r->o.mode == SC_COLOURS_RANGE)
+        sc_colour_range(map->low, map->high, mine);
+    else if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
         memcpy(mine, facts->quantile, sizeof facts->quantile);
     if (code == 0 && atomic_compare_exchange_strong(&r->quantiles[tensor], &known, mine)) {
         known = mine;
@@ -71,6 +76,10 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
     struct sc_scale_range range;
     bool final;
 
+    if (r->o.fill) {
+        sc_colours_make(&s, out);
+        return 0;
+    }
     TRY(quantiles_of(r, tensor, &s.quantile, e));
     if (r->o.scale_of == SC_SCALE_ROLE)
         s.scale = r->roles[t->role];
@@ -90,7 +99,7 @@ static int measure(struct sc_render *r, struct sc_error *e)
         TRY(sc_scales_new(r->o.pyramids, &r->own, e));
         r->o.scales = r->own;
     }
-    if (r->o.mode == SC_COLOURS_RANK) {
+    if (sc_colour_mode_ranks(r->o.mode)) {
         r->quantiles = sc_calloc(r->o.scene->model->n_tensors, sizeof *r->quantiles);
         if (!r->quantiles)
             return sc_fail_memory(e);
@@ -113,7 +122,8 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
     if (!r)
         return sc_fail_memory(e);
     r->o = *o;
-    const int code = measure(r, e);
+    r->whole = 1;
+    const int code = o->fill ? 0 : measure(r, e);
     if (code < 0) {
         sc_render_free(r);
         return code;
@@ -274,7 +284,8 @@ int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to,
 
     if (!at.colours)
         return sc_fail_memory(e);
-    int code = sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
+    int code = r->o.fill ? r->o.fill(r->o.fill_ctx, tile, PATIENCE, e)
+                         : sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
     if (code == 0) {
         sc_colours_apply(&r->colours, tile->pixels, SC_COUNT(tile->pixels), to);
         code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);

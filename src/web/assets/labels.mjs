@@ -5,20 +5,22 @@
 import {pixelValue} from "scruple/colour.mjs";
 import {formatShape, formatValue, shortName} from "scruple/names.mjs";
 import {seen} from "scruple/picture.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 const MOST = 400; // names in a picture
 const LINE = 15;  // CSS pixels
 const NUMBER_W = 46, NUMBER_H = 15; // of an element that holds its number
 const GAPS = {tower: 256, block: 64, expert: 32}; // units between them, see scene.h
+const MAP_GAP = 72; // units between maps, see maps.h
 const FRAME = 4; // units between a block and its frame
 const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements that have one
 
 const INKS = {
     dark: {text: "#f2f2ee", faint: "#b9b9b2", chip: "rgba(16, 16, 16, 0.74)",
-        strip: "rgba(16, 16, 16, 0.95)", line: "rgba(255, 255, 255, 0.28)"},
+        strip: "rgba(16, 16, 16, 0.95)", line: "rgba(255, 255, 255, 0.28)", seam: "rgba(255, 255, 255, 0.55)"},
     light: {text: "#141413", faint: "#5a5a55", chip: "rgba(253, 253, 252, 0.8)",
-        strip: "rgba(253, 253, 252, 0.96)", line: "rgba(0, 0, 0, 0.25)"},
+        strip: "rgba(253, 253, 252, 0.96)", line: "rgba(0, 0, 0, 0.25)", seam: "rgba(0, 0, 0, 0.55)"},
 };
 
 /** Where names stand already. */
@@ -85,16 +87,26 @@ export class Labels {
         this.count = 0;
         if (Number.isInteger(z) || scale > 8)
             this.#numbers(state);
-        const ruled = state.labels ? this.#rulers(state) : {w: 0, h: 0};
+        const {overlay, rulers = true} = showOf(this.scene);
+        const ruled = state.labels && rulers ? this.#rulers(state) : {w: 0, h: 0};
         this.inner = {x0: pane.clip.x + ruled.w, y0: pane.clip.y + ruled.h,
             x1: pane.clip.x + pane.clip.w, y1: pane.clip.y + pane.clip.h};
         if (compared)
             this.#title(pane);
-        if (state.labels) {
+        if (state.labels && overlay) {
+            overlay(this.#pen(), this.scene);
+        } else if (state.labels) {
             this.#boxes();
             this.#places();
         }
         this.#marks(state);
+    }
+
+    /** What kinds of pictures draw their own names with. */
+    #pen() {
+        const {c, dpr, ink, area, scale, inner} = this;
+        return {c, dpr, ink, area, scale, inner, x: (at) => this.left + at * scale, y: (at) => this.top + at * scale,
+            font: (size, weight) => this.#font(size, weight), plate: (r, lines, more) => this.#plate(r, lines, more)};
     }
 
     // ------------------------------------------------------------------------------- names ---
@@ -228,7 +240,8 @@ export class Labels {
             return;
         const {scene, dpr} = this, p = scene.places, tensor = p.tensor[i];
         const r = this.#rect(p.x[i], p.y[i], p.w[i], p.h[i]);
-        const room = Math.min(r.x1, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
+        const beside = scene.maps ? MAP_GAP * this.scale : 0; // of maps: names reach into the gap
+        const room = Math.min(r.x1 + beside, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
         const font = this.#font(11, 500), small = this.#font(10);
         for (const most of [Infinity, 2, 1, 0]) {
             const text = most ? shortName(scene, tensor, most)
@@ -238,6 +251,12 @@ export class Labels {
             const lines = [{text, font}];
             const stacked = scene.placesOf(tensor).length > 1 ? `, slice ${p.slice[i]}` : "";
             const {dtype} = scene.typeOf(tensor);
+            if (scene.maps) { // above it: its cells are to be seen
+                if (this.#plate({...r, x1: r.x1 + beside}, lines,
+                    {above: Math.min(MAP_GAP * this.scale, (LINE + 5) * dpr), tries: 1}))
+                    return;
+                continue;
+            }
             const more = `${formatShape(scene.shapeOf(tensor))} ${dtype}${stacked}`;
             if (this.#width(more, small) <= room && r.y1 - r.y0 > 64 * dpr && r.x1 - r.x0 > 110 * dpr)
                 lines.push({text: more, font: small, faint: true});
@@ -264,11 +283,12 @@ export class Labels {
 
     #numbers(state) {
         const {scene, area, dpr} = this, p = scene.places;
-        if (this.scale * 8 < NUMBER_W * dpr) // no element takes more than 8 units
+        const {numberWidth = NUMBER_W} = showOf(scene);
+        if (this.scale * 8 < numberWidth * dpr) // no element takes more than 8 units
             return;
         scene.look(area.x, area.y, area.w, area.h, (i) => {
             const w = this.scale * 2 ** -p.dx[i], h = this.scale * 2 ** -p.dy[i];
-            if (w >= NUMBER_W * dpr && h >= NUMBER_H * dpr)
+            if (w >= numberWidth * dpr && h >= NUMBER_H * dpr)
                 this.#numbersOf(i, w, h, state);
         });
     }
@@ -276,7 +296,7 @@ export class Labels {
     #numbersOf(i, w, h, state) {
         const {c, scene, dpr, pane} = this, p = scene.places, {cols, rows} = this.#elements(i);
         const painter = this.app.stage.painter, tensor = p.tensor[i];
-        const palette = this.app.colours.palette(state.mode, state.dark);
+        const palette = this.app.colours.palette(state.mode, state.dark), write = showOf(scene).number;
         const size = Math.min(13, 10 + w / dpr / 64);
         const digits = w >= 110 * dpr ? 6 : w >= 64 * dpr ? 4 : 3;
         c.font = `${size * dpr}px ${FONT}`;
@@ -291,7 +311,7 @@ export class Labels {
                 const light = 0.3 * palette[at] + 0.6 * palette[at + 1] + 0.1 * palette[at + 2];
                 c.fillStyle = light > 128 ? "#101010" : "#f4f4f0";
                 const r = this.#rect(p.x[i] + col * 2 ** -p.dx[i], p.y[i] + row * 2 ** -p.dy[i], 0, 0);
-                c.fillText(formatValue(value, digits), r.x0 + w / 2, r.y0 + h / 2, w - 4 * dpr);
+                c.fillText(write ? write(value, state.mode) : formatValue(value, digits), r.x0 + w / 2, r.y0 + h / 2, w - 4 * dpr);
             }
         c.textAlign = "left";
     }
@@ -313,7 +333,9 @@ export class Labels {
         if (Math.max(w, h) < RULED * dpr)
             return none;
         const {cols, rows} = this.#elements(i), size = RULER * dpr;
-        const wide = Math.max(size, this.#width(String(rows[1]), this.#font(10)) + 8 * dpr);
+        const longest = Math.max(...[...Array(Math.min(rows[1] - rows[0], 200)).keys()].map((k) =>
+            scene.lineName(i, false, rows[1] - 1 - k).length), String(rows[1]).length);
+        const wide = Math.max(size, this.#width("0".repeat(longest), this.#font(10)) + 8 * dpr);
         const hovered = state.hover?.place === i && state.hover.view === pane.view.index
             ? state.hover : null;
         if (w >= RULED * dpr)
@@ -343,9 +365,9 @@ export class Labels {
             if (at < from)
                 return;
             if (across)
-                c.fillText(String(n), at, clip.y + thick / 2);
+                c.fillText(scene.lineName(i, true, n), at, clip.y + thick / 2);
             else
-                c.fillText(String(n), clip.x + thick - 4 * dpr, at);
+                c.fillText(scene.lineName(i, false, n), clip.x + thick - 4 * dpr, at);
         };
         c.fillStyle = ink.faint;
         for (let n = Math.ceil(first / every) * every; n < end; n += every)

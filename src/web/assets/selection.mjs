@@ -4,8 +4,9 @@ import {Strip, heightsOf} from "scruple/charts.mjs";
 import {make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
-import {bitsNodes, elementText, partnerOf, valueText} from "scruple/reading.mjs";
+import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
 const product = (shape) => shape.reduce((n, side) => n * side, 1);
@@ -19,6 +20,8 @@ function facts(rows) {
 /** What is known from the plan alone. */
 function planFacts(scene, tensor) {
     const type = scene.typeOf(tensor), shape = scene.shapeOf(tensor), size = scene.tensors.bytes[tensor];
+    const map = scene.maps?.[tensor];
+    if (map) return facts([["a cell is", map.about], [`${map.down.of}s`, shape[0]], [`${map.across.of}s`, shape[1]]]);
     const n = product(shape), {role, tower} = scene.tensors;
     return facts([["type", type.layout === "plain" ? type.dtype : `${type.dtype} (${type.layout})`],
         ["shape", formatShape(shape)], ["weights", formatCount(n)],
@@ -65,9 +68,8 @@ class Histogram {
 Histogram.logarithmic = false;
 
 /** Root mean squares along an axis: a click goes to that row or column. */
-function profile(label, values, n, go) {
+function profile(word, values, n, go) {
     const first = (i) => Math.ceil(i * n / values.length), last = (i) => Math.ceil((i + 1) * n / values.length) - 1;
-    const word = label.toLowerCase();
     const which = (i) => first(i) === last(i) ? `${word} ${formatCount(first(i))}`
         : `${word}s ${formatCount(first(i))}\u2013${formatCount(last(i))}`;
     const strip = new Strip({label: `Root mean square by ${word}; Enter goes there`, ends: ["0", formatCount(n - 1)],
@@ -80,7 +82,7 @@ function profile(label, values, n, go) {
 class Selection {
     constructor(app) {
         this.app = app;
-        this.card = card(app, {id: "details", title: "Tensor", key: "i", image: "details", host: app.elements.side, open: false});
+        this.card = card(app, {id: "details", title: showOf(app.views[0].scene).details ?? (app.views[0].scene.maps ? "Map" : "Tensor"), key: "i", image: "details", host: app.elements.side, open: false});
         this.turn = 0;
         this.body = this.card.body;
         this.head = make("div", {class: "p-tensor-head"});
@@ -92,13 +94,18 @@ class Selection {
 
     show() {
         const {selection} = this.app.store.get();
-        const key = selection ? `${selection.view} ${selection.place}` : "";
+        const key = selection ? this.keyOf(selection) : "";
         if (!selection) this.empty();
         else if (this.card.shown()) {
             if (key !== this.key) this.showTensor(selection);
             this.showElement(selection);
         }
         this.key = this.card.shown() || !selection ? key : null;
+    }
+
+    keyOf(spot) {
+        const {scene} = this.app.views[spot.view], {name, where} = showOf(scene);
+        return `${spot.view} ${spot.place} ${name && spot.row !== null ? `${name(scene, spot)} ${where(scene, spot).replace(/byte 0x.*/, "")}` : ""}`;
     }
 
     /** Shows the panel; settles once the picture has the room that is left. */
@@ -123,13 +130,17 @@ class Selection {
     showTensor(spot) {
         const {scene} = this.app.views[spot.view], changed = this.tensor !== `${spot.view} ${spot.tensor}`;
         this.tensor = `${spot.view} ${spot.tensor}`;
-        this.head.replaceChildren(make("h3", {class: "p-tensor-name"}, ...nameNodes(scene.names[spot.tensor])),
+        this.head.replaceChildren(make("h3", {class: "p-tensor-name"}, ...nameNodes(this.nameOf(scene, spot))),
             make("div", {class: "p-row p-where"}, this.crumbs(scene, spot), this.steps(scene, spot, "block", "layer"),
                 this.steps(scene, spot, "expert", "expert")), this.actions(scene, spot));
         if (this.body.firstChild !== this.head) this.body.replaceChildren(this.head, this.element, this.values, this.plan);
-        this.plan.replaceChildren(planFacts(scene, spot.tensor));
+        this.plan.replaceChildren(...showOf(scene).panel ? [] : [planFacts(scene, spot.tensor)]);
         if (changed) this.card.body.scrollTop = 0;
         this.showValues(spot, changed);
+    }
+
+    nameOf(scene, spot) {
+        return (spot.row !== null && showOf(scene).name?.(scene, spot)) || scene.names[spot.tensor];
     }
 
     crumbs(scene, spot) {
@@ -141,13 +152,13 @@ class Selection {
     }
 
     actions(scene, spot) {
-        const name = scene.names[spot.tensor], {app} = this;
+        const name = this.nameOf(scene, spot), {app} = this;
         const text = (label, title, work) => make("button", {type: "button", class: "p-text-button", title, onclick: work}, label);
         const copyLink = text("copy link", "Copy an address that shows this", (e) => copyText(app.link(), e.currentTarget));
         const copyName = text("copy name", "Copy the name of the tensor", (e) => copyText(name, e.currentTarget));
         const whole = text("show all", "Fly to where all of the tensor is seen",
             () => app.goTo(spotOf(app, spot.view, spot.place)));
-        return make("div", {class: "p-row p-actions"}, whole, copyName, copyLink);
+        return make("div", {class: "p-row p-actions"}, showOf(scene).panel ? null : whole, copyName, copyLink);
     }
 
     /** The same tensor of the layer or expert before and after. */
@@ -175,7 +186,12 @@ class Selection {
 
     // ---------------------------------------------------------------------------------- values
     async showValues(spot, changed) {
-        const turn = ++this.turn, view = this.app.views[spot.view], {scene} = view;
+        const turn = ++this.turn, view = this.app.views[spot.view], {scene} = view, {panel} = showOf(scene);
+        if (panel) {
+            const nodes = await panel(this.app, spot);
+            if (turn === this.turn) this.values.replaceChildren(...nodes);
+            return;
+        }
         if (changed) this.values.replaceChildren(make("p", {class: "p-hint"}, "Reading its values\u2026"));
         try {
             const figures = await view.figures(spot.tensor);
@@ -195,14 +211,14 @@ class Selection {
         if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why)];
         const n = product(scene.shapeOf(spot.tensor)), nodes = [];
         if (f.histogram?.some((bin) => bin > 0)) nodes.push(new Histogram(f).host);
-        const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places;
+        const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places, map = scene.maps?.[spot.tensor];
         if (f.rows?.length > 1)
-            nodes.push(profile("Row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
+            nodes.push(profile(map ? map.down.of : "row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
         if (f.cols?.length > 1)
-            nodes.push(profile("Column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
+            nodes.push(profile(map ? map.across.of : "column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
         if (f.sampled)
             nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
-        nodes.push(figureFacts(f, n));
+        nodes.push(figureFacts(map ? {...f, file: null} : f, n));
         return nodes;
     }
 
@@ -239,13 +255,14 @@ class Selection {
         const view = this.app.views[spot.view], titles = this.app.views.length > 1;
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
-            const {dtype} = view.scene.typeOf(spot.tensor);
+            const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
             const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
-            const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
+            const offset = Number.isFinite(answer.offset) && !showOf(view.scene).where && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
+            const more = showOf(view.scene).extra?.(view.scene, answer) ?? [];
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
-                make("span", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
-                offset || null)};
+                make("span", {class: "p-element-value"}, ...value), ...bits,
+                offset || null, ...more)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
         }
