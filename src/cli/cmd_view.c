@@ -56,8 +56,6 @@ static const struct sc_option view_options[] = {
     {"list", 'l', SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(list), "LIST", NULL,
      "of --layout hilbert: also the files that LIST names, one a line or with NUL between them; - "
      "is standard input"},
-    {"at", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(at), "OFFSET", NULL,
-     "of --layout hilbert: begin at this byte, as 4660 or 0x1234"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
@@ -82,6 +80,9 @@ static const struct sc_option view_options[] = {
      "--plane and --scale"},
     {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
      "write the page of an export anew, as this version has it; takes no MODEL"},
+    {"at", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(at), "PLACE", NULL,
+     "begin at a weight, NAME[row,column], or at a tensor; of --layout hilbert at a byte, 4660 or "
+     "0x1234"},
     {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
      "serve at port N (default: one that is free)"},
     {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,
@@ -220,12 +221,15 @@ static int run_view(struct sc_cli *c)
 
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
         return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
+    if (c->set.at && (c->set.regen || c->set.picture))
+        return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
+                            c->set.regen ? "--regen-html" : "--png");
     if (c->set.regen)
         return sc_view_regenerate(c);
     if (c->set.layout == SC_LAYOUT_HILBERT)
         return sc_view_bytes(c);
-    if (c->set.list || c->set.at)
-        return sc_wrong_use(c, "%s is for --layout hilbert", c->set.list ? "--list" : "--at");
+    if (c->set.list)
+        return sc_wrong_use(c, "--list is for --layout hilbert");
     if (c->set.out_dir)
         return sc_view_export(c);
     if (!c->set.picture)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* "mean,abs" to bits; false: one is no plane. */
 static bool find_planes(const char *list, enum sc_shows shows, unsigned *out)
@@ -121,7 +122,12 @@ static int write_export(struct sc_display *x, struct sc_error *e)
                                          .plane = (enum sc_plane)set->plane,
                                          .scale_of = (enum sc_scale_of)set->scale_of,
                                          .cancel = &sc_cancel};
-    return sc_view_write(x->desk.c, x->views, x->desk.n, &ro, NULL, e);
+    struct sc_buf start = {0};
+    int code = set->at ? sc_spots_start(x->drawings[0].scene, set->at, &start, e) : 0;
+    if (code == 0)
+        code = sc_view_write(x->desk.c, x->views, x->desk.n, &ro, start.p, e);
+    sc_buf_clear(&start);
+    return code;
 }
 
 int sc_display_export(struct sc_display *x)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* -------------------------------------------------------------------------------- browser --- */
 
@@ -103,7 +104,15 @@ int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, u
 
 int sc_display_serve(struct sc_display *x, uint64_t memory)
 {
-    return sc_view_serve(x->desk.c, x->views, x->desk.n, memory, NULL);
+    const char *at = x->desk.c->set.at;
+    struct sc_buf start = {0};
+    struct sc_error e = {0};
+
+    const int status = at && sc_spots_start(x->drawings[0].scene, at, &start, &e) < 0
+                           ? sc_fail_exit(x->desk.c, &e)
+                           : sc_view_serve(x->desk.c, x->views, x->desk.n, memory, start.p);
+    sc_buf_clear(&start);
+    return status;
 }
 
 int sc_view_live(struct sc_cli *c)
