@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "analyze/super.h"
+#include "analyze/variants.h"
 #include "math/math.h"
 
-enum { NULLS = 4, SINGLES = 32, DRAWS = 2000, CANDIDATES = 4096 };
+enum { NULLS = 4, SINGLES = 32, CANDIDATES = 4096 };
 static const double factors[] = {0.25, 0.5, 0.75, 1.5, 2, 3};
 
 const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {"base",   "alone",  "without",  "all",
@@ -28,11 +29,7 @@ struct verifying {
     struct sc_restore *restores;
     size_t *first; /* where the edits of each variant begin */
     size_t n, cap_effects, cap_variants, cap_first, n_edits, cap_edits;
-    float *base;    /* (positions x vocab) log p of the model */
-    double *sums;   /* (positions) log of the sum of the model's exponentials */
-    double *losses; /* (variants + 1) x positions: -log p of the next token */
-    double *moved;  /* (variants + 1): squared norm of the difference of logits */
-    size_t *agreed;
+    struct sc_rivals rivals;
     size_t vocab;
     double *shift; /* (6 x vocab) sums of p over positions, then p behind the last, of base, all and
                       restored */
@@ -276,54 +273,16 @@ static int add_questions(struct verifying *x, struct sc_error *e)
 
 /* -------------------------------------------------------------------------------- figures --- */
 
-static size_t argmax(const float *v, size_t n)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < n; i++)
-        if (v[i] > v[best])
-            best = i;
-    return best;
-}
-
-/* Log-probabilities of the model are kept as floats: 1e-7 of their size. */
-static void take_base(struct verifying *x, uint32_t position, const float *row)
-{
-    float *base = x->base + (size_t)position * x->vocab;
-    const double sum = sc_logits_log_sum(row, x->vocab);
-    double square = 0;
-
-    for (size_t i = 0; i < x->vocab; i++) {
-        base[i] = (float)((double)row[i] - sum);
-        square += (double)row[i] * (double)row[i];
-    }
-    x->sums[position] = sum;
-    x->moved[0] += square;
-}
-
-static double divergence(const float *base, const float *row, size_t n, double sum, double base_sum,
-                         double *moved)
-{
-    double kl = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const double p = (double)base[i], q = (double)row[i] - sum;
-        const double d = (double)row[i] - (p + base_sum);
-        kl += exp(p) * (p - q);
-        *moved += d * d;
-    }
-    return SC_MAX(kl, 0);
-}
-
 /* How likely each token is, in the variants between which a shift is told. */
 static void take_shift(struct verifying *x, enum sc_super_kind kind, uint32_t position,
-                       const float *row, double sum)
+                       const float *row)
 {
     const size_t k = kind == SC_SUPER_BASE       ? 0
                      : kind == SC_SUPER_ALL      ? 1
                      : kind == SC_SUPER_RESTORED ? 2
                                                  : 3;
     const bool last = position + 1 == x->o->n;
+    const double sum = k < 3 ? sc_logits_log_sum(row, x->vocab) : 0;
 
     for (size_t i = 0; i < x->vocab && k < 3; i++) {
         const double p = exp((double)row[i] - sum);
@@ -337,20 +296,30 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
                        size_t vocab, struct sc_error *e)
 {
     struct verifying *x = ctx;
-    struct sc_super_effect *effect = &x->out->p[stream];
-    const float *base = x->base + (size_t)position * vocab;
-    const double sum = sc_logits_log_sum(row, vocab);
+    const bool last = position + 1 == x->o->n;
 
+    (void)vocab;
     (void)e;
-    if (stream == 0)
-        take_base(x, position, row);
-    else
-        effect->kl += divergence(base, row, vocab, sum, x->sums[position], &x->moved[stream]) /
-                      (double)x->o->n;
-    take_shift(x, effect->kind, position, row, sum);
-    x->agreed[stream] += argmax(base, vocab) == argmax(row, vocab);
-    if (position + 1 < x->o->n)
-        x->losses[stream * x->o->n + position] = sum - (double)row[x->o->tokens[position + 1]];
+    take_shift(x, x->out->p[stream].kind, position, row);
+    sc_rivals_take(&x->rivals, stream, position, row,
+                   last ? SC_NO_TOKEN : x->o->tokens[position + 1]);
+    return 0;
+}
+
+static int finish(struct verifying *x, struct sc_error *e)
+{
+    for (size_t s = 0; s < x->out->n; s++) {
+        struct sc_super_effect *effect = &x->out->p[s];
+        struct sc_effect got;
+        TRY(sc_rivals_end(&x->rivals, s, &got, e));
+        effect->kl = got.kl;
+        effect->nll = got.nll;
+        effect->perplexity_ratio = got.perplexity_ratio;
+        effect->agree = got.agree;
+        effect->change = got.change;
+        effect->low = got.low;
+        effect->high = got.high;
+    }
     return 0;
 }
 
@@ -417,57 +386,6 @@ static int find_shift(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Paired bootstrap over positions: 2.5 % and 97.5 % of the mean difference. */
-static int find_interval(const struct verifying *x, size_t stream, struct sc_super_effect *effect,
-                         struct sc_error *e)
-{
-    const size_t n = x->o->n - 1;
-    double *draws = sc_alloc(DRAWS * sizeof *draws);
-
-    if (!draws)
-        return sc_fail_memory(e);
-    for (size_t k = 0; k < DRAWS; k++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) {
-            const size_t at = (size_t)sc_random_below(7, k * n + i, n);
-            sum += x->losses[stream * x->o->n + at] - x->losses[at];
-        }
-        draws[k] = sum / (double)n;
-    }
-    qsort(draws, DRAWS, sizeof *draws, ascending);
-    effect->low = draws[DRAWS / 40];
-    effect->high = draws[DRAWS - 1 - DRAWS / 40];
-    free(draws);
-    return 0;
-}
-
-static int finish(struct verifying *x, struct sc_error *e)
-{
-    const size_t n = x->o->n;
-
-    for (size_t s = 0; s < x->out->n; s++) {
-        struct sc_super_effect *effect = &x->out->p[s];
-        double sum = 0;
-        for (size_t i = 0; i + 1 < n; i++)
-            sum += x->losses[s * n + i];
-        effect->nll = n > 1 ? sum / (double)(n - 1) : (double)NAN;
-        effect->perplexity_ratio = exp(effect->nll - x->out->p[0].nll);
-        effect->agree = (double)x->agreed[s] / (double)n;
-        effect->change = s ? sqrt(x->moved[s] / x->moved[0]) : 0;
-        effect->low = effect->high = n > 1 ? 0 : (double)NAN;
-        if (s && n > 1)
-            TRY(find_interval(x, s, effect, e));
-    }
-    return 0;
-}
-
 /* --------------------------------------------------------------------------------- labels --- */
 
 static const struct sc_super_effect *find_effect(const struct sc_super_effects *x,
@@ -519,23 +437,15 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
 {
     struct verifying x = {.f = f, .o = o, .l = l, .out = out, .vocab = sc_forward_facts(f)->vocab};
     const struct sc_sequence sequence = {o->tokens, o->n};
-    uint64_t n;
 
     memset(out, 0, sizeof *out);
-    if (!sc_mul(o->n, x.vocab, &n) || n * sizeof(float) > o->memory / 2)
-        return sc_fail(e, SCRUPLE_ELIMIT,
-                       "logits of %zu positions do not fit half of the memory: take fewer tokens "
-                       "or more --memory",
-                       o->n);
     int code = add_questions(&x, e);
-    x.base = sc_alloc((size_t)n * sizeof *x.base);
-    x.sums = sc_calloc(o->n, sizeof *x.sums);
-    x.losses = sc_calloc((x.n + 1) * o->n, sizeof *x.losses);
-    x.moved = sc_calloc(x.n + 1, sizeof *x.moved);
-    x.agreed = sc_calloc(x.n + 1, sizeof *x.agreed);
     x.shift = sc_calloc(6 * x.vocab, sizeof *x.shift);
-    if (code == 0 && !(x.base && x.sums && x.losses && x.moved && x.agreed && x.shift))
+    if (code == 0 && !x.shift)
         code = sc_fail_memory(e);
+    if (code == 0)
+        code = sc_rivals_start(&x.rivals, x.n + 1, o->n, o->n, sc_forward_facts(f)->vocab,
+                               o->memory / 2, e);
     const struct sc_run run = {.pool = o->pool,
                                .cancel = o->cancel,
                                .memory = o->memory / 2,
@@ -553,15 +463,11 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
         code = find_shift(&x, e);
     if (code == 0)
         label(&x);
+    sc_rivals_clear(&x.rivals);
     free(x.variants);
     free(x.first);
     free(x.edits);
     free(x.restores);
-    free(x.base);
-    free(x.sums);
-    free(x.losses);
-    free(x.moved);
-    free(x.agreed);
     free(x.shift);
     return code;
 }

@@ -95,11 +95,22 @@ struct sc_restore {
     uint32_t layer, position, channel;
     float value;
 };
+/* Tensors that a variant multiplies with as another view shows them: quantised, say. It then does
+ * not share the layers before, and has no edits. */
+struct sc_substitutes {
+    bool (*has)(void *ctx, uint32_t tensor);
+    /* Of a tensor that it has: values first..first+n will be read. Borrowed until the next call.
+     * One call at a time. */
+    int (*view)(void *ctx, uint32_t tensor, uint64_t first, uint64_t n, struct sc_values **out,
+                struct sc_error *e);
+    void *ctx;
+};
 struct sc_variant {
     const struct sc_edit *edits;
     size_t n_edits;
     const struct sc_restore *restores;
     size_t n_restores;
+    const struct sc_substitutes *substitutes; /* NULL: none */
 };
 struct sc_sequence {
     const uint32_t *tokens;

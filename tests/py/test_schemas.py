@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check, scan, curves, activations, super, eval and moe against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan, curves, activations, super, edit, eval and moe against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -250,6 +250,10 @@ class Documents(unittest.TestCase):
         for row in quant["summary"]:
             self.assertEqual(counts["measured"], row["tensors"])
 
+    def test_recipes_of_quant(self):
+        path = os.path.join(FIXTURES, "llama-tiny")
+        self.document("quant", path, "mlp", "--no-cache", "-c", "rtn4:hold=share:0.01,rtn3:nf,bfp4", "--threshold", "0.99")
+
     def test_ways_to_ask_for_quant(self):
         path = os.path.join(FIXTURES, "llama-tiny")
         for words in (["--algorithm", "transpose"], ["--algorithm", "mixed-tile", "--seed", "3"], ["--budget", "6bpw", "--model-wide"],
@@ -365,6 +369,11 @@ class Documents(unittest.TestCase):
                     d = self.document("super", path, "--by", "magnitude", "-q", *words,
                                       schema="super-magnitude")
                     self.assertEqual(len(d["weights"]), d["totals"]["weights"])
+    def test_edit(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        d = self.document("edit", path, "--zero", "embed_tokens[0,0]", "--scale", "embed_tokens[1,*]=2", "--dry-run")
+        self.assertEqual([e["operation"] for e in d["edits"]], ["zero", "scale"])
+        self.assertIsNone(d["output"])
 
     def test_moe(self):
         for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
@@ -396,6 +405,9 @@ class Documents(unittest.TestCase):
             d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--window", "4",
                               "--protocol", protocol)
             self.assertEqual(d["protocol"], protocol)
+        d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--quantize",
+                          "rtn4:block=8x8,clip=mse,bfp8")
+        self.assertEqual([r["format"] for r in d["quantized"]], ["as stored", "rtn4:block=8x8,clip=mse", "bfp8"])
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")
