@@ -119,7 +119,8 @@ struct sc_settings {
     uint64_t definition, rank;
     const char *sketch;
     bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
-    const char *text_url;
+    bool reroute;
+    const char *text_url, *drop, *trace_file;
     struct sc_words hooks, maps; /* activations */
     struct sc_words formats;
     struct sc_words models, include, exclude;

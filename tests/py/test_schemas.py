@@ -386,7 +386,7 @@ class Documents(unittest.TestCase):
 
     def test_moe_probe(self):
         path = os.path.join(FIXTURES, "moe-tiny")
-        for words in (["--pairs", "--trace"], ["--no-maps"], []):
+        for words in (["--pairs", "--trace"], ["--no-maps", "--drop", "top,1.2"], []):
             d = self.document("moe", path, "--ids", "1,2,3", *words)
             self.assertEqual(("maps" in d, "trace" in d["routing"]), ("--no-maps" not in words, "--trace" in words))
         self.assertIsNone(self.document("moe", os.path.join(FIXTURES, "gpt-oss"), "--ids", "1,2,3")["routing"])
