@@ -300,9 +300,26 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
 
     (void)vocab;
     (void)e;
+    take_shift(x, x->out->p[stream].kind, position, row);
     sc_rivals_take(&x->rivals, stream, position, row,
                    last ? SC_NO_TOKEN : x->o->tokens[position + 1]);
-    take_shift(x, x->out->p[stream].kind, position, row);
+    return 0;
+}
+
+static int finish(struct verifying *x, struct sc_error *e)
+{
+    for (size_t s = 0; s < x->out->n; s++) {
+        struct sc_super_effect *effect = &x->out->p[s];
+        struct sc_effect got;
+        TRY(sc_rivals_end(&x->rivals, s, &got, e));
+        effect->kl = got.kl;
+        effect->nll = got.nll;
+        effect->perplexity_ratio = got.perplexity_ratio;
+        effect->agree = got.agree;
+        effect->change = got.change;
+        effect->low = got.low;
+        effect->high = got.high;
+    }
     return 0;
 }
 
@@ -369,23 +386,6 @@ static int find_shift(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
-static int finish(struct verifying *x, struct sc_error *e)
-{
-    for (size_t s = 0; s < x->out->n; s++) {
-        struct sc_super_effect *effect = &x->out->p[s];
-        struct sc_effect got;
-        TRY(sc_rivals_end(&x->rivals, s, &got, e));
-        effect->kl = got.kl;
-        effect->nll = got.nll;
-        effect->perplexity_ratio = got.perplexity_ratio;
-        effect->agree = got.agree;
-        effect->change = got.change;
-        effect->low = got.low;
-        effect->high = got.high;
-    }
-    return 0;
-}
-
 /* --------------------------------------------------------------------------------- labels --- */
 
 static const struct sc_super_effect *find_effect(const struct sc_super_effects *x,
@@ -440,11 +440,12 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
 
     memset(out, 0, sizeof *out);
     int code = add_questions(&x, e);
-    if (code == 0)
-        code = sc_rivals_start(&x.rivals, x.n + 1, o->n, o->n, x.vocab, o->memory / 2, e);
     x.shift = sc_calloc(6 * x.vocab, sizeof *x.shift);
     if (code == 0 && !x.shift)
         code = sc_fail_memory(e);
+    if (code == 0)
+        code = sc_rivals_start(&x.rivals, x.n + 1, o->n, o->n, sc_forward_facts(f)->vocab,
+                               o->memory / 2, e);
     const struct sc_run run = {.pool = o->pool,
                                .cancel = o->cancel,
                                .memory = o->memory / 2,

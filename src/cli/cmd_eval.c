@@ -206,9 +206,9 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt", "perplexity, in windows of 2048 tokens"},
     {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
      "as llama.cpp measures it"},
-    {"scruple eval model --file wiki.test.txt --quantize rtn4,mxfp4 --limit 4",
-     "and quantised, in the same reading"},
     {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
+    {"scruple eval model --file wiki.test.txt --quantize rtn4:hold=share:0.001,mxfp4 --limit 4",
+     "and quantised, in the same reading"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_eval = {
@@ -226,7 +226,6 @@ const struct sc_command sc_cmd_eval = {
         "perplexity, "
         "divergence and agreement of each (docs/recipes.md).\n\n"
         "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.\n\n"
-
         "The suffix of --output chooses the form: .json, .svg, .png or .html (perplexity window by "
         "window); else it is text.",
     .options = eval_options,
