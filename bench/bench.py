@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, diff, mix, png, tiles, web; none: all
+                                   elements, svd, scan, diff, mix, png, tiles, bytes, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -393,6 +393,21 @@ def tokenizers():
         row(f"open {name}", "ms", float(opened), 100, "100 ms", "<= 1")
 
 
+def pictures_of_bytes():
+    """Tiles of files as bytes, in processor time of one thread, taking turns with memcpy."""
+    folder = made("weights-bf16", os.path.join(HERE, "make_weights.py"), "bf16")
+    path = max((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getsize)
+    said = subprocess.run([os.path.join(BUILD, "bench", "bytes"), path, "5"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    copy = float(next(fields[1] for fields in lines if fields[0] == "copy"))
+    for what, *fields in lines:
+        if what == "tile" and fields[1] != "mean":
+            row(f"bytes into tiles, {4 ** int(fields[0])} a pixel, {fields[1]}", "GB/s", float(fields[2]) / 1e9, 1,
+                "1 GB/s", ">= 1" if fields[0] == "0" and fields[1] == "main" else "-")
+        elif what == "count":
+            row("counting bytes a core", "GB/s", float(fields[0]) / 1e9, copy / 1e9, "memcpy, same run", "-")
+
+
 def similarity():
     """Comparing the experts of a layer: multiplications a second of one core, and what a sketch saves and loses."""
     said = subprocess.run([os.path.join(BUILD, "bench", "similarity")], check=True, stdout=subprocess.PIPE, text=True)
@@ -405,7 +420,7 @@ def similarity():
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers, "similarity": similarity}
+          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "tokenize": tokenizers, "similarity": similarity}
 
 
 def number(value, unit=""):

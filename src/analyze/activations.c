@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "analyze/activations_parts.h"
 #include "analyze/quant.h"
 
 const double sc_activation_quantiles[SC_ACTIVATION_QUANTILES] = {.01, .05, .25, .5, .75, .95, .99};
@@ -17,6 +18,7 @@ const double sc_activation_quantiles[SC_ACTIVATION_QUANTILES] = {.01, .05, .25, 
 struct gathered {
     float *values;
     size_t n, cap;
+    size_t width; /* of a row */
     struct sc_activation figures;
     bool used;
 };
@@ -56,6 +58,7 @@ static int find_quantiles(const struct gathered *g, struct sc_activation *a, str
     for (size_t i = 0; i < n; i++)
         v[i] = fabs(v[i]);
     a->median_abs = n ? sc_activation_quantile(v, n, .5) : (double)NAN;
+    sc_activation_fill_bins(a, g->values, g->n);
     free(v);
     return 0;
 }
@@ -103,6 +106,7 @@ static int finish_hook(struct measuring *m, struct gathered *g, struct sc_error 
     TRY(sc_grow(&out->list, &out->cap, out->n + 1, sizeof *out->list, e));
     find_moments(g, &g->figures);
     TRY(find_quantiles(g, &g->figures, e));
+    TRY(sc_activation_find_norms(&g->figures, g->values, g->n, g->width, e));
     out->list[out->n++] = g->figures;
     g->n = 0;
     return 0;
@@ -140,6 +144,7 @@ static int gather(struct measuring *m, const struct sc_hook_data *h, struct sc_e
     TRY(sc_grow(&g->values, &g->cap, g->n + n, sizeof *g->values, e));
     memcpy(g->values + g->n, h->values, n * sizeof *g->values);
     g->n += n;
+    g->width = h->width;
     for (size_t i = 0; i < n; i++) {
         const float x = h->values[i];
         if (!isfinite(x) || fabsf(x) <= fabsf(g->figures.most))
@@ -198,6 +203,7 @@ static int add_head(struct measuring *m, const struct sc_hook_data *h, struct sc
         m->sink.head = (uint32_t)h->part;
     }
     m->heads++;
+    sc_attention_add(m->out, h);
     return 0;
 }
 
@@ -356,6 +362,8 @@ int sc_activations_measure(const struct sc_forward *f, const struct sc_activatio
                                .ctx = m};
     int code = make_folder(o->folder, e);
     if (code == 0)
+        code = sc_attention_start(o, out, e);
+    if (code == 0)
         code = sc_forward_run(f, &run, e);
     for (size_t i = 0; i < SC_HOOKS; i++) {
         if (code == 0)
@@ -364,6 +372,7 @@ int sc_activations_measure(const struct sc_forward *f, const struct sc_activatio
     }
     if (code == 0)
         code = finish_sink(m, e);
+    sc_attention_finish(out);
     /* what is seen behind the last layer has no number, either */
     for (size_t i = 0; i < out->n; i++)
         if (out->list[i].hook == SC_HOOK_FINAL_NORM)
@@ -382,5 +391,8 @@ void sc_activations_clear(struct sc_activations *a)
 {
     free(a->list);
     free(a->sinks);
+    for (size_t i = 0; i < a->n_maps; i++)
+        free(a->maps[i].p);
+    free(a->maps);
     memset(a, 0, sizeof *a);
 }

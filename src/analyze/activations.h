@@ -16,7 +16,12 @@
 
 #define SC_SCHEMA_ACTIVATIONS "scruple.activations/1"
 
-enum { SC_ACTIVATION_QUANTILES = 7, SC_NEXT_TOKENS = 10 };
+enum {
+    SC_ACTIVATION_QUANTILES = 7,
+    SC_ACTIVATION_BINS = 64,
+    SC_NEXT_TOKENS = 10,
+    SC_ATTENTION_POSITIONS = 1024
+};
 extern const double sc_activation_quantiles[SC_ACTIVATION_QUANTILES]; /* .01 .05 .25 .5 ... */
 struct sc_activation { /* of one hook in one layer, all heads and experts together */
     enum sc_hook hook;
@@ -29,7 +34,18 @@ struct sc_activation { /* of one hook in one layer, all heads and experts togeth
     uint32_t channel;
     int32_t part;     /* and expert; -1: none, -2: the shared one */
     uint64_t massive; /* values that are massive, in rows of their own */
+    /* How the finite values are spread: bins of equal width in asinh(x / unit) from min to max, so
+     * that the crowd around zero and what is far out are both seen. unit: median_abs, else rms,
+     * else 1. */
+    double unit;
+    uint64_t bins[SC_ACTIVATION_BINS];
+    /* Length of the stream at each position, of hooks that see it whole (embedding, residual,
+     * residual_mid, final_norm); NaN elsewhere, and where a value is not finite. */
+    double norm_first, norm_median, norm_most;
+    uint32_t norm_at; /* position of the longest */
 };
+/* The edge below bin i; i == SC_ACTIVATION_BINS: above the last one. */
+double sc_activation_edge(const struct sc_activation *a, size_t i);
 struct sc_attention_sink {
     int32_t layer;
     double mass; /* share of attention that goes to the first token: mean over heads and all
@@ -37,6 +53,13 @@ struct sc_attention_sink {
     double most; /* of the head in which it is largest */
     uint32_t head;
     double entropy; /* of rows, in nats: mean over heads and queries */
+};
+struct sc_attention_map {
+    uint32_t layer;
+    int32_t head; /* -1: the mean of all */
+    size_t n;     /* positions, at most SC_ATTENTION_POSITIONS */
+    double *p;    /* (n x n) a row a query, a column a key */
+    size_t heads; /* that are in it; 0: the model has no such layer or head */
 };
 struct sc_next_token {
     uint32_t id;
@@ -48,8 +71,14 @@ struct sc_activations {
     size_t n, cap;
     struct sc_attention_sink *sinks;
     size_t n_sinks, sinks_cap;
+    struct sc_attention_map *maps;
+    size_t n_maps;
     struct sc_next_token next[SC_NEXT_TOKENS];
     size_t n_next;
+};
+struct sc_attention_wanted {
+    uint32_t layer;
+    int32_t head; /* -1: the mean of all */
 };
 struct sc_activations_options {
     struct sc_pool *pool;
@@ -58,6 +87,8 @@ struct sc_activations_options {
     const uint32_t *tokens;
     size_t n;
     uint64_t hooks; /* 1 << enum sc_hook; 0: embedding, down_in, down_out, residual, attention */
+    const struct sc_attention_wanted *maps; /* (n_maps) of attention; ask for its hook, too */
+    size_t n_maps;
     const char *folder; /* every value as HOOK.LAYER[.PART].npy and logits.npy; NULL: none */
     void (*progress)(void *ctx, uint32_t done, uint32_t of);
     void *ctx;
@@ -70,7 +101,7 @@ void sc_activations_clear(struct sc_activations *a);
 double sc_massive_least(const float *row, size_t n, double *scratch);
 /* By linear interpolation, of n > 0 numbers without NaN, which are left in another order. */
 double sc_activation_quantile(double *v, size_t n, double q);
-/* "activations", "sinks", "next"; `a` must outlive the document. */
+/* "activations", "sinks", "attention", "next"; `a` must outlive the document. */
 void sc_analyze_activations(struct sc_document *d, struct sc_field *into,
                             const struct sc_activations *a);
 /* "forward": what is run. */

@@ -115,13 +115,60 @@ static void get_cell(const void *ctx, size_t row, size_t column, struct sc_cell 
     }
 }
 
-static void add_quantiles(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
+/* What pictures are drawn from: null where there is nothing. */
+static void add_spread(struct sc_document *d, struct sc_field *into, const struct sc_activation *a)
+{
+    struct sc_field *o;
+
+    if (isnan(a->min)) {
+        sc_add_null(d, into, "histogram");
+    } else {
+        o = sc_add_object(d, into, "histogram");
+        sc_add_figure(d, o, "unit", a->unit);
+        struct sc_field *list = sc_add_list(d, o, "counts");
+        for (size_t i = 0; i < SC_ACTIVATION_BINS; i++)
+            sc_add_uint(d, list, NULL, a->bins[i], SC_COL_COUNT);
+    }
+    if (isnan(a->norm_most)) {
+        sc_add_null(d, into, "norms");
+    } else {
+        o = sc_add_object(d, into, "norms");
+        sc_add_figure(d, o, "first", a->norm_first);
+        sc_add_figure(d, o, "median", a->norm_median);
+        sc_add_figure(d, o, "most", a->norm_most);
+        sc_add_uint(d, o, "token", a->norm_at, SC_COL_COUNT);
+    }
+}
+
+static void add_more(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
 {
     const struct table *t = ctx;
     struct sc_field *list = sc_add_list(d, into, "quantiles");
 
     for (size_t i = 0; i < SC_ACTIVATION_QUANTILES; i++)
         sc_add_figure(d, list, NULL, t->a->list[row].quantile[i]);
+    add_spread(d, into, &t->a->list[row]);
+}
+
+static void add_maps(struct sc_document *d, struct sc_field *into, const struct sc_activations *a)
+{
+    struct sc_field *list = sc_add_list(d, into, "attention");
+
+    for (size_t i = 0; i < a->n_maps; i++) {
+        const struct sc_attention_map *m = &a->maps[i];
+        struct sc_field *o = sc_add_object(d, list, NULL);
+        sc_add_uint(d, o, "layer", m->layer, SC_COL_COUNT);
+        if (m->head < 0)
+            sc_add_null(d, o, "head");
+        else
+            sc_add_uint(d, o, "head", (uint64_t)m->head, SC_COL_COUNT);
+        struct sc_field *rows = sc_add_list(d, o, "rows");
+        for (size_t q = 0; q < m->n && m->heads; q++) {
+            struct sc_field *row = sc_add_list(d, rows, NULL);
+            for (size_t k = 0; k <= q; k++)
+                sc_add_figure(d, row, NULL, m->p[q * m->n + k]);
+        }
+    }
 }
 
 /* ---------------------------------------------------------------------------------- sinks --- */
@@ -176,9 +223,10 @@ void sc_analyze_activations(struct sc_document *d, struct sc_field *into,
     }
     *t = (struct table){a, text};
     const struct sc_table all = {columns, COLUMNS, a->n, get_cell, t};
-    sc_add_table_more(d, into, "activations", &all, add_quantiles);
+    sc_add_table_more(d, into, "activations", &all, add_more);
     const struct sc_table sinks = {sink_columns, S_COLUMNS, a->n_sinks, get_sink, t};
     sc_add_table(d, into, "sinks", &sinks);
+    add_maps(d, into, a);
     struct sc_field *next = sc_add_list(d, into, "next");
     for (size_t i = 0; i < a->n_next; i++) {
         struct sc_field *o = sc_add_object(d, next, NULL);

@@ -134,12 +134,50 @@ static void note_stream(struct finding *x, const struct sc_hook_data *h)
     x->first_of_layer = x->n_spikes;
 }
 
+/* Experts and positions of a layer come one after the other. Rounds after the first replace each
+ * other. */
+static int note_maximum(struct finding *x, const struct sc_hook_data *h, struct sc_error *e)
+{
+    struct sc_super_list *l = x->out;
+    struct sc_super_maximum *m = l->n_maxima ? &l->maxima[l->n_maxima - 1] : NULL;
+
+    if (m && m->round > 0 && m->round < x->round) {
+        while (l->n_maxima && l->maxima[l->n_maxima - 1].round > 0)
+            l->n_maxima--;
+        m = NULL;
+    }
+    for (size_t i = l->n_maxima, k = 0; i-- > 0 && k < 3; k++) {
+        m = &l->maxima[i];
+        if (m->round == x->round && m->layer == (uint32_t)h->layer && m->hook == h->hook)
+            break;
+        m = NULL;
+    }
+    if (!m) {
+        TRY(sc_grow(&l->maxima, &l->cap_maxima, l->n_maxima + 1, sizeof *l->maxima, e));
+        m = &l->maxima[l->n_maxima++];
+        *m = (struct sc_super_maximum){
+            .round = x->round, .layer = (uint32_t)h->layer, .hook = h->hook, .expert = -1};
+    }
+    for (size_t i = 0; i < h->n * h->width; i++) {
+        const float v = h->values[i];
+        m->nonfinite += !isfinite(v);
+        if (!isfinite(v) || fabsf(v) <= fabsf(m->value))
+            continue;
+        m->value = v;
+        m->expert = h->part;
+        m->token = position_of(h, i / h->width);
+        m->channel = (uint32_t)(i % h->width);
+    }
+    return 0;
+}
+
 static int see(void *ctx, const struct sc_hook_data *h, struct sc_error *e)
 {
     struct finding *x = ctx;
 
     if (h->stream != x->stream)
         return 0;
+    TRY(note_maximum(x, h, e));
     if (h->hook == SC_HOOK_DOWN_IN) {
         x->n = h->n;
         x->width = h->width;
@@ -320,13 +358,39 @@ static int find_all(struct finding *x, struct sc_error *e)
     return 0;
 }
 
+/* Up to the first weight that is zeroed a round shares the work of the model, and sees nothing of
+ * its own. */
+static int complete_maxima(struct sc_super_list *l, struct sc_error *e)
+{
+    const unsigned last = l->n_maxima ? l->maxima[l->n_maxima - 1].round : 0;
+    size_t shared = 0;
+
+    if (!last)
+        return 0;
+    const struct sc_super_maximum *first = l->maxima;
+    while (first->round == 0)
+        first++;
+    const size_t at = (size_t)(first - l->maxima);
+    while (shared < at && l->maxima[shared].layer < first->layer)
+        shared++;
+    TRY(sc_grow(&l->maxima, &l->cap_maxima, l->n_maxima + shared, sizeof *l->maxima, e));
+    memmove(l->maxima + at + shared, l->maxima + at, (l->n_maxima - at) * sizeof *l->maxima);
+    memcpy(l->maxima + at, l->maxima, shared * sizeof *l->maxima);
+    for (size_t i = 0; i < shared; i++)
+        l->maxima[at + i].round = last;
+    l->n_maxima += shared;
+    return 0;
+}
+
 int sc_super_find(const struct sc_forward *f, const struct sc_super_options *o,
                   struct sc_super_list *out, struct sc_error *e)
 {
     struct finding x = {.f = f, .o = o, .out = out};
 
     memset(out, 0, sizeof *out);
-    const int code = find_all(&x, e);
+    int code = find_all(&x, e);
+    if (code == 0)
+        code = complete_maxima(out, e);
     for (size_t i = 0; i < x.n_spikes; i++)
         free(x.spikes[i].input);
     free(x.spikes);
@@ -338,5 +402,6 @@ int sc_super_find(const struct sc_forward *f, const struct sc_super_options *o,
 void sc_super_clear(struct sc_super_list *l)
 {
     free(l->p);
+    free(l->maxima);
     memset(l, 0, sizeof *l);
 }

@@ -38,9 +38,22 @@ struct sc_super_weight {
     double alone_kl, without_kl; /* zeroed alone; all others zeroed but not this one */
     const char *label;           /* a constant sentence, see below; NULL: not verified */
 };
+/* The value of the largest size at a point of a layer, in the model as it is (round 0) and in the
+ * last round, with everything zeroed that earlier ones had found. */
+struct sc_super_maximum {
+    unsigned round;
+    uint32_t layer;
+    enum sc_hook hook; /* down_in, down_out, residual */
+    int32_t expert;    /* -1: none, -2: the shared one */
+    uint32_t token, channel;
+    float value;        /* of the finite ones; 0: there is none */
+    uint64_t nonfinite; /* values that are NaN or infinite */
+};
 struct sc_super_list {
     struct sc_super_weight *p;
     size_t n, cap;
+    struct sc_super_maximum *maxima; /* by round, layer, hook */
+    size_t n_maxima, cap_maxima;
 };
 void sc_super_clear(struct sc_super_list *l);
 
@@ -91,9 +104,19 @@ struct sc_super_effect {
     double low, high; /* 95 % interval of the difference of nll from the model's: bootstrap over
                          positions, 2000 draws */
 };
+/* How likely the model says a token is: mean over positions, and behind the last token. */
+struct sc_super_token {
+    uint32_t id;
+    double base, all, restored; /* in the model, in the variants of these names */
+    double last_base, last_all, last_restored;
+};
+enum { SC_SUPER_TOKENS = 8 };
 struct sc_super_effects {
     struct sc_super_effect *p;
     size_t n;
+    struct sc_super_token *tokens; /* the likeliest SC_SUPER_TOKENS by base, all, last_base,
+                                      last_all; by base, then id */
+    size_t n_tokens;
     const char *label; /* of all together: a constant sentence */
     const char *call;  /* "single": one alone makes more than half of what all do; "joint": they
                           matter, but none does so; "inert" */
@@ -106,17 +129,50 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e);
 void sc_super_effects_clear(struct sc_super_effects *x);
 
+/* ------------------------------------------------------------------------- where they stand ---
+ * The down projections that hold found weights, as the product has them: rows are channels of the
+ * stream, columns are neurons. */
+enum { SC_SUPER_SQUARES = 64, SC_SUPER_BINS = 64, SC_SUPER_NEAR = 25 };
+struct sc_super_matrix {
+    uint32_t layer, tensor;
+    int32_t expert;
+    uint64_t rows, cols;
+    uint64_t by, down, across; /* squares of by x by weights, at most SC_SUPER_SQUARES a side */
+    float *squares;  /* (down x across) the weight of the largest size, with its sign; NaN: none is
+                        finite */
+    double min, max; /* of the finite weights; NaN: there is none */
+    uint64_t nonfinite;
+    uint64_t bins[SC_SUPER_BINS]; /* of equal width from min to max */
+    /* Around the found weight of the largest size: weights of rows and columns from here on. */
+    uint64_t near_row, near_col, near_rows, near_cols;
+    float near[SC_SUPER_NEAR * SC_SUPER_NEAR]; /* (near_rows x near_cols) */
+};
+struct sc_super_matrices {
+    struct sc_super_matrix *p;
+    size_t n;
+};
+enum { SC_SUPER_MATRICES = 8 }; /* at most so many, in the order of the list */
+/* Reads each of them twice. Clear *out, also after a failure. */
+int sc_super_look(const struct sc_forward *f, const struct sc_super_list *l,
+                  const _Atomic int *cancel, struct sc_super_matrices *out, struct sc_error *e);
+void sc_super_matrices_clear(struct sc_super_matrices *m);
+
 /* ---------------------------------------------------------------------------- document --- */
-/* "forward", "tokens", "weights", "known", and after verifying "effects", "label". Everything must
+/* "forward", "tokens", "weights", "known", "maxima", where they are there "matrices", and after
+ * verifying "effects", "shift", "label". Everything must
  * outlive the document. */
 struct sc_super_document {
     const struct sc_model *model;
     const struct sc_forward *forward;
     const struct sc_super_list *list;
-    const struct sc_super_effects *effects; /* NULL: not verified */
-    const struct sc_spotter *spotter;       /* NULL: no links */
+    const struct sc_super_effects *effects;   /* NULL: not verified */
+    const struct sc_super_matrices *matrices; /* NULL: not looked at */
+    const struct sc_spotter *spotter;         /* NULL: no links */
 };
 void sc_analyze_super(struct sc_document *d, struct sc_field *into,
                       const struct sc_super_document *s);
+/* Its part from which pictures are drawn: "maxima", "matrices", "shift". */
+void sc_analyze_super_figures(struct sc_document *d, struct sc_field *into,
+                              const struct sc_super_document *s);
 
 #endif

@@ -222,6 +222,7 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
     const struct sc_table weights = {columns, COLUMNS, s->list->n, get_weight, t};
     sc_add_table(d, into, "weights", &weights);
     add_known(d, into, t);
+    sc_analyze_super_figures(d, into, s);
     if (!s->effects)
         return;
     const struct sc_table effects = {effect_columns, E_COLUMNS, s->effects->n, get_effect, t};

@@ -30,6 +30,9 @@ struct verifying {
     size_t *first; /* where the edits of each variant begin */
     size_t n, cap_effects, cap_variants, cap_first, n_edits, cap_edits;
     struct sc_rivals rivals;
+    size_t vocab;
+    double *shift; /* (6 x vocab) sums of p over positions, then p behind the last, of base, all and
+                      restored */
 };
 
 /* ------------------------------------------------------------------------------- variants --- */
@@ -270,6 +273,25 @@ static int add_questions(struct verifying *x, struct sc_error *e)
 
 /* -------------------------------------------------------------------------------- figures --- */
 
+/* How likely each token is, in the variants between which a shift is told. */
+static void take_shift(struct verifying *x, enum sc_super_kind kind, uint32_t position,
+                       const float *row)
+{
+    const size_t k = kind == SC_SUPER_BASE       ? 0
+                     : kind == SC_SUPER_ALL      ? 1
+                     : kind == SC_SUPER_RESTORED ? 2
+                                                 : 3;
+    const bool last = position + 1 == x->o->n;
+    const double sum = k < 3 ? sc_logits_log_sum(row, x->vocab) : 0;
+
+    for (size_t i = 0; i < x->vocab && k < 3; i++) {
+        const double p = exp((double)row[i] - sum);
+        x->shift[k * x->vocab + i] += p / (double)x->o->n;
+        if (last)
+            x->shift[(3 + k) * x->vocab + i] = p;
+    }
+}
+
 static int take_logits(void *ctx, uint32_t stream, uint32_t position, const float *row,
                        size_t vocab, struct sc_error *e)
 {
@@ -278,6 +300,7 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
 
     (void)vocab;
     (void)e;
+    take_shift(x, x->out->p[stream].kind, position, row);
     sc_rivals_take(&x->rivals, stream, position, row,
                    last ? SC_NO_TOKEN : x->o->tokens[position + 1]);
     return 0;
@@ -297,6 +320,69 @@ static int finish(struct verifying *x, struct sc_error *e)
         effect->low = got.low;
         effect->high = got.high;
     }
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- shift --- */
+
+static bool is_listed(const struct sc_super_effects *out, size_t id)
+{
+    for (size_t i = 0; i < out->n_tokens; i++)
+        if (out->tokens[i].id == id)
+            return true;
+    return false;
+}
+
+/* Adds those of the likeliest by one measure that are not there yet. */
+static void add_likeliest(struct verifying *x, const double *p)
+{
+    struct sc_super_effects *out = x->out;
+    double below = INFINITY;
+    size_t after = SIZE_MAX;
+
+    for (size_t k = 0; k < SC_SUPER_TOKENS; k++) {
+        size_t best = SIZE_MAX;
+        for (size_t i = 0; i < x->vocab; i++) {
+            const bool later = p[i] < below || (p[i] == below && i > after);
+            if (later && (best == SIZE_MAX || p[i] > p[best]))
+                best = i;
+        }
+        if (best == SIZE_MAX)
+            return;
+        below = p[best];
+        after = best;
+        if (!is_listed(out, best))
+            out->tokens[out->n_tokens++] =
+                (struct sc_super_token){.id = (uint32_t)best,
+                                        .base = x->shift[best],
+                                        .all = x->shift[x->vocab + best],
+                                        .restored = x->shift[2 * x->vocab + best],
+                                        .last_base = x->shift[3 * x->vocab + best],
+                                        .last_all = x->shift[4 * x->vocab + best],
+                                        .last_restored = x->shift[5 * x->vocab + best]};
+    }
+}
+
+static int by_base(const void *a, const void *b)
+{
+    const struct sc_super_token *x = a, *y = b;
+
+    if (x->base > y->base || x->base < y->base)
+        return x->base > y->base ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static int find_shift(struct verifying *x, struct sc_error *e)
+{
+    static const unsigned char measures[] = {0, 1, 3, 4};
+    struct sc_super_effects *out = x->out;
+
+    out->tokens = sc_calloc((size_t)SC_SUPER_TOKENS * SC_COUNT(measures), sizeof *out->tokens);
+    if (!out->tokens)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < SC_COUNT(measures); i++)
+        add_likeliest(x, x->shift + measures[i] * x->vocab);
+    sc_sort(out->tokens, out->n_tokens, sizeof *out->tokens, by_base);
     return 0;
 }
 
@@ -349,11 +435,14 @@ static void label(struct verifying *x)
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e)
 {
-    struct verifying x = {.f = f, .o = o, .l = l, .out = out};
+    struct verifying x = {.f = f, .o = o, .l = l, .out = out, .vocab = sc_forward_facts(f)->vocab};
     const struct sc_sequence sequence = {o->tokens, o->n};
 
     memset(out, 0, sizeof *out);
     int code = add_questions(&x, e);
+    x.shift = sc_calloc(6 * x.vocab, sizeof *x.shift);
+    if (code == 0 && !x.shift)
+        code = sc_fail_memory(e);
     if (code == 0)
         code = sc_rivals_start(&x.rivals, x.n + 1, o->n, o->n, sc_forward_facts(f)->vocab,
                                o->memory / 2, e);
@@ -371,17 +460,21 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
     if (code == 0)
         code = finish(&x, e);
     if (code == 0)
+        code = find_shift(&x, e);
+    if (code == 0)
         label(&x);
     sc_rivals_clear(&x.rivals);
     free(x.variants);
     free(x.first);
     free(x.edits);
     free(x.restores);
+    free(x.shift);
     return code;
 }
 
 void sc_super_effects_clear(struct sc_super_effects *x)
 {
     free(x->p);
+    free(x->tokens);
     memset(x, 0, sizeof *x);
 }

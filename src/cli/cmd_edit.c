@@ -221,7 +221,7 @@ static int run_edit(struct sc_cli *c)
 static const struct sc_example edit_examples[] = {
     {"scruple edit model --zero layers.2.mlp.down_proj.weight[3968,7003] -o without",
      "the same model without one weight"},
-    {"scruple edit model.gguf --scale 'blk.1.ffn_down.weight[*,7890]=0.5' -o half.gguf",
+    {"scruple edit a.gguf --scale 'blk.1.ffn_down[*,7890]=0.5' -o half.gguf",
      "a column at half its size"},
     {"scruple edit model --zero @found.json -o without", "without all that super --json has found"},
     {"scruple edit without --undo -o back", "what it was, byte for byte"},

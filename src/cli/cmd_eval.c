@@ -9,7 +9,9 @@
 #include "analyze/edit.h"
 #include "analyze/eval_quantize.h"
 #include "analyze/perplexity.h"
+#include "cli/pictures_output.h"
 #include "cli/tokens_input.h"
+#include "report/plots_forward.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -30,6 +32,7 @@ static const struct sc_option eval_options[] = {
      "commas; may be repeated"},
     {"hold", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(held), "PLACE", NULL,
      "weights that recipes leave as they are: NAME[i,j] or @FILE of super --json, as in edit"},
+    SC_PICTURE_OPTIONS,
 };
 
 struct evaluating {
@@ -59,7 +62,7 @@ static int check_windows(void *ctx, struct sc_error *e)
     if (set->window == 1 || set->window > 1 << 20 || set->stride > 1 << 20)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
-    return 0;
+    return sc_pictures_check(x->c, sc_ppl_picture_kinds, sc_n_ppl_picture_kinds, e);
 }
 
 /* Runs it with its quantised variants. */
@@ -150,10 +153,6 @@ static void print(struct evaluating *x)
     const struct sc_ppl *p = &x->ppl;
     const double all = p->nll * (double)x->in.tokens.n;
 
-    if (c->set.json) {
-        sc_report_json(&c->out, &x->d);
-        return;
-    }
     sc_cli_header(c, x->in.model);
     sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n",
                   x->in.tokens.n, p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
@@ -173,16 +172,30 @@ static void print(struct evaluating *x)
     sc_report_table(&c->out, sc_find_table(&x->d.root, "quantized"), &c->term);
 }
 
+static int put(struct evaluating *x, struct sc_error *e)
+{
+    const struct sc_ppl_pictures data = {&x->ppl};
+    const struct sc_picture_set set = {.command = "eval",
+                                       .kinds = sc_ppl_picture_kinds,
+                                       .n_kinds = sc_n_ppl_picture_kinds,
+                                       .data = &data,
+                                       .subject = sc_strz(x->in.model->label),
+                                       .document = "docs/eval.md",
+                                       .root = &x->d.root};
+
+    if (sc_form_of(x->c) == SC_FORM_TEXT)
+        print(x);
+    return sc_pictures_output(x->c, &set, &x->d, NULL, e);
+}
+
 static int run_eval(struct sc_cli *c)
 {
     struct evaluating x = {.c = c};
     struct sc_error e = {0};
     int status = sc_model_reader_open(c, check_windows, &x, &x.in);
 
-    if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0))
+    if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
-    if (!status)
-        print(&x);
     sc_document_clear(&x.d);
     sc_ppl_clear(&x.ppl);
     sc_model_reader_close(&x.in);
@@ -193,6 +206,7 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt", "perplexity, in windows of 2048 tokens"},
     {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
      "as llama.cpp measures it"},
+    {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
     {"scruple eval model --file wiki.test.txt --quantize rtn4:hold=share:0.001,mxfp4 --limit 4",
      "and quantised, in the same reading"},
     {NULL, NULL},
@@ -211,7 +225,9 @@ const struct sc_command sc_cmd_eval = {
         "--quantize runs it with quantised weights beside the model as it is, and tells "
         "perplexity, "
         "divergence and agreement of each (docs/recipes.md).\n\n"
-        "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.",
+        "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.\n\n"
+        "The suffix of --output chooses the form: .json, .svg, .png or .html (perplexity window by "
+        "window); else it is text.",
     .options = eval_options,
     .n_options = SC_COUNT(eval_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,

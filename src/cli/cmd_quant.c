@@ -104,7 +104,7 @@ static const struct sc_example quant_examples[] = {
      "a page on which the threshold can be moved"},
     {"scruple quant model -c mxfp4 --write model-mxfp4", "a copy to run, rounded to MXFP4"},
     {"scruple quant model -c rtn4,rtn4:block=128x128,clip=std:9,hold=share:0.0001",
-     "four bits, and what holding the outliers out of the grid brings (docs/recipes.md)"},
+     "four bits, and what holding outliers out brings (docs/recipes.md)"},
     {"scruple quant model up_proj --compression-config mixed.json --results results",
      "as wq does it, with its folder"},
     {NULL, NULL},

@@ -5,13 +5,16 @@
  *         2  3968    7003  -1.9000  -560.50  1313.00  0.812      4377   0      0 */
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyze/largest.h"
 #include "analyze/super.h"
+#include "cli/pictures_output.h"
 #include "cli/spots.h"
 #include "cli/tokens_input.h"
+#include "report/plots_forward.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -47,7 +50,12 @@ static const struct sc_option super_options[] = {
      "fused ones; all (default: all matrices but embeddings and the output matrix)"},
     {"layers", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(layers), "LIST", NULL,
      "of --by magnitude: layers by number, such as 0-3,7"},
+    SC_PICTURE_OPTIONS,
 };
+
+#define NOTHING_FOUND                                                                              \
+    "no super weight: no output of a down projection stands out because of one weight, on these "  \
+    "tokens"
 
 struct looking {
     struct sc_cli *c;
@@ -55,6 +63,7 @@ struct looking {
     struct sc_super_options o;
     struct sc_super_list list;
     struct sc_super_effects effects;
+    struct sc_super_matrices matrices;
     struct sc_super_document about;
     struct sc_spots spots;
     struct sc_document d;
@@ -91,7 +100,7 @@ static int read_settings(void *ctx, struct sc_error *e)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--top, --percent, --above, --per, --kind and --layers are for --by "
                        "magnitude");
-
+    TRY(sc_pictures_check(x->c, sc_super_picture_kinds, sc_n_super_picture_kinds, e));
     TRY(read_number("--ratio", set->ratio, 1, 1e9, &x->o.ratio, e));
     TRY(read_number("--share", set->share, 0, 1, &x->o.share, e));
     if (set->rounds > 100)
@@ -112,6 +121,8 @@ static int look(struct looking *x, struct sc_error *e)
     int code = sc_super_find(x->in.forward, &x->o, &x->list, e);
     if (code == 0 && x->c->set.verify && x->list.n)
         code = sc_super_verify(x->in.forward, &x->o, &x->list, &x->effects, e);
+    if (code == 0 && sc_wants_pictures(x->c))
+        code = sc_super_look(x->in.forward, &x->list, &sc_cancel, &x->matrices, e);
     (void)sc_progress_end();
     return code;
 }
@@ -119,8 +130,12 @@ static int look(struct looking *x, struct sc_error *e)
 static int describe(struct looking *x, struct sc_error *e)
 {
     TRY(sc_spots_open(&x->spots, x->in.model, e));
-    x->about = (struct sc_super_document){x->in.model, x->in.forward, &x->list,
-                                          x->effects.n ? &x->effects : NULL, &x->spots.spotter};
+    x->about = (struct sc_super_document){.model = x->in.model,
+                                          .forward = x->in.forward,
+                                          .list = &x->list,
+                                          .effects = x->effects.n ? &x->effects : NULL,
+                                          .matrices = x->matrices.p ? &x->matrices : NULL,
+                                          .spotter = &x->spots.spotter};
     sc_document_start(&x->d, SC_SCHEMA_SUPER);
     TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
     sc_tokens_input_describe(&x->in.tokens, &x->d, &x->d.root);
@@ -145,18 +160,9 @@ static void print(struct looking *x)
     const struct sc_table *weights = sc_find_table(&x->d.root, "weights");
     const struct sc_table *effects = sc_find_table(&x->d.root, "effects");
 
-    if (c->set.json) {
-        sc_report_json(&c->out, &x->d);
-        return;
-    }
-    if (c->set.csv) {
-        sc_report_csv(&c->out, effects ? effects : weights);
-        return;
-    }
     sc_cli_header(c, x->in.model);
     if (!x->list.n) {
-        sc_out_puts(&c->out, "no super weight: no output of a down projection stands out because "
-                             "of one weight, on these tokens\n");
+        sc_out_puts(&c->out, NOTHING_FOUND "\n");
         return;
     }
     sc_report_table(&c->out, weights, &c->term);
@@ -170,22 +176,52 @@ static void print(struct looking *x)
     put_spot(x);
 }
 
+static int put(struct looking *x, struct sc_error *e)
+{
+    const struct sc_super_pictures data = {
+        .list = &x->list,
+        .effects = &x->effects,
+        .matrices = &x->matrices,
+        .tokens = {x->in.tokens.ids, x->in.tokens.n, x->in.tokens.tokenizer}};
+    char verdict[160];
+
+    snprintf(verdict, sizeof verdict, "Without the found weights, all together: %s.",
+             x->effects.n ? x->effects.label : "not verified");
+    const struct sc_picture_set set = {.command = "super",
+                                       .kinds = sc_super_picture_kinds,
+                                       .n_kinds = sc_n_super_picture_kinds,
+                                       .data = &data,
+                                       .subject = sc_strz(x->in.model->label),
+                                       .verdict = x->effects.n ? verdict
+                                                  : x->list.n  ? NULL
+                                                               : NOTHING_FOUND,
+                                       .document = "docs/super.md",
+                                       .root = &x->d.root};
+    const struct sc_table *effects = sc_find_table(&x->d.root, "effects");
+
+    if (sc_form_of(x->c) == SC_FORM_TEXT)
+        print(x);
+    return sc_pictures_output(x->c, &set, &x->d,
+                              effects ? effects : sc_find_table(&x->d.root, "weights"), e);
+}
+
 static int run_super(struct sc_cli *c)
 {
     struct looking x = {.c = c};
     struct sc_error e = {0};
 
+    if (c->set.super_by == BY_MAGNITUDE && (sc_wants_pictures(c) || c->set.plot || c->set.png))
+        return sc_wrong_use(c, "pictures are of --by activation");
     if (c->set.super_by == BY_MAGNITUDE)
         return sc_super_largest(c);
     int status = sc_model_reader_open(c, read_settings, &x, &x.in);
 
-    if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0))
+    if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
-    if (!status)
-        print(&x);
     sc_document_clear(&x.d);
     sc_spots_close(&x.spots);
     sc_super_effects_clear(&x.effects);
+    sc_super_matrices_clear(&x.matrices);
     sc_super_clear(&x.list);
     sc_model_reader_close(&x.in);
     return status;
@@ -194,6 +230,7 @@ static int run_super(struct sc_cli *c)
 static const struct sc_example super_examples[] = {
     {"scruple super model --text \"Paris is in\"", "which weights make spikes"},
     {"scruple super model --text \"Paris is in\" --verify", "and what happens without them"},
+    {"scruple super model --file text --verify -o super.html", "as a page with every picture"},
     {"scruple super model --by magnitude --kind down_proj", "the largest weights, without a text"},
     {"scruple super model.gguf --by magnitude --percent 0.01 --per tensor --json",
      "the largest of each tensor, for a program"},
@@ -218,7 +255,10 @@ const struct sc_command sc_cmd_super = {
                    "--by magnitude ranks weights by their size, in one pass and without a text, of "
                    "any model whose values can be decoded, and tells how many of them stand in one "
                    "row or column. Large weights need not matter: what one does, --by activation "
-                   "tells.",
+                   "tells.\n\n"
+                   "The suffix of --output chooses the form: .json, .csv, .svg, .png or .html, a "
+                   "page with every picture: maxima, stream, perplexity, divergence, scale, shift, "
+                   "weights, histogram; else it is a table.",
     .options = super_options,
     .n_options = SC_COUNT(super_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -38,6 +38,7 @@ void sc_settings_clear(struct sc_settings *s)
     sc_words_clear(&s->quantized);
     for (size_t i = 0; i < SC_COUNT(s->edits); i++)
         sc_words_clear(&s->edits[i]);
+    sc_words_clear(&s->maps);
     sc_words_clear(&s->include);
     sc_words_clear(&s->exclude);
 }

@@ -55,9 +55,10 @@ void sc_put_script_number(struct sc_buf *b, double v, int digits);
 
 /* tools/embed.sh makes these of src/report/assets. */
 extern const unsigned char sc_asset_report_css[], sc_asset_quant_css[], sc_asset_common_js[],
-    sc_asset_report_js[], sc_asset_chart_js[], sc_asset_quant_js[], sc_asset_curves_js[];
+    sc_asset_report_js[], sc_asset_chart_js[], sc_asset_quant_js[], sc_asset_curves_js[],
+    sc_asset_pictures_js[];
 extern const size_t sc_asset_report_css_size, sc_asset_quant_css_size, sc_asset_common_js_size,
     sc_asset_report_js_size, sc_asset_chart_js_size, sc_asset_quant_js_size,
-    sc_asset_curves_js_size;
+    sc_asset_curves_js_size, sc_asset_pictures_js_size;
 
 #endif

@@ -243,7 +243,8 @@ void sc_plot_spark(const struct sc_grid *g, uint32_t row, bool log, struct sc_bu
             high = SC_MAX(high, v);
         }
     }
-    p.x = (struct sc_scale){false, -0.5, (double)SC_MAX(g->n_columns, 1) - 0.5, 1, 119};
+    p.x = (struct sc_scale){
+        .low = -0.5, .high = (double)SC_MAX(g->n_columns, 1) - 0.5, .first = 1, .last = 119};
     p.y = sc_scale_fit(log, low, high);
     if (low < high) {
         p.y.low = low;

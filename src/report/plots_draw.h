@@ -65,6 +65,51 @@ void sc_metric_panel(struct sc_panel *p, enum sc_mix_metric m, const double *v, 
 void sc_put_shares(struct sc_buf *b, const struct sc_encoding *formats, size_t n,
                    const struct sc_mix_totals *t);
 
+/* Sizes along an axis in a unit that fits all of them, as tables have it: decimal. */
+struct sc_size_unit {
+    double bytes;
+    char title[24];
+};
+struct sc_size_unit sc_size_unit_of(double most);
+/* Where bytes and the metric lie of all marks of a picture together; the caller frees y. */
+struct sc_size_extent {
+    double *y;
+    size_t n;
+    double most; /* bytes */
+};
+void sc_put_size(struct sc_buf *b, double bytes); /* "1.5 MB" */
+void sc_put_metric(struct sc_buf *b, enum sc_mix_metric m, double value);
+double sc_metric_value(const struct sc_mix_totals *t, enum sc_mix_metric m); /* as tables have it */
+/* sc_svg_end_item(), and the end of what it says. */
+void sc_svg_end_tip(struct sc_svg *s, struct sc_buf *tip);
+/* Of the i-th of several lines; seven, then again from the first. */
+enum sc_ink sc_line_ink(size_t i);
+
+/* plots_tiling.c: a matrix as squares, each of which stands for by_rows x by_cols cells. */
+enum { SC_SQUARE_NONE = -1 };
+struct sc_tiling {
+    uint64_t down, across;         /* cells of the matrix */
+    uint64_t by_rows, by_cols;     /* of a square */
+    uint64_t n_rows, n_cols;       /* squares */
+    uint64_t first_row, first_col; /* numbers of the first cells, for ticks */
+    struct sc_box box;             /* where they are drawn */
+    double w, h;                   /* of a square */
+};
+/* At most `most` squares a side. */
+struct sc_tiling sc_tiling_of(uint64_t down, uint64_t across, uint64_t most);
+/* Squares as large as fit, but no larger than a thumb; a strip is stretched until it can be seen.
+ */
+void sc_tiling_place(struct sc_tiling *t, double x, double y, double w, double most_h);
+double sc_tiling_room(const struct sc_tiling *t); /* left of it, for the numbers of rows */
+/* Ticks count the cells of the matrix, not the squares of the picture. */
+void sc_tiling_ticks(struct sc_svg *s, const struct sc_tiling *t, const char *x_title,
+                     const char *y_title);
+/* Thin lines between squares while these are few. */
+void sc_tiling_mesh(struct sc_svg *s, const struct sc_tiling *t);
+/* Squares by an index 0..n_inks-1 each, SC_SQUARE_NONE in `none`. */
+void sc_tiling_squares(struct sc_svg *s, const struct sc_tiling *t, const int8_t *index,
+                       const enum sc_ink *inks, size_t n_inks, enum sc_ink none);
+
 /* plots_curves.c */
 bool sc_curve_is_ideal(const struct sc_curve *c);
 size_t sc_curve_place(const struct sc_curves *c, size_t at); /* its format among those drawn */

@@ -105,6 +105,66 @@ void sc_put_shares(struct sc_buf *b, const struct sc_encoding *formats, size_t n
     }
 }
 
+/* ------------------------------------------------------------------------------- what marks say
+ * ---
+ */
+struct sc_size_unit sc_size_unit_of(double most)
+{
+    static const char *const names[] = {"bytes", "KB", "MB", "GB", "TB", "PB"};
+    struct sc_size_unit u = {1, ""};
+    size_t i = 0;
+
+    while (most / u.bytes >= 1000 && i + 1 < SC_COUNT(names)) {
+        u.bytes *= 1000;
+        i++;
+    }
+    snprintf(u.title, sizeof u.title, "size, %s", names[i]);
+    return u;
+}
+
+void sc_svg_end_tip(struct sc_svg *s, struct sc_buf *tip)
+{
+    sc_svg_end_item(s);
+    s->b.failed = s->b.failed || tip->failed;
+    sc_buf_clear(tip);
+}
+
+void sc_put_size(struct sc_buf *b, double bytes)
+{
+    char text[32];
+
+    sc_format_bytes(bytes < 1.8e19 ? (uint64_t)bytes : UINT64_MAX, text);
+    sc_buf_puts(b, text);
+}
+
+void sc_put_metric(struct sc_buf *b, enum sc_mix_metric m, double value)
+{
+    char text[64];
+
+    sc_buf_printf(b, "%s ", sc_mix_metrics[m]);
+    if (m == SC_MIX_PCC) {
+        sc_format_fixed(value, 7, text);
+        sc_buf_puts(b, text);
+    } else {
+        sc_put_value(b, value);
+        if (m == SC_MIX_SQNR)
+            sc_buf_puts(b, " dB");
+    }
+}
+
+double sc_metric_value(const struct sc_mix_totals *t, enum sc_mix_metric m)
+{
+    return m == SC_MIX_PCC ? t->pcc : sc_metric_of(t, m);
+}
+
+enum sc_ink sc_line_ink(size_t i)
+{
+    static const enum sc_ink inks[] = {SC_INK_BLUE,   SC_INK_ORANGE,  SC_INK_AQUA, SC_INK_VIOLET,
+                                       SC_INK_YELLOW, SC_INK_MAGENTA, SC_INK_GREEN};
+
+    return inks[i % SC_COUNT(inks)];
+}
+
 /* ------------------------------------------------------------------------------------ files --- */
 void sc_picture_slug(struct sc_str name, struct sc_buf *out)
 {

@@ -6,135 +6,8 @@
 
 #include "report/plots_draw.h"
 
-enum {
-    MAX_ACROSS = 256, /* cells of a picture; more are put together */
-    MAX_DOWN = 256,
-    NONE = -1,
-};
-
-/* A grid that is shrunk: each square stands for `by` x `by` cells of the tensor. */
-struct tiling {
-    uint64_t down, across;     /* of the tensor */
-    uint64_t by_rows, by_cols; /* cells of a square */
-    uint64_t n_rows, n_cols;   /* squares */
-    struct sc_box box;         /* where they are drawn */
-    double w, h;               /* of a square */
-};
-
-static struct tiling tiling_of(uint64_t down, uint64_t across)
-{
-    struct tiling t = {.down = down, .across = across};
-
-    /* The same both ways as long as both are many, so that squares stay square. */
-    uint64_t by = SC_MAX((down + MAX_DOWN - 1) / MAX_DOWN, (across + MAX_ACROSS - 1) / MAX_ACROSS);
-    by = SC_MAX(by, 1);
-    t.by_rows = SC_MIN(by, down);
-    t.by_cols = SC_MIN(by, across);
-    t.n_rows = (down + t.by_rows - 1) / t.by_rows;
-    t.n_cols = (across + t.by_cols - 1) / t.by_cols;
-    return t;
-}
-
-/* Squares as large as fit, but no larger than a thumb; a strip is stretched until it can be seen.
- */
-static void place(struct tiling *t, double x, double y, double w, double most_h)
-{
-    double side = SC_MIN(SC_MIN(w / (double)t->n_cols, most_h / (double)t->n_rows), 30);
-
-    t->w = SC_MAX(side, SC_MIN(28 / (double)t->n_cols, w / (double)t->n_cols));
-    t->h = SC_MAX(side, 28 / (double)t->n_rows);
-    t->box = (struct sc_box){x, y, t->w * (double)t->n_cols, t->h * (double)t->n_rows};
-}
-
-static uint64_t tick_step(uint64_t n, double cell, double room)
-{
-    static const unsigned nice[] = {1, 2, 4, 8, 16, 32};
-
-    for (uint64_t power = 1;; power *= 64)
-        for (size_t i = 0; i < SC_COUNT(nice); i++)
-            if ((double)(nice[i] * power) * cell >= room || nice[i] * power >= n)
-                return nice[i] * power;
-}
-
-/* Ticks count the cells of the tensor, not the squares of the picture. */
-static void draw_ticks(struct sc_svg *s, const struct tiling *t, const char *x_title,
-                       const char *y_title)
-{
-    const struct sc_box *b = &t->box;
-    double per_col = t->w / (double)t->by_cols, per_row = t->h / (double)t->by_rows;
-    char text[24];
-
-    sc_format_u64(SC_MAX(t->across, t->down), text);
-    double widest = sc_svg_text_width(sc_strz(text), SC_LOOK_TICK);
-    uint64_t step = tick_step(t->across, per_col, widest + 14);
-    for (uint64_t i = 0; i < t->across; i += step) {
-        double x = b->x + ((double)i + 0.5) * per_col;
-        sc_format_u64(i, text);
-        sc_svg_line(s, x, b->y + b->h, x, b->y + b->h + 4, SC_INK_AXIS, 1, false);
-        sc_svg_textz(s, x, b->y + b->h + 16, SC_MIDDLE, SC_LOOK_TICK, text);
-    }
-    step = tick_step(t->down, per_row, 18);
-    for (uint64_t i = 0; i < t->down; i += step) {
-        double y = b->y + ((double)i + 0.5) * per_row;
-        sc_format_u64(i, text);
-        sc_svg_line(s, b->x - 4, y, b->x, y, SC_INK_AXIS, 1, false);
-        sc_svg_textz(s, b->x - 7, y + 4, SC_END, SC_LOOK_TICK, text);
-    }
-    sc_svg_textz(s, b->x + b->w / 2, b->y + b->h + 34, SC_MIDDLE, SC_LOOK_AXIS, x_title);
-    sc_svg_textz(s, b->x, b->y - 8, SC_START, SC_LOOK_AXIS, y_title);
-}
-
-/* Thin lines between squares while these are few. */
-static void draw_mesh(struct sc_svg *s, const struct tiling *t)
-{
-    const struct sc_box *b = &t->box;
-
-    if (t->n_rows > 64 || t->n_cols > 64)
-        return;
-    for (uint64_t i = 1; i < t->n_cols; i++)
-        sc_svg_line(s, b->x + (double)i * t->w, b->y, b->x + (double)i * t->w, b->y + b->h,
-                    SC_INK_SURFACE, 1, false);
-    for (uint64_t i = 1; i < t->n_rows; i++)
-        sc_svg_line(s, b->x, b->y + (double)i * t->h, b->x + b->w, b->y + (double)i * t->h,
-                    SC_INK_SURFACE, 1, false);
-}
-
-/* Squares by an index 0..n_inks-1 each, NONE in `none`. */
-static void draw_squares(struct sc_svg *s, const struct tiling *t, const int8_t *index,
-                         const enum sc_ink *inks, size_t n_inks, enum sc_ink none)
-{
-    sc_svg_grid(s, t->box.x, t->box.y, t->w, t->h);
-    for (size_t k = 0; k <= n_inks; k++) {
-        int wanted = k < n_inks ? (int)k : NONE;
-        bool any = false;
-        for (uint64_t row = 0; row < t->n_rows; row++) {
-            const int8_t *line = index + row * t->n_cols;
-            for (uint64_t i = 0; i < t->n_cols;) {
-                uint64_t end = i + 1;
-                while (end < t->n_cols && line[end] == line[i])
-                    end++;
-                if (line[i] == wanted) {
-                    if (!any)
-                        sc_svg_runs(s, k < n_inks ? inks[k] : none);
-                    any = true;
-                    sc_svg_run(s, i, row, end - i);
-                }
-                i = end;
-            }
-        }
-        if (any)
-            sc_svg_end_runs(s);
-    }
-    sc_svg_end_grid(s);
-}
-
-static double y_room(const struct tiling *t)
-{
-    char text[24];
-
-    sc_format_u64(t->down, text);
-    return sc_svg_text_width(sc_strz(text), SC_LOOK_TICK) + 12;
-}
+/* Squares of a picture a side; more cells are put together. */
+enum { MOST = 256, NONE = SC_SQUARE_NONE };
 
 static const char *const grain_x[] = {"", "Tile X", "Row", "Group"};
 static const char *const grain_y[] = {"", "Tile Y", "Row", "Row"};
@@ -170,7 +43,7 @@ static struct palette palette_of(const struct sc_cells *c)
 
 /* The most frequent place among the cells of a square; of equals the larger format. */
 static int8_t majority(const struct sc_cells *c, const int8_t *format, const struct palette *p,
-                       const struct tiling *t, uint64_t row, uint64_t col)
+                       const struct sc_tiling *t, uint64_t row, uint64_t col)
 {
     uint32_t count[17] = {0};
     uint64_t last_row = SC_MIN((row + 1) * t->by_rows, t->down);
@@ -221,7 +94,7 @@ static double draw_formats(struct sc_svg *s, const struct sc_cells *c, const str
     return sc_svg_legend(s, 0, 0, s->w, items, n);
 }
 
-static void note_shrunk(struct sc_svg *s, const struct tiling *t, const char *what)
+static void note_shrunk(struct sc_svg *s, const struct sc_tiling *t, const char *what)
 {
     if (t->by_rows > 1 || t->by_cols > 1)
         sc_svg_note(s, "One square stands for %llu x %llu cells of the %llu x %llu: %s.",
@@ -238,7 +111,7 @@ int sc_picture_assignment(const struct sc_cells *c, const int8_t *format,
     if (!c->n || !c->across || !c->n_formats)
         return 0;
     struct palette p = palette_of(c);
-    struct tiling t = tiling_of(c->n / c->across, c->across);
+    struct sc_tiling t = sc_tiling_of(c->n / c->across, c->across, MOST);
     int8_t *index = sc_calloc((size_t)(t.n_rows * t.n_cols), 1);
     if (!index)
         return sc_fail_memory(e);
@@ -247,11 +120,11 @@ int sc_picture_assignment(const struct sc_cells *c, const int8_t *format,
             index[row * t.n_cols + col] = majority(c, format, &p, &t, row, col);
     count_formats(c, format, &totals);
     sc_picture_start(&s, picture);
-    double y = draw_formats(&s, c, &p, &totals) + 30, left = y_room(&t);
-    place(&t, left, y, s.w - left - 8, SC_MIN(s.w * 0.9, 760));
-    draw_squares(&s, &t, index, p.ink, p.n, SC_INK_OTHER);
-    draw_mesh(&s, &t);
-    draw_ticks(&s, &t, grain_x[c->grain], grain_y[c->grain]);
+    double y = draw_formats(&s, c, &p, &totals) + 30, left = sc_tiling_room(&t);
+    sc_tiling_place(&t, left, y, s.w - left - 8, SC_MIN(s.w * 0.9, 760));
+    sc_tiling_squares(&s, &t, index, p.ink, p.n, SC_INK_OTHER);
+    sc_tiling_mesh(&s, &t);
+    sc_tiling_ticks(&s, &t, grain_x[c->grain], grain_y[c->grain]);
     s.h = t.box.y + t.box.h + 44;
     note_shrunk(&s, &t, "the most frequent format of them");
     if (c->matrices > 1)
@@ -264,7 +137,7 @@ int sc_picture_assignment(const struct sc_cells *c, const int8_t *format,
 
 /* ------------------------------------------------------------------------------- heat maps --- */
 /* A figure of cells, shrunk by its root mean square over those that a square stands for. */
-static float *shrink(const struct tiling *t, const float *v, struct sc_error *e)
+static float *shrink(const struct sc_tiling *t, const float *v, struct sc_error *e)
 {
     float *out = sc_calloc((size_t)(t->n_rows * t->n_cols), sizeof *out);
 
@@ -294,7 +167,7 @@ struct steps {
 
 static struct steps steps_of(struct sc_svg *s, const float *v, size_t n)
 {
-    struct steps c = {.scale = {false, 0, 1, 0, SC_RAMP_STEPS}};
+    struct steps c = {.scale = {.high = 1, .last = SC_RAMP_STEPS}};
     double *sorted = sc_calloc(SC_MAX(n, 1), sizeof *sorted);
     size_t used = 0;
 
@@ -315,7 +188,7 @@ static struct steps steps_of(struct sc_svg *s, const float *v, size_t n)
     return c;
 }
 
-static void draw_heat(struct sc_svg *s, struct tiling *t, const float *v, const char *title,
+static void draw_heat(struct sc_svg *s, struct sc_tiling *t, const float *v, const char *title,
                       const char *unit)
 {
     size_t n = (size_t)(t->n_rows * t->n_cols);
@@ -340,7 +213,7 @@ static void draw_heat(struct sc_svg *s, struct tiling *t, const float *v, const 
              unit);
     sc_draw_ramp(s, t->box.x, t->box.y - 50, low, high);
     if (index)
-        draw_squares(s, t, index, inks, SC_RAMP_STEPS, SC_INK_GRID);
+        sc_tiling_squares(s, t, index, inks, SC_RAMP_STEPS, SC_INK_GRID);
     free(index);
 }
 
@@ -352,28 +225,28 @@ int sc_picture_errors(const struct sc_error_map *m, const struct sc_picture *pic
 
     if (!m->down || !m->across)
         return 0;
-    struct tiling t = tiling_of(m->down, m->across);
+    struct sc_tiling t = sc_tiling_of(m->down, m->across, MOST);
     float *error = shrink(&t, m->error, e), *rms = m->rms && error ? shrink(&t, m->rms, e) : NULL;
     if (!error || (m->rms && !rms)) {
         free(error);
         return SCRUPLE_EMEMORY;
     }
     sc_picture_start(&s, picture);
-    double left = y_room(&t), gap = 28;
+    double left = sc_tiling_room(&t), gap = 28;
     /* Side by side, unless both would be too small. */
     bool beside = rms && s.w >= 700 && t.n_cols < 4 * t.n_rows;
     double w = beside ? (s.w - gap) / 2 : s.w, most_h = beside ? 420 : 380, y = 80;
     if (rms) {
-        place(&t, left, y, w - left - 8, most_h);
+        sc_tiling_place(&t, left, y, w - left - 8, most_h);
         draw_heat(&s, &t, rms, "The weights: root mean square", "");
-        draw_ticks(&s, &t, grain_x[SC_GRAIN_TILE], grain_y[SC_GRAIN_TILE]);
+        sc_tiling_ticks(&s, &t, grain_x[SC_GRAIN_TILE], grain_y[SC_GRAIN_TILE]);
         y = beside ? y : t.box.y + t.box.h + 44 + 80;
     }
-    place(&t, (beside ? w + gap : 0) + left, y, w - left - 8, most_h);
+    sc_tiling_place(&t, (beside ? w + gap : 0) + left, y, w - left - 8, most_h);
     for (size_t i = 0; i < t.n_rows * t.n_cols; i++)
         error[i] *= 100;
     draw_heat(&s, &t, error, "The error: ||d|| / ||x||", " %");
-    draw_ticks(&s, &t, grain_x[SC_GRAIN_TILE], grain_y[SC_GRAIN_TILE]);
+    sc_tiling_ticks(&s, &t, grain_x[SC_GRAIN_TILE], grain_y[SC_GRAIN_TILE]);
     s.h = t.box.y + t.box.h + 44;
     if (m->cell_rows && m->cell_cols)
         sc_svg_note(&s, "A tile is %llu x %llu values.", (unsigned long long)m->cell_rows,

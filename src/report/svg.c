@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* svg: colours, shapes and text in pictures. Scales and panels are in svg_axes.c.
+/* svg: colours and shapes of pictures. Text is in svg_text.c, scales and panels in svg_axes.c.
  *
  * Colour comes from classes, f-NAME for areas and k-NAME for lines, so that a page can change all
- * of them at once; a file carries the same classes with fixed colours. */
+ * of them at once; a file carries the same classes with the colours of both looks. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,156 +41,6 @@ const struct sc_ink_info sc_inks[SC_INK_COUNT] = {
     [SC_INK_RAMP8] = {"ramp8", "#0d366b", "#d3e6fc"},
 };
 
-static const struct {
-    double size;
-    enum sc_ink ink;
-    bool strong;
-} looks[SC_LOOK_COUNT] = {
-    [SC_LOOK_TICK] = {11, SC_INK_MUTED, false}, [SC_LOOK_LABEL] = {11, SC_INK_TEXT2, false},
-    [SC_LOOK_AXIS] = {12, SC_INK_TEXT2, false}, [SC_LOOK_HEAD] = {13, SC_INK_TEXT, true},
-    [SC_LOOK_TITLE] = {18, SC_INK_TEXT, true},  [SC_LOOK_NOTE] = {12, SC_INK_TEXT2, false},
-    [SC_LOOK_CELL] = {10, SC_INK_TEXT, false},  [SC_LOOK_INSIDE] = {10, SC_INK_SURFACE, false},
-};
-
-/* --------------------------------------------------------------------------------- numbers --- */
-void sc_put_markup(struct sc_buf *b, struct sc_str text)
-{
-    struct sc_buf safe = {0};
-
-    sc_put_safe(&safe, text, 0);
-    b->failed = b->failed || safe.failed;
-    for (size_t i = 0; i < safe.n; i++) {
-        switch (safe.p[i]) {
-        case '&':
-            sc_buf_puts(b, "&amp;");
-            break;
-        case '<':
-            sc_buf_puts(b, "&lt;");
-            break;
-        case '>':
-            sc_buf_puts(b, "&gt;");
-            break;
-        case '"':
-            sc_buf_puts(b, "&quot;");
-            break;
-        case '\'':
-            sc_buf_puts(b, "&#39;");
-            break;
-        default:
-            sc_buf_putc(b, safe.p[i]);
-        }
-    }
-    sc_buf_clear(&safe);
-}
-
-void sc_put_coordinate(struct sc_buf *b, double v)
-{
-    char text[64];
-
-    sc_format_fixed(isfinite(v) ? SC_MIN(SC_MAX(v, -1e6), 1e6) : 0, 2, text);
-    size_t n = strlen(text);
-    while (n && text[n - 1] == '0')
-        n--;
-    if (n && text[n - 1] == '.')
-        n--;
-    sc_buf_put(b, text, n);
-}
-
-/* Values become text without memory that could run out: a picture has thousands of them. */
-static void add(struct sc_short_text *t, const char *text)
-{
-    size_t used = strlen(t->s), n = SC_MIN(strlen(text), sizeof t->s - 1 - used);
-
-    memcpy(t->s + used, text, n);
-    t->s[used + n] = '\0';
-}
-
-static void add_power_of_ten(struct sc_short_text *t, int exponent)
-{
-    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-    char digits[24];
-
-    add(t, exponent < 0 ? "10⁻" : "10");
-    sc_format_u64((uint64_t)(exponent < 0 ? -exponent : exponent), digits);
-    for (const char *p = digits; *p; p++)
-        add(t, raised[*p - '0']);
-}
-
-/* m x 10^e with one decimal of m, or a bare power where m is 1. */
-static void add_scientific(struct sc_short_text *t, double v)
-{
-    char text[64];
-    int exponent = (int)floor(log10(fabs(v)));
-    double m = v / pow(10, exponent);
-
-    if (!isfinite(m)) /* subnormal: the power itself is not representable */
-        m = v * 1e300 / pow(10, exponent + 300);
-    if (fabs(m) > 9.95) {
-        m /= 10;
-        exponent++;
-    }
-    if (fabs(fabs(m) - 1) > 0.005) {
-        sc_format_fixed(m, fabs(m - nearbyint(m)) < 0.05 ? 0 : 1, text);
-        add(t, text);
-        add(t, "·");
-    } else if (v < 0) {
-        add(t, "-");
-    }
-    add_power_of_ten(t, exponent);
-}
-
-static void add_trimmed(struct sc_short_text *t, double v, unsigned digits)
-{
-    char text[64];
-
-    sc_format_fixed(v, digits, text);
-    if (strchr(text, '.')) {
-        size_t n = strlen(text);
-        while (text[n - 1] == '0')
-            n--;
-        if (text[n - 1] == '.')
-            n--;
-        text[n] = '\0';
-    }
-    add(t, text);
-}
-
-static unsigned decimals(double size)
-{
-    return size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : size >= 0.1 ? 3 : 4;
-}
-
-struct sc_short_text sc_value_text(double v)
-{
-    static const char *const units[] = {"K", "M", "B", "T"};
-    struct sc_short_text t = {""};
-    double size = fabs(v);
-
-    if (isnan(v)) {
-        add(&t, "–");
-    } else if (isinf(v)) {
-        add(&t, v < 0 ? "-∞" : "∞");
-    } else if (v == 0) {
-        add(&t, "0");
-    } else if (size < 1e-3 || size >= 9.995e14) {
-        add_scientific(&t, v);
-    } else if (size < 9999.5) {
-        add_trimmed(&t, v, decimals(size));
-    } else {
-        size_t unit = 0;
-        for (v /= 1000; fabs(v) >= 999.5; unit++)
-            v /= 1000;
-        add_trimmed(&t, v, SC_MIN(decimals(fabs(v)), 2));
-        add(&t, units[unit]);
-    }
-    return t;
-}
-
-void sc_put_value(struct sc_buf *b, double v)
-{
-    sc_buf_puts(b, sc_value_text(v).s);
-}
-
 /* ------------------------------------------------------------------------------- a picture --- */
 void sc_svg_start(struct sc_svg *s, double w, bool page)
 {
@@ -216,20 +66,39 @@ void sc_svg_note(struct sc_svg *s, const char *fmt, ...)
     sc_put_safe(&s->notes, sc_strz(text), 0);
 }
 
-/* Fixed colours of the light look; only inks that a class can name. */
+static const char *shade(enum sc_ink ink, bool dark)
+{
+    return dark ? sc_inks[ink].dark : sc_inks[ink].light;
+}
+
+static void put_colours(struct sc_buf *b, bool dark)
+{
+    for (size_t i = SC_INK_SURFACE; i < SC_INK_COUNT; i++) {
+        const char *colour = shade((enum sc_ink)i, dark);
+        if (!dark || strcmp(colour, sc_inks[i].light) != 0)
+            sc_buf_printf(b, ".f-%s{fill:%s}.k-%s{stroke:%s}", sc_inks[i].name, colour,
+                          sc_inks[i].name, colour);
+    }
+    for (size_t i = 0; i < SC_LOOK_COUNT; i++)
+        sc_buf_printf(b, ".t%zu{fill:%s}", i, shade(sc_text_looks[i].ink, dark));
+    sc_buf_printf(b, ".t%d{stroke:%s}", SC_LOOK_LABEL, shade(SC_INK_SURFACE, dark));
+}
+
+/* Of the light look, and of the dark one where a reader wants that (what draws PNGs does not).
+ * Only inks that a class can name. */
 static void put_style(struct sc_buf *b)
 {
     sc_buf_puts(b, "<style>text{font-family:\"DejaVu Sans\",Verdana,system-ui,sans-serif}");
-    for (size_t i = SC_INK_SURFACE; i < SC_INK_COUNT; i++)
-        sc_buf_printf(b, ".f-%s{fill:%s}.k-%s{stroke:%s}", sc_inks[i].name, sc_inks[i].light,
-                      sc_inks[i].name, sc_inks[i].light);
     for (size_t i = 0; i < SC_LOOK_COUNT; i++)
-        sc_buf_printf(b, ".t%zu{font-size:%.0fpx;fill:%s%s}", i, looks[i].size,
-                      sc_inks[looks[i].ink].light, looks[i].strong ? ";font-weight:bold" : "");
+        sc_buf_printf(b, ".t%zu{font-size:%.0fpx%s}", i, sc_text_looks[i].size,
+                      sc_text_looks[i].strong ? ";font-weight:bold" : "");
     /* Names stay readable on guides and lines. */
-    sc_buf_printf(b, ".t%d{stroke:%s;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
-                  SC_LOOK_LABEL, sc_inks[SC_INK_SURFACE].light);
-    sc_buf_puts(b, "</style>\n");
+    sc_buf_printf(b, ".t%d{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}",
+                  SC_LOOK_LABEL);
+    put_colours(b, false);
+    sc_buf_puts(b, "@media (prefers-color-scheme:dark){");
+    put_colours(b, true);
+    sc_buf_puts(b, "}</style>\n");
 }
 
 static void put_open(struct sc_buf *b, const struct sc_svg *s, double height, const char *look)
@@ -295,7 +164,9 @@ static void finish_file(struct sc_svg *s, const char *title, const char *what,
     put_open(out, &whole, height, NULL);
     sc_buf_puts(out, ">\n<title>");
     sc_put_markup(out, sc_strz(title));
-    sc_buf_puts(out, "</title>\n");
+    sc_buf_puts(out, "</title>\n<desc>");
+    sc_put_markup(out, sc_strz(what));
+    sc_buf_puts(out, "</desc>\n");
     put_style(out);
     sc_buf_puts(
         out,
@@ -363,6 +234,18 @@ void sc_svg_item(struct sc_svg *s, uint32_t tensor, struct sc_str tip)
 void sc_svg_end_item(struct sc_svg *s)
 {
     sc_buf_puts(&s->b, "</g>\n");
+}
+
+void sc_svg_hover(struct sc_svg *s, double x, double y, double w, double h)
+{
+    if (!isfinite(x + y + w + h) || w <= 0 || h <= 0)
+        return;
+    sc_buf_puts(&s->b, "<rect fill-opacity=\"0\"");
+    put_attribute(s, "x", x);
+    put_attribute(s, "y", y);
+    put_attribute(s, "width", w);
+    put_attribute(s, "height", h);
+    sc_buf_puts(&s->b, "/>");
 }
 
 void sc_svg_rect(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill)
@@ -474,6 +357,23 @@ void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const dou
     sc_buf_puts(&s->b, "Z\"/>\n");
 }
 
+void sc_svg_blob(struct sc_svg *s, const double *y, const double *left, const double *right,
+                 size_t n, enum sc_ink fill)
+{
+    size_t used = 0;
+
+    while (used < n && isfinite(y[used] + left[used] + right[used]))
+        used++;
+    if (used < 2)
+        return;
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
+    for (size_t i = 0; i < used; i++)
+        put_point(s, i ? 'L' : 'M', right[i], y[i]);
+    for (size_t i = used; i-- > 0;)
+        put_point(s, 'L', left[i], y[i]);
+    sc_buf_puts(&s->b, "Z\"/>\n");
+}
+
 static void put_polygon(struct sc_svg *s, double x, double y, double r, const signed char *corner,
                         size_t n)
 {
@@ -525,6 +425,18 @@ void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y,
     sc_buf_puts(&s->b, "\"/>\n");
 }
 
+void sc_svg_circle(struct sc_svg *s, double x, double y, double r, enum sc_ink ink, double width)
+{
+    if (!isfinite(x + y + r))
+        return;
+    sc_buf_puts(&s->b, "<circle fill=\"none\"");
+    put_stroke(s, ink, width, false);
+    put_attribute(s, "cx", x);
+    put_attribute(s, "cy", y);
+    put_attribute(s, "r", r);
+    sc_buf_puts(&s->b, "/>\n");
+}
+
 void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3])
 {
     if (!isfinite(x + y + r))
@@ -555,6 +467,13 @@ void sc_svg_runs(struct sc_svg *s, enum sc_ink fill)
     sc_buf_printf(&s->b, "<path class=\"f-%s\" d=\"", sc_inks[fill].name);
 }
 
+void sc_svg_faint_runs(struct sc_svg *s, enum sc_ink fill, double opacity)
+{
+    sc_buf_printf(&s->b, "<path class=\"f-%s\" fill-opacity=\"", sc_inks[fill].name);
+    sc_put_coordinate(&s->b, opacity);
+    sc_buf_puts(&s->b, "\" d=\"");
+}
+
 void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n)
 {
     char at[4][24];
@@ -574,147 +493,4 @@ void sc_svg_end_runs(struct sc_svg *s)
 void sc_svg_end_grid(struct sc_svg *s)
 {
     sc_buf_puts(&s->b, "</g>\n");
-}
-
-/* ------------------------------------------------------------------------------------ text --- */
-/* Widths of DejaVu Sans in hundredths of the size, by kind of letter: the widest font that a
- * reader is likely to see, so that nothing overlaps with a narrower one. */
-static double letter_width(uint32_t c)
-{
-    if (c >= 0x2e80)
-        return 1.0;
-    if (c >= 0x2070 && c <= 0x209f)
-        return 0.42;
-    if (c < 0x80) {
-        if (strchr("iljI|.,:;'! ", (int)c) && c)
-            return 0.34;
-        if (strchr("mwMW%@", (int)c) && c)
-            return 0.92;
-        if (c >= 'A' && c <= 'Z')
-            return 0.70;
-        if (strchr("frt()[]-/", (int)c) && c)
-            return 0.42;
-    }
-    return 0.62;
-}
-
-double sc_svg_text_width(struct sc_str text, enum sc_text_look look)
-{
-    double width = 0;
-
-    for (size_t i = 0; i < text.n;) {
-        uint32_t c;
-        size_t n = sc_utf8_decode(text.p + i, text.n - i, &c);
-        width += letter_width(n ? c : 0xfffd);
-        i += n ? n : 1;
-    }
-    return width * looks[look].size * (looks[look].strong ? 1.1 : 1);
-}
-
-static bool inside_letter(char c)
-{
-    return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-/* Names differ at both ends, so the middle gives way. Appends safe, unescaped text. */
-static void put_cut(struct sc_buf *b, struct sc_str text, enum sc_text_look look, double max)
-{
-    struct sc_buf safe = {0};
-
-    sc_put_safe(&safe, text, 0);
-    size_t head = safe.n / 2, tail = safe.n - head;
-    struct sc_str all = sc_str(safe.p ? safe.p : "", safe.n);
-    if (max <= 0 || sc_svg_text_width(all, look) <= max) {
-        sc_buf_put(b, all.p, all.n);
-    } else {
-        double room = max - looks[look].size;
-        while (head + tail > 1 &&
-               sc_svg_text_width(sc_str(all.p, head), look) +
-                       sc_svg_text_width(sc_str(all.p + all.n - tail, tail), look) >
-                   room) {
-            if (tail > head)
-                do
-                    tail--;
-                while (tail && inside_letter(all.p[all.n - tail]));
-            else
-                do
-                    head--;
-                while (head && inside_letter(all.p[head]));
-        }
-        while (head && inside_letter(all.p[head]))
-            head--;
-        while (tail && inside_letter(all.p[all.n - tail]))
-            tail--;
-        sc_buf_put(b, all.p, head);
-        sc_buf_puts(b, "…");
-        sc_buf_put(b, all.p + all.n - tail, tail);
-    }
-    b->failed = b->failed || safe.failed;
-    sc_buf_clear(&safe);
-}
-
-void sc_svg_text(struct sc_svg *s, double x, double y, enum sc_anchor anchor,
-                 enum sc_text_look look, struct sc_str text, double max)
-{
-    static const char *const anchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
-    struct sc_buf cut = {0};
-
-    if (!isfinite(x + y) || !text.n)
-        return;
-    put_cut(&cut, text, look, max);
-    sc_buf_printf(&s->b, "<text class=\"t%d\"%s", (int)look, anchors[anchor]);
-    put_attribute(s, "x", x);
-    put_attribute(s, "y", y);
-    sc_buf_putc(&s->b, '>');
-    sc_put_markup(&s->b, sc_str(cut.p ? cut.p : "", cut.n));
-    sc_buf_puts(&s->b, "</text>\n");
-    s->b.failed = s->b.failed || cut.failed;
-    sc_buf_clear(&cut);
-}
-
-void sc_svg_textz(struct sc_svg *s, double x, double y, enum sc_anchor anchor,
-                  enum sc_text_look look, const char *text)
-{
-    sc_svg_text(s, x, y, anchor, look, sc_strz(text), 0);
-}
-
-void sc_svg_take(struct sc_svg *s, double x, double y, double w, double h)
-{
-    if (s->n_taken < SC_SVG_LABELS)
-        s->taken[s->n_taken++] = (struct sc_box){x, y, w, h};
-}
-
-bool sc_svg_is_free(const struct sc_svg *s, const struct sc_box *b)
-{
-    for (size_t i = 0; i < s->n_taken; i++) {
-        const struct sc_box *t = &s->taken[i];
-        if (b->x < t->x + t->w && t->x < b->x + b->w && b->y < t->y + t->h && t->y < b->y + b->h)
-            return false;
-    }
-    return s->n_taken < SC_SVG_LABELS;
-}
-
-bool sc_svg_label(struct sc_svg *s, const struct sc_box *within, double x, double y, double r,
-                  struct sc_str text)
-{
-    static const signed char place[][2] = {{1, 0},   {-1, 0}, {1, -1}, {1, 1},
-                                           {-1, -1}, {-1, 1}, {0, -1}, {0, 1}};
-    double w = sc_svg_text_width(text, SC_LOOK_LABEL), h = 13;
-
-    if (!isfinite(x + y + r))
-        return false;
-    for (size_t i = 0; i < SC_COUNT(place); i++) {
-        double dx = place[i][0] * (r + 4), dy = place[i][1] * (place[i][0] ? 9 : r + 9);
-        struct sc_box b = {place[i][0] > 0   ? x + dx
-                           : place[i][0] < 0 ? x + dx - w
-                                             : x - w / 2,
-                           y + dy - h / 2, w, h};
-        if (b.x < within->x || b.x + b.w > within->x + within->w || b.y < within->y ||
-            b.y + b.h > within->y + within->h || !sc_svg_is_free(s, &b))
-            continue;
-        sc_svg_take(s, b.x, b.y, b.w, b.h);
-        sc_svg_text(s, b.x, b.y + 10, SC_START, SC_LOOK_LABEL, text, 0);
-        return true;
-    }
-    return false;
 }

@@ -4,7 +4,7 @@
  * Owns: colours, shapes, text in pictures, scales and their ticks, axes, legends, labels that keep
  * out of each other's way. A picture is a body that grows downwards; sc_svg_finish() wraps it when
  * its height is known. Two looks: inside a page the style sheet of the page gives the colours
- * (light and dark), a file carries fixed ones of its own.
+ * (light and dark), a file carries both looks in a style sheet of its own.
  *
  * No coordinate is ever NaN or infinite: a shape with one is not drawn, a line has a gap there.
  * Foreign text is made safe and escaped here. Numbers are written without the locale.
@@ -60,6 +60,12 @@ enum sc_text_look {
     SC_LOOK_INSIDE, /* a value inside a dark cell */
     SC_LOOK_COUNT
 };
+struct sc_look {
+    double size; /* pixels */
+    enum sc_ink ink;
+    bool strong;
+};
+extern const struct sc_look sc_text_looks[SC_LOOK_COUNT];
 enum sc_mark_shape {
     SC_SHAPE_CIRCLE,
     SC_SHAPE_RING,
@@ -114,6 +120,8 @@ struct sc_short_text sc_value_text(double v);
  * tensor below UINT32_MAX makes it lead to that tensor. */
 void sc_svg_item(struct sc_svg *s, uint32_t tensor, struct sc_str tip);
 void sc_svg_end_item(struct sc_svg *s);
+/* A rectangle that is not seen, but is part of an item: what it covers says the tip. */
+void sc_svg_hover(struct sc_svg *s, double x, double y, double w, double h);
 void sc_svg_rect(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill);
 /* A bar that starts at (x, y); its far end is rounded. */
 void sc_svg_hbar(struct sc_svg *s, double x, double y, double w, double h, enum sc_ink fill);
@@ -127,14 +135,21 @@ void sc_svg_end_path(struct sc_svg *s);
 /* Area between two lines over the same x; stops at the first point that is not finite. */
 void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const double *high, size_t n,
                  enum sc_ink fill);
+/* An upright shape between two edges, from the first y to the last: a violin. Stops at the first
+ * point that is not finite. */
+void sc_svg_blob(struct sc_svg *s, const double *y, const double *left, const double *right,
+                 size_t n, enum sc_ink fill);
 void sc_svg_mark(struct sc_svg *s, enum sc_mark_shape shape, double x, double y, double r,
                  enum sc_ink ink);
+/* A circle around something, which stays seen. */
+void sc_svg_circle(struct sc_svg *s, double x, double y, double r, enum sc_ink ink, double width);
 /* A disc in a colour of its own, the same in every look: for colours that are mixed of shares. */
 void sc_svg_disc(struct sc_svg *s, double x, double y, double r, const unsigned char rgb[3]);
 /* Many cells of a grid in little text: cells of w x h from the corner (x, y) on; between the ends
  * of the grid, one list of runs an ink; a run is n cells of a row. No gaps, sharp edges. */
 void sc_svg_grid(struct sc_svg *s, double x, double y, double w, double h);
 void sc_svg_runs(struct sc_svg *s, enum sc_ink fill);
+void sc_svg_faint_runs(struct sc_svg *s, enum sc_ink fill, double opacity);
 void sc_svg_run(struct sc_svg *s, uint64_t column, uint64_t row, uint64_t n);
 void sc_svg_end_runs(struct sc_svg *s);
 void sc_svg_end_grid(struct sc_svg *s);
@@ -158,10 +173,14 @@ struct sc_scale {
     bool log;
     double low, high;   /* values */
     double first, last; /* pixels */
+    double unit;        /* above 0: both signs, linear below this size and logarithmic above, as
+                           asinh(v / unit) */
 };
 /* Round limits around min..max. A logarithmic scale wants min > 0; limits that are equal, in the
  * wrong order or not finite still give a usable scale. */
 struct sc_scale sc_scale_fit(bool log, double min, double max);
+/* The same of both signs; a unit that is not above 0 gives a linear scale. */
+struct sc_scale sc_scale_fit_signed(double unit, double min, double max);
 /* Not finite when v is not, or <= 0 on a logarithmic scale; else inside first..last. */
 double sc_scale_at(const struct sc_scale *s, double v);
 enum { SC_TICKS = 48 };

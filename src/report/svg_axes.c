@@ -67,6 +67,21 @@ struct sc_scale sc_scale_fit(bool log, double min, double max)
                                                        : fit_linear(min, max);
 }
 
+struct sc_scale sc_scale_fit_signed(double unit, double min, double max)
+{
+    struct sc_scale s = sc_scale_fit(false, min, max);
+
+    if (!(unit > 0) || !isfinite(unit) || !isfinite(min) || !isfinite(max) || !(min <= max))
+        return s;
+    /* Half a decade at least: what is all within the unit is shown around zero. */
+    const double low = asinh(min / unit), high = asinh(max / unit);
+    const double room = SC_MAX((high - low) * 0.03, high - low < 1e-9 ? 0.5 : 0);
+    s.low = unit * sinh(SC_MIN(SC_MAX(low - room, -600), 600));
+    s.high = unit * sinh(SC_MIN(SC_MAX(high + room, -600), 600));
+    s.unit = unit;
+    return s;
+}
+
 double sc_scale_at(const struct sc_scale *s, double v)
 {
     double t;
@@ -75,6 +90,9 @@ double sc_scale_at(const struct sc_scale *s, double v)
         return NAN;
     if (s->log)
         t = (log10(v) - log10(s->low)) / (log10(s->high) - log10(s->low));
+    else if (s->unit > 0)
+        t = (asinh(v / s->unit) - asinh(s->low / s->unit)) /
+            (asinh(s->high / s->unit) - asinh(s->low / s->unit));
     else
         t = (v / 2 - s->low / 2) / (s->high / 2 - s->low / 2);
     return s->first + SC_MIN(SC_MAX(t, 0), 1) * (s->last - s->first);
@@ -150,8 +168,45 @@ static size_t log_ticks(const struct sc_scale *s, unsigned about, struct sc_tick
     return n;
 }
 
+/* Zero, and powers of ten on both sides as far as they stand apart from it. */
+static size_t signed_ticks(const struct sc_scale *s, unsigned about, struct sc_tick *ticks)
+{
+    const double most = SC_MAX(fabs(s->low), fabs(s->high));
+    const double all = asinh(s->high / s->unit) - asinh(s->low / s->unit);
+    const int last = (int)floor(log10(most) + 1e-9);
+    int first = (int)ceil(log10(s->unit) - 0.2);
+    /* Its number would stand on that of zero. */
+    while (first < last && asinh(pow(10, first) / s->unit) < 0.35 * all / SC_MAX(about, 2))
+        first++;
+    int every = (int)ceil(all / log(10) / SC_MAX(about, 2));
+    size_t n = 0;
+
+    every = SC_MAX(every, 1);
+    for (int side = -1; side <= 1; side += 2) {
+        if (side > 0 && s->low <= 0 && s->high >= 0) {
+            n = add_tick(ticks, n, 0, true);
+            set_text(&ticks[n - 1], 1);
+        }
+        for (int k = 0; first + k <= last; k++) {
+            const int e = side < 0 ? last - k : first + k;
+            const double v = side * pow(10, e);
+            if (v < s->low || v > s->high || (e - first) % every)
+                continue;
+            n = add_tick(ticks, n, v, true);
+            if (ticks[n - 1].v == v)
+                set_text(&ticks[n - 1], 0);
+        }
+    }
+    return n;
+}
+
 size_t sc_scale_ticks(const struct sc_scale *s, unsigned about, struct sc_tick ticks[SC_TICKS])
 {
+    if (s->unit > 0) {
+        const size_t n = signed_ticks(s, about, ticks);
+        if (n > 2)
+            return n;
+    }
     /* Within a decade, powers of ten would leave the axis without numbers. */
     return s->log && s->high > 8 * s->low ? log_ticks(s, about, ticks)
                                           : linear_ticks(s, about, ticks);

@@ -349,12 +349,16 @@ class Documents(unittest.TestCase):
             with self.subTest(hooks):
                 d = self.document("activations", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3", "--hook", hooks)
                 self.assertEqual(d["tokens"], [1, 2, 3])
+        d = self.document("activations", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3", "--attention", "0,0.1")
+        self.assertEqual([(m["layer"], m["head"], len(m["rows"])) for m in d["attention"]], [(0, None, 3), (0, 1, 3)])
 
     def test_super(self):
         path = os.path.join(FIXTURES, "moe-tiny")
         self.assertNotIn("effects", self.document("super", path, "--ids", "1,2,3"))
-        found = self.document("super", path, "--ids", "1,2,3", "--verify", "--ratio", "1.5", "--share", "0.05", "--rounds", "1")
-        self.assertTrue(found["weights"])
+        with tempfile.TemporaryDirectory() as folder:
+            found = self.document("super", path, "--ids", "1,2,3", "--verify", "--ratio", "1.5", "--share", "0.05",
+                                  "--rounds", "1", "--plots", folder)
+        self.assertTrue(found["weights"] and found["matrices"] and found["shift"])
         self.assertEqual(found["effects"][0]["kind"], "base")
 
     def test_super_by_magnitude(self):
