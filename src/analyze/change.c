@@ -68,28 +68,37 @@ static struct sc_change_half half_of(const void *ctx, const struct sc_item *item
 }
 
 /* Floats whose codes are in the order of their magnitudes. */
-static void choose_ulp(const void *ctx, const struct sc_item *item, const struct sc_values *v,
-                       struct total *t)
-{
-    static const struct {
-        const char *dtype;
-        uint32_t inf;
-        uint8_t bytes;
-    } types[] = {{"BF16", 0x7f80, 2},
+static const struct ulp_type {
+    const char *dtype;
+    uint32_t inf;
+    uint8_t bytes;
+} ulp_types[] = {{"BF16", 0x7f80, 2},
                  {"F16", 0x7c00, 2},
                  {"F32", 0x7f800000, 4},
                  {"F8_E4M3", 0x7f, 1},
                  {"F8_E5M2", 0x7c, 1}};
 
+static const struct ulp_type *ulp_type_of(const struct sc_tensor *a, const struct sc_tensor *b,
+                                          uint8_t bytes)
+{
+    for (size_t i = 0; i < SC_COUNT(ulp_types); i++)
+        if (strcmp(a->dtype, ulp_types[i].dtype) == 0 &&
+            strcmp(b->dtype, ulp_types[i].dtype) == 0 && bytes == ulp_types[i].bytes)
+            return &ulp_types[i];
+    return NULL;
+}
+
+static void choose_ulp(const void *ctx, const struct sc_item *item, const struct sc_values *v,
+                       struct total *t)
+{
     if (!setup_of(ctx)->ulp || item->tensor_b == SC_NO_NODE)
         return;
-    const struct sc_tensor *a = v->tensor, *b = &item->model_b->tensors[item->tensor_b];
-    for (size_t i = 0; i < SC_COUNT(types); i++)
-        if (strcmp(a->dtype, types[i].dtype) == 0 && strcmp(b->dtype, types[i].dtype) == 0 &&
-            v->code_bytes == types[i].bytes) {
-            t->ulp_inf = types[i].inf;
-            t->ulp_bytes = types[i].bytes;
-        }
+    const struct ulp_type *type =
+        ulp_type_of(v->tensor, &item->model_b->tensors[item->tensor_b], v->code_bytes);
+    if (type) {
+        t->ulp_inf = type->inf;
+        t->ulp_bytes = type->bytes;
+    }
 }
 
 static unsigned change_wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
@@ -201,6 +210,19 @@ static int64_t place_of(const uint8_t *code, uint8_t bytes, uint32_t inf, bool *
     const uint32_t sign = UINT32_C(1) << (8 * bytes - 1), size = u & (sign - 1);
     *finite = *finite && size < inf;
     return u & sign ? -(int64_t)size : (int64_t)size;
+}
+
+uint64_t sc_ulp_between(const struct sc_tensor *a, const struct sc_tensor *b, const uint8_t *raw_a,
+                        const uint8_t *raw_b, unsigned bytes)
+{
+    const struct ulp_type *type = ulp_type_of(a, b, (uint8_t)bytes);
+    bool finite = true;
+
+    if (!type)
+        return UINT64_MAX;
+    const int64_t x = place_of(raw_a, type->bytes, type->inf, &finite);
+    const int64_t y = place_of(raw_b, type->bytes, type->inf, &finite);
+    return !finite ? UINT64_MAX : (uint64_t)(x > y ? x - y : y - x);
 }
 
 static void count_ulps(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)

@@ -139,17 +139,36 @@ static int open_update(struct run *r, const struct sc_diff_pair *p, struct sc_va
     return sc_values_open_low_rank(&l, out, e);
 }
 
-static int open_arranged(const struct sc_model *m, uint32_t tensor,
-                         const struct sc_arrangement *how, struct sc_values **out,
-                         struct sc_error *e)
+/* The stored tensors of both sides, as sc_values_open_pair() has them. */
+static struct sc_pair stored_pair(const struct sc_diff *d, const struct sc_diff_pair *p)
 {
-    struct sc_values *v;
+    struct sc_pair pair = p->pair;
 
-    TRY(sc_values_open(m, tensor, out, e));
-    if (!how)
-        return 0;
-    v = *out;
-    return sc_values_open_arranged(v, how, out, e);
+    pair.b = stored_b(d, p);
+    return pair;
+}
+
+/* A weight, and itself with its update; nothing, and the update. */
+static int open_updated(struct run *r, const struct sc_diff_pair *p, struct sc_values **a,
+                        struct sc_values **b, struct sc_error *e)
+{
+    struct sc_values *update = NULL, *base = NULL;
+
+    if (r->d->has_base)
+        TRY(sc_values_open(r->d->a, p->pair.a, a, e));
+    TRY(open_update(r, p, &update, e));
+    if (!r->d->has_base) {
+        *b = update;
+        return sc_values_open_zeros(update, a, e);
+    }
+    if ((*a)->count == update->count) {
+        update->rows = (*a)->rows;
+        update->cols = (*a)->cols;
+    }
+    const int code = sc_values_open(r->d->a, p->pair.a, &base, e);
+    if (code < 0)
+        sc_values_close(update);
+    return code < 0 ? code : sc_values_open_sum(base, update, b, e);
 }
 
 /* Both sides of a pair. Shapes are equal but for dimensions of 1, so that the values stand in the
@@ -158,36 +177,11 @@ static int open_pair(struct run *r, size_t i, struct sc_values **a, struct sc_va
                      struct sc_error *e)
 {
     const struct sc_diff_pair *p = &r->d->pairs[i];
-    struct sc_values *update = NULL;
+    const struct sc_pair pair = stored_pair(r->d, p);
 
     *a = *b = NULL;
-    if (r->d->has_base)
-        TRY(open_arranged(r->d->a, p->pair.a, p->pair.how_a, a, e));
-    int code = p->update
-                   ? open_update(r, p, &update, e)
-                   : open_arranged(stored_model_b(r->d), stored_b(r->d, p), p->pair.how_b, b, e);
-    if (code < 0)
-        return code;
-    struct sc_values *other = update ? update : *b;
-    if (*a && other && (*a)->count == other->count) {
-        /* of the one that is as stored: blocks lie in its rows */
-        const bool second = p->pair.how_a && !p->pair.how_b;
-        struct sc_values *from = second ? other : *a, *to = second ? *a : other;
-        to->rows = from->rows;
-        to->cols = from->cols;
-    }
-    if (update && *a) {
-        struct sc_values *base = NULL;
-        code = sc_values_open(r->d->a, p->pair.a, &base, e);
-        if (code < 0)
-            sc_values_close(update);
-        else
-            code = sc_values_open_sum(base, update, b, e);
-    } else if (update) {
-        *b = update;
-        code = sc_values_open_zeros(update, a, e);
-    }
-    return code;
+    return p->update ? open_updated(r, p, a, b, e)
+                     : sc_values_open_pair(r->d->a, stored_model_b(r->d), &pair, a, b, e);
 }
 
 /* What the spectrum is of. */

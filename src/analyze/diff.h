@@ -84,6 +84,10 @@ struct sc_change_setup {
 /* item->user is a struct sc_change, and the item has a second tensor. Its context is a struct
  * sc_change_setup; NULL: all zeros. */
 extern const struct sc_pass sc_pass_change;
+/* How many representable numbers lie between two codes of `bytes` bytes: UINT64_MAX where the two
+ * tensors are not of one float type, or one is not finite. */
+uint64_t sc_ulp_between(const struct sc_tensor *a, const struct sc_tensor *b, const uint8_t *raw_a,
+                        const uint8_t *raw_b, unsigned bytes);
 /* The rows of its table; offsets are into struct sc_change. */
 extern const struct sc_metric_group sc_metrics_change;
 
@@ -187,6 +191,8 @@ int sc_diff_weightscope(struct sc_document *doc, struct sc_field *into, const st
 
 /* diff_finetune.c: does the card of b name a as what it was fine-tuned from? *base: as it does. */
 bool sc_is_finetune(const struct sc_model *a, const struct sc_model *b, const char **base);
+/* The last part of a path or of "org/name", without slashes behind it. */
+struct sc_str sc_last_part(const char *name);
 size_t sc_diff_violations(const struct sc_diff *d); /* tensors that are not in both, alike */
 void sc_finetune_add(struct sc_document *doc, struct sc_field *into, const struct sc_diff *d);
 void sc_finetune_sentence(const struct sc_diff *d, struct sc_buf *out); /* appends, or nothing */

@@ -8,8 +8,7 @@
 
 #include "analyze/diff.h"
 
-/* The last part of a path or of "org/name", without slashes behind it. */
-static struct sc_str last_part(const char *name)
+struct sc_str sc_last_part(const char *name)
 {
     size_t n = strlen(name), from;
 
@@ -25,8 +24,8 @@ static bool is_named(const struct sc_model *m, const char *id)
 {
     if (strcasecmp(m->label, id) == 0)
         return true;
-    return strcmp(m->origin, "local") == 0 && last_part(id).n > 0 &&
-           sc_str_eq_nocase(last_part(m->label), last_part(id));
+    return strcmp(m->origin, "local") == 0 && sc_last_part(id).n > 0 &&
+           sc_str_eq_nocase(sc_last_part(m->label), sc_last_part(id));
 }
 
 bool sc_is_finetune(const struct sc_model *a, const struct sc_model *b, const char **base)

@@ -92,6 +92,7 @@ struct sc_settings {
     /* tokenize */
     const char *text_file, *decode;
     bool only_ids, no_special;
+    bool changes; /* view --diff */
     /* view */
     const char *bind;
     uint64_t port, fetch;
@@ -128,7 +129,8 @@ struct sc_settings {
 #define SC_SETTINGS_DEFAULT                                                                        \
     {                                                                                              \
         .bits = 8, .group = 128, .top = 10, .shard_size = UINT64_C(5000000000), .points = 400,     \
-        .rand_samples = 100, .fetch = UINT64_C(1) << 30, .max_zoom = UINT64_MAX                    \
+        .rand_samples = 100, .fetch = UINT64_C(1) << 30, .max_zoom = UINT64_MAX,                   \
+        .plane = UINT64_MAX                                                                        \
     }
 enum sc_fail_on { SC_FAIL_NEVER, SC_FAIL_INFO, SC_FAIL_WARNING, SC_FAIL_ERROR };
 enum sc_snr { SC_SNR_SPECTRUM, SC_SNR_MP };

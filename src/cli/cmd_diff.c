@@ -15,7 +15,9 @@
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
+#include "cli/diff_maps.h"
 #include "cli/diff_text.h"
+#include "cli/drawing.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -52,6 +54,11 @@ static const struct sc_option diff_options[] = {
      "compare everything anew, and keep nothing for the next time"},
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
      "compare what is sound of a broken model"},
+    {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
+     "also write pictures of what changed, as scruple view --diff shows them (of more than two "
+     "MODELs: maps of each step), into a folder that any web server can offer, or into one page "
+     "when the name ends in .html"},
+    SC_EXPORT_OPTIONS,
 };
 
 static const struct sc_example diff_examples[] = {
@@ -61,6 +68,7 @@ static const struct sc_example diff_examples[] = {
     {"scruple diff base adapter", "what a LoRA adapter adds to each weight"},
     {"scruple diff org/tuned", "against the base that its model card names"},
     {"scruple diff step1000 step2000 step3000", "how training went on"},
+    {"scruple diff base tuned --out changes.html", "pictures of it, too, in one page"},
     {"scruple diff a b -q && echo same", "for a script: the exit code tells"},
     {NULL, NULL},
 };
@@ -349,6 +357,26 @@ static bool wants_files(const struct diffing *x)
            (x->form == FORM_TEXT || x->form == FORM_JSON);
 }
 
+/* The page of --out; the diff is the view's from here on. 0, or an exit code. */
+static int put_pictures(struct diffing *x, struct sc_diff **d)
+{
+    struct sc_display display = {
+        .desk = {.c = x->c, .filters = *x->filters, .filter = x->filter, .pool = x->pool}};
+    struct sc_changes *changes = &display.changes;
+
+    display.desk.env = x->env;
+    int status = sc_changes_open(changes, &display.desk, x->models[0], x->models[1],
+                                 sc_memory_budget(x->c->set.memory) / 2, UINT64_MAX);
+    if (!status) {
+        sc_difference_view_take(&changes->view, *d);
+        *d = NULL;
+        display.views[display.n_views++] = sc_web_view_of_differences(&changes->view);
+        status = sc_display_export(&display);
+    }
+    sc_changes_close(changes); /* what is of the desk is not the display's */
+    return status;
+}
+
 static int run_two(struct diffing *x)
 {
     settle_finetune(x);
@@ -377,6 +405,10 @@ static int run_two(struct diffing *x)
         else
             status =
                 exit_of_finetune(x, d, exit_of(x, d->n, sc_diff_identical(d), sc_diff_differs(d)));
+        if (x->c->set.out_dir && d->n && status != SC_EXIT_INPUT) {
+            const int wrote = put_pictures(x, &d);
+            status = wrote ? wrote : status;
+        }
     }
     sc_diff_free(d);
     sc_files_diff_clear(&files);
@@ -402,6 +434,10 @@ static int run_steps(struct diffing *x)
         for (size_t i = 0; i < v->n_steps; i++)
             any = any || sc_diff_differs(v->steps[i]);
         status = exit_of(x, v->n, sc_evolution_identical(v), any);
+        if (x->c->set.out_dir && v->n) {
+            const int wrote = sc_view_evolution(x->c, v);
+            status = wrote ? wrote : status;
+        }
     }
     sc_evolution_free(v);
     return status;
@@ -495,6 +531,9 @@ static int run_diff(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     if (!status)
         status = open_all(&x, paths);
+    if (!status && c->set.out_dir && x.adapter)
+        status = sc_wrong_use(c, "--out draws the differences of two models; of an adapter there "
+                                 "are numbers only");
     if (!status)
         status = x.n > 2 ? run_steps(&x) : run_two(&x);
     sc_adapter_free(x.adapter);
@@ -527,6 +566,8 @@ const struct sc_command sc_cmd_diff = {
         "with the base that its adapter_config.json or its model card names. With more than two, "
         "each is compared with the next: what froze, what jumped.\n\n"
         "Models and filters are told apart as by scruple tree.\n\n"
+        "With --out pictures of what changed are written, too: the page that scruple view --diff "
+        "shows.\n\n"
         "Figures are kept, by the content of both sides, so that a diff that was interrupted goes "
         "on. They are the same bits for any number of threads and any processor. The suffix of "
         "--output chooses the form: .json or .csv; else it is what a terminal shows.\n\n"

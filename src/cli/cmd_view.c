@@ -21,7 +21,9 @@
      "MODE",                                                                                       \
      sc_colour_modes,                                                                              \
      "what colours mean: diverging (sign and size, logarithmic), linear, magnitude, sign, "        \
-     "exponent, bits or rank; of bytes classes, value or entropy"},                                \
+     "exponent, bits or rank; of differences also rms, abs-log and exact; of bytes classes, "      \
+     "value "                                                                                      \
+     "or entropy"},                                                                                \
         {"plane",                                                                                  \
          0,                                                                                        \
          SC_OPTION_ENUM,                                                                           \
@@ -50,6 +52,13 @@
 
 static const char *const layouts[] = {"arch", "hilbert", NULL};
 static const struct sc_option view_options[] = {
+    {"diff", 0, SC_OPTION_FLAG, 0, FIELD(changes), NULL, NULL,
+     "show what changed between two MODELs, B - A, each weight in its place"},
+    {"finetune", 0, SC_OPTION_FLAG, 0, FIELD(finetune), NULL, NULL,
+     "of --diff: take B for a fine-tune of A, as scruple diff does (default: when its card names "
+     "A)"},
+    {"no-finetune", 0, SC_OPTION_FLAG, 0, FIELD(no_finetune), NULL, NULL,
+     "of --diff: do not, whatever the card says"},
     {"layout", 0, SC_OPTION_ENUM, 0, FIELD(layout), "HOW", layouts,
      "arch: weights in their places; hilbert: the bytes of any files, a pixel each, on a Hilbert "
      "curve"},
@@ -63,18 +72,7 @@ static const struct sc_option view_options[] = {
     {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
      "write the viewer and its data into a folder that any web server can offer, or into one page "
      "when the name ends in .html"},
-    {"title", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(title), "TEXT", NULL,
-     "what the page of --out is called (default: the model's name)"},
-    {"planes", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(planes), "LIST", NULL,
-     "of --out: what pixels of many weights can show (default: mean,abs)"},
-    {"max-zoom", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(max_zoom), "N", NULL,
-     "of --out: leave out levels deeper than N; 0 shows everything in one tile"},
-    {"max-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(max_bytes), "SIZE", NULL,
-     "of --out: leave out as many of the deepest levels as it takes to stay below SIZE"},
-    {"single", 0, SC_OPTION_FLAG, 0, FIELD(single), NULL, NULL,
-     "of --out: put everything into index.html, however large (default: below 16 MiB)"},
-    {"pack-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(pack_bytes), "SIZE", NULL,
-     "of --out: files of tiles have at most SIZE (default: 64M)"},
+    SC_EXPORT_OPTIONS,
     {"tiles", 0, SC_OPTION_FLAG, 0, FIELD(tiles), NULL, NULL,
      "of --out: also write pictures tiles/Z/X/Y.png, as maps have them, coloured by --mode, "
      "--plane and --scale"},
@@ -93,6 +91,8 @@ static const struct sc_option view_options[] = {
     LOOK_OPTIONS,
 };
 static const struct sc_option show_options[] = {
+    {"diff", 0, SC_OPTION_FLAG, 0, FIELD(changes), NULL, NULL,
+     "show what changed between two MODELs, B - A"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
      "at most N pixels wide (default: what fits the terminal)"},
     {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
@@ -104,8 +104,8 @@ static const struct sc_option show_options[] = {
 /* --------------------------------------------------------------------------------- common --- */
 
 struct picture {
-    struct sc_desk desk;
-    struct sc_drawing drawing;
+    struct sc_display display;
+    const struct sc_scene *scene;
     struct sc_render *render;
     struct sc_palette palette;
 };
@@ -113,47 +113,32 @@ struct picture {
 static void close_picture(struct picture *x)
 {
     sc_render_free(x->render);
-    sc_drawing_close(&x->drawing);
-    sc_desk_close(&x->desk);
+    sc_display_close(&x->display);
 }
 
 static int measure(struct picture *x, struct sc_error *e)
 {
-    const struct sc_settings *set = &x->desk.c->set;
-    const struct sc_render_options ro = {.scene = x->drawing.scene,
-                                         .pyramids = x->drawing.pyramids,
-                                         .pool = x->desk.pool,
-                                         .mode = (enum sc_colour_mode)set->mode,
-                                         .plane = (enum sc_plane)set->plane,
-                                         .scale_of = (enum sc_scale_of)set->scale_of,
-                                         .cancel = &sc_cancel};
+    struct sc_display *d = &x->display;
+    const struct sc_render_options ro = sc_display_render(d);
 
-    sc_palette_make(ro.mode, !set->light, &x->palette);
-    TRY(sc_pyramids_build(x->drawing.pyramids, e));
+    x->scene = ro.scene;
+    sc_palette_make(ro.mode, !d->desk.c->set.light, &x->palette);
+    TRY(sc_pyramids_build(ro.pyramids, e));
+    if (sc_colour_mode_end(ro.mode) == SC_END_RMS)
+        TRY(sc_difference_view_measure(&d->changes.view, e));
     return sc_render_new(&ro, &x->render, e);
 }
 
 /* From the command line to a scene with its values; 0 or an exit code. */
-/* Colour modes that weights do not have. */
-static int check_mode(struct sc_cli *c)
+static int open_picture(struct picture *x, struct sc_cli *c)
 {
-    if (sc_colour_mode_suits((enum sc_colour_mode)c->set.mode, SC_SHOWS_WEIGHTS))
-        return 0;
-    return sc_wrong_use(c, "--mode %s does not suit weights", sc_colour_modes[c->set.mode]);
-}
-
-static int open_picture(struct picture *x)
-{
-    struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    int status = check_mode(c);
+    int status =
+        sc_display_open(&x->display, c, false, sc_memory_budget(c->set.memory), UINT64_MAX);
 
-    if (!status)
-        status = sc_desk_open(&x->desk, 1);
-
-    if (!status)
-        status = sc_drawing_open(&x->drawing, &x->desk, x->desk.paths[0],
-                                 sc_memory_budget(c->set.memory), UINT64_MAX);
+    if (!status && x->display.n_views > 1)
+        status = sc_wrong_use(c, "%s takes one MODEL, but %zu are given", c->command->name,
+                              x->display.n_views);
     if (!status && measure(x, &e) < 0)
         status = sc_fail_exit(c, &e);
     return status;
@@ -217,13 +202,15 @@ int sc_view_png(struct sc_cli *c, const struct sc_scene *s, struct sc_render *re
 
 static int run_view(struct sc_cli *c)
 {
-    struct picture x = {.desk = {.c = c}};
+    struct picture x = {0};
 
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
         return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
     if (c->set.at && (c->set.regen || c->set.picture))
         return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
                             c->set.regen ? "--regen-html" : "--png");
+    if (c->set.changes && c->set.layout)
+        return sc_wrong_use(c, "--diff has the layout of weights");
     if (c->set.regen)
         return sc_view_regenerate(c);
     if (c->set.layout == SC_LAYOUT_HILBERT)
@@ -234,9 +221,9 @@ static int run_view(struct sc_cli *c)
         return sc_view_export(c);
     if (!c->set.picture)
         return sc_view_live(c);
-    int status = open_picture(&x);
+    int status = open_picture(&x, c);
     if (!status)
-        status = sc_view_png(c, x.drawing.scene, x.render, &x.palette, c->set.picture);
+        status = sc_view_png(c, x.scene, x.render, &x.palette, c->set.picture);
     close_picture(&x);
     return status;
 }
@@ -263,7 +250,7 @@ static int keep_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc
 static int show_picture(struct picture *x, struct sc_error *e)
 {
     enum { LARGEST = 4096 };
-    struct sc_cli *c = x->desk.c;
+    struct sc_cli *c = x->display.desk.c;
     struct sc_screen screen;
     enum sc_graphics how = sc_graphics_of(c);
     uint64_t width = c->set.width, height = LARGEST;
@@ -276,7 +263,7 @@ static int show_picture(struct picture *x, struct sc_error *e)
         height = screen.rows > 8 ? ((uint64_t)screen.rows - 4) * 2 : 64;
     }
     width = SC_MIN(width, (uint64_t)LARGEST);
-    struct sc_render_area area = sc_render_fit(x->drawing.scene, width, height);
+    struct sc_render_area area = sc_render_fit(x->scene, width, height);
     struct canvas to = {0};
     sc_render_size(&area, &to.width, &height);
     to.indices = sc_alloc((size_t)(to.width * height));
@@ -297,12 +284,12 @@ static int show_picture(struct picture *x, struct sc_error *e)
 
 static int run_show(struct sc_cli *c)
 {
-    struct picture x = {.desk = {.c = c}};
+    struct picture x = {0};
     struct sc_error e = {0};
 
     if (c->set.json)
         return sc_wrong_use(c, "show draws a picture, which --json cannot hold");
-    int status = open_picture(&x);
+    int status = open_picture(&x, c);
     if (!status && show_picture(&x, &e) < 0)
         status = sc_fail_exit(c, &e);
     close_picture(&x);
@@ -314,6 +301,7 @@ static const struct sc_example view_examples[] = {
     {"scruple view model --png model.png", "the whole model, at most 2048 pixels wide"},
     {"scruple view model model.layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
+    {"scruple view --diff base tuned", "what changed, each weight in its place"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
     {"scruple view --layout hilbert a.gguf notes.txt", "two files as bytes"},
     {NULL, NULL},
@@ -332,7 +320,8 @@ const struct sc_command sc_cmd_view = {
         "printed, "
         "a browser opened where there is a screen, and Ctrl-C ends it, with exit code 0. Two "
         "models "
-        "stand side by side. What the server does and does not allow is in docs/view.md.\n\n"
+        "stand side by side, and --diff shows their differences. What the server does and does not "
+        "allow is in docs/view.md.\n\n"
         "With --layout hilbert any files are shown as they are stored, a pixel a byte, along a "
         "Hilbert curve: files, folders, - for standard input, pipes, names of the Hub. What one "
         "sees there is told in docs/bytes.md.\n\n"

@@ -3,11 +3,61 @@
 #ifndef SC_DRAWING_H
 #define SC_DRAWING_H
 
+#include <stddef.h>
+
 #include "cli/cli.h"
 #include "hub/hub.h"
 #include "picture/maps.h"
 #include "picture/tiles.h"
 #include "web/web.h"
+
+/* Options of what is written as files: view and diff. */
+#define SC_FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+#define SC_EXPORT_OPTIONS                                                                          \
+    {"title",                                                                                      \
+     0,                                                                                            \
+     SC_OPTION_TEXT,                                                                               \
+     SC_COMPLETE_NOTHING,                                                                          \
+     SC_FIELD(title),                                                                              \
+     "TEXT",                                                                                       \
+     NULL,                                                                                         \
+     "what the page of --out is called (default: the model's name)"},                              \
+        {"planes",                                                                                 \
+         0,                                                                                        \
+         SC_OPTION_TEXT,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(planes),                                                                         \
+         "LIST",                                                                                   \
+         NULL,                                                                                     \
+         "of --out: what pixels of many weights can show (default: mean,abs)"},                    \
+        {"max-zoom",                                                                               \
+         0,                                                                                        \
+         SC_OPTION_UINT,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(max_zoom),                                                                       \
+         "N",                                                                                      \
+         NULL,                                                                                     \
+         "of --out: leave out levels deeper than N; 0 shows everything in one tile"},              \
+        {"max-bytes",                                                                              \
+         0,                                                                                        \
+         SC_OPTION_SIZE,                                                                           \
+         SC_COMPLETE_NOTHING,                                                                      \
+         SC_FIELD(max_bytes),                                                                      \
+         "SIZE",                                                                                   \
+         NULL,                                                                                     \
+         "of --out: leave out as many of the deepest levels as it takes to stay below SIZE"},      \
+        {"single",                                                                                 \
+         0,                                                                                        \
+         SC_OPTION_FLAG,                                                                           \
+         0,                                                                                        \
+         SC_FIELD(single),                                                                         \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "of --out: put everything into index.html, however large (default: below 16 MiB)"},       \
+    {                                                                                              \
+        "pack-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, SC_FIELD(pack_bytes), "SIZE", NULL,  \
+            "of --out: files of tiles have at most SIZE (default: 64M)"                            \
+    }
 
 /* What is the same for all models of a command line. Zero-initialise. */
 struct sc_desk {
@@ -18,6 +68,7 @@ struct sc_desk {
     struct sc_filter *filter; /* NULL: all */
     struct sc_pool *pool;
     struct sc_hub_env env;
+    bool facts; /* open models with what their cards say */
 };
 /* 0, or an exit code after the error was printed. `most`: models. */
 int sc_desk_open(struct sc_desk *d, size_t most);
@@ -34,23 +85,47 @@ int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, u
                     uint64_t network);
 void sc_drawing_close(struct sc_drawing *x);
 
-/* One model or two for the page, with all that it asks for. Its parts point into each other: it
- * stays where it is. Zero-initialise. */
+/* B - A of two models as a picture. Its parts point into each other: it stays where it is.
+ * Zero-initialise. */
+struct sc_changes {
+    struct sc_differences *differences;
+    struct sc_buf title; /* a text */
+    struct sc_scene *scene;
+    struct sc_pyramids *pyramids;
+    struct sc_scales *scales;
+    struct sc_difference_view view;
+};
+/* view_diff.c: plans it; of models that are open and outlive it. 0, or an exit code after the error
+ * was printed; close it in any case. */
+int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
+                    const struct sc_model *b, uint64_t memory, uint64_t network);
+void sc_changes_close(struct sc_changes *x);
+
+/* One model or two for the page, or the differences of two, with all that it asks for. Its parts
+ * point into each other: it stays where it is. Zero-initialise. */
 struct sc_display {
     struct sc_desk desk;
     struct sc_maps maps; /* instead of drawings[0].model and its scene */
     struct sc_drawing drawings[2];
     struct sc_scales *scales[2];
     struct sc_model_view models[2];
-    struct sc_web_view views[2]; /* (desk.n) */
+    struct sc_changes changes;
+    struct sc_web_view views[3];
+    size_t n_views;
 };
-/* Opens all models of the command line. They share `memory`; `network` is of each. 0, or an exit
- * code after the error was printed; close it in any case. */
-int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network);
+/* Opens all models of the command line. They share `memory`; `network` is of each. `sides`: with
+ * differences both models are views, too. 0, or an exit code after the error was printed; close it
+ * in any case. */
+int sc_display_open(struct sc_display *x, struct sc_cli *c, bool sides, uint64_t memory,
+                    uint64_t network);
 /* The same of maps, which are borrowed until it is closed: one view. */
 int sc_display_open_maps(struct sc_display *x, struct sc_cli *c, const struct sc_map *maps,
                          size_t n, const char *title);
 void sc_display_close(struct sc_display *x);
+/* How the first picture of a display is drawn: what options say of modes, planes and scales. */
+struct sc_render_options sc_display_render(const struct sc_display *x);
+/* Does --mode suit what is shown? 0, or an exit code after the error was printed. */
+int sc_check_mode(struct sc_cli *c, enum sc_shows shows);
 /* view_live.c: serves until Ctrl-C; `memory` for tiles. An exit code. */
 int sc_display_serve(struct sc_display *x, uint64_t memory);
 /* view_export.c: writes what --out asks for. An exit code. */

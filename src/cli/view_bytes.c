@@ -403,6 +403,8 @@ static int find_files(struct inputs *x, struct sc_error *e)
 static int choose(struct sc_cli *c, struct sc_error *e)
 {
     struct sc_settings *set = &c->set;
+    if (set->plane == UINT64_MAX) /* not said */
+        set->plane = SC_PLANE_MEAN;
     if (!sc_colour_mode_suits((enum sc_colour_mode)set->mode, SC_SHOWS_BYTES)) {
         if (set->mode)
             return sc_fail(e, SCRUPLE_EUSAGE, "--mode %s: bytes have classes, value or entropy",

@@ -115,17 +115,11 @@ int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
 static int write_export(struct sc_display *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->desk.c->set;
-    const struct sc_render_options ro = {.scene = x->drawings[0].scene,
-                                         .pyramids = x->drawings[0].pyramids,
-                                         .pool = x->desk.pool,
-                                         .mode = (enum sc_colour_mode)set->mode,
-                                         .plane = (enum sc_plane)set->plane,
-                                         .scale_of = (enum sc_scale_of)set->scale_of,
-                                         .cancel = &sc_cancel};
+    const struct sc_render_options ro = sc_display_render(x);
     struct sc_buf start = {0};
-    int code = set->at ? sc_spots_start(x->drawings[0].scene, set->at, &start, e) : 0;
+    int code = set->at ? sc_spots_start(ro.scene, set->at, &start, e) : 0;
     if (code == 0)
-        code = sc_view_write(x->desk.c, x->views, x->desk.n, &ro, start.p, e);
+        code = sc_view_write(x->desk.c, x->views, x->n_views, &ro, start.p, e);
     sc_buf_clear(&start);
     return code;
 }
@@ -140,7 +134,7 @@ int sc_display_export(struct sc_display *x)
 int sc_view_export(struct sc_cli *c)
 {
     struct sc_display x = {0};
-    int status = sc_display_open(&x, c, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
+    int status = sc_display_open(&x, c, false, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
     if (!status)
         status = sc_display_export(&x);

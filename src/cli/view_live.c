@@ -83,15 +83,18 @@ int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, u
                   const char *start)
 {
     struct sc_error e = {0};
-    const struct sc_web_options o = {.bind = c->set.bind,
-                                     .start = start,
-                                     .port = (uint16_t)c->set.port,
-                                     .memory = memory,
-                                     .cancel = &sc_cancel,
-                                     .ready = on_ready,
-                                     .note = on_note,
-                                     .ending = on_ending,
-                                     .ctx = c};
+    const struct sc_web_options o = {
+        .bind = c->set.bind,
+        .start = start,
+        .port = (uint16_t)c->set.port,
+        /* three: both sides and their differences, which are what is shown */
+        .title = n > 2 ? views[n - 1].title : NULL,
+        .memory = memory,
+        .cancel = &sc_cancel,
+        .ready = on_ready,
+        .note = on_note,
+        .ending = on_ending,
+        .ctx = c};
 
     if (c->set.port > UINT16_MAX)
         return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
@@ -110,7 +113,7 @@ int sc_display_serve(struct sc_display *x, uint64_t memory)
 
     const int status = at && sc_spots_start(x->drawings[0].scene, at, &start, &e) < 0
                            ? sc_fail_exit(x->desk.c, &e)
-                           : sc_view_serve(x->desk.c, x->views, x->desk.n, memory, start.p);
+                           : sc_view_serve(x->desk.c, x->views, x->n_views, memory, start.p);
     sc_buf_clear(&start);
     return status;
 }
@@ -121,7 +124,7 @@ int sc_view_live(struct sc_cli *c)
 
     /* Half for statistics of all models, a quarter for tiles. */
     const uint64_t memory = sc_memory_budget(c->set.memory);
-    int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
+    int status = sc_display_open(&x, c, true, memory / 2, c->set.fetch);
     if (!status)
         status = sc_display_serve(&x, memory / 4);
     sc_display_close(&x);

@@ -14,8 +14,8 @@
 #define A_STEP 0x1000 /* of special_entry(): not special */
 
 const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
-    "diverging", "linear", "magnitude", "sign",  "exponent", "bits",
-    "rank",      "range",  "classes",   "value", "entropy",  NULL};
+    "diverging", "linear", "magnitude", "sign", "exponent", "bits",  "rank", "range",
+    "classes",   "value",  "entropy",   "rms",  "abs-log",  "exact", NULL};
 
 const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "sign and size (logarithmic)",
@@ -28,7 +28,20 @@ const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "low to high end of the map",
     "kind of byte",
     "value of the byte",
-    "entropy"};
+    "entropy",
+    "by the root mean square of A",
+    "absolute (logarithmic, 1e-6 to 0.1)",
+    "exact: any change, by its sign"};
+
+const char *const sc_colour_ends[] = {
+    [SC_END_SCALE] = "scale", [SC_END_RMS] = "rms", [SC_END_ONE] = "one"};
+
+enum sc_colour_end sc_colour_mode_end(enum sc_colour_mode mode)
+{
+    return mode == SC_COLOURS_RMS       ? SC_END_RMS
+           : mode == SC_COLOURS_ABS_LOG ? SC_END_ONE
+                                        : SC_END_SCALE;
+}
 
 const char *const sc_shows_names[SC_SHOWS_COUNT + 1] = {"weights", "differences", "bytes", "maps",
                                                         NULL};
@@ -45,7 +58,7 @@ bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
         [SC_COLOURS_DIVERGING] = WEIGHTS | CHANGES | MAPS,
         [SC_COLOURS_LINEAR] = WEIGHTS | CHANGES | MAPS,
         [SC_COLOURS_MAGNITUDE] = WEIGHTS | CHANGES | MAPS,
-        [SC_COLOURS_SIGN] = WEIGHTS | CHANGES,
+        [SC_COLOURS_SIGN] = WEIGHTS,
         [SC_COLOURS_EXPONENT] = WEIGHTS,
         [SC_COLOURS_BITS] = WEIGHTS,
         [SC_COLOURS_RANK] = WEIGHTS | MAPS,
@@ -53,6 +66,9 @@ bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
         [SC_COLOURS_CLASSES] = BYTES,
         [SC_COLOURS_VALUE] = BYTES,
         [SC_COLOURS_ENTROPY] = BYTES,
+        [SC_COLOURS_RMS] = CHANGES,
+        [SC_COLOURS_ABS_LOG] = CHANGES,
+        [SC_COLOURS_EXACT] = CHANGES,
     };
     return (suits[mode] >> shows & 1) != 0;
 }
@@ -76,12 +92,15 @@ static double share_at(enum sc_colour_mode mode, double k, double n)
         return expm1(k / n * log(1001.0)) / 1000;
     if (mode == SC_COLOURS_MAGNITUDE)
         return pow(10, (k / n - 1) * SC_COLOUR_DECADES);
+    if (mode == SC_COLOURS_ABS_LOG) /* the inverse of (log10 |d| + 6) / 5 */
+        return pow(10, k / n * 5 - 6);
     return k / n;
 }
 
 static bool is_plain(enum sc_colour_mode mode)
 {
-    return mode == SC_COLOURS_SIGN || mode == SC_COLOURS_EXPONENT || mode == SC_COLOURS_BITS;
+    return mode == SC_COLOURS_SIGN || mode == SC_COLOURS_EXPONENT || mode == SC_COLOURS_BITS ||
+           mode == SC_COLOURS_EXACT;
 }
 
 /* Where step k of bytes begins. Classes: 1 to 31, 32 to 126 and 127 have a step each, 128 to 254
@@ -188,18 +207,24 @@ static unsigned special_of(uint32_t bits)
         return SC_SPECIAL_UNKNOWN;
     case SC_PIXEL_WAITING:
         return SC_SPECIAL_WAITING;
+    case SC_PIXEL_ONLY_A:
+        return SC_SPECIAL_ONLY_A;
+    case SC_PIXEL_ONLY_B:
+        return SC_SPECIAL_ONLY_B;
+    case SC_PIXEL_SHAPE:
+        return SC_SPECIAL_SHAPE;
     default:
         return SC_SPECIAL_NAN;
     }
 }
 
 /* The entry of what is no step of the scale. */
-static unsigned special_entry(uint32_t upper, float smallest)
+static unsigned special_entry(uint32_t upper, float smallest, enum sc_shows shows)
 {
     uint32_t bits = upper << 16, size = bits & 0x7fffffff;
 
     if (size == 0)
-        return SC_SPECIAL_ZERO | ASK;
+        return (shows == SC_SHOWS_DIFFERENCES ? SC_SPECIAL_SAME : SC_SPECIAL_ZERO) | ASK;
     if (size >= 0x7f800000)
         return special_of(bits) | (size == 0x7f800000 ? ASK : 0);
     if (sc_float_of(size) >= smallest)
@@ -209,7 +234,7 @@ static unsigned special_entry(uint32_t upper, float smallest)
 
 static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
 {
-    if (mode == SC_COLOURS_SIGN)
+    if (mode == SC_COLOURS_SIGN || mode == SC_COLOURS_EXACT)
         return upper & 0x8000 ? HALF / 2 : HALF + HALF / 2;
     if (mode == SC_COLOURS_EXPONENT)
         return (upper >> 7 & 31) * 7 + 3;
@@ -238,7 +263,7 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
     c->mode = s->mode;
     c->smallest = s->smallest;
     for (uint32_t upper = 0; upper < 65536; upper++) {
-        unsigned entry = special_entry(upper, s->smallest);
+        unsigned entry = special_entry(upper, s->smallest, s->shows);
         if (entry == A_STEP)
             entry = plain ? plain_step(s->mode, upper) : scaled_entry(c, upper);
         c->of[upper] = (uint16_t)entry;

@@ -25,6 +25,10 @@ enum sc_colour_mode {
     SC_COLOURS_CLASSES,  /* of bytes: zero, control, printable, high, 255, each a ramp of its own */
     SC_COLOURS_VALUE,    /* 0 .. 256 */
     SC_COLOURS_ENTROPY,  /* bits a byte: 0 .. 8 */
+    SC_COLOURS_RMS,      /* of differences: linear up to half the root mean square of A */
+    SC_COLOURS_ABS_LOG,  /* of differences: sign, and log |d| from 1e-6 to 0.1, whatever the tensor
+                          */
+    SC_COLOURS_EXACT,    /* of differences: sign */
     SC_COLOUR_MODES
 };
 extern const char *const sc_colour_modes[SC_COLOUR_MODES + 1]; /* their names, NULL */
@@ -38,6 +42,14 @@ enum sc_shows {
 };
 extern const char *const sc_shows_names[SC_SHOWS_COUNT + 1]; /* "weights", ... , NULL */
 bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows);
+/* What the steps of a mode end at. */
+enum sc_colour_end {
+    SC_END_SCALE, /* the scale that is chosen: of the tensor, its role, or all */
+    SC_END_RMS,   /* half the root mean square of A's tensor, at least 0.5e-6 */
+    SC_END_ONE,   /* 1: steps are the same for all tensors */
+};
+enum sc_colour_end sc_colour_mode_end(enum sc_colour_mode mode);
+extern const char *const sc_colour_ends[]; /* their names: "scale", "rms", "one" */
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out);
 
 enum { SC_COLOUR_STEPS = 240, SC_COLOUR_DECADES = 4, SC_COLOUR_QUANTILES = 257 };
@@ -52,6 +64,10 @@ enum sc_special {
     SC_SPECIAL_WAITING,
     SC_SPECIAL_FRAME,
     SC_SPECIAL_TEXT,
+    SC_SPECIAL_ONLY_A,
+    SC_SPECIAL_ONLY_B,
+    SC_SPECIAL_SHAPE,
+    SC_SPECIAL_SAME, /* of differences, in the place of ZERO */
     SC_SPECIAL_END
 };
 /* Pixels are bits of float32. NaNs of these bits are no values; any other NaN is shown as one. */
@@ -61,6 +77,9 @@ enum sc_special {
 #define SC_PIXEL_OUTSIDE UINT32_C(0x7fc20000) /* no tensor */
 #define SC_PIXEL_UNKNOWN UINT32_C(0x7fc30000) /* of a tensor that cannot be decoded */
 #define SC_PIXEL_WAITING UINT32_C(0x7fc40000) /* not read yet */
+#define SC_PIXEL_ONLY_A  UINT32_C(0x7fc50000) /* of differences: only A has the tensor, */
+#define SC_PIXEL_ONLY_B  UINT32_C(0x7fc60000) /* or only B, */
+#define SC_PIXEL_SHAPE   UINT32_C(0x7fc70000) /* or both have, with another shape */
 
 struct sc_palette {
     uint8_t rgb[256][3];
@@ -69,6 +88,7 @@ void sc_palette_make(enum sc_colour_mode mode, bool dark, struct sc_palette *out
 
 struct sc_colour_scale {
     enum sc_colour_mode mode;
+    enum sc_shows shows;
     float scale;           /* the |x| at the end; not positive or not finite: 1 */
     float smallest;        /* least normal |x| of the stored type: below is subnormal; 0: none */
     const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks and ranges; NULL: -scale ..

@@ -119,11 +119,12 @@ static void greys(struct sc_palette *p, bool dark)
 }
 
 static const uint32_t specials[2][SC_SPECIAL_END - SC_COLOUR_STEPS] = {
-    /* outside, zero, NaN, +inf, -inf, subnormal, unknown, waiting, frame, text */
+    /* outside, zero, NaN, +inf, -inf, subnormal, unknown, waiting, frame, text, only A, only B,
+       another shape, the same */
     {0xfcfcfb, 0x86d9b8, 0xff00c8, 0xd8b400, 0x00b4d8, 0xa6b36a, 0x8f8d86, 0xe9e8e2, 0xb9b8af,
-     0x0b0b0b},
+     0x0b0b0b, 0x7e6bd6, 0xb58900, 0x5a5e64, 0xd3e4dc},
     {0x121212, 0x0f6b4c, 0xff00c8, 0xffe600, 0x00e5ff, 0x77853a, 0x5c5a55, 0x242423, 0x4a4a46,
-     0xffffff},
+     0xffffff, 0x8f7df0, 0xc7a635, 0xb9bec6, 0x173b33},
 };
 
 void sc_palette_make(enum sc_colour_mode mode, bool dark, struct sc_palette *out)

@@ -21,8 +21,11 @@ enum {
     SC_HAS_NAN = 1,
     SC_HAS_POS_INF = 2,
     SC_HAS_NEG_INF = 4,
-    SC_IS_WAITING = 8, /* of pixels alone: what they hold is not read yet, */
-    SC_IS_UNKNOWN = 16 /* or cannot be */
+    SC_IS_WAITING = 8,  /* of pixels alone: what they hold is not read yet, */
+    SC_IS_UNKNOWN = 16, /* or cannot be, */
+    SC_IS_ONLY_A = 32,  /* or is on one side alone, */
+    SC_IS_ONLY_B = 64,
+    SC_IS_SHAPE = 128 /* or has another shape there */
 };
 struct sc_cell_sum {
     double sum, square; /* of finite values */
@@ -169,6 +172,7 @@ struct sc_pyramid_entry {
     uint64_t slice_cells;
     uint32_t first_top;                        /* of its slices, in tops */
     bool drawn;                                /* stands in the scene */
+    uint32_t instead;                          /* SC_IS_*, of all its pixels; 0: it has values */
     _Atomic bool left;                         /* nothing more will be built of it */
     _Atomic uint64_t range;                    /* struct sc_scale_range, from KEPT on */
     _Atomic uint8_t state;                     /* enum sc_pyramid_state */
@@ -243,6 +247,9 @@ int sc_pyramids_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **
 void sc_pyramids_release(struct sc_pyramids *p, uint32_t tensor, struct sc_values *view);
 /* Has the file of pyramids been damaged since? Then what came from it is forgotten. */
 bool sc_pyramids_lost(struct sc_pyramids *p);
+/* A view of values as they are drawn. */
+int sc_pyramids_open(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
+                     struct sc_error *e);
 /* Remembers a sentence; `never`: it will not be tried again. */
 void sc_pyramids_failed(struct sc_pyramids *p, uint32_t tensor, const struct sc_error *e,
                         bool never);

@@ -298,6 +298,9 @@ uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
     if (c->n == 0)
         return c->flags & SC_IS_UNKNOWN   ? SC_PIXEL_UNKNOWN
                : c->flags & SC_IS_WAITING ? SC_PIXEL_WAITING
+               : c->flags & SC_IS_SHAPE   ? SC_PIXEL_SHAPE
+               : c->flags & SC_IS_ONLY_B  ? SC_PIXEL_ONLY_B
+               : c->flags & SC_IS_ONLY_A  ? SC_PIXEL_ONLY_A
                                           : SC_PIXEL_OUTSIDE;
     if (c->n == 1 && c->min == c->max)
         return sc_bits_of(c->min); /* a single element, on every plane */

@@ -27,6 +27,24 @@ uint64_t sc_milliseconds(void)
 
 /* ------------------------------------------------------------------------- making, freeing --- */
 
+/* The flag of pixels that are no values. */
+static uint32_t instead_of(const struct sc_pyramids *p, uint32_t tensor)
+{
+    const struct sc_drawn_values *v = p->o.values;
+    switch (v ? v->instead(v->ctx, tensor) : 0) {
+    case 0:
+        return 0;
+    case SC_PIXEL_ONLY_A:
+        return SC_IS_ONLY_A;
+    case SC_PIXEL_ONLY_B:
+        return SC_IS_ONLY_B;
+    case SC_PIXEL_SHAPE:
+        return SC_IS_SHAPE;
+    default:
+        return SC_IS_UNKNOWN;
+    }
+}
+
 static int lay_out(struct sc_pyramids *p, struct sc_error *e)
 {
     const struct sc_scene *s = p->scene;
@@ -46,7 +64,10 @@ static int lay_out(struct sc_pyramids *p, struct sc_error *e)
             return sc_fail(e, SCRUPLE_ELIMIT, "the picture has too many slices of tensors");
         t->first_top = (uint32_t)p->n_tops;
         p->n_tops += t->drawn ? (size_t)t->grid.slices : 0;
-        if (t->drawn)
+        t->instead = t->drawn ? instead_of(p, (uint32_t)i) : 0;
+        if (t->instead)
+            t->state = SC_PYRAMID_NEVER;
+        else if (t->drawn)
             p->total_bytes += p->model->tensors[i].bytes;
     }
     p->tops = sc_calloc(p->n_tops, sizeof *p->tops);
@@ -171,12 +192,19 @@ unsigned sc_values_each(const struct sc_values *v, const struct sc_cell_grid *g)
     return n == v->count ? 1 : n == v->count / 2 && v->count % 2 == 0 ? 2 : 0;
 }
 
+int sc_pyramids_open(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
+                     struct sc_error *e)
+{
+    const struct sc_drawn_values *v = p->o.values;
+    return v ? v->open(v->ctx, tensor, out, e) : sc_values_open(p->model, tensor, out, e);
+}
+
 static int open_view(struct sc_pyramids *p, uint32_t tensor, struct sc_values **out,
                      struct sc_error *e)
 {
     struct sc_quoted q;
     const struct sc_tensor *t = &p->model->tensors[tensor];
-    TRY(sc_values_open(p->model, tensor, out, e));
+    TRY(sc_pyramids_open(p, tensor, out, e));
     if (sc_values_each(*out, &p->entries[tensor].grid) > 0)
         return 0;
     sc_values_close(*out);

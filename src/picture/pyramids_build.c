@@ -86,6 +86,14 @@ static int is_done(void *ctx, size_t item, const struct sc_error *why)
     return 0;
 }
 
+static int open_item(void *ctx, const struct sc_item *item, struct sc_values **a,
+                     struct sc_values **b, struct sc_error *e)
+{
+    const struct step *s = ctx;
+    *b = NULL;
+    return sc_pyramids_open(s->p, item->tensor, a, e);
+}
+
 static int run_step(struct step *s, struct sc_error *e)
 {
     struct sc_pyramids *p = s->p;
@@ -101,6 +109,7 @@ static int run_step(struct step *s, struct sc_error *e)
                                    .pass_ctx = contexts,
                                    .n_passes = 1,
                                    .cancel = p->o.cancel,
+                                   .open = open_item,
                                    .done = is_done,
                                    .ctx = s};
     return sc_sweep_run(&sweep, e);
@@ -199,7 +208,7 @@ static int make_plan(struct sc_pyramids *p, struct plan *plan, struct sc_error *
     if (!plan->order)
         return sc_fail_memory(e);
     for (uint32_t i = 0; i < m->n_tensors; i++)
-        if (p->entries[i].drawn) {
+        if (p->entries[i].drawn && !p->entries[i].instead) {
             const struct sc_entry *en = &m->catalog->entries[m->tensors[i].main];
             plan->order[plan->n++] = (struct order){en->offset, en->file, i};
         }

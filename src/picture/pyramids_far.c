@@ -33,16 +33,21 @@ struct sc_far {
     float values[2 * MOST_VALUES];
 };
 
-bool sc_pyramids_is_far(const struct sc_pyramids *p, uint32_t tensor)
+bool sc_tensor_is_far(const struct sc_model *m, uint32_t tensor)
 {
     struct sc_source *s;
-    const struct sc_model *m = p->model;
     const uint32_t file = m->catalog->entries[m->tensors[tensor].main].file;
     if (sc_model_source(m, file, &s, NULL) < 0)
         return false;
     const bool far = s->remote;
     sc_model_release(m, file);
     return far;
+}
+
+bool sc_pyramids_is_far(const struct sc_pyramids *p, uint32_t tensor)
+{
+    const struct sc_drawn_values *v = p->o.values;
+    return v ? v->is_far(v->ctx, tensor) : sc_tensor_is_far(p->model, tensor);
 }
 
 struct sc_far *sc_far_new(const struct sc_pyramids *p)

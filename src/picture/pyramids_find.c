@@ -57,25 +57,31 @@ static void put_tensor(const struct sc_pyramids *p, size_t i, struct sc_buf *b)
     sc_buf_putc(b, '\n');
 }
 
-/* What names the content of all tensors, as sc_values_identity() does for one, but without opening
- * them: their files, and what is said of them. */
-bool sc_pyramids_key(const struct sc_pyramids *p, char key[65])
+bool sc_pyramids_identify(const struct sc_model *m, struct sc_buf *b)
 {
-    const struct sc_model *m = p->model;
-    struct sc_buf b = {0};
     bool known = true;
-    sc_buf_puts(&b, METHOD "\n");
-    put_config(&m->config, &b);
+    put_config(&m->config, b);
     for (uint32_t i = 0; i < m->catalog->n_files && known; i++) {
         struct sc_source *s;
         known = sc_model_source(m, i, &s, NULL) == 0;
         if (!known)
             break;
-        known = sc_source_identity(s, &b);
+        known = sc_source_identity(s, b);
         sc_model_release(m, i);
-        sc_buf_putc(&b, '\n');
+        sc_buf_putc(b, '\n');
     }
-    for (size_t i = 0; i < m->n_tensors && known; i++)
+    return known;
+}
+
+/* What names the content of all tensors, as sc_values_identity() does for one, but without opening
+ * them: their files, and what is said of them. */
+bool sc_pyramids_key(const struct sc_pyramids *p, char key[65])
+{
+    const struct sc_drawn_values *v = p->o.values;
+    struct sc_buf b = {0};
+    sc_buf_puts(&b, METHOD "\n");
+    bool known = v ? v->identify(v->ctx, &b) : sc_pyramids_identify(p->model, &b);
+    for (size_t i = 0; i < p->model->n_tensors && known; i++)
         put_tensor(p, i, &b);
     known = known && !b.failed && sc_sha_of(SC_SHA256, b.p, b.n, key, NULL) == 0;
     sc_buf_clear(&b);
@@ -92,7 +98,8 @@ void sc_pyramids_find(struct sc_pyramids *p)
     p->pack_tensors = sc_calloc(n, sizeof *p->pack_tensors);
     for (size_t i = 0; p->pack_tensors && i < n; i++) {
         const struct sc_pyramid_entry *t = &p->entries[i];
-        const uint64_t cells = t->drawn ? t->slice_cells * t->grid.slices : 0;
+        const bool has = t->drawn && !t->instead;
+        const uint64_t cells = has ? t->slice_cells * t->grid.slices : 0;
         p->pack_tensors[i] = (struct sc_pack_tensor){at, cells};
         at = sc_add_up(at, cells);
     }

@@ -24,9 +24,10 @@ struct sc_render {
 /* --------------------------------------------------------------------------------- scales --- */
 
 /* Below it a value is subnormal. 0: the type has none, or values are made of codes and scales. */
-static float smallest_normal(const struct sc_tensor *t)
+static float smallest_normal(const struct sc_scene *s, const struct sc_tensor *t)
 {
-    return t->layout == SC_LAYOUT_PLAIN
+    return s->shows != SC_SHOWS_WEIGHTS ? 0
+           : t->layout == SC_LAYOUT_PLAIN
                ? (float)sc_codec_least_normal(sc_codec_find(sc_strz(t->dtype)))
                : 0;
 }
@@ -71,8 +72,10 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
                       struct sc_error *e)
 {
     const struct sc_tensor *t = &r->o.scene->model->tensors[tensor];
-    struct sc_colour_scale s = {
-        .mode = r->o.mode, .scale = r->whole, .smallest = smallest_normal(t)};
+    struct sc_colour_scale s = {.mode = r->o.mode,
+                                .shows = r->o.scene->shows,
+                                .scale = r->whole,
+                                .smallest = smallest_normal(r->o.scene, t)};
     struct sc_scale_range range;
     bool final;
 
@@ -81,7 +84,11 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
         return 0;
     }
     TRY(quantiles_of(r, tensor, &s.quantile, e));
-    if (r->o.scale_of == SC_SCALE_ROLE)
+    if (sc_colour_mode_end(s.mode) == SC_END_RMS)
+        s.scale = sc_scales_end(r->o.scales, tensor);
+    else if (sc_colour_mode_end(s.mode) == SC_END_ONE)
+        s.scale = 1;
+    else if (r->o.scale_of == SC_SCALE_ROLE)
         s.scale = r->roles[t->role];
     else if (r->o.scale_of == SC_SCALE_TENSOR && sc_scales_of(r->o.scales, tensor, &range, &final))
         s.scale = scale_of(r, &range);
@@ -110,7 +117,10 @@ static int measure(struct sc_render *r, struct sc_error *e)
         r->roles[i] = scale_of(r, &range);
     }
     range = sc_scales_model(r->o.scales);
-    r->whole = scale_of(r, &range);
+    const enum sc_colour_end end = sc_colour_mode_end(r->o.mode);
+    r->whole = end == SC_END_RMS   ? sc_scales_end(r->o.scales, SC_NO_NODE)
+               : end == SC_END_ONE ? 1
+                                   : scale_of(r, &range);
     return 0;
 }
 
@@ -128,7 +138,9 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
         sc_render_free(r);
         return code;
     }
-    sc_colours_make(&(struct sc_colour_scale){.mode = o->mode, .scale = r->whole}, &r->colours);
+    const struct sc_colour_scale whole = {
+        .mode = o->mode, .shows = o->scene->shows, .scale = r->whole};
+    sc_colours_make(&whole, &r->colours);
     *out = r;
     return 0;
 }

@@ -19,6 +19,7 @@ struct sc_scales {
     struct sc_pyramids *p;
     _Atomic uint64_t *guess;  /* of tensors: two floats; UNKNOWN */
     _Atomic uint64_t guessed; /* how often one was made */
+    _Atomic uint32_t *ends;   /* of tensors: bits of floats; 0: not known */
     pthread_mutex_t lock;     /* of what follows */
     uint64_t seen;            /* state of all at the time of: */
     struct sc_scale_range roles[SC_ROLE_COUNT], model;
@@ -34,7 +35,10 @@ int sc_scales_new(struct sc_pyramids *p, struct sc_scales **out, struct sc_error
     s->p = p;
     s->seen = UINT64_MAX;
     s->guess = sc_alloc(p->model->n_tensors * sizeof *s->guess);
-    if (!s->guess) {
+    s->ends = sc_calloc(p->model->n_tensors, sizeof *s->ends);
+    if (!s->guess || !s->ends) {
+        free((void *)(uintptr_t)s->guess);
+        free((void *)(uintptr_t)s->ends);
         free(s);
         return sc_fail_memory(e);
     }
@@ -51,7 +55,26 @@ void sc_scales_free(struct sc_scales *s)
         return;
     pthread_mutex_destroy(&s->lock);
     free((void *)(uintptr_t)s->guess);
+    free((void *)(uintptr_t)s->ends);
     free(s);
+}
+
+/* --------------------------------------------------------------------- ends that are given --- */
+
+void sc_scales_set_rms(struct sc_scales *s, uint32_t tensor, double rms)
+{
+    if (rms >= 0 && rms < (double)INFINITY)
+        s->ends[tensor] = sc_bits_of((float)(0.5 * fmax(rms, 1e-6)));
+}
+
+float sc_scales_end(const struct sc_scales *s, uint32_t tensor)
+{
+    float most = 0;
+    if (tensor < s->p->model->n_tensors)
+        return sc_float_of(s->ends[tensor]);
+    for (size_t i = 0; i < s->p->model->n_tensors; i++)
+        most = SC_MAX(most, sc_float_of(s->ends[i]));
+    return most;
 }
 
 /* ------------------------------------------------------------------------------- estimates --- */
@@ -143,8 +166,8 @@ static void sample_one(void *ctx, size_t i)
     struct sc_scale_range r;
     struct sc_error e = {0};
     bool final;
-    if (tensor >= p->model->n_tensors || !p->entries[tensor].drawn || a->no_memory ||
-        (a->cancel && *a->cancel) || sc_scales_of(a->s, tensor, &r, &final))
+    if (tensor >= p->model->n_tensors || !p->entries[tensor].drawn || p->entries[tensor].instead ||
+        a->no_memory || (a->cancel && *a->cancel) || sc_scales_of(a->s, tensor, &r, &final))
         return;
     /* What cannot be read is shown as unknown, and needs no scale. */
     if (guess(a->s, tensor, &e) == SCRUPLE_EMEMORY)

@@ -35,4 +35,9 @@ bool sc_scales_of(struct sc_scales *s, uint32_t tensor, struct sc_scale_range *o
 struct sc_scale_range sc_scales_role(struct sc_scales *s, unsigned role);
 struct sc_scale_range sc_scales_model(struct sc_scales *s);
 
+/* Of differences, for SC_END_RMS: the root mean square of A's tensor, when somebody has measured
+ * it, and what steps end at; 0: not known. Of SC_NO_NODE the largest. */
+void sc_scales_set_rms(struct sc_scales *s, uint32_t tensor, double rms);
+float sc_scales_end(const struct sc_scales *s, uint32_t tensor);
+
 #endif

@@ -79,7 +79,9 @@ void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_a
                   uint32_t flag)
 {
     struct sc_cell_sum *sums = sc_tile_sums(f);
-    f->flags |= flag == SC_IS_UNKNOWN ? SC_TILE_MISSING : SC_TILE_SAMPLED;
+    f->flags |= flag == SC_IS_UNKNOWN   ? SC_TILE_MISSING
+                : flag == SC_IS_WAITING ? SC_TILE_SAMPLED
+                                        : 0;
     for (unsigned j = ay->first; j < ay->end; j++)
         for (unsigned i = ax->first; i < ax->end; i++)
             sums[j * SC_SCENE_TILE + i].flags |= flag;
@@ -285,6 +287,10 @@ static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *s
     const bool exact = sh->x.log2 <= 0 && sh->y.log2 <= 0;
     const int level = level_of(&sh->entry->grid, &sh->x, &sh->y);
     uint64_t n;
+    if (sh->entry->instead) {
+        sc_tile_mark(f, &sh->x, &sh->y, sh->entry->instead);
+        return 0;
+    }
     if (!sc_mul(n_seen(&sh->x), n_seen(&sh->y), &n))
         n = UINT64_MAX;
     if (exact)

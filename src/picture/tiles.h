@@ -62,9 +62,25 @@ struct sc_pyramid_setup {
 };
 extern const struct sc_pass sc_pass_pyramid;
 
+/* Values that are not simply those of the tensors of the scene: differences, say. All from any
+ * thread. */
+struct sc_drawn_values {
+    /* What all pixels of a tensor are instead of values (SC_PIXEL_ONLY_A, ...); 0: it has some. */
+    uint32_t (*instead)(void *ctx, uint32_t tensor);
+    /* As many as the tensor has elements; the caller closes them. */
+    int (*open)(void *ctx, uint32_t tensor, struct sc_values **out, struct sc_error *e);
+    bool (*is_far)(void *ctx, uint32_t tensor);      /* a read may wait for a network */
+    bool (*identify)(void *ctx, struct sc_buf *out); /* appends what names all; false: nothing */
+    void *ctx;
+};
+/* Appends what names the files of a model and how their codes are read; false: not known. */
+bool sc_pyramids_identify(const struct sc_model *m, struct sc_buf *b);
+/* Is the main file of a tensor elsewhere? */
+bool sc_tensor_is_far(const struct sc_model *m, uint32_t tensor);
 /* All pyramids of a model: from the cache, or built in the background, or sampled until then. */
 struct sc_pyramids;
 struct sc_pyramids_options {
+    const struct sc_drawn_values *values; /* NULL: those of the scene's tensors */
     struct sc_pool *pool;
     const char *cache; /* folder; NULL: none */
     uint64_t memory;   /* bytes for what is kept in memory; pyramids of a file are mapped, and those
@@ -151,6 +167,10 @@ struct sc_element_facts {
  * Waits for the network. A complex number is its modulus. */
 int sc_element_at(struct sc_pyramids *p, uint32_t tensor, uint32_t slice, uint64_t row,
                   uint64_t col, struct sc_element_facts *out, struct sc_error *e);
+/* The same of a view of stored values, its element `at`: `each` values are one (2: a complex one).
+ * `out` says before that nothing is known. */
+int sc_element_read(struct sc_values *v, unsigned each, uint64_t at, struct sc_element_facts *out,
+                    struct sc_error *e);
 /* What a panel shows of a tensor: from its pyramid, or from its values when it is small. */
 enum { SC_PROFILE = 512, SC_TENSOR_BINS = 128, SC_TENSOR_QUANTILES = 257 };
 /* A tensor of more than 16 Mi elements is sampled: quantiles, histogram and `robust` are then of 4

@@ -35,11 +35,10 @@ static int check_element(const struct sc_pyramids *p, uint32_t tensor, uint32_t 
 }
 
 /* Its bytes, when it has some of its own; where they are, when that is one stretch of a file. */
-static int read_raw(const struct sc_pyramids *p, struct sc_values *v, uint64_t at,
-                    struct sc_element_facts *out, struct sc_error *e)
+static int read_raw(struct sc_values *v, uint64_t at, struct sc_element_facts *out,
+                    struct sc_error *e)
 {
-    const struct sc_model *m = p->model;
-    const struct sc_entry *en = &m->catalog->entries[v->tensor->main];
+    const struct sc_entry *en = &v->model->catalog->entries[v->tensor->main];
     uint8_t scratch[16];
     const void *raw;
     if (!v->code_bytes)
@@ -53,13 +52,13 @@ static int read_raw(const struct sc_pyramids *p, struct sc_values *v, uint64_t a
     return 0;
 }
 
-static int read_element(const struct sc_pyramids *p, struct sc_values *v, unsigned each,
-                        uint64_t at, struct sc_element_facts *out, struct sc_error *e)
+int sc_element_read(struct sc_values *v, unsigned each, uint64_t at, struct sc_element_facts *out,
+                    struct sc_error *e)
 {
     double x[2] = {0};
     TRY(sc_values_read64(v, at * each, each, x, e));
     out->value = each == 2 ? hypot(x[0], x[1]) : x[0];
-    return each == 1 ? read_raw(p, v, at, out, e) : 0;
+    return each == 1 ? read_raw(v, at, out, e) : 0;
 }
 
 int sc_element_at(struct sc_pyramids *p, uint32_t tensor, uint32_t slice, uint64_t row,
@@ -71,7 +70,7 @@ int sc_element_at(struct sc_pyramids *p, uint32_t tensor, uint32_t slice, uint64
     const struct sc_cell_grid *g = &p->entries[tensor].grid;
     TRY(sc_pyramids_view(p, tensor, &v, e));
     const int code =
-        read_element(p, v, sc_values_each(v, g), (slice * g->rows + row) * g->cols + col, out, e);
+        sc_element_read(v, sc_values_each(v, g), (slice * g->rows + row) * g->cols + col, out, e);
     sc_pyramids_release(p, tensor, v);
     return code;
 }

@@ -214,7 +214,7 @@ static void put_types(const struct writer *w)
         sc_out_puts(o, ", \"decodable\": ");
         sc_out_puts(o, decodable(m, t) ? "true" : "false");
         sc_out_puts(o, ", \"least\": ");
-        sc_out_json_number(o, least_normal(t));
+        sc_out_json_number(o, w->s->shows == SC_SHOWS_WEIGHTS ? least_normal(t) : 0);
         sc_out_putc(o, '}');
     }
     sc_out_puts(o, "],\n  \"shapes\": [");

@@ -193,10 +193,16 @@ static bool identify_arranged(struct sc_values *base, struct sc_buf *out)
     return sc_values_identity(v->inner, out);
 }
 
+static bool arranged_is_near(struct sc_values *base)
+{
+    return sc_values_are_near(((struct arranged *)base)->inner);
+}
+
 #define OPS(reader)                                                                                \
     {                                                                                              \
         .close = close_arranged, .read = reader, .prefetch = prefetch_rows,                        \
-        .prepare = prepare_arranged, .check = check_arranged, .identity = identify_arranged        \
+        .prepare = prepare_arranged, .check = check_arranged, .identity = identify_arranged,       \
+        .near = arranged_is_near                                                                   \
     }
 static const struct sc_values_ops step_ops[] = {
     [SC_STEP_ROWS] = OPS(read_rows),
@@ -272,4 +278,55 @@ int sc_values_open_arranged(struct sc_values *inner, const struct sc_arrangement
     }
     *out = inner;
     return 0;
+}
+
+/* ----------------------------------------------------------------------------------- pairs --- */
+
+static int open_side(const struct sc_model *m, uint32_t tensor, const struct sc_arrangement *how,
+                     struct sc_values **out, struct sc_error *e)
+{
+    TRY(sc_values_open(m, tensor, out, e));
+    return how ? sc_values_open_arranged(*out, how, out, e) : 0;
+}
+
+int sc_values_open_pair(const struct sc_model *a, const struct sc_model *b,
+                        const struct sc_pair *pair, struct sc_values **of_a,
+                        struct sc_values **of_b, struct sc_error *e)
+{
+    *of_a = *of_b = NULL;
+    int code = open_side(a, pair->a, pair->how_a, of_a, e);
+    if (code == 0)
+        code = open_side(b, pair->b, pair->how_b, of_b, e);
+    if (code < 0) {
+        sc_values_close(*of_a);
+        *of_a = *of_b = NULL;
+        return code;
+    }
+    if ((*of_a)->count == (*of_b)->count) {
+        /* of the one that is as stored: blocks lie in its rows */
+        const bool second = pair->how_a && !pair->how_b;
+        const struct sc_values *from = second ? *of_b : *of_a;
+        struct sc_values *to = second ? *of_a : *of_b;
+        to->rows = from->rows;
+        to->cols = from->cols;
+    }
+    return 0;
+}
+
+uint64_t sc_arranged_at(const struct sc_arrangement *how, uint64_t at)
+{
+    for (size_t i = how ? how->n : 0; i-- > 0;) {
+        const struct sc_arrange_step *s = &how->step[i];
+        if (s->kind == SC_STEP_ROWS) {
+            const uint64_t row = at / s->cols, col = at % s->cols;
+            const uint64_t k = row % s->n[2], j = row / s->n[2] % s->n[1],
+                           m = row / s->n[2] / s->n[1];
+            at =
+                (s->first + m * s->stride[0] + j * s->stride[1] + k * s->stride[2]) * s->cols + col;
+        } else if (s->kind == SC_STEP_TURN) {
+            const uint64_t row = at / s->height, col = at % s->height;
+            at = (row / s->cols * s->height + col) * s->cols + row % s->cols;
+        }
+    }
+    return at;
 }

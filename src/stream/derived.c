@@ -26,6 +26,7 @@ struct derived {
     float *up, *down;
     uint64_t rank, width; /* width: columns of down; those of the view are whatever is asked for */
     double scale;
+    bool of_floats;   /* a difference whose sides fit floats */
     const char *name; /* of the kind */
 };
 
@@ -42,11 +43,35 @@ static void close_derived(struct sc_values *base)
     free(v);
 }
 
+/* b - a of floats, rounded once: the bits that a difference in double, rounded to float, has, since
+ * 53 digits are more than twice 24 and two (Figueroa 1995). */
+static int subtract_floats(struct derived *v, uint64_t first, uint64_t n, float *dst,
+                           struct sc_error *e)
+{
+    /* What stands in another order is read at once: pieces of it would lie all over the file. */
+    const uint64_t piece = v->a->ops ? n : PIECE;
+    float some[PIECE], *a = some;
+    int code = sc_values_read(v->b, first, n, dst, e);
+    if (code == 0 && piece > PIECE && !(a = sc_alloc((size_t)piece * sizeof *a)))
+        code = sc_fail_memory(e);
+    for (uint64_t at = 0; at < n && code == 0; at += piece) {
+        const uint64_t take = SC_MIN(n - at, piece);
+        code = sc_values_read(v->a, first + at, take, a, e);
+        for (uint64_t i = 0; i < take && code == 0; i++)
+            dst[at + i] -= a[i];
+    }
+    if (a != some)
+        free(a);
+    return code;
+}
+
 static int read_derived(struct sc_values *base, uint64_t first, uint64_t n, float *floats,
                         double *doubles, struct sc_error *e)
 {
     struct derived *v = (struct derived *)base;
     double piece[PIECE];
+    if (v->of_floats && !doubles)
+        return subtract_floats(v, first, n, floats, e);
     for (uint64_t at = 0; at < n; at += PIECE) {
         const uint64_t take = SC_MIN(n - at, (uint64_t)PIECE);
         double *dst = doubles ? doubles + at : piece;
@@ -94,6 +119,21 @@ static bool identify_derived(struct sc_values *base, struct sc_buf *out)
            !out->failed;
 }
 
+static bool derived_is_near(struct sc_values *base)
+{
+    const struct derived *v = (const struct derived *)base;
+    return (!v->a || sc_values_are_near(v->a)) && (!v->b || sc_values_are_near(v->b));
+}
+
+/* Both sides are asked, so that both are on their way. */
+static bool derived_is_here(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                            uint64_t n, bool ask)
+{
+    const struct derived *v = (const struct derived *)base;
+    const bool a = !v->a || sc_values_are_here(v->a, first, stride, n_runs, n, ask);
+    return (!v->b || sc_values_are_here(v->b, first, stride, n_runs, n, ask)) && a;
+}
+
 static const struct sc_values_ops ops = {
     .close = close_derived,
     .read = read_derived,
@@ -101,6 +141,8 @@ static const struct sc_values_ops ops = {
     .prepare = prepare_derived,
     .check = check_derived,
     .identity = identify_derived,
+    .near = derived_is_near,
+    .here = derived_is_here,
 };
 
 static struct derived *new_derived(const struct sc_values *like, const char *name)
@@ -167,6 +209,7 @@ int sc_values_open_difference(struct sc_values *a, struct sc_values *b, struct s
     *out = NULL;
     TRY(open_two(a, b, "difference", &v, e));
     v->base.is_double = a->is_double || b->is_double;
+    v->of_floats = !v->base.is_double;
     v->compute = compute_difference;
     *out = &v->base;
     return 0;

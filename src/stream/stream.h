@@ -139,6 +139,16 @@ int sc_values_open_computed(struct sc_values *like, const struct sc_computed *ho
 int sc_values_open_arranged(struct sc_values *inner, const struct sc_arrangement *how,
                             struct sc_values **out, struct sc_error *e);
 
+/* Both sides of a pair that both models have, as they stand against each other: values stand in the
+ * same order. Shapes are equal but for dimensions of 1, and rows are the same for both; counts may
+ * still differ where files are odd. Both are the caller's to close; after an error there is
+ * nothing to close. */
+int sc_values_open_pair(const struct sc_model *a, const struct sc_model *b,
+                        const struct sc_pair *pair, struct sc_values **of_a,
+                        struct sc_values **of_b, struct sc_error *e);
+/* Where value `at` of an arranged view is among the stored ones. NULL: there. */
+uint64_t sc_arranged_at(const struct sc_arrangement *how, uint64_t at);
+
 /* A matrix of this view for math: `rows` x `cols` of the values that start at `first`, row-major.
  * Borrowed; the view must outlive it. */
 struct sc_values_matrix {

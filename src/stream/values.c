@@ -498,7 +498,9 @@ void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n)
 bool sc_values_are_near(struct sc_values *base)
 {
     struct values *v = (struct values *)base;
-    return base->ops || !sc_stored_is_remote(&v->parts[0]);
+    if (base->ops)
+        return !base->ops->near || base->ops->near(base);
+    return !sc_stored_is_remote(&v->parts[0]);
 }
 
 /* Where n values lie. The main part of a layout has the order of its values, but for those that are
@@ -527,6 +529,8 @@ bool sc_values_are_here(struct sc_values *base, uint64_t first, uint64_t stride,
     bool here = true;
     if (n == 0 || sc_values_are_near(base))
         return true;
+    if (base->ops)
+        return !base->ops->here || base->ops->here(base, first, stride, n_runs, n, ask);
     for (size_t i = 0; i < n_runs;) {
         size_t k = 0;
         for (; k < SC_COUNT(spans) && i < n_runs; i++) {

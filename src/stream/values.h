@@ -17,6 +17,10 @@ struct sc_values_ops {
     int (*prepare)(struct sc_values *v, const _Atomic int *cancel, struct sc_error *e);
     int (*check)(struct sc_values *v, bool all, struct sc_error *e);
     bool (*identity)(struct sc_values *v, struct sc_buf *out);
+    /* sc_values_are_near(), sc_values_are_here(); NULL: always. */
+    bool (*near)(struct sc_values *v);
+    bool (*here)(struct sc_values *v, uint64_t first, uint64_t stride, size_t n_runs, uint64_t n,
+                 bool ask);
 };
 
 /* What takes long before the first read: unpacking, copying. */

@@ -49,8 +49,10 @@ static void describe(void *ctx, size_t i)
         (void)sc_fail_memory(&f->e);
     else if (code == SCRUPLE_EUSAGE) /* it is not in the picture */
         f->e.code = 0;
-    else if (code == 0)
+    else if (code == 0) {
+        f->e.code = 0; /* what cannot be read is a fact, too */
         (void)pack(f, &text);
+    }
     sc_buf_clear(&text);
 }
 

@@ -5,25 +5,8 @@
 #include <string.h>
 
 #include "report/scene_json.h"
+#include "web/put.h"
 #include "web/shot.h"
-
-static void put_text(struct sc_out *o, const char *key, struct sc_str s)
-{
-    sc_out_puts(o, key);
-    sc_out_json_text(o, s, false);
-}
-
-static void put_real(struct sc_out *o, const char *key, double v)
-{
-    sc_out_puts(o, key);
-    sc_out_json_number(o, v);
-}
-
-static void put_whole(struct sc_out *o, const char *key, uint64_t v)
-{
-    sc_out_puts(o, key);
-    sc_out_u64(o, v);
-}
 
 /* ------------------------------------------------------------------------- plan and scales --- */
 
@@ -56,8 +39,8 @@ static void view_scene(void *ctx, struct sc_out *o, bool is_static)
 
 static void put_range(struct sc_out *o, struct sc_scale_range r)
 {
-    put_real(o, "{\"robust\": ", (double)r.robust);
-    put_real(o, ", \"abs\": ", (double)r.abs);
+    sc_put_key_real(o, "{\"robust\": ", (double)r.robust);
+    sc_put_key_real(o, ", \"abs\": ", (double)r.abs);
     sc_out_putc(o, '}');
 }
 
@@ -83,12 +66,12 @@ static void view_scales(void *ctx, struct sc_out *o)
     const struct sc_model_view *m = ctx;
     uint64_t epoch = 0;
     (void)sc_pyramids_progress(m->pyramids, &epoch);
-    put_whole(o, "{\n  \"epoch\": ", epoch);
+    sc_put_key_whole(o, "{\n  \"epoch\": ", epoch);
     sc_out_puts(o, ",\n  \"model\": ");
     put_range(o, sc_scales_model(m->scales));
     sc_out_puts(o, ",\n  \"roles\": {");
     for (unsigned i = 0; i < SC_ROLE_COUNT; i++) {
-        put_text(o, i ? ", " : "", sc_strz(sc_role_names[i]));
+        sc_put_key_text(o, i ? ", " : "", sc_strz(sc_role_names[i]));
         sc_out_puts(o, ": ");
         put_range(o, sc_scales_role(m->scales, i));
     }
@@ -96,6 +79,8 @@ static void view_scales(void *ctx, struct sc_out *o)
     bool final = put_ranges(o, m, true);
     sc_out_puts(o, ",\n  \"abs\": ");
     final = put_ranges(o, m, false) && final;
+    if (m->add_to_scales)
+        final = m->add_to_scales(ctx, o) && final;
     sc_out_puts(o, final ? ",\n  \"final\": true\n}\n" : ",\n  \"final\": false\n}\n");
 }
 
@@ -126,7 +111,7 @@ static struct sc_str file_of(const struct sc_model *m, uint32_t tensor)
     return sc_strz(en->file < m->catalog->n_files ? m->catalog->files[en->file].path : "");
 }
 
-static int is_drawn(const struct sc_model_view *m, uint64_t tensor, struct sc_error *e)
+int sc_web_is_drawn(const struct sc_model_view *m, uint64_t tensor, struct sc_error *e)
 {
     if (tensor < m->scene->model->n_tensors &&
         m->scene->places_of[tensor] < m->scene->places_of[tensor + 1])
@@ -140,30 +125,18 @@ static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, 
 {
     const struct sc_model_view *m = ctx;
     struct sc_element_facts f;
-    char text[40];
-    TRY(is_drawn(m, tensor, e));
+    TRY(sc_web_is_drawn(m, tensor, e));
     if (slice > UINT32_MAX)
         return sc_fail(e, SCRUPLE_EUSAGE, "no tensor has %llu slices", (unsigned long long)slice);
     TRY(sc_element_at(m->pyramids, (uint32_t)tensor, (uint32_t)slice, row, col, &f, e));
-    put_whole(o, "{\"tensor\": ", tensor);
-    put_whole(o, ", \"slice\": ", slice);
-    put_whole(o, ", \"row\": ", row);
-    put_whole(o, ", \"col\": ", col);
-    sc_format_double(f.value, text);
-    sc_out_puts(o, isfinite(f.value) ? ", \"value\": " : ", \"value\": \"");
-    sc_out_puts(o, text);
-    sc_out_puts(o, isfinite(f.value) ? ", \"raw\": " : "\", \"raw\": ");
-    for (unsigned i = 0; i < f.raw_bytes; i++) {
-        static const char digits[] = "0123456789abcdef";
-        const char two[] = {i ? '\0' : '"', digits[f.raw[i] >> 4], digits[f.raw[i] & 15], '\0'};
-        sc_out_puts(o, i ? two + 1 : two);
-    }
-    sc_out_puts(o, f.raw_bytes ? "\", \"offset\": " : "null, \"offset\": ");
-    if (f.offset == UINT64_MAX)
-        sc_out_puts(o, "null");
-    else
-        sc_out_u64(o, f.offset);
-    put_text(o, ", \"file\": ", file_of(m->scene->model, (uint32_t)tensor));
+    sc_put_key_whole(o, "{\"tensor\": ", tensor);
+    sc_put_key_whole(o, ", \"slice\": ", slice);
+    sc_put_key_whole(o, ", \"row\": ", row);
+    sc_put_key_whole(o, ", \"col\": ", col);
+    sc_put_key_value(o, ", \"value\": ", f.value);
+    sc_put_key_bytes(o, ", \"raw\": ", f.raw, f.raw_bytes);
+    sc_put_key_count(o, ", \"offset\": ", f.offset);
+    sc_put_key_text(o, ", \"file\": ", file_of(m->scene->model, (uint32_t)tensor));
     sc_out_puts(o, "}\n");
     return 0;
 }
@@ -180,15 +153,6 @@ static void put_floats(struct sc_out *o, const char *key, const float *v, size_t
     sc_out_puts(o, n ? "]" : "[]");
 }
 
-static void put_count(struct sc_out *o, const char *key, uint64_t n)
-{
-    sc_out_puts(o, key);
-    if (n == UINT64_MAX)
-        sc_out_puts(o, "null");
-    else
-        sc_out_u64(o, n);
-}
-
 static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
 {
     const struct {
@@ -198,13 +162,13 @@ static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
                  {", \"mean\": ", f->mean},       {", \"rms\": ", f->rms},
                  {", \"abs_max\": ", f->abs_max}, {", \"robust\": ", f->robust}};
     for (size_t i = 0; i < SC_COUNT(reals); i++)
-        put_real(o, reals[i].key, reals[i].v);
-    put_count(o, ",\n \"zeros\": ", f->zeros);
-    put_count(o, ", \"nonfinite\": ", f->nonfinite);
+        sc_put_key_real(o, reals[i].key, reals[i].v);
+    sc_put_key_count(o, ",\n \"zeros\": ", f->zeros);
+    sc_put_key_count(o, ", \"nonfinite\": ", f->nonfinite);
     sc_out_puts(o, f->sampled ? ", \"sampled\": true" : ", \"sampled\": false");
     sc_out_puts(o, ",\n \"histogram\": ");
     for (size_t i = 0; i < SC_TENSOR_BINS; i++)
-        put_whole(o, i ? "," : "[", f->histogram[i]);
+        sc_put_key_whole(o, i ? "," : "[", f->histogram[i]);
     put_floats(o, "],\n \"quantile\": ", f->quantile, SC_TENSOR_QUANTILES);
     put_floats(o, ",\n \"rows\": ", f->row_rms, f->n_rows);
     put_floats(o, ",\n \"cols\": ", f->col_rms, f->n_cols);
@@ -214,7 +178,7 @@ static void put_figures(struct sc_out *o, const struct sc_tensor_facts *f)
 static int view_tensor(void *ctx, uint64_t tensor, struct sc_out *o, struct sc_error *e)
 {
     const struct sc_model_view *m = ctx;
-    TRY(is_drawn(m, tensor, e));
+    TRY(sc_web_is_drawn(m, tensor, e));
     const struct sc_tensor *t = &m->scene->model->tensors[tensor];
     struct sc_tensor_facts *f = sc_alloc(sizeof *f);
     if (!f)
@@ -224,23 +188,21 @@ static int view_tensor(void *ctx, uint64_t tensor, struct sc_out *o, struct sc_e
         free(f);
         return code;
     }
-    put_whole(o, "{\"i\": ", tensor);
-    put_text(o, ", \"name\": ", sc_tensor_name(t));
-    put_text(o, ", \"dtype\": ", sc_strz(t->dtype));
+    sc_put_key_whole(o, "{\"i\": ", tensor);
+    sc_put_key_text(o, ", \"name\": ", sc_tensor_name(t));
+    sc_put_key_text(o, ", \"dtype\": ", sc_strz(t->dtype));
     sc_out_puts(o, ", \"shape\": ");
     for (size_t i = 0; i < t->rank; i++)
-        put_whole(o, i ? "," : "[", t->shape[i]);
-    put_text(o, t->rank ? "], \"file\": " : "[], \"file\": ",
-             file_of(m->scene->model, (uint32_t)tensor));
+        sc_put_key_whole(o, i ? "," : "[", t->shape[i]);
+    sc_put_key_text(o, t->rank ? "], \"file\": " : "[], \"file\": ",
+                    file_of(m->scene->model, (uint32_t)tensor));
     if (code == 0)
         put_figures(o, f);
     free(f);
     const char *why = code < 0 ? e->text : sc_pyramids_why(m->pyramids, (uint32_t)tensor);
-    sc_out_puts(o, ",\n \"why\": ");
-    if (why)
-        sc_out_json_text(o, sc_strz(why), false);
-    else
-        sc_out_puts(o, "null");
+    sc_put_key_words(o, ",\n \"why\": ", why);
+    if (m->add_to_tensor)
+        m->add_to_tensor(ctx, (uint32_t)tensor, o);
     sc_out_puts(o, "}\n");
     return 0;
 }
@@ -298,12 +260,12 @@ static void put_found(struct sc_out *o, const uint8_t *ranks, uint32_t n, size_t
     size_t put = 0;
     for (uint32_t i = 0; i < n; i++)
         total += ranks[i] < MISSES;
-    put_whole(o, "{\"total\": ", total);
+    sc_put_key_whole(o, "{\"total\": ", total);
     sc_out_puts(o, ", \"tensors\": [");
     for (uint8_t rank = IS_IT; rank < MISSES; rank++)
         for (uint32_t i = 0; i < n && put < limit; i++)
             if (ranks[i] == rank)
-                put_whole(o, put++ ? ", " : "", i);
+                sc_put_key_whole(o, put++ ? ", " : "", i);
     sc_out_puts(o, "]}\n");
 }
 
@@ -366,6 +328,7 @@ static int view_shot(void *ctx, const struct sc_web_shot *shot, struct sc_out *o
     const struct sc_model_view *m = ctx;
     const struct sc_render_options ro = {.scene = m->scene,
                                          .pyramids = m->pyramids,
+                                         .scales = m->scales,
                                          .pool = m->pool,
                                          .mode = shot->mode,
                                          .plane = shot->plane,
@@ -374,7 +337,7 @@ static int view_shot(void *ctx, const struct sc_web_shot *shot, struct sc_out *o
     return sc_web_shot_draw(&ro, shot, o, e);
 }
 
-static const struct sc_web_view_kind kind = {
+const struct sc_web_view_kind sc_web_model_kind = {
     .scene = view_scene,
     .scales = view_scales,
     .value = view_value,
@@ -392,6 +355,7 @@ static const struct sc_web_view_kind kind = {
 
 struct sc_web_view sc_web_view_of_model(struct sc_model_view *m)
 {
-    return (struct sc_web_view){
-        .kind = &kind, .ctx = m, .title = m->title ? m->title : m->scene->model->label};
+    return (struct sc_web_view){.kind = &sc_web_model_kind,
+                                .ctx = m,
+                                .title = m->title ? m->title : m->scene->model->label};
 }

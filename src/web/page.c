@@ -136,6 +136,8 @@ static void put_mode(struct sc_out *o, enum sc_colour_mode mode)
     put_text(o, sc_colour_labels[mode]);
     sc_out_puts(o, ", \"folded\": ");
     sc_out_puts(o, mode == SC_COLOURS_MAGNITUDE ? "true" : "false");
+    sc_out_puts(o, ", \"end\": ");
+    put_text(o, sc_colour_ends[sc_colour_mode_end(mode)]);
     sc_out_puts(o, ", \"shows\": ");
     char mark = '[';
     for (int i = 0; i < SC_SHOWS_COUNT; i++)
@@ -161,7 +163,8 @@ static void put_mode(struct sc_out *o, enum sc_colour_mode mode)
 void sc_web_colours(struct sc_out *o)
 {
     static const char *const special[] = {"outside",   "zero",    "nan",     "pos_inf", "neg_inf",
-                                          "subnormal", "unknown", "waiting", "frame",   "text"};
+                                          "subnormal", "unknown", "waiting", "frame",   "text",
+                                          "only_a",    "only_b",  "shape",   "same"};
     _Static_assert(SC_COUNT(special) == SC_SPECIAL_END - SC_COLOUR_STEPS, "each has a name");
 
     sc_out_puts(o, "{\n  \"steps\": ");

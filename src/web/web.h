@@ -10,6 +10,8 @@
 #ifndef SC_WEB_H
 #define SC_WEB_H
 
+#include "analyze/diff.h"
+#include "picture/differences.h"
 #include "picture/render.h"
 #include "picture/scales.h"
 #include "picture/tiles.h"
@@ -64,8 +66,36 @@ struct sc_model_view {
     struct sc_pool *pool;
     const _Atomic int *cancel;
     const char *title; /* NULL: the model's label */
+    /* For views that begin with this struct: what else they say, each key after a comma. NULL:
+     * nothing. False: it will change. */
+    bool (*add_to_scales)(const void *ctx, struct sc_out *o);
+    void (*add_to_tensor)(const void *ctx, uint32_t tensor, struct sc_out *o);
 };
 struct sc_web_view sc_web_view_of_model(struct sc_model_view *m);
+extern const struct sc_web_view_kind sc_web_model_kind;
+/* SCRUPLE_EUSAGE: it is not. */
+int sc_web_is_drawn(const struct sc_model_view *m, uint64_t tensor, struct sc_error *e);
+
+/* The view of the differences of two models: the picture of sc_differences_model(). `of` is set as
+ * for a model, the rest by whoever makes it. Borrows everything. */
+struct sc_difference_view {
+    struct sc_model_view of; /* first */
+    const struct sc_differences *differences;
+    const struct sc_model *a, *b;
+    struct sc_diff_options options; /* for figures of pairs: the same filter */
+    uint64_t network;             /* bytes of files that are elsewhere which may be read for them */
+    struct sc_diff *_Atomic diff; /* NULL until it is there; owned */
+    _Atomic bool over;            /* it is there, or never will be */
+    _Atomic double share;         /* of the way, 0 to 1 */
+    struct sc_error why;          /* it will not be; set before `over` */
+    struct sc_web_view_kind kind;
+};
+struct sc_web_view sc_web_view_of_differences(struct sc_difference_view *v);
+/* Makes the figures, unless they are there. A view that is built does so at its end. */
+int sc_difference_view_measure(struct sc_difference_view *v, struct sc_error *e);
+/* They are known already: of the same two models and filter. Takes `d` over. */
+void sc_difference_view_take(struct sc_difference_view *v, struct sc_diff *d);
+void sc_difference_view_clear(struct sc_difference_view *v);
 
 /* A tile as it is sent: its bytes, at most SC_TILE_BODY at out. `epoch` is that of the view before
  * the tile was filled. */

@@ -242,7 +242,7 @@ class Documents(Model):
         np.testing.assert_allclose(10.0 ** ((np.arange(1, 240) / 240 - 1) * 4), modes["magnitude"]["shares"], rtol=1e-13)
         self.assertEqual([None] * 3, [modes[m]["shares"] for m in ("sign", "exponent", "bits")])
         self.assertEqual(["magnitude"], [m for m in modes if modes[m]["folded"]])
-        self.assertEqual(list(range(240, 250)), sorted(c["special"].values()))
+        self.assertEqual(list(range(240, 254)), sorted(c["special"].values()))
         self.assertEqual(["diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank"],
                          [m for m in modes if "weights" in modes[m]["shows"]])
         self.assertEqual("weights", self.server.scene()["shows"])

@@ -218,7 +218,8 @@ class Pictures(InBrowser):
                     want = np.where(np.isnan(x), NAN, want)
                 else:
                     want = entries_of(x, mode, np.float32(scale), least)
-                for word, entry in ((0x7FC2, OUTSIDE), (0x7FC3, 246), (0x7FC4, 247)):
+                for word, entry in ((0x7FC2, OUTSIDE), (0x7FC3, 246), (0x7FC4, 247), (0x7FC5, 250),
+                                    (0x7FC6, 251), (0x7FC7, 252)):
                     want[word] = entry  # bits that stand for no value
                 np.testing.assert_array_equal(want, got[k], f"{mode} {low:x}")
 

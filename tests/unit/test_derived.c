@@ -285,6 +285,13 @@ static void check_values(struct sc_values *v, const float *want, size_t n)
     sc_values_close(v);
 }
 
+/* Each value is that of the stored element that stands there, and `more`. */
+static void check_places(const struct sc_arrangement *how, const float *want, size_t n, float more)
+{
+    for (size_t i = 0; i < n; i++)
+        CHECK(value_of((size_t)sc_arranged_at(how, i)) + more == want[i]);
+}
+
 TEST(rows_and_columns_in_another_order)
 {
     struct blob blob = make_blob();
@@ -300,12 +307,14 @@ TEST(rows_and_columns_in_another_order)
     const struct sc_arrange_step rows = {
         .kind = SC_STEP_ROWS, .cols = N, .first = 1, .n = {1, 2, 4}, .stride = {0, 1, 3}};
     check_values(arranged(m, (struct sc_arrangement){{rows}, 1}), want, n);
+    check_places(&(struct sc_arrangement){{rows}, 1}, want, n, 0);
 
     for (size_t c = 0; c < N; c++)
         for (size_t r = 0; r < M; r++)
             want[c * M + r] = value_of(r * N + c);
     const struct sc_arrange_step turn = {.kind = SC_STEP_TURN, .cols = N, .height = M};
     check_values(arranged(m, (struct sc_arrangement){{turn}, 1}), want, M * N);
+    check_places(&(struct sc_arrangement){{turn}, 1}, want, M * N, 0);
 
     /* every second of its columns, which are rows then, and 1 more */
     n = 0;
@@ -316,6 +325,8 @@ TEST(rows_and_columns_in_another_order)
         .kind = SC_STEP_ROWS, .cols = M, .first = 1, .n = {1, 1, N / 2}, .stride = {0, 0, 2}};
     check_values(arranged(m, (struct sc_arrangement){{turn, some, {.kind = SC_STEP_ADD}}, 3}), want,
                  n);
+    check_places(&(struct sc_arrangement){{turn, some, {.kind = SC_STEP_ADD}}, 3}, want, n, 1);
+    CHECK_U64(sc_arranged_at(NULL, 17), 17);
     sc_model_close(m);
     free(blob.p);
 }

@@ -8,7 +8,11 @@ const QUANTILES = 257;
 
 /** Bits of float32 that stand for no value. */
 export const PIXEL = {nan: 0x7fc10000, outside: 0x7fc20000, unknown: 0x7fc30000,
-    waiting: 0x7fc40000};
+    waiting: 0x7fc40000, only_a: 0x7fc50000, only_b: 0x7fc60000, shape: 0x7fc70000};
+/** What these say to people. */
+export const PIXEL_WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor",
+    only_a: "in A only", only_b: "in B only", shape: "another shape in B"};
+const WORDS = new Map(Object.entries(PIXEL).filter(([word]) => word !== "nan").map(([word, bits]) => [bits, word]));
 
 const oneFloat = new Float32Array(1), oneBits = new Uint32Array(oneFloat.buffer);
 
@@ -31,8 +35,7 @@ export function pixelValue(bits) {
         return floatOf(bits);
     if (size === 0x7f800000)
         return bits >>> 31 ? "-Infinity" : "Infinity";
-    return bits >>> 0 === PIXEL.outside ? "outside" : bits >>> 0 === PIXEL.unknown ? "unknown"
-        : bits >>> 0 === PIXEL.waiting ? "waiting" : "NaN";
+    return WORDS.get(bits >>> 0) ?? "NaN";
 }
 
 /** Does a mode colour by quantiles, or by what stands for them? */
@@ -46,8 +49,9 @@ function bytesOf(base64) {
 
 /** How one mode colours with one scale. Make it with Colours.table(). */
 export class Table {
-    constructor(colours, mode, scale, least, quantile) {
+    constructor(colours, mode, scale, least, quantile, shows) {
         this.special = colours.special;
+        this.zero = shows === "differences" ? colours.special.same : colours.special.zero;
         this.mode = mode;
         this.shares = mode.shares ?? (isRanked(mode) ? colours.mode("linear").shares : null);
         this.least = least;
@@ -110,7 +114,7 @@ export class Table {
     }
 
     #plain(upper) {
-        if (this.mode.name === "sign")
+        if (this.mode.name === "sign" || this.mode.name === "exact")
             return upper & 0x8000 ? HALF / 2 : HALF + HALF / 2;
         if (this.mode.name === "exponent")
             return (upper >> 7 & 31) * 7 + 3;
@@ -123,19 +127,14 @@ export class Table {
         case 0x7f800000: return s.pos_inf;
         case 0xff800000: return s.neg_inf;
         }
-        switch ((bits & 0xffff0000) >>> 0) {
-        case PIXEL.outside: return s.outside;
-        case PIXEL.unknown: return s.unknown;
-        case PIXEL.waiting: return s.waiting;
-        default: return s.nan;
-        }
+        return s[WORDS.get((bits & 0xffff0000) >>> 0) ?? "nan"];
     }
 
     /** The palette entry of the bits of a float32. */
     entryOf(bits) {
         const size = bits & 0x7fffffff;
         if (size === 0)
-            return this.special.zero;
+            return this.zero;
         if (size >= 0x7f800000)
             return this.#notFinite(bits);
         const x = floatOf(bits);
@@ -172,7 +171,7 @@ export class Table {
     /** Fills the entries of one sign from where they change. */
     #fill(of, changes) {
         const end = 0x7f80;
-        of.fill(this.special.zero, 0, 1);
+        of.fill(this.zero, 0, 1);
         changes.forEach(([bits, entry], i) => {
             const upper = bits >>> 16, inside = bits & 0xffff ? 1 : 0;
             if (inside && upper < end)
@@ -192,7 +191,7 @@ export class Table {
         const subnormal = bitsOf(this.least) >>> 16;
         for (let upper = 0; upper < 0x7f80; upper++)
             of[upper] = upper < subnormal ? this.special.subnormal : this.#plain(sign | upper);
-        of[0] = this.special.zero | ASK;
+        of[0] = this.zero | ASK;
     }
 
     /** Entries of 65,536 upper halves; where lower bits may mean another one, ASK is set. */
@@ -271,7 +270,7 @@ export class Colours {
     constructor(json) {
         this.steps = json.steps;
         this.special = json.special;
-        /** @type {{name: string, label: string, shares: number[]|null, folded: boolean,
+        /** @type {{name: string, label: string, shares: number[]|null, folded: boolean, end: string,
          *   dark: Uint8Array, light: Uint8Array}[]} palettes are 256 x 3 bytes */
         this.modes = json.modes.map((mode) => ({...mode, dark: bytesOf(mode.dark),
             light: bytesOf(mode.light)}));
@@ -301,19 +300,20 @@ export class Colours {
      * @param {number} scale        |x| at the end of the colours; 0: not known
      * @param {number} [least]      below it a value is subnormal; 0: the type has none
      * @param {ArrayLike<number>|null} [quantile]  257, for ranks
+     * @param {string} [shows]  what the picture shows
      * @returns {Table}
      */
-    table(name, scale, least = 0, quantile = null) {
+    table(name, scale, least = 0, quantile = null, shows = "weights") {
         const mode = this.mode(name);
         const known = isRanked(mode) && quantile ? quantile : null;
         const scaled = (mode.shares || isRanked(mode)) && !known;
-        const key = `${mode.name} ${scaled ? scale : ""} ${least}`;
+        const key = `${mode.name} ${scaled ? scale : ""} ${least} ${shows}`;
         const kept = known ? this.#rankTables(known) : this.tables;
         let table = kept.get(key);
         if (table) {
             kept.delete(key); // the last used is the last to go
         } else {
-            table = new Table(this, mode, scale, least, known);
+            table = new Table(this, mode, scale, least, known, shows);
             if (kept.size >= 512)
                 kept.delete(kept.keys().next().value);
         }
@@ -348,9 +348,14 @@ export class Scales {
      * @param {number} tensor  -1: of the whole
      * @param {string} plane   mean and rms end at the robust magnitude, others at the largest
      * @param {string} of      tensor, role or model
+     * @param {{end?: string}} [mode]  of colours: some end at something else
      */
-    of(tensor, plane, of) {
-        const {robust, abs, roles, model} = this.json;
+    of(tensor, plane, of, mode) {
+        const {robust, abs, roles, model, rms, rms_end: most} = this.json;
+        if (mode?.end === "one")
+            return 1;
+        if (mode?.end === "rms")
+            return (tensor < 0 ? most : rms?.[tensor]) ?? 0;
         const extreme = plane !== "mean" && plane !== "rms";
         const end = (r, a) => (r > 0 && !extreme ? r : a) || 0;
         if (tensor < 0 || of === "model")

@@ -4,6 +4,22 @@
 import {pairPlaces} from "scruple/scene.mjs";
 
 const BLINK_MS = 700;
+const LETTERS = ["A", "B", "B \u2212 A"];
+
+/** The two that can be compared are the first; a third view shows their differences by itself. */
+export function isCompared(app, view = app.store.get("view")) {
+    return app.store.get("compare") !== "none" && app.views.length > 1 && view < 2;
+}
+
+/** The view that a view is compared with, or -1. */
+export function otherOf(app, view) {
+    return app.views.length > 1 && view < 2 ? 1 - view : -1;
+}
+
+/** What a view is called beside the other ones. */
+export function letterOf(view) {
+    return LETTERS[view];
+}
 export const COMPARISONS = ["none", "side", "swipe", "blink"];
 
 /** What stands where in the other picture. */
@@ -88,7 +104,7 @@ export class Links {
 export function panes(app) {
     const {view, compare, split, size, camera} = app.store.get();
     const {width, height, dpr} = size, {end} = app.camera;
-    const two = compare !== "none" && app.views.length > 1;
+    const two = isCompared(app);
     const made = (index, x, w, clip) => {
         const link = (c) => app.links.camera(view, index, c);
         const rests = (c) => Number.isInteger(c.z) ? app.camera.snapped(c) : c;
@@ -116,7 +132,7 @@ export function panes(app) {
 /** The size of one picture, device pixels. */
 export function paneSize(app) {
     const {compare, size} = app.store.get();
-    const half = compare === "side" && app.views.length > 1;
+    const half = compare === "side" && isCompared(app);
     return {width: Math.max(1, half ? Math.floor(size.width / 2) : size.width),
         height: Math.max(1, size.height)};
 }
@@ -128,7 +144,13 @@ export function startBlinking(app) {
         app.blink = !app.blink;
         app.wake();
     };
-    app.store.subscribe("compare", ({compare}) => {
+    app.store.subscribe(["compare", "view"], ({compare, view}, keys) => {
+        if (app.views.length > 2 && view > 1 && compare !== "none") {
+            if (keys.has("compare")) app.lookAt(0);
+            else app.store.set({compare: "none"});
+        }
+        if (!keys.has("compare"))
+            return;
         clearInterval(timer);
         app.blink = false;
         if (compare === "blink")

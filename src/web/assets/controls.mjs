@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // controls: what colours mean, what a pixel of many weights shows, whose scale it is, the ground, and how two
 // models are compared.
+import {letterOf} from "scruple/compare.mjs";
 import {make} from "scruple/dom.mjs";
 import {addToBar, announce, iconButton, shortTitle, toolbar} from "scruple/frame.mjs";
 import {planeText} from "scruple/reading.mjs";
@@ -11,20 +12,28 @@ const COMPARES = [["none", "One model"], ["side", "Side by side"], ["swipe", "Sw
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A list of choices that follows a value of the store and sets it; a key takes the next one, with Shift the last. */
-function choice(app, {state, label, key, help, options}) {
+/** A list of choices that follows a value of the store and sets it; a key takes the next one, with Shift the last. What
+ * there is to choose may depend on the view that is in front. */
+function choice(app, {state, label, key, help, choices}) {
     const {store} = app;
+    let options = choices();
     const select = make("select", {id: `p-${state}`, class: "p-choice", title: `${label} (${key})`, "aria-label": label,
         "aria-keyshortcuts": key, onchange: () => store.set({[state]: select.value})},
     options.map(([value, text]) => make("option", {value}, text)));
     const follow = () => {
         select.value = store.get(state);
     };
+    const renew = () => {
+        options = choices();
+        select.replaceChildren(...options.map(([value, text]) => make("option", {value}, text)));
+        follow();
+    };
     const back = () => {
         const at = options.findIndex(([value]) => value === store.get(state));
         store.set({[state]: options[(at + options.length - 1) % options.length][0]});
     };
     app.keys.bind(key.toUpperCase(), help, back);
+    store.subscribe("view", renew);
     store.subscribe(state, () => {
         follow();
         announce(`${label}: ${select.selectedOptions[0]?.textContent ?? ""}`);
@@ -51,18 +60,18 @@ function groundButton(app) {
 
 function compareChoice(app) {
     return choice(app, {state: "compare", label: "How the two models are compared", key: "c", help: "the way to compare before",
-        options: COMPARES});
+        choices: () => COMPARES});
 }
 
-/** Which model is in front; pressed, the other one comes. */
+/** Which model is in front; pressed, the next one comes. */
 function otherButton(app) {
     const {store} = app;
     const button = make("button", {type: "button", class: "p-view", id: "p-view", "aria-keyshortcuts": "v",
-        onclick: () => app.lookAt(1 - store.get("view"))});
+        onclick: () => app.lookAt((store.get("view") + 1) % app.views.length)});
     const follow = () => {
         const {title, index} = app.front();
-        button.title = `${title} is in front; show the other model (v)`;
-        button.replaceChildren(make("span", {class: "p-side"}, index ? "B" : "A"), " ", shortTitle(title));
+        button.title = `${title} is in front; show ${app.views.length > 2 ? "the next picture" : "the other model"} (v)`;
+        button.replaceChildren(make("span", {class: "p-side"}, letterOf(index)), index < 2 ? ` ${shortTitle(title)}` : "");
     };
     store.subscribe("view", follow);
     follow();
@@ -71,14 +80,14 @@ function otherButton(app) {
 
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
-    const {scene} = app.views[0], show = showOf(scene);
+    const scene = () => app.front().scene;
     const row = make("div", {class: "p-choices", role: "group", "aria-label": "What is shown"},
         choice(app, {state: "mode", label: "What colours mean", key: "m", help: "the colour mode before",
-            options: modesOf(app.colours, scene).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
-        show.planes ? choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
-            options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}) : null,
-        show.scales ? choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
-            options: SCALES}) : null);
+            choices: () => modesOf(app.colours, scene()).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
+        !showOf(scene()).planes ? null : choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
+            choices: () => scene().planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}),
+        !showOf(scene()).scales ? null : choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
+            choices: () => SCALES}));
     if (app.views.length > 1) row.append(compareChoice(app), otherButton(app));
     addToBar(app, row);
     groundButton(app);

@@ -23,6 +23,13 @@ export function make(tag, attributes, ...children) {
     return fill(document.createElement(tag), attributes, children);
 }
 
+/** A list of terms and what they are: [[term, what, title]]; what is not known is left out. */
+export function facts(rows) {
+    const shown = rows.filter((row) => row && row[1] !== null && row[1] !== undefined);
+    return make("dl", {class: "p-facts"}, shown.map(([term, what, title]) =>
+        make("div", title ? {title} : null, make("dt", null, term), make("dd", null, what))));
+}
+
 /** An element of SVG, as make(). */
 export function draw(tag, attributes, ...children) {
     return fill(document.createElementNS(SVG, tag), attributes, children);

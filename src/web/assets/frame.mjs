@@ -8,6 +8,7 @@ export const ICONS = {
     filter: "M2 3h12L9.5 8.5V13l-3-1.5v-3Z",
     details: "M2.5 2.5h11v11h-11ZM5 5.5h6M5 8h6M5 10.5h3.5",
     legend: "M2 6h12v4H2ZM5 10v3M8 10v3M11 10v3",
+    changes: "M2 4h9M2 8h6M2 12h3M11 9.5h4M13 7.5v4",
     map: "M2.5 2.5h11v11h-11ZM7 7h5v4H7Z",
     dark: "M13 9.6A5.6 5.6 0 0 1 6.4 3 5.6 5.6 0 1 0 13 9.6Z",
     light: "M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 0 0 0-5.6ZM8 1v1.7M8 13.3V15" +

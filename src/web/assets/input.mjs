@@ -2,6 +2,7 @@
 // input: mouse, touch and keyboard.
 
 import {modesOf} from "scruple/shows.mjs";
+import {isCompared} from "scruple/compare.mjs";
 
 /** Which key does what. */
 export class Keys {
@@ -75,7 +76,7 @@ class Pointers {
 
     #onDivider({x}) {
         const {compare, split, size} = this.app.store.get();
-        return compare === "swipe" && this.app.views.length > 1 &&
+        return compare === "swipe" && isCompared(this.app) &&
             Math.abs(x - split * size.width) < PULL * size.dpr;
     }
 
@@ -246,7 +247,7 @@ function bindKeys(app) {
     });
     keys.bind("[", "the same place of the layer before", () => nextLayer(app, -1));
     keys.bind("]", "the same place of the next layer", () => nextLayer(app, 1));
-    keys.bind("m", "next colour mode", turn("mode", () => modesOf(app.colours, app.views[0].scene).map((m) => m.name)));
+    keys.bind("m", "next colour mode", turn("mode", () => modesOf(app.colours, app.front().scene).map((m) => m.name)));
     keys.bind("p", "what a pixel of many elements shows", turn("plane", () => app.front().scene.planes));
     keys.bind("k", "whose scale the colours have", turn("scaleOf", () => ["tensor", "role", "model"]));
     keys.bind("d", "dark or light", () => store.set({ground: store.get("dark") ? "light" : "dark"}));
@@ -256,7 +257,8 @@ function bindKeys(app) {
         return;
     keys.bind("c", "how two models are compared", turn("compare",
         () => ["none", "side", "swipe", "blink"]));
-    keys.bind("v", "the other model", () => app.lookAt(1 - store.get("view")));
+    keys.bind("v", app.views.length > 2 ? "the differences, A, B" : "the other model",
+        () => app.lookAt((store.get("view") + 1) % app.views.length));
 }
 
 /** Makes the stage listen. */

@@ -2,7 +2,8 @@
 // labels: names of towers, layers, experts and tensors, numbers within elements, rulers, and marks
 // of what is pointed at and selected. Drawn on a canvas of their own above the values.
 
-import {pixelValue} from "scruple/colour.mjs";
+import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
+import {letterOf} from "scruple/compare.mjs";
 import {formatShape, formatValue, shortName} from "scruple/names.mjs";
 import {seen} from "scruple/picture.mjs";
 import {showOf} from "scruple/shows.mjs";
@@ -177,7 +178,7 @@ export class Labels {
     /** Which picture this is, when there are two. */
     #title(pane) {
         const {inner} = this, font = this.#font(12, 600);
-        const text = `${pane.view.index === 0 ? "A" : "B"}   ${pane.view.title}`;
+        const text = `${letterOf(pane.view.index)}   ${pane.view.title}`;
         const w = this.#width(text, font) + 16 * this.dpr;
         const x = pane.view.index === 0 ? inner.x0 : Math.max(inner.x0, inner.x1 - w - 6 * this.dpr);
         this.#plate({x0: x, y0: inner.y0, x1: x + w + 20 * this.dpr, y1: inner.y1}, [{text, font}]);
@@ -305,7 +306,7 @@ export class Labels {
             for (let col = cols[0]; col < cols[1]; col++) {
                 const bits = pane.view.tiles.bitsOf(state.plane, i, row, col);
                 const value = bits === undefined ? "waiting" : pixelValue(bits);
-                if (value === "waiting" || value === "outside" || value === "unknown")
+                if (Object.hasOwn(PIXEL_WORDS, value))
                     continue;
                 const at = 3 * painter.entryOf(pane.view, tensor, bits);
                 const light = 0.3 * palette[at] + 0.6 * palette[at + 1] + 0.1 * palette[at + 2];

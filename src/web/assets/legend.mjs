@@ -7,9 +7,10 @@ import {rampOf} from "scruple/maps.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {showOf} from "scruple/shows.mjs";
 import {numberOf} from "scruple/text.mjs";
-import {bitTicks, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
+import {bitTicks, endOf, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
 
 const STEPS = 240;
+const isSign = (mode) => mode.name === "sign" || mode.name === "exact";
 
 /** Whose scale it is: {view, tensor, scale, least}; tensor -1: no tensor is meant. */
 function subjectOf(app) {
@@ -17,7 +18,8 @@ function subjectOf(app) {
     const spot = hover ?? (selection?.view === view.index ? selection : null);
     const of = app.views[spot?.view ?? view.index];
     const tensor = spot ? spot.tensor : -1;
-    const scale = tensor < 0 && scaleOf !== "model" ? 0 : of.scales.of(tensor, plane, scaleOf);
+    const mode = app.colours.mode(app.store.get("mode")), own = mode.end === "scale" && scaleOf !== "model";
+    const scale = tensor < 0 && (own || mode.end === "rms") ? 0 : of.scales.of(tensor, plane, scaleOf, mode);
     return {view: of, tensor, scale, least: tensor < 0 ? 0 : of.scene.typeOf(tensor).least};
 }
 
@@ -39,7 +41,7 @@ class Legend {
         const mode = colours.mode(name), subject = subjectOf(this.app);
         const quantile = mode.name === "rank" ? this.quantileOf(subject)
             : mode.name === "range" ? rampOf(subject.view.scene, subject.tensor) : null;
-        const table = colours.table(name, subject.scale, subject.least, quantile);
+        const table = colours.table(name, subject.scale, subject.least, quantile, subject.view.scene.shows);
         const {scaleOf, plane} = this.app.store.get();
         const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, scaleOf, plane].join(" ");
         if (key !== this.key) {
@@ -73,7 +75,7 @@ class Legend {
         if (own !== null) return own;
         const {scaleOf, plane} = this.app.store.get(), name = tensor < 0 ? "" : view.scene.names[tensor];
         if (mode.name === "rank") return quantile ? `Rank in ${name}` : "Rank of a weight in its tensor";
-        if (mode.name === "sign") return "Sign";
+        if (isSign(mode)) return "Sign";
         if (mode.name === "exponent") return "Binary exponent; colours repeat after 32";
         if (mode.name === "bits") return "Last bit of the exponent and first 7 of the fraction, as a byte";
         const what = mode.folded ? "|x|" : "x", of = plane === "mean" || plane === "rms" ? "99.9 % quantile of |x|" : "largest |x|";
@@ -86,7 +88,7 @@ class Legend {
         const context = this.canvas.getContext("2d"), image = context.createImageData(STEPS, 1);
         for (let i = 0; i < STEPS; i++) {
             const step = mode.name === "exponent" ? ((this.first + Math.floor(i * 32 / STEPS)) & 31) * 7 + 3
-                : mode.name === "sign" ? (i < STEPS / 2 ? 60 : 180) : i;
+                : isSign(mode) ? (i < STEPS / 2 ? 60 : 180) : i;
             image.data.set(palette.subarray(3 * step, 3 * step + 3), 4 * i);
             image.data[4 * i + 3] = 255;
         }
@@ -97,7 +99,7 @@ class Legend {
         const own = showOf(this.app.front().scene).ticks?.(mode);
         if (own) return own;
         if (isRanked(mode)) return rankTicks(quantile, mode.name === "rank");
-        if (mode.name === "sign")
+        if (isSign(mode))
             return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
         if (mode.name === "exponent") return exponentTicks(this.first);
         if (!table.edges) return bitTicks();
@@ -138,7 +140,7 @@ class Legend {
     }
 
     specialOf(table, value) {
-        if (value === "waiting" || value === "unknown") return value;
+        if (value !== "zero" && showOf(this.app.front().scene).swatches.some(([key]) => key === value)) return value;
         const v = numberOf(value ?? null), entry = v === null ? -1 : table.entryOf(bitsOf(v));
         const found = this.swatchList(table.mode.name).find(([key]) => (this.app.colours.special[key] ?? key) === entry);
         return found ? String(found[0]) : null;
@@ -146,8 +148,8 @@ class Legend {
 
     positionOf(mode, table, v, scale, quantile) {
         if (mode.name === "exponent") return (((bitsOf(v) >>> 23) & 255) - this.first + 0.5) / 32;
-        if (!table.edges) return mode.name === "sign" ? (v < 0 ? 0.25 : 0.75) : (table.entryOf(bitsOf(v)) + 0.5) / STEPS;
-        const end = scale > 0 ? scale : 1, size = mode.folded ? Math.abs(v) : v;
+        if (!table.edges) return isSign(mode) ? (v < 0 ? 0.25 : 0.75) : (table.entryOf(bitsOf(v)) + 0.5) / STEPS;
+        const end = endOf(mode, scale), size = mode.folded ? Math.abs(v) : v;
         const low = quantile ? quantile[0] : mode.folded ? end * 1e-4 : -end;
         return positionOf(table.edges, size, low, quantile ? quantile[256] : end);
     }

@@ -216,6 +216,15 @@ function say(app) {
     });
 }
 
+/** Mode and plane for another view: where it shows something else, those that it had last. */
+function lookOf(app, from, to) {
+    const {mode, plane} = app.store.get(), before = app.views[from].scene, {scene} = app.views[to];
+    if (before.shows === scene.shows)
+        return null;
+    app.looks = {...app.looks, [before.shows]: {mode, plane}};
+    return app.looks[scene.shows] ?? firstLook(app.colours, scene);
+}
+
 /** Ways to places. */
 function addTravel(app) {
     const {store, camera} = app;
@@ -271,13 +280,13 @@ function addTravel(app) {
         if (index === view || !app.views[index])
             return;
         const there = app.links.camera(view, index, camera.end);
-        store.set({view: index});
+        store.set({view: index, ...lookOf(app, view, index)});
         camera.jump(there);
     };
 }
 
-function startState(doc, scene, colours) {
-    return {view: 0, compare: doc.views.length > 1 ? "side" : "none", split: 0.5,
+function startState(doc, view, scene, colours) {
+    return {view, compare: doc.views.length === 2 ? "side" : "none", split: 0.5,
         camera: {x: scene.width / 2, y: scene.height / 2, z: scene.top}, ...firstLook(colours, scene), scaleOf: "tensor", ground: "auto", dark: true, labels: true,
         hover: null, selection: null, filter: doc.views.map(() => null),
         progress: doc.views.map(() => ({epoch: 0, done: 1})), scales: 0,
@@ -311,7 +320,8 @@ export async function start(root, source) {
         document.title = doc.title;
         app.store = createStore({message: null});
         app.views = await Promise.all(doc.views.map((_, i) => makeView(app, i)));
-        app.store = createStore(startState(doc, app.views[0].scene, app.colours));
+        const first = Math.max(0, app.views.findIndex(({scene}) => scene.shows === "differences"));
+        app.store = createStore(startState(doc, first, app.views[first].scene, app.colours));
         app.links = new Links(app.views);
         app.camera = new Camera(app.store, () => app.front().scene, () => app.wake());
         addTravel(app);

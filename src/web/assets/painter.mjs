@@ -104,7 +104,8 @@ export class Painter {
             !(tile.same & 0x7fffffff))) {
             this.drop(tile);
             painted.layer = -1;
-            painted.entry = this.colours.table(this.state.mode, 0).entryOf(tile.same);
+            painted.entry = this.colours.table(this.state.mode, 0, 0, null, view.scene.shows)
+                .entryOf(tile.same);
             tile.painted = painted;
             return;
         }
@@ -120,12 +121,12 @@ export class Painter {
 
     /** The table of a tensor as the state has it; of the whole for -1. */
     tableOf(view, tensor) {
-        const {mode, scaleOf, plane} = this.state;
-        const scale = view.scales.of(tensor, plane, scaleOf);
+        const {mode, scaleOf, plane} = this.state, {shows} = view.scene;
+        const scale = view.scales.of(tensor, plane, scaleOf, this.colours.mode(mode));
         if (tensor < 0)
-            return this.colours.table(mode, scale);
+            return this.colours.table(mode, scale, 0, null, shows);
         return this.colours.table(mode, scale, view.scene.typeOf(tensor).least,
-            mode === "rank" ? view.quantile(tensor) : mode === "range" ? rampOf(view.scene, tensor) : null);
+            mode === "rank" ? view.quantile(tensor) : mode === "range" ? rampOf(view.scene, tensor) : null, shows);
     }
 
     /** Palette entries of all pixels of a tile: each place in its own scale, as in render.c. */

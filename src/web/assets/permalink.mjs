@@ -41,10 +41,11 @@ function spotIn(app, view, link) {
 
 function takeChoices(app, link) {
     const change = {}, {views, colours} = app;
-    if (modesOf(colours, app.views[0].scene).some((mode) => mode.name === link.m)) change.mode = link.m;
-    if (views[0].scene.planes.includes(link.p)) change.plane = link.p;
+    if (link.v < views.length) app.lookAt(link.v);
+    const {scene} = app.front();
+    if (modesOf(colours, scene).some((mode) => mode.name === link.m)) change.mode = link.m;
+    if (scene.planes.includes(link.p)) change.plane = link.p;
     if (SCALES.includes(link.k)) change.scaleOf = link.k;
-    if (link.v < views.length) change.view = link.v;
     if (views.length > 1 && COMPARES.includes(link.a)) change.compare = link.a;
     app.store.set(change);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // reading: elements in words, numbers and bits; and a line with the one that is selected where there is no
 // pointer to read with.
+import {PIXEL_WORDS} from "scruple/colour.mjs";
+import {otherOf} from "scruple/compare.mjs";
 import {make, later} from "scruple/dom.mjs";
 import {nameNodes} from "scruple/frame.mjs";
 import {whereText} from "scruple/places.mjs";
@@ -11,13 +13,12 @@ import {powerText} from "scruple/ticks.mjs";
 
 const PLANES = {mean: "mean", rms: "root mean square", min: "least", max: "largest", abs: "largest |x|",
     main: "most common kind", entropy: "entropy"};
-const WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor"};
 
 /** What a value reads like; a word where it is none. */
 export function valueText(value) {
     if (value === undefined) return "\u2026";
     if (value === null) return "not known";
-    if (typeof value === "string" && Object.hasOwn(WORDS, value)) return WORDS[value];
+    if (typeof value === "string" && Object.hasOwn(PIXEL_WORDS, value)) return PIXEL_WORDS[value];
     return exact(numberOf(value));
 }
 
@@ -61,8 +62,9 @@ export function elementText(scene, spot) {
 
 /** The same element in the other view; null: there is none. */
 export function partnerOf(app, spot) {
-    if (app.views.length < 2) return null;
-    const other = app.links.spot(spot, spot.view ? 0 : 1);
+    const there = otherOf(app, spot.view);
+    if (there < 0) return null;
+    const other = app.links.spot(spot, there);
     return other && other.row === spot.row && other.col === spot.col ? other : null;
 }
 

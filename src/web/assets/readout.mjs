@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // readout: what is under the pointer, and what it is worth.
 
-import {pixelValue} from "scruple/colour.mjs";
+import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
+import {isCompared} from "scruple/compare.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
 import {bitsNodes, planeText} from "scruple/reading.mjs";
@@ -96,7 +97,7 @@ export class Readout {
         this.asking = control;
         const one = (s) => s ? app.views[s.view].value(s.tensor, s.slice, s.row, s.col,
             control.signal).catch((error) => ({problem: error.message})) : null;
-        const compared = app.store.get("compare") !== "none" && app.views.length > 1;
+        const compared = isCompared(app, spot.view);
         const [own, other] = await Promise.all([one(spot),
             compared ? one(app.links.spot(spot, 1 - spot.view)) : null]);
         if (control.signal.aborted)
@@ -145,7 +146,7 @@ export class Readout {
             return "…";
         if (value === null)
             return hover.problem ?? "cannot be read";
-        return formatValue(value, 7);
+        return PIXEL_WORDS[value] ?? formatValue(value, 7);
     }
 
     /** Bytes as stored, and what the bits of a float are. */
@@ -181,7 +182,7 @@ export class Readout {
             lines[2].textContent = `${hover.view === 0 ? "A" : "B"} ${lines[2].textContent}`;
         }
         if (hover.pooled !== null && hover.pooled !== undefined)
-            lines.push(this.#line("where", `${planeText(hover.plane)} of the pixel ${formatValue(hover.pooled, 4)}`));
+            lines.push(this.#line("where", `${planeText(hover.plane)} of the pixel ${PIXEL_WORDS[hover.pooled] ?? formatValue(hover.pooled, 4)}`));
         card.replaceChildren(...lines);
         this.#place(hover.px, hover.py);
     }

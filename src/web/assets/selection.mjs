@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // selection: what is known of the selected tensor: figures, a histogram, profiles, the element, neighbours.
 import {Strip, heightsOf} from "scruple/charts.mjs";
-import {make} from "scruple/dom.mjs";
+import {letterOf, otherOf} from "scruple/compare.mjs";
+import {facts, make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
 import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
@@ -10,12 +11,6 @@ import {showOf} from "scruple/shows.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
 const product = (shape) => shape.reduce((n, side) => n * side, 1);
-
-function facts(rows) {
-    const shown = rows.filter((row) => row && row[1] !== null && row[1] !== undefined);
-    return make("dl", {class: "p-facts"}, shown.map(([term, what, title]) =>
-        make("div", title ? {title} : null, make("dt", null, term), make("dd", null, what))));
-}
 
 /** What is known from the plan alone. */
 function planFacts(scene, tensor) {
@@ -208,7 +203,8 @@ class Selection {
     }
 
     valueNodes(scene, spot, f) {
-        if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why)];
+        const more = showOf(scene).more?.(f) ?? null;
+        if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why), ...more ?? []];
         const n = product(scene.shapeOf(spot.tensor)), nodes = [];
         if (f.histogram?.some((bin) => bin > 0)) nodes.push(new Histogram(f).host);
         const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places, map = scene.maps?.[spot.tensor];
@@ -218,8 +214,8 @@ class Selection {
             nodes.push(profile(map ? map.across.of : "column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
         if (f.sampled)
             nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
-        nodes.push(figureFacts(map ? {...f, file: null} : f, n));
-        return nodes;
+        nodes.push(figureFacts(more || map ? {...f, file: null} : f, n));
+        return [...more ?? [], ...nodes];
     }
 
     goToRow(spot, row) {
@@ -244,7 +240,7 @@ class Selection {
         this.element.hidden = spot.row === null;
         if (spot.row === null) return;
         this.element.replaceChildren(make("h4", null, elementText(this.app.views[spot.view].scene, spot)));
-        const sides = [spot, ...this.app.views.length > 1 ? [partnerOf(this.app, spot)] : []];
+        const sides = [spot, ...otherOf(this.app, spot.view) >= 0 ? [partnerOf(this.app, spot)] : []];
         const lines = await Promise.all(sides.map((side) => this.elementLine(side)));
         if (key !== this.elementKey) return;
         this.element.append(...lines.map(({node}) => node), ...this.delta(lines));
@@ -252,11 +248,11 @@ class Selection {
 
     async elementLine(spot) {
         if (!spot) return {node: make("p", {class: "p-hint"}, "The other model has no such element."), value: null};
-        const view = this.app.views[spot.view], titles = this.app.views.length > 1;
+        const view = this.app.views[spot.view], titles = otherOf(this.app, spot.view) >= 0;
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
-            const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
+            const title = titles && make("span", {class: "p-side-title"}, `${letterOf(view.index)} ${shortTitle(view.title)}`);
             const offset = Number.isFinite(answer.offset) && !showOf(view.scene).where && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
             const more = showOf(view.scene).extra?.(view.scene, answer) ?? [];

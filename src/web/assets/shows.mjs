@@ -2,6 +2,7 @@
 // shows: what the kinds of pictures differ in, for the panels. A picture says what it shows ("shows" of scene.json); a
 // kind that differs from weights has a module of its own, which is named in the table here and nowhere else.
 import {bytes} from "scruple/bytes.mjs";
+import {differences} from "scruple/differences.mjs";
 import {maps} from "scruple/maps.mjs";
 
 /**
@@ -37,6 +38,7 @@ import {maps} from "scruple/maps.mjs";
  * @property {function(object, object): object} [link]  what a permalink says of a spot (scene, spot), and
  * @property {function(object, number, object): (object|null)} [spot]  back (scene, view, link)
  * @property {function(object): void} [mount]  once the panels are there (app)
+ * @property {function(object): Node[]} [more]  what the panel says of a tensor (its figures) instead of its file
  */
 
 /** @type {Show} */
@@ -45,7 +47,7 @@ const weights = {mode: null, plane: null, planes: true, scales: true, swatches: 
 read: null, sentence: null};
 
 /** @type {Object<string, Partial<Show>>} */
-const SHOWS = {weights, bytes, maps};
+const SHOWS = {weights, differences, bytes, maps};
 
 /** @returns {Show} of a scene; what its kind does not say is as of weights */
 export function showOf(scene) {

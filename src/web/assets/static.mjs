@@ -2,6 +2,7 @@
 // static: the data of an export, as files beside the page or inside of it: "A static export" in
 // docs/viewer-protocol.md. StaticSource answers what LiveSource (source.mjs) does.
 
+import {PIXEL_WORDS, pixelValue} from "scruple/colour.mjs";
 import {LiveSource, SourceError} from "scruple/source.mjs";
 
 const PLANES = ["mean", "rms", "min", "max", "abs", "main", "entropy"];
@@ -290,8 +291,9 @@ export class StaticSource {
             scene.planes[0], {signal});
         const bits = new DataView(new ArrayBuffer(4));
         bits.setUint32(0, body ? pixelOf(body, x % SIZE, y % SIZE) : 0x7fc20000);
-        if ([0x7fc20000, 0x7fc30000, 0x7fc40000].includes(bits.getUint32(0)))
-            throw new SourceError("this weight cannot be decoded", 404);
+        const word = PIXEL_WORDS[pixelValue(bits.getUint32(0))];
+        if (word)
+            throw new SourceError(`this weight is not known: ${word}`, 404);
         const value = bits.getFloat32(0);
         return {tensor, slice, row, col, value: Number.isFinite(value) ? value : String(value),
             raw: null, offset: null, file: null};

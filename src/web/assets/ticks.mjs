@@ -49,10 +49,16 @@ function powersBelow(scale, least) {
     return powers;
 }
 
+/** The size at the end of a bar: modes that are the same for all tensors have one of their own. */
+export function endOf(mode, scale) {
+    return mode.name === "abs-log" ? 0.1 : scale > 0 ? scale : 1;
+}
+
 /** Values that are worth a number, the most important first. */
 function candidates(mode, scale) {
     if (mode.folded) return [scale, scale * 1e-4, ...powersBelow(scale * 0.8, scale * 1.4e-4)];
-    const sides = mode.name === "linear" ? [scale / 2] : powersBelow(scale * 0.7, scale / 1000);
+    const sides = mode.name === "linear" || mode.name === "rms" ? [scale / 2]
+        : powersBelow(scale * 0.7, mode.name === "abs-log" ? 0.9e-6 : scale / 1000);
     return [scale, -scale, 0, ...sides.flatMap((v) => [v, -v])];
 }
 
@@ -60,11 +66,11 @@ function candidates(mode, scale) {
  * Numbers beside the colours of a scale.
  * @param {{name: string, folded: boolean}} mode one with edges that is no rank
  * @param {ArrayLike<number>} edges
- * @param {number} scale |x| at the end
+ * @param {number} whole |x| at the end of the scale
  * @returns {{at: number, value: number, text: string}[]}
  */
-export function scaleTicks(mode, edges, scale) {
-    const low = mode.folded ? scale * 1e-4 : -scale;
+export function scaleTicks(mode, edges, whole) {
+    const scale = endOf(mode, whole), low = mode.folded ? scale * 1e-4 : -scale;
     const ticks = candidates(mode, scale).map((value) => ({at: positionOf(edges, value, low, scale), value, text: text(value)}));
     return apart(ticks);
 }
