@@ -263,6 +263,17 @@ static void file_read_ahead(struct sc_source *s, struct sc_span span)
 #endif
 }
 
+/* Whole pages alone: others may be those of a neighbour. */
+static void file_drop(struct sc_source *s, struct sc_span span)
+{
+#if defined(POSIX_FADV_DONTNEED)
+    (void)posix_fadvise(((struct file *)s)->fd, (off_t)span.off, (off_t)span.len,
+                        POSIX_FADV_DONTNEED);
+#else
+    (void)s, (void)span;
+#endif
+}
+
 /* With the time of change, which no program can set back. */
 static bool file_identity(struct sc_source *s, struct sc_buf *out)
 {
@@ -298,6 +309,7 @@ static const struct sc_source_ops file_ops = {
     .close_window = file_close_window,
     .check = file_check,
     .read_ahead = file_read_ahead,
+    .drop = file_drop,
     .identity = file_identity,
     .close = file_close,
 };
