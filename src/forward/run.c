@@ -130,7 +130,7 @@ static int find_starts(struct sc_state *s, struct sc_error *e)
 
     for (size_t v = 0; v < s->r->n_variants; v++) {
         const struct sc_variant *variant = &s->r->variants[v];
-        uint32_t start = layers, layer;
+        uint32_t start = layers, layer = layers;
         for (size_t i = 0; i < variant->n_edits; i++) {
             TRY(check_edit(s->f, &variant->edits[i], &layer, e));
             start = SC_MIN(start, layer);

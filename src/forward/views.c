@@ -98,10 +98,12 @@ int sc_views_new(struct sc_state *s, struct sc_error *e)
     v->of = sc_calloc((size_t)s->f->m->n_tensors + 1, sizeof *v->of);
     if (!v->of)
         return sc_fail_memory(e);
-    v->map = bytes_of_files(s->f->m) <= rest;
-    v->drop = !v->map;
-    v->ahead = v->drop || !atomic_load(s->f->seen);
-    v->window = SC_MIN(SC_MAX(rest / 4, (uint64_t)WINDOW_LEAST), (uint64_t)WINDOW_MOST);
+    const bool remote = sc_repo_is_remote(s->f->m->repo);
+    v->map = !remote && bytes_of_files(s->f->m) <= rest;
+    v->drop = !remote && !v->map;
+    v->ahead = !v->map || !atomic_load(s->f->seen);
+    v->window = remote ? WINDOW_LEAST
+                       : SC_MIN(SC_MAX(rest / 4, (uint64_t)WINDOW_LEAST), (uint64_t)WINDOW_MOST);
     return list_turns(s, v, e);
 }
 
