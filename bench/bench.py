@@ -398,10 +398,19 @@ def tokenizers():
         row(f"open {name}", "ms", float(opened), 100, "100 ms", "<= 1")
 
 
+def similarity():
+    """Comparing the experts of a layer: multiplications a second of one core, and what a sketch saves and loses."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "similarity")], check=True, stdout=subprocess.PIPE, text=True)
+    speed, blas, exact, sketch, told, error = map(float, said.stdout.split())
+    row("experts alike, exact, 10^9 multiplications a second", "", speed, blas, "OpenBLAS sgemm, same run", ">= 0.8")
+    row("one weight of 16 experts, sketched", "s", sketch, exact, "exact, same run", "<= 0.3")
+    row("largest error of the sketch, 10^-3", "", 1e3 * error, 1e3 * told, "the error that it tells", "<= 1")
+
+
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers,
+          "png": pictures, "tiles": tiles, "web": servers, "tokenize": tokenizers, "similarity": similarity,
           "forward": passes}
 
 

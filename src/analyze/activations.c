@@ -32,7 +32,7 @@ struct measuring {
 
 /* --------------------------------------------------------------------------------- figures --- */
 
-static double quantile_of(double *v, size_t n, double q)
+double sc_activation_quantile(double *v, size_t n, double q)
 {
     const double at = q * (double)(n - 1);
     const size_t k = (size_t)at;
@@ -52,10 +52,10 @@ static int find_quantiles(const struct gathered *g, struct sc_activation *a, str
         if (isfinite(g->values[i]))
             v[n++] = (double)g->values[i];
     for (size_t i = 0; i < SC_ACTIVATION_QUANTILES; i++)
-        a->quantile[i] = n ? quantile_of(v, n, sc_activation_quantiles[i]) : (double)NAN;
+        a->quantile[i] = n ? sc_activation_quantile(v, n, sc_activation_quantiles[i]) : (double)NAN;
     for (size_t i = 0; i < n; i++)
         v[i] = fabs(v[i]);
-    a->median_abs = n ? quantile_of(v, n, .5) : (double)NAN;
+    a->median_abs = n ? sc_activation_quantile(v, n, .5) : (double)NAN;
     free(v);
     return 0;
 }
@@ -108,14 +108,19 @@ static int finish_hook(struct measuring *m, struct gathered *g, struct sc_error 
     return 0;
 }
 
+double sc_massive_least(const float *row, size_t n, double *scratch)
+{
+    for (size_t i = 0; i < n; i++)
+        scratch[i] = fabs((double)row[i]);
+    return fmax(100, 1000 * sc_select(scratch, n, n / 2));
+}
+
 /* What is massive in a row: compared with the median of that row. */
 static uint64_t count_massive(const float *row, size_t n, double *scratch)
 {
+    const double least = sc_massive_least(row, n, scratch);
     uint64_t massive = 0;
 
-    for (size_t i = 0; i < n; i++)
-        scratch[i] = fabs((double)row[i]);
-    const double least = fmax(100, 1000 * sc_select(scratch, n, n / 2));
     for (size_t i = 0; i < n; i++)
         massive += fabs((double)row[i]) > least;
     return massive;

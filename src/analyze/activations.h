@@ -66,6 +66,10 @@ struct sc_activations_options {
 int sc_activations_measure(const struct sc_forward *f, const struct sc_activations_options *o,
                            struct sc_activations *out, struct sc_error *e);
 void sc_activations_clear(struct sc_activations *a);
+/* Values of this row of the stream whose size is above it are massive. n numbers of scratch. */
+double sc_massive_least(const float *row, size_t n, double *scratch);
+/* By linear interpolation, of n > 0 numbers without NaN, which are left in another order. */
+double sc_activation_quantile(double *v, size_t n, double q);
 /* "activations", "sinks", "next"; `a` must outlive the document. */
 void sc_analyze_activations(struct sc_document *d, struct sc_field *into,
                             const struct sc_activations *a);

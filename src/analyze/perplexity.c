@@ -106,30 +106,6 @@ static void progress(void *ctx, uint32_t done, uint32_t of)
         x->o->progress(x->o->ctx, x->first, x->out->n_windows, done, of);
 }
 
-/* As many of the windows that are left as fit half of the memory, at least one: each batch reads
- * the model once. */
-static size_t fitting_windows(const struct scoring *x, struct sc_run run)
-{
-    const size_t left = x->out->n_windows - x->first;
-    size_t fits = 1, least = 1; /* of those that do not fit, as far as is known */
-
-    do { /* twice as many, */
-        fits = least;
-        least = SC_MIN(2 * least, left);
-        run.n_sequences = least;
-    } while (fits < left && sc_forward_memory(x->f, &run) <= x->o->memory / 2);
-    if (fits == left)
-        return left;
-    while (least - fits > 1) { /* then halves */
-        run.n_sequences = fits + (least - fits) / 2;
-        if (sc_forward_memory(x->f, &run) <= x->o->memory / 2)
-            fits = run.n_sequences;
-        else
-            least = run.n_sequences;
-    }
-    return fits;
-}
-
 static int run_batch(struct scoring *x, struct sc_error *e)
 {
     struct sc_run run = {.pool = x->o->pool,
@@ -141,7 +117,8 @@ static int run_batch(struct scoring *x, struct sc_error *e)
                          .progress = progress,
                          .ctx = x};
 
-    run.n_sequences = fitting_windows(x, run);
+    /* as many windows as fit half of the memory: each batch reads the model once */
+    run.n_sequences = sc_forward_batch(x->f, &run, x->out->n_windows - x->first, x->o->memory / 2);
     x->batch = run.n_sequences;
     x->out->passes++;
     return sc_forward_run(x->f, &run, e);

@@ -106,7 +106,12 @@ struct sc_settings {
     bool verify;
     uint64_t stat, norm; /* moe: enums of experts */
     const char *eps;
-    bool fail;
+    bool fail, live;
+    bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
+    uint64_t definition, rank;
+    const char *sketch;
+    bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
+    const char *text_url;
     struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;

@@ -8,6 +8,10 @@
 
 #include "analyze/experts.h"
 #include "cli/cli.h"
+#include "cli/moe_maps.h"
+#include "cli/expert_map.h"
+#include "cli/moe_probe.h"
+#include "cli/moe_similarity.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
@@ -22,14 +26,24 @@ static const struct sc_option moe_options[] = {
      "sizes below X count as zero in sparsity (default: 1e-6)"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
      "write the maps as one picture, the parts side by side"},
+    {"view", 0, SC_OPTION_FLAG, 0, FIELD(live), NULL, NULL,
+     "show the maps of all figures in a browser, until Ctrl-C"},
+    {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
+     "write that page and its data into a folder, or into one page when the name ends in .html"},
+    {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
+     "of --view: serve at port N (default: one that is free)"},
+    {"no-open", 0, SC_OPTION_FLAG, 0, FIELD(no_open), NULL, NULL,
+     "of --view: do not open a browser"},
     {"graphics", 0, SC_OPTION_ENUM, 0, FIELD(graphics), "HOW", sc_graphics_names,
      "how to draw on the terminal: kitty, sixel, blocks or ascii; auto looks at the terminal"},
     {"light", 0, SC_OPTION_FLAG, 0, FIELD(light), NULL, NULL, "colours for a light ground"},
     {"fail", 0, SC_OPTION_FLAG, 0, FIELD(fail), NULL, NULL,
      "exit with 1 when an expert is dead, unrouted, broken, missing, a copy, or stands out"},
+    SC_SIMILARITY_OPTIONS,
+    SC_PROBE_OPTIONS,
 };
 
-enum { CELL = 16, GUTTER = 16, LARGEST = 1 << 15 };
+enum { CELL = 16, GUTTER = 16 };
 
 struct mapping {
     struct sc_cli *c;
@@ -37,36 +51,15 @@ struct mapping {
     struct sc_pool *pool;
     struct sc_filter *filter;
     struct sc_experts x;
+    struct sc_moe_probe probe;
     struct sc_document d;
     double eps;
 };
 
 /* -------------------------------------------------------------------------------- pictures --- */
 
-/* Maps of all parts that are known, side by side: palette entries. */
-struct canvas {
-    uint8_t *p;
-    size_t width, height;
-    struct sc_palette palette;
-};
-
-static uint8_t entry_of(float v)
-{
-    const float step = v * (SC_COLOUR_STEPS - 1);
-
-    return isfinite(v) ? (uint8_t)step : (uint8_t)SC_SPECIAL_UNKNOWN;
-}
-
-static void paint(const struct mapping *m, struct canvas *to, size_t left, const float *map,
-                  size_t cell_width, size_t cell_height)
-{
-    for (size_t y = 0; y < m->x.n_layers * cell_height; y++)
-        for (size_t x = 0; x < m->x.n_experts * cell_width; x++)
-            to->p[y * to->width + left + x] =
-                entry_of(map[y / cell_height * m->x.n_experts + x / cell_width]);
-}
-
-static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to,
+/* Maps of all parts that are known, side by side. */
+static int draw(struct mapping *m, size_t cell, size_t gutter, struct sc_map_picture *to,
                 struct sc_error *e)
 {
     const struct sc_settings *set = &m->c->set;
@@ -74,67 +67,26 @@ static int draw(struct mapping *m, size_t cell, size_t gutter, struct canvas *to
     float *map = sc_alloc((n + 1) * sizeof *map);
     double low, high;
 
-    to->width = SC_EXPERT_PARTS * wide - gutter;
-    to->height = m->x.n_layers * cell;
-    if (to->width > LARGEST || to->height > LARGEST) {
-        free(map);
-        return sc_fail(e, SCRUPLE_ELIMIT, "%zu layers of %u experts are too many for a picture",
-                       m->x.n_layers, m->x.n_experts);
-    }
-    to->p = sc_alloc(to->width * to->height + 1);
-    if (!map || !to->p) {
-        free(map);
-        return sc_fail_memory(e);
-    }
-    memset(to->p, SC_SPECIAL_OUTSIDE, to->width * to->height);
-    sc_palette_make(SC_COLOURS_MAGNITUDE, !set->light, &to->palette);
-    for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
+    const int code =
+        map ? sc_map_picture_new(m->c, SC_EXPERT_PARTS * wide - gutter, m->x.n_layers * cell, to, e)
+            : sc_fail_memory(e);
+    for (unsigned part = 0; part < SC_EXPERT_PARTS && code == 0; part++) {
         sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
         if (sc_experts_norm(map, n, (enum sc_expert_norm)set->norm, &low, &high))
-            paint(m, to, part * wide, map, cell, cell);
+            sc_expert_map_paint(&(struct sc_expert_map){map, m->x.n_layers, m->x.n_experts}, cell,
+                                cell, to->p, to->width, part * wide);
     }
     free(map);
-    return 0;
-}
-
-static int put_file(void *sink, const void *p, size_t n)
-{
-    return sc_sink_write(sink, p, n);
-}
-
-static int encode(const struct canvas *from, struct sc_sink *sink, struct sc_error *e)
-{
-    struct sc_indexed_png *png = NULL;
-
-    TRY(sc_indexed_png_new((uint32_t)from->width, (uint32_t)from->height, &from->palette, false,
-                           put_file, sink, &png, e));
-    int code = sc_indexed_png_rows(png, from->p, from->height, e);
-    if (code == 0)
-        code = sc_indexed_png_end(png, e);
-    sc_indexed_png_free(png);
     return code;
 }
 
 static int write_png(struct mapping *m, struct sc_error *e)
 {
-    struct canvas picture = {0};
-    struct sc_sink sink = {0};
-    struct sc_error of_sink = {0};
+    struct sc_map_picture picture = {0};
     int code = draw(m, CELL, GUTTER, &picture, e);
 
     if (code == 0)
-        code = sc_sink_open(&sink, m->c->set.picture, false, 0, e);
-    if (code == 0) {
-        code = encode(&picture, &sink, e);
-        const int closed = sc_sink_close(&sink, code == 0, &of_sink);
-        if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE)) {
-            code = closed;
-            *e = of_sink;
-        }
-    }
-    if (code == 0 && !m->c->set.quiet)
-        sc_say(m->c, "note", "%s: %zu x %zu pixels", m->c->set.picture, picture.width,
-               picture.height);
+        code = sc_map_picture_write(m->c, &picture, e);
     free(picture.p);
     return code;
 }
@@ -153,36 +105,17 @@ static void put_line(struct mapping *m, unsigned part, double low, double high)
 static int put_maps(struct mapping *m, enum sc_graphics how, struct sc_error *e)
 {
     const size_t n = m->x.n_layers * m->x.n_experts;
-    struct sc_screen screen;
-    sc_screen_look(&screen);
-    /* characters stand for two pixels, one above the other */
-    const size_t columns = screen.columns ? screen.columns : 80;
-    const size_t cell_width = how <= SC_GRAPHICS_SIXEL                ? 8
-                              : (size_t)2 * m->x.n_experts <= columns ? 2
-                                                                      : 1;
-    const size_t cell_height = how <= SC_GRAPHICS_SIXEL ? 8 : 2;
     float *map = sc_alloc((n + 1) * sizeof *map);
     int code = map ? 0 : sc_fail_memory(e);
 
     for (unsigned part = 0; part < SC_EXPERT_PARTS && code == 0; part++) {
-        struct canvas to = {.width = m->x.n_experts * cell_width,
-                            .height = m->x.n_layers * cell_height};
+        const struct sc_expert_map what = {map, m->x.n_layers, m->x.n_experts};
         double low, high;
         sc_experts_map(&m->x, part, (enum sc_expert_stat)m->c->set.stat, map);
         if (!sc_experts_norm(map, n, (enum sc_expert_norm)m->c->set.norm, &low, &high))
             continue;
         put_line(m, part, low, high);
-        sc_palette_make(SC_COLOURS_MAGNITUDE, !m->c->set.light, &to.palette);
-        to.p = to.width <= LARGEST && to.height <= LARGEST ? sc_alloc(to.width * to.height) : NULL;
-        if (!to.p) {
-            code = sc_fail_memory(e);
-            break;
-        }
-        paint(m, &to, 0, map, cell_width, cell_height);
-        const struct sc_term_picture picture = {(uint32_t)to.width, (uint32_t)to.height, to.p,
-                                                &to.palette};
-        code = sc_report_term_picture(&m->c->out, &picture, how, e);
-        free(to.p);
+        code = sc_expert_map_put(m->c, &what, how, e);
     }
     free(map);
     return code;
@@ -209,20 +142,20 @@ static void put_findings(struct mapping *m)
     sc_buf_clear(&text);
 }
 
-static int print(struct mapping *m, struct sc_error *e)
+static int describe(struct mapping *m, struct sc_error *e)
+{
+    sc_document_start(&m->d, SC_SCHEMA_MOE);
+    TRY(sc_analyze_model(&m->d, &m->d.root, m->model, e));
+    if (!m->c->set.no_maps)
+        sc_analyze_moe(&m->d, &m->d.root, m->model, &m->x, (enum sc_expert_norm)m->c->set.norm);
+    sc_moe_probe_describe(&m->probe, &m->d, &m->d.root);
+    return m->d.failed ? sc_fail_memory(e) : 0;
+}
+
+static int put_weights(struct mapping *m, struct sc_error *e)
 {
     struct sc_cli *c = m->c;
 
-    if (c->set.json) {
-        sc_document_start(&m->d, SC_SCHEMA_MOE);
-        TRY(sc_analyze_model(&m->d, &m->d.root, m->model, e));
-        sc_analyze_moe(&m->d, &m->d.root, m->model, &m->x, (enum sc_expert_norm)c->set.norm);
-        if (m->d.failed)
-            return sc_fail_memory(e);
-        sc_report_json(&c->out, &m->d);
-        return 0;
-    }
-    sc_cli_header(c, m->model);
     sc_buf_printf(&c->out.buf, "%zu layer%s with %u experts%s", m->x.n_layers,
                   m->x.n_layers == 1 ? "" : "s", m->x.n_experts, m->x.n_layers == 1 ? "" : " each");
     if (m->model->config.experts_per_token)
@@ -232,6 +165,21 @@ static int print(struct mapping *m, struct sc_error *e)
     TRY(put_maps(m, sc_graphics_of(c), e));
     put_findings(m);
     return 0;
+}
+
+static int print(struct mapping *m, struct sc_error *e)
+{
+    struct sc_cli *c = m->c;
+
+    TRY(describe(m, e));
+    if (c->set.json) {
+        sc_report_json(&c->out, &m->d);
+        return 0;
+    }
+    sc_cli_header(c, m->model);
+    if (!c->set.no_maps)
+        TRY(put_weights(m, e));
+    return sc_moe_probe_put(&m->probe, &m->d.root, e);
 }
 
 /* -------------------------------------------------------------------------------- running --- */
@@ -256,14 +204,32 @@ static int measure(struct mapping *m, struct sc_error *e)
     return code;
 }
 
+/* A probe that cannot run is no reason to show nothing, when maps are shown. */
+static int probe(struct mapping *m)
+{
+    struct sc_cli *c = m->c;
+    struct sc_error e = {0};
+    const int code = sc_moe_probe_run(&m->probe, c, m->model, m->pool, &e);
+
+    if (code == 0)
+        return 0;
+    if (c->set.no_maps || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
+        return sc_fail_exit(c, &e);
+    sc_say(c, "warning", "no probe: %s", e.text);
+    return 0;
+}
+
 static int report(struct mapping *m)
 {
     struct sc_cli *c = m->c;
     struct sc_error e = {0};
+    const int status = probe(m);
 
-    if (measure(m, &e) < 0)
+    if (status)
+        return status;
+    if (!c->set.no_maps && measure(m, &e) < 0)
         return sc_fail_exit(c, &e);
-    if (!m->x.n_layers) {
+    if (!c->set.no_maps && !m->x.n_layers) {
         sc_say(c, "error", "%s has no experts%s", m->model->label,
                m->filter ? " among what the filters match" : "");
         return SC_EXIT_INPUT;
@@ -272,6 +238,12 @@ static int report(struct mapping *m)
         sc_say(c, "warning", "%zu matrices could not be read: %s", m->x.unread, m->x.why);
     if (c->set.picture && write_png(m, &e) < 0)
         return sc_fail_exit(c, &e);
+    if (c->set.live || c->set.out_dir) {
+        const struct sc_moe_figures f = {.model = m->model,
+                                         .experts = c->set.no_maps ? NULL : &m->x,
+                                         .routing = m->probe.ran ? &m->probe.routing : NULL};
+        return sc_moe_view(c, &f);
+    }
     if (print(m, &e) < 0)
         return sc_fail_exit(c, &e);
     c->whole = true;
@@ -303,12 +275,15 @@ static int run_moe(struct sc_cli *c)
     int status = 0;
 
     oo.keep_repo = true;
+    oo.facts = sc_moe_probe_wanted(c); /* which token begins a text */
     if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
         status = sc_fail_exit(c, &e);
     else if (n != 1)
         status = sc_wrong_use(c, "moe takes one MODEL, but %zu are given", n);
     else
         status = read_eps(&m);
+    if (!status && (sc_moe_probe_check(c, &e) < 0 || sc_moe_similarity_check(c, &e) < 0))
+        status = sc_usage_exit(c, &e);
     if (!status && filters.n && sc_filter_new(filters.p, filters.n, &m.filter, &e) < 0)
         status = sc_usage_exit(c, &e);
     if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &m.pool, &e) < 0)
@@ -316,8 +291,9 @@ static int run_moe(struct sc_cli *c)
     if (!status)
         status = sc_cli_open_with(c, paths[0], &oo, &m.model);
     if (!status)
-        status = report(&m);
+        status = c->set.similarity ? sc_moe_similarity(c, m.model, m.pool, m.filter) : report(&m);
     sc_document_clear(&m.d);
+    sc_moe_probe_close(&m.probe);
     sc_experts_clear(&m.x);
     sc_model_close(m.model);
     sc_pool_free(m.pool);
@@ -330,6 +306,9 @@ static const struct sc_example moe_examples[] = {
     {"scruple moe model", "maps of all experts, and what is wrong with them"},
     {"scruple moe model --stat sparsity --norm max --png experts.png", "as a picture"},
     {"scruple moe model --json --fail", "for a program"},
+    {"scruple moe model model.layers.3 --similarity", "which experts of a layer are alike"},
+    {"scruple moe model --probe", "and which experts are chosen while it reads a text"},
+    {"scruple moe model --no-maps --file book.txt --trace", "whom every token is sent to"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_moe = {
@@ -343,6 +322,13 @@ const struct sc_command sc_cmd_moe = {
         "zeros, that the router cannot choose, that are copies of others, or whose weights are "
         "much "
         "larger or smaller than those of their layer.\n\n"
+        "--similarity compares every two experts of a layer, whatever the order of their neurons, "
+        "and says what is left of their likeness without chance; which are copies, shuffled ones "
+        "too; which form groups, and which others could replace.\n\n"
+        "--probe runs the model over a text (ours, or what --text, --file, --url or --ids give) "
+        "and tells for each layer how often each expert is chosen, how evenly, which are never "
+        "chosen, which are chosen together, and whose output is extreme. Only experts that are "
+        "chosen are read.\n\n"
         "Experts may be tensors of their own, stacks, gate and up in one, shared, quantised, of "
         "GGUF. "
         "What figures and rules mean is in docs/moe.md.",

@@ -122,11 +122,22 @@ static int measure(struct picture *x, struct sc_error *e)
 }
 
 /* From the command line to a scene with its values; 0 or an exit code. */
+/* Colour modes that weights do not have. */
+static int check_mode(struct sc_cli *c)
+{
+    if (sc_colour_mode_suits((enum sc_colour_mode)c->set.mode, SC_SHOWS_WEIGHTS))
+        return 0;
+    return sc_wrong_use(c, "--mode %s does not suit weights", sc_colour_modes[c->set.mode]);
+}
+
 static int open_picture(struct picture *x)
 {
     struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
-    int status = sc_desk_open(&x->desk, 1);
+    int status = check_mode(c);
+
+    if (!status)
+        status = sc_desk_open(&x->desk, 1);
 
     if (!status)
         status = sc_drawing_open(&x->drawing, &x->desk, x->desk.paths[0],

@@ -77,6 +77,22 @@ void sc_drawing_close(struct sc_drawing *x)
 
 /* -------------------------------------------------------------------------------- display --- */
 
+/* The view of a drawing that is open. */
+static int add_view(struct sc_display *x, size_t i, const char *title, struct sc_error *e)
+{
+    const struct sc_drawing *d = &x->drawings[i];
+
+    TRY(sc_scales_new(d->pyramids, &x->scales[i], e));
+    x->models[i] = (struct sc_model_view){.scene = d->scene,
+                                          .pyramids = d->pyramids,
+                                          .scales = x->scales[i],
+                                          .pool = x->desk.pool,
+                                          .cancel = &sc_cancel,
+                                          .title = title};
+    x->views[i] = sc_web_view_of_model(&x->models[i]);
+    return 0;
+}
+
 int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network)
 {
     struct sc_error e = {0};
@@ -84,19 +100,48 @@ int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uin
     x->desk.c = c;
     int status = sc_desk_open(&x->desk, SC_COUNT(x->drawings));
     for (size_t i = 0; !status && i < x->desk.n; i++) {
-        struct sc_drawing *d = &x->drawings[i];
-        status = sc_drawing_open(d, &x->desk, x->desk.paths[i], memory / x->desk.n, network);
-        if (status)
-            break;
-        if (sc_scales_new(d->pyramids, &x->scales[i], &e) < 0)
-            return sc_fail_exit(c, &e);
-        x->models[i] = (struct sc_model_view){.scene = d->scene,
-                                              .pyramids = d->pyramids,
-                                              .scales = x->scales[i],
-                                              .pool = x->desk.pool,
-                                              .cancel = &sc_cancel};
-        x->views[i] = sc_web_view_of_model(&x->models[i]);
+        status = sc_drawing_open(&x->drawings[i], &x->desk, x->desk.paths[i], memory / x->desk.n,
+                                 network);
+        if (!status && add_view(x, i, NULL, &e) < 0)
+            status = sc_fail_exit(c, &e);
     }
+    return status;
+}
+
+static int open_maps(struct sc_display *x, const struct sc_map *maps, size_t n, const char *title,
+                     struct sc_error *e)
+{
+    struct sc_drawing *d = &x->drawings[0];
+    struct sc_pyramids_options po = {.memory = sc_memory_budget(x->desk.c->set.memory) / 2,
+                                     .cancel = &sc_cancel};
+
+    TRY(sc_pool_new((unsigned)SC_MIN(x->desk.c->set.threads, 4096), &x->desk.pool, e));
+    po.pool = x->desk.pool;
+    TRY(sc_maps_open(maps, n, title, &x->maps, e));
+    TRY(sc_pyramids_new(x->maps.scene, &po, &d->pyramids, e));
+    d->scene = x->maps.scene;
+    return add_view(x, 0, title, e);
+}
+
+int sc_display_open_maps(struct sc_display *x, struct sc_cli *c, const struct sc_map *maps,
+                         size_t n, const char *title)
+{
+    struct sc_error e = {0};
+
+    x->desk.c = c;
+    x->desk.n = 1;
+    return open_maps(x, maps, n, title, &e) < 0 ? sc_fail_exit(c, &e) : 0;
+}
+
+int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title)
+{
+    struct sc_display x = {0};
+    int status = sc_display_open_maps(&x, c, maps, n, title);
+
+    if (!status)
+        status = c->set.out_dir ? sc_display_export(&x)
+                                : sc_display_serve(&x, sc_memory_budget(c->set.memory) / 4);
+    sc_display_close(&x);
     return status;
 }
 
@@ -104,7 +149,10 @@ void sc_display_close(struct sc_display *x)
 {
     for (size_t i = 0; i < SC_COUNT(x->drawings); i++) {
         sc_scales_free(x->scales[i]);
+        if (x->drawings[i].scene == x->maps.scene) /* it is the maps' */
+            x->drawings[i].scene = NULL;
         sc_drawing_close(&x->drawings[i]);
     }
+    sc_maps_close(&x->maps);
     sc_desk_close(&x->desk);
 }

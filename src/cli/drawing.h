@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "hub/hub.h"
+#include "picture/maps.h"
 #include "picture/tiles.h"
 #include "web/web.h"
 
@@ -37,6 +38,7 @@ void sc_drawing_close(struct sc_drawing *x);
  * stays where it is. Zero-initialise. */
 struct sc_display {
     struct sc_desk desk;
+    struct sc_maps maps; /* instead of drawings[0].model and its scene */
     struct sc_drawing drawings[2];
     struct sc_scales *scales[2];
     struct sc_model_view models[2];
@@ -45,7 +47,17 @@ struct sc_display {
 /* Opens all models of the command line. They share `memory`; `network` is of each. 0, or an exit
  * code after the error was printed; close it in any case. */
 int sc_display_open(struct sc_display *x, struct sc_cli *c, uint64_t memory, uint64_t network);
+/* The same of maps, which are borrowed until it is closed: one view. */
+int sc_display_open_maps(struct sc_display *x, struct sc_cli *c, const struct sc_map *maps,
+                         size_t n, const char *title);
 void sc_display_close(struct sc_display *x);
+/* view_live.c: serves until Ctrl-C; `memory` for tiles. An exit code. */
+int sc_display_serve(struct sc_display *x, uint64_t memory);
+/* view_export.c: writes what --out asks for. An exit code. */
+int sc_display_export(struct sc_display *x);
+/* Maps as a command's options ask for: a folder or a page (--out), else in a browser. An exit code.
+ */
+int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title);
 
 /* view_live.c: `view` without a file to write. An exit code. */
 int sc_view_live(struct sc_cli *c);

@@ -88,10 +88,19 @@ static int encode(const struct sc_cli *c, struct sc_str text, struct sc_tokens_i
     return code;
 }
 
+int sc_tokens_input_of(const struct sc_cli *c, const struct sc_model *m, struct sc_str text,
+                       struct sc_tokens_input *out, struct sc_error *e)
+{
+    const struct sc_tokenizer_notes notes = {sc_say_note, (void *)(uintptr_t)c};
+
+    *out = (struct sc_tokens_input){0};
+    TRY(sc_tokenizer_of_model(m, &notes, &out->tokenizer, e));
+    return encode(c, text, out, e);
+}
+
 int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
                          struct sc_tokens_input *out, struct sc_error *e)
 {
-    const struct sc_tokenizer_notes notes = {sc_say_note, (void *)(uintptr_t)c};
     struct sc_error why = {0};
     struct sc_source *source = NULL;
     char *copy = NULL;
@@ -105,12 +114,11 @@ int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
             sc_tokenizer_of_model(m, &(struct sc_tokenizer_notes){0}, &out->tokenizer, &why);
         return code == SCRUPLE_EMEMORY || code == SCRUPLE_EINTERRUPTED ? (*e = why, code) : 0;
     }
-    TRY(sc_tokenizer_of_model(m, &notes, &out->tokenizer, e));
     if (c->set.text)
-        return encode(c, sc_strz(c->set.text), out, e);
+        return sc_tokens_input_of(c, m, sc_strz(c->set.text), out, e);
     int code = sc_text_input_open(c->set.text_file, &source, &copy, &text, e);
     if (code == 0)
-        code = encode(c, text, out, e);
+        code = sc_tokens_input_of(c, m, text, out, e);
     free(copy);
     sc_source_close(source);
     return code;

@@ -21,6 +21,9 @@ int sc_tokens_input_check(const struct sc_cli *c, struct sc_error *e);
 /* --ids, --text or --file. Clear it with sc_tokens_input_clear(), also after a failure. */
 int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
                          struct sc_tokens_input *out, struct sc_error *e);
+/* The tokens of a text that came from elsewhere; likewise. */
+int sc_tokens_input_of(const struct sc_cli *c, const struct sc_model *m, struct sc_str text,
+                       struct sc_tokens_input *out, struct sc_error *e);
 void sc_tokens_input_clear(struct sc_tokens_input *t);
 /* "tokens": ids, and "pieces" as the vocabulary spells them (null: it is not known). */
 void sc_tokens_input_describe(const struct sc_tokens_input *t, struct sc_document *d,

@@ -106,14 +106,20 @@ static int write_export(struct sc_display *x, struct sc_error *e)
     return code;
 }
 
+int sc_display_export(struct sc_display *x)
+{
+    struct sc_error e = {0};
+
+    return write_export(x, &e) < 0 ? sc_fail_exit(x->desk.c, &e) : 0;
+}
+
 int sc_view_export(struct sc_cli *c)
 {
     struct sc_display x = {0};
-    struct sc_error e = {0};
     int status = sc_display_open(&x, c, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
-    if (!status && write_export(&x, &e) < 0)
-        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_display_export(&x);
     sc_display_close(&x);
     return status;
 }

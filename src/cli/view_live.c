@@ -78,7 +78,7 @@ static void on_ending(void *ctx)
         (void)alarm(SECONDS);
 }
 
-static int serve(struct sc_display *x, uint64_t memory)
+int sc_display_serve(struct sc_display *x, uint64_t memory)
 {
     struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
@@ -91,6 +91,8 @@ static int serve(struct sc_display *x, uint64_t memory)
                                      .ending = on_ending,
                                      .ctx = c};
 
+    if (c->set.port > UINT16_MAX)
+        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
@@ -102,13 +104,11 @@ int sc_view_live(struct sc_cli *c)
 {
     struct sc_display x = {0};
 
-    if (c->set.port > UINT16_MAX)
-        return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
     /* Half for statistics of all models, a quarter for tiles. */
     const uint64_t memory = sc_memory_budget(c->set.memory);
     int status = sc_display_open(&x, c, memory / 2, c->set.fetch);
     if (!status)
-        status = serve(&x, memory / 4);
+        status = sc_display_serve(&x, memory / 4);
     sc_display_close(&x);
     return status;
 }

@@ -123,19 +123,22 @@ static bool put_name(struct sc_buf *b, struct sc_str name)
 
 /* {"name": {"dtype": ..., "shape": [...], "data_offsets": [from, to]}}, padded so that the data is
  * aligned; in front of it its length. */
-static int put_header(struct sc_st_writer *w, struct sc_buf *b, uint64_t *bytes, struct sc_error *e)
+int sc_st_header(const struct sc_st_item *items, size_t n, struct sc_buf *b, uint64_t *bytes,
+                 struct sc_error *e)
 {
     struct sc_quoted q;
 
     *bytes = 0;
     sc_buf_puts(b, "12345678{\"__metadata__\":{\"format\":\"pt\"}");
-    for (size_t i = w->first[w->shard]; i < w->first[w->shard + 1]; i++) {
-        const struct sc_st_item *t = &w->items[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct sc_st_item *t = &items[i];
         sc_buf_putc(b, ',');
-        if (!put_name(b, t->name))
+        if (!sc_utf8_valid(t->name))
             return sc_fail(e, SCRUPLE_EUNSUPPORTED,
                            "tensor \"%s\": safetensors holds names in UTF-8 only",
                            sc_quote(&q, t->name));
+        if (!put_name(b, t->name))
+            return sc_fail_memory(e);
         sc_buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype);
         for (size_t k = 0; k < t->rank; k++)
             sc_buf_printf(b, "%s%llu", k ? "," : "", (unsigned long long)t->shape[k]);
@@ -181,7 +184,8 @@ static int open_shard(struct sc_st_writer *w, struct sc_error *e)
         if (w->fd < 0)
             return fail_write(e, w->path, errno);
     }
-    int code = put_header(w, &header, &w->left, e);
+    const size_t first = w->first[w->shard];
+    int code = sc_st_header(&w->items[first], w->first[w->shard + 1] - first, &header, &w->left, e);
     if (code == 0 && !sc_write_all(w->fd, header.p, header.n))
         code = fail_write(e, w->path, errno);
     sc_buf_clear(&header);

@@ -19,6 +19,10 @@ struct sc_st_item {
     size_t rank;
     uint64_t bytes;
 };
+/* The header of a file that holds the items one after the other: its length in 8 bytes, then JSON,
+ * padded so that the data behind it is aligned. *bytes: of the data. b must be empty. */
+int sc_st_header(const struct sc_st_item *items, size_t n, struct sc_buf *b, uint64_t *bytes,
+                 struct sc_error *e);
 struct sc_st_writer;
 /* Whether the target can be made, before hours of work go into what belongs there: 0, or the error
  * that sc_st_create() would give now. */

@@ -179,6 +179,7 @@ int sc_forward_plan(struct sc_forward *f, struct sc_keys *k)
         return k->code = sc_fail_memory(k->e);
     memset(p->layers, 0, p->facts.layers * sizeof *p->layers);
     family->plan(k, f);
+    p->facts.sigmoid_router = p->router == SC_ROUTER_SIGMOID;
     if (k->code == 0 && !p->learned_positions && !p->ropes[0].dims)
         default_rope(k, f);
     return k->code;

@@ -22,6 +22,7 @@ struct sc_forward_facts {
     const char *family; /* "llama", "qwen2moe", ... */
     uint32_t layers, hidden, heads, kv_heads, head_dim, value_dim, vocab, intermediate;
     uint32_t experts, experts_per_token; /* 0: none */
+    bool sigmoid_router;                 /* scores of experts are sigmoids, else one softmax */
     uint64_t context;                    /* positions that it was made for; 0: not said */
 };
 /* `m` must have been opened with keep_repo, and outlive it. SCRUPLE_EUNSUPPORTED: this architecture
@@ -139,5 +140,10 @@ int sc_forward_run(const struct sc_forward *f, const struct sc_run *r, struct sc
 double sc_logits_log_sum(const float *row, size_t vocab);
 /* Bytes of activations that such a run takes. */
 uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r);
+/* How many of the first n of r->sequences fit `memory` together with its variants: at least 1. */
+size_t sc_forward_batch(const struct sc_forward *f, const struct sc_run *r, size_t n,
+                        uint64_t memory);
+/* Does a layer have experts? */
+bool sc_forward_is_sparse(const struct sc_forward *f, uint32_t layer);
 
 #endif

@@ -61,6 +61,11 @@ const struct sc_model *sc_forward_model(const struct sc_forward *f)
     return f->m;
 }
 
+bool sc_forward_is_sparse(const struct sc_forward *f, uint32_t layer)
+{
+    return layer < f->plan.facts.layers && f->plan.layers[layer].experts;
+}
+
 bool sc_forward_down(const struct sc_forward *f, uint32_t layer, int32_t expert,
                      struct sc_forward_matrix *out)
 {
@@ -487,6 +492,28 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r)
     floats += longest * longest;
     return sc_mul(floats, sizeof(float), &floats) ? sc_add_up(floats, UINT64_C(64) << 20)
                                                   : UINT64_MAX;
+}
+
+size_t sc_forward_batch(const struct sc_forward *f, const struct sc_run *r, size_t n,
+                        uint64_t memory)
+{
+    struct sc_run some = *r;
+    size_t fit = 1, over = 1; /* sequences that do, and that do not */
+
+    while (fit == over && over < n) { /* twice as many, */
+        over = over <= n / 2 ? 2 * over : n;
+        some.n_sequences = over;
+        if (sc_forward_memory(f, &some) <= memory)
+            fit = over;
+    }
+    while (over - fit > 1) { /* then halves */
+        some.n_sequences = fit + (over - fit) / 2;
+        if (sc_forward_memory(f, &some) <= memory)
+            fit = some.n_sequences;
+        else
+            over = some.n_sequences;
+    }
+    return fit;
 }
 
 static int check_run(const struct sc_forward *f, const struct sc_run *r, struct sc_error *e)

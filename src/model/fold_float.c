@@ -174,9 +174,23 @@ static int bitnet(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fo
     return 1;
 }
 
+/* Codes without their scales are other weights: nobody may take them for the model's unawares. */
+static int unscaled(struct sc_fold *f, const struct sc_fold_group *g, enum sc_fold_slot scale,
+                    struct sc_error *e)
+{
+    const struct sc_entry *w = sc_part_of(f, g, SC_SLOT_WEIGHT), *s = sc_part_of(f, g, scale);
+    struct sc_quoted of_weight, of_scale;
+
+    return sc_problem(
+        f->m->catalog, SC_WARNING, "fold.scale", s->file, sc_entry_name(w), SC_NO_OFFSET, e,
+        "\"%s\" does not have the shape of any scales of \"%s\": that is read without "
+        "scales",
+        sc_quote(&of_scale, sc_entry_name(s)), sc_quote(&of_weight, sc_entry_name(w)));
+}
+
 /* Codes of 8 bits that are values themselves: the shape is that of the codes. */
 static int eight(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fold_pick *p,
-                 enum sc_fold_slot scale)
+                 enum sc_fold_slot scale, struct sc_error *e)
 {
     const struct sc_entry *w = sc_part_of(f, g, SC_SLOT_WEIGHT);
     const struct sc_entry *s = sc_part_of(f, g, scale);
@@ -199,7 +213,7 @@ static int eight(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fol
     if (type == SC_TYPE_U8) /* plain bytes are no scales of 128 x 128 blocks */
         return 0;
     if (!sc_scale_fits(p->shape, p->rank, s, f->m->config.quant_block[1], &p->group))
-        return 0;
+        return unscaled(f, g, scale, e);
     if (is_int) {
         p->take[SC_SLOT_ZERO_POINT] = true;
         p->take[SC_SLOT_WEIGHT_G_IDX] = true;
@@ -227,7 +241,6 @@ int sc_fold_float(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fo
 {
     static const enum sc_fold_slot order[] = {SC_SLOT_SCALE_INV, SC_SLOT_WEIGHT_SCALE,
                                               SC_SLOT_SCALE, SC_SLOT_QSCALE};
-    (void)e;
     if (!sc_has(g, SC_SLOT_WEIGHT))
         return 0;
     size_t i = 0;
@@ -235,9 +248,11 @@ int sc_fold_float(struct sc_fold *f, const struct sc_fold_group *g, struct sc_fo
         i++; /* fold.c calls only when one of them is there */
     switch (sc_type_of(f, sc_part_of(f, g, SC_SLOT_WEIGHT))) {
     case SC_TYPE_F8:
-        return eight(f, g, p, order[i]);
+        return eight(f, g, p, order[i], e);
     case SC_TYPE_I8:
-        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) || eight(f, g, p, order[i]);
+        return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2)
+                   ? 1
+                   : eight(f, g, p, order[i], e);
     case SC_TYPE_U8:
         return fp4(f, g, p, SC_SLOT_WEIGHT, order[i], SC_SLOT_SCALE_2) || bitnet(f, g, p, order[i]);
     case SC_TYPE_F4:

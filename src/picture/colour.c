@@ -14,7 +14,7 @@
 #define A_STEP 0x1000 /* of special_entry(): not special */
 
 const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
-    "diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank", NULL};
+    "diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank", "range", NULL};
 
 const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "sign and size (logarithmic)",
@@ -23,7 +23,31 @@ const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "sign",
     "exponent",
     "raw bits (last of the exponent, first of the fraction)",
-    "rank in the tensor"};
+    "rank in the tensor",
+    "low to high end of the map"};
+
+const char *const sc_shows_names[SC_SHOWS_COUNT + 1] = {"weights", "differences", "bytes", "maps",
+                                                        NULL};
+
+bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
+{
+    enum {
+        WEIGHTS = 1 << SC_SHOWS_WEIGHTS,
+        CHANGES = 1 << SC_SHOWS_DIFFERENCES,
+        MAPS = 1 << SC_SHOWS_MAPS
+    };
+    static const unsigned suits[SC_COLOUR_MODES] = {
+        [SC_COLOURS_DIVERGING] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_LINEAR] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_MAGNITUDE] = WEIGHTS | CHANGES | MAPS,
+        [SC_COLOURS_SIGN] = WEIGHTS | CHANGES,
+        [SC_COLOURS_EXPONENT] = WEIGHTS,
+        [SC_COLOURS_BITS] = WEIGHTS,
+        [SC_COLOURS_RANK] = WEIGHTS | MAPS,
+        [SC_COLOURS_RANGE] = MAPS,
+    };
+    return (suits[mode] >> shows & 1) != 0;
+}
 
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out)
 {
@@ -79,6 +103,19 @@ static void edges_of_scale(enum sc_colour_mode mode, float scale, struct sc_colo
     c->n_edges = SC_COLOUR_STEPS - 1;
     for (unsigned k = 0; k < c->n_edges; k++)
         c->edge[k] = (float)(share[k] * (double)scale);
+}
+
+bool sc_colour_mode_ranks(enum sc_colour_mode mode)
+{
+    return mode == SC_COLOURS_RANK || mode == SC_COLOURS_RANGE;
+}
+
+void sc_colour_range(float low, float high, float out[SC_COLOUR_QUANTILES])
+{
+    const double wide = (double)high - (double)low;
+
+    for (unsigned i = 0; i < SC_COLOUR_QUANTILES; i++)
+        out[i] = (float)((double)low + wide * i / (SC_COLOUR_QUANTILES - 1));
 }
 
 /* Step k begins at quantile k / 240, which lies between two that are given. */
@@ -169,7 +206,7 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
     const bool plain = is_plain(s->mode);
 
     memset(c, 0, sizeof *c);
-    if (s->mode == SC_COLOURS_RANK && s->quantile)
+    if (sc_colour_mode_ranks(s->mode) && s->quantile)
         edges_of_rank(s->quantile, c);
     else
         edges_of_scale(s->mode, scale, c);

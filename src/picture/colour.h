@@ -21,9 +21,20 @@ enum sc_colour_mode {
     SC_COLOURS_EXPONENT, /* the binary exponent, in 32 colours that repeat */
     SC_COLOURS_BITS,     /* last bit of the exponent and first 7 of the fraction */
     SC_COLOURS_RANK,     /* rank in its tensor */
+    SC_COLOURS_RANGE,    /* evenly from the low to the high end of a map */
     SC_COLOUR_MODES
 };
 extern const char *const sc_colour_modes[SC_COLOUR_MODES + 1]; /* their names, NULL */
+/* What the pixels of a picture are; a mode suits some of them. */
+enum sc_shows {
+    SC_SHOWS_WEIGHTS,
+    SC_SHOWS_DIFFERENCES, /* of two models: B - A */
+    SC_SHOWS_BYTES,       /* of files */
+    SC_SHOWS_MAPS,        /* figures of layers, experts, checkpoints: a cell each */
+    SC_SHOWS_COUNT
+};
+extern const char *const sc_shows_names[SC_SHOWS_COUNT + 1]; /* "weights", ... , NULL */
+bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows);
 bool sc_colour_mode_find(struct sc_str name, enum sc_colour_mode *out);
 
 enum { SC_COLOUR_STEPS = 240, SC_COLOUR_DECADES = 4, SC_COLOUR_QUANTILES = 257 };
@@ -57,7 +68,8 @@ struct sc_colour_scale {
     enum sc_colour_mode mode;
     float scale;           /* the |x| at the end; not positive or not finite: 1 */
     float smallest;        /* least normal |x| of the stored type: below is subnormal; 0: none */
-    const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks; NULL: -scale .. scale */
+    const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks and ranges; NULL: -scale ..
+                              scale */
 };
 /* A scale, ready for many pixels. Making one takes microseconds. */
 struct sc_colours {
@@ -69,6 +81,10 @@ struct sc_colours {
     enum sc_colour_mode mode;
     float smallest;
 };
+/* What stands for quantiles of SC_COLOURS_RANGE: even steps from low to high. */
+void sc_colour_range(float low, float high, float out[SC_COLOUR_QUANTILES]);
+/* Does a mode colour by quantiles? */
+bool sc_colour_mode_ranks(enum sc_colour_mode mode);
 extern const char *const sc_colour_labels[SC_COLOUR_MODES]; /* for people */
 /* Where steps begin, as shares of the scale: step k from (float)(out[k - 1] * scale) on, k from 1
  * on. False: the steps of this mode are bits. Those of a rank without quantiles are as LINEAR's. */

@@ -106,7 +106,7 @@ static const uint32_t specials[2][SC_SPECIAL_END - SC_COLOUR_STEPS] = {
 void sc_palette_make(enum sc_colour_mode mode, bool dark, struct sc_palette *out)
 {
     *out = (struct sc_palette){0};
-    if (mode == SC_COLOURS_MAGNITUDE || mode == SC_COLOURS_BITS)
+    if (mode == SC_COLOURS_MAGNITUDE || mode == SC_COLOURS_BITS || mode == SC_COLOURS_RANGE)
         sizes(out, dark);
     else if (mode == SC_COLOURS_EXPONENT)
         exponents(out);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "picture/maps.h"
+
 const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NULL};
 
 struct sc_render {
@@ -47,10 +49,13 @@ static int quantiles_of(const struct sc_render *r, uint32_t tensor, const float 
     *out = known;
     if (!r->quantiles || known)
         return 0;
+    const struct sc_map *map = r->o.scene->maps ? &r->o.scene->maps[tensor] : NULL;
     struct sc_tensor_facts *facts = sc_alloc(sizeof *facts);
     float *mine = sc_calloc(SC_COLOUR_QUANTILES, sizeof *mine);
     int code = facts && mine ? 0 : sc_fail_memory(e);
-    if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
+    if (code == 0 && map && r->o.mode == SC_COLOURS_RANGE)
+        sc_colour_range(map->low, map->high, mine);
+    else if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
         memcpy(mine, facts->quantile, sizeof facts->quantile);
     if (code == 0 && atomic_compare_exchange_strong(&r->quantiles[tensor], &known, mine)) {
         known = mine;
@@ -90,7 +95,7 @@ static int measure(struct sc_render *r, struct sc_error *e)
         TRY(sc_scales_new(r->o.pyramids, &r->own, e));
         r->o.scales = r->own;
     }
-    if (r->o.mode == SC_COLOURS_RANK) {
+    if (sc_colour_mode_ranks(r->o.mode)) {
         r->quantiles = sc_calloc(r->o.scene->model->n_tensors, sizeof *r->quantiles);
         if (!r->quantiles)
             return sc_fail_memory(e);

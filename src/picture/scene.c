@@ -319,25 +319,36 @@ static int list_places(struct sc_scene *s, struct sc_error *e)
     return 0;
 }
 
+/* What follows from places and size. */
+static int finish(struct sc_scene *s, struct sc_error *e)
+{
+    while ((int64_t)SC_SCENE_TILE << s->top < SC_MAX(s->w, s->h))
+        s->top++;
+    TRY(list_places(s, e));
+    return sc_scene_index(s, e);
+}
+
+static int add_whole(struct maker *k, struct sc_error *e)
+{
+    uint32_t whole;
+    const struct sc_scene_box box = {
+        .kind = SC_BOX_MODEL, .number = -1, .w = k->s->w, .h = k->s->h, .label = "model"};
+    return add_box(k, box, &whole, e);
+}
+
 static int make_scene(struct maker *k, struct sc_error *e)
 {
     struct sc_scene *s = k->s;
-    uint32_t whole;
     TRY(make_labels(k, e));
     TRY(make_marks(k, e));
     k->missing = count_missing(k) <= SC_SCENE_MISSING;
     s->places = sc_alloc(k->n_marks * sizeof *s->places);
     if (!s->places)
         return sc_fail_memory(e);
-    const struct sc_scene_box box = {
-        .kind = SC_BOX_MODEL, .number = -1, .w = s->w, .h = s->h, .label = "model"};
-    TRY(add_box(k, box, &whole, e));
+    TRY(add_whole(k, e));
     for (uint32_t i = 0; i < k->p->n_sections; i++)
         TRY(add_section(k, i, e));
-    while ((int64_t)SC_SCENE_TILE << s->top < SC_MAX(s->w, s->h))
-        s->top++;
-    TRY(list_places(s, e));
-    return sc_scene_index(s, e);
+    return finish(s, e);
 }
 
 int sc_scene_new(const struct sc_model *m, const struct sc_scene_options *o, struct sc_scene **out,
@@ -364,6 +375,35 @@ int sc_scene_new(const struct sc_model *m, const struct sc_scene_options *o, str
     }
     *out = s;
     return 0;
+}
+
+int sc_scene_of_places(const struct sc_model *m, const struct sc_place *places, size_t n,
+                       struct sc_scene **out, struct sc_error *e)
+{
+    struct sc_scene *s = sc_calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return sc_fail_memory(e);
+    struct maker k = {.s = s};
+    s->model = m;
+    s->places = sc_alloc((n + 1) * sizeof *s->places);
+    int status = s->places ? 0 : sc_fail_memory(e);
+    for (; status == 0 && s->n_places < n; s->n_places++) {
+        const struct sc_place *p = &places[s->n_places];
+        s->places[s->n_places] = *p;
+        s->w = SC_MAX(s->w, p->x + p->w);
+        s->h = SC_MAX(s->h, p->y + p->h);
+        s->deepest = SC_MAX(s->deepest, SC_MAX(p->depth_x, p->depth_y));
+    }
+    if (status == 0)
+        status = add_whole(&k, e);
+    if (status == 0)
+        status = finish(s, e);
+    if (status < 0)
+        sc_scene_free(s);
+    else
+        *out = s;
+    return status;
 }
 
 void sc_scene_free(struct sc_scene *s)

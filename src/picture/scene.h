@@ -15,6 +15,7 @@
 #define SC_SCENE_H
 
 #include "model/model.h"
+#include "picture/colour.h" /* what pixels are of */
 
 enum {
     SC_SCENE_TILE = 256,        /* pixels of a tile and axis */
@@ -31,6 +32,8 @@ enum {
     SC_SCENE_MISSING = 1 << 20, /* empty boxes of experts; with more, there are none */
 };
 #define SC_SCENE_MOST (INT64_C(1) << 52) /* units of the picture, so that a double is exact */
+
+struct sc_map; /* maps.h */
 
 struct sc_place {
     uint32_t tensor;     /* index into model->tensors */
@@ -56,6 +59,8 @@ struct sc_scene_box {
 };
 struct sc_scene {
     const struct sc_model *model;
+    enum sc_shows shows;     /* weights, as sc_scene_new() makes it; whoever draws something else in
+                                these places says so */
     struct sc_place *places; /* tower by tower, layer by layer, in the order of reading */
     size_t n_places;
     struct sc_scene_box *boxes; /* boxes[0] is the whole; a parent stands before what it holds */
@@ -68,6 +73,7 @@ struct sc_scene {
                             list[places_of[t]] to list[places_of[t + 1] - 1]. None: the filter left
                             it out, it has no elements, or its shape is impossible */
     uint32_t *list;
+    const struct sc_map *maps;  /* by tensor, of a scene that shows maps; else NULL */
     struct sc_scene_tree *tree; /* scene_look.c */
     struct sc_arena arena;
 };
@@ -78,6 +84,10 @@ struct sc_scene_options {
 /* `m` must outlive the scene. SCRUPLE_ELIMIT: the picture would be larger than SC_SCENE_MOST. */
 int sc_scene_new(const struct sc_model *m, const struct sc_scene_options *o, struct sc_scene **out,
                  struct sc_error *e);
+/* A scene whose places somebody else has found: copied; in one box. Every tensor is in at most one
+ * place. */
+int sc_scene_of_places(const struct sc_model *m, const struct sc_place *places, size_t n,
+                       struct sc_scene **out, struct sc_error *e);
 void sc_scene_free(struct sc_scene *s); /* NULL is allowed */
 
 /* Zoom z: a pixel is 2^z units (z <= 0: 2^-z pixels a unit). From -deepest to top. */

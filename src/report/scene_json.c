@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "picture/maps.h"
+
 /* Things that are listed once, in the order in which they come: each is known by the first tensor
  * or box that has it. */
 struct list {
@@ -142,6 +144,8 @@ static void put_head(const struct writer *w)
     put_textz(w, scruple_version());
     put_key(o, ",\n  ", "mode");
     put_textz(w, w->j->mode);
+    put_key(o, ",\n  ", "shows");
+    put_textz(w, sc_shows_names[w->s->shows]);
     put_key(o, ",\n  ", "title");
     put_textz(w, w->j->title ? w->j->title : m->label);
     put_key(o, ",\n  ", "model");
@@ -246,6 +250,40 @@ static void put_tensors(const struct writer *w)
     COLUMN(o, "bytes", n, sc_out_u64, t[i].bytes, "\n  },\n");
 }
 
+/* "down": {"of": "layer", "labels": ["0", "1"]}; null for labels that are 0, 1, 2 ... */
+static void put_axis(const struct writer *w, const char *key, const struct sc_map_axis *a,
+                     uint32_t n)
+{
+    struct sc_out *o = w->o;
+    put_key(o, ", ", key);
+    sc_out_puts(o, "{\"of\": ");
+    put_textz(w, a->of);
+    sc_out_puts(o, ", \"labels\": ");
+    for (uint32_t i = 0; a->labels && i < n && !o->status; i++) {
+        sc_out_putc(o, i ? ',' : '[');
+        put_textz(w, a->labels[i]);
+    }
+    sc_out_puts(o, a->labels ? "]}" : "null}");
+}
+
+static void put_maps(const struct writer *w)
+{
+    struct sc_out *o = w->o;
+    for (size_t i = 0; i < w->s->model->n_tensors && !o->status; i++) {
+        const struct sc_map *m = &w->s->maps[i];
+        sc_out_puts(o, i ? ",\n    {\"about\": " : "  \"maps\": [\n    {\"about\": ");
+        put_textz(w, m->about);
+        put_key(o, ", ", "low");
+        sc_out_json_number(o, (double)m->low);
+        put_key(o, ", ", "high");
+        sc_out_json_number(o, (double)m->high);
+        put_axis(w, "down", &m->down, m->rows);
+        put_axis(w, "across", &m->across, m->cols);
+        sc_out_putc(o, '}');
+    }
+    sc_out_puts(o, "],\n");
+}
+
 static void put_places(const struct writer *w)
 {
     struct sc_out *o = w->o;
@@ -301,6 +339,8 @@ void sc_report_scene(struct sc_out *o, const struct sc_scene *s, const struct sc
         put_scales(&w);
         put_types(&w);
         put_tensors(&w);
+        if (s->maps)
+            put_maps(&w);
         put_places(&w);
         put_boxes(&w);
     }

@@ -136,6 +136,15 @@ static void put_mode(struct sc_out *o, enum sc_colour_mode mode)
     put_text(o, sc_colour_labels[mode]);
     sc_out_puts(o, ", \"folded\": ");
     sc_out_puts(o, mode == SC_COLOURS_MAGNITUDE ? "true" : "false");
+    sc_out_puts(o, ", \"shows\": ");
+    char mark = '[';
+    for (int i = 0; i < SC_SHOWS_COUNT; i++)
+        if (sc_colour_mode_suits(mode, (enum sc_shows)i)) {
+            sc_out_putc(o, mark);
+            put_text(o, sc_shows_names[i]);
+            mark = ',';
+        }
+    sc_out_puts(o, mark == '[' ? "[]" : "]");
     sc_out_puts(o, ",\n     \"shares\": ");
     const bool scaled = sc_colour_shares(mode, shares);
     for (size_t k = 0; k < SC_COUNT(shares) && scaled; k++) {

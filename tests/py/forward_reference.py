@@ -314,6 +314,8 @@ class Reference:
         self.c = c
         self.t = {k: v.astype(np.float64) for k, v in tensors.items()}
         self.seen = {}
+        self.routed = []  # (layer, token, experts, weights, logits, outputs of these experts), heaviest first
+        self.drops, self.reroute = set(), False  # (layer, expert) that give nothing, or cannot be chosen
 
     def see(self, name, value):
         self.seen[name] = value
@@ -455,6 +457,9 @@ class Reference:
         name = f"model.layers.{i}.mlp.gate.e_score_correction_bias"
         if name in self.t:
             choice = choice + self.t[name]
+        for layer, e in self.drops if self.reroute else ():
+            if layer == i:
+                choice[e] = -np.inf
         if deep and c["n_group"] > 1:
             g = choice.reshape(c["n_group"], -1)
             best = np.sort(g, 1)[:, -2:].sum(1) if family == "DeepseekV3ForCausalLM" else g.max(1)
@@ -478,11 +483,15 @@ class Reference:
         routes = []
         for t in range(len(x)):
             ids, w = self.choose(logits[t], i)
-            routes.append([int(e) for e in ids[np.argsort(-w, kind="stable")]])
-            for e, weight in zip(ids, w):
+            order = np.argsort(-w, kind="stable")
+            routes.append([int(e) for e in ids[order]])
+            outs = []
+            for e in ids:
                 g, u, d = (f"{p}.experts.{e}.{n}" for n in names)
-                y = self.act(self.linear(x[t], g)) * self.linear(x[t], u)
-                out[t] += weight * self.linear(y, d)
+                outs.append(self.linear(self.act(self.linear(x[t], g)) * self.linear(x[t], u), d))
+            for e, weight, y in zip(ids, w, outs):
+                out[t] += weight * y * ((i, int(e)) not in self.drops)
+            self.routed.append((i, t, ids[order], w[order], logits[t], np.array(outs)[order]))
         self.see(f"route.{i}", np.array(routes))
         shared = p + (".shared_expert" if family == "Qwen2MoeForCausalLM" else ".shared_experts")
         if shared + ".up_proj.weight" in self.t:

@@ -165,7 +165,8 @@ class Documents(unittest.TestCase):
         self.assertIsNone(re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", text))
         self.assertTrue(text.endswith("}\n"))
         document = strict(text)
-        problems = list(self.schemas.problems(command + ".json", document))
+        name = command + "-similarity" if "--similarity" in words else command
+        problems = list(self.schemas.problems(name + ".json", document))
         self.assertEqual([], problems[:8])
         return document
 
@@ -360,6 +361,22 @@ class Documents(unittest.TestCase):
                 self.assertEqual(len(d["layers"]), shape[0])
                 for m in d["maps"]:
                     self.assertEqual((len(m["values"]), {len(r) for r in m["values"]}), (shape[0], {shape[1]}))
+
+    def test_moe_probe(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        for words in (["--pairs", "--trace"], ["--no-maps"], []):
+            d = self.document("moe", path, "--ids", "1,2,3", *words)
+            self.assertEqual(("maps" in d, "trace" in d["routing"]), ("--no-maps" not in words, "--trace" in words))
+        self.assertIsNone(self.document("moe", os.path.join(FIXTURES, "gpt-oss"), "--ids", "1,2,3")["routing"])
+
+    def test_moe_similarity(self):
+        for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
+            for words in ([], ["--sketch", "16"], ["--definition", "original"], ["--threshold", "0", "--no-match"]):
+                with self.subTest(kind, words=words):
+                    d = self.document("moe", os.path.join(FIXTURES, kind), "--similarity", *words)
+                    n = d["similarity"]["experts"] + d["similarity"]["shared"]
+                    for m in d["matrices"]:
+                        self.assertEqual((len(m["raw"]), {len(r) for r in m["corrected"]}), (n, {n}))
 
     def test_eval(self):
         for protocol in ("windows", "llama.cpp", "rolling"):

@@ -243,6 +243,9 @@ class Documents(Model):
         self.assertEqual([None] * 3, [modes[m]["shares"] for m in ("sign", "exponent", "bits")])
         self.assertEqual(["magnitude"], [m for m in modes if modes[m]["folded"]])
         self.assertEqual(list(range(240, 250)), sorted(c["special"].values()))
+        self.assertEqual(["diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank"],
+                         [m for m in modes if "weights" in modes[m]["shows"]])
+        self.assertEqual("weights", self.server.scene()["shows"])
 
     def test_a_shot_has_the_colours_of_the_document(self):
         c = self.server.document("colours", "colours.json")

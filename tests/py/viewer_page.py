@@ -21,12 +21,12 @@ SCRUPLE = os.environ.get("SCRUPLE", "scruple")
 class Served:
     """scruple view of models, as long as it is entered; gives the address of the page."""
 
-    def __init__(self, *words):
-        self.words = words
+    def __init__(self, *words, command=("view", "--no-cache")):
+        self.words = (*command, "--no-open", *words)
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [SCRUPLE, "view", "--no-open", "--no-cache", *self.words], stdin=subprocess.DEVNULL,
+            [SCRUPLE, *self.words], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if not select.select([self.process.stdout], [], [], 60)[0]:
             raise TimeoutError("the server does not say where it is")

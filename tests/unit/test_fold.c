@@ -141,6 +141,24 @@ TEST(fold_fp8_blocks)
     one(&k, "weight 256x256 F8_E4M3 fp8 8 128: weight weight_scale_inv");
 }
 
+TEST(scales_that_cannot_be_are_told)
+{
+    static const char *const codes[] = {"F8_E4M3", "F8_E5M2", "I8"};
+    for (size_t i = 0; i < SC_COUNT(codes); i++) {
+        struct kit k;
+        start(&k);
+        ADD(&k, "a.weight", codes[i], 16, 32);
+        ADD(&k, "a.weight_scale", "F32", 7, 5);
+        ADD(&k, "b.weight", codes[i], 16, 32); /* has none, which is no matter */
+        fold(&k);
+        CHECK_U64(k.m.n_tensors, 3);
+        CHECK_U64(k.m.catalog->n_findings, 1);
+        CHECK_STR(k.m.catalog->findings[0].id, "fold.scale");
+        CHECK(strstr(k.m.catalog->findings[0].message, "a.weight_scale"));
+        finish(&k);
+    }
+}
+
 TEST(fold_fp8_rows_and_tensors)
 {
     struct kit k;

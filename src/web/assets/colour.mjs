@@ -35,6 +35,11 @@ export function pixelValue(bits) {
         : bits >>> 0 === PIXEL.waiting ? "waiting" : "NaN";
 }
 
+/** Does a mode colour by quantiles, or by what stands for them? */
+export function isRanked(mode) {
+    return mode.name === "rank" || mode.name === "range";
+}
+
 function bytesOf(base64) {
     return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 }
@@ -44,11 +49,11 @@ export class Table {
     constructor(colours, mode, scale, least, quantile) {
         this.special = colours.special;
         this.mode = mode;
-        this.shares = mode.shares ?? (mode.name === "rank" ? colours.mode("linear").shares : null);
+        this.shares = mode.shares ?? (isRanked(mode) ? colours.mode("linear").shares : null);
         this.least = least;
         this.folded = mode.folded;
         this.end = scale > 0 && scale < Infinity ? Math.fround(scale) : 1;
-        this.quantile = mode.name === "rank" ? quantile : null;
+        this.quantile = isRanked(mode) ? quantile : null;
         this.entries = null; // 65,536 of them, once many pixels come
     }
 
@@ -300,8 +305,8 @@ export class Colours {
      */
     table(name, scale, least = 0, quantile = null) {
         const mode = this.mode(name);
-        const known = mode.name === "rank" && quantile ? quantile : null;
-        const scaled = (mode.shares || mode.name === "rank") && !known;
+        const known = isRanked(mode) && quantile ? quantile : null;
+        const scaled = (mode.shares || isRanked(mode)) && !known;
         const key = `${mode.name} ${scaled ? scale : ""} ${least}`;
         const kept = known ? this.#rankTables(known) : this.tables;
         let table = kept.get(key);

@@ -4,6 +4,7 @@
 import {make} from "scruple/dom.mjs";
 import {addToBar, announce, iconButton, shortTitle, toolbar} from "scruple/frame.mjs";
 import {planeText} from "scruple/reading.mjs";
+import {modesOf, showOf} from "scruple/shows.mjs";
 
 const SCALES = [["tensor", "Scale of each tensor"], ["role", "Scale of each role"], ["model", "Scale of the model"]];
 const COMPARES = [["none", "One model"], ["side", "Side by side"], ["swipe", "Swipe"], ["blink", "Blink"]];
@@ -70,14 +71,14 @@ function otherButton(app) {
 
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
-    const {scene} = app.views[0];
+    const {scene} = app.views[0], show = showOf(scene);
     const row = make("div", {class: "p-choices", role: "group", "aria-label": "What is shown"},
         choice(app, {state: "mode", label: "What colours mean", key: "m", help: "the colour mode before",
-            options: app.colours.modes.map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
-        choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
-            options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}),
-        choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
-            options: SCALES}));
+            options: modesOf(app.colours, scene).map((mode) => [mode.name, capital(mode.label ?? mode.name)])}),
+        show.planes ? choice(app, {state: "plane", label: "What a pixel of many weights shows", key: "p", help: "the same, backwards",
+            options: scene.planes.map((plane) => [plane, `Pixel: ${planeText(plane)}`])}) : null,
+        show.scales ? choice(app, {state: "scaleOf", label: "Whose weights the ends of the colours are", key: "k", help: "the same, backwards",
+            options: SCALES}) : null);
     if (app.views.length > 1) row.append(compareChoice(app), otherButton(app));
     addToBar(app, row);
     groundButton(app);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // input: mouse, touch and keyboard.
 
+import {modesOf} from "scruple/shows.mjs";
+
 /** Which key does what. */
 export class Keys {
     constructor() {
@@ -244,7 +246,7 @@ function bindKeys(app) {
     });
     keys.bind("[", "the same place of the layer before", () => nextLayer(app, -1));
     keys.bind("]", "the same place of the next layer", () => nextLayer(app, 1));
-    keys.bind("m", "next colour mode", turn("mode", () => app.colours.modes.map((m) => m.name)));
+    keys.bind("m", "next colour mode", turn("mode", () => modesOf(app.colours, app.views[0].scene).map((m) => m.name)));
     keys.bind("p", "what a pixel of many elements shows", turn("plane", () => app.front().scene.planes));
     keys.bind("k", "whose scale the colours have", turn("scaleOf", () => ["tensor", "role", "model"]));
     keys.bind("d", "dark or light", () => store.set({ground: store.get("dark") ? "light" : "dark"}));

@@ -11,6 +11,7 @@ const MOST = 400; // names in a picture
 const LINE = 15;  // CSS pixels
 const NUMBER_W = 46, NUMBER_H = 15; // of an element that holds its number
 const GAPS = {tower: 256, block: 64, expert: 32}; // units between them, see scene.h
+const MAP_GAP = 72; // units between maps, see maps.h
 const FRAME = 4; // units between a block and its frame
 const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements that have one
 
@@ -228,7 +229,8 @@ export class Labels {
             return;
         const {scene, dpr} = this, p = scene.places, tensor = p.tensor[i];
         const r = this.#rect(p.x[i], p.y[i], p.w[i], p.h[i]);
-        const room = Math.min(r.x1, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
+        const beside = scene.maps ? MAP_GAP * this.scale : 0; // of maps: names reach into the gap
+        const room = Math.min(r.x1 + beside, this.inner.x1) - Math.max(r.x0, this.inner.x0) - 16 * dpr;
         const font = this.#font(11, 500), small = this.#font(10);
         for (const most of [Infinity, 2, 1, 0]) {
             const text = most ? shortName(scene, tensor, most)
@@ -238,6 +240,12 @@ export class Labels {
             const lines = [{text, font}];
             const stacked = scene.placesOf(tensor).length > 1 ? `, slice ${p.slice[i]}` : "";
             const {dtype} = scene.typeOf(tensor);
+            if (scene.maps) { // above it: its cells are to be seen
+                if (this.#plate({...r, x1: r.x1 + beside}, lines,
+                    {above: Math.min(MAP_GAP * this.scale, (LINE + 5) * dpr), tries: 1}))
+                    return;
+                continue;
+            }
             const more = `${formatShape(scene.shapeOf(tensor))} ${dtype}${stacked}`;
             if (this.#width(more, small) <= room && r.y1 - r.y0 > 64 * dpr && r.x1 - r.x0 > 110 * dpr)
                 lines.push({text: more, font: small, faint: true});
@@ -313,7 +321,9 @@ export class Labels {
         if (Math.max(w, h) < RULED * dpr)
             return none;
         const {cols, rows} = this.#elements(i), size = RULER * dpr;
-        const wide = Math.max(size, this.#width(String(rows[1]), this.#font(10)) + 8 * dpr);
+        const longest = Math.max(...[...Array(Math.min(rows[1] - rows[0], 200)).keys()].map((k) =>
+            scene.lineName(i, false, rows[1] - 1 - k).length), String(rows[1]).length);
+        const wide = Math.max(size, this.#width("0".repeat(longest), this.#font(10)) + 8 * dpr);
         const hovered = state.hover?.place === i && state.hover.view === pane.view.index
             ? state.hover : null;
         if (w >= RULED * dpr)
@@ -343,9 +353,9 @@ export class Labels {
             if (at < from)
                 return;
             if (across)
-                c.fillText(String(n), at, clip.y + thick / 2);
+                c.fillText(scene.lineName(i, true, n), at, clip.y + thick / 2);
             else
-                c.fillText(String(n), clip.x + thick - 4 * dpr, at);
+                c.fillText(scene.lineName(i, false, n), clip.x + thick - 4 * dpr, at);
         };
         c.fillStyle = ink.faint;
         for (let n = Math.ceil(first / every) * every; n < end; n += every)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // legend: what the colours mean in numbers, for the tensor under the pointer where its scale is its own.
 import {draw, make} from "scruple/dom.mjs";
-import {bitsOf} from "scruple/colour.mjs";
+import {bitsOf, isRanked} from "scruple/colour.mjs";
 import {card, isNarrow} from "scruple/frame.mjs";
+import {rampOf} from "scruple/maps.mjs";
 import {formatValue} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {numberOf} from "scruple/text.mjs";
 import {bitTicks, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
 
 const STEPS = 240;
-const SWATCHES = [["zero", "0"], ["subnormal", "subnormal"], ["nan", "NaN"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"],
-    ["waiting", "not read yet"], ["unknown", "cannot be decoded"]];
 
 /** Whose scale it is: {view, tensor, scale, least}; tensor -1: no tensor is meant. */
 function subjectOf(app) {
@@ -37,7 +37,8 @@ class Legend {
     show() {
         const {mode: name, dark} = this.app.store.get(), {colours} = this.app;
         const mode = colours.mode(name), subject = subjectOf(this.app);
-        const quantile = mode.name === "rank" ? this.quantileOf(subject) : null;
+        const quantile = mode.name === "rank" ? this.quantileOf(subject)
+            : mode.name === "range" ? rampOf(subject.view.scene, subject.tensor) : null;
         const table = colours.table(name, subject.scale, subject.least, quantile);
         const {scaleOf, plane} = this.app.store.get();
         const key = [name, dark, subject.view.index, subject.tensor, subject.scale, quantile !== null, scaleOf, plane].join(" ");
@@ -67,7 +68,9 @@ class Legend {
         return this.quantiles.get(key);
     }
 
-    sentence(mode, {view, tensor, scale}, quantile) {
+    sentence(mode, subject, quantile) {
+        const {view, tensor, scale} = subject, own = showOf(view.scene).sentence?.(this.app, mode, subject) ?? null;
+        if (own !== null) return own;
         const {scaleOf, plane} = this.app.store.get(), name = tensor < 0 ? "" : view.scene.names[tensor];
         if (mode.name === "rank") return quantile ? `Rank in ${name}` : "Rank of a weight in its tensor";
         if (mode.name === "sign") return "Sign";
@@ -91,7 +94,7 @@ class Legend {
     }
 
     ticksOf(mode, table, {scale}, quantile) {
-        if (mode.name === "rank") return rankTicks(quantile);
+        if (isRanked(mode)) return rankTicks(quantile, mode.name === "rank");
         if (mode.name === "sign")
             return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
         if (mode.name === "exponent") return exponentTicks(this.first);
@@ -109,7 +112,7 @@ class Legend {
     }
 
     fillSwatches(name, dark) {
-        this.swatches.replaceChildren(...SWATCHES.map(([key, text]) => make("li", {"data-special": key},
+        this.swatches.replaceChildren(...showOf(this.app.front().scene).swatches.map(([key, text]) => make("li", {"data-special": key},
             draw("svg", {class: "p-swatch", viewBox: "0 0 10 10", "aria-hidden": "true"},
                 draw("rect", {width: 10, height: 10, fill: this.app.colours.css(name, dark, key)})), text)));
     }
@@ -130,7 +133,7 @@ class Legend {
     specialOf(table, value) {
         if (value === "waiting" || value === "unknown") return value;
         const v = numberOf(value ?? null), entry = v === null ? -1 : table.entryOf(bitsOf(v));
-        const found = SWATCHES.find(([key]) => this.app.colours.special[key] === entry);
+        const found = showOf(this.app.front().scene).swatches.find(([key]) => this.app.colours.special[key] === entry);
         return found ? found[0] : null;
     }
 

@@ -10,6 +10,7 @@ import {Keys, attachInput} from "scruple/input.mjs";
 import {panels} from "scruple/panels.mjs";
 import {Readout} from "scruple/readout.mjs";
 import {Scene} from "scruple/scene.mjs";
+import {firstLook} from "scruple/shows.mjs";
 import {save, shoot} from "scruple/screenshot.mjs";
 import {Stage} from "scruple/stage.mjs";
 import {openSource} from "scruple/static.mjs";
@@ -277,8 +278,7 @@ function addTravel(app) {
 
 function startState(doc, scene, colours) {
     return {view: 0, compare: doc.views.length > 1 ? "side" : "none", split: 0.5,
-        camera: {x: scene.width / 2, y: scene.height / 2, z: scene.top}, mode: colours.modes[0].name,
-        plane: scene.planes[0], scaleOf: "tensor", ground: "auto", dark: true, labels: true,
+        camera: {x: scene.width / 2, y: scene.height / 2, z: scene.top}, ...firstLook(colours, scene), scaleOf: "tensor", ground: "auto", dark: true, labels: true,
         hover: null, selection: null, filter: doc.views.map(() => null),
         progress: doc.views.map(() => ({epoch: 0, done: 1})), scales: 0,
         size: {width: 0, height: 0, dpr: 1}, message: null};

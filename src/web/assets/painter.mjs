@@ -3,6 +3,7 @@
 // a frame. What is not done yet is shown as it was.
 
 import {PIXEL, pixelValue} from "scruple/colour.mjs";
+import {rampOf} from "scruple/maps.mjs";
 import {EMPTY, SIZE} from "scruple/tiles.mjs";
 
 /**
@@ -124,7 +125,7 @@ export class Painter {
         if (tensor < 0)
             return this.colours.table(mode, scale);
         return this.colours.table(mode, scale, view.scene.typeOf(tensor).least,
-            mode === "rank" ? view.quantile(tensor) : null);
+            mode === "rank" ? view.quantile(tensor) : mode === "range" ? rampOf(view.scene, tensor) : null);
     }
 
     /** Palette entries of all pixels of a tile: each place in its own scale, as in render.c. */

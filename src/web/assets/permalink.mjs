@@ -2,6 +2,7 @@
 // permalink: the address of the page says what is seen, and what is seen follows the address.
 import {later} from "scruple/dom.mjs";
 import {parseLink, printLink} from "scruple/links.mjs";
+import {modesOf} from "scruple/shows.mjs";
 
 const COMPARES = ["none", "side", "swipe", "blink"], SCALES = ["tensor", "role", "model"];
 
@@ -37,7 +38,7 @@ function spotIn(app, view, {t, s = 0, r, c}) {
 
 function takeChoices(app, link) {
     const change = {}, {views, colours} = app;
-    if (colours.modes.some((mode) => mode.name === link.m)) change.mode = link.m;
+    if (modesOf(colours, app.views[0].scene).some((mode) => mode.name === link.m)) change.mode = link.m;
     if (views[0].scene.planes.includes(link.p)) change.plane = link.p;
     if (SCALES.includes(link.k)) change.scaleOf = link.k;
     if (link.v < views.length) change.view = link.v;

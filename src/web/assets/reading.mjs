@@ -5,6 +5,7 @@ import {make, later} from "scruple/dom.mjs";
 import {nameNodes} from "scruple/frame.mjs";
 import {whereText} from "scruple/places.mjs";
 import {formatCount} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {exact, fields, hexText, numberOf} from "scruple/text.mjs";
 import {powerText} from "scruple/ticks.mjs";
 
@@ -39,8 +40,18 @@ export function bitsNodes(dtype, raw, value) {
     return nodes;
 }
 
+/** What an answer of `value` says, of a tensor: its value as kind "value", and what else there is to read. */
+export function answerNodes(scene, tensor, answer) {
+    const {read} = showOf(scene);
+    if (read && answer.value !== undefined)
+        return {value: [], bits: read(scene, answer).map((text) => make("span", {class: "p-product"}, text))};
+    return {value: [valueText(answer.value)], bits: bitsNodes(scene.typeOf(tensor).dtype, answer.raw, answer.value)};
+}
+
 /** "row 3, column 40" of a spot; words for slices that are no experts of their own. */
 export function elementText(scene, spot) {
+    const {where} = showOf(scene);
+    if (where && spot.row !== null) return where(scene, spot);
     const parts = [whereText(scene, spot.place)];
     if (scene.placesOf(spot.tensor).length > 1 && !parts[0].includes("expert")) parts.push(`slice ${formatCount(spot.slice)}`);
     if (spot.row !== null) parts.push(`row ${formatCount(spot.row)}`, `column ${formatCount(spot.col)}`);
@@ -74,20 +85,21 @@ class Reading {
         const {scene} = this.app.views[spot.view];
         this.name.replaceChildren(...nameNodes(scene.names[spot.tensor]));
         this.where.textContent = elementText(scene, spot);
-        this.say(scene, spot, spot.value, spot.raw);
+        this.say(scene, spot, spot.answer ?? spot);
         if (!hover) this.ask(spot);
     }
 
-    say(scene, spot, value, raw) {
-        this.value.textContent = valueText(value);
-        this.bits.replaceChildren(...bitsNodes(scene.typeOf(spot.tensor).dtype, raw, value));
+    say(scene, spot, answer) {
+        const {value, bits} = answerNodes(scene, spot.tensor, answer);
+        this.value.replaceChildren(...value);
+        this.bits.replaceChildren(...bits);
     }
 
     async fetch(spot) {
         const view = this.app.views[spot.view];
         try {
-            const {value, raw} = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
-            if (this.app.store.get("selection") === spot && !this.app.store.get("hover")) this.say(view.scene, spot, value, raw);
+            const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
+            if (this.app.store.get("selection") === spot && !this.app.store.get("hover")) this.say(view.scene, spot, answer);
         } catch (error) {
             this.bits.textContent = error.message;
         }

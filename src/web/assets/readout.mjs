@@ -5,6 +5,7 @@ import {pixelValue} from "scruple/colour.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
 import {bitsNodes} from "scruple/reading.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const ASK_MS = 80; // of rest before the server is asked
 
@@ -103,7 +104,7 @@ export class Readout {
         const hover = app.store.get("hover");
         if (hover && own)
             app.store.set({hover: {...hover, value: own.problem ? hover.value ?? null : own.value,
-                raw: own.raw ?? null, problem: own.problem ?? null,
+                answer: own.problem ? null : own, raw: own.raw ?? null, problem: own.problem ?? null,
                 other: other && !other.problem ? other.value : null,
                 otherRaw: other?.raw ?? null}});
     }
@@ -159,11 +160,15 @@ export class Readout {
         if (!hover)
             return;
         const {scene} = this.app.views[hover.view], rows = scene.places.rows[hover.place];
-        const where = `${scene.placesOf(hover.tensor).length > 1 ? `slice ${hover.slice}, ` : ""}` +
+        const {where: say, read} = showOf(scene);
+        const where = say ? say(scene, hover) : `${scene.placesOf(hover.tensor).length > 1 ? `slice ${hover.slice}, ` : ""}` +
             `${rows > 1 ? `row ${hover.row}, column ${hover.col}` : `element ${hover.col}`}`;
-        const lines = [this.#line("name", scene.names[hover.tensor]), this.#line("where", where),
-            this.#line("value", this.#valueText(hover, hover.value)),
-            this.#bits(hover.view, hover.tensor, hover.value, hover.raw)];
+        const lines = [this.#line("name", scene.names[hover.tensor]), this.#line("where", where)];
+        if (read && hover.answer)
+            lines.push(...read(scene, hover.answer).map((text) => this.#line("value", text)));
+        else
+            lines.push(this.#line("value", this.#valueText(hover, hover.value)),
+                this.#bits(hover.view, hover.tensor, hover.value, hover.raw));
         if (hover.other !== undefined && hover.other !== null) {
             const [a, b] = hover.view === 0 ? [hover.value, hover.other] : [hover.other, hover.value];
             const delta = numberOf(b) - numberOf(a);

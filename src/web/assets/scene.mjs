@@ -70,6 +70,10 @@ export class Scene {
     /** @param {object} json  what scene.json holds */
     constructor(json) {
         this.title = json.title;
+        /** weights, differences, bytes or maps */
+        this.shows = json.shows;
+        /** By tensor, of what shows maps: {about, low, high, down: {of, labels}, across}; else null. */
+        this.maps = json.maps ?? null;
         this.model = json.model;
         this.tile = json.tile;
         this.width = json.width;
@@ -181,6 +185,12 @@ export class Scene {
     pointOf(place, row, col) {
         const p = this.places, w = 2 ** -p.dx[place], h = 2 ** -p.dy[place];
         return {x: p.x[place] + col * w, y: p.y[place] + row * h, w, h};
+    }
+
+    /** What a row (or a column) of a place is called: its number, or what a map says. */
+    lineName(place, across, at) {
+        const map = this.maps?.[this.places.tensor[place]];
+        return map?.[across ? "across" : "down"].labels?.[at] ?? String(at);
     }
 
     /** Dimensions of a tensor. */

@@ -81,9 +81,10 @@ class Search {
     }
 
     build() {
+        const what = this.app.views[0].scene.maps ? "Find a map" : "Find a tensor, layer or element";
         this.input = make("input", {
             type: "search", id: "p-search", class: "p-search-input", role: "combobox", autocomplete: "off",
-            autocapitalize: "off", spellcheck: "false", enterkeyhint: "go", placeholder: "Find a tensor, layer or element",
+            autocapitalize: "off", spellcheck: "false", enterkeyhint: "go", placeholder: what,
             "aria-label": "Find a tensor, a layer or an element", "aria-expanded": "false", "aria-keyshortcuts": "/",
             "aria-controls": "p-search-list", "aria-autocomplete": "list", maxlength: 2000,
         });

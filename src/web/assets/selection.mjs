@@ -4,7 +4,7 @@ import {Strip, heightsOf} from "scruple/charts.mjs";
 import {make} from "scruple/dom.mjs";
 import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scruple/frame.mjs";
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
-import {bitsNodes, elementText, partnerOf, valueText} from "scruple/reading.mjs";
+import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
@@ -19,6 +19,8 @@ function facts(rows) {
 /** What is known from the plan alone. */
 function planFacts(scene, tensor) {
     const type = scene.typeOf(tensor), shape = scene.shapeOf(tensor), size = scene.tensors.bytes[tensor];
+    const map = scene.maps?.[tensor];
+    if (map) return facts([["a cell is", map.about], [`${map.down.of}s`, shape[0]], [`${map.across.of}s`, shape[1]]]);
     const n = product(shape), {role, tower} = scene.tensors;
     return facts([["type", type.layout === "plain" ? type.dtype : `${type.dtype} (${type.layout})`],
         ["shape", formatShape(shape)], ["weights", formatCount(n)],
@@ -65,9 +67,8 @@ class Histogram {
 Histogram.logarithmic = false;
 
 /** Root mean squares along an axis: a click goes to that row or column. */
-function profile(label, values, n, go) {
+function profile(word, values, n, go) {
     const first = (i) => Math.ceil(i * n / values.length), last = (i) => Math.ceil((i + 1) * n / values.length) - 1;
-    const word = label.toLowerCase();
     const which = (i) => first(i) === last(i) ? `${word} ${formatCount(first(i))}`
         : `${word}s ${formatCount(first(i))}\u2013${formatCount(last(i))}`;
     const strip = new Strip({label: `Root mean square by ${word}; Enter goes there`, ends: ["0", formatCount(n - 1)],
@@ -80,7 +81,7 @@ function profile(label, values, n, go) {
 class Selection {
     constructor(app) {
         this.app = app;
-        this.card = card(app, {id: "details", title: "Tensor", key: "i", image: "details", host: app.elements.side, open: false});
+        this.card = card(app, {id: "details", title: app.views[0].scene.maps ? "Map" : "Tensor", key: "i", image: "details", host: app.elements.side, open: false});
         this.turn = 0;
         this.body = this.card.body;
         this.head = make("div", {class: "p-tensor-head"});
@@ -195,14 +196,14 @@ class Selection {
         if (f.why) return [make("p", {class: "p-sorry", role: "status"}, f.why)];
         const n = product(scene.shapeOf(spot.tensor)), nodes = [];
         if (f.histogram?.some((bin) => bin > 0)) nodes.push(new Histogram(f).host);
-        const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places;
+        const list = scene.placesOf(spot.tensor), {rows, cols} = scene.places, map = scene.maps?.[spot.tensor];
         if (f.rows?.length > 1)
-            nodes.push(profile("Row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
+            nodes.push(profile(map ? map.down.of : "row", f.rows, rows[spot.place] * list.length, (row) => this.goToRow(spot, row)));
         if (f.cols?.length > 1)
-            nodes.push(profile("Column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
+            nodes.push(profile(map ? map.across.of : "column", f.cols, cols[spot.place], (col) => this.goTo(spot.place, null, col)));
         if (f.sampled)
             nodes.push(make("p", {class: "p-hint p-sampled"}, "Histogram and quantiles are from a sample of its weights."));
-        nodes.push(figureFacts(f, n));
+        nodes.push(figureFacts(map ? {...f, file: null} : f, n));
         return nodes;
     }
 
@@ -239,12 +240,12 @@ class Selection {
         const view = this.app.views[spot.view], titles = this.app.views.length > 1;
         try {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
-            const {dtype} = view.scene.typeOf(spot.tensor);
+            const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
             const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
             const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
-                make("span", {class: "p-element-value"}, valueText(answer.value)), ...bitsNodes(dtype, answer.raw, answer.value),
+                make("span", {class: "p-element-value"}, ...value), ...bits,
                 offset || null)};
         } catch (error) {
             return {node: this.sorry(error), value: null};

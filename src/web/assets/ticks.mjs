@@ -76,8 +76,9 @@ export function shareTicks(mode) {
     return [end(0, "\u2212 end of scale"), end(0.5, "0"), end(1, "end of scale")];
 }
 
-/** Ranks: what stands at every quarter. `quantile`: 257, or null. */
-export function rankTicks(quantile) {
+/** Ranks: what stands at every quarter. `quantile`: 257, or null: then shares of the tensor, or words for ends. */
+export function rankTicks(quantile, shares = true) {
+    if (!quantile && !shares) return [{at: 0, value: NaN, text: "low end"}, {at: 1, value: NaN, text: "high end"}];
     return apart([0, 1, 0.5, 0.25, 0.75].map((at) => {
         const value = quantile ? quantile[Math.round(at * 256)] : NaN;
         return {at, value, text: quantile ? text(value) : `${100 * at} %`};

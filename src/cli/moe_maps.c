@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* moe_maps: a row of maps for each figure of experts, a column for each matrix of an expert. */
+#include "cli/moe_maps.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Maps as they are collected; texts live in the arena. */
+struct collection {
+    struct sc_map *maps;
+    size_t n, cap;
+    uint32_t next_row; /* of the grid */
+    struct sc_arena arena;
+};
+
+static char *text_of(struct collection *k, const char *a, const char *b)
+{
+    const size_t n = strlen(a), m = strlen(b);
+    char *t = SC_ARENA_NEW(&k->arena, char, n + m + 1);
+
+    if (t) {
+        memcpy(t, a, n);
+        memcpy(t + n, b, m + 1);
+    }
+    return t;
+}
+
+static char *format(struct collection *k, const char *pattern, ...) SC_PRINTF(2, 3);
+static char *format(struct collection *k, const char *pattern, ...)
+{
+    char text[96];
+    va_list args;
+
+    va_start(args, pattern);
+    vsnprintf(text, sizeof text, pattern, args);
+    va_end(args);
+    return text_of(k, text, "");
+}
+
+/* "7", and where it is not in the main tower "vision 7". */
+static char *layer_name(struct collection *k, unsigned tower, int32_t layer)
+{
+    return format(k, "%s%s%d", tower ? sc_tower_names[tower] : "", tower ? " " : "", (int)layer);
+}
+
+static bool is_known(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(values[i]))
+            return true;
+    return false;
+}
+
+static int add(struct collection *k, struct sc_map map, uint32_t column, struct sc_error *e)
+{
+    if (!map.name || !map.values)
+        return sc_fail_memory(e);
+    map.x = column;
+    map.y = k->next_row;
+    TRY(sc_grow(&k->maps, &k->cap, k->n + 1, sizeof *k->maps, e));
+    k->maps[k->n++] = map;
+    return 0;
+}
+
+/* Square maps would be coloured for their diagonals, which are always the largest. */
+static void leave_out_diagonal(struct sc_map *m, float *values)
+{
+    float low = INFINITY, high = -INFINITY;
+
+    for (size_t i = 0; i < (size_t)m->rows * m->cols; i++)
+        if (i / m->cols != i % m->cols && isfinite(values[i])) {
+            low = SC_MIN(low, values[i]);
+            high = SC_MAX(high, values[i]);
+        }
+    m->low = low <= high ? low : 0;
+    m->high = low <= high ? high : 0;
+}
+
+/* ------------------------------------------------------------------------------- weights --- */
+
+static const char *const *name_layers(struct collection *k, const struct sc_experts *x)
+{
+    const char **labels = SC_ARENA_NEW(&k->arena, const char *, x->n_layers);
+
+    for (size_t i = 0; labels && i < x->n_layers; i++) {
+        labels[i] = layer_name(k, x->layers[i].tower, x->layers[i].layer);
+        if (!labels[i])
+            return NULL;
+    }
+    return labels;
+}
+
+static int add_statistics(struct collection *k, const struct sc_experts *x, struct sc_error *e)
+{
+    static const char *const about[SC_EXPERT_STATS] = {
+        "root mean square of the expert's weights", "root of the sum of squares of its weights",
+        "mean size of its weights", "share of its weights that are as good as zero"};
+    const size_t n = x->n_layers * x->n_experts;
+    const char *const *layers = name_layers(k, x);
+
+    if (!layers)
+        return sc_fail_memory(e);
+    for (unsigned stat = 0; stat < SC_EXPERT_STATS; stat++) {
+        uint32_t column = 0;
+        for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
+            float *values = SC_ARENA_NEW(&k->arena, float, n);
+            if (!values)
+                return sc_fail_memory(e);
+            sc_experts_map(x, (enum sc_expert_part)part, (enum sc_expert_stat)stat, values);
+            if (!is_known(values, n)) /* the model has no such matrices */
+                continue;
+            const struct sc_map map = {
+                .name = format(k, "%s %s", sc_expert_parts[part], sc_expert_stats[stat]),
+                .about = about[stat],
+                .rows = (uint32_t)x->n_layers,
+                .cols = x->n_experts,
+                .values = values,
+                .down = {"layer", layers},
+                .across = {"expert", NULL},
+                .low = NAN,
+                .high = NAN};
+            TRY(add(k, map, column++, e));
+        }
+        k->next_row += column > 0;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------- routing --- */
+
+static int add_choices(struct collection *k, const struct sc_routing *r, struct sc_error *e)
+{
+    static const struct {
+        const char *name, *about;
+    } stats[] = {{"routed tokens", "share of the tokens for which it is chosen"},
+                 {"routed weight", "its share of the weights of its layer"},
+                 {"routed output", "size of its largest output"}};
+    const size_t n = r->n_layers * r->n_experts;
+    const char **labels = SC_ARENA_NEW(&k->arena, const char *, r->n_layers);
+
+    for (size_t i = 0; labels && i < r->n_layers; i++)
+        labels[i] = format(k, "%u", (unsigned)r->layers[i].layer);
+    for (unsigned stat = 0; stat < SC_COUNT(stats); stat++) {
+        float *values = SC_ARENA_NEW(&k->arena, float, n);
+        if (!labels || !values)
+            return sc_fail_memory(e);
+        sc_routing_map(r, (enum sc_routing_stat)stat, values);
+        const struct sc_map map = {.name = stats[stat].name,
+                                   .about = stats[stat].about,
+                                   .rows = (uint32_t)r->n_layers,
+                                   .cols = r->n_experts,
+                                   .values = values,
+                                   .down = {"layer", labels},
+                                   .across = {"expert", NULL},
+                                   .low = NAN,
+                                   .high = NAN};
+        TRY(add(k, map, stat, e));
+    }
+    k->next_row++;
+    return 0;
+}
+
+/* Two maps of a layer: how often both of a pair are chosen, and how that compares with chance. */
+static int add_pairs(struct collection *k, const struct sc_routing *r, size_t at, uint32_t column,
+                     struct sc_error *e)
+{
+    const struct sc_routing_layer *l = &r->layers[at];
+    const uint32_t n = r->n_experts;
+    float *both = SC_ARENA_NEW(&k->arena, float, (size_t)n *n);
+    float *lift = SC_ARENA_NEW(&k->arena, float, (size_t)n *n);
+
+    if (!both || !lift)
+        return sc_fail_memory(e);
+    for (uint32_t a = 0; a < n; a++)
+        for (uint32_t b = 0; b < n; b++) {
+            const size_t i = (size_t)a * n + b;
+            both[i] = (float)((double)l->together[i] / (double)r->n_tokens);
+            lift[i] = a == b ? NAN : (float)sc_routing_lift(r, at, a, b);
+        }
+    struct sc_map map = {.name = format(k, "together %u", (unsigned)l->layer),
+                         .about = "share of the tokens for which both are chosen",
+                         .rows = n,
+                         .cols = n,
+                         .values = both,
+                         .down = {"expert", NULL},
+                         .across = {"expert", NULL}};
+    leave_out_diagonal(&map, both);
+    TRY(add(k, map, column, e));
+    map.name = format(k, "lift %u", (unsigned)l->layer);
+    map.about = "how often both are chosen, over what independent choices would give";
+    map.values = lift;
+    leave_out_diagonal(&map, lift);
+    return add(k, map, column + 1, e);
+}
+
+static int add_routing(struct collection *k, const struct sc_routing *r, struct sc_error *e)
+{
+    enum { ACROSS = 8 };
+    uint32_t column = 0;
+
+    if (r->n_layers == 0 || r->n_experts == 0)
+        return 0;
+    TRY(add_choices(k, r, e));
+    for (size_t i = 0; i < r->n_layers; i++) {
+        if (!r->layers[i].together || r->n_tokens == 0)
+            continue;
+        TRY(add_pairs(k, r, i, column, e));
+        column = (column + 2) % ACROSS;
+        k->next_row += column == 0;
+    }
+    k->next_row += column != 0;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------- similarity --- */
+
+static int add_likeness(struct collection *k, const struct sc_similarity *s, size_t at,
+                        unsigned part, const char *const *experts, uint32_t column,
+                        struct sc_error *e)
+{
+    const struct sc_similarity_layer *l = &s->layers[at];
+    const uint32_t n = s->n;
+    float *values = SC_ARENA_NEW(&k->arena, float, (size_t)n *n);
+
+    if (!values)
+        return sc_fail_memory(e);
+    for (uint32_t a = 0; a < n; a++)
+        for (uint32_t b = 0; b < n; b++)
+            values[(size_t)a * n + b] = s->original
+                                            ? l->part[part].score[(size_t)a * n + b]
+                                            : (float)sc_similarity_corrected(s, at, part, a, b);
+    struct sc_map map = {.about = s->original
+                                      ? "likeness by modelweightvis' definition"
+                                      : "likeness of two experts: 0 is chance, 1 are copies",
+                         .rows = n,
+                         .cols = n,
+                         .values = values,
+                         .down = {"expert", experts},
+                         .across = {"expert", experts},
+                         .high = 1};
+    const char *layer = layer_name(k, l->tower, l->layer);
+    map.name = layer ? format(k, "%s %s", sc_similarity_parts[part], layer) : NULL;
+    return add(k, map, column, e);
+}
+
+static int add_similarity(struct collection *k, const struct sc_similarity *s, struct sc_error *e)
+{
+    const char **experts = SC_ARENA_NEW(&k->arena, const char *, s->n);
+
+    if (!experts)
+        return sc_fail_memory(e);
+    for (uint32_t i = 0; i < s->n; i++) {
+        char text[16];
+        const struct sc_str name = sc_similarity_name(s, i, text);
+        experts[i] = format(k, "%.*s", (int)name.n, name.p);
+        if (!experts[i])
+            return sc_fail_memory(e);
+    }
+    for (size_t at = 0; at < s->n_layers; at++) {
+        uint32_t column = 0;
+        for (unsigned part = 0; part < SC_SIMILARITY_PARTS; part++)
+            if (s->layers[at].part[part].method != SC_SIMILARITY_NONE)
+                TRY(add_likeness(k, s, at, part, experts, column++, e));
+        k->next_row += column > 0;
+    }
+    return 0;
+}
+
+static int collect(struct collection *k, const struct sc_moe_figures *f, struct sc_error *e)
+{
+    if (f->experts && f->experts->n_layers)
+        TRY(add_statistics(k, f->experts, e));
+    if (f->routing)
+        TRY(add_routing(k, f->routing, e));
+    return f->similarity ? add_similarity(k, f->similarity, e) : 0;
+}
+
+int sc_moe_view(struct sc_cli *c, const struct sc_moe_figures *f)
+{
+    struct collection k = {0};
+    struct sc_error e = {0};
+    struct sc_buf title = {0};
+
+    sc_buf_puts(&title, "Experts of ");
+    sc_buf_puts(&title, f->model->label);
+    int status = title.failed || collect(&k, f, &e) < 0 ? sc_fail_exit(c, &e) : 0;
+    if (!status)
+        status = sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p);
+    free(k.maps);
+    sc_arena_clear(&k.arena);
+    sc_buf_clear(&title);
+    return status;
+}
