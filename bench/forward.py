@@ -37,8 +37,8 @@ def ran(build, model, threads, runs, memory=0, only=None):
 
 
 def torch_speed(bench, threads):
-    said = subprocess.run([bench.PYTHON, "-B", os.path.join(bench.HERE, "forward_peer.py"), str(threads), "5", str(TOKENS),
-                           "2048", "5632", "256"], check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    said = subprocess.run([bench.PYTHON, "-B", os.path.join(bench.HERE, "forward_peer.py"), str(threads), "5",
+                           str(TOKENS), "2048", "5632", "256"], check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True).stdout
     return tuple(map(float, said.split())) if said else None
 
@@ -48,8 +48,8 @@ def llama_speed(threads):
     program, model = os.environ.get("LLAMA_BENCH"), os.environ.get("LLAMA_MODEL")
     if not program or not model:
         return None
-    said = json.loads(subprocess.run([program, "-m", model, "-p", str(TOKENS), "-n", "8", "-t", str(threads), "-o", "json"],
-                                     check=True, stdout=subprocess.PIPE).stdout)
+    said = json.loads(subprocess.run([program, "-m", model, "-p", str(TOKENS), "-n", "8", "-t", str(threads), "-o",
+                                      "json"], check=True, stdout=subprocess.PIPE).stdout)
     return (max(r["avg_ts"] for r in said if r["n_prompt"]), max(r["avg_ts"] for r in said if r["n_gen"]))
 
 
@@ -61,13 +61,15 @@ def rates(bench, build, model, threads):
         row = bench.row
         what = f", {threads} threads, {name}"
         row("one token" + what, "GB/s", f["one"][kind], f["memory"][kind], "adding up memory, same run", ">= 0.7")
-        row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], f["sgemm"][kind], "OpenBLAS sgemm, same run", ">= 0.8")
-        row("products alone" + what, "GFLOP/s", f["kernel"][kind], f["sgemm"][kind], "OpenBLAS sgemm, same run", "-")
+        blas = f["sgemm"][kind]
+        row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], blas, "OpenBLAS sgemm, same run", ">= 0.8")
+        row("products alone" + what, "GFLOP/s", f["kernel"][kind], blas, "OpenBLAS sgemm, same run", "-")
         if torch:
             row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], torch[kind], "torch, bfloat16", ">= 0.9")
     if llama:
         weights = 2e-9 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)
-        row(f"{TOKENS} tokens, {threads} threads, by the clock", "1/s", f["prompt"][0] / weights, llama[0], "llama.cpp", ">= 1")
+        row(f"{TOKENS} tokens, {threads} threads, by the clock", "1/s", f["prompt"][0] / weights, llama[0], "llama.cpp",
+            ">= 1")
 
 
 def cold(bench, build, model, threads):
@@ -81,17 +83,17 @@ def cold(bench, build, model, threads):
             f = ran(build, model, threads, 1, memory=size // 3, only=only)[only][0]
             best = max(best, f if only == "one" else f / (2e-9 * TOKENS * size / 2) * size * 1e-9)
         bench.row(f"{tokens} tokens, cold, a third of the memory", "s", size * 1e-9 / best, size * 1e-9 / limit,
-                  "reading the files, cold", "<= 1.3")
+                  "reading the files, cold", "<= 1.3" if only == "one" else "-")
     scan.forget(files)
     command = [os.path.join(build, "bench", "forward"), model, str(threads), "1", "1", str(size // 3 >> 20)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "ONLY": "one"})
     _, _, usage = os.wait4(child.pid, 0)
     child.returncode = 0
-    bench.row("most memory of that pass", "MB", usage.ru_maxrss * 1024 / 1e6, size / 3 / 1e6, "a third of the files", "<= 1")
-    left = subprocess.run(["fincore", "-b", "-n", "-o", "RES", *files], check=False, stdout=subprocess.PIPE, text=True).stdout
-    if left:
-        bench.row("left in the page cache", "MB", sum(map(int, left.split())) / 1e6, size / 3 / 1e6, "a third of the files",
-                  "<= 1")
+    third, name = size / 3 / 1e6, "a third of the files"
+    bench.row("most memory of that pass", "MB", usage.ru_maxrss * 1024 / 1e6, third, name, "<= 1")
+    left = subprocess.run(["fincore", "-b", "-n", "-o", "RES", *files], check=False, stdout=subprocess.PIPE, text=True)
+    if left.stdout:
+        bench.row("left in the page cache", "MB", sum(map(int, left.stdout.split())) / 1e6, third, name, "<= 1")
 
 
 def measure(bench, build):
