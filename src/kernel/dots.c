@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { MANY = 12 }; /* rows of x that are worth packing */
+enum { MANY_AVX2 = 16, MANY_AVX512 = 64 }; /* rows of x that are worth packing */
 
 static float lanes_sum(float v[SC_LANES])
 {
@@ -83,7 +83,7 @@ static void bf16_block(const struct sc_dots *d, const uint16_t *w, bool add, enu
 size_t sc_dots_packed(size_t n_x, size_t n, enum sc_cpu level)
 {
 #if SC_HAVE_X86
-    if (level != SC_CPU_C && n_x >= MANY)
+    if (level != SC_CPU_C && n_x >= (level == SC_CPU_AVX2 ? MANY_AVX2 : MANY_AVX512))
         return sc_dots_packed_x86(n_x, n);
 #endif
     (void)n_x, (void)n, (void)level;

@@ -29,7 +29,7 @@ void sc_dots(const struct sc_dots *d, enum sc_cpu level);
 /* The same of bfloat16 rows w (bits << 16 are floats), without expanding them in memory: for few
  * rows of x. w_stride counts codes; the w of `d` is not used. */
 void sc_dots_bf16(const struct sc_dots *d, const uint16_t *w, enum sc_cpu level);
-/* Many rows of x are multiplied about twice as fast when they are packed first, once for all rows
+/* Many rows of x are multiplied faster when they are packed first, once for all rows
  * of w. The same bits. Floats that takes; 0: it would not help (few rows, or this level). */
 size_t sc_dots_packed(size_t n_x, size_t n, enum sc_cpu level);
 /* Packs SC_DOTS_GROUP rows, those of group 0, 1, ... of n_x; groups may be packed by many threads.

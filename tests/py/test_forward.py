@@ -93,6 +93,15 @@ class Forward(unittest.TestCase):
                                              shards)
                     self.same(first, run(other, self.out())[0])
 
+    def test_many_tokens_give_the_same_bits_at_every_level(self):
+        """From 64 tokens on, rows are multiplied in another way."""
+        for name in ("llama3", "phi3", "gpt2"):
+            with self.subTest(model=name):
+                first, _ = run(self.models[name][2], self.out(), "-j", "3", ids=(IDS * 3)[:101])
+                for level in ("c", "avx2"):
+                    self.same(first, run(self.models[name][2], self.out(), ids=(IDS * 3)[:101],
+                                         env={"SCRUPLE_CPU": level})[0])
+
     def test_from_the_hub_and_without_room_for_the_model(self):
         """Read over a network, or piece by piece, from files of which nothing is mapped: the same bits."""
         for name in ("llama3", "phi3", "gpt2", "mixtral", "deepseek3"):

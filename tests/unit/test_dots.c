@@ -82,7 +82,7 @@ TEST(every_level_gives_the_same_bits)
 TEST(packed_rows_give_the_same_bits)
 {
     enum { MOST_X = 300, LONG = 1024 + 45 };
-    static const size_t counts[] = {12, 16, 17, 33, 63, 64, 65, 100, 257, MOST_X};
+    static const size_t counts[] = {1, 16, 17, 33, 63, 64, 65, 90, 100, 257, MOST_X};
     static const size_t long_[] = {1, 5, 16, 31, 1024, LONG};
     float *many = malloc(MOST_X * LONG * sizeof *many),
           *packed = malloc(320 * 1088 * sizeof *packed);
@@ -111,7 +111,7 @@ TEST(packed_rows_give_the_same_bits)
                                     .n = long_[l]};
                 const size_t room = sc_dots_packed(d.n_x, d.n, (enum sc_cpu)level);
                 CHECK(room <= 320 * 1088);
-                CHECK(level == SC_CPU_C ? room == 0 : room > 0);
+                CHECK(level == SC_CPU_C || d.n_x == 1 ? room == 0 : d.n_x < 64 || room > 0);
                 if (!room)
                     continue;
                 sc_dots(&d, (enum sc_cpu)level); /* proven above to be those of C */
