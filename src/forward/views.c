@@ -10,7 +10,15 @@
 
 #include "forward/engine.h"
 
-enum { DROP = 64 << 20, PIECE = 8 << 20, WINDOW_LEAST = 32 << 20, WINDOW_MOST = 256 << 20 };
+/* AHEAD_ROWS: with fewer rows a pass only waits for the disk, and reads of the system's own making
+ * are in larger units than those that are asked for: measured, they are faster then. */
+enum {
+    AHEAD_ROWS = 16,
+    DROP = 64 << 20,
+    PIECE = 8 << 20,
+    WINDOW_LEAST = 32 << 20,
+    WINDOW_MOST = 256 << 20
+};
 
 /* A matrix of the pass in its turn. */
 struct turn {
@@ -26,6 +34,7 @@ struct sc_views {
     struct open_view *of; /* (n_tensors) */
     uint32_t *open;       /* tensors that are */
     size_t n_open, cap;
+    uint32_t now; /* the layer that is at work */
     bool map, ahead, drop;
     uint64_t window; /* bytes that are asked for ahead */
     struct turn *turns;
@@ -101,7 +110,7 @@ int sc_views_new(struct sc_state *s, struct sc_error *e)
     const bool remote = sc_repo_is_remote(s->f->m->repo);
     v->map = !remote && bytes_of_files(s->f->m) <= rest;
     v->drop = !remote && !v->map;
-    v->ahead = !v->map || !atomic_load(s->f->seen);
+    v->ahead = remote || (s->n_rows >= AHEAD_ROWS && (v->drop || !atomic_load(s->f->seen)));
     v->window = remote ? WINDOW_LEAST
                        : SC_MIN(SC_MAX(rest / 4, (uint64_t)WINDOW_LEAST), (uint64_t)WINDOW_MOST);
     return list_turns(s, v, e);
@@ -254,13 +263,21 @@ void sc_views_used(struct sc_state *s, const struct sc_weight *w, uint64_t first
     pthread_mutex_unlock(&v->lock);
 }
 
+/* An expert is forgotten at once, since a layer may have more of them than memory; other matrices
+ * when their layer ends. */
 void sc_views_end(struct sc_state *s, const struct sc_weight *w)
 {
+    const struct sc_plan *p = &s->f->plan;
+    struct sc_views *v = s->views;
+    bool expert = v->drop && v->now < p->facts.layers;
     uint64_t from, n;
 
+    for (size_t i = 0; expert && i < SC_SLOTS_OF_LAYER; i++)
+        expert = &p->layers[v->now].w[i] != w;
+    if (!expert)
+        return;
     values_of(&w->m, 0, w->m.rows, &from, &n);
-    if (s->views->drop)
-        sc_values_drop(s->views->of[w->m.tensor].v, from, n);
+    sc_values_drop(v->of[w->m.tensor].v, from, n);
 }
 
 int sc_views_ask(struct sc_state *s, const struct sc_weight *w, struct sc_error *e)
@@ -293,9 +310,12 @@ int sc_views_end_layer(struct sc_state *s, uint32_t layer, struct sc_error *e)
             v->open[kept++] = v->open[i];
             continue;
         }
+        if (v->drop)
+            sc_values_drop(o->v, 0, o->v->count);
         sc_values_close(o->v);
         *o = (struct open_view){NULL, 0};
     }
     v->n_open = kept;
+    v->now = layer + 1;
     return code;
 }

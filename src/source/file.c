@@ -263,12 +263,14 @@ static void file_read_ahead(struct sc_source *s, struct sc_span span)
 #endif
 }
 
-/* Whole pages alone: others may be those of a neighbour. */
+/* The system keeps what it read together in units of up to 2 MiB, and forgets only whole ones. So
+ * as much before and behind is forgotten, too; it is read again when it is wanted. */
 static void file_drop(struct sc_source *s, struct sc_span span)
 {
 #if defined(POSIX_FADV_DONTNEED)
-    (void)posix_fadvise(((struct file *)s)->fd, (off_t)span.off, (off_t)span.len,
-                        POSIX_FADV_DONTNEED);
+    const uint64_t unit = UINT64_C(2) << 20, off = span.off - SC_MIN(span.off, unit);
+    (void)posix_fadvise(((struct file *)s)->fd, (off_t)off,
+                        (off_t)(span.off + span.len + unit - off), POSIX_FADV_DONTNEED);
 #else
     (void)s, (void)span;
 #endif

@@ -95,7 +95,7 @@ class Forward(unittest.TestCase):
 
     def test_many_tokens_give_the_same_bits_at_every_level(self):
         """From 64 tokens on, rows are multiplied in another way."""
-        for name in ("llama3", "phi3", "gpt2"):
+        for name in ("llama3", "phi3", "gemma2"):
             with self.subTest(model=name):
                 first, _ = run(self.models[name][2], self.out(), "-j", "3", ids=(IDS * 3)[:101])
                 for level in ("c", "avx2"):
