@@ -87,6 +87,7 @@ foreach(file IN LISTS scripts)
   scruple_test(${file} py.${name} ${PYTHON3} -B ${file})
 endforeach()
 set_tests_properties(py.test_viewer py.test_viewer_panels py.test_view_export py.test_view_server
+  py.test_super_viewer
   PROPERTIES TIMEOUT 900) # browsers that draw without a graphics card
 foreach(file IN LISTS fuzz_sources)
   get_filename_component(name ${file} NAME_WE)

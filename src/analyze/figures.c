@@ -283,3 +283,10 @@ const char *sc_bars(struct sc_document *d, double *v, size_t n, size_t most, boo
     sc_buf_clear(&b);
     return text;
 }
+
+void sc_spotter_cell(const struct sc_spotter *s, uint32_t tensor, uint64_t element, bool link,
+                     struct sc_cell *out)
+{
+    out->text = s ? s->text(s->ctx, tensor, element, link) : sc_str(NULL, 0);
+    out->null = !out->text.p;
+}

@@ -49,6 +49,15 @@ double sc_figures_median(double *v, size_t n);
 const char *sc_bars(struct sc_document *d, double *v, size_t n, size_t most, bool ascii);
 /* A number in four digits, as people read it, into text (64); empty for NaN. */
 struct sc_str sc_short_number(double v, char *text);
+/* Where a weight is seen: a document that names weights is lent one. */
+struct sc_spotter {
+    /* "NAME[r,c]" as view --at takes it, or with `link` the permalink of the viewer. Valid until
+     * the next call; p NULL: there is none. */
+    struct sc_str (*text)(void *ctx, uint32_t tensor, uint64_t element, bool link);
+    void *ctx;
+};
+void sc_spotter_cell(const struct sc_spotter *s, uint32_t tensor, uint64_t element, bool link,
+                     struct sc_cell *out); /* s NULL: null */
 /* Adds a number; null for NaN. */
 void sc_add_figure(struct sc_document *d, struct sc_field *into, const char *key, double v);
 

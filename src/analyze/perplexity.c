@@ -21,6 +21,8 @@ struct scoring {
     uint32_t *tokens;    /* those of the windows, where they differ from the text's */
     size_t first, batch; /* windows that are at work */
     double square;       /* of all nll */
+    size_t *place;       /* (windows) scored tokens before each */
+    struct sc_rivals rivals;
 };
 
 /* -------------------------------------------------------------------------------- windows --- */
@@ -84,13 +86,18 @@ static int take_logits(void *ctx, uint32_t stream, uint32_t position, const floa
                        size_t vocab, struct sc_error *e)
 {
     struct scoring *x = ctx;
-    const size_t window = x->first + stream;
+    const size_t window = x->first + stream % x->batch, first = first_scored(x->out, window);
     struct sc_ppl_window *w = &x->out->windows[window];
 
     (void)e;
-    if (position + 1 >= w->n || position + 1 < first_scored(x->out, window))
+    if (position + 1 >= w->n || position + 1 < first)
         return 0;
     const uint32_t next = x->o->tokens[w->from + position + 1];
+    if (x->o->n_variants)
+        sc_rivals_take(&x->rivals, stream / x->batch, x->place[window] + position + 1 - first, row,
+                       next);
+    if (stream >= x->batch)
+        return 0;
     const double nll = sc_logits_log_sum(row, vocab) - (double)row[next];
     w->nll += nll;
     w->scored++;
@@ -113,15 +120,61 @@ static int run_batch(struct scoring *x, struct sc_error *e)
                          .memory = x->o->memory,
                          .sequences = x->sequences + x->first,
                          .n_sequences = 1,
+                         .variants = x->o->variants,
+                         .n_variants = x->o->n_variants,
                          .logits = take_logits,
                          .progress = progress,
                          .ctx = x};
 
     /* as many windows as fit half of the memory: each batch reads the model once */
     run.n_sequences = sc_forward_batch(x->f, &run, x->out->n_windows - x->first, x->o->memory / 2);
+    while (x->o->n_variants && run.n_sequences > 1 &&
+           x->place[x->first + run.n_sequences] - x->place[x->first] > x->rivals.window)
+        run.n_sequences--;
     x->batch = run.n_sequences;
+    x->rivals.first = x->o->n_variants ? x->place[x->first] : 0;
     x->out->passes++;
     return sc_forward_run(x->f, &run, e);
+}
+
+/* Room for the logits of the model: of at least the largest window, of more as far as a quarter of
+ * the memory goes. */
+static int start_rivals(struct scoring *x, struct sc_error *e)
+{
+    const struct sc_ppl *p = x->out;
+    const size_t vocab = sc_forward_facts(x->f)->vocab;
+    size_t largest = 0;
+
+    if (!x->o->n_variants)
+        return 0;
+    x->place = sc_alloc((p->n_windows + 1) * sizeof *x->place);
+    if (!x->place)
+        return sc_fail_memory(e);
+    x->place[0] = 0;
+    for (size_t i = 0; i < p->n_windows; i++) {
+        const size_t first = first_scored(p, i), n = p->windows[i].n;
+        x->place[i + 1] = x->place[i] + (n > first ? n - first : 0);
+        largest = SC_MAX(largest, x->place[i + 1] - x->place[i]);
+    }
+    const size_t all = x->place[p->n_windows];
+    const size_t fit = (size_t)(x->o->memory / 4 / sizeof(float) / vocab);
+    return sc_rivals_start(&x->rivals, x->o->n_variants + 1, all, SC_MIN(SC_MAX(fit, largest), all),
+                           vocab, x->o->memory / 2, e);
+}
+
+static int finish_rivals(struct scoring *x, struct sc_error *e)
+{
+    struct sc_ppl *p = x->out;
+    int code = 0;
+
+    if (!x->o->n_variants)
+        return 0;
+    p->effects = sc_calloc(x->o->n_variants + 1, sizeof *p->effects);
+    if (!p->effects)
+        return sc_fail_memory(e);
+    for (; p->n_effects <= x->o->n_variants && code == 0; p->n_effects++)
+        code = sc_rivals_end(&x->rivals, p->n_effects, &p->effects[p->n_effects], e);
+    return code;
 }
 
 int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, struct sc_ppl *out,
@@ -148,6 +201,8 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
         code = cut_windows(&x, e);
     if (code == 0)
         code = make_sequences(&x, e);
+    if (code == 0)
+        code = start_rivals(&x, e);
     for (; code == 0 && x.first < out->n_windows; x.first += x.batch)
         code = run_batch(&x, e);
     for (size_t i = 0; i < out->n_windows; i++) {
@@ -158,9 +213,15 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
         code = sc_fail(e, SCRUPLE_EUSAGE,
                        "no token counts in windows of %zu by the protocol %s: they are too short",
                        out->windows[0].n, sc_ppl_protocols[out->protocol]);
+    if (code == 0)
+        code = finish_rivals(&x, e);
     const double n = (double)out->scored;
     out->nll /= n;
+    if (out->n_effects)
+        out->effects[0].nll = out->nll; /* the same sum in another order */
     out->error = sqrt(fmax(x.square / n - out->nll * out->nll, 0) / n);
+    sc_rivals_clear(&x.rivals);
+    free(x.place);
     free(x.sequences);
     free(x.tokens);
     return code;
@@ -169,6 +230,7 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
 void sc_ppl_clear(struct sc_ppl *p)
 {
     free(p->windows);
+    free(p->effects);
     memset(p, 0, sizeof *p);
 }
 

@@ -10,7 +10,7 @@
 #ifndef SC_PERPLEXITY_H
 #define SC_PERPLEXITY_H
 
-#include "forward/forward.h"
+#include "analyze/variants.h"
 #include "result/result.h"
 
 #define SC_SCHEMA_EVAL "scruple.eval/1"
@@ -38,6 +38,9 @@ struct sc_ppl_options {
     size_t most; /* windows; 0: all */
     bool has_bos;
     uint32_t bos;
+    /* Run beside the model, on the same windows; what becomes of them is in sc_ppl.effects. */
+    const struct sc_variant *variants;
+    size_t n_variants;
     void (*progress)(void *ctx, size_t done, size_t of, uint32_t layer, uint32_t layers);
     void *ctx;
 };
@@ -50,10 +53,12 @@ struct sc_ppl {
     size_t window, stride;
     struct sc_ppl_window *windows;
     size_t n_windows, scored;
-    double nll;    /* mean */
-    double error;  /* its standard error: deviation of all scored over the root of their
-                      number */
-    size_t passes; /* how often the model was read */
+    double nll;                /* mean */
+    double error;              /* its standard error: deviation of all scored over the root of their
+                                  number */
+    size_t passes;             /* how often the model was read */
+    struct sc_effect *effects; /* (n_effects) of the model, then of its variants; NULL: none */
+    size_t n_effects;
 };
 /* Windows are run together as far as memory allows. Clear *out, also after a failure. */
 int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, struct sc_ppl *out,

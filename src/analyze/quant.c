@@ -129,6 +129,12 @@ static int plan_formats(struct sc_quant_work *r)
     struct sc_quant *q = r->q;
     const bool twice = p->algorithm == SC_ALGORITHM_TRANSPOSE;
 
+    for (size_t i = 0; i < p->formats.n; i++)
+        if (sc_quant_is_recipe(&p->formats.f[i]) && (twice || r->o->sample))
+            return sc_fail(r->e, SCRUPLE_EUSAGE, "%s: %s", p->formats.f[i].name,
+                           twice ? "a recipe has no transpose: block=col takes columns"
+                                 : "a recipe needs all values, not a sample");
+
     q->measured = p->formats;
     if (p->formats.n * (twice ? 2 : 1) + p->mix.n > SC_QUALITY_FORMATS)
         return sc_fail(r->e, SCRUPLE_EUSAGE, "at most %d formats are measured at once",
@@ -138,7 +144,8 @@ static int plan_formats(struct sc_quant_work *r)
     for (size_t i = 0; sc_quant_mixes(p) && i < p->mix.n; i++)
         r->in_mix[add_measured(r, &p->mix.f[i])] = true;
     for (size_t i = 0; i < q->measured.n; i++)
-        r->at_of[i] = add_measured(r, &q->measured.f[i]);
+        r->at_of[i] =
+            sc_quant_is_recipe(&q->measured.f[i]) ? SIZE_MAX : add_measured(r, &q->measured.f[i]);
     q->n_rows = q->measured.n + sc_quant_mixes(p);
     return 0;
 }
@@ -182,8 +189,8 @@ static bool recall(struct sc_quant_work *r, size_t i, struct sc_values *v)
 {
     struct sc_quant_tensor *t = &r->q->tensors[i];
 
-    if (!r->results || r->o->recompute || r->o->sample || sc_quant_mixes(r->o->plan) ||
-        !make_key(r, i, "facts", v) ||
+    if (!r->results || r->o->recompute || r->o->sample || r->o->held.n ||
+        sc_quant_mixes(r->o->plan) || !make_key(r, i, "facts", v) ||
         !sc_results_get(r->results, sc_str(r->key.p, r->key.n), &t->facts, sizeof t->facts))
         return false;
     for (size_t k = 0; k < r->q->measured.n; k++)
@@ -199,7 +206,8 @@ static void remember(struct sc_quant_work *r, size_t i)
     const struct sc_quant_tensor *t = &r->q->tensors[i];
     struct sc_values *v = NULL;
 
-    if (!r->results || r->o->sample || sc_values_open(r->q->model, t->tensor, &v, NULL) < 0)
+    if (!r->results || r->o->sample || r->o->held.n ||
+        sc_values_open(r->q->model, t->tensor, &v, NULL) < 0)
         return;
     if (make_key(r, i, "facts", v))
         sc_results_put(r->results, sc_str(r->key.p, r->key.n), &t->facts, sizeof t->facts);
@@ -267,7 +275,14 @@ static uint64_t task_memory(void *ctx, const struct sc_item *item, const struct 
         cells = (v->count / per + v->rows) *
                 (sizeof(struct sc_cell_values) + r->n_formats * sizeof(struct sc_cell_error));
     }
-    return sc_add_up(SC_MIN(r->o->memory / 2, UINT64_C(64) << 20), cells);
+    uint64_t recipes = 0;
+    const struct sc_matrices m = sc_quality_matrices(v);
+    struct sc_recipe recipe;
+    for (size_t k = 0; k < r->q->measured.n; k++)
+        if (r->at_of[k] == SIZE_MAX &&
+            sc_recipe_parse(sc_strz(r->q->measured.f[k].name), &recipe, NULL) == 0)
+            recipes = SC_MAX(recipes, sc_recipe_memory(&recipe, NULL, m.rows, m.cols));
+    return sc_add_up(sc_add_up(SC_MIN(r->o->memory / 2, UINT64_C(64) << 20), cells), recipes);
 }
 
 /* Its blocks do not fit the cells, or the rows: what single formats cost is told all the same. */
@@ -324,6 +339,17 @@ static int measure(struct sc_quant_work *r, size_t i, struct sc_values *v,
     return code;
 }
 
+static int measure_recipe(struct sc_quant_work *r, size_t i, size_t k, struct sc_values *v,
+                          const struct sc_parallel *p, struct sc_error *e)
+{
+    struct sc_recipe recipe;
+
+    TRY(sc_recipe_parse(sc_strz(r->q->measured.f[k].name), &recipe, e));
+    const struct sc_recipe_use use = {&recipe, r->o->held, p, r->o->cancel};
+    return sc_recipe_measure(v, r->q->tensors[i].tensor, &use, r->o->memory / 2,
+                             sc_quant_record(r->q, i, k), e);
+}
+
 static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
                     const struct sc_parallel *p, struct sc_error *e)
 {
@@ -359,8 +385,11 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
     }
     t->facts = got.facts;
     t->sampled = got.sampled;
-    for (size_t k = 0; k < r->q->measured.n; k++)
-        *sc_quant_record(r->q, i, k) = got.formats[r->at_of[k]];
+    for (size_t k = 0; k < r->q->measured.n && code == 0; k++)
+        if (r->at_of[k] == SIZE_MAX)
+            code = measure_recipe(r, i, k, v, p, e);
+        else
+            *sc_quant_record(r->q, i, k) = got.formats[r->at_of[k]];
     if (got.intervals) {
         t->intervals = sc_alloc(SC_MAX(r->q->measured.n, (size_t)1) * sizeof *t->intervals);
         code = t->intervals ? 0 : sc_fail_memory(e);

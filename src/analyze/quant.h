@@ -15,6 +15,7 @@
 
 #include "analyze/figures.h"
 #include "analyze/mix.h"
+#include "analyze/recipe.h"
 
 #define SC_SCHEMA_QUANT "scruple.quant/1"
 
@@ -88,6 +89,9 @@ int sc_quant_plan_parse(struct sc_quant_plan *p, const char *text, size_t n, con
  * order. Those that are in out already are not added again. */
 int sc_quant_formats_add(struct sc_quant_formats *out, size_t most, struct sc_str text,
                          const char *what, struct sc_error *e);
+/* Where a plan's own formats are added (`most` SC_QUALITY_FORMATS), recipes are formats, too:
+ * codec/recipe.h. Such a one has a name and nothing else. */
+bool sc_quant_is_recipe(const struct sc_encoding *f);
 /* The same, but "all" is what it is in `we -c`: bfp8, bfp8.T, bfp4, bfp4.T. */
 int sc_quant_formats_add_tree(struct sc_quant_formats *out, size_t most, struct sc_str text,
                               const char *what, struct sc_error *e);
@@ -130,6 +134,7 @@ struct sc_quant_options {
     struct sc_pool *pool;             /* borrowed */
     uint64_t memory;                  /* budget in bytes, as sc_memory_budget() gives it */
     const char *cache;                /* folder of the store of results; NULL: none */
+    struct sc_held_list held;         /* what recipes leave as it is */
     bool recompute;                   /* what is in the store does not count */
     const _Atomic int *cancel;
     void (*progress)(void *ctx, uint64_t done, uint64_t total, const char *tensor);
@@ -282,6 +287,8 @@ void sc_npy_put_header(struct sc_buf *out, const char *descr, const uint64_t *sh
 /* ------------------------------------------------------------------------- quant_write.c --- */
 struct sc_quant_writing {
     const char *path;
+    struct sc_held_list held; /* as in the run */
+    uint64_t memory;
     bool folder; /* the whole model with its configuration; else a file with what was measured */
     uint64_t shard;
     const struct sc_parallel *p;

@@ -139,6 +139,25 @@ int sc_quant_add_wq_mix(struct sc_quant_formats *out, const char *what, struct s
     return add_named(out, SC_QUALITY_FORMATS, wq_mix, SC_COUNT(wq_mix), what, e);
 }
 
+/* A recipe is known by its name alone: everything that asks a format for more than its name asks
+ * sc_quant_is_recipe() first. */
+static int parse_format(struct sc_str text, struct sc_encoding *f, struct sc_error *e)
+{
+    struct sc_recipe r;
+
+    if (!sc_recipe_is(text))
+        return sc_encoding_parse(text, f, e);
+    TRY(sc_recipe_parse(text, &r, e));
+    *f = (struct sc_encoding){.scheme = SC_SCHEME_CAST, .element = SC_ELEMENT_F32, .bits = r.bits};
+    memcpy(f->name, r.name, sizeof f->name);
+    return 0;
+}
+
+bool sc_quant_is_recipe(const struct sc_encoding *f)
+{
+    return sc_recipe_is(sc_strz(f->name));
+}
+
 /* Up to the next comma, or over it where what follows is a setting of this format:
  * "int4:group=128,affine,bf16" holds two. */
 static size_t format_length(struct sc_str text)
@@ -149,7 +168,7 @@ static size_t format_length(struct sc_str text)
     for (;;) {
         const char *comma = n < text.n ? memchr(text.p + n, ',', text.n - n) : NULL;
         n = comma ? (size_t)(comma - text.p) : text.n;
-        if (best && sc_encoding_parse(sc_quant_trimmed(sc_str(text.p, n)), &f, NULL) < 0)
+        if (best && parse_format(sc_quant_trimmed(sc_str(text.p, n)), &f, NULL) < 0)
             return best;
         best = n;
         if (!comma || !memchr(text.p, ':', n))
@@ -161,6 +180,7 @@ static size_t format_length(struct sc_str text)
 static int add_list(struct sc_quant_formats *out, size_t most, struct sc_str text,
                     const char *const *all, size_t n_all, const char *what, struct sc_error *e)
 {
+    const bool recipes = all == wq_formats && most == SC_QUALITY_FORMATS;
     struct sc_encoding f;
 
     for (;;) {
@@ -169,7 +189,7 @@ static int add_list(struct sc_quant_formats *out, size_t most, struct sc_str tex
         if (sc_str_eq_nocase(one, SC_STR("all"))) {
             TRY(add_named(out, most, all, n_all, what, e));
         } else {
-            const int code = sc_encoding_parse(one, &f, e);
+            const int code = recipes ? parse_format(one, &f, e) : sc_encoding_parse(one, &f, e);
             if (code < 0) {
                 sc_error_prefix(e, "%s", what);
                 return code;

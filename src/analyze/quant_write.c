@@ -51,9 +51,10 @@ struct writing {
     bool flatten;
     uint64_t done, total;
     struct sc_st_writer *out;
-    double *wide;    /* (STEP) */
-    float *values;   /* (STEP) */
-    uint8_t *stored; /* (STEP * 8) */
+    struct sc_recipe recipe; /* the format, if it is one */
+    double *wide;            /* (STEP) */
+    float *values;           /* (STEP) */
+    uint8_t *stored;         /* (STEP * 8) */
     struct sc_error *e;
 };
 
@@ -98,6 +99,12 @@ static int open_view(struct writing *x, const struct job *j, struct sc_values **
     if (j->action != ACTION_ROUND)
         return 0;
     const struct sc_quant_tensor *t = sc_quant_first(x->q, j->measured);
+    const struct sc_encoding *f = format_of(x->q);
+    if (f && sc_quant_is_recipe(f)) {
+        TRY(sc_recipe_parse(sc_strz(f->name), &x->recipe, x->e));
+        const struct sc_recipe_use use = {&x->recipe, x->w->held, x->w->p, x->w->cancel};
+        return sc_values_open_quantised(*base, j->tensor, &use, NULL, x->w->memory / 2, out, x->e);
+    }
     return sc_values_open_rounded(*base, format_of(x->q), t->geometry, t->assignment, x->w->p, out,
                                   x->e);
 }
@@ -410,32 +417,6 @@ static int write_copy(struct writing *x, const struct job *j)
 }
 
 /* ------------------------------------------------------------------------------ neighbours --- */
-static bool belongs(struct sc_str path)
-{
-    static const char *const globs[] = {"config.json",
-                                        "generation_config.json",
-                                        "tokenizer*",
-                                        "vocab*",
-                                        "merges.txt",
-                                        "special_tokens_map.json",
-                                        "*.tiktoken",
-                                        "*.model",
-                                        "added_tokens.json",
-                                        "preprocessor_config.json",
-                                        "spiece*",
-                                        "chat_template*",
-                                        "processor_config.json",
-                                        "configuration_*.py",
-                                        "modeling_*.py"};
-
-    if (memchr(path.p, '/', path.n))
-        return false;
-    for (size_t i = 0; i < SC_COUNT(globs); i++)
-        if (sc_glob(sc_strz(globs[i]), path))
-            return true;
-    return false;
-}
-
 static int fail_file(struct writing *x, const char *path)
 {
     struct sc_quoted q;
@@ -478,7 +459,7 @@ static int copy_neighbours(struct writing *x)
         struct sc_buf path = {0};
         char *text = NULL;
         size_t n = 0;
-        if (!belongs(sc_strz(name)))
+        if (!sc_is_companion(sc_strz(name)))
             continue;
         code = sc_repo_read_text(repo, name, SC_MAX_INDEX_BYTES, &text, &n, x->e);
         sc_buf_printf(&path, "%s/%s", sc_st_place(x->out), name);

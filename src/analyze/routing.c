@@ -292,15 +292,21 @@ static int make_trace(struct probing *x, struct sc_error *e)
     return r->ids && r->weights ? 0 : sc_fail_memory(e);
 }
 
+size_t sc_routing_window(const struct sc_forward *f, const struct sc_routing_options *o)
+{
+    const uint64_t context = sc_forward_facts(f)->context;
+
+    if (o->window)
+        return o->window;
+    return context && context < DEFAULT_WINDOW ? (size_t)context : DEFAULT_WINDOW;
+}
+
 static int cut_windows(struct probing *x, struct sc_error *e)
 {
     struct sc_routing *r = x->out;
-    const uint64_t context = sc_forward_facts(x->f)->context;
     size_t n = x->o->n;
 
-    r->window = x->o->window ? x->o->window : DEFAULT_WINDOW;
-    if (!x->o->window && context && r->window > context)
-        r->window = (size_t)context;
+    r->window = sc_routing_window(x->f, x->o);
     r->n_windows = (n + r->window - 1) / r->window;
     if (x->o->max_windows && r->n_windows > x->o->max_windows) {
         r->n_windows = x->o->max_windows;

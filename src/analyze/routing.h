@@ -12,13 +12,13 @@
  *
  *     frequency    n_e / T                      share of weight   sum of e's weights / of all
  *     balance      entropy of n_e / (k T) over ln E: 1 is even, ln k / ln E is always the same k
- *     lift of a, b n_ab T / (n_a n_b)           of a uniform router: (k - 1) E / (k (E - 1))
+ *     lift of a, b n_ab T / (n_a n_b)           by chance: (k - 1) E / (k (E - 1)) if all n_e agree
  *     dead         n_e = 0; a uniform router leaves an expert out with (1 - k / E)^T
  */
 #ifndef SC_ROUTING_H
 #define SC_ROUTING_H
 
-#include "forward/forward.h"
+#include "analyze/variants.h"
 #include "result/result.h"
 #include "text/text.h"
 
@@ -62,7 +62,7 @@ struct sc_routing_output {
 struct sc_routing_pair {
     uint32_t layer, a, b;
     uint64_t count;
-    double lift, uniform; /* of a uniform router */
+    double lift, chance; /* and of a router that chooses as often, but k to a token by chance */
 };
 struct sc_routing {
     struct sc_routing_layer *layers;
@@ -112,13 +112,47 @@ void sc_routing_map(const struct sc_routing *r, enum sc_routing_stat stat, float
 /* n_ab T / (n_a n_b) of a layer; NaN: one was never chosen, or pairs were not counted. */
 double sc_routing_lift(const struct sc_routing *r, size_t at, uint32_t a, uint32_t b);
 
+/* -------------------------------------------------------------------------- without experts ---
+ * Experiments: the model without one or several experts, held against the model. */
+struct sc_routing_drop {
+    size_t first, n; /* of `experts`: those that are taken out together */
+    struct sc_effect effect;
+};
+struct sc_routing_drops { /* zero-initialise; reroute is the caller's */
+    bool reroute;         /* see struct sc_drop */
+    struct sc_drop *experts;
+    size_t n_experts, cap_experts;
+    struct sc_routing_drop *list;
+    size_t n, cap;
+    size_t n_tokens; /* that were run: the first window, or what of it fits the memory */
+    size_t passes;
+    double nll; /* of the model */
+};
+/* One more experiment. */
+int sc_routing_drops_add(struct sc_routing_drops *d, const struct sc_drop *experts, size_t n,
+                         struct sc_error *e);
+/* One for each layer: its busiest expert alone; one for each super expert; and one with all experts
+ * of the experiments from `first` on, when these are several. */
+int sc_routing_drops_add_top(struct sc_routing_drops *d, const struct sc_routing *r,
+                             struct sc_error *e);
+int sc_routing_drops_add_super(struct sc_routing_drops *d, const struct sc_routing *r,
+                               struct sc_error *e);
+int sc_routing_drops_add_all(struct sc_routing_drops *d, size_t first, struct sc_error *e);
+/* Experiments are variants of one run, as many at once as fit three quarters of the memory: each
+ * such pass reads the model once. SCRUPLE_EUSAGE: there is no such expert. o->trace is not looked
+ * at. */
+int sc_routing_drops_measure(const struct sc_forward *f, const struct sc_routing_options *o,
+                             struct sc_routing_drops *d, struct sc_error *e);
+void sc_routing_drops_clear(struct sc_routing_drops *d);
+
 /* "routing": an object. Everything must outlive the document. */
 struct sc_routing_document {
     const struct sc_routing *routing;
-    const uint32_t *tokens;              /* ids that were read */
-    const struct sc_tokenizer *spelling; /* NULL: not known */
-    bool matrices;                       /* all pairs of all layers, too */
-    bool trace;                          /* and every token, which was kept */
+    const uint32_t *tokens;               /* ids that were read */
+    const struct sc_tokenizer *spelling;  /* NULL: not known */
+    bool matrices;                        /* all pairs of all layers, too */
+    bool trace;                           /* and every token, which was kept */
+    const struct sc_routing_drops *drops; /* NULL: none */
 };
 struct sc_field *sc_analyze_routing(struct sc_document *d, struct sc_field *into,
                                     const struct sc_routing_document *x);

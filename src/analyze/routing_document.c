@@ -104,7 +104,7 @@ static void get_layer(const void *ctx, size_t row, size_t column, struct sc_cell
         p = first_pair(r, l->layer);
         out->null = !p;
         if (p)
-            snprintf(t->text, TEXT_SIZE, "%u+%u x%.1f", p->a, p->b, p->lift / p->uniform);
+            snprintf(t->text, TEXT_SIZE, "%u+%u x%.1f", p->a, p->b, p->lift / p->chance);
         out->text = sc_strz(p ? t->text : "");
         break;
     default:
@@ -128,14 +128,14 @@ static void add_layer(const void *ctx, size_t row, struct sc_document *d, struct
 }
 
 /* ----------------------------------------------------------------------------------- pairs --- */
-enum { P_LAYER, P_A, P_B, P_COUNT, P_LIFT, P_UNIFORM, P_COLUMNS };
+enum { P_LAYER, P_A, P_B, P_COUNT, P_LIFT, P_CHANCE, P_COLUMNS };
 static const struct sc_column pair_columns[P_COLUMNS] = {
     [P_LAYER] = {"layer", "LAYER", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_A] = {"a", "EXPERT", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_B] = {"b", "AND", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [P_COUNT] = {"tokens", "TOKENS", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
     [P_LIFT] = {"lift", "LIFT", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
-    [P_UNIFORM] = {"lift_uniform", "BY CHANCE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
+    [P_CHANCE] = {"lift_chance", "BY CHANCE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
 };
 
 static void get_pair(const void *ctx, size_t row, size_t column, struct sc_cell *out)
@@ -144,8 +144,8 @@ static void get_pair(const void *ctx, size_t row, size_t column, struct sc_cell 
     const uint64_t counts[P_COLUMNS] = {
         [P_LAYER] = p->layer, [P_A] = p->a, [P_B] = p->b, [P_COUNT] = p->count};
 
-    if (column == P_LIFT || column == P_UNIFORM)
-        put_number(column == P_LIFT ? p->lift : p->uniform, out);
+    if (column == P_LIFT || column == P_CHANCE)
+        put_number(column == P_LIFT ? p->lift : p->chance, out);
     else
         out->u = counts[column];
 }
@@ -179,7 +179,8 @@ static const struct sc_column output_columns[O_COLUMNS] = {
 
 static void get_output(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct sc_routing_output *o = &((const struct tables *)ctx)->x.routing->outputs[row];
+    const struct tables *t = ctx;
+    const struct sc_routing_output *o = &t->x.routing->outputs[row];
     const uint64_t counts[O_COLUMNS] = {[O_LAYER] = o->layer,
                                         [O_EXPERT] = o->expert,
                                         [O_TOKEN] = o->token,
@@ -190,12 +191,14 @@ static void get_output(const void *ctx, size_t row, size_t column, struct sc_cel
                                    [O_FORMS] = o->forms,
                                    [O_SUPER] = o->super};
 
-    if (column >= O_995)
+    if (column >= O_995) {
         out->text = sc_strz(flags[column] ? "yes" : "no");
-    else if (column == O_VALUE)
+    } else if (column == O_VALUE) {
         put_number((double)o->value, out);
-    else
+        out->text = sc_short_number((double)o->value, t->text);
+    } else {
         out->u = counts[column];
+    }
 }
 
 static void add_output(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
@@ -267,6 +270,69 @@ static void add_choice(const void *ctx, size_t row, struct sc_document *d, struc
     }
 }
 
+/* ----------------------------------------------------------------------------------- drops --- */
+enum { D_WHAT, D_KL, D_NLL, D_RATIO, D_LOW, D_HIGH, D_AGREE, D_CHANGE, D_COLUMNS };
+static const struct sc_column drop_columns[D_COLUMNS] = {
+    [D_WHAT] = {"without", "WITHOUT", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
+    [D_KL] = {"kl", "KL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 5},
+    [D_NLL] = {"nll", "NLL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [D_LOW] = {"nll_low", "95 % FROM", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_HIGH] = {"nll_high", "TO", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [D_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
+};
+
+static void get_drop(const void *ctx, size_t row, size_t column, struct sc_cell *out)
+{
+    enum { NAMED = 4 };
+    const struct tables *t = ctx;
+    const struct sc_routing_drops *d = t->x.drops;
+    const struct sc_routing_drop *x = &d->list[row];
+    const struct sc_effect *i = &x->effect;
+    const double figures[D_COLUMNS] = {
+        [D_KL] = i->kl,     [D_NLL] = i->nll,     [D_RATIO] = i->perplexity_ratio, [D_LOW] = i->low,
+        [D_HIGH] = i->high, [D_AGREE] = i->agree, [D_CHANGE] = i->change};
+    int n = 0;
+
+    if (column != D_WHAT) {
+        put_number(figures[column], out);
+        return;
+    }
+    if (x->n > NAMED)
+        n = snprintf(t->text, TEXT_SIZE, "%zu together", x->n);
+    for (size_t k = 0; k < x->n && x->n <= NAMED; k++)
+        n += snprintf(t->text + n, (size_t)(TEXT_SIZE - n), "%s%u.%u", k ? "+" : "",
+                      d->experts[x->first + k].layer, d->experts[x->first + k].expert);
+    out->text = sc_str(t->text, (size_t)n);
+}
+
+static void add_dropped(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
+{
+    const struct sc_routing_drops *all = ((const struct tables *)ctx)->x.drops;
+    const struct sc_routing_drop *x = &all->list[row];
+    struct sc_field *list = sc_add_list(d, into, "experts");
+
+    for (size_t i = 0; i < x->n; i++) {
+        struct sc_field *o = sc_add_object(d, list, NULL);
+        sc_add_uint(d, o, "layer", all->experts[x->first + i].layer, SC_COL_COUNT);
+        sc_add_uint(d, o, "expert", all->experts[x->first + i].expert, SC_COL_COUNT);
+    }
+}
+
+static void add_drops(struct sc_document *d, struct sc_field *into, struct tables *t)
+{
+    const struct sc_routing_drops *x = t->x.drops;
+    struct sc_field *o = sc_add_object(d, into, "drops");
+    const struct sc_table list = {drop_columns, D_COLUMNS, x->n, get_drop, t};
+
+    sc_add_bool(d, o, "reroute", x->reroute);
+    sc_add_uint(d, o, "text_tokens", x->n_tokens, SC_COL_COUNT);
+    sc_add_uint(d, o, "passes", x->passes, SC_COL_COUNT);
+    sc_add_figure(d, o, "nll", x->nll);
+    sc_add_table_more(d, o, "list", &list, add_dropped);
+}
+
 /* -------------------------------------------------------------------------------- document --- */
 
 static void add_matrix(const void *ctx, size_t row, struct sc_document *d, struct sc_field *into)
@@ -329,5 +395,7 @@ struct sc_field *sc_analyze_routing(struct sc_document *d, struct sc_field *into
                                        get_trace, t};
         sc_add_table_more(d, o, "trace", &trace, add_choice);
     }
+    if (x->drops)
+        add_drops(d, o, t);
     return o;
 }

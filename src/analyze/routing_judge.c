@@ -64,56 +64,109 @@ double sc_routing_lift(const struct sc_routing *r, size_t at, uint32_t a, uint32
            ((double)l->tokens[a] * (double)l->tokens[b]);
 }
 
-/* How many deviations of chance a pair is away from what independent experts of these frequencies,
- * k to a token, would give. Rare experts make large lifts by accident; this does not. */
-static double surprise(const struct sc_routing *r, size_t at, uint32_t a, uint32_t b,
-                       double uniform)
-{
-    const struct sc_routing_layer *l = &r->layers[at];
-    const double expected =
-        (double)l->tokens[a] * (double)l->tokens[b] / (double)r->n_tokens * uniform;
-    const double seen = (double)l->together[(size_t)a * r->n_experts + b];
+enum { STEPS = 200 };
 
-    return expected > 0 ? (seen - expected) / sqrt(expected) : 0;
+/* A router that chooses as often as this one but k to a token otherwise by chance has, for the
+ * frequencies p, n_ab / T = p_a p_b - c_a c_b / sum c, where c_a - c_a^2 / sum c = p_a (1 - p_a):
+ * then every expert has (k - 1) n_a neighbours (Deville and Tille's approximation for samples of a
+ * fixed size; exact when all p are the same). Solved by repetition. c: (n_experts). The sum. */
+static double find_chance(const struct sc_routing *r, const struct sc_routing_layer *l, double *c)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < r->n_experts; i++) {
+        const double p = (double)l->tokens[i] / (double)r->n_tokens;
+        c[i] = p * (1 - p);
+        sum += c[i];
+    }
+    for (unsigned step = 0; step < STEPS && sum > 0; step++) {
+        double next = 0;
+        for (size_t i = 0; i < r->n_experts; i++) {
+            const double p = (double)l->tokens[i] / (double)r->n_tokens;
+            c[i] = p * (1 - p) / fmax(1 - c[i] / sum, 0.5); /* one is never more than half */
+            next += c[i];
+        }
+        sum = next;
+    }
+    return sum;
 }
 
-static int judge_pairs(struct sc_routing *r, struct sc_error *e)
+/* The lift of a pair under such a router, within what the two frequencies allow. */
+static double chance_of(const struct sc_routing *r, const struct sc_routing_layer *l,
+                        const double *c, double sum, uint32_t a, uint32_t b)
 {
-    const double n = (double)r->n_experts, k = (double)r->per_token;
-    const double uniform = r->n_experts > 1 ? (k - 1) * n / (k * (n - 1)) : 1;
+    const double p = (double)l->tokens[a] / (double)r->n_tokens;
+    const double q = (double)l->tokens[b] / (double)r->n_tokens;
+    const double both = p * q - (sum > 0 ? c[a] * c[b] / sum : 0);
 
+    return fmin(fmax(both, fmax(p + q - 1, 0)), fmin(p, q)) / (p * q);
+}
+
+/* How much likelier, in nats, n_ab tokens are when so many are the rule than when the experts of a
+ * token go together by chance: the log-likelihood ratio of Poisson counts. Rare experts make large
+ * lifts by accident, but no large ratio. 0: no more than by chance. */
+static double surprise(const struct sc_routing_pair *p)
+{
+    const double seen = (double)p->count, chance = seen * p->chance / p->lift;
+
+    return seen > chance * (1 + 1e-9) ? seen * log(p->lift / p->chance) - (seen - chance) : 0;
+}
+
+/* The pairs with the largest surprise, the first of equals. */
+struct best {
+    struct sc_routing_pair *pairs; /* (SC_ROUTING_PAIRS) */
+    double how[SC_ROUTING_PAIRS];
+    size_t n;
+};
+
+static void keep_pair(struct best *best, const struct sc_routing_pair *p, double how)
+{
+    size_t i = best->n;
+
+    if (!(how > 0) || (i == SC_ROUTING_PAIRS && !(how > best->how[i - 1])))
+        return;
+    i -= i == SC_ROUTING_PAIRS;
+    for (; i > 0 && how > best->how[i - 1]; i--) {
+        best->how[i] = best->how[i - 1];
+        best->pairs[i] = best->pairs[i - 1];
+    }
+    best->how[i] = how;
+    best->pairs[i] = *p;
+    best->n = SC_MIN(best->n + 1, (size_t)SC_ROUTING_PAIRS);
+}
+
+static size_t judge_pairs_of(const struct sc_routing *r, size_t at, double *c,
+                             struct sc_routing_pair *out)
+{
+    const struct sc_routing_layer *l = &r->layers[at];
+    const double sum = find_chance(r, l, c);
+    struct best best = {.pairs = out};
+
+    for (uint32_t a = 0; a < r->n_experts; a++)
+        for (uint32_t b = a + 1; b < r->n_experts; b++) {
+            const uint64_t count = l->together[(size_t)a * r->n_experts + b];
+            if (!count)
+                continue;
+            const struct sc_routing_pair p = {.layer = l->layer,
+                                              .a = a,
+                                              .b = b,
+                                              .count = count,
+                                              .lift = sc_routing_lift(r, at, a, b),
+                                              .chance = chance_of(r, l, c, sum, a, b)};
+            keep_pair(&best, &p, p.chance > 0 ? surprise(&p) : 0);
+        }
+    return best.n;
+}
+
+static int judge_pairs(struct sc_routing *r, double *scratch, struct sc_error *e)
+{
     if (r->per_token < 2 || !r->layers[0].together)
         return 0;
     r->pairs = sc_calloc(r->n_layers * SC_ROUTING_PAIRS, sizeof *r->pairs);
     if (!r->pairs)
         return sc_fail_memory(e);
-    for (size_t at = 0; at < r->n_layers; at++) {
-        struct sc_routing_pair *best = r->pairs + r->n_pairs;
-        double how[SC_ROUTING_PAIRS];
-        size_t n_best = 0;
-        for (uint32_t a = 0; a < r->n_experts; a++)
-            for (uint32_t b = a + 1; b < r->n_experts; b++) {
-                const double s = surprise(r, at, a, b, uniform);
-                size_t i = n_best;
-                if (!(s > 0) || (i == SC_ROUTING_PAIRS && !(s > how[i - 1])))
-                    continue;
-                i -= i == SC_ROUTING_PAIRS;
-                for (; i > 0 && s > how[i - 1]; i--) {
-                    how[i] = how[i - 1];
-                    best[i] = best[i - 1];
-                }
-                how[i] = s;
-                best[i] = (struct sc_routing_pair){
-                    .layer = r->layers[at].layer,
-                    .a = a,
-                    .b = b,
-                    .count = r->layers[at].together[(size_t)a * r->n_experts + b],
-                    .lift = sc_routing_lift(r, at, a, b),
-                    .uniform = uniform};
-                n_best = SC_MIN(n_best + 1, (size_t)SC_ROUTING_PAIRS);
-            }
-        r->n_pairs += n_best;
-    }
+    for (size_t at = 0; at < r->n_layers; at++)
+        r->n_pairs += judge_pairs_of(r, at, scratch, r->pairs + r->n_pairs);
     return 0;
 }
 
@@ -183,10 +236,10 @@ int sc_routing_judge(struct sc_routing *r, struct sc_error *e)
         return sc_fail_memory(e);
     for (size_t i = 0; i < r->n_layers; i++)
         judge_layer(r, &r->layers[i], scratch);
-    free(scratch);
     r->dead_probability = pow(1 - (double)r->per_token / (double)r->n_experts, (double)r->n_tokens);
-    TRY(judge_pairs(r, e));
-    return judge_outputs(r, e);
+    const int code = judge_pairs(r, scratch, e);
+    free(scratch);
+    return code == 0 ? judge_outputs(r, e) : code;
 }
 
 /* ------------------------------------------------------------------------------------ maps --- */

@@ -27,8 +27,9 @@ struct comparing {
     struct sc_expert_pieces pieces;
     struct sc_similar_weight *w; /* (layers, 4, n) */
     bool sketch;
-    _Atomic uint64_t done;
+    _Atomic uint64_t done; /* multiplications */
     uint64_t total;
+    uint64_t bytes; /* of all pieces, as stored */
 };
 
 /* --------------------------------------------------------------------------------- tasks --- */
@@ -36,8 +37,10 @@ void sc_similar_count(const struct sc_similar *s, uint64_t macs)
 {
     const uint64_t done = atomic_fetch_add(s->done, macs) + macs;
 
-    if (s->o->progress)
-        s->o->progress(s->o->ctx, SC_MIN(done, s->total), s->total);
+    if (s->o->progress && s->total)
+        s->o->progress(s->o->ctx,
+                       (uint64_t)((double)s->bytes * fmin((double)done / (double)s->total, 1)),
+                       s->bytes);
 }
 
 bool sc_similar_stop(const struct sc_similar *s)
@@ -212,6 +215,9 @@ static int find(struct comparing *c, struct sc_error *e)
         if (p->expert == SC_NO_NODE && (!shared || p->part == SC_EXPERT_ROUTER))
             continue; /* the gate of a shared expert is a row of no router */
         place(c, p, p->expert != SC_NO_NODE && stack_of(c, p->at));
+        const struct sc_tensor *t = &c->m->tensors[p->tensor];
+        c->bytes += (uint64_t)((double)t->bytes * ((double)p->rows * (double)p->cols) /
+                               (double)t->parameters);
     }
     sc_arena_clear(&x.arena);
     return code == 0 && s->n_layers ? check_shapes(c, e) : code;
@@ -386,6 +392,7 @@ static struct sc_similar setup(struct comparing *c, size_t layer, unsigned part)
                            .part = part,
                            .memory = c->o.memory,
                            .done = &c->done,
+                           .bytes = c->bytes,
                            .total = c->total};
     const uint64_t k = UINT64_C(0x9E3779B97F4A7C15);
 

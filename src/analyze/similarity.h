@@ -155,7 +155,8 @@ struct sc_similarity_options {
     uint32_t rank;    /* 0: 128 */
     double threshold; /* corrected joined score of clusters and pairs; NaN: .5 */
     bool no_match;    /* leave neurons alone */
-    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* multiplications; any thread */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of all bytes, the share whose
+                                                                   work is done; any thread */
     void *ctx;
 };
 enum {

@@ -32,7 +32,7 @@ void sc_similarity_sentence(const struct sc_similarity *s, const struct sc_simil
 
     sc_buf_printf(out, "layer %d: experts %.*s and %.*s, %.3f", s->layers[p->at].layer,
                   (int)first.n, first.p, (int)second.n, second.p, p->score);
-    if (fabs(p->scale - 1) > 1e-3)
+    if (fabs(p->scale - 1) > .01)
         sc_buf_printf(out, ", the second %.3g times as large", p->scale);
     if (p->kind != SC_SIMILARITY_UNKNOWN)
         sc_buf_printf(out, ": %u of %u neurons are the same", p->matched, p->neurons);

@@ -35,7 +35,8 @@ struct sc_similar {
     uint64_t seed;
     unsigned part;
     _Atomic uint64_t *done;
-    uint64_t total;
+    uint64_t total; /* multiplications */
+    uint64_t bytes; /* that progress calls all of them */
 };
 /* Multiplications were done. */
 void sc_similar_count(const struct sc_similar *s, uint64_t macs);

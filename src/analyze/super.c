@@ -8,13 +8,14 @@
 
 #include "kernel/dots.h"
 
-enum { SPIKES = 16, DEFAULT_ROUNDS = 8, DEFAULT_MOST = 64 };
+enum { SPIKES = 16, TOGETHER = 4, DEFAULT_ROUNDS = 8, DEFAULT_MOST = 64 };
 #define DEFAULT_RATIO 30.0
 #define DEFAULT_SHARE 0.5
 
 /* A value behind a down projection that stands out, and what went in at its position. */
 struct spike {
     struct sc_super_weight w; /* without weight, col and share */
+    double least;             /* what stands out there */
     float *input;
     size_t width;
 };
@@ -26,6 +27,8 @@ struct finding {
     uint32_t stream; /* the one that is looked at */
     float *inputs;   /* (n x width) of the projection that is at work */
     size_t cap, n, width;
+    double *medians; /* (n) of the outputs at each position */
+    size_t medians_cap;
     struct spike *spikes; /* of this round */
     size_t n_spikes, spikes_cap;
     size_t first_of_layer;
@@ -56,11 +59,12 @@ static uint32_t position_of(const struct sc_hook_data *h, size_t row)
 }
 
 static int add_spike(struct finding *x, const struct sc_hook_data *h, size_t row, size_t channel,
-                     double median, struct sc_error *e)
+                     double median, double least, struct sc_error *e)
 {
     TRY(sc_grow(&x->spikes, &x->spikes_cap, x->n_spikes + 1, sizeof *x->spikes, e));
     struct spike *s = &x->spikes[x->n_spikes];
-    *s = (struct spike){.width = x->width, .input = sc_alloc(x->width * sizeof *s->input)};
+    *s = (struct spike){
+        .width = x->width, .least = least, .input = sc_alloc(x->width * sizeof *s->input)};
     if (!s->input)
         return sc_fail_memory(e);
     x->n_spikes++;
@@ -75,22 +79,35 @@ static int add_spike(struct finding *x, const struct sc_hook_data *h, size_t row
     return 0;
 }
 
+/* Of all outputs, and of each position. */
+static int find_medians(struct finding *x, const struct sc_hook_data *h, double *all,
+                        struct sc_error *e)
+{
+    TRY(sc_grow(&x->medians, &x->medians_cap, h->n, sizeof *x->medians, e));
+    for (size_t t = 0; t < h->n; t++)
+        if ((x->medians[t] = median_size(h->values + t * h->width, h->width, e)) < 0)
+            return SCRUPLE_EMEMORY;
+    *all = median_size(h->values, h->n * h->width, e);
+    return *all < 0 ? SCRUPLE_EMEMORY : 0;
+}
+
 /* The largest values, each of another channel: a channel that is hit at several positions is hit
- * by the same weights. */
+ * by the same weights. They stand out of the layer and of their own position: where a neuron is
+ * loud, all channels are, and that is no matter of one weight. */
 static int find_spikes(struct finding *x, const struct sc_hook_data *h, struct sc_error *e)
 {
-    const double least = x->o->ratio > 0 ? x->o->ratio : DEFAULT_RATIO;
-    const double median = median_size(h->values, h->n * h->width, e);
+    const double ratio = x->o->ratio > 0 ? x->o->ratio : DEFAULT_RATIO;
     const size_t first = x->n_spikes;
+    double median;
 
-    if (median < 0)
-        return SCRUPLE_EMEMORY;
+    TRY(find_medians(x, h, &median, e));
     for (size_t k = 0; k < SPIKES && median > 0; k++) {
         size_t best = SIZE_MAX;
         for (size_t i = 0; i < h->n * h->width; i++) {
             const float size = fabsf(h->values[i]);
-            if (!isfinite(size) || (double)size < least * median ||
-                (best != SIZE_MAX && size <= fabsf(h->values[best])))
+            if (!isfinite(size) || (double)size < ratio * median ||
+                (best != SIZE_MAX && size <= fabsf(h->values[best])) ||
+                (double)size < ratio * x->medians[i / h->width])
                 continue;
             bool seen = false;
             for (size_t s = first; s < x->n_spikes && !seen; s++)
@@ -100,7 +117,8 @@ static int find_spikes(struct finding *x, const struct sc_hook_data *h, struct s
         }
         if (best == SIZE_MAX)
             break;
-        TRY(add_spike(x, h, best / h->width, best % h->width, median, e));
+        TRY(add_spike(x, h, best / h->width, best % h->width, median,
+                      ratio * fmax(median, x->medians[best / h->width]), e));
     }
     return 0;
 }
@@ -183,36 +201,68 @@ static bool is_known(const struct sc_super_list *l, const struct sc_super_weight
     return false;
 }
 
-/* The weight that makes the most of a spike, if it makes enough of it. */
+static int add_weight(struct finding *x, const struct sc_super_weight *w, struct sc_error *e)
+{
+    if (is_known(x->out, w))
+        return 0;
+    TRY(sc_grow(&x->out->p, &x->out->cap, x->out->n + 1, sizeof *x->out->p, e));
+    x->out->p[x->out->n++] = *w;
+    return 0;
+}
+
+/* The weights whose own parts stand out, the largest first; several may write to one channel. */
+static size_t find_parts(const struct spike *s, const float *row,
+                         struct sc_super_weight out[TOGETHER])
+{
+    size_t n = 0;
+
+    for (; n < TOGETHER; n++) {
+        double most = 0;
+        struct sc_super_weight w = s->w;
+        for (size_t k = 0; k < s->width; k++) {
+            const double part = (double)row[k] * (double)s->input[k];
+            bool seen = part * (double)w.output <= 0; /* what makes it smaller */
+            for (size_t i = 0; i < n && !seen; i++)
+                seen = out[i].col == k;
+            if (seen || !(fabs(part) > fabs(most)))
+                continue;
+            most = part;
+            w.col = (uint32_t)k;
+            w.weight = row[k];
+            w.input = s->input[k];
+        }
+        if (!(fabs(most) >= s->least))
+            break;
+        w.share = most / (double)w.output;
+        out[n] = w;
+    }
+    return n;
+}
+
+/* The weights that make a spike, if they make enough of it. */
 static int attribute(struct finding *x, const struct sc_model *model, struct spike *s,
                      struct sc_error *e)
 {
     const double least = x->o->share > 0 ? x->o->share : DEFAULT_SHARE;
+    struct sc_super_weight parts[TOGETHER];
     struct sc_forward_matrix m;
-    struct sc_super_weight w = s->w;
+    double share = 0;
 
-    if (!sc_forward_down(x->f, w.layer, w.expert == -2 ? -1 : w.expert, &m) || m.cols != s->width)
+    if (!sc_forward_down(x->f, s->w.layer, s->w.expert == -2 ? -1 : s->w.expert, &m) ||
+        m.cols != s->width)
         return 0;
     float *row = sc_alloc(s->width * sizeof *row);
-    int code = row ? read_row(model, &m, w.row, row, e) : sc_fail_memory(e);
-    double most = 0;
-    for (size_t k = 0; k < s->width && code == 0; k++) {
-        const double part = (double)row[k] * (double)s->input[k];
-        if (!(fabs(part) > fabs(most)))
-            continue;
-        most = part;
-        w.col = (uint32_t)k;
-        w.weight = row[k];
-        w.input = s->input[k];
-    }
+    const int code = row ? read_row(model, &m, s->w.row, row, e) : sc_fail_memory(e);
+    const size_t n = code == 0 ? find_parts(s, row, parts) : 0;
     free(row);
-    w.share = most / (double)w.output;
-    if (code == 0)
-        place(x->f, &m, model, &w);
-    if (code < 0 || !(w.share >= least) || is_known(x->out, &w))
-        return code;
-    TRY(sc_grow(&x->out->p, &x->out->cap, x->out->n + 1, sizeof *x->out->p, e));
-    x->out->p[x->out->n++] = w;
+    TRY(code);
+    for (size_t i = 0; i < n; i++)
+        share += parts[i].share;
+    const size_t most = x->o->most ? x->o->most : DEFAULT_MOST;
+    for (size_t i = 0; i < n && share >= least && x->out->n < most; i++) {
+        place(x->f, &m, model, &parts[i]);
+        TRY(add_weight(x, &parts[i], e));
+    }
     return 0;
 }
 
@@ -280,6 +330,7 @@ int sc_super_find(const struct sc_forward *f, const struct sc_super_options *o,
     for (size_t i = 0; i < x.n_spikes; i++)
         free(x.spikes[i].input);
     free(x.spikes);
+    free(x.medians);
     free(x.inputs);
     return code;
 }

@@ -2,10 +2,10 @@
 /* super: single weights on which a model depends.
  *
  * Owns: finding them by what they do (a spike behind a down projection of which one weight makes
- * the most) and by their size alone; telling what happens without them, in one reading of the
- * model; the coordinates that were published for known models.
+ * the most); telling what happens without them, in one reading of the model.
  *
- * Does not own: the pass (forward), tokens (text), words (report).
+ * Does not own: the pass (forward), tokens (text), words (report), weights that are only large
+ * (largest), coordinates that were published (super_known).
  *
  * Super weights are those of Yu et al., arXiv 2411.07191: their detector looks at the largest input
  * and output of each down projection; this one computes what each weight adds. With output
@@ -18,6 +18,8 @@
 
 #include "forward/forward.h"
 #include "result/result.h"
+
+struct sc_spotter;
 
 #define SC_SCHEMA_SUPER "scruple.super/1"
 
@@ -73,6 +75,11 @@ enum sc_super_kind {
     SC_SUPER_SCALED,   /* all times `factor` */
     SC_SUPER_RESTORED, /* all zeroed, but the stream is put back where they had acted */
     SC_SUPER_NULL,     /* weights of nearly the same size elsewhere in the same tensors zeroed */
+    /* those zeroed that share something with weight `index`, where these are several but not all:
+     */
+    SC_SUPER_COLUMN, /* layer, expert and column: one neuron */
+    SC_SUPER_ROW,    /* layer, expert and row: one channel, as that expert writes it */
+    SC_SUPER_EXPERT, /* layer and expert */
     SC_SUPER_KINDS
 };
 extern const char *const sc_super_kinds[SC_SUPER_KINDS + 1]; /* "base", "alone", ..., NULL */
@@ -88,24 +95,18 @@ struct sc_super_effects {
     struct sc_super_effect *p;
     size_t n;
     const char *label; /* of all together: a constant sentence */
+    const char *call;  /* "single": one alone makes more than half of what all do; "joint": they
+                          matter, but none does so; "inert" */
 };
+/* How many of the list share layer, expert and row (column: true: column) with weight i; itself
+ * too. */
+size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column);
 /* Fills labels and figures of the list. The list must not be empty. */
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e);
 void sc_super_effects_clear(struct sc_super_effects *x);
 
-/* ------------------------------------------------------------------------ published ones --- */
-struct sc_super_known {
-    const char *model;
-    uint32_t layers, hidden, intermediate; /* how it is recognised */
-    uint32_t layer, row, col;
-    int32_t expert; /* -1: none */
-    const char *source;
-};
-/* The i-th that was published for a model of these sizes; NULL: no more. Several models share their
- * sizes: the name in `model` tells. */
-const struct sc_super_known *sc_super_known(const struct sc_forward_facts *f, size_t i);
-
+/* ---------------------------------------------------------------------------- document --- */
 /* "forward", "tokens", "weights", "known", and after verifying "effects", "label". Everything must
  * outlive the document. */
 struct sc_super_document {
@@ -113,6 +114,7 @@ struct sc_super_document {
     const struct sc_forward *forward;
     const struct sc_super_list *list;
     const struct sc_super_effects *effects; /* NULL: not verified */
+    const struct sc_spotter *spotter;       /* NULL: no links */
 };
 void sc_analyze_super(struct sc_document *d, struct sc_field *into,
                       const struct sc_super_document *s);

@@ -7,11 +7,13 @@
 #include "analyze/activations.h"
 #include "analyze/figures.h"
 #include "analyze/super.h"
+#include "analyze/super_known.h"
 
 enum { TEXT_SIZE = 24 };
 /* Texts of numbers that may be absent live until the next cell is asked for. */
 struct table {
     const struct sc_super_document *s;
+    struct sc_super_knowns known;
     char *text; /* (TEXT_SIZE) */
 };
 
@@ -34,6 +36,10 @@ enum {
     STORED_ROW,
     STORED_COL,
     KNOWN,
+    AT,
+    LINK,
+    IN_ROW,
+    IN_COL,
     COLUMNS
 };
 static const struct sc_column columns[COLUMNS] = {
@@ -54,6 +60,10 @@ static const struct sc_column columns[COLUMNS] = {
     [STORED_ROW] = {"stored_row", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
     [STORED_COL] = {"stored_column", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
     [KNOWN] = {"published", "PUBLISHED FOR", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
+    [AT] = {"at", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [LINK] = {"link", NULL, NULL, SC_COL_TEXT, SC_COL_JSON_ONLY, 0},
+    [IN_ROW] = {"in_row", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
+    [IN_COL] = {"in_column", NULL, NULL, SC_COL_COUNT, SC_COL_JSON_ONLY, 0},
 };
 
 static void put_number(double v, struct sc_cell *out)
@@ -62,14 +72,20 @@ static void put_number(double v, struct sc_cell *out)
     out->null = !isfinite(v);
 }
 
-static const char *published(const struct sc_super_document *s, const struct sc_super_weight *w)
+/* Of its tensor, in row-major order. */
+static uint64_t element_of(const struct table *t, const struct sc_super_weight *w)
 {
-    const struct sc_super_known *k;
+    const struct sc_tensor *tensor = &t->s->model->tensors[w->tensor];
+    const uint64_t cols = tensor->rank ? tensor->parameters / tensor->shape[0] : 1;
 
-    for (size_t i = 0; (k = sc_super_known(sc_forward_facts(s->forward), i)); i++)
-        if (k->layer == w->layer && k->row == w->row && k->col == w->col && k->expert == w->expert)
-            return k->model;
-    return NULL;
+    return w->stored_row * cols + w->stored_col;
+}
+
+static const char *published(const struct table *t, const struct sc_super_weight *w)
+{
+    const struct sc_super_known *k = sc_super_known_at(&t->known, w->tensor, element_of(t, w));
+
+    return k ? k->model : NULL;
 }
 
 static void put_text(const char *text, struct sc_cell *out)
@@ -103,7 +119,15 @@ static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cel
         out->text = sc_tensor_name(&t->s->model->tensors[w->tensor]);
         break;
     case KNOWN:
-        put_text(published(t->s, w), out);
+        put_text(published(t, w), out);
+        break;
+    case IN_ROW:
+    case IN_COL:
+        out->u = sc_super_mates(t->s->list, row, column == IN_COL);
+        break;
+    case AT:
+    case LINK:
+        sc_spotter_cell(t->s->spotter, w->tensor, element_of(t, w), column == LINK, out);
         break;
     case WEIGHT:
     case INPUT:
@@ -157,34 +181,26 @@ static void get_effect(const void *ctx, size_t row, size_t column, struct sc_cel
         out->text = sc_strz(sc_super_kinds[x->kind]);
     } else if (column == E_INDEX) {
         out->u = x->index;
-        out->null = x->kind != SC_SUPER_ALONE && x->kind != SC_SUPER_WITHOUT;
+        out->null =
+            x->kind != SC_SUPER_ALONE && x->kind != SC_SUPER_WITHOUT && x->kind < SC_SUPER_COLUMN;
     } else {
         put_number(figures[column], out);
     }
 }
 
 /* --------------------------------------------------------------------------------- known ---- */
-static void add_known(struct sc_document *d, struct sc_field *into,
-                      const struct sc_super_document *s)
+static void add_known(struct sc_document *d, struct sc_field *into, const struct table *t)
 {
     struct sc_field *list = sc_add_list(d, into, "published");
-    const struct sc_super_known *k;
 
-    for (size_t i = 0; (k = sc_super_known(sc_forward_facts(s->forward), i)); i++) {
+    for (size_t i = 0; i < t->known.n; i++) {
+        const struct sc_super_known *k = &t->known.p[i];
         struct sc_field *o = sc_add_object(d, list, NULL);
         bool found = false;
-        for (size_t w = 0; w < s->list->n && !found; w++)
-            found = s->list->p[w].layer == k->layer && s->list->p[w].row == k->row &&
-                    s->list->p[w].col == k->col && s->list->p[w].expert == k->expert;
-        sc_add_textz(d, o, "model", k->model);
-        sc_add_uint(d, o, "layer", k->layer, SC_COL_COUNT);
-        sc_add_uint(d, o, "row", k->row, SC_COL_COUNT);
-        sc_add_uint(d, o, "column", k->col, SC_COL_COUNT);
-        if (k->expert < 0)
-            sc_add_null(d, o, "expert");
-        else
-            sc_add_uint(d, o, "expert", (uint64_t)k->expert, SC_COL_COUNT);
-        sc_add_textz(d, o, "source", k->source);
+        for (size_t w = 0; w < t->s->list->n && !found; w++)
+            found = !k->impossible && t->s->list->p[w].tensor == k->tensor &&
+                    element_of(t, &t->s->list->p[w]) == k->element;
+        sc_super_known_add(d, o, k);
         sc_add_bool(d, o, "found", found);
     }
 }
@@ -199,14 +215,17 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
         d->failed = true;
         return;
     }
-    *t = (struct table){s, text};
+    t->s = s;
+    t->text = text;
+    sc_super_known_find(s->model, &t->known);
     sc_analyze_forward(d, into, s->forward);
     const struct sc_table weights = {columns, COLUMNS, s->list->n, get_weight, t};
     sc_add_table(d, into, "weights", &weights);
-    add_known(d, into, s);
+    add_known(d, into, t);
     if (!s->effects)
         return;
     const struct sc_table effects = {effect_columns, E_COLUMNS, s->effects->n, get_effect, t};
     sc_add_table(d, into, "effects", &effects);
     sc_add_textz(d, into, "label", s->effects->label);
+    sc_add_textz(d, into, "call", s->effects->call);
 }

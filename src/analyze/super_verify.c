@@ -9,13 +9,15 @@
 #include <string.h>
 
 #include "analyze/super.h"
+#include "analyze/variants.h"
 #include "math/math.h"
 
-enum { NULLS = 4, SINGLES = 32, DRAWS = 2000, CANDIDATES = 4096 };
+enum { NULLS = 4, SINGLES = 32, CANDIDATES = 4096 };
 static const double factors[] = {0.25, 0.5, 0.75, 1.5, 2, 3};
 
-const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {
-    "base", "alone", "without", "all", "mean", "scaled", "restored", "null", NULL};
+const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {"base",   "alone",  "without",  "all",
+                                                        "mean",   "scaled", "restored", "null",
+                                                        "column", "row",    "expert",   NULL};
 
 struct verifying {
     const struct sc_forward *f;
@@ -27,12 +29,7 @@ struct verifying {
     struct sc_restore *restores;
     size_t *first; /* where the edits of each variant begin */
     size_t n, cap_effects, cap_variants, cap_first, n_edits, cap_edits;
-    float *base;    /* (positions x vocab) log p of the model */
-    double *sums;   /* (positions) log of the sum of the model's exponentials */
-    double *losses; /* (variants + 1) x positions: -log p of the next token */
-    double *moved;  /* (variants + 1): squared norm of the difference of logits */
-    size_t *agreed;
-    size_t vocab;
+    struct sc_rivals rivals;
 };
 
 /* ------------------------------------------------------------------------------- variants --- */
@@ -113,17 +110,24 @@ static int add_mean(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
-/* Of some thousand weights at random places, the one whose size is nearest to the largest there is
- * but for the found one: nothing else is as large, mostly. */
+static bool is_found(const struct sc_super_list *l, uint32_t tensor, uint64_t row, uint64_t col)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->p[i].tensor == tensor && l->p[i].stored_row == row && l->p[i].stored_col == col)
+            return true;
+    return false;
+}
+
+/* Of some thousand weights at random places, the one whose size is nearest to that of the found
+ * one, but none of those that were found: nothing else is as large, mostly. */
 static int add_match(struct verifying *x, const struct sc_super_weight *w, uint64_t seed,
                      struct sc_error *e)
 {
     const struct sc_model *m = sc_forward_model(x->f);
     const struct sc_tensor *t = &m->tensors[w->tensor];
     const uint64_t cols = t->rank ? t->parameters / t->shape[0] : 1;
-    const uint64_t own = w->stored_row * cols + w->stored_col;
     struct sc_values *v = NULL;
-    uint64_t best = own;
+    uint64_t best = UINT64_MAX;
     double nearest = INFINITY;
     float value;
 
@@ -133,14 +137,14 @@ static int add_match(struct verifying *x, const struct sc_super_weight *w, uint6
         const uint64_t at = sc_random_below(seed, i, v->count);
         code = sc_values_read(v, at, 1, &value, e);
         const double distance = fabs(fabs((double)value) - fabs((double)w->weight));
-        if (code == 0 && at != own && distance < nearest) {
+        if (code == 0 && distance < nearest && !is_found(x->l, w->tensor, at / cols, at % cols)) {
             nearest = distance;
             best = at;
         }
     }
     sc_values_close(v);
     TRY(code);
-    return best == own ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
+    return best == UINT64_MAX ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
 }
 
 static int add_restored(struct verifying *x, struct sc_error *e)
@@ -187,6 +191,53 @@ static int add_singles(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
+static bool shares(const struct sc_super_weight *a, const struct sc_super_weight *b,
+                   enum sc_super_kind what)
+{
+    if (a->layer != b->layer || a->expert != b->expert)
+        return false;
+    return what == SC_SUPER_COLUMN ? a->col == b->col
+           : what == SC_SUPER_ROW  ? a->row == b->row
+                                   : a->expert != -1;
+}
+
+size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < l->n; k++)
+        n += shares(&l->p[i], &l->p[k], column ? SC_SUPER_COLUMN : SC_SUPER_ROW);
+    return n;
+}
+
+/* Those that share something with weight i, once, if they are several but not all. */
+static int add_group(struct verifying *x, size_t i, enum sc_super_kind what, struct sc_error *e)
+{
+    const struct sc_super_list *l = x->l;
+    size_t n = 0, first = SIZE_MAX;
+
+    for (size_t k = l->n; k-- > 0;)
+        if (shares(&l->p[i], &l->p[k], what)) {
+            first = k;
+            n++;
+        }
+    if (n < 2 || n == l->n || first != i)
+        return 0;
+    TRY(add_variant(x, what, (uint32_t)i, 0, e));
+    for (size_t k = 0; k < l->n; k++)
+        if (shares(&l->p[i], &l->p[k], what))
+            TRY(scale_weight(x, &l->p[k], 0, e));
+    return 0;
+}
+
+static int add_groups(struct verifying *x, struct sc_error *e)
+{
+    for (enum sc_super_kind what = SC_SUPER_COLUMN; what <= SC_SUPER_EXPERT; what++)
+        for (size_t i = 0; i < x->l->n; i++)
+            TRY(add_group(x, i, what, e));
+    return 0;
+}
+
 static int add_nulls(struct verifying *x, struct sc_error *e)
 {
     for (uint32_t k = 0; k < NULLS; k++) {
@@ -211,6 +262,7 @@ static int add_questions(struct verifying *x, struct sc_error *e)
     }
     TRY(add_restored(x, e));
     TRY(add_nulls(x, e));
+    TRY(add_groups(x, e));
     for (size_t i = 0; i < x->n; i++)
         x->variants[i].edits = x->edits + x->first[i];
     return 0;
@@ -218,112 +270,32 @@ static int add_questions(struct verifying *x, struct sc_error *e)
 
 /* -------------------------------------------------------------------------------- figures --- */
 
-static size_t argmax(const float *v, size_t n)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < n; i++)
-        if (v[i] > v[best])
-            best = i;
-    return best;
-}
-
-/* Log-probabilities of the model are kept as floats: 1e-7 of their size. */
-static void take_base(struct verifying *x, uint32_t position, const float *row)
-{
-    float *base = x->base + (size_t)position * x->vocab;
-    const double sum = sc_logits_log_sum(row, x->vocab);
-    double square = 0;
-
-    for (size_t i = 0; i < x->vocab; i++) {
-        base[i] = (float)((double)row[i] - sum);
-        square += (double)row[i] * (double)row[i];
-    }
-    x->sums[position] = sum;
-    x->moved[0] += square;
-}
-
-static double divergence(const float *base, const float *row, size_t n, double sum, double base_sum,
-                         double *moved)
-{
-    double kl = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const double p = (double)base[i], q = (double)row[i] - sum;
-        const double d = (double)row[i] - (p + base_sum);
-        kl += exp(p) * (p - q);
-        *moved += d * d;
-    }
-    return SC_MAX(kl, 0);
-}
-
 static int take_logits(void *ctx, uint32_t stream, uint32_t position, const float *row,
                        size_t vocab, struct sc_error *e)
 {
     struct verifying *x = ctx;
-    struct sc_super_effect *effect = &x->out->p[stream];
-    const float *base = x->base + (size_t)position * vocab;
-    const double sum = sc_logits_log_sum(row, vocab);
+    const bool last = position + 1 == x->o->n;
 
+    (void)vocab;
     (void)e;
-    if (stream == 0)
-        take_base(x, position, row);
-    else
-        effect->kl += divergence(base, row, vocab, sum, x->sums[position], &x->moved[stream]) /
-                      (double)x->o->n;
-    x->agreed[stream] += argmax(base, vocab) == argmax(row, vocab);
-    if (position + 1 < x->o->n)
-        x->losses[stream * x->o->n + position] = sum - (double)row[x->o->tokens[position + 1]];
-    return 0;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Paired bootstrap over positions: 2.5 % and 97.5 % of the mean difference. */
-static int find_interval(const struct verifying *x, size_t stream, struct sc_super_effect *effect,
-                         struct sc_error *e)
-{
-    const size_t n = x->o->n - 1;
-    double *draws = sc_alloc(DRAWS * sizeof *draws);
-
-    if (!draws)
-        return sc_fail_memory(e);
-    for (size_t k = 0; k < DRAWS; k++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) {
-            const size_t at = (size_t)sc_random_below(7, k * n + i, n);
-            sum += x->losses[stream * x->o->n + at] - x->losses[at];
-        }
-        draws[k] = sum / (double)n;
-    }
-    qsort(draws, DRAWS, sizeof *draws, ascending);
-    effect->low = draws[DRAWS / 40];
-    effect->high = draws[DRAWS - 1 - DRAWS / 40];
-    free(draws);
+    sc_rivals_take(&x->rivals, stream, position, row,
+                   last ? SC_NO_TOKEN : x->o->tokens[position + 1]);
     return 0;
 }
 
 static int finish(struct verifying *x, struct sc_error *e)
 {
-    const size_t n = x->o->n;
-
     for (size_t s = 0; s < x->out->n; s++) {
         struct sc_super_effect *effect = &x->out->p[s];
-        double sum = 0;
-        for (size_t i = 0; i + 1 < n; i++)
-            sum += x->losses[s * n + i];
-        effect->nll = n > 1 ? sum / (double)(n - 1) : (double)NAN;
-        effect->perplexity_ratio = exp(effect->nll - x->out->p[0].nll);
-        effect->agree = (double)x->agreed[s] / (double)n;
-        effect->change = s ? sqrt(x->moved[s] / x->moved[0]) : 0;
-        effect->low = effect->high = n > 1 ? 0 : (double)NAN;
-        if (s && n > 1)
-            TRY(find_interval(x, s, effect, e));
+        struct sc_effect got;
+        TRY(sc_rivals_end(&x->rivals, s, &got, e));
+        effect->kl = got.kl;
+        effect->nll = got.nll;
+        effect->perplexity_ratio = got.perplexity_ratio;
+        effect->agree = got.agree;
+        effect->change = got.change;
+        effect->low = got.low;
+        effect->high = got.high;
     }
     return 0;
 }
@@ -350,7 +322,7 @@ static void label(struct verifying *x)
             null = SC_MAX(null, out->p[i].kl);
     const double least = SC_MAX(10 * null, 0.01);
     const bool together = all > least;
-    bool any = false;
+    bool any = false, most = false;
     for (uint32_t i = 0; i < x->l->n; i++) {
         struct sc_super_weight *w = &x->l->p[i];
         const struct sc_super_effect *alone = find_effect(out, SC_SUPER_ALONE, i);
@@ -359,6 +331,7 @@ static void label(struct verifying *x)
         w->without_kl = without ? without->kl : (double)NAN;
         const bool matters = alone && alone->kl > least;
         any |= matters;
+        most |= matters && alone->kl > 0.5 * all;
         w->label = !alone                                         ? NULL
                    : matters && alone->kl > 0.5 * all             ? "fatal alone"
                    : matters                                      ? "matters alone"
@@ -367,31 +340,23 @@ static void label(struct verifying *x)
                               : "inert";
     }
     x->out->label = !together ? "inert: no more than weights of the same size elsewhere"
-                    : any     ? "fatal"
+                    : most    ? "fatal, one of them alone"
+                    : any     ? "fatal together, each alone less than half as much"
                               : "inert alone, fatal together";
+    x->out->call = !together ? "inert" : most ? "single" : "joint";
 }
 
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e)
 {
-    struct verifying x = {.f = f, .o = o, .l = l, .out = out, .vocab = sc_forward_facts(f)->vocab};
+    struct verifying x = {.f = f, .o = o, .l = l, .out = out};
     const struct sc_sequence sequence = {o->tokens, o->n};
-    uint64_t n;
 
     memset(out, 0, sizeof *out);
-    if (!sc_mul(o->n, x.vocab, &n) || n * sizeof(float) > o->memory / 2)
-        return sc_fail(e, SCRUPLE_ELIMIT,
-                       "logits of %zu positions do not fit half of the memory: take fewer tokens "
-                       "or more --memory",
-                       o->n);
     int code = add_questions(&x, e);
-    x.base = sc_alloc((size_t)n * sizeof *x.base);
-    x.sums = sc_calloc(o->n, sizeof *x.sums);
-    x.losses = sc_calloc((x.n + 1) * o->n, sizeof *x.losses);
-    x.moved = sc_calloc(x.n + 1, sizeof *x.moved);
-    x.agreed = sc_calloc(x.n + 1, sizeof *x.agreed);
-    if (code == 0 && !(x.base && x.sums && x.losses && x.moved && x.agreed))
-        code = sc_fail_memory(e);
+    if (code == 0)
+        code = sc_rivals_start(&x.rivals, x.n + 1, o->n, o->n, sc_forward_facts(f)->vocab,
+                               o->memory / 2, e);
     const struct sc_run run = {.pool = o->pool,
                                .cancel = o->cancel,
                                .memory = o->memory / 2,
@@ -407,15 +372,11 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
         code = finish(&x, e);
     if (code == 0)
         label(&x);
+    sc_rivals_clear(&x.rivals);
     free(x.variants);
     free(x.first);
     free(x.edits);
     free(x.restores);
-    free(x.base);
-    free(x.sums);
-    free(x.losses);
-    free(x.moved);
-    free(x.agreed);
     return code;
 }
 

@@ -95,6 +95,8 @@ struct sc_settings {
     const char *bind;
     uint64_t port, fetch;
     bool no_open;
+    const char *list, *at; /* view: --at also of what is no model */
+    uint64_t layout;       /* enum sc_view_layout */
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
@@ -102,16 +104,22 @@ struct sc_settings {
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */
-    uint64_t rounds;
+    uint64_t rounds, super_by, super_top, per; /* enums: of cmd_super, sc_large_per */
+    const char *percent, *above, *kinds, *layers;
     bool verify;
-    uint64_t stat, norm; /* moe: enums of experts */
+    struct sc_words edits[4]; /* edit: by enum sc_edit_op */
+    bool undo, refit;
+    const char *held;          /* quant, eval: what recipes hold out */
+    struct sc_words quantized; /* eval */
+    uint64_t stat, norm;       /* moe: enums of experts */
     const char *eps;
     bool fail, live;
     bool similarity, no_match; /* moe --similarity; threshold as in quant, top as in scan */
     uint64_t definition, rank;
     const char *sketch;
     bool probe, no_maps, trace, pairs; /* moe --probe; window and max_windows as in eval */
-    const char *text_url;
+    bool reroute;
+    const char *text_url, *drop, *trace_file;
     struct sc_words hooks;
     struct sc_words formats;
     struct sc_words models, include, exclude;
@@ -160,9 +168,10 @@ enum sc_option_group {
     SC_GROUP_INPUT = 1,  /* --include, --exclude, and those of SC_GROUP_HUB */
     SC_GROUP_OUTPUT = 2, /* --json, --output, --color, ... */
     SC_GROUP_CSV = 4,
-    SC_GROUP_COMMON = 8, /* --quiet, --verbose, --help, --version */
-    SC_GROUP_HUB = 16,   /* --revision, --token, --offline */
-    SC_GROUP_WORK = 32,  /* --threads, --memory, --progress */
+    SC_GROUP_COMMON = 8,  /* --quiet, --verbose, --help, --version */
+    SC_GROUP_HUB = 16,    /* --revision, --token, --offline */
+    SC_GROUP_WORK = 32,   /* --threads, --memory, --progress */
+    SC_GROUP_SCREEN = 64, /* those of SC_GROUP_OUTPUT but --output */
 };
 
 struct sc_cli;
@@ -186,8 +195,8 @@ extern const struct sc_command *const sc_commands[]; /* NULL-terminated; command
 extern const struct sc_command sc_cmd_tokenize;
 extern const struct sc_command sc_cmd_tree, sc_cmd_info, sc_cmd_check, sc_cmd_scan, sc_cmd_diff,
     sc_cmd_quant, sc_cmd_curves, sc_cmd_view, sc_cmd_show, sc_cmd_fetch, sc_cmd_cache,
-    sc_cmd_activations, sc_cmd_eval, sc_cmd_super, sc_cmd_moe, sc_cmd_formats, sc_cmd_env,
-    sc_cmd_completions, sc_cmd_help;
+    sc_cmd_activations, sc_cmd_eval, sc_cmd_super, sc_cmd_moe, sc_cmd_edit, sc_cmd_formats,
+    sc_cmd_env, sc_cmd_completions, sc_cmd_help;
 
 /* NULL: no such command. */
 const struct sc_command *sc_command_find(const char *name);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "analyze/activations.h"
+#include "analyze/edit.h"
+#include "analyze/eval_quantize.h"
 #include "analyze/perplexity.h"
 #include "cli/tokens_input.h"
 
@@ -23,6 +25,11 @@ static const struct sc_option eval_options[] = {
      "with rolling: a window begins every N tokens (default: half a window)"},
     {"limit", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(max_windows), "N", NULL,
      "only the first N windows"},
+    {"quantize", 0, SC_OPTION_LIST, SC_COMPLETE_FORMAT, FIELD(quantized), "FORMAT", NULL,
+     "run it quantised, too, in the same reading: formats of quant and recipes, a list with "
+     "commas; may be repeated"},
+    {"hold", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(held), "PLACE", NULL,
+     "weights that recipes leave as they are: NAME[i,j] or @FILE of super --json, as in edit"},
 };
 
 struct evaluating {
@@ -30,6 +37,8 @@ struct evaluating {
     struct sc_model_reader in;
     struct sc_ppl ppl;
     struct sc_document d;
+    struct sc_quantized formats[SC_QUANTIZED_MOST];
+    size_t n_formats;
 };
 
 static void show_progress(void *ctx, size_t done, size_t of, uint32_t layer, uint32_t layers)
@@ -41,13 +50,50 @@ static void show_progress(void *ctx, size_t done, size_t of, uint32_t layer, uin
 
 static int check_windows(void *ctx, struct sc_error *e)
 {
-    const struct evaluating *x = ctx;
+    struct evaluating *x = ctx;
     const struct sc_settings *set = &x->c->set;
+
+    for (size_t i = 0; i < set->quantized.n; i++)
+        TRY(sc_quantized_parse(set->quantized.p[i], x->formats, &x->n_formats, e));
 
     if (set->window == 1 || set->window > 1 << 20 || set->stride > 1 << 20)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
     return 0;
+}
+
+/* Runs it with its quantised variants. */
+static int evaluate_with(struct evaluating *x, struct sc_ppl_options *o, struct sc_error *e)
+{
+    const struct sc_parallel p = sc_pool_parallel(x->in.pool);
+    struct sc_quantizing *q = NULL;
+    struct sc_edit_wishes held = {0};
+    struct sc_held *list = NULL;
+    size_t n = 0;
+    int code = 0;
+
+    if (x->c->set.held)
+        code = sc_edit_wish_add(&held, x->in.model, SC_EDIT_ZERO, x->c->set.held, e);
+    if (code == 0)
+        code = sc_edit_held(x->in.model, &held, &list, &n, e);
+    const struct sc_quantizing_options how = {.model = x->in.model,
+                                              .formats = x->formats,
+                                              .n = x->n_formats,
+                                              .held = {list, n},
+                                              .p = &p,
+                                              .cancel = &sc_cancel,
+                                              .memory = o->memory / 4};
+    if (code == 0)
+        code = sc_quantizing_open(&how, &q, e);
+    if (code == 0) {
+        o->variants = sc_quantizing_variants(q);
+        o->n_variants = x->n_formats;
+        code = sc_ppl_measure(x->in.forward, o, &x->ppl, e);
+    }
+    sc_quantizing_close(q);
+    sc_edit_wishes_clear(&held);
+    free(list);
+    return code;
 }
 
 static int evaluate(struct evaluating *x, struct sc_error *e)
@@ -68,7 +114,8 @@ static int evaluate(struct evaluating *x, struct sc_error *e)
     if (bos && x->in.tokens.tokenizer)
         o.has_bos = sc_tokenizer_find(x->in.tokens.tokenizer, sc_strz(bos), &o.bos);
     sc_progress_start(x->c, 0);
-    const int code = sc_ppl_measure(x->in.forward, &o, &x->ppl, e);
+    const int code =
+        x->n_formats ? evaluate_with(x, &o, e) : sc_ppl_measure(x->in.forward, &o, &x->ppl, e);
     (void)sc_progress_end();
     return code;
 }
@@ -80,6 +127,8 @@ static int describe(struct evaluating *x, struct sc_error *e)
     sc_analyze_forward(&x->d, &x->d.root, x->in.forward);
     sc_analyze_ppl(&x->d, &x->d.root, &x->ppl, x->in.tokens.n, x->in.tokens.bytes,
                    x->in.tokens.words);
+    if (x->n_formats)
+        sc_analyze_quantized(&x->d, &x->d.root, x->formats, &x->ppl);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
 
@@ -118,6 +167,10 @@ static void print(struct evaluating *x)
         put_line(x, "word perplexity", exp(all / (double)x->in.tokens.words), 0);
     }
     sc_out_settle(&c->out);
+    if (!x->n_formats)
+        return;
+    sc_out_putc(&c->out, '\n');
+    sc_report_table(&c->out, sc_find_table(&x->d.root, "quantized"), &c->term);
 }
 
 static int run_eval(struct sc_cli *c)
@@ -140,6 +193,8 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt", "perplexity, in windows of 2048 tokens"},
     {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
      "as llama.cpp measures it"},
+    {"scruple eval model --file wiki.test.txt --quantize rtn4:hold=share:0.001,mxfp4 --limit 4",
+     "and quantised, in the same reading"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_eval = {
@@ -153,6 +208,9 @@ const struct sc_command sc_cmd_eval = {
         "format that scan decodes, and may be larger than memory; windows are run together as far "
         "as "
         "memory allows, so the model is read seldom.\n\n"
+        "--quantize runs it with quantised weights beside the model as it is, and tells "
+        "perplexity, "
+        "divergence and agreement of each (docs/recipes.md).\n\n"
         "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.",
     .options = eval_options,
     .n_options = SC_COUNT(eval_options),

@@ -8,8 +8,8 @@
 
 #include "analyze/experts.h"
 #include "cli/cli.h"
-#include "cli/moe_maps.h"
 #include "cli/expert_map.h"
+#include "cli/moe_maps.h"
 #include "cli/moe_probe.h"
 #include "cli/moe_similarity.h"
 
@@ -25,7 +25,7 @@ static const struct sc_option moe_options[] = {
     {"eps", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(eps), "X", NULL,
      "sizes below X count as zero in sparsity (default: 1e-6)"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
-     "write the maps as one picture, the parts side by side"},
+     "write the maps as one picture, the parts side by side, a probe's frequencies behind them"},
     {"view", 0, SC_OPTION_FLAG, 0, FIELD(live), NULL, NULL,
      "show the maps of all figures in a browser, until Ctrl-C"},
     {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
@@ -58,24 +58,40 @@ struct mapping {
 
 /* -------------------------------------------------------------------------------- pictures --- */
 
-/* Maps of all parts that are known, side by side. */
+static void draw_parts(struct mapping *m, size_t cell, size_t wide, float *map,
+                       struct sc_map_picture *to)
+{
+    const struct sc_settings *set = &m->c->set;
+    const struct sc_expert_map what = {map, m->x.n_layers, m->x.n_experts};
+    double low, high;
+
+    for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
+        sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
+        if (sc_experts_norm(map, what.layers * what.experts, (enum sc_expert_norm)set->norm, &low,
+                            &high))
+            sc_expert_map_paint(&what, cell, cell, to->p, to->width, part * wide);
+    }
+}
+
+/* Maps of all parts that are known, side by side, and behind them, in the same rows, how often
+ * experts are chosen. */
 static int draw(struct mapping *m, size_t cell, size_t gutter, struct sc_map_picture *to,
                 struct sc_error *e)
 {
-    const struct sc_settings *set = &m->c->set;
-    const size_t n = m->x.n_layers * m->x.n_experts, wide = m->x.n_experts * cell + gutter;
-    float *map = sc_alloc((n + 1) * sizeof *map);
-    double low, high;
+    const bool parts = !m->c->set.no_maps;
+    const struct sc_routing *r = &m->probe.routing;
+    const size_t rows = parts ? m->x.n_layers : r->n_layers, wide = m->x.n_experts * cell + gutter;
+    const size_t left = parts ? SC_EXPERT_PARTS * wide : 0;
+    const size_t routed = m->probe.ran ? r->n_experts * cell + gutter : 0;
+    float *map = sc_alloc((rows * SC_MAX(m->x.n_experts, r->n_experts) + 1) * sizeof *map);
+    const int code = map ? sc_map_picture_new(m->c, left + routed - gutter, rows * cell, to, e)
+                         : sc_fail_memory(e);
 
-    const int code =
-        map ? sc_map_picture_new(m->c, SC_EXPERT_PARTS * wide - gutter, m->x.n_layers * cell, to, e)
-            : sc_fail_memory(e);
-    for (unsigned part = 0; part < SC_EXPERT_PARTS && code == 0; part++) {
-        sc_experts_map(&m->x, part, (enum sc_expert_stat)set->stat, map);
-        if (sc_experts_norm(map, n, (enum sc_expert_norm)set->norm, &low, &high))
-            sc_expert_map_paint(&(struct sc_expert_map){map, m->x.n_layers, m->x.n_experts}, cell,
-                                cell, to->p, to->width, part * wide);
-    }
+    if (code == 0 && parts)
+        draw_parts(m, cell, wide, map, to);
+    if (code == 0 && m->probe.ran && sc_moe_probe_map(&m->probe, parts ? &m->x : NULL, map))
+        sc_expert_map_paint(&(struct sc_expert_map){map, rows, r->n_experts}, cell, cell, to->p,
+                            to->width, left);
     free(map);
     return code;
 }
@@ -213,9 +229,11 @@ static int probe(struct mapping *m)
 
     if (code == 0)
         return 0;
-    if (c->set.no_maps || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
+    if (c->set.no_maps || code == SCRUPLE_EUSAGE || code == SCRUPLE_EWRITE ||
+        code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)
         return sc_fail_exit(c, &e);
-    sc_say(c, "warning", "no probe: %s", e.text);
+    if (!c->set.quiet)
+        sc_say(c, "warning", "no probe: %s", e.text);
     return 0;
 }
 
@@ -309,6 +327,7 @@ static const struct sc_example moe_examples[] = {
     {"scruple moe model model.layers.3 --similarity", "which experts of a layer are alike"},
     {"scruple moe model --probe", "and which experts are chosen while it reads a text"},
     {"scruple moe model --no-maps --file book.txt --trace", "whom every token is sent to"},
+    {"scruple moe model --drop top", "what it loses without the busiest expert of each layer"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_moe = {
@@ -328,7 +347,8 @@ const struct sc_command sc_cmd_moe = {
         "--probe runs the model over a text (ours, or what --text, --file, --url or --ids give) "
         "and tells for each layer how often each expert is chosen, how evenly, which are never "
         "chosen, which are chosen together, and whose output is extreme. Only experts that are "
-        "chosen are read.\n\n"
+        "chosen are read. --drop runs it without some experts, too, all in one reading of the "
+        "weights.\n\n"
         "Experts may be tensors of their own, stacks, gate and up in one, shared, quantised, of "
         "GGUF. "
         "What figures and rules mean is in docs/moe.md.",

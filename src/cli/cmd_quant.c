@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/edit.h"
 #include "cli/cmd_quant.h"
 #include "format/safetensors_write.h"
 #include "report/quant_folder.h"
@@ -60,6 +61,8 @@ static const struct sc_option quant_options[] = {
      "the best metric for every size, too"},
     {"seed", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(seed), "N", NULL,
      "what random algorithms start from; random (or 0) draws one and tells it (default: 1)"},
+    {"hold", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(held), "PLACE", NULL,
+     "weights that recipes leave as they are: NAME[i,j] or @FILE of super --json, as in edit"},
     {"limit", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(limit), "N", NULL,
      "measure only the first N tensors that match"},
     {"sample", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, FIELD(sample), "N", NULL,
@@ -100,6 +103,8 @@ static const struct sc_example quant_examples[] = {
     {"scruple quant model layers.0 --threshold 0.999 -o mix.html",
      "a page on which the threshold can be moved"},
     {"scruple quant model -c mxfp4 --write model-mxfp4", "a copy to run, rounded to MXFP4"},
+    {"scruple quant model -c rtn4,rtn4:block=128x128,clip=std:9,hold=share:0.0001",
+     "four bits, and what holding the outliers out of the grid brings (docs/recipes.md)"},
     {"scruple quant model up_proj --compression-config mixed.json --results results",
      "as wq does it, with its folder"},
     {NULL, NULL},
@@ -115,6 +120,8 @@ struct quanting {
     struct sc_hub_env env;
     struct sc_model *model;
     struct sc_quant *q;
+    struct sc_held *held;
+    size_t n_held;
     enum form form;
 };
 
@@ -311,6 +318,8 @@ static int put_model(struct quanting *x, struct sc_error *e)
         .path = set->write,
         .folder = !ends_in(set->write, ".safetensors"),
         .shard = set->shard_size,
+        .held = {x->held, x->n_held},
+        .memory = sc_memory_budget(set->memory),
         .p = &p,
         .cancel = &sc_cancel,
         .progress = show,
@@ -434,13 +443,24 @@ static int reconstruct(struct quanting *x, struct sc_error *e)
 }
 
 /* --------------------------------------------------------------------------------- running --- */
+static int find_held(struct quanting *x, struct sc_error *e)
+{
+    struct sc_edit_wishes places = {0};
+
+    int code = sc_edit_wish_add(&places, x->model, SC_EDIT_ZERO, x->c->set.held, e);
+    if (code == 0)
+        code = sc_edit_held(x->model, &places, &x->held, &x->n_held, e);
+    sc_edit_wishes_clear(&places);
+    return code;
+}
+
 /* 0, or an exit code after the error was printed. */
 static int measure(struct quanting *x)
 {
     struct sc_cli *c = x->c;
     const struct sc_settings *set = &c->set;
     struct sc_error e = {0};
-    const struct sc_quant_options o = {
+    struct sc_quant_options o = {
         .plan = &x->plan,
         .filter = x->filter,
         .all_tensors = set->all_tensors,
@@ -460,6 +480,9 @@ static int measure(struct quanting *x)
         .ctx = x,
     };
 
+    if (set->held && find_held(x, &e) < 0)
+        return e.code == SCRUPLE_EUSAGE ? sc_usage_exit(c, &e) : sc_fail_exit(c, &e);
+    o.held = (struct sc_held_list){x->held, x->n_held};
     sc_progress_start(c, x->env.progress_bars);
     const int code = sc_quant_run(x->model, &o, &x->q, &e);
     const double seconds = sc_progress_end();
@@ -575,6 +598,7 @@ static int run_quant(struct sc_cli *c)
     if (!status)
         status = run_one(x);
     sc_quant_free(x->q);
+    free(x->held);
     sc_model_close(x->model);
     sc_pool_free(x->pool);
     sc_hub_env_clear(&x->env);

@@ -8,12 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/largest.h"
 #include "analyze/super.h"
+#include "cli/spots.h"
 #include "cli/tokens_input.h"
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
 
+enum by { BY_ACTIVATION, BY_MAGNITUDE };
+static const char *const by_words[] = {"activation", "magnitude", NULL};
+
 static const struct sc_option super_options[] = {
+    {"by", 0, SC_OPTION_ENUM, 0, FIELD(super_by), "HOW", by_words,
+     "find weights by what they do on a text (activation, the default), or by their size alone "
+     "(magnitude), which needs no text and reads any model"},
     SC_TOKENS_OPTIONS,
     {"verify", 0, SC_OPTION_FLAG, 0, FIELD(verify), NULL, NULL,
      "run the model without each of them, without all, scaled, and beside weights of the same "
@@ -25,6 +33,20 @@ static const struct sc_option super_options[] = {
      "how much of a spike one weight must make, 0 to 1 (default: 0.5)"},
     {"rounds", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(rounds), "N", NULL,
      "zero what was found and look again, at most N times (default: 8)"},
+    {"top", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(super_top), "N", NULL,
+     "of --by magnitude: the N largest of each ranking (default: 20)"},
+    {"percent", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(percent), "X", NULL,
+     "of --by magnitude: the largest X percent of each ranking, at least one weight"},
+    {"above", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(above), "X", NULL,
+     "of --by magnitude: all weights whose size is above X"},
+    {"per", 0, SC_OPTION_ENUM, 0, FIELD(per), "WHAT", sc_large_pers,
+     "what one ranking is of: the model (the default), a layer, a tensor, or a matrix (experts of "
+     "a stack one by one)"},
+    {"kind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(kinds), "LIST", NULL,
+     "of --by magnitude: kinds of tensors with commas, such as down_proj,o_proj, also inside of "
+     "fused ones; all (default: all matrices but embeddings and the output matrix)"},
+    {"layers", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(layers), "LIST", NULL,
+     "of --by magnitude: layers by number, such as 0-3,7"},
 };
 
 struct looking {
@@ -34,6 +56,7 @@ struct looking {
     struct sc_super_list list;
     struct sc_super_effects effects;
     struct sc_super_document about;
+    struct sc_spots spots;
     struct sc_document d;
 };
 
@@ -64,6 +87,11 @@ static int read_settings(void *ctx, struct sc_error *e)
     struct looking *x = ctx;
     const struct sc_settings *set = &x->c->set;
 
+    if (set->super_top || set->percent || set->above || set->per || set->kinds || set->layers)
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "--top, --percent, --above, --per, --kind and --layers are for --by "
+                       "magnitude");
+
     TRY(read_number("--ratio", set->ratio, 1, 1e9, &x->o.ratio, e));
     TRY(read_number("--share", set->share, 0, 1, &x->o.share, e));
     if (set->rounds > 100)
@@ -90,13 +118,25 @@ static int look(struct looking *x, struct sc_error *e)
 
 static int describe(struct looking *x, struct sc_error *e)
 {
+    TRY(sc_spots_open(&x->spots, x->in.model, e));
     x->about = (struct sc_super_document){x->in.model, x->in.forward, &x->list,
-                                          x->effects.n ? &x->effects : NULL};
+                                          x->effects.n ? &x->effects : NULL, &x->spots.spotter};
     sc_document_start(&x->d, SC_SCHEMA_SUPER);
     TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
     sc_tokens_input_describe(&x->in.tokens, &x->d, &x->d.root);
     sc_analyze_super(&x->d, &x->d.root, &x->about);
     return x->d.failed ? sc_fail_memory(e) : 0;
+}
+
+/* Where the first one is seen. */
+static void put_spot(struct looking *x)
+{
+    const struct sc_super_weight *w = &x->list.p[0];
+    const struct sc_tensor *t = &x->in.model->tensors[w->tensor];
+
+    sc_out_putc(&x->c->out, '\n');
+    sc_spots_put(&x->spots, x->c, x->in.model, w->tensor,
+                 w->stored_row * (t->parameters / t->shape[0]) + w->stored_col);
 }
 
 static void print(struct looking *x)
@@ -120,19 +160,23 @@ static void print(struct looking *x)
         return;
     }
     sc_report_table(&c->out, weights, &c->term);
-    if (!effects)
-        return;
-    sc_out_putc(&c->out, '\n');
-    sc_report_table(&c->out, effects, &c->term);
-    sc_out_puts(&c->out, "\nall together: ");
-    sc_out_puts(&c->out, x->effects.label);
-    sc_out_putc(&c->out, '\n');
+    if (effects) {
+        sc_out_putc(&c->out, '\n');
+        sc_report_table(&c->out, effects, &c->term);
+        sc_out_puts(&c->out, "\nall together: ");
+        sc_out_puts(&c->out, x->effects.label);
+        sc_out_putc(&c->out, '\n');
+    }
+    put_spot(x);
 }
 
 static int run_super(struct sc_cli *c)
 {
     struct looking x = {.c = c};
     struct sc_error e = {0};
+
+    if (c->set.super_by == BY_MAGNITUDE)
+        return sc_super_largest(c);
     int status = sc_model_reader_open(c, read_settings, &x, &x.in);
 
     if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0))
@@ -140,6 +184,7 @@ static int run_super(struct sc_cli *c)
     if (!status)
         print(&x);
     sc_document_clear(&x.d);
+    sc_spots_close(&x.spots);
     sc_super_effects_clear(&x.effects);
     sc_super_clear(&x.list);
     sc_model_reader_close(&x.in);
@@ -149,12 +194,15 @@ static int run_super(struct sc_cli *c)
 static const struct sc_example super_examples[] = {
     {"scruple super model --text \"Paris is in\"", "which weights make spikes"},
     {"scruple super model --text \"Paris is in\" --verify", "and what happens without them"},
+    {"scruple super model --by magnitude --kind down_proj", "the largest weights, without a text"},
+    {"scruple super model.gguf --by magnitude --percent 0.01 --per tensor --json",
+     "the largest of each tensor, for a program"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_super = {
     .name = "super",
     .summary = "find single weights on which the model depends",
-    .usage = "MODEL --text TEXT",
+    .usage = "MODEL --text TEXT | --by magnitude [FILTER...]",
     .description = "Runs the model and looks behind each down projection for outputs that stand "
                    "out, and which "
                    "weight makes the most of them, exactly. What is found is zeroed and the model "
@@ -166,7 +214,11 @@ const struct sc_command sc_cmd_super = {
                    "the same size "
                    "elsewhere. All of these are variants of one run: the model is read once. What "
                    "the verdicts "
-                   "mean is in docs/super.md.",
+                   "mean is in docs/super.md.\n\n"
+                   "--by magnitude ranks weights by their size, in one pass and without a text, of "
+                   "any model whose values can be decoded, and tells how many of them stand in one "
+                   "row or column. Large weights need not matter: what one does, --by activation "
+                   "tells.",
     .options = super_options,
     .n_options = SC_COUNT(super_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

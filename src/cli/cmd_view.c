@@ -21,7 +21,7 @@
      "MODE",                                                                                       \
      sc_colour_modes,                                                                              \
      "what colours mean: diverging (sign and size, logarithmic), linear, magnitude, sign, "        \
-     "exponent, bits or rank"},                                                                    \
+     "exponent, bits or rank; of bytes classes, value or entropy"},                                \
         {"plane",                                                                                  \
          0,                                                                                        \
          SC_OPTION_ENUM,                                                                           \
@@ -29,7 +29,9 @@
          FIELD(plane),                                                                             \
          "PLANE",                                                                                  \
          sc_plane_names,                                                                           \
-         "what a pixel of many weights shows: mean, rms, min, max or abs (the largest size)"},     \
+         "what a pixel of many weights shows: mean, rms, min, max or abs (the largest size); of "  \
+         "many "                                                                                   \
+         "bytes mean, min, max, main (the mean of the kind that most are of) or entropy"},         \
         {"scale",                                                                                  \
          0,                                                                                        \
          SC_OPTION_ENUM,                                                                           \
@@ -46,7 +48,14 @@
             "neither use nor keep statistics of weights for later"                                 \
     }
 
+static const char *const layouts[] = {"arch", "hilbert", NULL};
 static const struct sc_option view_options[] = {
+    {"layout", 0, SC_OPTION_ENUM, 0, FIELD(layout), "HOW", layouts,
+     "arch: weights in their places; hilbert: the bytes of any files, a pixel each, on a Hilbert "
+     "curve"},
+    {"list", 'l', SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(list), "LIST", NULL,
+     "of --layout hilbert: also the files that LIST names, one a line or with NUL between them; - "
+     "is standard input"},
     {"png", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(picture), "FILE", NULL,
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
@@ -71,6 +80,9 @@ static const struct sc_option view_options[] = {
      "--plane and --scale"},
     {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
      "write the page of an export anew, as this version has it; takes no MODEL"},
+    {"at", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(at), "PLACE", NULL,
+     "begin at a weight, NAME[row,column], or at a tensor; of --layout hilbert at a byte, 4660 or "
+     "0x1234"},
     {"port", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(port), "N", NULL,
      "serve at port N (default: one that is free)"},
     {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,
@@ -159,8 +171,8 @@ static int add_rows(void *png, const uint8_t *indices, size_t n_rows, struct sc_
     return sc_indexed_png_rows(png, indices, n_rows, e);
 }
 
-static int draw_png(struct picture *x, const struct sc_render_area *area, struct sc_sink *sink,
-                    struct sc_error *e)
+static int draw_png(struct sc_render *render, const struct sc_palette *palette,
+                    const struct sc_render_area *area, struct sc_sink *sink, struct sc_error *e)
 {
     struct sc_indexed_png *png = NULL;
     uint64_t width, height;
@@ -171,27 +183,26 @@ static int draw_png(struct picture *x, const struct sc_render_area *area, struct
                        "a PNG has at most 2147483647 pixels a side, but this one would have "
                        "%llu x %llu",
                        (unsigned long long)width, (unsigned long long)height);
-    TRY(sc_indexed_png_new((uint32_t)width, (uint32_t)height, &x->palette, false, put_file, sink,
-                           &png, e));
-    int code = sc_render_rows(x->render, area, add_rows, png, e);
+    TRY(sc_indexed_png_new((uint32_t)width, (uint32_t)height, palette, false, put_file, sink, &png,
+                           e));
+    int code = sc_render_rows(render, area, add_rows, png, e);
     if (code == 0)
         code = sc_indexed_png_end(png, e);
     sc_indexed_png_free(png);
     return code;
 }
 
-static int write_png(struct picture *x, const char *path)
+int sc_view_png(struct sc_cli *c, const struct sc_scene *s, struct sc_render *render,
+                const struct sc_palette *palette, const char *path)
 {
-    struct sc_cli *c = x->desk.c;
-    struct sc_render_area area =
-        sc_render_fit(x->drawing.scene, c->set.width ? c->set.width : 2048, 0);
+    struct sc_render_area area = sc_render_fit(s, c->set.width ? c->set.width : 2048, 0);
     struct sc_sink sink = {0};
     struct sc_error e = {0}, of_sink = {0};
     uint64_t width, height;
 
     if (sc_sink_open(&sink, path, false, 0, &e) < 0)
         return sc_fail_exit(c, &e);
-    int code = draw_png(x, &area, &sink, &e);
+    int code = draw_png(render, palette, &area, &sink, &e);
     int closed = sc_sink_close(&sink, code == 0, &of_sink);
     if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE))
         return sc_fail_exit(c, &of_sink);
@@ -210,15 +221,22 @@ static int run_view(struct sc_cli *c)
 
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
         return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
+    if (c->set.at && (c->set.regen || c->set.picture))
+        return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
+                            c->set.regen ? "--regen-html" : "--png");
     if (c->set.regen)
         return sc_view_regenerate(c);
+    if (c->set.layout == SC_LAYOUT_HILBERT)
+        return sc_view_bytes(c);
+    if (c->set.list)
+        return sc_wrong_use(c, "--list is for --layout hilbert");
     if (c->set.out_dir)
         return sc_view_export(c);
     if (!c->set.picture)
         return sc_view_live(c);
     int status = open_picture(&x);
     if (!status)
-        status = write_png(&x, c->set.picture);
+        status = sc_view_png(c, x.drawing.scene, x.render, &x.palette, c->set.picture);
     close_picture(&x);
     return status;
 }
@@ -297,6 +315,7 @@ static const struct sc_example view_examples[] = {
     {"scruple view model model.layers.3 --png 3.png --plane abs --mode magnitude",
      "a layer, the largest weight of each pixel"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
+    {"scruple view --layout hilbert a.gguf notes.txt", "two files as bytes"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_view = {
@@ -314,6 +333,9 @@ const struct sc_command sc_cmd_view = {
         "a browser opened where there is a screen, and Ctrl-C ends it, with exit code 0. Two "
         "models "
         "stand side by side. What the server does and does not allow is in docs/view.md.\n\n"
+        "With --layout hilbert any files are shown as they are stored, a pixel a byte, along a "
+        "Hilbert curve: files, folders, - for standard input, pipes, names of the Hub. What one "
+        "sees there is told in docs/bytes.md.\n\n"
         "Statistics of weights are kept for the next time (scruple cache ls). How tensors are "
         "placed is in docs/layout.md.",
     .options = view_options,

@@ -9,11 +9,11 @@
 #include "cli/cli.h"
 
 const struct sc_command *const sc_commands[] = {
-    &sc_cmd_tree,  &sc_cmd_info,    &sc_cmd_check,    &sc_cmd_scan,        &sc_cmd_diff,
-    &sc_cmd_quant, &sc_cmd_curves,  &sc_cmd_view,     &sc_cmd_show,        &sc_cmd_super,
-    &sc_cmd_moe,   &sc_cmd_eval,    &sc_cmd_tokenize, &sc_cmd_activations, &sc_cmd_fetch,
-    &sc_cmd_cache, &sc_cmd_formats, &sc_cmd_env,      &sc_cmd_completions, &sc_cmd_help,
-    NULL,
+    &sc_cmd_tree,  &sc_cmd_info,   &sc_cmd_check,    &sc_cmd_scan,        &sc_cmd_diff,
+    &sc_cmd_quant, &sc_cmd_curves, &sc_cmd_view,     &sc_cmd_show,        &sc_cmd_super,
+    &sc_cmd_moe,   &sc_cmd_eval,   &sc_cmd_tokenize, &sc_cmd_activations, &sc_cmd_edit,
+    &sc_cmd_fetch, &sc_cmd_cache,  &sc_cmd_formats,  &sc_cmd_env,         &sc_cmd_completions,
+    &sc_cmd_help,  NULL,
 };
 
 #define FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
@@ -34,10 +34,14 @@ static const struct sc_option hub_options[] = {
     {"offline", 0, SC_OPTION_FLAG, 0, FIELD(offline), NULL, NULL,
      "do not use the network; show what the caches hold"},
 };
-static const struct sc_option output_options[] = {
+static const struct sc_option json_options[] = {
     {"json", 0, SC_OPTION_FLAG, 0, FIELD(json), NULL, NULL, "print one JSON document"},
+};
+static const struct sc_option output_options[] = {
     {"output", 'o', SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(output), "FILE", NULL,
      "write to FILE, which is replaced once everything is written"},
+};
+static const struct sc_option screen_options[] = {
     {"color", 0, SC_OPTION_ENUM, 0, FIELD(color), "WHEN", when_words,
      "use colours: auto (on a terminal), always or never"},
     {"ascii", 0, SC_OPTION_FLAG, 0, FIELD(ascii), NULL, NULL,
@@ -74,7 +78,9 @@ static const struct {
     {SC_GROUP_INPUT | SC_GROUP_HUB, hub_options, SC_COUNT(hub_options)},
     {SC_GROUP_WORK, work_options, SC_COUNT(work_options)},
     {SC_GROUP_CSV, csv_options, SC_COUNT(csv_options)},
+    {SC_GROUP_OUTPUT | SC_GROUP_SCREEN, json_options, SC_COUNT(json_options)},
     {SC_GROUP_OUTPUT, output_options, SC_COUNT(output_options)},
+    {SC_GROUP_OUTPUT | SC_GROUP_SCREEN, screen_options, SC_COUNT(screen_options)},
     {SC_GROUP_COMMON, common_options, SC_COUNT(common_options)},
 };
 

@@ -54,6 +54,8 @@ int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, u
 
     oo.keep_repo = oo.quick = true;
     int status = sc_cli_open_with(c, path, &oo, &x->model);
+    if (status == SC_EXIT_INPUT && c->command == &sc_cmd_view && sc_path_exists(path))
+        sc_say(c, "note", "the bytes of any file can be looked at, too: --layout hilbert");
     if (status)
         return status;
     if (plan(x, d, memory, network, &e) < 0)

@@ -59,10 +59,24 @@ int sc_display_export(struct sc_display *x);
  */
 int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title);
 
+enum sc_view_layout { SC_LAYOUT_ARCH, SC_LAYOUT_HILBERT };
+
 /* view_live.c: `view` without a file to write. An exit code. */
 int sc_view_live(struct sc_cli *c);
+/* Serves views until Ctrl-C; `memory` for tiles, `start` a permalink or NULL. */
+int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, uint64_t memory,
+                  const char *start);
 /* view_export.c: `view --out` and `view --regen-html`. */
 int sc_view_export(struct sc_cli *c);
+/* Exports views; `ro` says how pictures of --tiles are drawn, its mode, plane and scale being those
+ * of the command line. */
+int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
+                  const struct sc_render_options *ro, const char *start, struct sc_error *e);
 int sc_view_regenerate(struct sc_cli *c);
+/* cmd_view.c: a picture of all of a scene into a file. An exit code. */
+int sc_view_png(struct sc_cli *c, const struct sc_scene *s, struct sc_render *render,
+                const struct sc_palette *palette, const char *path);
+/* view_bytes.c: `view --layout hilbert`. An exit code. */
+int sc_view_bytes(struct sc_cli *c);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL = 8, MOST_WIDE = SC_MAP_LARGEST, MOST_COLUMNS = 128 };
+enum { CELL = 8, MOST_WIDE = SC_MAP_LARGEST, USUAL_COLUMNS = 128 };
 
 static uint8_t entry_of(float v)
 {
@@ -15,26 +15,31 @@ static uint8_t entry_of(float v)
     return isfinite(v) ? (uint8_t)step : (uint8_t)SC_SPECIAL_UNKNOWN;
 }
 
-/* Some of its experts. */
-static void paint_part(const struct sc_expert_map *m, size_t first, size_t n, size_t cell_width,
-                       size_t cell_height, uint8_t *to, size_t width)
-{
-    for (size_t y = 0; y < m->layers * cell_height; y++)
-        for (size_t x = 0; x < n * cell_width; x++)
-            to[y * width + x] =
-                entry_of(m->values[y / cell_height * m->experts + first + x / cell_width]);
-}
-
 void sc_expert_map_paint(const struct sc_expert_map *m, size_t cell_width, size_t cell_height,
                          uint8_t *to, size_t width, size_t left)
 {
-    paint_part(m, 0, m->experts, cell_width, cell_height, to + left, width);
+    for (size_t y = 0; y < m->layers * cell_height; y++)
+        for (size_t x = 0; x < m->experts * cell_width; x++)
+            to[y * width + left + x] =
+                entry_of(m->values[y / cell_height * m->experts + x / cell_width]);
 }
 
-static int put_part(struct sc_cli *c, const struct sc_expert_map *m, size_t first, size_t n,
-                    size_t cell_width, size_t cell_height, enum sc_graphics how, struct sc_error *e)
+/* The largest of each `group` of neighbours; NaN: none is known. */
+static void pool(const struct sc_expert_map *m, size_t group, float *out)
 {
-    const size_t width = n * cell_width, height = m->layers * cell_height;
+    for (size_t l = 0; l < m->layers; l++)
+        for (size_t first = 0; first < m->experts; first += group) {
+            float most = NAN;
+            for (size_t i = first; i < SC_MIN(first + group, m->experts); i++)
+                most = fmaxf(most, m->values[l * m->experts + i]);
+            *out++ = most;
+        }
+}
+
+static int draw(struct sc_cli *c, const struct sc_expert_map *m, size_t cell_width,
+                size_t cell_height, enum sc_graphics how, struct sc_error *e)
+{
+    const size_t width = m->experts * cell_width, height = m->layers * cell_height;
     struct sc_palette palette;
 
     if (height > MOST_WIDE)
@@ -43,7 +48,7 @@ static int put_part(struct sc_cli *c, const struct sc_expert_map *m, size_t firs
     if (!entries)
         return sc_fail_memory(e);
     sc_palette_make(SC_COLOURS_MAGNITUDE, !c->set.light, &palette);
-    paint_part(m, first, n, cell_width, cell_height, entries, width);
+    sc_expert_map_paint(m, cell_width, cell_height, entries, width, 0);
     const struct sc_term_picture picture = {(uint32_t)width, (uint32_t)height, entries, &palette};
     const int code = sc_report_term_picture(&c->out, &picture, how, e);
     free(entries);
@@ -58,19 +63,24 @@ int sc_expert_map_put(struct sc_cli *c, const struct sc_expert_map *m, enum sc_g
 
     sc_screen_look(&screen);
     /* characters stand for two pixels, one above the other */
-    const size_t columns = screen.columns ? screen.columns : MOST_COLUMNS;
-    const size_t cell_width = pixels ? CELL : 2 * m->experts <= columns ? 2 : 1;
-    const size_t cell_height = pixels ? CELL : 2;
+    const size_t columns = screen.columns ? screen.columns : USUAL_COLUMNS;
     const size_t most = pixels ? MOST_WIDE / CELL : columns;
-    for (size_t first = 0; first < m->experts; first += most) {
-        const size_t n = SC_MIN(most, m->experts - first);
-        if (n < m->experts) {
-            sc_buf_printf(&c->out.buf, "experts %zu to %zu\n", first, first + n - 1);
-            sc_out_settle(&c->out);
-        }
-        TRY(put_part(c, m, first, n, cell_width, cell_height, how, e));
-    }
-    return 0;
+    const size_t group = (m->experts + most - 1) / most;
+    const size_t shown = (m->experts + group - 1) / group;
+    const size_t cell_width = pixels ? CELL : 2 * shown <= columns ? 2 : 1;
+    const size_t cell_height = pixels ? CELL : 2;
+    if (group == 1)
+        return draw(c, m, cell_width, cell_height, how, e);
+    float *pooled = sc_alloc(m->layers * shown * sizeof *pooled);
+    if (!pooled)
+        return sc_fail_memory(e);
+    pool(m, group, pooled);
+    sc_buf_printf(&c->out.buf, "(a column is the largest of %zu experts)\n", group);
+    sc_out_settle(&c->out);
+    const int code =
+        draw(c, &(struct sc_expert_map){pooled, m->layers, shown}, cell_width, cell_height, how, e);
+    free(pooled);
+    return code;
 }
 
 /* -------------------------------------------------------------------------------- pictures --- */

@@ -15,8 +15,8 @@ struct sc_expert_map {
  * `width` long. */
 void sc_expert_map_paint(const struct sc_expert_map *m, size_t cell_width, size_t cell_height,
                          uint8_t *to, size_t width, size_t left);
-/* On the terminal. A map that is wider than the screen is drawn in parts, one below the other, each
- * with a line that says which experts it shows. */
+/* On the terminal. Where the screen is too narrow a column is the largest of some neighbours, which
+ * a line above the map says. */
 int sc_expert_map_put(struct sc_cli *c, const struct sc_expert_map *m, enum sc_graphics how,
                       struct sc_error *e);
 

@@ -3,47 +3,14 @@
 #include "cli/moe_maps.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* Maps as they are collected; texts live in the arena. */
-struct collection {
-    struct sc_map *maps;
-    size_t n, cap;
-    uint32_t next_row; /* of the grid */
-    struct sc_arena arena;
-};
-
-static char *text_of(struct collection *k, const char *a, const char *b)
-{
-    const size_t n = strlen(a), m = strlen(b);
-    char *t = SC_ARENA_NEW(&k->arena, char, n + m + 1);
-
-    if (t) {
-        memcpy(t, a, n);
-        memcpy(t + n, b, m + 1);
-    }
-    return t;
-}
-
-static char *format(struct collection *k, const char *pattern, ...) SC_PRINTF(2, 3);
-static char *format(struct collection *k, const char *pattern, ...)
-{
-    char text[96];
-    va_list args;
-
-    va_start(args, pattern);
-    vsnprintf(text, sizeof text, pattern, args);
-    va_end(args);
-    return text_of(k, text, "");
-}
+#include "cli/map_list.h"
 
 /* "7", and where it is not in the main tower "vision 7". */
-static char *layer_name(struct collection *k, unsigned tower, int32_t layer)
+static char *layer_name(struct sc_map_list *k, unsigned tower, int32_t layer)
 {
-    return format(k, "%s%s%d", tower ? sc_tower_names[tower] : "", tower ? " " : "", (int)layer);
+    return sc_map_list_text(k, "%s%s%d", tower ? sc_tower_names[tower] : "", tower ? " " : "",
+                            (int)layer);
 }
 
 static bool is_known(const float *values, size_t n)
@@ -52,17 +19,6 @@ static bool is_known(const float *values, size_t n)
         if (!isnan(values[i]))
             return true;
     return false;
-}
-
-static int add(struct collection *k, struct sc_map map, uint32_t column, struct sc_error *e)
-{
-    if (!map.name || !map.values)
-        return sc_fail_memory(e);
-    map.x = column;
-    map.y = k->next_row;
-    TRY(sc_grow(&k->maps, &k->cap, k->n + 1, sizeof *k->maps, e));
-    k->maps[k->n++] = map;
-    return 0;
 }
 
 /* Square maps would be coloured for their diagonals, which are always the largest. */
@@ -81,7 +37,7 @@ static void leave_out_diagonal(struct sc_map *m, float *values)
 
 /* ------------------------------------------------------------------------------- weights --- */
 
-static const char *const *name_layers(struct collection *k, const struct sc_experts *x)
+static const char *const *name_layers(struct sc_map_list *k, const struct sc_experts *x)
 {
     const char **labels = SC_ARENA_NEW(&k->arena, const char *, x->n_layers);
 
@@ -93,7 +49,7 @@ static const char *const *name_layers(struct collection *k, const struct sc_expe
     return labels;
 }
 
-static int add_statistics(struct collection *k, const struct sc_experts *x, struct sc_error *e)
+static int add_statistics(struct sc_map_list *k, const struct sc_experts *x, struct sc_error *e)
 {
     static const char *const about[SC_EXPERT_STATS] = {
         "root mean square of the expert's weights", "root of the sum of squares of its weights",
@@ -113,7 +69,7 @@ static int add_statistics(struct collection *k, const struct sc_experts *x, stru
             if (!is_known(values, n)) /* the model has no such matrices */
                 continue;
             const struct sc_map map = {
-                .name = format(k, "%s %s", sc_expert_parts[part], sc_expert_stats[stat]),
+                .name = sc_map_list_text(k, "%s %s", sc_expert_parts[part], sc_expert_stats[stat]),
                 .about = about[stat],
                 .rows = (uint32_t)x->n_layers,
                 .cols = x->n_experts,
@@ -122,7 +78,7 @@ static int add_statistics(struct collection *k, const struct sc_experts *x, stru
                 .across = {"expert", NULL},
                 .low = NAN,
                 .high = NAN};
-            TRY(add(k, map, column++, e));
+            TRY(sc_map_list_add(k, map, column++, e));
         }
         k->next_row += column > 0;
     }
@@ -131,7 +87,7 @@ static int add_statistics(struct collection *k, const struct sc_experts *x, stru
 
 /* ------------------------------------------------------------------------------- routing --- */
 
-static int add_choices(struct collection *k, const struct sc_routing *r, struct sc_error *e)
+static int add_choices(struct sc_map_list *k, const struct sc_routing *r, struct sc_error *e)
 {
     static const struct {
         const char *name, *about;
@@ -142,7 +98,7 @@ static int add_choices(struct collection *k, const struct sc_routing *r, struct 
     const char **labels = SC_ARENA_NEW(&k->arena, const char *, r->n_layers);
 
     for (size_t i = 0; labels && i < r->n_layers; i++)
-        labels[i] = format(k, "%u", (unsigned)r->layers[i].layer);
+        labels[i] = sc_map_list_text(k, "%u", (unsigned)r->layers[i].layer);
     for (unsigned stat = 0; stat < SC_COUNT(stats); stat++) {
         float *values = SC_ARENA_NEW(&k->arena, float, n);
         if (!labels || !values)
@@ -157,14 +113,14 @@ static int add_choices(struct collection *k, const struct sc_routing *r, struct 
                                    .across = {"expert", NULL},
                                    .low = NAN,
                                    .high = NAN};
-        TRY(add(k, map, stat, e));
+        TRY(sc_map_list_add(k, map, stat, e));
     }
     k->next_row++;
     return 0;
 }
 
 /* Two maps of a layer: how often both of a pair are chosen, and how that compares with chance. */
-static int add_pairs(struct collection *k, const struct sc_routing *r, size_t at, uint32_t column,
+static int add_pairs(struct sc_map_list *k, const struct sc_routing *r, size_t at, uint32_t column,
                      struct sc_error *e)
 {
     const struct sc_routing_layer *l = &r->layers[at];
@@ -180,7 +136,7 @@ static int add_pairs(struct collection *k, const struct sc_routing *r, size_t at
             both[i] = (float)((double)l->together[i] / (double)r->n_tokens);
             lift[i] = a == b ? NAN : (float)sc_routing_lift(r, at, a, b);
         }
-    struct sc_map map = {.name = format(k, "together %u", (unsigned)l->layer),
+    struct sc_map map = {.name = sc_map_list_text(k, "together %u", (unsigned)l->layer),
                          .about = "share of the tokens for which both are chosen",
                          .rows = n,
                          .cols = n,
@@ -188,15 +144,15 @@ static int add_pairs(struct collection *k, const struct sc_routing *r, size_t at
                          .down = {"expert", NULL},
                          .across = {"expert", NULL}};
     leave_out_diagonal(&map, both);
-    TRY(add(k, map, column, e));
-    map.name = format(k, "lift %u", (unsigned)l->layer);
+    TRY(sc_map_list_add(k, map, column, e));
+    map.name = sc_map_list_text(k, "lift %u", (unsigned)l->layer);
     map.about = "how often both are chosen, over what independent choices would give";
     map.values = lift;
     leave_out_diagonal(&map, lift);
-    return add(k, map, column + 1, e);
+    return sc_map_list_add(k, map, column + 1, e);
 }
 
-static int add_routing(struct collection *k, const struct sc_routing *r, struct sc_error *e)
+static int add_routing(struct sc_map_list *k, const struct sc_routing *r, struct sc_error *e)
 {
     enum { ACROSS = 8 };
     uint32_t column = 0;
@@ -217,7 +173,7 @@ static int add_routing(struct collection *k, const struct sc_routing *r, struct 
 
 /* ---------------------------------------------------------------------------- similarity --- */
 
-static int add_likeness(struct collection *k, const struct sc_similarity *s, size_t at,
+static int add_likeness(struct sc_map_list *k, const struct sc_similarity *s, size_t at,
                         unsigned part, const char *const *experts, uint32_t column,
                         struct sc_error *e)
 {
@@ -242,11 +198,11 @@ static int add_likeness(struct collection *k, const struct sc_similarity *s, siz
                          .across = {"expert", experts},
                          .high = 1};
     const char *layer = layer_name(k, l->tower, l->layer);
-    map.name = layer ? format(k, "%s %s", sc_similarity_parts[part], layer) : NULL;
-    return add(k, map, column, e);
+    map.name = layer ? sc_map_list_text(k, "%s %s", sc_similarity_parts[part], layer) : NULL;
+    return sc_map_list_add(k, map, column, e);
 }
 
-static int add_similarity(struct collection *k, const struct sc_similarity *s, struct sc_error *e)
+static int add_similarity(struct sc_map_list *k, const struct sc_similarity *s, struct sc_error *e)
 {
     const char **experts = SC_ARENA_NEW(&k->arena, const char *, s->n);
 
@@ -255,7 +211,7 @@ static int add_similarity(struct collection *k, const struct sc_similarity *s, s
     for (uint32_t i = 0; i < s->n; i++) {
         char text[16];
         const struct sc_str name = sc_similarity_name(s, i, text);
-        experts[i] = format(k, "%.*s", (int)name.n, name.p);
+        experts[i] = sc_map_list_text(k, "%.*s", (int)name.n, name.p);
         if (!experts[i])
             return sc_fail_memory(e);
     }
@@ -269,7 +225,7 @@ static int add_similarity(struct collection *k, const struct sc_similarity *s, s
     return 0;
 }
 
-static int collect(struct collection *k, const struct sc_moe_figures *f, struct sc_error *e)
+static int collect(struct sc_map_list *k, const struct sc_moe_figures *f, struct sc_error *e)
 {
     if (f->experts && f->experts->n_layers)
         TRY(add_statistics(k, f->experts, e));
@@ -280,17 +236,17 @@ static int collect(struct collection *k, const struct sc_moe_figures *f, struct 
 
 int sc_moe_view(struct sc_cli *c, const struct sc_moe_figures *f)
 {
-    struct collection k = {0};
+    struct sc_map_list k = {0};
     struct sc_error e = {0};
     struct sc_buf title = {0};
 
     sc_buf_puts(&title, "Experts of ");
     sc_buf_puts(&title, f->model->label);
-    int status = title.failed || collect(&k, f, &e) < 0 ? sc_fail_exit(c, &e) : 0;
-    if (!status)
-        status = sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p);
-    free(k.maps);
-    sc_arena_clear(&k.arena);
+    const int code = title.failed ? sc_fail_memory(&e) : collect(&k, f, &e);
+    const int status = code < 0
+                           ? sc_fail_exit(c, &e)
+                           : sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p);
+    sc_map_list_clear(&k);
     sc_buf_clear(&title);
     return status;
 }

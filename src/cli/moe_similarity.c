@@ -81,6 +81,20 @@ static void matrix_of(const struct sc_similarity *x, size_t layer, unsigned part
             out[a * x->n + b] = a == b ? NAN : (float)sc_similarity_corrected(x, layer, part, a, b);
 }
 
+/* Brings scores to 0..1: from chance, which is 0, to the largest, so that a copy stands out; but
+ * where there is nothing but chance to see, the colours say so. The largest. */
+static double scale(float *map, size_t n, double spread)
+{
+    double most = isnan(spread) ? 0 : 5 * spread;
+
+    for (size_t i = 0; i < n; i++)
+        most = isfinite(map[i]) ? fmax(most, (double)map[i]) : most;
+    most = most > 0 ? most : 1;
+    for (size_t i = 0; i < n; i++)
+        map[i] = isfinite(map[i]) ? (float)fmax((double)map[i] / most, 0) : NAN;
+    return most;
+}
+
 /* An expert is all like itself, but that is not what colours are for. */
 static void set_diagonal(const struct sc_similarity *x, size_t layer, unsigned part, float *map)
 {
@@ -96,15 +110,16 @@ static int draw_column(struct comparison *k, unsigned part, size_t cell, struct 
 {
     const size_t n = k->x.n, square = n * n;
     float *maps = sc_alloc(k->x.n_layers * square * sizeof *maps);
-    double low, high;
+    double spread = 0;
 
     if (!maps)
         return sc_fail_memory(e);
-    for (size_t l = 0; l < k->x.n_layers; l++)
+    for (size_t l = 0; l < k->x.n_layers; l++) {
         matrix_of(&k->x, l, part, maps + l * square);
-    const bool known = sc_experts_norm(maps, k->x.n_layers * square,
-                                       (enum sc_expert_norm)k->c->set.norm, &low, &high);
-    for (size_t l = 0; l < k->x.n_layers && known; l++) {
+        spread = fmax(spread, k->x.layers[l].part[part].spread);
+    }
+    (void)scale(maps, k->x.n_layers * square, spread);
+    for (size_t l = 0; l < k->x.n_layers; l++) {
         if (k->x.layers[l].part[part].method == SC_SIMILARITY_NONE)
             continue;
         set_diagonal(&k->x, l, part, maps + l * square);
@@ -143,13 +158,15 @@ static void put_head(struct comparison *k)
     const struct sc_similarity *x = &k->x;
     struct sc_buf *b = &k->c->out.buf;
     const struct sc_similarity_matrix *first = NULL;
-    double error = 0;
+    double error = 0, spread = (double)NAN;
 
     for (size_t l = 0; l < x->n_layers; l++)
         for (unsigned part = 0; part < SC_EXPERT_ROUTER; part++) {
             const struct sc_similarity_matrix *m = &x->layers[l].part[part];
-            if (m->method != SC_SIMILARITY_NONE && !first)
+            if (m->method != SC_SIMILARITY_NONE && !first) {
                 first = m;
+                spread = x->layers[l].part[SC_SIMILARITY_JOINED].spread;
+            }
             error = fmax(error, m->error[1]);
         }
     sc_buf_printf(b, "%zu layer%s with %u experts%s%s", x->n_layers, x->n_layers == 1 ? "" : "s",
@@ -164,21 +181,17 @@ static void put_head(struct comparison *k)
     if (first)
         sc_buf_puts(b, "\ncorrected for chance: 1 for the same neurons in any order, 0 for "
                        "unrelated experts");
-    if (first && !isnan(first->spread))
-        sc_buf_printf(b, " (+- %.2g)", first->spread);
+    if (first && !isnan(spread))
+        sc_buf_printf(b, " (+- %.2g)", spread);
     sc_buf_puts(b, "\n\n");
     sc_out_settle(&k->c->out);
 }
 
-/* Brings it to 0..1 and says from what. */
-static void put_scale(struct comparison *k, const char *what, float *map, size_t rows)
+static void put_scale(struct comparison *k, const char *what, float *map, size_t n, size_t layer)
 {
-    struct sc_buf *b = &k->c->out.buf;
-    double low, high;
+    const double spread = k->x.layers[layer].part[SC_SIMILARITY_JOINED].spread;
 
-    if (!sc_experts_norm(map, rows * k->x.n, (enum sc_expert_norm)k->c->set.norm, &low, &high))
-        return;
-    sc_buf_printf(b, "%s, corrected: %.4g to %.4g\n", what, low, high);
+    sc_buf_printf(&k->c->out.buf, "%s, corrected: 0 to %.4g\n", what, scale(map, n, spread));
     sc_out_settle(&k->c->out);
 }
 
@@ -197,7 +210,7 @@ static int put_maps(struct comparison *k, struct sc_error *e)
             continue;
         (void)snprintf(what, sizeof what, "layer %d, likeness of experts", x->layers[l].layer);
         matrix_of(x, l, SC_SIMILARITY_JOINED, map);
-        put_scale(k, what, map, n);
+        put_scale(k, what, map, n * n, l);
         set_diagonal(x, l, SC_SIMILARITY_JOINED, map);
         code = sc_expert_map_put(k->c, &(struct sc_expert_map){map, n, n}, how, e);
     }
@@ -206,7 +219,7 @@ static int put_maps(struct comparison *k, struct sc_error *e)
             map[i] = NAN;
         for (size_t i = 0; i < x->n_ranks; i++)
             map[x->ranks[i].at * n + x->ranks[i].expert] = (float)x->ranks[i].score;
-        put_scale(k, "likeness to the nearest expert, layers go down", map, rows);
+        put_scale(k, "likeness to the nearest expert, layers go down", map, rows * n, 0);
         code = sc_expert_map_put(k->c, &(struct sc_expert_map){map, rows, n}, how, e);
     }
     free(map);
@@ -342,9 +355,7 @@ static int print(struct comparison *k, struct sc_error *e)
 static void show_progress(void *ctx, uint64_t done, uint64_t total)
 {
     (void)ctx;
-    sc_progress_show(&(struct sc_progress){.n_done = (size_t)(done / 1000000000),
-                                           .n = (size_t)(total / 1000000000) + 1,
-                                           .what = "thousand million multiplications"});
+    sc_progress_show(&(struct sc_progress){.done = done, .total = total, .moved = done});
 }
 
 static int report(struct comparison *k)

@@ -35,6 +35,9 @@ void sc_settings_clear(struct sc_settings *s)
     sc_words_clear(&s->models);
     sc_words_clear(&s->formats);
     sc_words_clear(&s->hooks);
+    sc_words_clear(&s->quantized);
+    for (size_t i = 0; i < SC_COUNT(s->edits); i++)
+        sc_words_clear(&s->edits[i]);
     sc_words_clear(&s->include);
     sc_words_clear(&s->exclude);
 }

@@ -4,17 +4,18 @@
 #include <string.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* "mean,abs" to bits; false: one is no plane. */
-static bool find_planes(const char *list, unsigned *out)
+static bool find_planes(const char *list, enum sc_shows shows, unsigned *out)
 {
     *out = 0;
     while (list && *list) {
         const size_t n = strcspn(list, ",");
         unsigned k = 0;
-        while (k < SC_PLANES && !sc_str_is(sc_str(list, n), sc_plane_names[k]))
+        while (k < SC_PLANES_ALL && !sc_str_is(sc_str(list, n), sc_plane_names[k]))
             k++;
-        if (k == SC_PLANES)
+        if (k == SC_PLANES_ALL || !sc_plane_suits((enum sc_plane)k, shows))
             return false;
         *out |= 1u << k;
         list += n + (list[n] == ',');
@@ -49,8 +50,69 @@ static bool is_page(const char *name)
 }
 
 /* As --png draws them. */
-static int write_pictures(struct sc_display *x, const struct sc_export_options *o,
-                          struct sc_error *e)
+static int write_pictures(struct sc_cli *c, const struct sc_export_options *o,
+                          const struct sc_render_options *ro, struct sc_error *e)
+{
+    struct sc_palette palette;
+    struct sc_render *render = NULL;
+    uint64_t n = 0;
+
+    sc_palette_make(ro->mode, !c->set.light, &palette);
+    TRY(sc_render_new(ro, &render, e));
+    const int code = sc_export_pictures(o, ro->scene, render, &palette, ro->plane, &n, e);
+    sc_render_free(render);
+    if (code == 0 && !c->set.quiet)
+        sc_say(c, "note", "%s/tiles: %llu pictures", c->set.out_dir, (unsigned long long)n);
+    return code;
+}
+
+/* The planes that a page shows at first, when none are named. */
+static unsigned usual_planes(enum sc_shows shows)
+{
+    return shows == SC_SHOWS_BYTES
+               ? 1u << SC_PLANE_MAIN | 1u << SC_PLANE_MEAN | 1u << SC_PLANE_ENTROPY
+               : 0;
+}
+
+int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
+                  const struct sc_render_options *ro, const char *start, struct sc_error *e)
+{
+    const struct sc_settings *set = &c->set;
+    const enum sc_shows shows = ro->scene->shows;
+    struct sc_exported done;
+    struct sc_export_options o = {.dir = set->out_dir,
+                                  .single = is_page(set->out_dir),
+                                  .with_single = set->single,
+                                  .title = set->title,
+                                  .start = start,
+                                  .max_zoom = (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
+                                  .max_bytes = set->max_bytes,
+                                  .pack_bytes = set->pack_bytes,
+                                  .pool = ro->pool,
+                                  .cancel = &sc_cancel,
+                                  .note = sc_say_note,
+                                  .progress = on_progress,
+                                  .ctx = c};
+
+    if (!find_planes(set->planes, shows, &o.planes))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--planes: \"%s\" is no list of %s", set->planes,
+                       shows == SC_SHOWS_BYTES ? "main, mean, min, max, entropy"
+                                               : "mean, rms, min, max, abs");
+    if (!o.planes)
+        o.planes = usual_planes(shows);
+    if (set->tiles && (o.single || n > 1))
+        return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
+    sc_progress_start(c, 0);
+    int code = sc_export(&o, views, n, &done, e);
+    if (code == 0 && set->tiles)
+        code = write_pictures(c, &o, ro, e);
+    (void)sc_progress_end();
+    if (code == 0 && !set->quiet)
+        say_done(c, &done);
+    return code;
+}
+
+static int write_export(struct sc_display *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->desk.c->set;
     const struct sc_render_options ro = {.scene = x->drawings[0].scene,
@@ -60,49 +122,11 @@ static int write_pictures(struct sc_display *x, const struct sc_export_options *
                                          .plane = (enum sc_plane)set->plane,
                                          .scale_of = (enum sc_scale_of)set->scale_of,
                                          .cancel = &sc_cancel};
-    struct sc_palette palette;
-    struct sc_render *render = NULL;
-    uint64_t n = 0;
-
-    sc_palette_make(ro.mode, !set->light, &palette);
-    TRY(sc_render_new(&ro, &render, e));
-    const int code = sc_export_pictures(o, x->drawings[0].scene, render, &palette, ro.plane, &n, e);
-    sc_render_free(render);
-    if (code == 0 && !set->quiet)
-        sc_say(x->desk.c, "note", "%s/tiles: %llu pictures", set->out_dir, (unsigned long long)n);
-    return code;
-}
-
-static int write_export(struct sc_display *x, struct sc_error *e)
-{
-    struct sc_cli *c = x->desk.c;
-    const struct sc_settings *set = &c->set;
-    struct sc_exported done;
-    struct sc_export_options o = {.dir = set->out_dir,
-                                  .single = is_page(set->out_dir),
-                                  .with_single = set->single,
-                                  .title = set->title,
-                                  .max_zoom = (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
-                                  .max_bytes = set->max_bytes,
-                                  .pack_bytes = set->pack_bytes,
-                                  .pool = x->desk.pool,
-                                  .cancel = &sc_cancel,
-                                  .note = sc_say_note,
-                                  .progress = on_progress,
-                                  .ctx = c};
-
-    if (!find_planes(set->planes, &o.planes))
-        return sc_fail(e, SCRUPLE_EUSAGE, "--planes: \"%s\" is no list of mean, rms, min, max, abs",
-                       set->planes);
-    if (set->tiles && (o.single || x->desk.n > 1))
-        return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
-    sc_progress_start(c, 0);
-    int code = sc_export(&o, x->views, x->desk.n, &done, e);
-    if (code == 0 && set->tiles)
-        code = write_pictures(x, &o, e);
-    (void)sc_progress_end();
-    if (code == 0 && !set->quiet)
-        say_done(c, &done);
+    struct sc_buf start = {0};
+    int code = set->at ? sc_spots_start(x->drawings[0].scene, set->at, &start, e) : 0;
+    if (code == 0)
+        code = sc_view_write(x->desk.c, x->views, x->desk.n, &ro, start.p, e);
+    sc_buf_clear(&start);
     return code;
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/drawing.h"
+#include "cli/spots.h"
 
 /* -------------------------------------------------------------------------------- browser --- */
 
@@ -78,11 +79,12 @@ static void on_ending(void *ctx)
         (void)alarm(SECONDS);
 }
 
-int sc_display_serve(struct sc_display *x, uint64_t memory)
+int sc_view_serve(struct sc_cli *c, const struct sc_web_view *views, size_t n, uint64_t memory,
+                  const char *start)
 {
-    struct sc_cli *c = x->desk.c;
     struct sc_error e = {0};
     const struct sc_web_options o = {.bind = c->set.bind,
+                                     .start = start,
                                      .port = (uint16_t)c->set.port,
                                      .memory = memory,
                                      .cancel = &sc_cancel,
@@ -93,11 +95,24 @@ int sc_display_serve(struct sc_display *x, uint64_t memory)
 
     if (c->set.port > UINT16_MAX)
         return sc_wrong_use(c, "--port: there is no port %llu", (unsigned long long)c->set.port);
-    const int code = sc_web_serve(&o, x->views, x->desk.n, &e);
+    const int code = sc_web_serve(&o, views, n, &e);
     if (code < 0 && !c->out.status)
         return sc_fail_exit(c, &e);
     (void)sc_take_cancel(); /* that is how it is meant to end */
     return 0;
+}
+
+int sc_display_serve(struct sc_display *x, uint64_t memory)
+{
+    const char *at = x->desk.c->set.at;
+    struct sc_buf start = {0};
+    struct sc_error e = {0};
+
+    const int status = at && sc_spots_start(x->drawings[0].scene, at, &start, &e) < 0
+                           ? sc_fail_exit(x->desk.c, &e)
+                           : sc_view_serve(x->desk.c, x->views, x->desk.n, memory, start.p);
+    sc_buf_clear(&start);
+    return status;
 }
 
 int sc_view_live(struct sc_cli *c)

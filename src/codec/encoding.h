@@ -183,4 +183,22 @@ uint32_t sc_element_encode(enum sc_element t, float x, bool saturate);
 float sc_element_value(enum sc_element t, uint32_t code);
 float sc_element_largest(enum sc_element t);
 
+/* ----------------------------------------------------------- one element of what is stored ---
+ * put.c. In packed blocks (GGML, F4, F6) an element has bits of its own beside what it shares. */
+enum { SC_OWN_BITS = 8, SC_OWN_BLOCK = 256 };
+struct sc_own_bits {
+    uint8_t n[SC_OWN_BLOCK];                /* of each element */
+    uint16_t at[SC_OWN_BLOCK][SC_OWN_BITS]; /* bit k of byte b is b * 8 + k */
+};
+/* Takes milliseconds: once a type. False: no decoder, or elements share their codes (TQ1_0 and the
+ * IQ types with a codebook), or nothing but a sign is their own. */
+bool sc_own_bits_find(sc_codec_id id, struct sc_own_bits *out);
+/* Floats, integers and booleans need no bits (`own` NULL). */
+bool sc_can_put(sc_codec_id id, const struct sc_own_bits *own);
+/* x, rounded, at element i of a little-endian block; the others stay what they are. Ties to even,
+ * in packed blocks to the smaller magnitude; what is too large becomes the largest that there is
+ * with the scales of the block. */
+void sc_put_element(sc_codec_id id, const struct sc_own_bits *own, uint8_t *block, unsigned i,
+                    double x);
+
 #endif

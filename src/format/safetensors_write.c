@@ -109,7 +109,7 @@ static const char *name_shard(struct sc_buf *b, const struct sc_st_writer *w, si
     return b->failed ? "" : b->p;
 }
 
-static bool put_name(struct sc_buf *b, struct sc_str name)
+bool sc_put_json_text(struct sc_buf *b, struct sc_str name)
 {
     json_t *s = json_stringn(name.p, name.n);
     char *text = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
@@ -137,7 +137,7 @@ int sc_st_header(const struct sc_st_item *items, size_t n, struct sc_buf *b, uin
             return sc_fail(e, SCRUPLE_EUNSUPPORTED,
                            "tensor \"%s\": safetensors holds names in UTF-8 only",
                            sc_quote(&q, t->name));
-        if (!put_name(b, t->name))
+        if (!sc_put_json_text(b, t->name))
             return sc_fail_memory(e);
         sc_buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype);
         for (size_t k = 0; k < t->rank; k++)
@@ -314,7 +314,7 @@ static int write_index(struct sc_st_writer *w, struct sc_error *e)
         const char *file = name_shard(&name, w, s);
         for (size_t i = w->first[s]; i < w->first[s + 1]; i++) {
             sc_buf_puts(&b, i ? ",\n    " : "\n    ");
-            (void)put_name(&b, w->items[i].name); /* it was put once already */
+            (void)sc_put_json_text(&b, w->items[i].name); /* it was put once already */
             sc_buf_printf(&b, ": \"%s\"", file);
         }
     }
@@ -329,23 +329,9 @@ static int write_index(struct sc_st_writer *w, struct sc_error *e)
     return code;
 }
 
-/* A file is linked under its name, which fails where one has appeared meanwhile; file systems
- * without links rename. An empty folder gives way to a rename, any other does not. */
 static int put_in_place(struct sc_st_writer *w, struct sc_error *e)
 {
-    bool ok = false;
-
-    if (!w->folder && link(w->place.p, w->path) == 0) {
-        (void)unlink(w->place.p);
-        ok = true;
-    } else if (w->folder || (errno != EEXIST && access(w->path, F_OK) < 0)) {
-        ok = rename(w->place.p, w->path) == 0;
-    }
-    if (!ok)
-        return fail_write(e, w->path, errno);
-    w->place.n = 0;
-    sc_sync_folder_of(w->path);
-    return 0;
+    return sc_put_in_place(&w->place, w->path, w->folder) ? 0 : fail_write(e, w->path, errno);
 }
 
 int sc_st_finish(struct sc_st_writer *w, struct sc_error *e)

@@ -41,4 +41,7 @@ int sc_st_finish(struct sc_st_writer *w, struct sc_error *e);
 /* Given up: nothing is left. NULL is allowed. */
 void sc_st_drop(struct sc_st_writer *w);
 
+/* Appends text as a JSON string. False: it is no UTF-8, or there is no memory. */
+bool sc_put_json_text(struct sc_buf *b, struct sc_str text);
+
 #endif

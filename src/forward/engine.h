@@ -189,7 +189,8 @@ struct sc_state {
     struct sc_views *views;
     float *packed; /* rows of the product that is at work; packed_at: where they begin */
     float *packed_at;
-    size_t packed_room;
+    size_t packed_room, packed_n;
+    const float *packed_x;  /* what is packed: packed_n rows */
     _Atomic uint64_t bytes; /* of matrices that were multiplied with */
 };
 /* Y = X W^T + bias, of all rows; edits of variants are applied to the rows of their streams. `of`:

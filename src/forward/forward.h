@@ -95,11 +95,30 @@ struct sc_restore {
     uint32_t layer, position, channel;
     float value;
 };
+/* Tensors that a variant multiplies with as another view shows them: quantised, say. It then does
+ * not share the layers before, and has no edits. */
+struct sc_substitutes {
+    bool (*has)(void *ctx, uint32_t tensor);
+    /* Of a tensor that it has: values first..first+n will be read. Borrowed until the next call.
+     * One call at a time. */
+    int (*view)(void *ctx, uint32_t tensor, uint64_t first, uint64_t n, struct sc_values **out,
+                struct sc_error *e);
+    void *ctx;
+};
+/* Takes an expert out: its part is left out of the sum and the others keep their weights, or, with
+ * `reroute`, the router cannot choose it and takes the next. */
+struct sc_drop {
+    uint32_t layer, expert;
+};
 struct sc_variant {
     const struct sc_edit *edits;
     size_t n_edits;
     const struct sc_restore *restores;
     size_t n_restores;
+    const struct sc_substitutes *substitutes; /* NULL: none */
+    const struct sc_drop *drops;
+    size_t n_drops;
+    bool reroute;
 };
 struct sc_sequence {
     const uint32_t *tokens;
@@ -143,6 +162,10 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r);
 /* How many of the first n of r->sequences fit `memory` together with its variants: at least 1. */
 size_t sc_forward_batch(const struct sc_forward *f, const struct sc_run *r, size_t n,
                         uint64_t memory);
+/* SCRUPLE_EUSAGE: a variant drops an expert that is not there, or so many that a router which takes
+ * others has too few. A run asks the same. */
+int sc_forward_check_drops(const struct sc_forward *f, const struct sc_variant *v,
+                           struct sc_error *e);
 /* Does a layer have experts? */
 bool sc_forward_is_sparse(const struct sc_forward *f, uint32_t layer);
 

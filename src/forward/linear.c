@@ -221,11 +221,13 @@ static int pack(struct product *p, struct sc_error *e)
             return sc_fail_memory(e);
         s->packed_room = need;
         s->packed_at = aligned(s->packed);
-    } else if (l->same_x) {
+    } else if (l->same_x && s->packed_x == l->x && s->packed_n == l->n) {
         p->packed = s->packed_at;
         return 0;
     }
     p->packed = s->packed_at;
+    s->packed_x = l->x;
+    s->packed_n = l->n;
     sc_pool_for(s->r->pool, (l->n + SC_DOTS_GROUP - 1) / SC_DOTS_GROUP, pack_group, p);
     return 0;
 }
@@ -306,26 +308,98 @@ static int run_edits(struct sc_state *s, const struct sc_linear *l, struct sc_er
     return code;
 }
 
+/* ------------------------------------------------------------------------------------ run --- */
+
+/* Rows from..from+n of the batch, with a view of the matrix. */
+static int run_rows(struct sc_state *s, const struct sc_linear *l, size_t from, size_t n,
+                    struct sc_values *view, const float *bias, struct sc_error *e)
+{
+    struct sc_linear some = *l;
+    struct product p = {.s = s, .l = &some, .view = view, .bias = bias};
+
+    some.x += from * l->x_stride;
+    some.y += from * l->y_stride;
+    some.n = n;
+    p.direct = !l->w->m.transposed && view->code_bytes == 2 &&
+               view->codec == sc_codec_find(sc_strz("BF16"));
+    TRY(pack(&p, e));
+    return run_panels(&p, e);
+}
+
+static const struct sc_substitutes *substitutes_of(const struct sc_state *s, uint32_t variant,
+                                                   uint32_t tensor)
+{
+    const struct sc_substitutes *other = variant ? s->r->variants[variant - 1].substitutes : NULL;
+
+    return other && other->has(other->ctx, tensor) ? other : NULL;
+}
+
+/* The runs of rows whose variants multiply with the stored matrix (variant 0), or with that of one
+ * variant. */
+static int run_variant(struct sc_state *s, const struct sc_linear *l, uint32_t variant,
+                       struct sc_values *view, const float *bias, struct sc_error *e)
+{
+    const uint32_t tensor = l->w->m.tensor;
+
+    for (size_t from = 0, to; from < l->n; from = to) {
+        uint32_t of = s->streams[l->of[from]].variant;
+        for (to = from + 1; to < l->n && s->streams[l->of[to]].variant == of; to++)
+            continue;
+        of = substitutes_of(s, of, tensor) ? of : 0;
+        while (of == 0 && to < l->n && !substitutes_of(s, s->streams[l->of[to]].variant, tensor))
+            to++;
+        if (of == variant)
+            TRY(run_rows(s, l, from, to - from, view, bias, e));
+    }
+    return 0;
+}
+
+/* Each variant that has a view of its own, one after the other. */
+static int run_substitutes(struct sc_state *s, const struct sc_linear *l, const float *bias,
+                           struct sc_error *e)
+{
+    const struct sc_forward_matrix *m = &l->w->m;
+    const uint64_t n = m->transposed ? (m->cols - 1) * m->stride + m->rows : m->rows * m->cols;
+    struct sc_values *view;
+
+    for (uint32_t v = 1; v <= s->r->n_variants; v++) {
+        const struct sc_substitutes *other = substitutes_of(s, v, m->tensor);
+        if (!other)
+            continue;
+        TRY(other->view(other->ctx, m->tensor, m->first, n, &view, e));
+        TRY(run_variant(s, l, v, view, bias, e));
+    }
+    return 0;
+}
+
+static bool any_substitute(const struct sc_state *s, const struct sc_linear *l)
+{
+    bool any = false;
+
+    for (uint32_t v = 1; l->of && v <= s->r->n_variants && !any; v++)
+        any = substitutes_of(s, v, l->w->m.tensor) != NULL;
+    return any;
+}
+
 int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error *e)
 {
     const struct sc_weight *w = l->w;
-    struct product p = {.s = s, .l = l};
+    struct sc_values *view = NULL;
     float *bias = NULL;
 
     if (l->n == 0)
         return 0;
-    int code = sc_views_get(s, w->m.tensor, &p.view, e);
+    const bool several = any_substitute(s, l);
+    int code = sc_views_get(s, w->m.tensor, &view, e);
     if (code == 0)
         code = sc_views_begin(s, w, e);
     if (code == 0)
         code = sc_tensor_floats(s, w->bias, w->bias_first, w->m.rows, &bias, e);
-    p.bias = bias;
-    p.direct = code == 0 && !w->m.transposed && p.view->code_bytes == 2 &&
-               p.view->codec == sc_codec_find(sc_strz("BF16"));
     if (code == 0)
-        code = pack(&p, e);
-    if (code == 0)
-        code = run_panels(&p, e);
+        code =
+            several ? run_variant(s, l, 0, view, bias, e) : run_rows(s, l, 0, l->n, view, bias, e);
+    if (code == 0 && several)
+        code = run_substitutes(s, l, bias, e);
     if (code == 0 && s->r->n_variants && l->of)
         code = run_edits(s, l, e);
     if (code == 0)

@@ -88,6 +88,22 @@ static int run_mlp(struct sc_state *s, uint32_t layer, const struct mlp *m, stru
 
 /* ---------------------------------------------------------------------------------- router --- */
 
+/* What differs from the model for a row of the batch; NULL: nothing. */
+static const struct sc_variant *variant_of(const struct sc_state *s, size_t row)
+{
+    const uint32_t number = s->streams[s->of[row]].variant;
+
+    return number ? &s->r->variants[number - 1] : NULL;
+}
+
+static bool is_dropped(const struct sc_variant *v, uint32_t layer, uint32_t expert)
+{
+    for (size_t i = 0; v && i < v->n_drops; i++)
+        if (v->drops[i].layer == layer && v->drops[i].expert == expert)
+            return true;
+    return false;
+}
+
 struct routes {
     uint32_t *ids;  /* (n_rows x k) heaviest first */
     float *weights; /* (n_rows x k) */
@@ -138,9 +154,11 @@ static void keep_groups(const struct sc_plan *p, float *choice)
     }
 }
 
-/* logits: n numbers, which become scores; choice has room for as many. */
-static void route(const struct sc_plan *p, float *logits, const float *correction, float *choice,
-                  uint32_t *ids, float *weights)
+/* logits: n numbers, which become scores; choice has room for as many. Of `without`, experts that
+ * cannot be chosen; where so few are left that one of them is, it counts for nothing. */
+static void route(const struct sc_plan *p, uint32_t layer, const struct sc_variant *without,
+                  float *logits, const float *correction, float *choice, uint32_t *ids,
+                  float *weights)
 {
     const size_t n = p->facts.experts, k = p->facts.experts_per_token;
     float most = -INFINITY;
@@ -156,11 +174,14 @@ static void route(const struct sc_plan *p, float *logits, const float *correctio
                                                    : (float)(1 / (1 + exp(-x)));
         choice[i] = logits[i] + (correction ? correction[i] : 0);
     }
+    for (size_t i = 0; without && i < without->n_drops; i++)
+        if (without->drops[i].layer == layer)
+            choice[without->drops[i].expert] = -INFINITY;
     keep_groups(p, choice);
     choose(choice, n, k, ids);
     sum = 0;
     for (size_t i = 0; i < k; i++)
-        sum += (double)logits[ids[i]];
+        sum += is_dropped(without, layer, ids[i]) ? 0 : (double)logits[ids[i]];
     if (p->router == SC_ROUTER_SIGMOID)
         sum += 1e-20;
     for (size_t i = 0; i < k; i++) {
@@ -228,8 +249,9 @@ static int find_routes(struct sc_state *s, uint32_t layer, const float *in, stru
     if (code == 0)
         code = sc_see(s, SC_HOOK_ROUTER, (int32_t)layer, -1, logits, n, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
-        route(p, logits + i * n, correction, logits + s->n_rows * n, r->ids + i * r->k,
-              r->weights + i * r->k);
+        const struct sc_variant *v = variant_of(s, i);
+        route(p, layer, v && v->reroute ? v : NULL, logits + i * n, correction,
+              logits + s->n_rows * n, r->ids + i * r->k, r->weights + i * r->k);
         sort_route(r->k, r->ids + i * r->k, r->weights + i * r->k);
     }
     free(logits);
@@ -246,15 +268,15 @@ struct gathered {
     float *weight;
 };
 
-static size_t gather(const struct sc_state *s, const struct routes *r, uint32_t expert,
-                     const float *in, struct gathered *g)
+static size_t gather(const struct sc_state *s, uint32_t layer, const struct routes *r,
+                     uint32_t expert, const float *in, struct gathered *g)
 {
     const size_t hidden = s->f->plan.facts.hidden;
     size_t n = 0;
 
     for (size_t i = 0; i < s->n_rows; i++)
         for (size_t j = 0; j < r->k; j++) {
-            if (r->ids[i * r->k + j] != expert)
+            if (r->ids[i * r->k + j] != expert || is_dropped(variant_of(s, i), layer, expert))
                 continue;
             memcpy(g->in + n * hidden, in + i * hidden, hidden * sizeof *in);
             g->row[n] = (uint32_t)i;
@@ -275,7 +297,7 @@ static int run_expert(struct sc_state *s, uint32_t layer, uint32_t expert, const
                           .down = &x->down,
                           .in = g->in,
                           .out = g->out,
-                          .n = gather(s, r, expert, in, g),
+                          .n = gather(s, layer, r, expert, in, g),
                           .of = g->of,
                           .position = g->position,
                           .part = (int32_t)expert};

@@ -129,6 +129,30 @@ static int check_edit(const struct sc_forward *f, const struct sc_edit *edit, ui
     return 0;
 }
 
+int sc_forward_check_drops(const struct sc_forward *f, const struct sc_variant *v,
+                           struct sc_error *e)
+{
+    const struct sc_forward_facts *facts = &f->plan.facts;
+
+    for (size_t i = 0; i < v->n_drops; i++) {
+        const uint32_t layer = v->drops[i].layer;
+        size_t here = 0;
+        if (!sc_forward_is_sparse(f, layer))
+            return sc_fail(e, SCRUPLE_EUSAGE, "layer %u has no experts to drop", layer);
+        if (v->drops[i].expert >= facts->experts)
+            return sc_fail(e, SCRUPLE_EUSAGE, "layer %u has no expert %u: they are 0 to %u", layer,
+                           v->drops[i].expert, facts->experts - 1);
+        for (size_t k = 0; k < v->n_drops; k++)
+            here += v->drops[k].layer == layer;
+        if (v->reroute && here + facts->experts_per_token > facts->experts)
+            return sc_fail(e, SCRUPLE_EUSAGE,
+                           "without %zu of its %u experts layer %u has not the %u that work on a "
+                           "token",
+                           here, facts->experts, layer, facts->experts_per_token);
+    }
+    return 0;
+}
+
 static int find_starts(struct sc_state *s, struct sc_error *e)
 {
     const uint32_t layers = s->f->plan.facts.layers;
@@ -136,6 +160,15 @@ static int find_starts(struct sc_state *s, struct sc_error *e)
     for (size_t v = 0; v < s->r->n_variants; v++) {
         const struct sc_variant *variant = &s->r->variants[v];
         uint32_t start = layers, layer = layers;
+        if (variant->substitutes) {
+            if (variant->n_edits)
+                return sc_fail(e, SCRUPLE_EUSAGE,
+                               "a variant with other views of tensors has no edits beside them");
+            start = 0;
+        }
+        TRY(sc_forward_check_drops(s->f, variant, e));
+        for (size_t i = 0; i < variant->n_drops; i++)
+            start = SC_MIN(start, variant->drops[i].layer);
         for (size_t i = 0; i < variant->n_edits; i++) {
             TRY(check_edit(s->f, &variant->edits[i], &layer, e));
             start = SC_MIN(start, layer);

@@ -34,7 +34,10 @@ int sc_open_temporary(struct sc_buf *path, const char *stem, const char *suffix,
 bool sc_write_all(int fd, const void *p, size_t n); /* false: errno says why */
 bool sc_sync(int fd);
 void sc_sync_folder_of(const char *path); /* after a rename() to path */
-uint32_t sc_unique(void);                 /* for temporary names: another number every time */
+/* What has grown at *place gets its name, which must be free, or of a folder that of an empty one;
+ * then *place is empty. False: errno says why, and it is where it was. */
+bool sc_put_in_place(struct sc_buf *place, const char *path, bool folder);
+uint32_t sc_unique(void); /* for temporary names: another number every time */
 /* A small file whole, NUL-terminated; NULL: not there, too long, no memory. Caller frees. */
 char *sc_read_file(const char *path, size_t max, size_t *n);
 /* flock on path (created 0664 with its folders). Waits at most wait_ms, and not when cancelled.

@@ -116,6 +116,25 @@ void sc_sync_folder_of(const char *path)
     free(folder);
 }
 
+/* A file is linked under its name, which fails where one has appeared meanwhile; file systems
+ * without links rename. An empty folder gives way to a rename, any other does not. */
+bool sc_put_in_place(struct sc_buf *place, const char *path, bool folder)
+{
+    bool ok = false;
+
+    if (!folder && link(place->p, path) == 0) {
+        (void)unlink(place->p);
+        ok = true;
+    } else if (folder || (errno != EEXIST && access(path, F_OK) < 0)) {
+        ok = rename(place->p, path) == 0;
+    }
+    if (!ok)
+        return false;
+    place->n = 0;
+    sc_sync_folder_of(path);
+    return true;
+}
+
 /* --------------------------------------------------------------------------- temporary files ---
  */
 uint32_t sc_unique(void)

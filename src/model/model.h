@@ -236,6 +236,9 @@ static inline struct sc_str sc_tensor_name(const struct sc_tensor *t)
 {
     return sc_str(t->name, t->name_len);
 }
+/* companions.c: configuration, tokenizer, templates and code of a model, by their path: what a copy
+ * of its weights needs beside it. */
+bool sc_is_companion(struct sc_str path);
 /* enum sc_entry_flags of its main part; SC_ENTRY_BROKEN when any part is. */
 unsigned sc_tensor_flags(const struct sc_model *m, const struct sc_tensor *t);
 /* What a tensor adds to the number of parameters: the product of its shape, but weights that share

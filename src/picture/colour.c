@@ -14,7 +14,8 @@
 #define A_STEP 0x1000 /* of special_entry(): not special */
 
 const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
-    "diverging", "linear", "magnitude", "sign", "exponent", "bits", "rank", "range", NULL};
+    "diverging", "linear", "magnitude", "sign",  "exponent", "bits",
+    "rank",      "range",  "classes",   "value", "entropy",  NULL};
 
 const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "sign and size (logarithmic)",
@@ -24,7 +25,10 @@ const char *const sc_colour_labels[SC_COLOUR_MODES] = {
     "exponent",
     "raw bits (last of the exponent, first of the fraction)",
     "rank in the tensor",
-    "low to high end of the map"};
+    "low to high end of the map",
+    "kind of byte",
+    "value of the byte",
+    "entropy"};
 
 const char *const sc_shows_names[SC_SHOWS_COUNT + 1] = {"weights", "differences", "bytes", "maps",
                                                         NULL};
@@ -34,6 +38,7 @@ bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
     enum {
         WEIGHTS = 1 << SC_SHOWS_WEIGHTS,
         CHANGES = 1 << SC_SHOWS_DIFFERENCES,
+        BYTES = 1 << SC_SHOWS_BYTES,
         MAPS = 1 << SC_SHOWS_MAPS
     };
     static const unsigned suits[SC_COLOUR_MODES] = {
@@ -45,6 +50,9 @@ bool sc_colour_mode_suits(enum sc_colour_mode mode, enum sc_shows shows)
         [SC_COLOURS_BITS] = WEIGHTS,
         [SC_COLOURS_RANK] = WEIGHTS | MAPS,
         [SC_COLOURS_RANGE] = MAPS,
+        [SC_COLOURS_CLASSES] = BYTES,
+        [SC_COLOURS_VALUE] = BYTES,
+        [SC_COLOURS_ENTROPY] = BYTES,
     };
     return (suits[mode] >> shows & 1) != 0;
 }
@@ -76,10 +84,27 @@ static bool is_plain(enum sc_colour_mode mode)
     return mode == SC_COLOURS_SIGN || mode == SC_COLOURS_EXPONENT || mode == SC_COLOURS_BITS;
 }
 
+/* Where step k of bytes begins. Classes: 1 to 31, 32 to 126 and 127 have a step each, 128 to 254
+ * share 112 steps, 255 has the last one. */
+static double byte_at(enum sc_colour_mode mode, unsigned k)
+{
+    enum { FIRST_HIGH = 127, LAST_HIGH = 239 };
+    if (mode != SC_COLOURS_CLASSES)
+        return k * (mode == SC_COLOURS_VALUE ? 256.0 : 8.0) / SC_COLOUR_STEPS;
+    if (k < FIRST_HIGH)
+        return k + 1;
+    return k == LAST_HIGH ? 255 : 128 + (k - FIRST_HIGH) * 127.0 / (LAST_HIGH - FIRST_HIGH);
+}
+
 bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1])
 {
     if (is_plain(mode))
         return false;
+    if (sc_colour_mode_suits(mode, SC_SHOWS_BYTES)) {
+        for (unsigned k = 1; k < SC_COLOUR_STEPS; k++)
+            out[k - 1] = byte_at(mode, k);
+        return true;
+    }
     if (mode == SC_COLOURS_MAGNITUDE) {
         for (unsigned k = 1; k < SC_COLOUR_STEPS; k++)
             out[k - 1] = share_at(mode, k, SC_COLOUR_STEPS);

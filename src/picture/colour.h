@@ -22,6 +22,9 @@ enum sc_colour_mode {
     SC_COLOURS_BITS,     /* last bit of the exponent and first 7 of the fraction */
     SC_COLOURS_RANK,     /* rank in its tensor */
     SC_COLOURS_RANGE,    /* evenly from the low to the high end of a map */
+    SC_COLOURS_CLASSES,  /* of bytes: zero, control, printable, high, 255, each a ramp of its own */
+    SC_COLOURS_VALUE,    /* 0 .. 256 */
+    SC_COLOURS_ENTROPY,  /* bits a byte: 0 .. 8 */
     SC_COLOUR_MODES
 };
 extern const char *const sc_colour_modes[SC_COLOUR_MODES + 1]; /* their names, NULL */
@@ -86,8 +89,9 @@ void sc_colour_range(float low, float high, float out[SC_COLOUR_QUANTILES]);
 /* Does a mode colour by quantiles? */
 bool sc_colour_mode_ranks(enum sc_colour_mode mode);
 extern const char *const sc_colour_labels[SC_COLOUR_MODES]; /* for people */
-/* Where steps begin, as shares of the scale: step k from (float)(out[k - 1] * scale) on, k from 1
- * on. False: the steps of this mode are bits. Those of a rank without quantiles are as LINEAR's. */
+/* Where steps begin, as shares of the scale (those of bytes have the scale 1): step k from
+ * (float)(out[k - 1] * scale) on, k from 1 on. False: the steps of this mode are bits. Those of a
+ * rank without quantiles are as LINEAR's. */
 bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1]);
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c);
 /* The value in the middle of a step, for legends; NaN where a mode has none. */

@@ -7,6 +7,7 @@
 #include "picture/colour.h"
 
 #include <math.h>
+#include <string.h>
 
 struct lab {
     double l, a, b;
@@ -57,7 +58,7 @@ static void ramp(struct sc_palette *p, int first, int last, const uint32_t *anch
     int steps = first < last ? last - first : first - last, by = first < last ? 1 : -1;
 
     for (int i = 0; i <= steps; i++) {
-        double at = (double)i * (n - 1) / steps;
+        double at = steps ? (double)i * (n - 1) / steps : 0;
         int k = SC_MIN((int)at, n - 2);
         struct lab low = lab_of(anchor[k]), high = lab_of(anchor[k + 1]);
         double t = at - k;
@@ -95,6 +96,28 @@ static void exponents(struct sc_palette *p)
     }
 }
 
+/* Control bytes are green, text blue, high bytes orange: apart for all common kinds of colour
+ * blindness. The steps are those of sc_colour_shares(). */
+static void classes(struct sc_palette *p, bool dark)
+{
+    static const uint32_t control[2][2] = {{0x9fdcc5, 0x0a6a50}, {0x0d5a47, 0x5fe3b8}};
+    static const uint32_t text[2][3] = {{0xc3d7f8, 0x5b8fe0, 0x123a8c},
+                                        {0x173a86, 0x3f7fe0, 0xb4d3ff}};
+    static const uint32_t high[2][3] = {{0xfad9bb, 0xe88b45, 0x8a3406},
+                                        {0x62280a, 0xcf6a1f, 0xffcb97}};
+    ramp(p, 0, 30, control[dark], 2);
+    ramp(p, 31, 125, text[dark], 3);
+    memcpy(p->rgb[126], p->rgb[30], sizeof p->rgb[126]); /* 127 is a control byte */
+    ramp(p, 127, 238, high[dark], 3);
+    ramp(p, 239, 239, (const uint32_t[2]){dark ? 0xffffff : 0x101010, 0}, 2);
+}
+
+static void greys(struct sc_palette *p, bool dark)
+{
+    static const uint32_t anchor[2][2] = {{0xe9e9e6, 0x0c0c0e}, {0x232326, 0xfafaf6}};
+    ramp(p, 0, SC_COLOUR_STEPS - 1, anchor[dark], 2);
+}
+
 static const uint32_t specials[2][SC_SPECIAL_END - SC_COLOUR_STEPS] = {
     /* outside, zero, NaN, +inf, -inf, subnormal, unknown, waiting, frame, text */
     {0xfcfcfb, 0x86d9b8, 0xff00c8, 0xd8b400, 0x00b4d8, 0xa6b36a, 0x8f8d86, 0xe9e8e2, 0xb9b8af,
@@ -106,13 +129,25 @@ static const uint32_t specials[2][SC_SPECIAL_END - SC_COLOUR_STEPS] = {
 void sc_palette_make(enum sc_colour_mode mode, bool dark, struct sc_palette *out)
 {
     *out = (struct sc_palette){0};
-    if (mode == SC_COLOURS_MAGNITUDE || mode == SC_COLOURS_BITS || mode == SC_COLOURS_RANGE)
+    if (mode == SC_COLOURS_MAGNITUDE || mode == SC_COLOURS_BITS || mode == SC_COLOURS_RANGE ||
+        mode == SC_COLOURS_ENTROPY)
         sizes(out, dark);
     else if (mode == SC_COLOURS_EXPONENT)
         exponents(out);
+    else if (mode == SC_COLOURS_CLASSES)
+        classes(out, dark);
+    else if (mode == SC_COLOURS_VALUE)
+        greys(out, dark);
     else
         both_signs(out, dark);
     for (int i = SC_COLOUR_STEPS; i < SC_SPECIAL_END; i++)
         for (int k = 0; k < 3; k++)
             out->rgb[i][k] = (uint8_t)(specials[dark][i - SC_COLOUR_STEPS] >> (16 - 8 * k));
+    /* 0 is a byte, or no bits of entropy: nothing to stand out */
+    const uint32_t zero = dark ? 0x32343b : 0xdcdde2;
+    if (mode == SC_COLOURS_CLASSES)
+        for (int k = 0; k < 3; k++)
+            out->rgb[SC_SPECIAL_ZERO][k] = (uint8_t)(zero >> (16 - 8 * k));
+    else if (sc_colour_mode_suits(mode, SC_SHOWS_BYTES))
+        memcpy(out->rgb[SC_SPECIAL_ZERO], out->rgb[0], sizeof out->rgb[0]);
 }

@@ -303,7 +303,9 @@ uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
         return sc_bits_of(c->min); /* a single element, on every plane */
     switch (plane) {
     case SC_PLANE_MEAN:
-    case SC_PLANES:
+    case SC_PLANE_MAIN: /* no planes of weights */
+    case SC_PLANE_ENTROPY:
+    case SC_PLANES_ALL:
         x = c->sum / (double)c->n;
         break;
     case SC_PLANE_RMS:

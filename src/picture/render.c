@@ -76,6 +76,10 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
     struct sc_scale_range range;
     bool final;
 
+    if (r->o.fill) {
+        sc_colours_make(&s, out);
+        return 0;
+    }
     TRY(quantiles_of(r, tensor, &s.quantile, e));
     if (r->o.scale_of == SC_SCALE_ROLE)
         s.scale = r->roles[t->role];
@@ -118,7 +122,8 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
     if (!r)
         return sc_fail_memory(e);
     r->o = *o;
-    const int code = measure(r, e);
+    r->whole = 1;
+    const int code = o->fill ? 0 : measure(r, e);
     if (code < 0) {
         sc_render_free(r);
         return code;
@@ -279,7 +284,8 @@ int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to,
 
     if (!at.colours)
         return sc_fail_memory(e);
-    int code = sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
+    int code = r->o.fill ? r->o.fill(r->o.fill_ctx, tile, PATIENCE, e)
+                         : sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
     if (code == 0) {
         sc_colours_apply(&r->colours, tile->pixels, SC_COUNT(tile->pixels), to);
         code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);

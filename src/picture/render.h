@@ -25,6 +25,10 @@ struct sc_render_options {
     enum sc_plane plane;
     enum sc_scale_of scale_of;
     const _Atomic int *cancel;
+    /* Pixels that are no weights: NULL pyramids, and this instead, as sc_tile_fill(). The scale is
+     * 1 then. */
+    int (*fill)(void *ctx, struct sc_tile *t, unsigned patience, struct sc_error *e);
+    void *fill_ctx;
 };
 struct sc_render;
 /* Takes the scales as they are known now, and estimates what is not. Ranks (SC_COLOURS_RANK) need

@@ -17,7 +17,16 @@
 
 #include "picture/tiles_fill.h"
 
-const char *const sc_plane_names[SC_PLANES + 1] = {"mean", "rms", "min", "max", "abs", NULL};
+const char *const sc_plane_names[SC_PLANES_ALL + 1] = {"mean", "rms",  "min",     "max",
+                                                       "abs",  "main", "entropy", NULL};
+
+bool sc_plane_suits(enum sc_plane plane, enum sc_shows shows)
+{
+    if (shows != SC_SHOWS_BYTES)
+        return plane < SC_PLANES;
+    return plane == SC_PLANE_MEAN || plane == SC_PLANE_MIN || plane == SC_PLANE_MAX ||
+           plane == SC_PLANE_MAIN || plane == SC_PLANE_ENTROPY;
+}
 
 enum { MOST_ZOOM = 40 };
 #define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */

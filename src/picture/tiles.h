@@ -102,9 +102,20 @@ int sc_pyramids_size(const char *cache, uint64_t *files, uint64_t *bytes, uint64
 int sc_pyramids_remove(const char *cache, struct sc_error *e);
 
 /* --------------------------------------------------------------------------------- tiles --- */
-enum sc_plane { SC_PLANE_MEAN, SC_PLANE_RMS, SC_PLANE_MIN, SC_PLANE_MAX, SC_PLANE_ABS, SC_PLANES };
-extern const char
-    *const sc_plane_names[SC_PLANES + 1]; /* "mean", "rms", "min", "max", "abs", NULL */
+enum sc_plane {
+    SC_PLANE_MEAN,
+    SC_PLANE_RMS,
+    SC_PLANE_MIN,
+    SC_PLANE_MAX,
+    SC_PLANE_ABS,
+    SC_PLANES, /* of weights; those that follow are of bytes only (bytes.h) */
+    SC_PLANE_MAIN = SC_PLANES,
+    SC_PLANE_ENTROPY,
+    SC_PLANES_ALL
+};
+extern const char *const sc_plane_names[SC_PLANES_ALL + 1]; /* "mean", "rms", "min", "max", "abs",
+                                                               "main", "entropy", NULL */
+bool sc_plane_suits(enum sc_plane plane, enum sc_shows shows);
 enum sc_tile_flags {
     SC_TILE_EXACT = 1,   /* every pixel is an element, or pooled from all of its elements; or from
                             all of its cells, when it is larger than those of the pyramid */

@@ -175,6 +175,8 @@ static void put_head(const struct writer *w)
     put_key(o, ",\n  ", "top");
     sc_out_i64(o, w->s->top);
     sc_out_puts(o, ",\n");
+    if (w->j->more)
+        w->j->more(w->j->more_ctx, o, w->j->in_page);
     put_names(w, "planes", w->j->planes, w->j->n_planes);
     put_names(w, "roles", sc_role_names, SC_ROLE_COUNT);
     put_names(w, "towers", sc_tower_names, SC_TOWER_COUNT);

@@ -17,6 +17,9 @@ struct sc_scene_json {
     double scale;             /* of the whole model: the |x| at the end of its colours */
     const double *role_scale; /* (SC_ROLE_COUNT) NaN: not known; NULL: none is */
     bool in_page;             /* it will stand in a <script> of a page */
+    /* Writes keys of its own, each with the comma that follows; NULL: none. */
+    void (*more)(void *ctx, struct sc_out *o, bool in_page);
+    void *more_ctx;
 };
 /* One strict JSON document. Memory: a few numbers a tensor. Errors are o's status. */
 void sc_report_scene(struct sc_out *o, const struct sc_scene *s, const struct sc_scene_json *j);

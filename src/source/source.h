@@ -116,6 +116,10 @@ int sc_memory_open(const void *p, size_t n, const char *name, struct sc_source *
 /* Standard input: a redirected file is read in place; a pipe is kept in memory up to 64 MiB and
  * beyond that in an unlinked file under $TMPDIR. */
 int sc_stdin_open(struct sc_source **out, struct sc_error *e);
+/* Anything that a descriptor (borrowed) gives until its end, kept in the same way. SCRUPLE_ELIMIT:
+ * more than `most` bytes; SCRUPLE_EINTERRUPTED: *cancel. */
+int sc_pipe_open(int fd, const char *name, uint64_t most, const _Atomic int *cancel,
+                 struct sc_source **out, struct sc_error *e);
 
 /* Bytes that come one after the other, in memory up to 64 MiB and beyond that in an unlinked file
  * under $TMPDIR; at last a source. Not to be shared by threads.

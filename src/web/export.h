@@ -37,7 +37,7 @@ struct sc_export_plan {
     size_t n_levels, levels_cap;
     struct sc_export_block *blocks;
     size_t n_blocks, blocks_cap;
-    enum sc_plane planes[SC_PLANES];
+    enum sc_plane planes[SC_PLANES_ALL];
     unsigned n_planes;
     uint64_t n_tiles, pack_bytes;
     bool cut; /* the deepest levels were too large to be numbered */

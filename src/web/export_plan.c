@@ -119,10 +119,10 @@ static uint32_t bits_between(int64_t first, int64_t last)
 
 /* A place in the blocks of its level. */
 static void mark(const struct sc_export_plan *p, const struct sc_export_level *l,
-                 const struct sc_place *place)
+                 const struct sc_place *place, bool alike)
 {
     const struct range r = tiles_of(place, l->z);
-    const bool mixed = l->z > 0 || !is_exact(place, l->z);
+    const bool mixed = !alike || l->z > 0 || !is_exact(place, l->z);
     for (int64_t by = r.y0 >> SC_BLOCK_LOG2; by <= r.y1 >> SC_BLOCK_LOG2; by++)
         for (int64_t bx = r.x0 >> SC_BLOCK_LOG2; bx <= r.x1 >> SC_BLOCK_LOG2; bx++) {
             struct sc_export_block *b = block_at(p, l, bx, by);
@@ -188,7 +188,7 @@ static int add_level(struct sc_export_plan *p, const struct sc_scene *s, int z, 
             (struct sc_export_block){.x = (uint32_t)k->p[i], .y = (uint32_t)(k->p[i] >> 32)};
     for (size_t i = 0; i < s->n_places; i++)
         if (is_needed(&s->places[i], z))
-            mark(p, l, &s->places[i]);
+            mark(p, l, &s->places[i], s->shows != SC_SHOWS_BYTES); /* entropy is of many */
     for (size_t i = 0; i < k->n; i++)
         finish_block(p, &p->blocks[l->first_block + i]);
     l->n = p->n_tiles - l->first;
@@ -343,7 +343,7 @@ int sc_export_plan_new(const struct sc_scene *s, unsigned planes, unsigned max_z
 
     memset(out, 0, sizeof *out);
     out->pack_bytes = pack_bytes;
-    for (unsigned i = 0; i < SC_PLANES; i++)
+    for (unsigned i = 0; i < SC_PLANES_ALL; i++)
         if (planes >> i & 1)
             out->planes[out->n_planes++] = (enum sc_plane)i;
     for (int z = s->top; z >= -s->deepest && (unsigned)(s->top - z) <= max_zoom && code == 0; z--) {

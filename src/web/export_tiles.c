@@ -40,9 +40,9 @@ struct slot {
     struct sc_export_at at;
     unsigned n; /* bodies: of each plane, or one for all */
     uint8_t *bytes;
-    size_t cap, size[SC_PLANES];
-    uint32_t crc[SC_PLANES];
-    uint64_t offset[SC_PLANES]; /* in all packs */
+    size_t cap, size[SC_PLANES_ALL];
+    uint32_t crc[SC_PLANES_ALL];
+    uint64_t offset[SC_PLANES_ALL]; /* in all packs */
     struct sc_error e;
 };
 struct batch {

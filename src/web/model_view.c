@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "report/scene_json.h"
-#include "web/web.h"
+#include "web/shot.h"
 
 static void put_text(struct sc_out *o, const char *key, struct sc_str s)
 {
@@ -360,27 +360,10 @@ static int view_build(void *ctx, struct sc_error *e)
     return sc_pyramids_build(m->pyramids, e);
 }
 
-struct shot {
-    struct sc_indexed_png *png;
-    struct sc_out *o;
-};
-
-static int put_png(void *ctx, const void *p, size_t n)
+static int view_shot(void *ctx, const struct sc_web_shot *shot, struct sc_out *o,
+                     struct sc_error *e)
 {
-    struct sc_out *o = ctx;
-    sc_out_put(o, p, n);
-    return o->status;
-}
-
-static int put_rows(void *ctx, const uint8_t *indices, size_t n_rows, struct sc_error *e)
-{
-    const struct shot *s = ctx;
-    return sc_indexed_png_rows(s->png, indices, n_rows, e);
-}
-
-static int draw_shot(const struct sc_model_view *m, const struct sc_web_shot *shot,
-                     struct sc_out *o, struct sc_error *e)
-{
+    const struct sc_model_view *m = ctx;
     const struct sc_render_options ro = {.scene = m->scene,
                                          .pyramids = m->pyramids,
                                          .pool = m->pool,
@@ -388,43 +371,7 @@ static int draw_shot(const struct sc_model_view *m, const struct sc_web_shot *sh
                                          .plane = shot->plane,
                                          .scale_of = shot->scale_of,
                                          .cancel = m->cancel};
-    struct sc_palette palette;
-    struct sc_render *render = NULL;
-    struct shot s = {.o = o};
-    uint64_t width, height;
-    sc_render_size(&shot->area, &width, &height);
-    sc_palette_make(shot->mode, !shot->light, &palette);
-    TRY(sc_render_new(&ro, &render, e));
-    int code = sc_indexed_png_new((uint32_t)width, (uint32_t)height, &palette, false, put_png, o,
-                                  &s.png, e);
-    if (code == 0)
-        code = sc_render_rows(render, &shot->area, put_rows, &s, e);
-    if (code == 0)
-        code = sc_indexed_png_end(s.png, e);
-    sc_indexed_png_free(s.png);
-    sc_render_free(render);
-    return code;
-}
-
-static int view_shot(void *ctx, const struct sc_web_shot *shot, struct sc_out *o,
-                     struct sc_error *e)
-{
-    enum { LONGEST = 8192 };
-    const struct sc_model_view *m = ctx;
-    const struct sc_render_area *a = &shot->area;
-    uint64_t width = 0, height = 0;
-    const int64_t most = SC_SCENE_MOST;
-    const bool sound = a->w > 0 && a->h > 0 && a->w <= most && a->h <= most && a->x >= -most &&
-                       a->x <= most && a->y >= -most && a->y <= most &&
-                       a->z >= -m->scene->deepest && a->z <= m->scene->top &&
-                       (a->z >= 0 || (a->w <= LONGEST >> -a->z && a->h <= LONGEST >> -a->z));
-    if (sound)
-        sc_render_size(a, &width, &height);
-    if (!sound || width > LONGEST || height > LONGEST)
-        return sc_fail(e, SCRUPLE_EUSAGE,
-                       "a picture has 1 to %d pixels a side, at zooms from %d to %d", LONGEST,
-                       -m->scene->deepest, m->scene->top);
-    return draw_shot(m, shot, o, e);
+    return sc_web_shot_draw(&ro, shot, o, e);
 }
 
 static const struct sc_web_view_kind kind = {

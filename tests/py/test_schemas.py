@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON documents of tree, info, check, scan, curves, activations, super, eval and moe against tests/schema/*.json, for every generated model,
+"""The JSON documents of tree, info, check, scan, curves, activations, super, edit, eval and moe against tests/schema/*.json, for every generated model,
 for files that other programs wrote, and for every way to ask.
 
 Also holds the validator: a subset of JSON Schema in which nothing is ignored. A schema keyword that
@@ -157,7 +157,7 @@ def folders():
 class Documents(unittest.TestCase):
     schemas = Schemas(SCHEMAS)
 
-    def document(self, command, *words, exits=(0,)):
+    def document(self, command, *words, exits=(0,), schema=None):
         """The document of a command, valid; stdout holds it and nothing else."""
         done = run(command, "--json", *words)
         self.assertIn(done.returncode, exits, done.stderr.decode())
@@ -165,7 +165,7 @@ class Documents(unittest.TestCase):
         self.assertIsNone(re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", text))
         self.assertTrue(text.endswith("}\n"))
         document = strict(text)
-        name = command + "-similarity" if "--similarity" in words else command
+        name = schema or (command + "-similarity" if "--similarity" in words else command)
         problems = list(self.schemas.problems(name + ".json", document))
         self.assertEqual([], problems[:8])
         return document
@@ -249,6 +249,10 @@ class Documents(unittest.TestCase):
                 self.assertEqual(["bfp8", "bfp4", "mix"], [r["format"] for r in tensor["results"]])
         for row in quant["summary"]:
             self.assertEqual(counts["measured"], row["tensors"])
+
+    def test_recipes_of_quant(self):
+        path = os.path.join(FIXTURES, "llama-tiny")
+        self.document("quant", path, "mlp", "--no-cache", "-c", "rtn4:hold=share:0.01,rtn3:nf,bfp4", "--threshold", "0.99")
 
     def test_ways_to_ask_for_quant(self):
         path = os.path.join(FIXTURES, "llama-tiny")
@@ -353,6 +357,20 @@ class Documents(unittest.TestCase):
         self.assertTrue(found["weights"])
         self.assertEqual(found["effects"][0]["kind"], "base")
 
+    def test_super_by_magnitude(self):
+        for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "gptq", "fp8-stacked", "llama-tiny"):
+            with self.subTest(kind):
+                path = os.path.join(FIXTURES, kind)
+                for words in ((), ("--percent", ".01", "--per", "matrix", "--kind", "down_proj")):
+                    d = self.document("super", path, "--by", "magnitude", "-q", *words,
+                                      schema="super-magnitude")
+                    self.assertEqual(len(d["weights"]), d["totals"]["weights"])
+    def test_edit(self):
+        path = os.path.join(FIXTURES, "moe-tiny")
+        d = self.document("edit", path, "--zero", "embed_tokens[0,0]", "--scale", "embed_tokens[1,*]=2", "--dry-run")
+        self.assertEqual([e["operation"] for e in d["edits"]], ["zero", "scale"])
+        self.assertIsNone(d["output"])
+
     def test_moe(self):
         for kind in ("moe-tiny", "gpt-oss", "gguf-moe", "deepseek-tiny", "fp8-stacked", "deepseek-v4"):
             with self.subTest(kind):
@@ -364,7 +382,7 @@ class Documents(unittest.TestCase):
 
     def test_moe_probe(self):
         path = os.path.join(FIXTURES, "moe-tiny")
-        for words in (["--pairs", "--trace"], ["--no-maps"], []):
+        for words in (["--pairs", "--trace"], ["--no-maps", "--drop", "top,1.2"], []):
             d = self.document("moe", path, "--ids", "1,2,3", *words)
             self.assertEqual(("maps" in d, "trace" in d["routing"]), ("--no-maps" not in words, "--trace" in words))
         self.assertIsNone(self.document("moe", os.path.join(FIXTURES, "gpt-oss"), "--ids", "1,2,3")["routing"])
@@ -383,6 +401,9 @@ class Documents(unittest.TestCase):
             d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--window", "4",
                               "--protocol", protocol)
             self.assertEqual(d["protocol"], protocol)
+        d = self.document("eval", os.path.join(FIXTURES, "llama-tiny"), "--ids", "1,2,3,4,5,6,7,8,9", "--quantize",
+                          "rtn4:block=8x8,clip=mse,bfp8")
+        self.assertEqual([r["format"] for r in d["quantized"]], ["as stored", "rtn4:block=8x8,clip=mse", "bfp8"])
 
     def test_filter_that_matches_nothing(self):
         path = os.path.join(FIXTURES, "llama-tiny")

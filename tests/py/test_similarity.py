@@ -13,10 +13,12 @@ import unittest
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
 import test_moe as moe  # noqa: E402
 
 SCRUPLE = os.environ["SCRUPLE"]
+FIXTURES = os.environ.get("FIXTURES")
 PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
@@ -90,6 +92,48 @@ def original_scores(w, layer, part, k):
     return s / np.sqrt(np.outer(np.diag(s), np.diag(s)))
 
 
+def stored(folder):
+    """Tensors of a folder of safetensors as bytes with their types and shapes."""
+    out = {}
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".safetensors"):
+            continue
+        with open(os.path.join(folder, name), "rb") as f:
+            data = f.read()
+        n, = struct.unpack("<Q", data[:8])
+        for k, v in json.loads(data[8:8 + n]).items():
+            if k != "__metadata__":
+                first, end = (8 + n + x for x in v["data_offsets"])
+                out[k] = v["dtype"], v["shape"], np.frombuffer(data[first:end], np.uint8)
+    return out
+
+
+def floats(dtype, shape, raw):
+    if dtype == "F8_E4M3":
+        code = raw.astype(int)
+        exponent, fraction = code >> 3 & 15, code & 7
+        size = np.where(exponent, (8 + fraction) * 2.0 ** (exponent - 10), fraction * 2.0 ** -9)
+        return np.where(code & 128, -size, size).reshape(shape)
+    if dtype == "BF16":
+        return (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32).astype(float).reshape(shape)
+    return raw.view(np.float32).astype(float).reshape(shape)
+
+
+def fp8(t, name, block=128):
+    """Weight times the scale of its block."""
+    w, s = floats(*t[name]), floats(*t[name + "_scale_inv"])
+    s = np.repeat(np.repeat(s, block, -2), block, -1)
+    return w * s[..., :w.shape[-2], :w.shape[-1]]
+
+
+def mxfp4(t, name):
+    (_, shape, blocks), (_, _, scales) = t[name + "_blocks"], t[name + "_scales"]
+    levels = np.array([0, .5, 1, 1.5, 2, 3, 4, 6])
+    levels = np.concatenate([levels, -levels])
+    v = np.stack([levels[blocks & 15], levels[blocks >> 4]], -1).reshape(-1, 32) * 2.0 ** (scales.astype(float)[:, None] - 127)
+    return v.reshape(shape[0], shape[1], -1)
+
+
 class Similarity(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp()
@@ -150,6 +194,44 @@ class Similarity(unittest.TestCase):
                 d = self.run_it(self.folder(None, c, moe.names(w, layout), layout))
                 self.check_gram(d, w, moe.LAYERS)
 
+    def test_gguf_stacks(self):
+        c = ref.CONFIGS["qwen3moe"]
+        tensors = ref.make(c, 5)
+        path = forward_gguf.write(os.path.join(self.dir, "m.gguf"), c, tensors, 0)
+        found = self.matrices(self.run_it(path))
+        for layer in {m[0] for m in found}:
+            for part in PARTS:
+                x = [np.array(tensors[f"model.layers.{layer}.mlp.experts.{e}.{part}.weight"], float) for e in range(6)]
+                x = np.array([a.T for a in x] if part == "down_proj" else x)
+                np.testing.assert_allclose(found[layer, part]["raw"], gram_scores(x), atol=2e-6)
+                np.testing.assert_allclose(found[layer, part]["corrected"], corrected(x), atol=4e-6)
+
+    def check_fixture(self, name, layer, want):
+        found = self.matrices(self.run_it(os.path.join(FIXTURES, name)))
+        for part, x in want.items():
+            x = [a.T for a in x] if part == "down_proj" else list(x)
+            np.testing.assert_allclose(found[layer, part]["raw"], gram_scores(x), atol=2e-6, err_msg=part)
+            np.testing.assert_allclose(found[layer, part]["corrected"], corrected(x), atol=1e-5, err_msg=part)
+
+    @unittest.skipUnless(FIXTURES, "needs fixtures")
+    def test_fp8_with_scales_of_blocks(self):
+        t = stored(os.path.join(FIXTURES, "deepseek-tiny"))
+        for layer in (1, 2, 3):
+            p = f"model.layers.{layer}.mlp."
+            self.check_fixture("deepseek-tiny", layer, {
+                part: [fp8(t, f"{p}experts.{e}.{part}.weight") for e in range(4)] +
+                      [fp8(t, f"{p}shared_experts.{part}.weight")] for part in PARTS})
+        t = stored(os.path.join(FIXTURES, "fp8-stacked"))
+        both, down = (fp8(t, f"model.layers.0.mlp.experts.{n}") for n in ("gate_up_proj", "down_proj"))
+        self.check_fixture("fp8-stacked", 0, {"gate_proj": both[:, :40], "up_proj": both[:, 40:], "down_proj": down})
+
+    @unittest.skipUnless(FIXTURES, "needs fixtures")
+    def test_mxfp4_that_takes_turns_and_is_square(self):
+        t = stored(os.path.join(FIXTURES, "gpt-oss"))
+        for layer in (0, 1):
+            both, down = (mxfp4(t, f"model.layers.{layer}.mlp.experts.{n}") for n in ("gate_up_proj", "down_proj"))
+            self.check_fixture("gpt-oss", layer, {"gate_proj": both[:, 0::2], "up_proj": both[:, 1::2], "down_proj": down})
+
     def test_square_experts(self):
         """Where the hidden size does not tell which axis is which, the layout does (gpt-oss: 2880 x 2880)."""
         w = random_experts(4, 24, 24, 2)
@@ -184,6 +266,11 @@ class Similarity(unittest.TestCase):
             self.assertEqual(d["matrices"][0]["method"], "pairs" if (experts + 1) * wide < hidden else "grams")
             for words in (["-j", "1"], ["-j", "5"]):
                 self.assertEqual(text, json.dumps({**self.run_it(folder, *words), "io": None}))
+            for level in ("c", "avx2"):
+                r = subprocess.run([SCRUPLE, "moe", folder, "--similarity", "--json"], stdout=subprocess.PIPE,
+                                   env={**os.environ, "SCRUPLE_CPU": level})
+                self.assertEqual(json.dumps({**json.loads(text), "io": None}),
+                                 json.dumps({**json.loads(r.stdout), "io": None}))
 
     def test_huge_and_tiny_values(self):
         w = random_experts(4, 40, 30, 4)

@@ -4,6 +4,7 @@ import {make, later} from "scruple/dom.mjs";
 import {announce, card} from "scruple/frame.mjs";
 import {isOpen, openSieve, pass, placesThrough, tally} from "scruple/sieve.mjs";
 import {formatCount} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {bytes} from "scruple/text.mjs";
 
 class Filters {
@@ -99,6 +100,7 @@ class Filters {
 
 /** @param {import("scruple/main.mjs").App} app */
 export function mount(app) {
+    if (showOf(app.views[0].scene).filters === false) return;
     const filters = new Filters(app);
     app.store.subscribe("view", () => filters.build());
     app.keys.bind("F", "show all again", () => filters.clear());

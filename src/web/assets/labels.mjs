@@ -5,6 +5,7 @@
 import {pixelValue} from "scruple/colour.mjs";
 import {formatShape, formatValue, shortName} from "scruple/names.mjs";
 import {seen} from "scruple/picture.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 const MOST = 400; // names in a picture
@@ -17,9 +18,9 @@ const RULER = 18, RULED = 8;        // CSS pixels: of a ruler, and of elements t
 
 const INKS = {
     dark: {text: "#f2f2ee", faint: "#b9b9b2", chip: "rgba(16, 16, 16, 0.74)",
-        strip: "rgba(16, 16, 16, 0.95)", line: "rgba(255, 255, 255, 0.28)"},
+        strip: "rgba(16, 16, 16, 0.95)", line: "rgba(255, 255, 255, 0.28)", seam: "rgba(255, 255, 255, 0.55)"},
     light: {text: "#141413", faint: "#5a5a55", chip: "rgba(253, 253, 252, 0.8)",
-        strip: "rgba(253, 253, 252, 0.96)", line: "rgba(0, 0, 0, 0.25)"},
+        strip: "rgba(253, 253, 252, 0.96)", line: "rgba(0, 0, 0, 0.25)", seam: "rgba(0, 0, 0, 0.55)"},
 };
 
 /** Where names stand already. */
@@ -86,16 +87,26 @@ export class Labels {
         this.count = 0;
         if (Number.isInteger(z) || scale > 8)
             this.#numbers(state);
-        const ruled = state.labels ? this.#rulers(state) : {w: 0, h: 0};
+        const {overlay, rulers = true} = showOf(this.scene);
+        const ruled = state.labels && rulers ? this.#rulers(state) : {w: 0, h: 0};
         this.inner = {x0: pane.clip.x + ruled.w, y0: pane.clip.y + ruled.h,
             x1: pane.clip.x + pane.clip.w, y1: pane.clip.y + pane.clip.h};
         if (compared)
             this.#title(pane);
-        if (state.labels) {
+        if (state.labels && overlay) {
+            overlay(this.#pen(), this.scene);
+        } else if (state.labels) {
             this.#boxes();
             this.#places();
         }
         this.#marks(state);
+    }
+
+    /** What kinds of pictures draw their own names with. */
+    #pen() {
+        const {c, dpr, ink, area, scale, inner} = this;
+        return {c, dpr, ink, area, scale, inner, x: (at) => this.left + at * scale, y: (at) => this.top + at * scale,
+            font: (size, weight) => this.#font(size, weight), plate: (r, lines, more) => this.#plate(r, lines, more)};
     }
 
     // ------------------------------------------------------------------------------- names ---
@@ -272,11 +283,12 @@ export class Labels {
 
     #numbers(state) {
         const {scene, area, dpr} = this, p = scene.places;
-        if (this.scale * 8 < NUMBER_W * dpr) // no element takes more than 8 units
+        const {numberWidth = NUMBER_W} = showOf(scene);
+        if (this.scale * 8 < numberWidth * dpr) // no element takes more than 8 units
             return;
         scene.look(area.x, area.y, area.w, area.h, (i) => {
             const w = this.scale * 2 ** -p.dx[i], h = this.scale * 2 ** -p.dy[i];
-            if (w >= NUMBER_W * dpr && h >= NUMBER_H * dpr)
+            if (w >= numberWidth * dpr && h >= NUMBER_H * dpr)
                 this.#numbersOf(i, w, h, state);
         });
     }
@@ -284,7 +296,7 @@ export class Labels {
     #numbersOf(i, w, h, state) {
         const {c, scene, dpr, pane} = this, p = scene.places, {cols, rows} = this.#elements(i);
         const painter = this.app.stage.painter, tensor = p.tensor[i];
-        const palette = this.app.colours.palette(state.mode, state.dark);
+        const palette = this.app.colours.palette(state.mode, state.dark), write = showOf(scene).number;
         const size = Math.min(13, 10 + w / dpr / 64);
         const digits = w >= 110 * dpr ? 6 : w >= 64 * dpr ? 4 : 3;
         c.font = `${size * dpr}px ${FONT}`;
@@ -299,7 +311,7 @@ export class Labels {
                 const light = 0.3 * palette[at] + 0.6 * palette[at + 1] + 0.1 * palette[at + 2];
                 c.fillStyle = light > 128 ? "#101010" : "#f4f4f0";
                 const r = this.#rect(p.x[i] + col * 2 ** -p.dx[i], p.y[i] + row * 2 ** -p.dy[i], 0, 0);
-                c.fillText(formatValue(value, digits), r.x0 + w / 2, r.y0 + h / 2, w - 4 * dpr);
+                c.fillText(write ? write(value, state.mode) : formatValue(value, digits), r.x0 + w / 2, r.y0 + h / 2, w - 4 * dpr);
             }
         c.textAlign = "left";
     }

@@ -94,6 +94,8 @@ class Legend {
     }
 
     ticksOf(mode, table, {scale}, quantile) {
+        const own = showOf(this.app.front().scene).ticks?.(mode);
+        if (own) return own;
         if (isRanked(mode)) return rankTicks(quantile, mode.name === "rank");
         if (mode.name === "sign")
             return [{at: 0.25, value: NaN, text: "less than 0"}, {at: 0.75, value: NaN, text: "greater than 0"}];
@@ -111,17 +113,22 @@ class Legend {
         }));
     }
 
+    swatchList(mode) {
+        return showOf(this.app.front().scene).swatches.filter((swatch) => !swatch[2] || swatch[2].includes(mode));
+    }
+
     fillSwatches(name, dark) {
-        this.swatches.replaceChildren(...showOf(this.app.front().scene).swatches.map(([key, text]) => make("li", {"data-special": key},
+        this.swatches.replaceChildren(...this.swatchList(name).map(([key, text]) => make("li", {"data-special": key},
             draw("svg", {class: "p-swatch", viewBox: "0 0 10 10", "aria-hidden": "true"},
                 draw("rect", {width: 10, height: 10, fill: this.app.colours.css(name, dark, key)})), text)));
     }
 
     /** Where the value under the pointer is: on the bar, or a swatch. */
     mark(mode, table, {scale}, quantile) {
-        const {hover} = this.app.store.get(), special = hover ? this.specialOf(table, hover.value) : null;
+        const {hover, plane} = this.app.store.get(), pooled = showOf(this.app.front().scene).windows?.includes(plane);
+        const shown = pooled ? hover?.pooled : hover?.value, special = hover ? this.specialOf(table, shown) : null;
         for (const li of this.swatches.children) li.classList.toggle("p-on", li.dataset.special === special);
-        const v = hover ? numberOf(hover.value ?? null) : null;
+        const v = hover ? numberOf(shown ?? null) : null;
         const at = v === null || special ? null : this.positionOf(mode, table, v, scale, quantile);
         this.marker.hidden = at === null;
         if (at !== null) {
@@ -133,8 +140,8 @@ class Legend {
     specialOf(table, value) {
         if (value === "waiting" || value === "unknown") return value;
         const v = numberOf(value ?? null), entry = v === null ? -1 : table.entryOf(bitsOf(v));
-        const found = showOf(this.app.front().scene).swatches.find(([key]) => this.app.colours.special[key] === entry);
-        return found ? found[0] : null;
+        const found = this.swatchList(table.mode.name).find(([key]) => (this.app.colours.special[key] ?? key) === entry);
+        return found ? String(found[0]) : null;
     }
 
     positionOf(mode, table, v, scale, quantile) {

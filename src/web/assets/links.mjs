@@ -23,16 +23,17 @@ function encode(text) {
 
 const real = (text) => NUMBER.test(text) ? Number(text) : undefined;
 const whole = (text) => WHOLE.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
+const offset = (text) => /^0x[0-9a-f]{1,13}$/i.test(text) ? Number(text) : whole(text);
 const word = (text) => /^[a-z0-9_-]{1,32}$/.test(text) ? text : undefined;
 
 const KEYS = {
     t: (text) => text.length ? text : undefined, s: whole, r: whole, c: whole, z: real, x: real, y: real,
-    m: word, p: word, k: word, v: whole, a: word,
+    m: word, p: word, k: word, v: whole, a: word, o: offset,
 };
 
 /**
  * @typedef {object} Link t: name of a tensor; s, r, c: slice, row, column; z: zoom; x, y: centre in units;
- * m, p, k: mode, plane, scale; v: view; a: how two views are compared. All may lack.
+ * m, p, k: mode, plane, scale; v: view; a: how two views are compared; o: a byte of all files. All may lack.
  */
 
 /**

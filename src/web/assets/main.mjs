@@ -10,7 +10,7 @@ import {Keys, attachInput} from "scruple/input.mjs";
 import {panels} from "scruple/panels.mjs";
 import {Readout} from "scruple/readout.mjs";
 import {Scene} from "scruple/scene.mjs";
-import {firstLook} from "scruple/shows.mjs";
+import {firstLook, showOf} from "scruple/shows.mjs";
 import {save, shoot} from "scruple/screenshot.mjs";
 import {Stage} from "scruple/stage.mjs";
 import {openSource} from "scruple/static.mjs";
@@ -329,6 +329,7 @@ export async function start(root, source) {
         app.fit(false);
         for (const panel of panels)
             panel.mount(app);
+        showOf(app.views[0].scene).mount?.(app);
         for (const view of app.views)
             follow(app, view);
         app.wake();

@@ -2,6 +2,7 @@
 // minimap: all of the picture, and what part of it is seen. A press or a drag moves there.
 import {make, soon} from "scruple/dom.mjs";
 import {card, isNarrow} from "scruple/frame.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const SIDE = 176;
 
@@ -9,6 +10,13 @@ const SIDE = 176;
 function sizeOf({width, height}) {
     const scale = SIDE / Math.max(width, height, 1);
     return {scale, w: Math.max(8, Math.round(width * scale)), h: Math.max(8, Math.round(height * scale))};
+}
+
+/** What stands for the selection: its place, or the element where places are not what one looks for. */
+function rectOf(scene, {place, row, col}) {
+    if (row !== null && showOf(scene).name) return scene.pointOf(place, row, col);
+    const {x, y, w, h} = scene.places;
+    return {x: x[place], y: y[place], w: w[place], h: h[place]};
 }
 
 /** Over the picture, below at the right. */
@@ -79,8 +87,8 @@ class Minimap {
         context.drawImage(this.ground, 0, 0);
         context.fillStyle = context.strokeStyle = this.colours.accent;
         if (selection?.view === view) {
-            const {x, y, w, h} = scene.places, p = selection.place, least = 3 * line;
-            context.fillRect(x[p] * s, y[p] * s, Math.max(least, w[p] * s), Math.max(least, h[p] * s));
+            const r = rectOf(scene, selection), least = 3 * line;
+            context.fillRect(r.x * s, r.y * s, Math.max(least, r.w * s), Math.max(least, r.h * s));
         }
         const share = compare === "side" ? (view === 0 ? split : 1 - split) : 1;
         const unit = 2 ** camera.z * s;

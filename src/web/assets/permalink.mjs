@@ -2,7 +2,7 @@
 // permalink: the address of the page says what is seen, and what is seen follows the address.
 import {later} from "scruple/dom.mjs";
 import {parseLink, printLink} from "scruple/links.mjs";
-import {modesOf} from "scruple/shows.mjs";
+import {modesOf, showOf} from "scruple/shows.mjs";
 
 const COMPARES = ["none", "side", "swipe", "blink"], SCALES = ["tensor", "role", "model"];
 
@@ -13,12 +13,14 @@ export function linkOf(app) {
     if (app.views.length > 1) Object.assign(link, {v: view, a: compare});
     if (selection && selection.view === view) {
         const {scene} = app.views[view];
-        link.t = scene.names[selection.tensor];
-        if (scene.placesOf(selection.tensor).length > 1) link.s = selection.slice;
-        if (selection.row !== null) Object.assign(link, {r: selection.row, c: selection.col});
+        Object.assign(link, selection.row !== null && showOf(scene).link?.(scene, selection) || tensorLink(scene, selection));
         if (inMiddle(scene, selection, camera)) return printLink(link);
     }
     return printLink({...link, x: camera.x, y: camera.y});
+}
+
+function tensorLink(scene, {tensor, slice, row, col}) {
+    return {t: scene.names[tensor], ...scene.placesOf(tensor).length > 1 ? {s: slice} : {}, ...row === null ? {} : {r: row, c: col}};
 }
 
 /** What a link goes to stands in the middle of the picture, but for a pixel or two. */
@@ -28,8 +30,9 @@ function inMiddle(scene, {place, row, col}, camera) {
     return Math.abs(at.x + at.w / 2 - camera.x) <= slack + at.w && Math.abs(at.y + at.h / 2 - camera.y) <= slack + at.h;
 }
 
-function spotIn(app, view, {t, s = 0, r, c}) {
-    const {scene} = app.views[view];
+function spotIn(app, view, link) {
+    const {scene} = app.views[view], {t, s = 0, r, c} = link;
+    if (link.o !== undefined) return showOf(scene).spot?.(scene, view, link) ?? null;
     const tensor = t === undefined ? -1 : scene.names.indexOf(t), place = tensor < 0 ? -1 : scene.placeOf(tensor, s);
     if (place < 0) return null;
     const fits = r < scene.places.rows[place] && c < scene.places.cols[place]; // false for what lacks

@@ -9,7 +9,8 @@ import {showOf} from "scruple/shows.mjs";
 import {exact, fields, hexText, numberOf} from "scruple/text.mjs";
 import {powerText} from "scruple/ticks.mjs";
 
-const PLANES = {mean: "mean", rms: "root mean square", min: "least", max: "largest", abs: "largest |x|"};
+const PLANES = {mean: "mean", rms: "root mean square", min: "least", max: "largest", abs: "largest |x|",
+    main: "most common kind", entropy: "entropy"};
 const WORDS = {waiting: "not read yet", unknown: "cannot be decoded", outside: "no tensor"};
 
 /** What a value reads like; a word where it is none. */
@@ -83,7 +84,7 @@ class Reading {
         this.host.hidden = !spot;
         if (!spot) return;
         const {scene} = this.app.views[spot.view];
-        this.name.replaceChildren(...nameNodes(scene.names[spot.tensor]));
+        this.name.replaceChildren(...nameNodes(showOf(scene).name?.(scene, spot) ?? scene.names[spot.tensor]));
         this.where.textContent = elementText(scene, spot);
         this.say(scene, spot, spot.answer ?? spot);
         if (!hover) this.ask(spot);

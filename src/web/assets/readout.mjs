@@ -4,7 +4,7 @@
 import {pixelValue} from "scruple/colour.mjs";
 import {formatValue} from "scruple/names.mjs";
 import {toUnits} from "scruple/picture.mjs";
-import {bitsNodes} from "scruple/reading.mjs";
+import {bitsNodes, planeText} from "scruple/reading.mjs";
 import {showOf} from "scruple/shows.mjs";
 
 const ASK_MS = 80; // of rest before the server is asked
@@ -72,7 +72,8 @@ export class Readout {
     #known(spot, plane) {
         const view = this.app.views[spot.view];
         const bits = view.tiles.bitsOf(plane, spot.place, spot.row, spot.col);
-        const value = bits === undefined ? undefined : pixelValue(bits);
+        const {windows} = showOf(view.scene);
+        const value = bits === undefined || windows?.includes(plane) ? undefined : pixelValue(bits);
         if (value !== undefined && value !== "waiting" && value !== "outside")
             return {value: value === "unknown" ? null : value, pooled: null};
         const at = view.scene.pointOf(spot.place, spot.row, spot.col);
@@ -160,10 +161,10 @@ export class Readout {
         if (!hover)
             return;
         const {scene} = this.app.views[hover.view], rows = scene.places.rows[hover.place];
-        const {where: say, read} = showOf(scene);
+        const {where: say, read, name} = showOf(scene);
         const where = say ? say(scene, hover) : `${scene.placesOf(hover.tensor).length > 1 ? `slice ${hover.slice}, ` : ""}` +
             `${rows > 1 ? `row ${hover.row}, column ${hover.col}` : `element ${hover.col}`}`;
-        const lines = [this.#line("name", scene.names[hover.tensor]), this.#line("where", where)];
+        const lines = [this.#line("name", name ? name(scene, hover) : scene.names[hover.tensor]), this.#line("where", where)];
         if (read && hover.answer)
             lines.push(...read(scene, hover.answer).map((text) => this.#line("value", text)));
         else
@@ -180,7 +181,7 @@ export class Readout {
             lines[2].textContent = `${hover.view === 0 ? "A" : "B"} ${lines[2].textContent}`;
         }
         if (hover.pooled !== null && hover.pooled !== undefined)
-            lines.push(this.#line("where", `${hover.plane} of the pixel ${formatValue(hover.pooled, 4)}`));
+            lines.push(this.#line("where", `${planeText(hover.plane)} of the pixel ${formatValue(hover.pooled, 4)}`));
         card.replaceChildren(...lines);
         this.#place(hover.px, hover.py);
     }

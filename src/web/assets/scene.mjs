@@ -75,6 +75,8 @@ export class Scene {
         /** By tensor, of what shows maps: {about, low, high, down: {of, labels}, across}; else null. */
         this.maps = json.maps ?? null;
         this.model = json.model;
+        /** of pictures of bytes: order, total, start and parts; else null */
+        this.bytes = json.bytes ?? null;
         this.tile = json.tile;
         this.width = json.width;
         this.height = json.height;

@@ -6,6 +6,7 @@ import {ICONS, addToBar, announce, nameNodes} from "scruple/frame.mjs";
 import {Names, hits, parseQuery, placeElement} from "scruple/words.mjs";
 import {flyToBox, spotOf, whereText} from "scruple/places.mjs";
 import {formatCount, formatShape} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const SHOWN = 60;
 /** More names than this are searched by the server, when there is one. */
@@ -26,7 +27,8 @@ function layerName(scene, box) {
 
 /** What a list item goes to: {kind, box} or {kind, tensor, element}. */
 function itemsOf(view, query, found) {
-    const {scene} = view, items = [];
+    const {scene} = view, items = [], show = showOf(scene);
+    if (show.found) return found.map((i) => ({kind: "range", ...show.found(scene, i)}));
     if (query.layer !== null)
         for (const box of layersOf(scene, query.layer).slice(0, 8)) items.push({kind: "layer", box});
     for (const tensor of found) items.push({kind: "tensor", tensor, element: elementOf(scene, tensor, query.element)});
@@ -53,6 +55,7 @@ function marked(name, query) {
 }
 
 function detailOf(scene, item) {
+    if (item.kind === "range") return item.detail;
     if (item.kind === "layer") return ["whole layer"];
     const {tensor, element} = item, places = scene.placesOf(tensor);
     if (element === undefined) return [`${formatShape(scene.shapeOf(tensor))} \u2013 has no such element`];
@@ -81,7 +84,8 @@ class Search {
     }
 
     build() {
-        const what = this.app.views[0].scene.maps ? "Find a map" : "Find a tensor, layer or element";
+        const {scene} = this.app.views[0];
+        const what = showOf(scene).find ?? (scene.maps ? "Find a map" : "Find a tensor, layer or element");
         this.input = make("input", {
             type: "search", id: "p-search", class: "p-search-input", role: "combobox", autocomplete: "off",
             autocapitalize: "off", spellcheck: "false", enterkeyhint: "go", placeholder: what,
@@ -96,7 +100,7 @@ class Search {
     }
 
     namesOf(view) {
-        if (!this.names.has(view)) this.names.set(view, new Names(view.scene.names));
+        if (!this.names.has(view)) this.names.set(view, new Names(showOf(view.scene).allNames?.(view.scene) ?? view.scene.names));
         return this.names.get(view);
     }
 
@@ -104,7 +108,7 @@ class Search {
     find(view, query) {
         const {source} = this.app;
         const here = () => this.namesOf(view).search(query, SHOWN);
-        if (!source.live || view.scene.names.length <= MANY || !query.text) return here();
+        if (!source.live || showOf(view.scene).allNames || view.scene.names.length <= MANY || !query.text) return here();
         return source.search(view.index, query.text, SHOWN).then(({total, tensors}) => ({total, found: tensors}), here);
     }
 
@@ -116,7 +120,8 @@ class Search {
         const query = parseQuery(typed), {total, found} = await this.find(view, query);
         if (turn !== this.turn) return;
         this.answered = typed;
-        this.items = itemsOf(view, query, found);
+        const offsets = showOf(view.scene).typedOffset?.(this.app, view, typed) ?? [];
+        this.items = [...offsets.map((item) => ({kind: "range", ...item})), ...itemsOf(view, query, found)];
         this.list.replaceChildren(...this.items.map((item, i) => this.option(view.scene, item, i, query)));
         this.note.textContent = this.summary(typed.trim(), total, found.length);
         this.popup.hidden = false;
@@ -131,7 +136,7 @@ class Search {
     }
 
     option(scene, item, i, query) {
-        const name = item.kind === "layer" ? layerName(scene, item.box) : scene.names[item.tensor];
+        const name = item.name ?? (item.kind === "layer" ? layerName(scene, item.box) : scene.names[item.tensor]);
         return make("div", {
             id: `p-found-${i}`, role: "option", class: "p-found", "aria-selected": "false",
             "aria-disabled": item.element === undefined && item.kind === "tensor" ? "true" : null,
@@ -197,9 +202,10 @@ class Search {
     go(i) {
         const item = this.items[i], view = this.app.front();
         if (!item) return;
-        if (item.kind === "layer") flyToBox(this.app, view, item.box);
+        if (item.kind === "range") item.go(this.app, view);
+        else if (item.kind === "layer") flyToBox(this.app, view, item.box);
         else if (item.element === undefined || !this.goToTensor(view, item)) return;
-        announce(item.kind === "layer" ? layerName(view.scene, item.box) : view.scene.names[item.tensor]);
+        announce(item.name ? item.name : item.kind === "layer" ? layerName(view.scene, item.box) : view.scene.names[item.tensor]);
         this.leave();
     }
 

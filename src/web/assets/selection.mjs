@@ -6,6 +6,7 @@ import {card, copyText, iconButton, isNarrow, nameNodes, shortTitle} from "scrup
 import {crumbs, flyToBox, neighbour, spotOf} from "scruple/places.mjs";
 import {answerNodes, elementText, partnerOf} from "scruple/reading.mjs";
 import {formatCount, formatShape, formatValue} from "scruple/names.mjs";
+import {showOf} from "scruple/shows.mjs";
 import {bytes, exact, numberOf, percent} from "scruple/text.mjs";
 
 const product = (shape) => shape.reduce((n, side) => n * side, 1);
@@ -81,7 +82,7 @@ function profile(word, values, n, go) {
 class Selection {
     constructor(app) {
         this.app = app;
-        this.card = card(app, {id: "details", title: app.views[0].scene.maps ? "Map" : "Tensor", key: "i", image: "details", host: app.elements.side, open: false});
+        this.card = card(app, {id: "details", title: showOf(app.views[0].scene).details ?? (app.views[0].scene.maps ? "Map" : "Tensor"), key: "i", image: "details", host: app.elements.side, open: false});
         this.turn = 0;
         this.body = this.card.body;
         this.head = make("div", {class: "p-tensor-head"});
@@ -93,13 +94,18 @@ class Selection {
 
     show() {
         const {selection} = this.app.store.get();
-        const key = selection ? `${selection.view} ${selection.place}` : "";
+        const key = selection ? this.keyOf(selection) : "";
         if (!selection) this.empty();
         else if (this.card.shown()) {
             if (key !== this.key) this.showTensor(selection);
             this.showElement(selection);
         }
         this.key = this.card.shown() || !selection ? key : null;
+    }
+
+    keyOf(spot) {
+        const {scene} = this.app.views[spot.view], {name, where} = showOf(scene);
+        return `${spot.view} ${spot.place} ${name && spot.row !== null ? `${name(scene, spot)} ${where(scene, spot).replace(/byte 0x.*/, "")}` : ""}`;
     }
 
     /** Shows the panel; settles once the picture has the room that is left. */
@@ -124,13 +130,17 @@ class Selection {
     showTensor(spot) {
         const {scene} = this.app.views[spot.view], changed = this.tensor !== `${spot.view} ${spot.tensor}`;
         this.tensor = `${spot.view} ${spot.tensor}`;
-        this.head.replaceChildren(make("h3", {class: "p-tensor-name"}, ...nameNodes(scene.names[spot.tensor])),
+        this.head.replaceChildren(make("h3", {class: "p-tensor-name"}, ...nameNodes(this.nameOf(scene, spot))),
             make("div", {class: "p-row p-where"}, this.crumbs(scene, spot), this.steps(scene, spot, "block", "layer"),
                 this.steps(scene, spot, "expert", "expert")), this.actions(scene, spot));
         if (this.body.firstChild !== this.head) this.body.replaceChildren(this.head, this.element, this.values, this.plan);
-        this.plan.replaceChildren(planFacts(scene, spot.tensor));
+        this.plan.replaceChildren(...showOf(scene).panel ? [] : [planFacts(scene, spot.tensor)]);
         if (changed) this.card.body.scrollTop = 0;
         this.showValues(spot, changed);
+    }
+
+    nameOf(scene, spot) {
+        return (spot.row !== null && showOf(scene).name?.(scene, spot)) || scene.names[spot.tensor];
     }
 
     crumbs(scene, spot) {
@@ -142,13 +152,13 @@ class Selection {
     }
 
     actions(scene, spot) {
-        const name = scene.names[spot.tensor], {app} = this;
+        const name = this.nameOf(scene, spot), {app} = this;
         const text = (label, title, work) => make("button", {type: "button", class: "p-text-button", title, onclick: work}, label);
         const copyLink = text("copy link", "Copy an address that shows this", (e) => copyText(app.link(), e.currentTarget));
         const copyName = text("copy name", "Copy the name of the tensor", (e) => copyText(name, e.currentTarget));
         const whole = text("show all", "Fly to where all of the tensor is seen",
             () => app.goTo(spotOf(app, spot.view, spot.place)));
-        return make("div", {class: "p-row p-actions"}, whole, copyName, copyLink);
+        return make("div", {class: "p-row p-actions"}, showOf(scene).panel ? null : whole, copyName, copyLink);
     }
 
     /** The same tensor of the layer or expert before and after. */
@@ -176,7 +186,12 @@ class Selection {
 
     // ---------------------------------------------------------------------------------- values
     async showValues(spot, changed) {
-        const turn = ++this.turn, view = this.app.views[spot.view], {scene} = view;
+        const turn = ++this.turn, view = this.app.views[spot.view], {scene} = view, {panel} = showOf(scene);
+        if (panel) {
+            const nodes = await panel(this.app, spot);
+            if (turn === this.turn) this.values.replaceChildren(...nodes);
+            return;
+        }
         if (changed) this.values.replaceChildren(make("p", {class: "p-hint"}, "Reading its values\u2026"));
         try {
             const figures = await view.figures(spot.tensor);
@@ -242,11 +257,12 @@ class Selection {
             const answer = await view.value(spot.tensor, spot.slice, spot.row, spot.col);
             const {value, bits} = answerNodes(view.scene, spot.tensor, answer);
             const title = titles && make("span", {class: "p-side-title"}, `${view.index ? "B" : "A"} ${shortTitle(view.title)}`);
-            const offset = Number.isFinite(answer.offset) && make("span", {class: "p-offset"},
+            const offset = Number.isFinite(answer.offset) && !showOf(view.scene).where && make("span", {class: "p-offset"},
                 `byte ${formatCount(answer.offset)} of ${answer.file}`);
+            const more = showOf(view.scene).extra?.(view.scene, answer) ?? [];
             return {value: numberOf(answer.value), node: make("div", {class: "p-element-side"}, title || null,
                 make("span", {class: "p-element-value"}, ...value), ...bits,
-                offset || null)};
+                offset || null, ...more)};
         } catch (error) {
             return {node: this.sorry(error), value: null};
         }

@@ -4,7 +4,7 @@
 
 import {LiveSource, SourceError} from "scruple/source.mjs";
 
-const PLANES = ["mean", "rms", "min", "max", "abs"];
+const PLANES = ["mean", "rms", "min", "max", "abs", "main", "entropy"];
 const SIZE = 256, PIXELS = SIZE * SIZE, HEAD = 16;
 const BLOCK = 32, ENTRY = 16; // tiles along a block; bytes of an entry of its table
 const TABLES = 256;           // that are kept

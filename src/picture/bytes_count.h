@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bytes_count: what many bytes are as one pixel. Private to the picture of bytes. */
+#ifndef SC_BYTES_COUNT_H
+#define SC_BYTES_COUNT_H
+
+#include "picture/bytes.h"
+
+/* Entropy is that of windows of 256 bytes, at positions that are multiples of it, and of many
+ * windows the mean, each weighing as many bytes as it has: so it looks the same from near and far.
+ */
+enum { SC_BYTE_WINDOW = 256 };
+
+struct sc_byte_sum {
+    uint64_t count[SC_BYTE_CLASSES];
+    uint64_t sum[3];  /* of control, printable, high */
+    uint64_t entropy; /* bits of all bytes, in 2^-20 */
+    uint8_t min, max; /* min > max: no byte */
+};
+static inline struct sc_byte_sum sc_byte_sum_of_none(void)
+{
+    return (struct sc_byte_sum){.min = 255, .max = 0};
+}
+/* At most a window; `entropy`: count that, too. */
+void sc_byte_sum_add(struct sc_byte_sum *s, const uint8_t *p, size_t n, bool entropy);
+/* Bits a byte of one window, n > 0 bytes. */
+float sc_byte_entropy(const uint8_t *p, size_t n);
+/* Plane main of at most a window, n > 0 bytes: as sc_byte_pixel() has it. */
+uint8_t sc_byte_main(const uint8_t *p, size_t n);
+void sc_byte_sum_join(struct sc_byte_sum *s, const struct sc_byte_sum *other);
+uint64_t sc_byte_sum_bytes(const struct sc_byte_sum *s);
+/* The pixel; SC_PIXEL_UNKNOWN without a byte. Main: the class that most bytes are of (of several
+ * the first), and in it the rounded mean of its bytes. */
+uint32_t sc_byte_pixel(const struct sc_byte_sum *s, enum sc_plane plane);
+double sc_byte_sum_mean(const struct sc_byte_sum *s);
+double sc_byte_sum_entropy(const struct sc_byte_sum *s);
+
+#endif

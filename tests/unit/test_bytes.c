@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pictures of bytes: the curve, what many bytes are as one, positions, and what happens without
+ * memory. */
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "math/math.h"
+#include "picture/bytes.h"
+#include "picture/bytes_count.h"
+#include "picture/curve.h"
+#include "source/source.h"
+
+#define CHECK_OK(call) CHECK((call) == 0)
+
+TEST(the_curve_visits_neighbours_and_comes_back)
+{
+    enum { LEVELS = 7, SIDE = 1 << LEVELS };
+    for (unsigned first = 0; first < SC_CURVE_STATES; first++) {
+        uint64_t px = 0, py = 0;
+        size_t wrong = 0;
+        for (uint64_t d = 0; d < (uint64_t)SIDE * SIDE; d++) {
+            uint64_t x, y;
+            unsigned state = first, back = first;
+            sc_curve_point(LEVELS, d, &x, &y, &state);
+            wrong += x >= SIDE || y >= SIDE;
+            wrong += d && (x > px ? x - px : px - x) + (y > py ? y - py : py - y) != 1;
+            wrong += sc_curve_index(LEVELS, x, y, &back) != d || back != state;
+            px = x;
+            py = y;
+        }
+        CHECK_U64(wrong, 0);
+    }
+    uint64_t x, y;
+    unsigned state = 0;
+    sc_curve_point(26, (UINT64_C(1) << 52) - 1, &x, &y, &state);
+    CHECK_U64(x, (1 << 26) - 1);
+    CHECK_U64(y, 0);
+}
+
+TEST(classes_hold_all_bytes)
+{
+    size_t n[SC_BYTE_CLASSES] = {0};
+    for (unsigned v = 0; v < 256; v++)
+        n[sc_byte_class_of((uint8_t)v)]++;
+    CHECK_U64(n[SC_BYTE_ZERO], 1);
+    CHECK_U64(n[SC_BYTE_CONTROL], 32);
+    CHECK_U64(n[SC_BYTE_PRINTABLE], 95);
+    CHECK_U64(n[SC_BYTE_HIGH], 127);
+    CHECK_U64(n[SC_BYTE_FULL], 1);
+}
+
+/* One at a time, as the header says it. */
+static struct sc_byte_sum slowly(const uint8_t *p, size_t n)
+{
+    struct sc_byte_sum s = sc_byte_sum_of_none();
+    for (size_t i = 0; i < n; i++) {
+        const enum sc_byte_class c = sc_byte_class_of(p[i]);
+        s.count[c]++;
+        if (c != SC_BYTE_ZERO && c != SC_BYTE_FULL)
+            s.sum[c - SC_BYTE_CONTROL] += p[i];
+        s.min = SC_MIN(s.min, p[i]);
+        s.max = SC_MAX(s.max, p[i]);
+    }
+    return s;
+}
+
+static double entropy(const uint8_t *p, size_t n)
+{
+    size_t seen[256] = {0};
+    double h = 0;
+    for (size_t i = 0; i < n; i++)
+        seen[p[i]]++;
+    for (unsigned v = 0; v < 256; v++)
+        if (seen[v])
+            h -= (double)seen[v] / (double)n * log2((double)seen[v] / (double)n);
+    return h;
+}
+
+TEST(windows_are_counted_exactly)
+{
+    for (uint64_t round = 0; round < 3000; round++) {
+        uint8_t p[SC_BYTE_WINDOW];
+        const size_t n = round < 600 ? SC_BYTE_WINDOW : 1 + sc_random(1, round) % SC_BYTE_WINDOW;
+        const uint64_t kind = round % 6, fixed = sc_random(2, round);
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t r = sc_random(3 + round, i);
+            p[i] = (uint8_t)(kind == 0   ? fixed
+                             : kind == 1 ? r
+                             : kind == 2 ? r % 3 * 127
+                             : kind == 3 ? 255 - r % 2
+                             : kind == 4 ? 32 + r % 95
+                                         : (r & 1 ? 127 : 5));
+        }
+        struct sc_byte_sum s = sc_byte_sum_of_none();
+        const struct sc_byte_sum want = slowly(p, n);
+        sc_byte_sum_add(&s, p, n, true);
+        CHECK(memcmp(s.count, want.count, sizeof s.count) == 0);
+        CHECK(memcmp(s.sum, want.sum, sizeof s.sum) == 0);
+        CHECK(s.min == want.min && s.max == want.max);
+        CHECK(fabs(sc_byte_sum_entropy(&s) - entropy(p, n)) < 4e-6);
+        CHECK((double)sc_byte_entropy(p, n) == (double)(float)sc_byte_sum_entropy(&s));
+        CHECK_U64(sc_bits_of((float)sc_byte_main(p, n)), sc_byte_pixel(&s, SC_PLANE_MAIN));
+    }
+}
+
+/* ----------------------------------------------------------------------------------- pictures */
+
+static const _Atomic int never;
+
+static struct sc_source *memory_of(const uint8_t *p, size_t n)
+{
+    struct sc_source *s = NULL;
+    CHECK_OK(sc_memory_open(p, n, "memory", &s, NULL));
+    return s;
+}
+
+TEST(positions_files_and_parts)
+{
+    enum { N = 3000 };
+    static uint8_t p[N];
+    for (size_t i = 0; i < N; i++)
+        p[i] = (uint8_t)sc_random(9, i);
+    struct sc_source *s = memory_of(p, N);
+    const uint64_t shape = 10;
+    const struct sc_byte_file files[] = {{"a", 1000, s}, {"empty", 0, s}, {"b", 2000, s}};
+    const struct sc_byte_part parts[] = {{"x", "U8", &shape, 10, 20, 0, 1, 1},
+                                         {"none", "U8", &shape, 40, 0, 0, 1, 1},
+                                         {"y", "U8", &shape, 40, 5, 2, 1, 1}};
+    struct sc_pool *pool;
+    struct sc_bytes *b = NULL;
+    CHECK_OK(sc_pool_new(2, &pool, NULL));
+    const struct sc_bytes_options o = {.pool = pool, .memory = 1 << 20, .cancel = &never};
+    CHECK_OK(sc_bytes_new("three", files, 3, parts, 3, &o, &b, NULL));
+    CHECK_U64(sc_bytes_total(b), 3000);
+    CHECK_U64(sc_bytes_order(b), 6); /* one square of 64 x 64, as two of 32 hold 2048 */
+    CHECK_U64(sc_bytes_scene(b)->n_places, 1);
+    CHECK_U64(sc_bytes_file_at(b, 999), 0);
+    CHECK_U64(sc_bytes_file_at(b, 1000), 2);
+    CHECK_U64(sc_bytes_part_at(b, 9), SIZE_MAX);
+    CHECK_U64(sc_bytes_part_at(b, 10), 0);
+    CHECK_U64(sc_bytes_part_at(b, 29), 0);
+    CHECK_U64(sc_bytes_part_at(b, 30), SIZE_MAX);
+    CHECK_U64(sc_bytes_part_at(b, 1044), 2);
+    CHECK_U64(sc_bytes_at(b, 0, 1, 1), 2);
+    CHECK_OK(sc_bytes_build(b, NULL));
+    struct sc_byte_counts c;
+    sc_bytes_count(b, 0, 3000, &c);
+    CHECK_U64(c.bytes, 3000);
+    uint64_t epoch;
+    CHECK(sc_bytes_progress(b, &epoch) >= 1);
+    sc_bytes_free(b);
+    sc_pool_free(pool);
+    sc_source_close(s);
+}
+
+TEST(what_is_too_much_or_nothing)
+{
+    struct sc_pool *pool;
+    struct sc_bytes *b = NULL;
+    CHECK_OK(sc_pool_new(1, &pool, NULL));
+    const struct sc_bytes_options o = {.pool = pool, .memory = 1 << 20, .cancel = &never};
+    const struct sc_byte_file large[] = {{"a", SC_BYTES_MOST, NULL}, {"b", 1, NULL}};
+    CHECK(sc_bytes_new("l", large, 2, NULL, 0, &o, &b, NULL) == SCRUPLE_ELIMIT);
+    const struct sc_byte_file none[] = {{"a", 0, NULL}};
+    CHECK(sc_bytes_new("n", none, 1, NULL, 0, &o, &b, NULL) == SCRUPLE_EFORMAT);
+    /* as large as can be: nothing is read, nothing large is allocated */
+    CHECK_OK(sc_bytes_new("l", large, 1, NULL, 0, &o, &b, NULL));
+    struct sc_tile *t = malloc(sizeof *t);
+    *t = (struct sc_tile){.z = sc_bytes_scene(b)->top, .plane = SC_PLANE_MAIN};
+    CHECK_OK(sc_bytes_tiles(b, t, 1, 0, NULL));
+    CHECK(t->flags & SC_TILE_MISSING);
+    CHECK_U64(t->pixels[0], SC_PIXEL_UNKNOWN);
+    t->plane = SC_PLANE_RMS;
+    CHECK(sc_bytes_tiles(b, t, 1, 0, NULL) == SCRUPLE_EUSAGE);
+    free(t);
+    sc_bytes_free(b);
+    sc_pool_free(pool);
+}
