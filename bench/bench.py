@@ -363,6 +363,11 @@ def servers():
     web.measure(sys.modules[__name__], SCRUPLE, BUILD)
 
 
+def passes():
+    import forward
+    forward.measure(sys.modules[__name__], BUILD)
+
+
 # At least twice as fast as ggml as it is shipped.
 ENCODED_TWICE = {"Q8_0", "Q4_0", "MXFP4", "NVFP4"}
 TWICE = {"F16", "Q4_0", "Q6_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"}
@@ -420,7 +425,8 @@ def similarity():
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "tokenize": tokenizers, "similarity": similarity}
+          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "tokenize": tokenizers, "similarity": similarity,
+          "forward": passes}
 
 
 def number(value, unit=""):

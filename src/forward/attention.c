@@ -92,8 +92,9 @@ static void one_head(void *ctx, size_t task)
 
 /* -------------------------------------------------------------------------- q, k and v --- */
 
-static int project(struct sc_state *s, const struct sc_weight *w, const float *in, float *out,
-                   struct sc_error *e)
+/* same: `in` is that of the product just before. */
+static int project(struct sc_state *s, const struct sc_weight *w, const float *in, bool same,
+                   float *out, struct sc_error *e)
 {
     const struct sc_linear l = {.w = w,
                                 .x = in,
@@ -101,7 +102,8 @@ static int project(struct sc_state *s, const struct sc_weight *w, const float *i
                                 .x_stride = (size_t)w->m.cols,
                                 .y = out,
                                 .y_stride = (size_t)w->m.rows,
-                                .of = s->of};
+                                .of = s->of,
+                                .same_x = same};
 
     return sc_linear_run(s, &l, e);
 }
@@ -125,7 +127,7 @@ static int norm_heads(struct sc_state *s, const struct sc_weight *w, float *x, s
     if (!p->qk_norm_full && !p->qk_norm_head)
         return 0;
     const size_t n = p->qk_norm_full ? width : p->facts.head_dim;
-    TRY(sc_tensor_floats(s->f, w->m.tensor, w->m.first, n, &weights, e));
+    TRY(sc_tensor_floats(s, w->m.tensor, w->m.first, n, &weights, e));
     for (size_t i = 0; i < s->n_rows * width; i += n)
         sc_norm_row(p->norm, p->eps, weights, NULL, x + i, n, x + i);
     free(weights);
@@ -152,9 +154,9 @@ static int plain_project(struct sc_state *s, const struct sc_layer *l, const flo
 {
     const struct sc_forward_facts *f = &s->f->plan.facts;
 
-    TRY(project(s, &l->w[SC_SLOT_Q], in, q, e));
-    TRY(project(s, &l->w[SC_SLOT_K], in, k, e));
-    TRY(project(s, &l->w[SC_SLOT_V], in, v, e));
+    TRY(project(s, &l->w[SC_SLOT_Q], in, false, q, e));
+    TRY(project(s, &l->w[SC_SLOT_K], in, true, k, e));
+    TRY(project(s, &l->w[SC_SLOT_V], in, true, v, e));
     TRY(norm_heads(s, &l->w[SC_SLOT_Q_NORM], q, f->heads, e));
     TRY(norm_heads(s, &l->w[SC_SLOT_K_NORM], k, f->kv_heads, e));
     clip(s, q, (size_t)f->heads * f->head_dim);
@@ -170,7 +172,7 @@ static int norm_latent(struct sc_state *s, const struct sc_weight *w, float *x, 
 {
     float *weights = NULL;
 
-    TRY(sc_tensor_floats(s->f, w->m.tensor, w->m.first, n, &weights, e));
+    TRY(sc_tensor_floats(s, w->m.tensor, w->m.first, n, &weights, e));
     for (size_t i = 0; i < s->n_rows; i++)
         sc_norm_row(SC_NORM_RMS, 1e-6, weights, NULL, x + i * stride, n, x + i * stride);
     free(weights);
@@ -183,13 +185,13 @@ static int latent_query(struct sc_state *s, const struct sc_layer *l, const floa
     const size_t rank = s->f->plan.q_rank;
 
     if (!rank)
-        return project(s, &l->w[SC_SLOT_Q], in, q, e);
+        return project(s, &l->w[SC_SLOT_Q], in, false, q, e);
     float *low = sc_floats(s->n_rows, rank);
-    int code = low ? project(s, &l->w[SC_SLOT_Q_A], in, low, e) : sc_fail_memory(e);
+    int code = low ? project(s, &l->w[SC_SLOT_Q_A], in, false, low, e) : sc_fail_memory(e);
     if (code == 0)
         code = norm_latent(s, &l->w[SC_SLOT_Q_A_NORM], low, rank, rank, e);
     if (code == 0)
-        code = project(s, &l->w[SC_SLOT_Q_B], low, q, e);
+        code = project(s, &l->w[SC_SLOT_Q_B], low, false, q, e);
     free(low);
     return code;
 }
@@ -222,7 +224,7 @@ static int latent_project(struct sc_state *s, const struct sc_layer *l, const fl
     int code = low && kv ? latent_query(s, l, in, q, e) : sc_fail_memory(e);
 
     if (code == 0)
-        code = project(s, &l->w[SC_SLOT_KV_A], in, low, e);
+        code = project(s, &l->w[SC_SLOT_KV_A], in, false, low, e);
     if (code == 0)
         code = norm_latent(s, &l->w[SC_SLOT_KV_A_NORM], low, p->kv_rank, low_width, e);
     const struct sc_linear up = {.w = &l->w[SC_SLOT_KV_B],
@@ -315,7 +317,7 @@ int sc_attention_run(struct sc_state *s, uint32_t layer, const float *in, float 
     if (code == 0)
         code = attend(&a, layer, e);
     if (code == 0)
-        code = project(s, &l->w[SC_SLOT_O], a.out, out, e);
+        code = project(s, &l->w[SC_SLOT_O], a.out, false, out, e);
     free(a.q);
     free(a.k);
     free(a.v);

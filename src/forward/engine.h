@@ -2,7 +2,7 @@
 /* engine: what the files of the forward layer share. Private to it.
  *
  *   keys.c  settings, whatever the container calls them --> families*.c  what they mean
- *   weights.c  which tensor is which matrix --> linear.c  products with it
+ *   weights.c  which tensor is which matrix --> linear.c  products with it, views.c  its bytes
  *   run.c  the pass: embedding, then attention.c and mlp.c for each layer, output
  */
 #ifndef SC_FORWARD_ENGINE_H
@@ -139,6 +139,7 @@ struct sc_forward {
     const struct sc_model *m;
     struct sc_plan plan;
     struct sc_arena arena;
+    atomic_bool *seen; /* a pass has read all of it */
 };
 enum { SC_MAX_GROUPS = 256 };
 /* An architecture: what the two containers call it, and what its settings mean. */
@@ -185,6 +186,12 @@ struct sc_state {
     float *x;                   /* (n_rows x hidden) the residual stream of all live streams */
     uint32_t *of;               /* (n_rows) the stream of each row */
     float *cosine[2], *sine[2]; /* for the longest sequence */
+    struct sc_views *views;
+    float *packed; /* rows of the product that is at work; packed_at: where they begin */
+    float *packed_at;
+    size_t packed_room, packed_n;
+    const float *packed_x;  /* what is packed: packed_n rows */
+    _Atomic uint64_t bytes; /* of matrices that were multiplied with */
 };
 /* Y = X W^T + bias, of all rows; edits of variants are applied to the rows of their streams. `of`:
  * stream of each row of X; NULL: no edit applies. */
@@ -195,11 +202,27 @@ struct sc_linear {
     float *y;
     size_t y_stride;
     const uint32_t *of; /* (n) index into state->streams */
+    bool same_x;        /* x is that of the product just before, unchanged */
 };
 int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error *e);
 /* n values of a tensor from `first` on, to be freed; SC_NO_TENSOR_HERE gives NULL. */
-int sc_tensor_floats(const struct sc_forward *f, uint32_t tensor, uint64_t first, uint64_t n,
-                     float **out, struct sc_error *e);
+int sc_tensor_floats(struct sc_state *s, uint32_t tensor, uint64_t first, uint64_t n, float **out,
+                     struct sc_error *e);
+/* views.c: tensors as they are read, opened once while a layer works. All but sc_views_used()
+ * belong to the thread that runs the pass. free: views NULL is allowed. */
+int sc_views_new(struct sc_state *s, struct sc_error *e);
+void sc_views_free(struct sc_state *s);
+int sc_views_get(struct sc_state *s, uint32_t tensor, struct sc_values **out, struct sc_error *e);
+/* A product begins: the disk is asked for what comes behind it. */
+int sc_views_begin(struct sc_state *s, const struct sc_weight *w, struct sc_error *e);
+/* Rows of a matrix are multiplied. From any thread. */
+void sc_views_used(struct sc_state *s, const struct sc_weight *w, uint64_t first, uint64_t rows);
+/* A product ends. */
+void sc_views_end(struct sc_state *s, const struct sc_weight *w);
+/* A matrix that nobody could know of before will be used soon. */
+int sc_views_ask(struct sc_state *s, const struct sc_weight *w, struct sc_error *e);
+/* Closes what later layers do not need (layers: all); SCRUPLE_EIO: a file was changed meanwhile. */
+int sc_views_end_layer(struct sc_state *s, uint32_t layer, struct sc_error *e);
 /* y = norm(x) of n numbers; w and bias may be NULL; y may be x. */
 void sc_norm_row(enum sc_norm kind, double eps, const float *w, const float *bias, const float *x,
                  size_t n, float *y);

@@ -127,7 +127,10 @@ struct sc_sequence {
 struct sc_run {
     struct sc_pool *pool;
     const _Atomic int *cancel;
-    uint64_t memory; /* bytes for activations and what is read; 0: as sc_memory_budget() */
+    /* Bytes for activations and what is read; 0: as sc_memory_budget(). A model whose files fit
+     * beside the activations is mapped and stays; of another one the system keeps what is at work.
+     */
+    uint64_t memory;
     const struct sc_sequence *sequences;
     size_t n_sequences;
     const struct sc_variant *variants; /* after variant 0 */
@@ -145,6 +148,8 @@ struct sc_run {
     uint32_t layers; /* stop after so many; 0: all */
     void (*progress)(void *ctx, uint32_t done, uint32_t of);
     void *ctx;
+    uint64_t
+        *weight_bytes; /* adds the stored bytes of matrices that were read; NULL: nobody asks */
 };
 /* SCRUPLE_EUSAGE: a token that the model does not have, no tokens, an edit of what is no matrix of
  * the pass; SCRUPLE_ELIMIT: activations do not fit `memory`; SCRUPLE_EINTERRUPTED. */

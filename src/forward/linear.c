@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* linear: products with matrices that are read while they are used.
  *
- * Rows of a matrix are cut into strips, one task each; a strip expands a panel of rows at a time to
- * floats and multiplies it with all rows of activations. Which strip a row is in does not change
- * its result. An edited weight is no correction of the product: its row is multiplied again with
- * the edit in it, so a variant has the bits that the edited model would have. */
+ * Rows of a matrix are cut into panels. Each thread takes the next panel, expands it to floats and
+ * multiplies it with all rows of activations. Which panel a row is in does not change its result.
+ * An edited weight is no correction of the product: its row is multiplied again with the edit in
+ * it, so a variant has the bits that the edited model would have. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "forward/engine.h"
 
-enum { PANEL = 1 << 16 }; /* floats that a task expands at a time: they stay in the second cache */
+enum {
+    PANEL = 1 << 16, /* floats that are expanded at a time: they stay in the second cache */
+    MANY_ROWS = 96,  /* of a panel, where rows of activations are packed: a multiple of 6 */
+    ALIGN = 64       /* bytes, of what vectors are loaded from */
+};
 
 float *sc_floats(size_t rows, size_t width)
 {
@@ -37,24 +41,23 @@ static int read_rows(struct sc_values *v, const struct sc_forward_matrix *m, uin
     return 0;
 }
 
-static int weight_rows(const struct sc_forward *f, const struct sc_weight *w, uint64_t first,
-                       size_t n, float *dst, struct sc_error *e)
+static int weight_rows(struct sc_state *s, const struct sc_weight *w, uint64_t first, size_t n,
+                       float *dst, struct sc_error *e)
 {
     struct sc_values *v = NULL;
     float *turn = w->m.transposed ? sc_floats(n, (size_t)w->m.cols) : NULL;
     int code = w->m.transposed && !turn ? sc_fail_memory(e) : 0;
 
     if (code == 0)
-        code = sc_values_open(f->m, w->m.tensor, &v, e);
+        code = sc_views_get(s, w->m.tensor, &v, e);
     if (code == 0)
         code = read_rows(v, &w->m, first, n, turn, dst, e);
-    sc_values_close(v);
     free(turn);
     return code;
 }
 
-int sc_tensor_floats(const struct sc_forward *f, uint32_t tensor, uint64_t first, uint64_t n,
-                     float **out, struct sc_error *e)
+int sc_tensor_floats(struct sc_state *s, uint32_t tensor, uint64_t first, uint64_t n, float **out,
+                     struct sc_error *e)
 {
     struct sc_values *v = NULL;
 
@@ -62,10 +65,9 @@ int sc_tensor_floats(const struct sc_forward *f, uint32_t tensor, uint64_t first
     if (tensor == SC_NO_TENSOR_HERE)
         return 0;
     *out = sc_floats((size_t)n, 1);
-    int code = *out ? sc_values_open(f->m, tensor, &v, e) : sc_fail_memory(e);
+    int code = *out ? sc_views_get(s, tensor, &v, e) : sc_fail_memory(e);
     if (code == 0)
         code = sc_values_read(v, first, n, *out, e);
-    sc_values_close(v);
     if (code < 0) {
         free(*out);
         *out = NULL;
@@ -73,28 +75,34 @@ int sc_tensor_floats(const struct sc_forward *f, uint32_t tensor, uint64_t first
     return code;
 }
 
-/* ---------------------------------------------------------------------------------- strips --- */
+/* ---------------------------------------------------------------------------------- panels --- */
 
-struct strips {
-    const struct sc_state *s;
+struct product {
+    struct sc_state *s;
     const struct sc_linear *l;
     struct sc_values *view;
     const float *bias;
-    size_t n;     /* strips */
-    size_t panel; /* rows */
-    bool direct;  /* bfloat16 as it lies in the file */
-    int *codes;
+    const float *packed; /* rows of activations; NULL: they are few */
+    size_t panel;        /* rows */
+    bool direct;         /* bfloat16 as it lies in the file */
+    _Atomic uint64_t next;
+    _Atomic int failed;
+    int *codes; /* of each worker */
     struct sc_error *errors;
 };
 
-/* n rows of weights from `row` on, times all rows of activations. */
-static int panel(const struct strips *t, uint64_t row, size_t n, float *scratch, struct sc_error *e)
+/* n rows of weights from `row` on, times all rows of activations. scratch: a panel, and what
+ * packed rows need. */
+static int panel(struct product *p, uint64_t row, size_t n, float *scratch, struct sc_error *e)
 {
-    const struct sc_linear *l = t->l;
+    const struct sc_linear *l = p->l;
     const struct sc_forward_matrix *m = &l->w->m;
-    const struct sc_dots d = {.w = scratch,
+    float *weights = scratch + SC_DOTS_SCRATCH;
+    const struct sc_dots d = {.w = weights,
                               .x = l->x,
                               .y = l->y + row,
+                              .packed = p->packed,
+                              .scratch = scratch,
                               .w_stride = (size_t)m->cols,
                               .x_stride = l->x_stride,
                               .y_stride = l->y_stride,
@@ -103,62 +111,125 @@ static int panel(const struct strips *t, uint64_t row, size_t n, float *scratch,
                               .n = (size_t)m->cols};
     const void *codes;
 
-    if (t->direct) {
-        TRY(sc_values_codes(t->view, m->first + row * m->cols, n * m->cols, scratch, &codes, e));
-        sc_dots_bf16(&d, codes, t->s->level);
-        return 0;
+    if (p->direct) {
+        TRY(sc_values_codes(p->view, m->first + row * m->cols, n * m->cols, weights, &codes, e));
+        sc_dots_bf16(&d, codes, p->s->level);
+    } else {
+        TRY(read_rows(p->view, m, row, n, weights + p->panel * m->cols, weights, e));
+        sc_dots(&d, p->s->level);
     }
-    TRY(read_rows(t->view, m, row, n, scratch + t->panel * m->cols, scratch, e));
-    sc_dots(&d, t->s->level);
+    for (size_t y = 0; p->bias && y < l->n; y++)
+        for (size_t r = 0; r < n; r++)
+            l->y[y * l->y_stride + row + r] += p->bias[row + r];
+    sc_views_used(p->s, l->w, row, n);
     return 0;
 }
 
-static void strip(void *ctx, size_t i)
+static float *aligned(float *p)
 {
-    const struct strips *t = ctx;
-    const struct sc_linear *l = t->l;
-    const struct sc_forward_matrix *m = &l->w->m;
-    const uint64_t from = m->rows * i / t->n, to = m->rows * (i + 1) / t->n;
-    float *scratch = sc_floats(t->panel * (m->transposed ? 2 : 1), (size_t)m->cols);
+    return (float *)(void *)(((uintptr_t)p + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
+}
 
-    if (!scratch)
-        t->codes[i] = sc_fail_memory(&t->errors[i]);
-    for (uint64_t row = from; row < to && t->codes[i] == 0; row += t->panel) {
-        const size_t n = (size_t)SC_MIN(to - row, (uint64_t)t->panel);
-        if (t->s->r->cancel && atomic_load(t->s->r->cancel))
-            t->codes[i] = sc_fail(&t->errors[i], SCRUPLE_EINTERRUPTED, "interrupted");
+static void work(void *ctx, size_t worker)
+{
+    struct product *p = ctx;
+    const struct sc_forward_matrix *m = &p->l->w->m;
+    const _Atomic int *cancel = p->s->r->cancel;
+    uint64_t room, row;
+    float *scratch = NULL;
+
+    if (sc_mul(p->panel * (m->transposed ? 2 : 1), m->cols, &room))
+        scratch = sc_floats(1, (size_t)sc_add_up(room, SC_DOTS_SCRATCH + ALIGN));
+    int code = scratch ? 0 : sc_fail_memory(&p->errors[worker]);
+    while (code == 0 && !p->failed && (row = atomic_fetch_add(&p->next, p->panel)) < m->rows) {
+        if (cancel && atomic_load(cancel))
+            code = sc_fail(&p->errors[worker], SCRUPLE_EINTERRUPTED, "interrupted");
         else
-            t->codes[i] = panel(t, row, n, scratch, &t->errors[i]);
-        for (size_t y = 0; t->bias && t->codes[i] == 0 && y < l->n; y++)
-            for (size_t r = 0; r < n; r++)
-                l->y[y * l->y_stride + row + r] += t->bias[row + r];
+            code = panel(p, row, (size_t)SC_MIN(m->rows - row, (uint64_t)p->panel),
+                         aligned(scratch), &p->errors[worker]);
     }
+    if (code < 0)
+        p->failed = 1;
+    p->codes[worker] = code;
     free(scratch);
 }
 
-static int run_strips(struct strips *t, struct sc_error *e)
+/* Rows of a panel: as many as caches like, but every thread has some. */
+static size_t rows_of_panel(const struct product *p, unsigned threads)
 {
-    const unsigned threads = sc_pool_threads(t->s->r->pool);
-    const struct sc_forward_matrix *m = &t->l->w->m;
+    const struct sc_forward_matrix *m = &p->l->w->m;
+    const uint64_t fair = (m->rows + threads * 4 - 1) / (threads * 4);
+    uint64_t n = SC_MAX(PANEL / m->cols, UINT64_C(4));
+
+    if (p->packed) {
+        n = p->direct ? MANY_ROWS : SC_MIN(SC_MAX(2 * n, UINT64_C(24)), (uint64_t)MANY_ROWS);
+        n = (SC_MIN(n, fair) + 5) / 6 * 6;
+    } else {
+        n = SC_MIN(n, SC_MAX(fair, UINT64_C(4)));
+    }
+    return (size_t)SC_MIN(n, m->rows);
+}
+
+static int run_panels(struct product *p, struct sc_error *e)
+{
+    const unsigned threads = sc_pool_threads(p->s->r->pool);
     int code = 0;
 
-    t->panel = (size_t)SC_MAX(PANEL / m->cols, UINT64_C(4));
-    t->panel = (size_t)SC_MIN((uint64_t)t->panel, m->rows);
-    t->n = (size_t)SC_MIN((m->rows + t->panel - 1) / t->panel, (uint64_t)threads * 8);
-    t->codes = sc_calloc(t->n, sizeof *t->codes);
-    t->errors = sc_calloc(t->n, sizeof *t->errors);
-    if (t->codes && t->errors)
-        sc_pool_for(t->s->r->pool, t->n, strip, t);
+    p->panel = rows_of_panel(p, threads);
+    p->codes = sc_calloc(threads, sizeof *p->codes);
+    p->errors = sc_calloc(threads, sizeof *p->errors);
+    if (p->codes && p->errors)
+        sc_pool_for(p->s->r->pool, threads, work, p);
     else
         code = sc_fail_memory(e);
-    for (size_t i = 0; code == 0 && i < t->n; i++)
-        if (t->codes[i] < 0) {
-            *e = t->errors[i];
-            code = t->codes[i];
+    for (size_t i = 0; code == 0 && i < threads; i++)
+        if (p->codes[i] < 0) {
+            *e = p->errors[i];
+            code = p->codes[i];
         }
-    free(t->codes);
-    free(t->errors);
+    free(p->codes);
+    free(p->errors);
     return code;
+}
+
+/* ----------------------------------------------------------------------------- many rows of x ---
+ */
+
+static void pack_group(void *ctx, size_t group)
+{
+    const struct product *p = ctx;
+    const struct sc_linear *l = p->l;
+
+    sc_dots_pack(l->x, l->x_stride, l->n, (size_t)l->w->m.cols, group, p->s->packed_at,
+                 p->s->level);
+}
+
+/* Activations in the order that many rows are multiplied in. */
+static int pack(struct product *p, struct sc_error *e)
+{
+    struct sc_state *s = p->s;
+    const struct sc_linear *l = p->l;
+    const size_t need = sc_dots_packed(l->n, (size_t)l->w->m.cols, s->level);
+
+    if (need == 0)
+        return 0;
+    if (need > s->packed_room) {
+        free(s->packed);
+        s->packed_room = 0;
+        s->packed = sc_floats(1, need + ALIGN);
+        if (!s->packed)
+            return sc_fail_memory(e);
+        s->packed_room = need;
+        s->packed_at = aligned(s->packed);
+    } else if (l->same_x && s->packed_x == l->x && s->packed_n == l->n) {
+        p->packed = s->packed_at;
+        return 0;
+    }
+    p->packed = s->packed_at;
+    s->packed_x = l->x;
+    s->packed_n = l->n;
+    sc_pool_for(s->r->pool, (l->n + SC_DOTS_GROUP - 1) / SC_DOTS_GROUP, pack_group, p);
+    return 0;
 }
 
 /* ----------------------------------------------------------------------------------- edits --- */
@@ -194,11 +265,11 @@ static int edit_row(struct sc_state *s, const struct sc_linear *l, uint32_t vari
     uint64_t r, c;
     float *bias = NULL;
 
-    TRY(weight_rows(s->f, w, row, 1, weights, e));
+    TRY(weight_rows(s, w, row, 1, weights, e));
     for (size_t i = 0; i < v->n_edits; i++)
         if (edit_at(s->f, &w->m, &v->edits[i], &r, &c) && r == row)
             weights[c] = v->edits[i].value;
-    TRY(sc_tensor_floats(s->f, w->bias, w->bias_first + row, 1, &bias, e));
+    TRY(sc_tensor_floats(s, w->bias, w->bias_first + row, 1, &bias, e));
     for (size_t y = 0; y < l->n; y++) {
         if (s->streams[l->of[y]].variant != variant)
             continue;
@@ -244,14 +315,15 @@ static int run_rows(struct sc_state *s, const struct sc_linear *l, size_t from, 
                     struct sc_values *view, const float *bias, struct sc_error *e)
 {
     struct sc_linear some = *l;
-    struct strips t = {.s = s, .l = &some, .view = view, .bias = bias};
+    struct product p = {.s = s, .l = &some, .view = view, .bias = bias};
 
     some.x += from * l->x_stride;
     some.y += from * l->y_stride;
     some.n = n;
-    t.direct = !l->w->m.transposed && view->code_bytes == 2 &&
+    p.direct = !l->w->m.transposed && view->code_bytes == 2 &&
                view->codec == sc_codec_find(sc_strz("BF16"));
-    return run_strips(&t, e);
+    TRY(pack(&p, e));
+    return run_panels(&p, e);
 }
 
 static const struct sc_substitutes *substitutes_of(const struct sc_state *s, uint32_t variant,
@@ -318,9 +390,11 @@ int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error
     if (l->n == 0)
         return 0;
     const bool several = any_substitute(s, l);
-    int code = sc_values_open(s->f->m, w->m.tensor, &view, e);
+    int code = sc_views_get(s, w->m.tensor, &view, e);
     if (code == 0)
-        code = sc_tensor_floats(s->f, w->bias, w->bias_first, w->m.rows, &bias, e);
+        code = sc_views_begin(s, w, e);
+    if (code == 0)
+        code = sc_tensor_floats(s, w->bias, w->bias_first, w->m.rows, &bias, e);
     if (code == 0)
         code =
             several ? run_variant(s, l, 0, view, bias, e) : run_rows(s, l, 0, l->n, view, bias, e);
@@ -328,7 +402,8 @@ int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error
         code = run_substitutes(s, l, bias, e);
     if (code == 0 && s->r->n_variants && l->of)
         code = run_edits(s, l, e);
+    if (code == 0)
+        sc_views_end(s, w);
     free(bias);
-    sc_values_close(view);
     return code;
 }

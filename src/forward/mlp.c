@@ -46,7 +46,7 @@ static int see_rows(struct sc_state *s, enum sc_hook hook, uint32_t layer, const
 }
 
 static int multiply(struct sc_state *s, const struct mlp *m, const struct sc_weight *w,
-                    const float *x, float *y, struct sc_error *e)
+                    const float *x, bool same_x, float *y, struct sc_error *e)
 {
     const struct sc_linear l = {.w = w,
                                 .x = x,
@@ -54,7 +54,8 @@ static int multiply(struct sc_state *s, const struct mlp *m, const struct sc_wei
                                 .x_stride = (size_t)w->m.cols,
                                 .y = y,
                                 .y_stride = (size_t)w->m.rows,
-                                .of = m->of};
+                                .of = m->of,
+                                .same_x = same_x};
 
     return sc_linear_run(s, &l, e);
 }
@@ -67,15 +68,15 @@ static int run_mlp(struct sc_state *s, uint32_t layer, const struct mlp *m, stru
     int code = gate && (up || !gated) ? 0 : sc_fail_memory(e);
 
     if (code == 0)
-        code = multiply(s, m, gated ? m->gate : m->up, m->in, gate, e);
+        code = multiply(s, m, gated ? m->gate : m->up, m->in, false, gate, e);
     if (code == 0 && gated)
-        code = multiply(s, m, m->up, m->in, up, e);
+        code = multiply(s, m, m->up, m->in, true, up, e);
     if (code == 0) {
         sc_activate(s, up, m->n, wide, gate);
         code = see_rows(s, SC_HOOK_DOWN_IN, layer, m, gate, wide, e);
     }
     if (code == 0)
-        code = multiply(s, m, m->down, gate, m->out, e);
+        code = multiply(s, m, m->down, gate, false, m->out, e);
     if (code == 0 && m->part == -1)
         sc_restore_rows(s, SC_HOOK_DOWN_OUT, layer, m->out, (size_t)m->down->m.rows);
     if (code == 0)
@@ -244,7 +245,7 @@ static int find_routes(struct sc_state *s, uint32_t layer, const float *in, stru
     if (code == 0)
         code = sc_linear_run(s, &linear, e);
     if (code == 0)
-        code = sc_tensor_floats(s->f, l->w[SC_SLOT_ROUTER_BIAS].m.tensor, 0, n, &correction, e);
+        code = sc_tensor_floats(s, l->w[SC_SLOT_ROUTER_BIAS].m.tensor, 0, n, &correction, e);
     if (code == 0)
         code = sc_see(s, SC_HOOK_ROUTER, (int32_t)layer, -1, logits, n, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
@@ -309,6 +310,23 @@ static int run_expert(struct sc_state *s, uint32_t layer, uint32_t expert, const
     return 0;
 }
 
+/* The expert that comes next among those that are chosen. */
+static int ask_expert(struct sc_state *s, uint32_t layer, uint32_t expert, const struct routes *r,
+                      struct sc_error *e)
+{
+    const struct sc_plan *p = &s->f->plan;
+
+    for (size_t i = 0; expert < p->facts.experts && i < s->n_rows * r->k; i++) {
+        if (r->ids[i] != expert)
+            continue;
+        const struct sc_expert *x = &p->layers[layer].experts[expert];
+        TRY(sc_views_ask(s, &x->gate, e));
+        TRY(sc_views_ask(s, &x->up, e));
+        return sc_views_ask(s, &x->down, e);
+    }
+    return 0;
+}
+
 static int run_shared(struct sc_state *s, uint32_t layer, const float *in, float *scratch,
                       float *out, struct sc_error *e)
 {
@@ -327,7 +345,7 @@ static int run_shared(struct sc_state *s, uint32_t layer, const float *in, float
     int code = share ? run_mlp(s, layer, &m, e) : sc_fail_memory(e);
 
     if (code == 0 && switch_->m.tensor != SC_NO_TENSOR_HERE)
-        code = multiply(s, &m, switch_, in, share, e);
+        code = multiply(s, &m, switch_, in, false, share, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
         const float w =
             switch_->m.tensor == SC_NO_TENSOR_HERE ? 1 : (float)(1 / (1 + exp(-(double)share[i])));
@@ -356,8 +374,11 @@ static int run_experts(struct sc_state *s, uint32_t layer, const float *in, floa
         memset(out, 0, n * hidden * sizeof *out);
         code = find_routes(s, layer, in, &r, e);
     }
-    for (uint32_t x = 0; x < p->facts.experts && code == 0; x++)
-        code = run_expert(s, layer, x, &r, in, &g, out, e);
+    for (uint32_t x = 0; x < p->facts.experts && code == 0; x++) {
+        code = ask_expert(s, layer, x + 1, &r, e);
+        if (code == 0)
+            code = run_expert(s, layer, x, &r, in, &g, out, e);
+    }
     if (code == 0 && p->shared_intermediate)
         code = run_shared(s, layer, in, g.out, out, e);
     free(r.ids);

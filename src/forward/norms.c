@@ -52,10 +52,10 @@ int sc_norm_run(struct sc_state *s, const struct sc_weight *w, const float *x, s
 {
     const struct sc_plan *p = &s->f->plan;
     float *weights = NULL, *bias = NULL;
-    int code = sc_tensor_floats(s->f, w->m.tensor, w->m.first, width, &weights, e);
+    int code = sc_tensor_floats(s, w->m.tensor, w->m.first, width, &weights, e);
 
     if (code == 0)
-        code = sc_tensor_floats(s->f, w->bias, w->bias_first, width, &bias, e);
+        code = sc_tensor_floats(s, w->bias, w->bias_first, width, &bias, e);
     struct norming n = {p->norm, p->eps, weights, bias, x, y, width};
     if (code == 0)
         sc_pool_for(s->r->pool, s->n_rows, norm_one, &n);

@@ -23,6 +23,12 @@ int sc_forward_open(const struct sc_model *m, struct sc_forward **out, struct sc
     if (!f)
         return sc_fail_memory(e);
     f->m = m;
+    f->seen = sc_arena_alloc(&f->arena, sizeof *f->seen, sizeof *f->seen);
+    if (!f->seen) {
+        sc_forward_close(f);
+        return sc_fail_memory(e);
+    }
+    atomic_init(f->seen, false);
     code = sc_keys_open(m, &k, e);
     if (code == 0) {
         code = sc_forward_plan(f, &k);
@@ -153,7 +159,7 @@ static int find_starts(struct sc_state *s, struct sc_error *e)
 
     for (size_t v = 0; v < s->r->n_variants; v++) {
         const struct sc_variant *variant = &s->r->variants[v];
-        uint32_t start = layers, layer;
+        uint32_t start = layers, layer = layers;
         if (variant->substitutes) {
             if (variant->n_edits)
                 return sc_fail(e, SCRUPLE_EUSAGE,
@@ -297,11 +303,10 @@ static int embed(struct sc_state *s, struct sc_error *e)
     const size_t hidden = p->facts.hidden;
     struct sc_values *tokens = NULL, *positions = NULL;
     float *row = sc_floats(1, hidden);
-    int code =
-        row ? sc_values_open(s->f->m, top[SC_SLOT_EMBED].m.tensor, &tokens, e) : sc_fail_memory(e);
+    int code = row ? sc_views_get(s, top[SC_SLOT_EMBED].m.tensor, &tokens, e) : sc_fail_memory(e);
 
     if (code == 0 && p->learned_positions)
-        code = sc_values_open(s->f->m, top[SC_SLOT_POSITIONS].m.tensor, &positions, e);
+        code = sc_views_get(s, top[SC_SLOT_POSITIONS].m.tensor, &positions, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
         const struct sc_stream *st = &s->streams[s->of[i]];
         const size_t t = i - st->first;
@@ -316,8 +321,6 @@ static int embed(struct sc_state *s, struct sc_error *e)
             x[c] += row[c];
     }
     free(row);
-    sc_values_close(tokens);
-    sc_values_close(positions);
     return code == 0 ? sc_see(s, SC_HOOK_EMBEDDING, -1, -1, s->x, hidden, e) : code;
 }
 
@@ -384,6 +387,7 @@ static int run_layers(struct sc_state *s, float *in, float *out, struct sc_error
         start_variants(s, i);
         TRY(attention_half(s, i, in, out, e));
         TRY(mlp_half(s, i, in, out, e));
+        TRY(sc_views_end_layer(s, i, e));
         if (s->r->progress)
             s->r->progress(s->r->ctx, i + 1, n);
     }
@@ -506,12 +510,15 @@ uint64_t sc_forward_memory(const struct sc_forward *f, const struct sc_run *r)
         longest = SC_MAX(longest, (uint64_t)r->sequences[i].n);
     const uint64_t wide =
         SC_MAX(SC_MAX(facts->intermediate, f->plan.shared_intermediate), f->plan.moe_intermediate);
+    const uint64_t packed =
+        SC_MAX(SC_MAX(wide, (uint64_t)facts->hidden), (uint64_t)facts->heads * facts->value_dim);
     const uint64_t heads = (uint64_t)facts->heads * (facts->head_dim + facts->value_dim) +
                            (uint64_t)facts->kv_heads * (facts->head_dim + facts->value_dim);
     uint64_t floats;
 
     if (rows == UINT64_MAX ||
-        !sc_mul(rows, UINT64_C(5) * facts->hidden + SC_MAX(2 * wide, heads) + facts->head_dim,
+        !sc_mul(rows,
+                UINT64_C(5) * facts->hidden + SC_MAX(2 * wide, heads) + packed + facts->head_dim,
                 &floats) ||
         floats > UINT64_MAX / 16 || longest > UINT32_MAX / 2)
         return UINT64_MAX;
@@ -524,12 +531,20 @@ size_t sc_forward_batch(const struct sc_forward *f, const struct sc_run *r, size
                         uint64_t memory)
 {
     struct sc_run some = *r;
-    size_t fit = 1;
+    size_t fit = 1, over = 1; /* sequences that do, and that do not */
 
-    for (; fit < n; fit++) {
-        some.n_sequences = fit + 1;
-        if (sc_forward_memory(f, &some) > memory)
-            break;
+    while (fit == over && over < n) { /* twice as many, */
+        over = over <= n / 2 ? 2 * over : n;
+        some.n_sequences = over;
+        if (sc_forward_memory(f, &some) <= memory)
+            fit = over;
+    }
+    while (over - fit > 1) { /* then halves */
+        some.n_sequences = fit + (over - fit) / 2;
+        if (sc_forward_memory(f, &some) <= memory)
+            fit = some.n_sequences;
+        else
+            over = some.n_sequences;
     }
     return fit;
 }
@@ -571,11 +586,21 @@ int sc_forward_run(const struct sc_forward *f, const struct sc_run *r, struct sc
     if (code == 0)
         code = make_tables(&s, e);
     if (code == 0)
+        code = sc_views_new(&s, e);
+    if (code == 0)
         code = embed(&s, e);
     if (code == 0)
         code = run_layers(&s, in, out, e);
     if (code == 0)
         code = finish(&s, in, out, e);
+    if (code == 0)
+        code = sc_views_end_layer(&s, f->plan.facts.layers, e);
+    if (code == 0 && r->logits && !r->layers)
+        atomic_store(f->seen, true);
+    if (r->weight_bytes)
+        *r->weight_bytes += s.bytes;
+    sc_views_free(&s);
+    free(s.packed);
     free(in);
     free(out);
     free(s.x);

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+enum { MANY_AVX2 = 16, MANY_AVX512 = 64 }; /* rows of x that are worth packing */
+
 static float lanes_sum(float v[SC_LANES])
 {
     for (size_t half = SC_LANES / 2; half; half /= 2)
@@ -78,11 +80,50 @@ static void bf16_block(const struct sc_dots *d, const uint16_t *w, bool add, enu
     bf16_block_c(d, w, add);
 }
 
+size_t sc_dots_packed(size_t n_x, size_t n, enum sc_cpu level)
+{
+#if SC_HAVE_X86
+    if (level != SC_CPU_C && n_x >= (level == SC_CPU_AVX2 ? MANY_AVX2 : MANY_AVX512))
+        return sc_dots_packed_x86(n_x, n);
+#endif
+    (void)n_x, (void)n, (void)level;
+    return 0;
+}
+
+void sc_dots_pack(const float *x, size_t x_stride, size_t n_x, size_t n, size_t group, float *to,
+                  enum sc_cpu level)
+{
+#if SC_HAVE_X86
+    if (level != SC_CPU_C)
+        sc_dots_pack_x86(x, x_stride, n_x, n, group, to, level);
+#endif
+    (void)x, (void)x_stride, (void)n_x, (void)n, (void)group, (void)to, (void)level;
+}
+
+/* Rows that are packed; false: they are not. codes NULL: weights are floats. */
+static bool many(const struct sc_dots *d, const uint16_t *codes, enum sc_cpu level)
+{
+#if SC_HAVE_X86
+    if (d->packed && d->n > 0 && level == SC_CPU_AVX512) {
+        sc_dots_many_avx512(d, codes);
+        return true;
+    }
+    if (d->packed && d->n > 0 && level == SC_CPU_AVX2) {
+        sc_dots_many_avx2(d, codes);
+        return true;
+    }
+#endif
+    (void)d, (void)codes, (void)level;
+    return false;
+}
+
 void sc_dots(const struct sc_dots *d, enum sc_cpu level)
 {
     struct sc_dots part = *d;
     size_t at = 0;
 
+    if (many(d, NULL, level))
+        return;
     do {
         part.n = SC_MIN(d->n - at, (size_t)SC_DOT_BLOCK);
         block(&part, at > 0, level);
@@ -97,6 +138,8 @@ void sc_dots_bf16(const struct sc_dots *d, const uint16_t *w, enum sc_cpu level)
     struct sc_dots part = *d;
     size_t at = 0;
 
+    if (many(d, w, level))
+        return;
     do {
         part.n = SC_MIN(d->n - at, (size_t)SC_DOT_BLOCK);
         bf16_block(&part, w + at, at > 0, level);

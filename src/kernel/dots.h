@@ -20,6 +20,8 @@ enum { SC_DOT_BLOCK = 1024 };
 struct sc_dots {
     const float *w, *x;
     float *y;
+    const float *packed; /* the same rows of x, packed (below); NULL: they are not */
+    float *scratch;      /* with packed: SC_DOTS_SCRATCH floats, of this thread alone */
     size_t w_stride, x_stride, y_stride;
     size_t n_w, n_x, n;
 };
@@ -27,6 +29,14 @@ void sc_dots(const struct sc_dots *d, enum sc_cpu level);
 /* The same of bfloat16 rows w (bits << 16 are floats), without expanding them in memory: for few
  * rows of x. w_stride counts codes; the w of `d` is not used. */
 void sc_dots_bf16(const struct sc_dots *d, const uint16_t *w, enum sc_cpu level);
+/* Many rows of x are multiplied faster when they are packed first, once for all rows
+ * of w. The same bits. Floats that takes; 0: it would not help (few rows, or this level). */
+size_t sc_dots_packed(size_t n_x, size_t n, enum sc_cpu level);
+/* Packs SC_DOTS_GROUP rows, those of group 0, 1, ... of n_x; groups may be packed by many threads.
+ * `to`: sc_dots_packed() floats, for all groups. */
+enum { SC_DOTS_GROUP = 64, SC_DOTS_SCRATCH = 60 << 10 };
+void sc_dots_pack(const float *x, size_t x_stride, size_t n_x, size_t n, size_t group, float *to,
+                  enum sc_cpu level);
 /* One such product. */
 float sc_dot(const float *a, const float *b, size_t n, enum sc_cpu level);
 /* y[i] = fma(a, x[i], y[i]). */
@@ -38,6 +48,11 @@ void sc_dots_block_avx2(const struct sc_dots *d, bool add);
 void sc_dots_block_avx512(const struct sc_dots *d, bool add);
 void sc_dots_bf16_block_avx2(const struct sc_dots *d, const uint16_t *w, bool add);
 void sc_dots_bf16_block_avx512(const struct sc_dots *d, const uint16_t *w, bool add);
+void sc_dots_many_avx2(const struct sc_dots *d, const uint16_t *codes); /* codes NULL: d->w */
+void sc_dots_many_avx512(const struct sc_dots *d, const uint16_t *codes);
+size_t sc_dots_packed_x86(size_t n_x, size_t n);
+void sc_dots_pack_x86(const float *x, size_t stride, size_t n_x, size_t n, size_t group, float *to,
+                      enum sc_cpu level);
 void sc_axpy_avx2(float a, const float *x, size_t n, float *y);
 void sc_axpy_avx512(float a, const float *x, size_t n, float *y);
 #endif

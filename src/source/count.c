@@ -55,6 +55,11 @@ static void count_reject(struct sc_source *s)
     sc_source_reject(((struct count *)s)->inner);
 }
 
+static void count_drop(struct sc_source *s, struct sc_span span)
+{
+    sc_source_drop(((struct count *)s)->inner, span);
+}
+
 static void count_read_ahead(struct sc_source *s, struct sc_span span)
 {
     sc_source_read_ahead(((struct count *)s)->inner, span);
@@ -81,6 +86,7 @@ static const struct sc_source_ops count_ops = {
     .has = count_has,
     .reject = count_reject,
     .read_ahead = count_read_ahead,
+    .drop = count_drop,
     .identity = count_identity,
     .close = count_close,
 };

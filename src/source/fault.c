@@ -43,6 +43,11 @@ static void fault_reject(struct sc_source *s)
     sc_source_reject(((struct fault *)s)->inner);
 }
 
+static void fault_drop(struct sc_source *s, struct sc_span span)
+{
+    sc_source_drop(((struct fault *)s)->inner, span);
+}
+
 static void fault_read_ahead(struct sc_source *s, struct sc_span span)
 {
     sc_source_read_ahead(((struct fault *)s)->inner, span);
@@ -66,6 +71,7 @@ static const struct sc_source_ops fault_ops = {
     .has = fault_has,
     .reject = fault_reject,
     .read_ahead = fault_read_ahead,
+    .drop = fault_drop,
     .identity = fault_identity,
     .close = fault_close,
 };

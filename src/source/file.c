@@ -263,6 +263,19 @@ static void file_read_ahead(struct sc_source *s, struct sc_span span)
 #endif
 }
 
+/* The system keeps what it read together in units of up to 2 MiB, and forgets only whole ones. So
+ * as much before and behind is forgotten, too; it is read again when it is wanted. */
+static void file_drop(struct sc_source *s, struct sc_span span)
+{
+#if defined(POSIX_FADV_DONTNEED)
+    const uint64_t unit = UINT64_C(2) << 20, off = span.off - SC_MIN(span.off, unit);
+    (void)posix_fadvise(((struct file *)s)->fd, (off_t)off,
+                        (off_t)(span.off + span.len + unit - off), POSIX_FADV_DONTNEED);
+#else
+    (void)s, (void)span;
+#endif
+}
+
 /* With the time of change, which no program can set back. */
 static bool file_identity(struct sc_source *s, struct sc_buf *out)
 {
@@ -298,6 +311,7 @@ static const struct sc_source_ops file_ops = {
     .close_window = file_close_window,
     .check = file_check,
     .read_ahead = file_read_ahead,
+    .drop = file_drop,
     .identity = file_identity,
     .close = file_close,
 };

@@ -95,6 +95,12 @@ void sc_source_read_ahead(struct sc_source *s, struct sc_span span)
         sc_source_prefetch(s, &span, 1);
 }
 
+void sc_source_drop(struct sc_source *s, struct sc_span span)
+{
+    if (s->ops->drop && span.off <= s->size && span.len <= s->size - span.off && span.len > 0)
+        s->ops->drop(s, span);
+}
+
 void sc_source_prefetch_head(struct sc_source *s, uint64_t n)
 {
     const struct sc_span span = {0, SC_MIN(SC_MIN(n, s->size), UINT64_C(32) << 20)};

@@ -52,6 +52,8 @@ struct sc_source_ops {
     void (*reject)(struct sc_source *s);
     /* Optional: the same for a long stretch that is read to its end; NULL: prefetch. */
     void (*read_ahead)(struct sc_source *s, struct sc_span span);
+    /* Optional: the span will not be read again. */
+    void (*drop)(struct sc_source *s, struct sc_span span);
     /* Optional: bytes that change when the content may have; see sc_source_identity(). */
     bool (*identity)(struct sc_source *s, struct sc_buf *out);
     /* Optional: release what is private; sc_source_close() then frees name and object. */
@@ -87,6 +89,8 @@ void sc_source_prefetch(struct sc_source *s, const struct sc_span *spans, size_t
 bool sc_source_has(struct sc_source *s, struct sc_span span);
 /* A hint: all of the span will be read soon. Local files, too, are read from the disk meanwhile. */
 void sc_source_read_ahead(struct sc_source *s, struct sc_span span);
+/* A hint: nobody here reads the span again; the system need not keep it in memory. */
+void sc_source_drop(struct sc_source *s, struct sc_span span);
 /* As sc_source_prefetch() for the first n bytes, as far as the source has them and up to 32 MiB:
  * beyond that, reading on finds its own pace. */
 void sc_source_prefetch_head(struct sc_source *s, uint64_t n);

@@ -373,6 +373,24 @@ void sc_stored_prefetch(struct sc_stored *st, const struct sc_span *spans, size_
     sc_model_release(st->model, st->file);
 }
 
+void sc_stored_read_ahead(struct sc_stored *st, struct sc_span span)
+{
+    struct sc_source *s;
+    if ((st->held && st->packed) || sc_model_source(st->model, st->file, &s, NULL) < 0)
+        return;
+    sc_source_read_ahead(s, span);
+    sc_model_release(st->model, st->file);
+}
+
+void sc_stored_drop(struct sc_stored *st, struct sc_span span)
+{
+    struct sc_source *s;
+    if (sc_model_source(st->model, st->file, &s, NULL) < 0)
+        return;
+    sc_source_drop(s, span);
+    sc_model_release(st->model, st->file);
+}
+
 struct sc_span sc_stored_span(const struct sc_stored *st, uint64_t first, uint64_t n)
 {
     const struct sc_storage *s =

@@ -71,6 +71,8 @@ bool sc_stored_identity(struct sc_stored *st, struct sc_buf *out);
 bool sc_stored_is_remote(struct sc_stored *st);
 /* Would reading the span wait for a network? */
 bool sc_stored_has(struct sc_stored *st, struct sc_span span);
+void sc_stored_read_ahead(struct sc_stored *st, struct sc_span span);
+void sc_stored_drop(struct sc_stored *st, struct sc_span span);
 void sc_stored_prefetch(struct sc_stored *st, const struct sc_span *spans, size_t n);
 
 #endif

@@ -77,6 +77,18 @@ int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *sc
                     const void **out, struct sc_error *e);
 /* A hint: values first..first+n will be read soon (remote files). */
 void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n);
+/* From now on a plain tensor is read through a mapping of its whole file, where the file can be
+ * mapped: what is read again is not copied again. Call it before the first read, and
+ * sc_values_check() after the last one. */
+void sc_values_map(struct sc_values *base);
+/* Has a file changed while it was read? `all`: not only of those that were mapped. */
+int sc_values_check(struct sc_values *base, bool all, struct sc_error *e);
+/* Hints, of local files too: values first..first+n will be read soon and to their end, so that they
+ * come from the disk meanwhile; or not again, so that the system need not keep them. */
+void sc_values_read_ahead(struct sc_values *base, uint64_t first, uint64_t n);
+void sc_values_drop(struct sc_values *base, uint64_t first, uint64_t n);
+/* Bytes in their file that so many values take. */
+uint64_t sc_values_bytes(const struct sc_values *base, uint64_t n);
 /* Is every read a matter of this machine alone? False: it may wait for a network. */
 bool sc_values_are_near(struct sc_values *base);
 /* Would reading these runs (as in sc_values_read_runs()) return without waiting for a network? With

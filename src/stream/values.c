@@ -30,6 +30,7 @@ struct values {
     unsigned per_block; /* values */
     sc_decode_fn *decode;
     sc_decode64_fn *decode64;
+    bool mapped;              /* what is read lies in a mapping of the file */
     struct sc_unpack *unpack; /* of a folded layout; NULL: plain */
     size_t n_parts;
     struct sc_stored parts[]; /* (n_parts) the first is the main one; their entries follow the
@@ -313,7 +314,7 @@ static int find_raw(struct values *v, const struct sc_stored_window *w, uint64_t
     struct sc_stored *st = &v->parts[0];
     *out = sc_stored_in_window(st, w, first, n);
     if (!*out)
-        *out = sc_stored_map(st, first, n, true);
+        *out = sc_stored_map(st, first, n, !v->mapped);
     if (*out)
         return 0;
     *out = raw;
@@ -519,6 +520,47 @@ static struct sc_span span_of(const struct values *v, uint64_t first, uint64_t n
     const uint64_t from = SC_MIN((uint64_t)((double)first * share), st->blocks);
     const uint64_t to = SC_MIN((uint64_t)((double)(first + n) * share) + 1, st->blocks);
     return sc_stored_span(st, from, to - from);
+}
+
+/* Those of the main part; a layout whose main part has another order is asked for as a whole, once.
+ */
+static struct sc_span hint_span(const struct values *v, uint64_t first, uint64_t n)
+{
+    const struct sc_span span = span_of(v, first, n);
+    return first > 0 && v->unpack && span.off == sc_stored_span(&v->parts[0], 0, 0).off
+               ? (struct sc_span){span.off, 0}
+               : span;
+}
+
+void sc_values_map(struct sc_values *base)
+{
+    struct values *v = (struct values *)base;
+    if (!base->ops && !v->unpack)
+        v->mapped = true;
+}
+
+void sc_values_read_ahead(struct sc_values *base, uint64_t first, uint64_t n)
+{
+    struct values *v = (struct values *)base;
+    if (n > 0 && check_range(v, first, n, NULL) == 0 && !base->ops)
+        sc_stored_read_ahead(&v->parts[0], hint_span(v, first, n));
+}
+
+void sc_values_drop(struct sc_values *base, uint64_t first, uint64_t n)
+{
+    struct values *v = (struct values *)base;
+    if (n > 0 && check_range(v, first, n, NULL) == 0 && !base->ops && !v->mapped &&
+        v->parts[0].rank == 0 && !v->parts[0].packed)
+        sc_stored_drop(&v->parts[0], hint_span(v, first, n));
+}
+
+uint64_t sc_values_bytes(const struct sc_values *base, uint64_t n)
+{
+    const struct values *v = (const struct values *)base;
+    if (base->ops || base->count == 0)
+        return 0;
+    const double each = (double)v->parts[0].blocks * v->parts[0].unit / (double)base->count;
+    return (uint64_t)((double)n * each);
 }
 
 bool sc_values_are_here(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,

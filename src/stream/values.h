@@ -25,8 +25,6 @@ struct sc_values_ops {
 
 /* What takes long before the first read: unpacking, copying. */
 int sc_values_prepare(struct sc_values *base, const _Atomic int *cancel, struct sc_error *e);
-/* Has a file changed while it was read? `all`: not only of those that were mapped. */
-int sc_values_check(struct sc_values *base, bool all, struct sc_error *e);
 /* Many values that will be loaded by one thread, one chunk after the other: maps them where that is
  * faster than reading. Closing tells whether the file shrank meanwhile. */
 struct sc_stored_window;

@@ -2,6 +2,7 @@
 """The forward pass of `scruple activations` against an independent one in double precision, on random small models of
 every architecture: logits, hidden states, attention, routes; the same bits for any number of threads and processor
 level, in bfloat16, in shards."""
+import base64
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ import unittest
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "mockhub"))
 import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
+from mockhub import MockHub  # noqa: E402
 
 SCRUPLE = os.environ["SCRUPLE"]
 IDS = [int(v) for v in np.random.default_rng(5).integers(0, 150, 37)]
@@ -89,6 +92,39 @@ class Forward(unittest.TestCase):
                     other = ref.write_folder(os.path.join(self.dir, f"{name}-{kind}-{shards}"), c, tensors, kind,
                                              shards)
                     self.same(first, run(other, self.out())[0])
+
+    def test_many_tokens_give_the_same_bits_at_every_level(self):
+        """From 64 tokens on, rows are multiplied in another way."""
+        for name in ("llama3", "phi3", "gemma2"):
+            with self.subTest(model=name):
+                first, _ = run(self.models[name][2], self.out(), "-j", "3", ids=(IDS * 3)[:101])
+                for level in ("c", "avx2"):
+                    self.same(first, run(self.models[name][2], self.out(), ids=(IDS * 3)[:101],
+                                         env={"SCRUPLE_CPU": level})[0])
+
+    def test_from_the_hub_and_without_room_for_the_model(self):
+        """Read over a network, or piece by piece, from files of which nothing is mapped: the same bits."""
+        for name in ("llama3", "phi3", "gpt2", "mixtral", "deepseek3"):
+            c, _, folder = self.models[name]
+            with self.subTest(model=name):
+                first, _ = run(folder, self.out())
+                files = {}
+                for file in os.listdir(folder):
+                    with open(os.path.join(folder, file), "rb") as f:
+                        files[file] = {"base64": base64.b64encode(f.read()).decode()}
+                with MockHub(config={"repos": {"org/model": {"files": files}}}) as hub, \
+                        tempfile.TemporaryDirectory() as cache:
+                    self.same(first, run("org/model", self.out(), env={**hub.env(cache), "HF_HUB_OFFLINE": "0"})[0])
+                # the least that activations take, to 64 KiB: nothing is left for the model
+                low, high = 64 << 20, 96 << 20
+                while high - low > 64 << 10:
+                    middle = (low + high) // 2
+                    done = subprocess.run([SCRUPLE, "activations", folder, "--ids", ",".join(map(str, IDS)), "--hook",
+                                           HOOKS, "-q", "--memory", str(middle)], stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL)
+                    low, high = (low, middle) if done.returncode == 0 else (middle, high)
+                self.assertLess(64 << 10, sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder)))
+                self.same(first, run(folder, self.out(), "--memory", str(high))[0])
 
     def test_gguf(self):
         """Converted by llama.cpp's rules, in F32 and F16. What GGUF cannot say is set to what it means."""

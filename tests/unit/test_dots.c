@@ -77,6 +77,68 @@ TEST(every_level_gives_the_same_bits)
         }
 }
 
+/* Rows that are packed, on every level that packs them, for every number of rows that makes another
+ * kind of tile. */
+TEST(packed_rows_give_the_same_bits)
+{
+    enum { MOST_X = 300, LONG = 1024 + 45 };
+    static const size_t counts[] = {1, 16, 17, 33, 63, 64, 65, 90, 100, 257, MOST_X};
+    static const size_t long_[] = {1, 5, 16, 31, 1024, LONG};
+    float *many = malloc(MOST_X * LONG * sizeof *many),
+          *packed = malloc(320 * 1088 * sizeof *packed);
+    float *out[2] = {calloc(MOST_X * 55, sizeof(float)), calloc(MOST_X * 55, sizeof(float))};
+    uint16_t *bits = malloc(55 * LONG * sizeof *bits);
+    float *scratch = malloc(SC_DOTS_SCRATCH * sizeof *scratch);
+    float *floats = malloc(55 * LONG * sizeof *floats);
+
+    for (size_t i = 0; i < MOST_X * LONG; i++)
+        many[i] = number(3, i);
+    for (size_t i = 0; i < 55 * LONG; i++) {
+        bits[i] = (uint16_t)(sc_bits_of(number(4, i)) >> 16);
+        floats[i] = sc_float_of((uint32_t)bits[i] << 16);
+    }
+    for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++)
+        for (size_t c = 0; c < SC_COUNT(counts); c++)
+            for (size_t l = 0; l < SC_COUNT(long_); l++) {
+                struct sc_dots d = {.w = floats,
+                                    .x = many,
+                                    .y = out[0],
+                                    .w_stride = LONG,
+                                    .x_stride = LONG,
+                                    .y_stride = 55,
+                                    .n_w = c % 2 ? 55 : 7,
+                                    .n_x = counts[c],
+                                    .n = long_[l]};
+                const size_t room = sc_dots_packed(d.n_x, d.n, (enum sc_cpu)level);
+                CHECK(room <= 320 * 1088);
+                CHECK(level == SC_CPU_C || d.n_x == 1 ? room == 0 : d.n_x < 64 || room > 0);
+                if (!room)
+                    continue;
+                sc_dots(&d, (enum sc_cpu)level); /* proven above to be those of C */
+                for (size_t i = 0; i < room; i++)
+                    packed[i] = NAN; /* padding must not matter */
+                for (size_t g = 0; g * SC_DOTS_GROUP < d.n_x; g++)
+                    sc_dots_pack(many, LONG, d.n_x, d.n, g, packed, (enum sc_cpu)level);
+                d.packed = packed;
+                d.scratch = scratch;
+                d.y = out[1];
+                sc_dots(&d, (enum sc_cpu)level);
+                CHECK(memcmp(out[0], out[1], MOST_X * 55 * sizeof(float)) == 0);
+                memset(out[1], 0, MOST_X * 55 * sizeof(float));
+                sc_dots_bf16(&d, bits, (enum sc_cpu)level);
+                CHECK(memcmp(out[0], out[1], MOST_X * 55 * sizeof(float)) == 0);
+                memset(out[0], 0, MOST_X * 55 * sizeof(float));
+                memset(out[1], 0, MOST_X * 55 * sizeof(float));
+            }
+    free(many);
+    free(packed);
+    free(scratch);
+    free(out[0]);
+    free(out[1]);
+    free(bits);
+    free(floats);
+}
+
 TEST(one_row_alone_has_the_bits_of_many)
 {
     fill();

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The group `forward` of bench.py: passes over a model of 1.1e9 weights in BF16, against memory, OpenBLAS, torch and
+llama.cpp; and with less memory than it has weights, from a cold disk, against reading its files."""
+import json
+import os
+import subprocess
+
+import scan
+
+CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 5632,
+          "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000,
+          "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "torch_dtype": "bfloat16", "tie_word_embeddings": False}
+TOKENS = 128
+
+
+def model_of(bench):
+    folder = os.environ.get("FORWARD_MODEL")
+    if folder:
+        return folder
+    folder = scan.made(bench, "bf16")
+    path = os.path.join(folder, "config.json")
+    if not os.path.exists(path):
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(CONFIG, file)
+    return folder
+
+
+def ran(build, model, threads, runs, memory=0, only=None):
+    """Figures by name: (by wall time, by processor time)."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS")}
+    if only:
+        env["ONLY"] = only
+    said = subprocess.run([os.path.join(build, "bench", "forward"), model, str(threads), str(runs), str(TOKENS),
+                           str(memory >> 20)], check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
+    return {name: (float(wall), float(cpu)) for name, wall, cpu, _ in
+            (line.split("\t") for line in said.splitlines())}
+
+
+def torch_speed(bench, threads):
+    said = subprocess.run([bench.PYTHON, "-B", os.path.join(bench.HERE, "forward_peer.py"), str(threads), "5",
+                           str(TOKENS), "2048", "5632", "256"], check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True).stdout
+    return tuple(map(float, said.split())) if said else None
+
+
+def llama_speed(threads):
+    """Tokens a second: a prompt, and one token after the other."""
+    program, model = os.environ.get("LLAMA_BENCH"), os.environ.get("LLAMA_MODEL")
+    if not program or not model:
+        return None
+    said = json.loads(subprocess.run([program, "-m", model, "-p", str(TOKENS), "-n", "8", "-t", str(threads), "-o",
+                                      "json"], check=True, stdout=subprocess.PIPE).stdout)
+    return (max(r["avg_ts"] for r in said if r["n_prompt"]), max(r["avg_ts"] for r in said if r["n_gen"]))
+
+
+def rates(bench, build, model, threads):
+    f = ran(build, model, threads, 5)
+    torch = torch_speed(bench, threads)
+    llama = llama_speed(threads)
+    for kind, name in ((1, "by processor time"), (0, "by the clock")):
+        row = bench.row
+        what = f", {threads} threads, {name}"
+        row("one token" + what, "GB/s", f["one"][kind], f["memory"][kind], "adding up memory, same run", ">= 0.7")
+        blas = f["sgemm"][kind]
+        row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], blas, "OpenBLAS sgemm, same run", ">= 0.8")
+        row("products alone" + what, "GFLOP/s", f["kernel"][kind], blas, "OpenBLAS sgemm, same run", "-")
+        if torch:
+            row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], torch[kind], "torch, bfloat16", ">= 0.9")
+    if llama:
+        weights = 2e-9 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)
+        row(f"{TOKENS} tokens, {threads} threads, by the clock", "1/s", f["prompt"][0] / weights, llama[0], "llama.cpp",
+            ">= 1")
+
+
+def cold(bench, build, model, threads):
+    files, size = scan.size_of(model)
+    for only, tokens in (("one", 1), ("prompt", TOKENS)):
+        best, limit = 0, 0
+        for _ in range(3):
+            scan.forget(files)
+            limit = max(limit, ran(build, model, threads, 1, only="files")["files"][0])
+            scan.forget(files)
+            f = ran(build, model, threads, 1, memory=size // 3, only=only)[only][0]
+            best = max(best, f if only == "one" else f / (2e-9 * TOKENS * size / 2) * size * 1e-9)
+        bench.row(f"{tokens} tokens, cold, a third of the memory", "s", size * 1e-9 / best, size * 1e-9 / limit,
+                  "reading the files, cold", "<= 1.3" if only == "one" else "-")
+    scan.forget(files)
+    command = [os.path.join(build, "bench", "forward"), model, str(threads), "1", "1", str(size // 3 >> 20)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "ONLY": "one"})
+    _, _, usage = os.wait4(child.pid, 0)
+    child.returncode = 0
+    third, name = size / 3 / 1e6, "a third of the files"
+    bench.row("most memory of that pass", "MB", usage.ru_maxrss * 1024 / 1e6, third, name, "<= 1")
+    left = subprocess.run(["fincore", "-b", "-n", "-o", "RES", *files], check=False, stdout=subprocess.PIPE, text=True)
+    if left.stdout:
+        bench.row("left in the page cache", "MB", sum(map(int, left.stdout.split())) / 1e6, third, name, "<= 1")
+
+
+def measure(bench, build):
+    model = model_of(bench)
+    for threads in sorted({1, len(os.sched_getaffinity(0))}):
+        rates(bench, build, model, threads)
+    cold(bench, build, model, len(os.sched_getaffinity(0)))
