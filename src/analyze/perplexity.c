@@ -219,7 +219,8 @@ int sc_ppl_measure(const struct sc_forward *f, const struct sc_ppl_options *o, s
     out->nll /= n;
     if (out->n_effects)
         out->effects[0].nll = out->nll; /* the same sum in another order */
-    out->error = sqrt(fmax(x.square / n - out->nll * out->nll, 0) / n);
+    const double spread = x.square / n - out->nll * out->nll;
+    out->error = isnan(spread) ? spread : sqrt(fmax(spread, 0) / n);
     sc_rivals_clear(&x.rivals);
     free(x.place);
     free(x.sequences);

@@ -119,7 +119,8 @@ struct sc_super_effects {
     size_t n_tokens;
     const char *label; /* of all together: a constant sentence */
     const char *call;  /* "single": one alone makes more than half of what all do; "joint": they
-                          matter, but none does so; "inert" */
+                          matter, but none does so; "inert"; NULL: the model's own output is not
+                          finite, nothing is known */
 };
 /* How many of the list share layer, expert and row (column: true: column) with weight i; itself
  * too. */

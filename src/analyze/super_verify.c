@@ -397,11 +397,24 @@ static const struct sc_super_effect *find_effect(const struct sc_super_effects *
     return NULL;
 }
 
+/* Whether a set makes more than half of what all do; where both leave no finite output, too. */
+static bool is_most(double kl, double all)
+{
+    return kl > 0.5 * all || isinf(kl);
+}
+
 static void label(struct verifying *x)
 {
     const struct sc_super_effects *out = x->out;
     const double all = find_effect(out, SC_SUPER_ALL, 0)->kl;
     double null = 0;
+
+    if (isnan(all)) { /* the model gives no numbers */
+        for (uint32_t i = 0; i < x->l->n; i++)
+            x->l->p[i].alone_kl = x->l->p[i].without_kl = (double)NAN;
+        x->out->label = "not known: the model's output is not finite on these tokens";
+        return;
+    }
 
     for (size_t i = 0; i < out->n; i++)
         if (out->p[i].kind == SC_SUPER_NULL)
@@ -417,9 +430,9 @@ static void label(struct verifying *x)
         w->without_kl = without ? without->kl : (double)NAN;
         const bool matters = alone && alone->kl > least;
         any |= matters;
-        most |= matters && alone->kl > 0.5 * all;
+        most |= matters && is_most(alone->kl, all);
         w->label = !alone                                         ? NULL
-                   : matters && alone->kl > 0.5 * all             ? "fatal alone"
+                   : matters && is_most(alone->kl, all)           ? "fatal alone"
                    : matters                                      ? "matters alone"
                    : together && without && without->kl < all / 2 ? "needed for the joint effect"
                    : together ? "inert alone, part of a fatal set"

@@ -78,7 +78,7 @@ static double divergence(const float *base, const float *row, size_t n, double s
         kl += exp(p) * (p - q);
         *moved += d * d;
     }
-    return SC_MAX(kl, 0);
+    return kl < 0 ? 0 : kl; /* what is not a number stays none */
 }
 
 void sc_rivals_take(struct sc_rivals *x, size_t variant, size_t position, const float *row,
@@ -93,7 +93,8 @@ void sc_rivals_take(struct sc_rivals *x, size_t variant, size_t position, const 
     else
         x->kl[variant] += divergence(base, row, x->vocab, sum, x->sums[slot], &x->moved[variant]) /
                           (double)x->positions;
-    x->agreed[variant] += argmax(base, x->vocab) == argmax(row, x->vocab);
+    /* Where nothing is finite no token is the likeliest. */
+    x->agreed[variant] += isfinite(sum) && argmax(base, x->vocab) == argmax(row, x->vocab);
     if (next == SC_NO_TOKEN)
         return;
     x->losses[variant * x->positions + position] = sum - (double)row[next];
@@ -144,6 +145,12 @@ int sc_rivals_end(const struct sc_rivals *x, size_t variant, struct sc_effect *o
                   struct sc_error *e)
 {
     *out = (struct sc_effect){.kl = x->kl[variant], .nll = mean_loss(x, variant)};
+    if (!isfinite(x->moved[0])) { /* the model itself gives no numbers: nothing to compare with */
+        *out = (struct sc_effect){NAN, out->nll, NAN, NAN, NAN, NAN, NAN};
+        return 0;
+    }
+    if (isnan(out->kl)) /* it does, but the variant does not */
+        out->kl = INFINITY;
     out->perplexity_ratio = exp(out->nll - mean_loss(x, 0));
     out->agree = (double)x->agreed[variant] / (double)x->positions;
     out->change = variant ? sqrt(x->moved[variant] / x->moved[0]) : 0;

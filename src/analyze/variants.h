@@ -11,7 +11,9 @@
 
 /* KL: mean over positions of the divergence of the model's next token from the variant's, in nats;
  * nll: mean of -log p of the tokens that come next; agree: share of positions whose likeliest token
- * is the same; change: Frobenius norm of the difference of logits over that of the logits. */
+ * is the same; change: Frobenius norm of the difference of logits over that of the logits. Where
+ * the model's own logits are not finite, all but nll are NaN; where only the variant's are not, KL
+ * is infinite. */
 struct sc_effect {
     double kl, nll, perplexity_ratio, agree, change;
     double low, high; /* 95 % interval of the difference of nll from the model's: bootstrap over

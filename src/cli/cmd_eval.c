@@ -62,6 +62,10 @@ static int check_windows(void *ctx, struct sc_error *e)
     if (set->window == 1 || set->window > 1 << 20 || set->stride > 1 << 20)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--window takes a number from 2 to %d, --stride from 1 on", 1 << 20);
+    if (set->stride && set->ppl != SC_PPL_ROLLING)
+        return sc_fail(e, SCRUPLE_EUSAGE, "--stride is for --protocol rolling");
+    if (set->held && !x->n_formats)
+        return sc_fail(e, SCRUPLE_EUSAGE, "--hold does nothing without --quantize");
     return sc_pictures_check(x->c, sc_ppl_picture_kinds, sc_n_ppl_picture_kinds, e);
 }
 
@@ -142,8 +146,8 @@ static void put_line(struct evaluating *x, const char *what, double v, double er
     if (isnan(v))
         return;
     sc_buf_printf(b, "%-18s%.6g", what, v);
-    if (error > 0)
-        sc_buf_printf(b, " +- %.2g", error);
+    if (error > 0) /* two digits, but no power of ten where the value has none */
+        sc_buf_printf(b, error < 99.5 || v >= 999999.5 ? " +- %.2g" : " +- %.0f", error);
     sc_buf_putc(b, '\n');
 }
 

@@ -167,6 +167,9 @@ static void print(struct looking *x)
     }
     sc_report_table(&c->out, weights, &c->term);
     if (effects) {
+        if (!x->effects.call)
+            sc_say(c, "warning",
+                   "the model's output is not finite on these tokens: nothing is judged");
         sc_out_putc(&c->out, '\n');
         sc_report_table(&c->out, effects, &c->term);
         sc_out_puts(&c->out, "\nall together: ");

@@ -161,6 +161,20 @@ class Eval(unittest.TestCase):
         r = subprocess.run([SCRUPLE, "eval", folder, "--ids", "1,2,3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                            universal_newlines=True)
         self.assertIn("no perplexity", r.stderr)
+        r = subprocess.run([SCRUPLE, "eval", folder, "--ids", "1,2,3", "--quantize", "rtn4", "--json"],
+                           stdout=subprocess.PIPE, check=True)
+        d = json.loads(r.stdout)
+        self.assertIsNone(d["nll_error"])
+        for row in d["quantized"]:
+            for key in ("nll", "perplexity_ratio", "nll_low", "nll_high", "kl", "agree", "change"):
+                self.assertIsNone(row[key], (row["format"], key))
+
+    def test_options_that_would_do_nothing(self):
+        for more, word in ((["--stride", "2"], "--stride"), (["--hold", "x[0]"], "--hold")):
+            r = subprocess.run([SCRUPLE, "eval", self.folder, "--ids", "1,2,3", *more], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, universal_newlines=True)
+            self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+            self.assertIn(word, r.stderr)
 
 
 if __name__ == "__main__":

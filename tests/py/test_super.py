@@ -112,6 +112,17 @@ class Super(Case):
             base = run(other, "--verify", "--ratio", "1.5", "--share", "0.01", "--rounds", "1")["effects"][0]
             self.assertEqual(base["nll"], effect["nll"])
 
+    def test_a_model_that_gives_no_numbers_is_not_judged(self):
+        c, tensors, _, _ = self.planted()
+        broken = edit(tensors, "model.norm.weight", lambda w: w.__setitem__(0, np.float32("nan")))
+        d = run(self.folder(c, broken), "--verify")
+        w = d["weights"][0]
+        self.assertEqual((w["row"], w["column"], w["label"], w["alone_kl"]), (21, 40, None, None))
+        self.assertIn("not finite", d["label"])
+        self.assertIsNone(d["call"])
+        for e in d["effects"]:
+            self.assertEqual([e[k] for k in ("kl", "nll", "agree", "change")], [None] * 4, e["kind"])
+
     def test_weights_that_share_a_column(self):
         c, tensors, _, _ = self.planted(rows=((3, 11.0), (30, -12.0), (50, 10.0)))
         d = run(self.folder(c, tensors), "--verify")
