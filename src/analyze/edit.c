@@ -194,25 +194,25 @@ static int open_tensor(struct planning *x, uint32_t tensor, struct sc_error *e)
                   e);
 }
 
-/* Of all finite values, in their order. */
-static int find_mean(struct planning *x, uint32_t tensor, struct sc_error *e)
+int sc_edit_mean(const struct sc_model *m, uint32_t tensor, const _Atomic int *cancel, double *mean,
+                 struct sc_error *e)
 {
     struct sc_values *v = NULL;
     double sum = 0, *part = sc_alloc(MEAN_STEP * sizeof *part);
     uint64_t n = 0;
 
-    int code = part ? sc_values_open(x->m, tensor, &v, e) : sc_fail_memory(e);
+    int code = part ? sc_values_open(m, tensor, &v, e) : sc_fail_memory(e);
     for (uint64_t at = 0; code == 0 && at < v->count; at += MEAN_STEP) {
         const uint64_t here = SC_MIN(v->count - at, (uint64_t)MEAN_STEP);
-        code = x->cancel && atomic_load(x->cancel) ? sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted")
-                                                   : sc_values_read64(v, at, here, part, e);
+        code = cancel && atomic_load(cancel) ? sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted")
+                                             : sc_values_read64(v, at, here, part, e);
         for (uint64_t i = 0; i < here && code == 0; i++)
             if (isfinite(part[i])) {
                 sum += part[i];
                 n++;
             }
     }
-    x->mean = n ? sum / (double)n : 0;
+    *mean = n ? sum / (double)n : 0;
     sc_values_close(v);
     free(part);
     return code;
@@ -349,7 +349,7 @@ static int edit_tensor(struct planning *x, const struct element *el, size_t n, s
     for (size_t i = 0; i < n; i++)
         mean |= x->w->p[el[i].wish].op == SC_EDIT_MEAN;
     if (mean)
-        TRY(find_mean(x, el[0].tensor, e));
+        TRY(sc_edit_mean(x->m, el[0].tensor, x->cancel, &x->mean, e));
     TRY(sc_model_source(x->m, x->entry->file, &s, e));
     int code = 0;
     for (size_t i = 0, next; i < n && code == 0; i = next) {

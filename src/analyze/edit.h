@@ -92,6 +92,9 @@ struct sc_edit_written {
     uint64_t bytes;
     struct sc_buf record; /* its path */
 };
+/* The mean of all finite values of a tensor, in their order and in double; 0 of none. */
+int sc_edit_mean(const struct sc_model *m, uint32_t tensor, const _Atomic int *cancel, double *mean,
+                 struct sc_error *e);
 /* Whether a copy can be made there. */
 int sc_edit_may_write(const struct sc_model *m, const char *path, struct sc_error *e);
 /* The copy and its record, whole or not at all. Nothing is overwritten. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/edit.h"
 #include "analyze/super.h"
 #include "analyze/variants.h"
 #include "math/math.h"
@@ -75,40 +76,21 @@ static int scale_all(struct verifying *x, double factor, size_t but, struct sc_e
     return 0;
 }
 
-/* The mean of a tensor, of a sample when it is large. */
-static int mean_of(const struct sc_model *m, uint32_t tensor, float *out, struct sc_error *e)
-{
-    struct sc_values *v = NULL;
-    float row[CANDIDATES];
-    double sum = 0;
-    uint64_t n = 0;
-
-    TRY(sc_values_open(m, tensor, &v, e));
-    const uint64_t blocks = (v->count + CANDIDATES - 1) / CANDIDATES;
-    const uint64_t step = SC_MAX(blocks / 256, UINT64_C(1));
-    int code = 0;
-    for (uint64_t b = 0; b < blocks && code == 0; b += step) {
-        const uint64_t here = SC_MIN(v->count - b * CANDIDATES, (uint64_t)CANDIDATES);
-        code = sc_values_read(v, b * CANDIDATES, here, row, e);
-        for (uint64_t i = 0; i < here && code == 0; i++)
-            if (isfinite(row[i])) {
-                sum += (double)row[i];
-                n++;
-            }
-    }
-    sc_values_close(v);
-    *out = n ? (float)(sum / (double)n) : 0;
-    return code;
-}
-
 static int add_mean(struct verifying *x, struct sc_error *e)
 {
+    const struct sc_super_list *l = x->l;
+    double mean = 0;
+
     TRY(add_variant(x, SC_SUPER_MEAN, 0, 0, e));
-    for (size_t i = 0; i < x->l->n; i++) {
-        const struct sc_super_weight *w = &x->l->p[i];
-        float mean;
-        TRY(mean_of(sc_forward_model(x->f), w->tensor, &mean, e));
-        TRY(add_edit(x, w->tensor, w->stored_row, w->stored_col, mean, e));
+    for (size_t i = 0; i < l->n; i++) {
+        size_t first = 0; /* a tensor is read once */
+        while (l->p[first].tensor != l->p[i].tensor)
+            first++;
+        if (first < i)
+            mean = (double)x->edits[x->first[x->n - 1] + first].value;
+        else
+            TRY(sc_edit_mean(sc_forward_model(x->f), l->p[i].tensor, x->o->cancel, &mean, e));
+        TRY(add_edit(x, l->p[i].tensor, l->p[i].stored_row, l->p[i].stored_col, (float)mean, e));
     }
     return 0;
 }

@@ -112,6 +112,21 @@ class Super(Case):
             base = run(other, "--verify", "--ratio", "1.5", "--share", "0.01", "--rounds", "1")["effects"][0]
             self.assertEqual(base["nll"], effect["nll"])
 
+    def test_the_mean_is_that_of_the_whole_tensor(self):
+        """Of a large one, too, and the same that `edit --mean` writes."""
+        c = dict(ref.CONFIGS["llama"], num_hidden_layers=1, intermediate_size=32768)
+        tensors = louder(ref.make(c, 3), "model.layers.0.mlp", 40)
+        tensors = edit(tensors, "model.layers.0.mlp.down_proj.weight", lambda w: w.__setitem__((21, 40), 900.0))
+        folder = self.folder(c, tensors)
+        d = run(folder, "--verify", "--rounds", "1")
+        self.assertEqual([(w["row"], w["column"]) for w in d["weights"]], [(21, 40)])
+        other = os.path.join(self.dir, "mean")
+        subprocess.run([SCRUPLE, "edit", folder, "--mean", d["weights"][0]["at"], "-o", other], check=True,
+                       stdout=subprocess.DEVNULL)
+        r = subprocess.run([SCRUPLE, "eval", other, "--ids", ",".join(map(str, IDS)), "--json"], check=True,
+                           stdout=subprocess.PIPE)
+        self.assertEqual(next(e["nll"] for e in d["effects"] if e["kind"] == "mean"), json.loads(r.stdout)["nll"])
+
     def test_a_model_that_gives_no_numbers_is_not_judged(self):
         c, tensors, _, _ = self.planted()
         broken = edit(tensors, "model.norm.weight", lambda w: w.__setitem__(0, np.float32("nan")))
