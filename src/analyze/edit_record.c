@@ -199,6 +199,7 @@ int sc_edit_may_write(const struct sc_model *m, const char *path, struct sc_erro
             return sc_fail(e, SCRUPLE_EUNSUPPORTED,
                            "a pipeline of components cannot be copied: "
                            "name one of its files");
+    TRY(sc_st_keep_out(m->label, path, e));
     TRY(sc_st_may_create(path, !is_file(m), e));
     if (!is_file(m))
         return 0;
@@ -442,6 +443,8 @@ int sc_edit_undo(const char *from, const struct sc_edit_writing *how, struct sc_
     e = e ? e : &own;
     *out = (struct sc_edit_written){0};
     int code = path ? sc_repo_open_local(from, &x.repo, e) : sc_fail_memory(e);
+    if (code == 0)
+        code = sc_st_keep_out(from, path, e);
     if (code == 0)
         code = read_record(&x, from, &text, e);
     if (code == 0) {

@@ -593,6 +593,8 @@ static int run_quant(struct sc_cli *c)
     if (!status && sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x->pool, &e) < 0)
         status = sc_fail_exit(c, &e);
     oo.keep_repo = true;
+    if (!status && c->set.write && sc_st_keep_out(paths[0], c->set.write, &e) < 0)
+        status = sc_usage_exit(c, &e);
     if (!status)
         status = sc_cli_open_with(c, paths[0], &oo, &x->model);
     if (!status)

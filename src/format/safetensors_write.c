@@ -216,6 +216,37 @@ static int go_on(struct sc_st_writer *w, struct sc_error *e)
 }
 
 /* -------------------------------------------------------------------------------- outside --- */
+int sc_st_keep_out(const char *source, const char *path, struct sc_error *e)
+{
+    size_t n = strlen(path);
+    struct stat folder, here, before = {0};
+    struct sc_buf above = {0};
+    struct sc_quoted q;
+    bool inside = false;
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n && path[n - 1] != '/')
+        n--;
+    sc_buf_put(&above, path, n);
+    sc_buf_puts(&above, "."); /* what does not exist yet cannot be asked */
+    /* Up to the root, which is above itself: whatever links lead there. */
+    for (bool more = stat(source, &folder) == 0; more && !above.failed && !inside;) {
+        if (stat(above.p, &here) < 0)
+            break;
+        inside = here.st_dev == folder.st_dev && here.st_ino == folder.st_ino;
+        more = here.st_dev != before.st_dev || here.st_ino != before.st_ino;
+        before = here;
+        sc_buf_puts(&above, "/..");
+    }
+    sc_buf_clear(&above);
+    return inside
+               ? sc_fail(e, SCRUPLE_EUSAGE,
+                         "%s: lies inside of the model that is read, and would become a part of it",
+                         sc_quote(&q, sc_strz(path)))
+               : 0;
+}
+
 int sc_st_may_create(const char *path, bool folder, struct sc_error *e)
 {
     struct sc_buf above = {0};

@@ -27,6 +27,9 @@ struct sc_st_writer;
 /* Whether the target can be made, before hours of work go into what belongs there: 0, or the error
  * that sc_st_create() would give now. */
 int sc_st_may_create(const char *path, bool folder, struct sc_error *e);
+/* SCRUPLE_EUSAGE: the target would lie inside of the folder `source`, that is in the model that it
+ * is made of. A source that is a file or does not exist holds nothing. */
+int sc_st_keep_out(const char *source, const char *path, struct sc_error *e);
 /* `items` is borrowed until the end. folder: model.safetensors, or shards of at most `shard` bytes
  * (a tensor is never cut) and an index, in the folder `path`; else one file. */
 int sc_st_create(const char *path, bool folder, const struct sc_st_item *items, size_t n,

@@ -332,6 +332,9 @@ class Edit(unittest.TestCase):
         self.refused(source, f"--zero={name}[0,*]", f"--scale={name}[*,0]=2", "-o", o, says="two edits change an element")
         self.refused(source, f"--zero={name}[0,0]", "-o", source, says="exists already")
         self.refused(source, f"--zero={name}[0,0]", "--undo", "-o", o, says="takes back an edit")
+        for inside in (os.path.join(source, "sub"), source + "/./sub/"):
+            self.refused(source, f"--zero={name}[0,0]", "-o", inside, says="inside of the model")
+            self.refused(source, "--undo", "-o", inside, says="inside of the model")
         self.refused(source, "--undo", "-o", o, says="no record of an edit", status=4)
         for fixture, why in (("torch-zip", "PyTorch"), ("npz", "checksums"), ("gptq", "scales"), ("npy-fortran", "one after")):
             path = os.path.join(FIXTURES, fixture)
