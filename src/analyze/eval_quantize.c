@@ -189,11 +189,11 @@ static const struct sc_column columns[COLUMNS] = {
     [NLL] = {"nll", "NLL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
     [PERPLEXITY] = {"perplexity", "PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
     [RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
     [KL] = {"kl", "KL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 5},
-    [AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 3},
+    [CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
 };
 struct table {
     const struct sc_quantized *formats;

@@ -215,6 +215,8 @@ static int run_activations(struct sc_cli *c)
     struct sc_error e = {0};
     int status = sc_model_reader_open(c, read_settings, &x, &x.in);
 
+    if (!status)
+        sc_model_reader_note(c, &x.in, x.in.tokens.n);
     if (!status && (measure(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     sc_document_clear(&x.d);

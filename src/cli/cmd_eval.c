@@ -198,6 +198,8 @@ static int run_eval(struct sc_cli *c)
     struct sc_error e = {0};
     int status = sc_model_reader_open(c, check_windows, &x, &x.in);
 
+    if (!status)
+        sc_model_reader_note(c, &x.in, SC_MIN(x.in.tokens.n, (size_t)c->set.window));
     if (!status && (evaluate(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     sc_document_clear(&x.d);

@@ -219,6 +219,8 @@ static int run_super(struct sc_cli *c)
         return sc_super_largest(c);
     int status = sc_model_reader_open(c, read_settings, &x, &x.in);
 
+    if (!status)
+        sc_model_reader_note(c, &x.in, x.in.tokens.n);
     if (!status && (look(&x, &e) < 0 || describe(&x, &e) < 0 || put(&x, &e) < 0))
         status = sc_fail_exit(c, &e);
     sc_document_clear(&x.d);

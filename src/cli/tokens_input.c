@@ -2,6 +2,7 @@
 /* tokens_input: from the command line to numbers of tokens. */
 #include "cli/tokens_input.h"
 
+#include <inttypes.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,15 @@ int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_err
         status = sc_fail_exit(c, &e);
     sc_words_clear(&filters);
     return status;
+}
+
+void sc_model_reader_note(struct sc_cli *c, const struct sc_model_reader *r, size_t n)
+{
+    const uint64_t context = sc_forward_facts(r->forward)->context;
+
+    if (context && n > context)
+        sc_say(c, "note", "the model reads %zu tokens at once, but was made for %" PRIu64, n,
+               context);
 }
 
 void sc_model_reader_close(struct sc_model_reader *r)

@@ -42,6 +42,8 @@ struct sc_model_reader {
 int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_error *e), void *ctx,
                          struct sc_model_reader *out);
 void sc_model_reader_close(struct sc_model_reader *r);
+/* A note when `n` tokens that see each other are more than the model was made for. */
+void sc_model_reader_note(struct sc_cli *c, const struct sc_model_reader *r, size_t n);
 
 /* A whole file ("-": standard input) as text; *copy is to be freed, and *source to be closed. */
 int sc_text_input_open(const char *path, struct sc_source **source, char **copy, struct sc_str *out,

@@ -169,6 +169,15 @@ class Eval(unittest.TestCase):
             for key in ("nll", "perplexity_ratio", "nll_low", "nll_high", "kl", "agree", "change"):
                 self.assertIsNone(row[key], (row["format"], key))
 
+    def test_more_than_the_context(self):
+        context = self.c["max_position_embeddings"]
+        ids = ",".join(str(i % 5) for i in range(context + 1))
+        for words, told in ((["super"], True), (["activations", "--hook", "residual"], True), (["eval"], False),
+                            (["eval", "--window", str(context + 1)], True)):
+            r = subprocess.run([SCRUPLE, words[0], self.folder, "--ids", ids, *words[1:]], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, universal_newlines=True, check=True)
+            self.assertEqual(f"was made for {context}" in r.stderr, told, (words, r.stderr))
+
     def test_options_that_would_do_nothing(self):
         for more, word in ((["--stride", "2"], "--stride"), (["--hold", "x[0]"], "--hold")):
             r = subprocess.run([SCRUPLE, "eval", self.folder, "--ids", "1,2,3", *more], stdout=subprocess.PIPE,
