@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* edit_place: from words to boxes of tensors. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -239,24 +240,51 @@ static int add_weight(struct sc_edit_wishes *out, const struct sc_model *m, enum
     return code;
 }
 
+/* "-" is standard input. To be freed. */
+static int read_list(struct sc_str path, char **text, size_t *n, struct sc_error *e)
+{
+    struct sc_quoted q;
+
+    *text = NULL;
+    if (!sc_str_is(path, "-")) {
+        char *name = sc_str_copy(path);
+        if (!name)
+            return sc_fail_memory(e);
+        *text = sc_read_file(name, SC_MAX_CONFIG_BYTES, n);
+        free(name);
+        return *text ? 0 : sc_fail(e, SCRUPLE_ENOTFOUND, "%s: cannot be read", sc_quote(&q, path));
+    }
+    struct sc_source *in = NULL;
+    TRY(sc_stdin_open(&in, e));
+    int code = 0;
+    if (in->size > SC_MAX_CONFIG_BYTES)
+        code = sc_fail(e, SCRUPLE_ELIMIT, "%s has more than %" PRIu64 " bytes", in->name,
+                       SC_MAX_CONFIG_BYTES);
+    *n = (size_t)in->size;
+    if (code == 0) {
+        *text = sc_alloc(*n + 1);
+        code = *text ? sc_source_read(in, 0, *text, *n, e) : sc_fail_memory(e);
+    }
+    sc_source_close(in);
+    return code;
+}
+
 static int add_listed(struct sc_edit_wishes *out, const struct sc_model *m, enum sc_edit_op op,
                       double x, struct sc_str path, struct sc_error *e)
 {
-    char *name = sc_str_copy(path);
+    char *text = NULL;
     json_error_t at;
     struct sc_quoted q;
     size_t n = 0, i;
     json_t *weight;
+    int code = read_list(path, &text, &n, e);
 
-    if (!name)
-        return sc_fail_memory(e);
-    char *text = sc_read_file(name, SC_MAX_CONFIG_BYTES, &n);
-    free(name);
-    if (!text)
-        return sc_fail(e, SCRUPLE_ENOTFOUND, "%s: cannot be read", sc_quote(&q, path));
+    if (code < 0) {
+        free(text);
+        return code;
+    }
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &at);
     json_t *list = json_object_get(root, "weights");
-    int code = 0;
     if (!json_is_array(list) || !json_array_size(list))
         code = sc_fail(e, SCRUPLE_EUSAGE, "no list \"weights\" with something in it");
     else

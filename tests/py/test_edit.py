@@ -188,6 +188,10 @@ class Edit(unittest.TestCase):
         v[1, 2] = v[2, 0] = 0
         self.assertEqual(read(self.path("o"))[-48:], v.tobytes())
         self.refused(path, "--zero", "@" + path, "-o", self.path("x"), says="no list \"weights\"")
+        with open(found, "rb") as f:
+            subprocess.run(["sh", "-c", 'cat | "$0" edit "$1" --zero @- -o "$2"', SCRUPLE, path, self.path("piped")],
+                           stdin=f, stdout=subprocess.DEVNULL, check=True)
+        self.assertEqual(read(self.path("piped"))[-48:], v.tobytes())
 
     def test_folders(self):
         """Sharded: only the shard with the element differs; configuration comes along; and back."""
