@@ -85,10 +85,10 @@ int main(int argc, char **argv)
     static const enum sc_plane planes[] = {SC_PLANE_MAIN, SC_PLANE_MEAN, SC_PLANE_ENTROPY};
     const int runs = argc > 2 ? SC_MIN(atoi(argv[2]), MAX_RUNS) : 5;
     const _Atomic int cancel = 0;
-    struct sc_source *s;
+    struct sc_source *s = NULL;
     struct sc_pool *pool;
     struct sc_error e = {0};
-    if (argc < 2 || sc_file_open(argv[1], NULL, &s, &e) < 0 || sc_pool_new(1, &pool, &e) < 0)
+    if (argc < 2 || sc_file_open(argv[1], NULL, &s, &e) < 0 || sc_pool_new(1, &pool, &e) < 0 || !s)
         fail(&e);
     struct sc_byte_file f = {.name = argv[1], .bytes = s->size};
     const size_t n = (size_t)SC_MIN(s->size, (uint64_t)MOST);

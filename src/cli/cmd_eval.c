@@ -207,7 +207,7 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model.gguf --file wiki.test.txt --protocol llama.cpp",
      "as llama.cpp measures it"},
     {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
-    {"scruple eval model --file wiki.test.txt --quantize rtn4:hold=share:0.001,mxfp4 --limit 4",
+    {"scruple eval model --file wiki.test.txt --quantize rtn4,mxfp4 --limit 4",
      "and quantised, in the same reading"},
     {NULL, NULL},
 };

@@ -139,6 +139,9 @@ class Moe(unittest.TestCase):
         w = experts(5)
         folder = self.folder(w)
         self.check_maps(self.run_it(folder, "--eps", "0.01"), w, .01)
+        weight = float(abs(w[0, "up_proj"].ravel()[7]))  # "below" is about the number itself, and those beside it
+        for eps in (weight, np.nextafter(weight, 1), np.nextafter(weight, 0), 0, 1e9):
+            self.check_maps(self.run_it(folder, "--eps", repr(float(eps))), w, float(eps))
         v = np.sort(np.array([np.sqrt((w[layer, "up_proj"].astype(float) ** 2).mean((1, 2)))
                               for layer in range(LAYERS)]).ravel())
         for norm, low, high in (("max", 0, v[-1]), ("min-max", v[0], v[-1]),

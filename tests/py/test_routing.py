@@ -415,7 +415,7 @@ class Routing(unittest.TestCase):
 
     def read(self, *words, status=0):
         r = subprocess.run([SCRUPLE, "moe", self.spelled(), "--no-maps", "-q", "--json", *words], stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, env={**os.environ, "SCRUPLE_CACHE": os.path.join(self.dir, "cache")})
+                           stderr=subprocess.PIPE, env={**os.environ, "HF_HUB_OFFLINE": "0", "SCRUPLE_CACHE": os.path.join(self.dir, "cache")})
         self.assertEqual(r.returncode, status, r.stderr)
         return json.loads(r.stdout)["routing"] if status == 0 else r.stderr.decode()
 

@@ -304,7 +304,7 @@ class Bytes(unittest.TestCase):
         path = self.write("a", b"abc")
         self.assertIn("--mode sign", self.view(path, "--mode", "sign", "--png", self.at("x.png"), code=2))
         self.assertIn("--plane rms", self.view(path, "--plane", "rms", "--png", self.at("x.png"), code=2))
-        self.assertIn("--at 3", self.view(path, "--at", "3", "--png", self.at("x.png"), code=2))
+        self.assertIn("--at 3", self.view(path, "--at", "3", "--out", self.at("x"), code=2))
         self.assertIn("name a file", self.view(code=2))
 
     # -------------------------------------------------------------------------------- inputs
