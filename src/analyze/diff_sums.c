@@ -64,6 +64,20 @@ static void put_rounding(const struct sc_diff *d, size_t changed, struct sc_buf 
         sc_buf_printf(out, "; %zu by about as much as rounding does", about);
 }
 
+/* Differences that are not finite are in no sum, so a NaN that came in would not be seen there. */
+static void put_broken(const struct sc_diff *d, struct sc_buf *out)
+{
+    size_t more = 0;
+
+    for (size_t i = 0; i < d->n; i++) {
+        const struct sc_change *c = d->pairs[i].change;
+        more += c && c->nonfinite_a != UINT64_MAX && c->nonfinite_b != UINT64_MAX &&
+                c->nonfinite_b > c->nonfinite_a;
+    }
+    if (more)
+        sc_buf_printf(out, "; %zu with more NaN or infinity in B", more);
+}
+
 void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out)
 {
     static const char *const sides[] = {"A", "B"};
@@ -89,6 +103,7 @@ void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out)
     if (changed && d->has_base && !isnan(relative))
         sc_buf_printf(out, "; relative change %.3g", relative);
     put_rounding(d, changed, out);
+    put_broken(d, out);
     if (d->n_status[SC_DIFF_SHAPE])
         sc_buf_printf(out, "; %zu with another shape", d->n_status[SC_DIFF_SHAPE]);
     for (size_t i = 0; i < 2; i++)

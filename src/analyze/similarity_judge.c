@@ -25,7 +25,7 @@ static double corrected(const struct sc_similarity_matrix *m, size_t n, uint32_t
     const double c = (double)m->score[a * n + b], base = baseline(m, n, a, b);
     const double left = sqrt((1 - m->base[a]) * (1 - m->base[b]));
 
-    if (a == b)
+    if (a == b || isnan(c)) /* fmin() would make 1 of NaN */
         return c;
     return left > 1e-6 ? fmin((c - base) / left, 1) : (double)NAN;
 }

@@ -245,7 +245,7 @@ static int report(struct mapping *m)
 {
     struct sc_cli *c = m->c;
     struct sc_error e = {0};
-    const int status = probe(m);
+    int status = probe(m);
 
     if (status)
         return status;
@@ -264,7 +264,9 @@ static int report(struct mapping *m)
         const struct sc_moe_figures f = {.model = m->model,
                                          .experts = c->set.no_maps ? NULL : &m->x,
                                          .routing = m->probe.ran ? &m->probe.routing : NULL};
-        return sc_moe_view(c, &f);
+        status = sc_moe_view(c, &f);
+        if (status || c->set.live)
+            return status;
     }
     if (print(m, &e) < 0)
         return sc_fail_exit(c, &e);
@@ -286,6 +288,24 @@ static int read_eps(struct mapping *m)
     return 0;
 }
 
+/* A page that is shown until Ctrl-C has no end at which something could be printed. */
+static int check_view(struct sc_cli *c)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } no[] = {{c->set.json, "--json"},
+              {c->set.output != NULL, "--output"},
+              {c->set.out_dir != NULL, "--out"},
+              {c->set.fail, "--fail"}};
+
+    for (size_t i = 0; c->set.live && i < SC_COUNT(no); i++)
+        if (no[i].given)
+            return sc_wrong_use(c, "--view shows a page until Ctrl-C: it does not go with %s",
+                                no[i].name);
+    return 0;
+}
+
 static int run_moe(struct sc_cli *c)
 {
     struct mapping m = {.c = c};
@@ -302,7 +322,7 @@ static int run_moe(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     else if (n != 1)
         status = sc_wrong_use(c, "moe takes one MODEL, but %zu are given", n);
-    else
+    else if (!(status = check_view(c)))
         status = read_eps(&m);
     if (!status && (sc_moe_probe_check(c, &e) < 0 || sc_moe_similarity_check(c, &e) < 0))
         status = sc_usage_exit(c, &e);

@@ -371,8 +371,12 @@ static int report(struct comparison *k)
         sc_say(c, "warning", "%zu matrices could not be read: %s", k->x.unread, k->x.why);
     if (c->set.picture && write_png(k, &e) < 0)
         return sc_fail_exit(c, &e);
-    if (c->set.live || c->set.out_dir)
-        return sc_moe_view(c, &(struct sc_moe_figures){.model = k->model, .similarity = &k->x});
+    if (c->set.live || c->set.out_dir) {
+        const int status =
+            sc_moe_view(c, &(struct sc_moe_figures){.model = k->model, .similarity = &k->x});
+        if (status || c->set.live)
+            return status;
+    }
     if (print(k, &e) < 0)
         return sc_fail_exit(c, &e);
     c->whole = true;

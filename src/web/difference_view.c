@@ -154,6 +154,11 @@ static void put_columns(const struct sc_diff *d, struct sc_out *o)
     sc_out_puts(o, d->n ? "],\n    \"max_abs\": " : "[],\n    \"max_abs\": ");
     for (size_t i = 0; i < d->n && !o->status; i++)
         sc_put_key_real(o, i ? "," : "[", change_of(d, i) ? change_of(d, i)->max_abs : (double)NAN);
+    sc_out_puts(o, d->n ? "],\n    \"nonfinite\": " : "[],\n    \"nonfinite\": ");
+    for (size_t i = 0; i < d->n && !o->status; i++) {
+        const struct sc_change *c = change_of(d, i);
+        sc_put_key_whole(o, i ? "," : "[", c ? c->nonfinite_a + c->nonfinite_b : 0);
+    }
     sc_out_puts(o, d->n ? "],\n    \"ranked\": [" : "[],\n    \"ranked\": [");
     for (size_t i = 0; i < d->n_ranked; i++)
         sc_put_key_whole(o, i ? "," : "", d->ranked[i]);

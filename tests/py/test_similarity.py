@@ -456,6 +456,22 @@ class Similarity(unittest.TestCase):
         p, = d["pairs"]
         self.assertEqual((p["a"], p["b"], p["neurons"], p["matched"], p["in_place"]), (2, experts, wide, wide, wide))
 
+    def test_rows_of_the_router_that_say_nothing(self):
+        """A row of zeros, and the row that a shared expert has not, are like no other row."""
+        experts, hidden, wide, rng = 4, 32, 16, np.random.default_rng(15)
+        w = random_experts(experts, hidden, wide, 16)
+        router = np.float32(rng.normal(size=(experts, hidden)))
+        router[2] = 0
+        t = {"model.layers.0.mlp.gate.weight": router}
+        for part in PARTS:
+            for e in range(experts):
+                t[f"model.layers.0.mlp.experts.{e}.{part}.weight"] = w[0, part][e]
+            t[f"model.layers.0.mlp.shared_expert.{part}.weight"] = w[0, part][0] * 2
+        m = self.matrices(self.run_it(self.folder(w, config(experts, hidden, wide), t)))[0, "router"]
+        for key in ("raw", "corrected"):
+            for a, b in np.ndindex(5, 5):
+                self.assertEqual(a in (2, 4) or b in (2, 4), bool(np.isnan(m[key][a][b])), (key, a, b))
+
     def test_clusters_by_average_linkage(self):
         """Against a plain agglomeration in Python, on experts that are mixtures of three."""
         experts, hidden, wide, rng = 12, 80, 60, np.random.default_rng(15)

@@ -461,6 +461,20 @@ class Page(InBrowser):
         page.run("document.querySelector('[data-list=layers]').click()")
         self.assertEqual("layer 1", page.run("document.querySelector('.p-ranked-name').textContent"))
 
+    def test_what_is_not_finite_is_told(self):
+        name = layer(2) + "mlp.down_proj.weight"
+        a = {name: self.a[name].copy()}
+        b = {name: self.a[name].copy()}
+        b[name][3, 5:7] = np.nan, np.inf
+        paths = [self.model({k: ("F32", v) for k, v in t.items()}, n)
+                 for t, n in ((a, "fine.safetensors"), (b, "broken.safetensors"))]
+        page = self.view("--diff", *paths)
+        page.key("r")
+        self.assertEqual("2 not finite", page.run("document.querySelector('.p-ranked-row small').textContent"))
+        self.assertIn("1 with more NaN or infinity in B", page.run("document.querySelector('#p-changes').innerText"))
+        page.key("?", shift=True)
+        self.assertIn("Every pixel is B", page.run("document.querySelector('.p-help').innerText"))
+
     def test_three_views_take_turns(self):
         page = self.view("--diff", *self.paths)
         state = "[scruple.store.get('view'), scruple.store.get('compare'), scruple.store.get('mode'), scruple.store.get('plane')]"

@@ -104,7 +104,7 @@ class Maps(unittest.TestCase):
     def test_files(self):
         out = os.path.join(self.folder.name, "experts.html")
         r = subprocess.run([SCRUPLE, "moe", self.model, "--out", out], capture_output=True, check=False)
-        self.assertEqual((0, b""), (r.returncode, r.stdout), r.stderr)
+        self.assertEqual(0, r.returncode, r.stderr)
         with open(out, encoding="utf-8") as f:
             self.assertIn("0/scene.json", f.read())
         if not CHROMIUM:
@@ -166,6 +166,36 @@ class Maps(unittest.TestCase):
             want = np.array([[value_of(x) for x in row] for row in m["corrected"]], np.float32)
             np.testing.assert_allclose(want, got, atol=6e-9)
             self.assertEqual((0, 1), (about["low"], about["high"]))
+
+    def test_numbers_beside_a_page(self):
+        for more in ([], ["--similarity"]):
+            page = os.path.join(self.folder.name, "beside.html")
+            r = subprocess.run([SCRUPLE, "moe", self.model, *more, "--out", page, "--json"], capture_output=True, check=False)
+            self.assertEqual(self.told_of(self.model, *more), json.loads(r.stdout))
+            self.assertTrue(os.path.exists(page))
+
+    def test_view_has_no_end_to_print_at(self):
+        for words in (["--json"], ["--fail"], ["-o", "x.json"], ["--out", "x.html"]):
+            r = subprocess.run([SCRUPLE, "moe", self.model, "--view", "--no-open", *words], capture_output=True, check=False, timeout=60)
+            self.assertEqual((2, b""), (r.returncode, r.stdout), words)
+            self.assertIn(b"until Ctrl-C", r.stderr)
+
+    def test_help_has_what_maps_have(self):
+        with Served(self.model, command=("moe", "--view")) as url, Browser(webgl=True) as browser:
+            page = Viewer(browser, url, 1000, 800)
+            page.key("?", shift=True)
+            keys = page.run("[...document.querySelectorAll('.p-help kbd')].map((k) => k.textContent)")
+            for key in "pk[]":
+                self.assertNotIn(key, keys)
+            text = page.run("document.querySelector('.p-help').innerText")
+            self.assertNotIn("weight", text)
+            self.assertIn("show or hide: map", text)
+            self.assertIn("show or hide: overview", text)
+            before = page.run("JSON.stringify([scruple.store.get('plane'), scruple.store.get('scaleOf')])")
+            page.run("document.querySelector('.p-help').close()")
+            for key in "pk":
+                page.key(key)
+            self.assertEqual(before, page.run("JSON.stringify([scruple.store.get('plane'), scruple.store.get('scaleOf')])"))
 
     def test_wrong_words(self):
         for words in (["--view", "--port", "70000"], ["--out", os.path.join(self.folder.name, "no", "such", "x.html")]):

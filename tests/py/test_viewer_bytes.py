@@ -160,6 +160,18 @@ class InBrowser(unittest.TestCase):
         page.settle()
         self.assertEqual("0x21", page.run(position))
 
+    def test_help_has_what_bytes_have(self):
+        page = self.view(self.write("a.bin", range(256)))
+        page.key("?", shift=True)
+        keys = page.run("[...document.querySelectorAll('.p-help kbd')].map((k) => k.textContent)")
+        self.assertIn("p", keys)
+        for key in "k[]":
+            self.assertNotIn(key, keys)
+        text = self.text(page, ".p-help")
+        for word in ("weight", "q_proj", "scale"):
+            self.assertNotIn(word, text)
+        self.assertIn("Every pixel is a byte", text)
+
     def test_begin_at_a_byte(self):
         page = self.view(self.write("a", mixture(self.rng, 3000)), "--at", "0x7b")
         page.wait_for("scruple.store.get('selection')")

@@ -373,6 +373,8 @@ export const bytes = {
     swatches: [["zero", "0", ["classes"]], [239, "255", ["classes"]], ["waiting", "not read yet"], ["unknown", "cannot be read"]],
     where, read, sentence, ticks, extra, panel, found, typedOffset, overlay, name: nameOf, mount: couple,
     numberWidth: 22, number: (v, mode) => mode === "entropy" ? formatValue(v, 3) : hex(v),
+    click: "select the byte", examples: "names, \u201c0x1f40\u201d",
+    about: "Every pixel is a byte, or says something of a run of them: the most common kind, their mean, and so on, as chosen above.",
     allNames: (scene) => [...scene.names, ...scene.bytes.parts.name],
     link: (scene, spot) => ({o: `0x${hex(positionOf(scene, spot), 1)}`}),
     spot: (scene, view, {o}) => o < scene.bytes.total ? spotOf(scene, view, o) : null,

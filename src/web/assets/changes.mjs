@@ -9,10 +9,17 @@ const MOST = 200; // rows of a list
 const LISTS = [["tensors", "Tensors"], ["layers", "Layers"], ["roles", "Kinds"]];
 const ALONE = [["shape", "another shape in B"], ["only_a", "in A only"], ["only_b", "in B only"]];
 
+/** The largest change of a tensor; what is not finite is in no figure, and is told apart. */
+function tensorText({max_abs, nonfinite}, tensor) {
+    const broken = nonfinite[tensor] > 0 ? `${formatCount(nonfinite[tensor])} not finite` : null;
+    const largest = max_abs[tensor] > 0 || !broken ? `largest ${formatValue(max_abs[tensor] ?? NaN, 3)}` : null;
+    return [largest, broken].filter(Boolean).join(", ");
+}
+
 /** Tensors that changed, the most changed first, then those that cannot be compared. */
 function tensorRows(scene, changes) {
     const rows = changes.ranked.map((tensor) => ({tensor, name: scene.names[tensor], relative: changes.relative_l2[tensor],
-        detail: `largest ${formatValue(changes.max_abs[tensor] ?? NaN, 3)}`}));
+        detail: tensorText(changes, tensor)}));
     for (const [status, words] of ALONE)
         changes.verdict.forEach((verdict, tensor) => verdict === status &&
             rows.push({tensor, name: scene.names[tensor], relative: null, detail: words}));

@@ -44,7 +44,7 @@ function sentence(app, mode, {view, tensor, scale}) {
     const of = plane === "mean" || plane === "rms" ? "99.9 % quantile" : "largest";
     if (tensor < 0 && scaleOf !== "model") return `${what}; each ${scaleOf} ends at its ${of} |B \u2212 A|`;
     const whose = scaleOf === "model" ? "all tensors" : scaleOf === "role" ? `all ${view.scene.roleOf(tensor)}` : name;
-    return `${what} up to the ${of} of ${whose}${scale > 0 ? "" : ": nothing has changed, as far as is known"}`;
+    return `${what} up to the ${of} of ${whose}${scale > 0 ? "" : ": no finite change is known"}`;
 }
 
 const typeText = (side) => side && `${side.dtype} ${formatShape(side.shape)}`;
@@ -63,6 +63,8 @@ function details({pair}) {
     return [make("div", {class: "p-pair"}, facts(rows))];
 }
 
-export const differences = {plane: "abs", read, sentence, more: details, swatches: [["same", "unchanged"], ["only_a", "in A only"],
+export const differences = {plane: "abs",
+    about: "Every pixel is B \u2212 A of a weight, or says something of those that it holds: the largest of them, their mean, and so on, " +
+        "as chosen above. It is computed from values, never from colours.", read, sentence, more: details, swatches: [["same", "unchanged"], ["only_a", "in A only"],
     ["only_b", "in B only"], ["shape", "another shape"], ["nan", "NaN"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"],
     ["waiting", "not read yet"], ["unknown", "cannot be decoded"]]};

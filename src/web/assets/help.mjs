@@ -2,6 +2,7 @@
 // help: which keys there are, and what this is.
 import {make} from "scruple/dom.mjs";
 import {iconButton, toolbar} from "scruple/frame.mjs";
+import {showOf} from "scruple/shows.mjs";
 
 const NAMES = {ArrowLeft: "\u2190", ArrowRight: "\u2192", ArrowUp: "\u2191", ArrowDown: "\u2193", " ": "Space", Escape: "Esc"};
 
@@ -10,7 +11,7 @@ export function keyText(key) {
     return key.split(/(?<=.)\+(?=.)/).map((part) => Object.hasOwn(NAMES, part) ? NAMES[part] : part).join(" + ");
 }
 
-const POINTER = [["Drag", "move the picture"], ["Wheel, pinch", "zoom"], ["Click", "select the tensor and the element"],
+const pointer = (click) => [["Drag", "move the picture"], ["Wheel, pinch", "zoom"], ["Click", click],
     ["Double click", "closer, with Shift farther"]];
 
 /** What keys do: [[keys, words]]; arrows that do alike are one, and what is said with the key for forwards is left out. */
@@ -33,17 +34,17 @@ function capNodes(keys) {
 
 function build(app) {
     const close = iconButton("close", "Close", () => dialog.close());
-    const list = make("dl", {class: "p-keys"});
+    const list = make("dl", {class: "p-keys"}), about = make("p", {class: "p-about"});
     const row = (keys, words) => make("div", null, make("dt", null, keys), make("dd", null, words));
     const dialog = make("dialog", {class: "p-help", "aria-labelledby": "p-help-title",
         onclick: (e) => e.target === dialog && dialog.close(), onkeydown: (e) => e.stopPropagation()},
     make("header", null, make("h2", {id: "p-help-title"}, "Keys and pointer"), close), list,
-    make("p", {class: "p-about"}, "Every pixel is a weight, or says something of those that it holds: their mean, the " +
-        "largest of them, and so on, as chosen above. It is computed from values, never from colours. " +
-        "The page talks to nobody but the server that it came from."),
+    about,
     make("p", {class: "p-about"}, `scruple ${app.doc.scruple ?? ""}`));
     const open = () => {
-        list.replaceChildren(...POINTER.map(([what, words]) => row(what, words)),
+        const {click, about: words} = showOf(app.front().scene);
+        about.textContent = `${words} The page talks to nobody but the server that it came from.`;
+        list.replaceChildren(...pointer(click).map(([what, words]) => row(what, words)),
             ...keyList(app.keys.list).map(([keys, words]) => row(capNodes(keys), words)));
         dialog.showModal();
     };

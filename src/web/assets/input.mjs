@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // input: mouse, touch and keyboard.
 
-import {modesOf} from "scruple/shows.mjs";
+import {modesOf, showOf} from "scruple/shows.mjs";
 import {isCompared} from "scruple/compare.mjs";
 
 /** Which key does what. */
@@ -245,11 +245,16 @@ function bindKeys(app) {
         if (spot)
             app.goTo(spot);
     });
-    keys.bind("[", "the same place of the layer before", () => nextLayer(app, -1));
-    keys.bind("]", "the same place of the next layer", () => nextLayer(app, 1));
+    const {scene} = app.views[0], show = showOf(scene);
+    if (scene.boxes.kind.includes(scene.kinds.indexOf("block"))) {
+        keys.bind("[", "the same place of the layer before", () => nextLayer(app, -1));
+        keys.bind("]", "the same place of the next layer", () => nextLayer(app, 1));
+    }
     keys.bind("m", "next colour mode", turn("mode", () => modesOf(app.colours, app.front().scene).map((m) => m.name)));
-    keys.bind("p", "what a pixel of many elements shows", turn("plane", () => app.front().scene.planes));
-    keys.bind("k", "whose scale the colours have", turn("scaleOf", () => ["tensor", "role", "model"]));
+    if (show.planes)
+        keys.bind("p", "what a pixel of many elements shows", turn("plane", () => app.front().scene.planes));
+    if (show.scales)
+        keys.bind("k", "whose scale the colours have", turn("scaleOf", () => ["tensor", "role", "model"]));
     keys.bind("d", "dark or light", () => store.set({ground: store.get("dark") ? "light" : "dark"}));
     keys.bind("l", "names on or off", () => store.set({labels: !store.get("labels")}));
     keys.bind("Escape", "select nothing", () => store.set({selection: null}));

@@ -32,5 +32,6 @@ function sentence(app, mode, {view, tensor}) {
 }
 
 /** @type {Partial<import("scruple/shows.mjs").Show>} */
-export const maps = {mode: "range", planes: false, scales: false, where, read, sentence,
+export const maps = {mode: "range", planes: false, scales: false, click: "select the map and the cell",
+    about: "Every cell is a figure: of an expert, of a pair of experts, or of a step of training. The legend says which.", examples: "words of names", where, read, sentence,
     swatches: [["zero", "0"], ["nan", "not known"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"], ["waiting", "not read yet"]]};

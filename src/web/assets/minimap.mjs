@@ -31,7 +31,7 @@ class Minimap {
         this.app = app;
         this.canvas = make("canvas", {class: "p-map-canvas", tabindex: 0, role: "img",
             "aria-label": "Map of the whole picture; arrow keys move what is seen"});
-        this.card = card(app, {id: "map", title: "Map", key: "n", image: "map", host: cornerOf(app), open: !isNarrow()});
+        this.card = card(app, {id: "map", title: "Overview", key: "n", image: "map", host: cornerOf(app), open: !isNarrow()});
         this.card.body.append(this.canvas);
         this.canvas.addEventListener("pointerdown", (e) => this.press(e));
         this.canvas.addEventListener("pointermove", (e) => e.buttons & 1 && this.move(e));

@@ -225,7 +225,7 @@ class Search {
 export function mount(app) {
     const search = new Search(app);
     addToBar(app, search.host);
-    app.keys.bind("/", "search: names, \u201clayer 3\u201d, \u201cq_proj[12, 40]\u201d", () => {
+    app.keys.bind("/", `search: ${showOf(app.views[0].scene).examples}`, () => {
         search.input.focus();
         search.input.select();
     });

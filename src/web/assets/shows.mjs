@@ -16,6 +16,9 @@ import {maps} from "scruple/maps.mjs";
  * @property {(function(object, object): string)|null} where  words for a spot (scene, spot) instead of "row 3, column 40"
  * @property {(function(object, object): string[])|null} read  lines for an answer of `value` (scene, answer) instead of
  *   the value, its bytes and bits
+ * @property {string} click  what a click does
+ * @property {string} about  what a pixel is, for the help
+ * @property {string} examples  what can be searched for, for the help
  * @property {(function(object, object, object): (string|null))|null} sentence  the line of the legend (app, mode,
  *   subject), or null for that of weights
  * What follows may lack; then it is as of weights.
@@ -44,7 +47,10 @@ import {maps} from "scruple/maps.mjs";
 /** @type {Show} */
 const weights = {mode: null, plane: null, planes: true, scales: true, swatches: [["zero", "0"], ["subnormal", "subnormal"], ["nan", "NaN"], ["pos_inf", "+\u221e"],
     ["neg_inf", "\u2212\u221e"], ["waiting", "not read yet"], ["unknown", "cannot be decoded"]], where: null,
-read: null, sentence: null};
+read: null, sentence: null, click: "select the tensor and the element",
+about: "Every pixel is a weight, or says something of those that it holds: their mean, the largest of them, and so on, " +
+    "as chosen above. It is computed from values, never from colours.",
+examples: "names, \u201clayer 3\u201d, \u201cq_proj[12, 40]\u201d"};
 
 /** @type {Object<string, Partial<Show>>} */
 const SHOWS = {weights, differences, bytes, maps};
