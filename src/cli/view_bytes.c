@@ -121,7 +121,8 @@ static uint8_t width_of(const struct sc_entry *entry)
     for (size_t k = 0; k < entry->rank; k++)
         if (!sc_mul(n, entry->shape[k], &n))
             return 0;
-    return n && entry->bytes % n == 0 && entry->bytes / n <= 16 ? (uint8_t)(entry->bytes / n) : 0;
+    const uint64_t width = n && entry->bytes % n == 0 ? entry->bytes / n : 0;
+    return (uint8_t)(width <= 16 ? width : 0);
 }
 
 /* Headers and tensors of the files from `first` on. */
