@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/safetensors_write.h"
+#include "picture/scene_parts.h"
 
 enum { CELL_DEPTH = -3 }; /* an element takes 8 units */
 
@@ -148,11 +149,9 @@ static int lay_out(const struct sc_maps *s, struct sc_place *places, size_t n, s
         y[m->y + 1] = SC_MAX(y[m->y + 1], (int64_t)places[i].h);
     }
     for (uint32_t k = 1; k < columns; k++)
-        x[k] =
-            (x[k - 1] + x[k] + SC_MAP_GAP + SC_SCENE_ALIGN - 1) / SC_SCENE_ALIGN * SC_SCENE_ALIGN;
+        x[k] = sc_scene_behind(x[k - 1] + x[k], SC_MAP_GAP);
     for (uint32_t k = 1; k < rows; k++)
-        y[k] =
-            (y[k - 1] + y[k] + SC_MAP_GAP + SC_SCENE_ALIGN - 1) / SC_SCENE_ALIGN * SC_SCENE_ALIGN;
+        y[k] = sc_scene_behind(y[k - 1] + y[k], SC_MAP_GAP);
     for (size_t i = 0; i < n; i++) {
         places[i].x = x[s->by_tensor[i].x];
         places[i].y = y[s->by_tensor[i].y];
