@@ -12,11 +12,14 @@
  *   files    reading the model's files (pread, 256 KiB at once), by all threads
  *   sgemm    OpenBLAS: the matrices of the layers times TOKENS (128) rows, in 32-bit floats
  *   kernel   ours: the same shapes with weights in bfloat16, in memory
+ *   kernel16 the same with activations rounded to bfloat16
  *   one      a pass of one token: bytes of the matrices that it needs
  *   prompt   a pass of TOKENS tokens: the matrices' products, as sgemm counts them
+ *   one16, prompt16  the same passes with products of bfloat16
  */
 #include "forward/forward.h"
 #include "kernel/dots.h"
+#include "kernel/dots16.h"
 
 #include "clock.h"
 
@@ -156,8 +159,10 @@ static void prepare_products(void)
     gemm.codes = must(malloc(most * sizeof *gemm.codes));
     gemm.x = must(malloc(all.tokens * widest * sizeof *gemm.x));
     gemm.y = must(malloc(all.tokens * widest * sizeof *gemm.y));
-    gemm.packed =
-        must(aligned_alloc(64, (sc_dots_packed(all.tokens, widest, sc_cpu_level()) + 16) * 4));
+    gemm.packed = must(aligned_alloc(64, (SC_MAX(sc_dots_packed(all.tokens, widest, sc_cpu_level()),
+                                                 sc_dots16_packed(all.tokens, widest)) +
+                                          16) *
+                                             4));
     for (size_t i = 0; i < most; i++) {
         gemm.w[i] = (float)((int)(i * 2654435761U >> 20 & 255) - 128) / 4096;
         gemm.codes[i] = (uint16_t)(sc_bits_of(gemm.w[i]) >> 16);
@@ -202,6 +207,40 @@ static void pack_rows(void *ctx, size_t group)
     sc_dots_pack(gemm.x, cols, all.tokens, cols, group, gemm.packed, sc_cpu_level());
 }
 
+static void multiply_rows16(void *ctx, size_t task)
+{
+    const size_t *shape = ctx;
+    const size_t rows = (size_t)gemm.rows[*shape], cols = (size_t)gemm.cols[*shape];
+    const size_t from = task * 64;
+    static _Thread_local _Alignas(64) float scratch[SC_DOTS16_SCRATCH];
+    const struct sc_dots16 d = {.w = gemm.codes + from * cols,
+                                .packed = gemm.packed,
+                                .y = gemm.y + from,
+                                .scratch = scratch,
+                                .w_stride = cols,
+                                .y_stride = rows,
+                                .n_w = SC_MIN(rows - from, (size_t)64),
+                                .n_x = all.tokens,
+                                .n = cols};
+    sc_dots16(&d, sc_dots16_unit());
+}
+
+static void pack_rows16(void *ctx, size_t group)
+{
+    const size_t cols = (size_t)gemm.cols[*(const size_t *)ctx];
+    sc_dots16_pack(gemm.x, cols, all.tokens, cols, group, gemm.packed, sc_dots16_unit());
+}
+
+static double run_kernel16(void)
+{
+    for (size_t i = 0; i < gemm.n; i++) {
+        sc_pool_for(all.pool, (all.tokens + SC_DOTS16_GROUP - 1) / SC_DOTS16_GROUP, pack_rows16,
+                    &i);
+        sc_pool_for(all.pool, ((size_t)gemm.rows[i] + 63) / 64, multiply_rows16, &i);
+    }
+    return all.flops / sc_forward_facts(all.forward)->layers * 1e-9;
+}
+
 static double run_kernel(void)
 {
     for (size_t i = 0; i < gemm.n; i++) {
@@ -221,7 +260,7 @@ static int take(void *ctx, uint32_t stream, uint32_t position, const float *row,
     return 0;
 }
 
-static void pass(size_t n)
+static void pass(size_t n, enum sc_precision precision)
 {
     uint32_t *tokens = must(calloc(n, sizeof *tokens));
     struct sc_error e = {0};
@@ -230,6 +269,7 @@ static void pass(size_t n)
     const struct sc_sequence s = {tokens, n};
     const struct sc_run r = {.memory = all.memory,
                              .pool = all.pool,
+                             .precision = precision,
                              .sequences = &s,
                              .n_sequences = 1,
                              .logits = take,
@@ -240,13 +280,25 @@ static void pass(size_t n)
 
 static double run_one(void)
 {
-    pass(1);
+    pass(1, SC_PRECISION_F32);
+    return all.bytes * 1e-9;
+}
+
+static double run_one16(void)
+{
+    pass(1, SC_PRECISION_BF16);
     return all.bytes * 1e-9;
 }
 
 static double run_prompt(void)
 {
-    pass(all.tokens);
+    pass(all.tokens, SC_PRECISION_F32);
+    return all.flops * 1e-9;
+}
+
+static double run_prompt16(void)
+{
+    pass(all.tokens, SC_PRECISION_BF16);
     return all.flops * 1e-9;
 }
 
@@ -261,11 +313,12 @@ static void measure(struct figure *f, double (*run)(void))
 
 int main(int argc, char **argv)
 {
-    struct figure figures[] = {{"memory", "GB/s", 0, 0},   {"files", "GB/s", 0, 0},
-                               {"sgemm", "GFLOP/s", 0, 0}, {"kernel", "GFLOP/s", 0, 0},
-                               {"one", "GB/s", 0, 0},      {"prompt", "GFLOP/s", 0, 0}};
-    double (*const runs[])(void) = {run_memory, run_files, run_sgemm,
-                                    run_kernel, run_one,   run_prompt};
+    struct figure figures[] = {
+        {"memory", "GB/s", 0, 0},    {"files", "GB/s", 0, 0},       {"sgemm", "GFLOP/s", 0, 0},
+        {"kernel", "GFLOP/s", 0, 0}, {"kernel16", "GFLOP/s", 0, 0}, {"one", "GB/s", 0, 0},
+        {"prompt", "GFLOP/s", 0, 0}, {"one16", "GB/s", 0, 0},       {"prompt16", "GFLOP/s", 0, 0}};
+    double (*const runs[])(void) = {run_memory, run_files,  run_sgemm, run_kernel,  run_kernel16,
+                                    run_one,    run_prompt, run_one16, run_prompt16};
     const struct sc_open_options o = {.keep_repo = true};
     struct sc_error e = {0};
     const unsigned threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;

@@ -12,6 +12,7 @@
 
 #include "forward/forward.h"
 #include "kernel/dots.h"
+#include "kernel/dots16.h"
 
 /* ---------------------------------------------------------------------------------- keys.c ---
  * Settings of config.json (of the text model in it) or of GGUF metadata. The first that is wrong
@@ -180,6 +181,7 @@ struct sc_state {
     const struct sc_forward *f;
     const struct sc_run *r;
     enum sc_cpu level;
+    enum sc_dots16_unit unit;
     struct sc_stream *streams; /* those that are live, in the order in which they began */
     size_t n_streams, n_rows;
     uint32_t *started;          /* (n_variants + 1) layer at which a variant leaves variant 0 */
@@ -190,7 +192,8 @@ struct sc_state {
     float *packed; /* rows of the product that is at work; packed_at: where they begin */
     float *packed_at;
     size_t packed_room, packed_n;
-    const float *packed_x;  /* what is packed: packed_n rows */
+    const float *packed_x;  /* what is packed: packed_n rows, */
+    bool packed_brief;      /* as bfloat16 */
     _Atomic uint64_t bytes; /* of matrices that were multiplied with */
 };
 /* Y = X W^T + bias, of all rows; edits of variants are applied to the rows of their streams. `of`:
@@ -203,6 +206,7 @@ struct sc_linear {
     size_t y_stride;
     const uint32_t *of; /* (n) index into state->streams */
     bool same_x;        /* x is that of the product just before, unchanged */
+    bool exact;         /* in floats, whatever the precision of the run */
 };
 int sc_linear_run(struct sc_state *s, const struct sc_linear *l, struct sc_error *e);
 /* n values of a tensor from `first` on, to be freed; SC_NO_TENSOR_HERE gives NULL. */

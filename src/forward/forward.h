@@ -8,9 +8,11 @@
  * (analyze).
  *
  * Weights are expanded exactly to floats, activations are floats, products are added in the order
- * of kernel/dots.h; means, softmax and norms are summed in double. The same bits for any number of
- * threads, any split of the batch, and every processor level. Only the layer that is worked on is
- * read: a model may be larger than memory. What is not supported is refused with the reason.
+ * of kernel/dots.h. (A run may ask for products of numbers rounded to bfloat16 instead, added in
+ * the order of kernel/dots16.h: less exact, and faster for many tokens.) In either case means,
+ * softmax and norms are summed in double. The same bits for any number of threads, any split of the
+ * batch, and every processor level. Only the layer that is worked on is read: a model may be larger
+ * than memory. What is not supported is refused with the reason.
  */
 #ifndef SC_FORWARD_H
 #define SC_FORWARD_H
@@ -124,9 +126,15 @@ struct sc_sequence {
     const uint32_t *tokens;
     size_t n; /* at least 1 */
 };
+/* What products of matrices with activations see. BF16: activations, and weights that are not
+ * stored as bfloat16, are rounded to it (to nearest even) before each product, and sums are floats;
+ * routers of experts, attention, norms and the stream stay in floats. */
+enum sc_precision { SC_PRECISION_F32, SC_PRECISION_BF16 };
+extern const char *const sc_precision_names[]; /* "f32", "bf16", NULL */
 struct sc_run {
     struct sc_pool *pool;
     const _Atomic int *cancel;
+    enum sc_precision precision;
     /* Bytes for activations and what is read; 0: as sc_memory_budget(). A model whose files fit
      * beside the activations is mapped and stays; of another one the system keeps what is at work.
      */

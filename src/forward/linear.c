@@ -4,7 +4,9 @@
  * Rows of a matrix are cut into panels. Each thread takes the next panel, expands it to floats and
  * multiplies it with all rows of activations. Which panel a row is in does not change its result.
  * An edited weight is no correction of the product: its row is multiplied again with the edit in
- * it, so a variant has the bits that the edited model would have. */
+ * it, so a variant has the bits that the edited model would have.
+ *
+ * With SC_PRECISION_BF16 both factors are rounded to bfloat16 and multiplied by kernel/dots16.h. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,8 @@
 enum {
     PANEL = 1 << 16, /* floats that are expanded at a time: they stay in the second cache */
     MANY_ROWS = 96,  /* of a panel, where rows of activations are packed: a multiple of 6 */
+    TILE_ROWS = 32,  /* that the products of bfloat16 take together */
+    BRIEF_ROWS = 64, /* of a panel of them: a multiple of that */
     ALIGN = 64       /* bytes, of what vectors are loaded from */
 };
 
@@ -85,15 +89,47 @@ struct product {
     const float *packed; /* rows of activations; NULL: they are few */
     size_t panel;        /* rows */
     bool direct;         /* bfloat16 as it lies in the file */
+    bool brief;          /* factors are rounded to bfloat16 */
     _Atomic uint64_t next;
     _Atomic int failed;
     int *codes; /* of each worker */
     struct sc_error *errors;
 };
 
-/* n rows of weights from `row` on, times all rows of activations. scratch: a panel, and what
- * packed rows need. */
-static int panel(struct product *p, uint64_t row, size_t n, float *scratch, struct sc_error *e)
+_Static_assert((int)SC_DOTS16_SCRATCH <= (int)SC_DOTS_SCRATCH, "room for either");
+
+/* The product of a panel whose factors are bfloat16. */
+static int brief_panel(struct product *p, uint64_t row, size_t n, float *scratch,
+                       struct sc_error *e)
+{
+    const struct sc_linear *l = p->l;
+    const struct sc_forward_matrix *m = &l->w->m;
+    float *weights = scratch + SC_DOTS_SCRATCH;
+    const void *codes;
+
+    if (p->direct) {
+        TRY(sc_values_codes(p->view, m->first + row * m->cols, n * m->cols, weights, &codes, e));
+    } else {
+        float *behind = weights + p->panel * m->cols;
+        TRY(read_rows(p->view, m, row, n, behind, weights, e));
+        sc_dots16_round(weights, n * (size_t)m->cols, (uint16_t *)(void *)behind);
+        codes = behind;
+    }
+    const struct sc_dots16 d = {.w = codes,
+                                .packed = p->packed,
+                                .y = l->y + row,
+                                .scratch = scratch,
+                                .w_stride = (size_t)m->cols,
+                                .y_stride = l->y_stride,
+                                .n_w = n,
+                                .n_x = l->n,
+                                .n = (size_t)m->cols};
+    sc_dots16(&d, p->s->unit);
+    return 0;
+}
+
+static int exact_panel(struct product *p, uint64_t row, size_t n, float *scratch,
+                       struct sc_error *e)
 {
     const struct sc_linear *l = p->l;
     const struct sc_forward_matrix *m = &l->w->m;
@@ -118,6 +154,16 @@ static int panel(struct product *p, uint64_t row, size_t n, float *scratch, stru
         TRY(read_rows(p->view, m, row, n, weights + p->panel * m->cols, weights, e));
         sc_dots(&d, p->s->level);
     }
+    return 0;
+}
+
+/* n rows of weights from `row` on, times all rows of activations. scratch: a panel, and what
+ * packed rows need. */
+static int panel(struct product *p, uint64_t row, size_t n, float *scratch, struct sc_error *e)
+{
+    const struct sc_linear *l = p->l;
+
+    TRY((p->brief ? brief_panel : exact_panel)(p, row, n, scratch, e));
     for (size_t y = 0; p->bias && y < l->n; y++)
         for (size_t r = 0; r < n; r++)
             l->y[y * l->y_stride + row + r] += p->bias[row + r];
@@ -138,7 +184,7 @@ static void work(void *ctx, size_t worker)
     uint64_t room, row;
     float *scratch = NULL;
 
-    if (sc_mul(p->panel * (m->transposed ? 2 : 1), m->cols, &room))
+    if (sc_mul(p->panel * (m->transposed || (p->brief && !p->direct) ? 2 : 1), m->cols, &room))
         scratch = sc_floats(1, (size_t)sc_add_up(room, SC_DOTS_SCRATCH + ALIGN));
     int code = scratch ? 0 : sc_fail_memory(&p->errors[worker]);
     while (code == 0 && !p->failed && (row = atomic_fetch_add(&p->next, p->panel)) < m->rows) {
@@ -161,7 +207,10 @@ static size_t rows_of_panel(const struct product *p, unsigned threads)
     const uint64_t fair = (m->rows + threads * 4 - 1) / (threads * 4);
     uint64_t n = SC_MAX(PANEL / m->cols, UINT64_C(4));
 
-    if (p->packed) {
+    if (p->brief) {
+        n = SC_MIN(SC_MAX(n, (uint64_t)TILE_ROWS), (uint64_t)BRIEF_ROWS);
+        n = (SC_MIN(n, fair) + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    } else if (p->packed) {
         n = p->direct ? MANY_ROWS : SC_MIN(SC_MAX(2 * n, UINT64_C(24)), (uint64_t)MANY_ROWS);
         n = (SC_MIN(n, fair) + 5) / 6 * 6;
     } else {
@@ -200,8 +249,12 @@ static void pack_group(void *ctx, size_t group)
     const struct product *p = ctx;
     const struct sc_linear *l = p->l;
 
-    sc_dots_pack(l->x, l->x_stride, l->n, (size_t)l->w->m.cols, group, p->s->packed_at,
-                 p->s->level);
+    if (p->brief)
+        sc_dots16_pack(l->x, l->x_stride, l->n, (size_t)l->w->m.cols, group, p->s->packed_at,
+                       p->s->unit);
+    else
+        sc_dots_pack(l->x, l->x_stride, l->n, (size_t)l->w->m.cols, group, p->s->packed_at,
+                     p->s->level);
 }
 
 /* Activations in the order that many rows are multiplied in. */
@@ -209,7 +262,8 @@ static int pack(struct product *p, struct sc_error *e)
 {
     struct sc_state *s = p->s;
     const struct sc_linear *l = p->l;
-    const size_t need = sc_dots_packed(l->n, (size_t)l->w->m.cols, s->level);
+    const size_t n = (size_t)l->w->m.cols, group = p->brief ? SC_DOTS16_GROUP : SC_DOTS_GROUP;
+    const size_t need = p->brief ? sc_dots16_packed(l->n, n) : sc_dots_packed(l->n, n, s->level);
 
     if (need == 0)
         return 0;
@@ -221,14 +275,16 @@ static int pack(struct product *p, struct sc_error *e)
             return sc_fail_memory(e);
         s->packed_room = need;
         s->packed_at = aligned(s->packed);
-    } else if (l->same_x && s->packed_x == l->x && s->packed_n == l->n) {
+    } else if (l->same_x && s->packed_x == l->x && s->packed_n == l->n &&
+               s->packed_brief == p->brief) {
         p->packed = s->packed_at;
         return 0;
     }
     p->packed = s->packed_at;
     s->packed_x = l->x;
     s->packed_n = l->n;
-    sc_pool_for(s->r->pool, (l->n + SC_DOTS_GROUP - 1) / SC_DOTS_GROUP, pack_group, p);
+    s->packed_brief = p->brief;
+    sc_pool_for(s->r->pool, (l->n + group - 1) / group, pack_group, p);
     return 0;
 }
 
@@ -256,6 +312,45 @@ static bool edit_at(const struct sc_forward *f, const struct sc_forward_matrix *
     return true;
 }
 
+static bool is_brief(const struct sc_state *s, const struct sc_linear *l)
+{
+    return s->r->precision == SC_PRECISION_BF16 && !l->exact;
+}
+
+/* Floats that one product takes: a row of weights and, rounded, both factors. */
+static float *room_of_edit(const struct sc_state *s, const struct sc_linear *l)
+{
+    const size_t n = (size_t)l->w->m.cols;
+
+    return sc_floats(1, is_brief(s, l) ? 2 * n + ALIGN + SC_DOTS16_SCRATCH + sc_dots16_packed(1, n)
+                                       : n);
+}
+
+static float one_product(const struct sc_state *s, const struct sc_linear *l, float *weights,
+                         const float *x)
+{
+    const size_t n = (size_t)l->w->m.cols;
+    float y = 0;
+
+    if (!is_brief(s, l))
+        return sc_dot(weights, x, n, s->level);
+    uint16_t *codes = (uint16_t *)(void *)(weights + n);
+    float *scratch = aligned(weights + 2 * n), *packed = scratch + SC_DOTS16_SCRATCH;
+    sc_dots16_round(weights, n, codes);
+    sc_dots16_pack(x, n, 1, n, 0, packed, s->unit);
+    const struct sc_dots16 d = {.w = codes,
+                                .packed = packed,
+                                .y = &y,
+                                .scratch = scratch,
+                                .w_stride = n,
+                                .y_stride = 1,
+                                .n_w = 1,
+                                .n_x = 1,
+                                .n = n};
+    sc_dots16(&d, s->unit);
+    return y;
+}
+
 /* One row again, with all edits of one variant in it, for the rows of that variant. */
 static int edit_row(struct sc_state *s, const struct sc_linear *l, uint32_t variant, uint64_t row,
                     float *weights, struct sc_error *e)
@@ -274,7 +369,7 @@ static int edit_row(struct sc_state *s, const struct sc_linear *l, uint32_t vari
         if (s->streams[l->of[y]].variant != variant)
             continue;
         float *to = &l->y[y * l->y_stride + row];
-        *to = sc_dot(weights, l->x + y * l->x_stride, (size_t)w->m.cols, s->level);
+        *to = one_product(s, l, weights, l->x + y * l->x_stride);
         if (bias)
             *to += *bias;
     }
@@ -298,7 +393,7 @@ static int run_edits(struct sc_state *s, const struct sc_linear *l, struct sc_er
                 done = edit_at(s->f, &l->w->m, &variant->edits[j], &other, &c) && other == row;
             if (done)
                 continue;
-            if (!weights && !(weights = sc_floats((size_t)l->w->m.cols, 1)))
+            if (!weights && !(weights = room_of_edit(s, l)))
                 code = sc_fail_memory(e);
             else
                 code = edit_row(s, l, v, row, weights, e);
@@ -320,6 +415,7 @@ static int run_rows(struct sc_state *s, const struct sc_linear *l, size_t from, 
     some.x += from * l->x_stride;
     some.y += from * l->y_stride;
     some.n = n;
+    p.brief = is_brief(s, l);
     p.direct = !l->w->m.transposed && view->code_bytes == 2 &&
                view->codec == sc_codec_find(sc_strz("BF16"));
     TRY(pack(&p, e));

@@ -240,7 +240,8 @@ static int find_routes(struct sc_state *s, uint32_t layer, const float *in, stru
                                      .x_stride = p->facts.hidden,
                                      .y = logits,
                                      .y_stride = n,
-                                     .of = s->of};
+                                     .of = s->of,
+                                     .exact = true};
 
     if (code == 0)
         code = sc_linear_run(s, &linear, e);
@@ -342,10 +343,18 @@ static int run_shared(struct sc_state *s, uint32_t layer, const float *in, float
                           .of = s->of,
                           .part = -2};
     float *share = sc_floats(s->n_rows, 1);
+    const struct sc_linear share_of = {.w = switch_,
+                                       .x = in,
+                                       .n = s->n_rows,
+                                       .x_stride = hidden,
+                                       .y = share,
+                                       .y_stride = 1,
+                                       .of = s->of,
+                                       .exact = true};
     int code = share ? run_mlp(s, layer, &m, e) : sc_fail_memory(e);
 
     if (code == 0 && switch_->m.tensor != SC_NO_TENSOR_HERE)
-        code = multiply(s, &m, switch_, in, false, share, e);
+        code = sc_linear_run(s, &share_of, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
         const float w =
             switch_->m.tensor == SC_NO_TENSOR_HERE ? 1 : (float)(1 / (1 + exp(-(double)share[i])));

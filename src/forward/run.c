@@ -10,6 +10,7 @@ const char *const sc_hook_names[SC_HOOKS + 1] = {
     "embedding", "attn_norm", "q",        "k",          "v",     "attention",
     "attn_out",  "mid",       "mlp_norm", "router",     "route", "down_in",
     "down_out",  "mlp_out",   "residual", "final_norm", NULL};
+const char *const sc_precision_names[] = {"f32", "bf16", NULL};
 
 /* -------------------------------------------------------------------------------- opening --- */
 
@@ -568,7 +569,7 @@ static int check_run(const struct sc_forward *f, const struct sc_run *r, struct 
 
 int sc_forward_run(const struct sc_forward *f, const struct sc_run *r, struct sc_error *e)
 {
-    struct sc_state s = {.f = f, .r = r, .level = sc_cpu_level()};
+    struct sc_state s = {.f = f, .r = r, .level = sc_cpu_level(), .unit = sc_dots16_unit()};
     const size_t hidden = f->plan.facts.hidden;
 
     TRY(check_run(f, r, e));

@@ -53,6 +53,9 @@ void sc_dots_many_avx512(const struct sc_dots *d, const uint16_t *codes);
 size_t sc_dots_packed_x86(size_t n_x, size_t n);
 void sc_dots_pack_x86(const float *x, size_t stride, size_t n_x, size_t n, size_t group, float *to,
                       enum sc_cpu level);
+/* 16 rows of 16 floats (any bits) become their columns. */
+void sc_turn16_avx2(const float *from, size_t stride, float *to, size_t to_stride);
+void sc_turn16_avx512(const float *from, size_t stride, float *to, size_t to_stride);
 void sc_axpy_avx2(float a, const float *x, size_t n, float *y);
 void sc_axpy_avx512(float a, const float *x, size_t n, float *y);
 #endif

@@ -138,9 +138,10 @@ TILE(tile_1x2_avx2, SC_TARGET_AVX2, 1, 2)
 
 /* ------------------------------------------------------------------------- order of lanes --- */
 
-/* 16 rows of 16 floats become their columns. Loads gather quarters, so that only two rounds of
+/* Loads gather quarters, so that only two rounds of
  * shuffles are left. */
-SC_TARGET_AVX512 static void turn16(const float *from, size_t stride, float *to, size_t to_stride)
+SC_TARGET_AVX512 void sc_turn16_avx512(const float *from, size_t stride, float *to,
+                                       size_t to_stride)
 {
     for (size_t q = 0; q < 4; q++) { /* columns 4 q to 4 q + 3 */
         __m512 row[4];
@@ -161,8 +162,7 @@ SC_TARGET_AVX512 static void turn16(const float *from, size_t stride, float *to,
     }
 }
 
-SC_TARGET_AVX2 static void turn16_avx2(const float *from, size_t stride, float *to,
-                                       size_t to_stride)
+SC_TARGET_AVX2 void sc_turn16_avx2(const float *from, size_t stride, float *to, size_t to_stride)
 {
     for (size_t half = 0; half < 16; half += 8)
         for (size_t q = 0; q < 4; q++) {
@@ -224,10 +224,10 @@ static void turn_some(const float *from, size_t stride, size_t n_from, size_t n_
                 turn_some(x, stride, SC_MIN(n_t - t, (size_t)SC_LANES), here, at, lane);           \
             }                                                                                      \
     }
-ORDER_ROW(order_row, SC_TARGET_AVX512, turn16)
-ORDER_ROW(order_row_avx2, SC_TARGET_AVX2, turn16_avx2)
-ORDER_GROUP(order_group, SC_TARGET_AVX512, turn16)
-ORDER_GROUP(order_group_avx2, SC_TARGET_AVX2, turn16_avx2)
+ORDER_ROW(order_row, SC_TARGET_AVX512, sc_turn16_avx512)
+ORDER_ROW(order_row_avx2, SC_TARGET_AVX2, sc_turn16_avx2)
+ORDER_GROUP(order_group, SC_TARGET_AVX512, sc_turn16_avx512)
+ORDER_GROUP(order_group_avx2, SC_TARGET_AVX2, sc_turn16_avx2)
 
 SC_TARGET_AVX2 static const float *expand(const uint16_t *from, size_t n, float *to)
 {
@@ -253,9 +253,9 @@ static const struct level avx512 = {SC_DOTS_GROUP,
                                     {tile_6x1, tile_6x2, tile_6x3, tile_6x4},
                                     {tile_1x1, tile_1x2, tile_1x3, tile_1x4},
                                     order_row,
-                                    turn16};
+                                    sc_turn16_avx512};
 static const struct level avx2 = {
-    SC_LANES, {tile_6x2_avx2}, {tile_1x2_avx2}, order_row_avx2, turn16_avx2};
+    SC_LANES, {tile_6x2_avx2}, {tile_1x2_avx2}, order_row_avx2, sc_turn16_avx2};
 
 /* Rows r0..r0+n_w (at most PIECE_W) of w with rows t0..t0+n_t of x. */
 struct chunk {

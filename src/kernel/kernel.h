@@ -17,9 +17,12 @@ enum sc_cpu {
     SC_CPU_AVX2,   /* AVX2, FMA and F16C */
     SC_CPU_AVX512, /* AVX-512 F, BW, DQ and VL */
 };
-/* The best that this processor has; $SCRUPLE_CPU ("c", "avx2", "avx512") asks for less. Asked
- * once. */
+/* The best that this processor has; $SCRUPLE_CPU ("c", "avx2", "avx512", "amx") asks for less.
+ * Asked once. */
 enum sc_cpu sc_cpu_level(void);
+/* Beside AVX-512: is there a matrix unit that multiplies bfloat16 (AMX), and does the system let
+ * this process use it? $SCRUPLE_CPU: only "amx" is as much as that. Asked once. */
+bool sc_cpu_has_tiles(void);
 
 /* Compile one function for a level: SC_TARGET_AVX2 static void f(...). */
 #if defined(__x86_64__) && defined(__GNUC__)
