@@ -266,10 +266,10 @@ static void pass(size_t n, enum sc_precision precision)
     struct sc_error e = {0};
     for (size_t i = 0; i < n; i++)
         tokens[i] = (uint32_t)(i * 37 % sc_forward_facts(all.forward)->vocab);
+    sc_forward_set_precision(all.forward, precision);
     const struct sc_sequence s = {tokens, n};
     const struct sc_run r = {.memory = all.memory,
                              .pool = all.pool,
-                             .precision = precision,
                              .sequences = &s,
                              .n_sequences = 1,
                              .logits = take,

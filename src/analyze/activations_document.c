@@ -209,6 +209,7 @@ void sc_analyze_forward(struct sc_document *d, struct sc_field *into, const stru
     sc_add_uint(d, o, "experts", facts->experts, SC_COL_COUNT);
     sc_add_uint(d, o, "experts_per_token", facts->experts_per_token, SC_COL_COUNT);
     sc_add_uint(d, o, "context", facts->context, SC_COL_COUNT);
+    sc_add_textz(d, o, "precision", sc_precision_names[facts->precision]);
 }
 
 void sc_analyze_activations(struct sc_document *d, struct sc_field *into,

@@ -104,6 +104,7 @@ struct sc_settings {
     uint64_t max_zoom, max_bytes, pack_bytes;
     bool single, tiles;
     const char *token_ids, *text;              /* activations, super, eval */
+    uint64_t precision;                        /* enum sc_precision: of all that run a model */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */
     uint64_t rounds, super_by, super_top, per; /* enums: of cmd_super, sc_large_per */

@@ -21,7 +21,8 @@ bool sc_moe_probe_wanted(const struct sc_cli *c)
     const struct sc_settings *s = &c->set;
 
     return s->probe || s->no_maps || s->trace || s->pairs || s->text || s->text_file ||
-           s->text_url || s->token_ids || s->window || s->max_windows || s->trace_file || s->drop;
+           s->text_url || s->token_ids || s->window || s->max_windows || s->trace_file || s->drop ||
+           s->precision;
 }
 
 /* ------------------------------------------------------------------- experts that are dropped ---
@@ -259,6 +260,8 @@ int sc_moe_probe_run(struct sc_moe_probe *p, struct sc_cli *c, const struct sc_m
     if (!sc_moe_probe_wanted(c))
         return 0;
     int code = sc_forward_open(m, &p->forward, e);
+    if (code == 0)
+        sc_forward_set_precision(p->forward, (enum sc_precision)c->set.precision);
     if (code == 0)
         code = check_drops(c, p->forward, e);
     if (code == 0)

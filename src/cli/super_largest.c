@@ -71,10 +71,10 @@ static int check_words(struct looking *x, struct sc_error *e)
     const struct sc_settings *set = &x->c->set;
 
     if (set->text || set->text_file || set->token_ids || set->verify || set->ratio || set->share ||
-        set->rounds)
+        set->precision || set->rounds)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "--by magnitude reads weights only: --text, --file, --ids, --verify, "
-                       "--ratio, --share and --rounds are for --by activation");
+                       "--ratio, --share, --rounds and --precision are for --by activation");
     return read_criterion(x, e);
 }
 

@@ -181,6 +181,8 @@ int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_err
     if (!status && (sc_forward_open(out->model, &out->forward, &e) < 0 ||
                     sc_tokens_input_read(c, out->model, &out->tokens, &e) < 0))
         status = sc_fail_exit(c, &e);
+    if (!status)
+        sc_forward_set_precision(out->forward, (enum sc_precision)c->set.precision);
     sc_words_clear(&filters);
     return status;
 }

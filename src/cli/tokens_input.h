@@ -50,6 +50,11 @@ int sc_text_input_open(const char *path, struct sc_source **source, char **copy,
                        struct sc_error *e);
 
 #define SC_TOKENS_FIELD(name) ((uint16_t)offsetof(struct sc_settings, name))
+#define SC_PRECISION_OPTION                                                                        \
+    {                                                                                              \
+        "precision", 0, SC_OPTION_ENUM, 0, SC_TOKENS_FIELD(precision), "HOW", sc_precision_names,  \
+            "multiply exact floats (f32, the default), or rounded to bfloat16 (bf16: faster)"      \
+    }
 #define SC_TOKENS_OPTIONS                                                                          \
     {"text", 0,    SC_OPTION_TEXT,           SC_COMPLETE_NOTHING, SC_TOKENS_FIELD(text),           \
      "TEXT", NULL, "let the model read TEXT"},                                                     \
@@ -69,6 +74,7 @@ int sc_text_input_open(const char *path, struct sc_source **source, char **copy,
          "LIST",                                                                                   \
          NULL,                                                                                     \
          "let it read these tokens, as numbers with commas"},                                      \
+        SC_PRECISION_OPTION,                                                                       \
     {                                                                                              \
         "no-special", 0, SC_OPTION_FLAG, 0, SC_TOKENS_FIELD(no_special), NULL, NULL,               \
             "add no tokens for the begin and the end of a text"                                    \

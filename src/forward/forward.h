@@ -19,6 +19,12 @@
 
 #include "stream/stream.h"
 
+/* What products of matrices with activations see. BF16: activations, and weights that are not
+ * stored as bfloat16, are rounded to it (to nearest even) before each product, and sums are floats;
+ * routers of experts, attention, norms and the stream stay in floats. */
+enum sc_precision { SC_PRECISION_F32, SC_PRECISION_BF16 };
+extern const char *const sc_precision_names[]; /* "f32", "bf16", NULL */
+
 struct sc_forward; /* a model that can be run. Immutable: any thread, several runs at once */
 struct sc_forward_facts {
     const char *family; /* "llama", "qwen2moe", ... */
@@ -26,12 +32,15 @@ struct sc_forward_facts {
     uint32_t experts, experts_per_token; /* 0: none */
     bool sigmoid_router;                 /* scores of experts are sigmoids, else one softmax */
     uint64_t context;                    /* positions that it was made for; 0: not said */
+    enum sc_precision precision;         /* F32, unless sc_forward_set_precision() says else */
 };
 /* `m` must have been opened with keep_repo, and outlive it. SCRUPLE_EUNSUPPORTED: this architecture
  * or one of its settings cannot be run; SCRUPLE_EFORMAT: a tensor is missing or has another shape
  * than the configuration says. */
 int sc_forward_open(const struct sc_model *m, struct sc_forward **out, struct sc_error *e);
 void sc_forward_close(struct sc_forward *f); /* NULL is allowed */
+/* Of all its runs. Before the first one. */
+void sc_forward_set_precision(struct sc_forward *f, enum sc_precision precision);
 const struct sc_forward_facts *sc_forward_facts(const struct sc_forward *f);
 const struct sc_model *sc_forward_model(const struct sc_forward *f);
 /* The tensor that is multiplied as the down projection of a layer's MLP (`expert` -1: the dense one
@@ -126,15 +135,9 @@ struct sc_sequence {
     const uint32_t *tokens;
     size_t n; /* at least 1 */
 };
-/* What products of matrices with activations see. BF16: activations, and weights that are not
- * stored as bfloat16, are rounded to it (to nearest even) before each product, and sums are floats;
- * routers of experts, attention, norms and the stream stay in floats. */
-enum sc_precision { SC_PRECISION_F32, SC_PRECISION_BF16 };
-extern const char *const sc_precision_names[]; /* "f32", "bf16", NULL */
 struct sc_run {
     struct sc_pool *pool;
     const _Atomic int *cancel;
-    enum sc_precision precision;
     /* Bytes for activations and what is read; 0: as sc_memory_budget(). A model whose files fit
      * beside the activations is mapped and stays; of another one the system keeps what is at work.
      */

@@ -314,7 +314,7 @@ static bool edit_at(const struct sc_forward *f, const struct sc_forward_matrix *
 
 static bool is_brief(const struct sc_state *s, const struct sc_linear *l)
 {
-    return s->r->precision == SC_PRECISION_BF16 && !l->exact;
+    return s->f->plan.facts.precision == SC_PRECISION_BF16 && !l->exact;
 }
 
 /* Floats that one product takes: a row of weights and, rounded, both factors. */

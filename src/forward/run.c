@@ -52,6 +52,11 @@ void sc_forward_close(struct sc_forward *f)
     free(f);
 }
 
+void sc_forward_set_precision(struct sc_forward *f, enum sc_precision precision)
+{
+    f->plan.facts.precision = precision;
+}
+
 const struct sc_forward_facts *sc_forward_facts(const struct sc_forward *f)
 {
     return &f->plan.facts;

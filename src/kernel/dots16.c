@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dots16: inner products of bfloat16 in plain C, and the cut into tiles.
  *
- * 32 rows of w are copied into tiles, so that a processor reads memory row by row and a tile lies
- * in one piece; what is missing at the edges is filled up with zeros. Packed x: groups of 16 rows;
- * of a group blocks of 32 elements; of a block 16 pairs, each of all rows of the group. */
+ * 32 rows of w are copied, so that a processor reads memory row by row, however far rows are from
+ * each other, and what is missing at the edges is filled up with zeros. Packed x: groups of 16
+ * rows; of a group blocks of 32 elements; of a block 16 pairs, each of all rows of the group. */
 #include "kernel/dots16.h"
 #include "kernel/dots.h"
 
@@ -17,12 +17,13 @@ enum {
     BLOCKS = 64, /* that are copied together: what they take stays in the second cache */
     GROUPS = 16, /* of rows of x whose sums are kept together */
     GROUP = SC_DOTS16_GROUP,
+    STRIDE = BLOCKS * BLOCK + BLOCK, /* rows do not fall upon each other in the first cache */
     TILE = SC_DOTS16_TILE,
     SUMS = SC_DOTS16_SUMS
 };
 
 struct scratch {
-    uint16_t w[BLOCKS * 2 * TILE];
+    uint16_t w[ROWS * STRIDE];
     float sums[GROUPS * 2 * SUMS];
     float turned[SUMS];
 };
@@ -74,15 +75,15 @@ static inline float step(float a, float b, float c)
 
 /* ------------------------------------------------------------------------------------ tiles --- */
 
-static void tile(const uint16_t *w, const uint16_t *x, float *sums)
+static void tile(const uint16_t *w, size_t stride, const uint16_t *x, float *sums)
 {
     for (size_t r = 0; r < 16; r++)
         for (size_t t = 0; t < GROUP; t++) {
             float even = 0, odd = 0;
             for (size_t k = 0; k < BLOCK; k += 2) {
                 const uint16_t *pair = x + k * GROUP + 2 * t;
-                even = step(expanded(w[r * BLOCK + k]), expanded(pair[0]), even);
-                odd = step(expanded(w[r * BLOCK + k + 1]), expanded(pair[1]), odd);
+                even = step(expanded(w[r * stride + k]), expanded(pair[0]), even);
+                odd = step(expanded(w[r * stride + k + 1]), expanded(pair[1]), odd);
             }
             sums[r * GROUP + t] = flushed(sums[r * GROUP + t] + flushed(even + odd));
         }
@@ -95,8 +96,8 @@ static void tiles_c(const struct sc_dots16_tiles *t)
     for (size_t x = 0; x < t->n_x; x++)
         for (size_t k = 0; k < t->n_k; k++)
             for (size_t w = 0; w < 2; w++)
-                tile(t->w + (2 * k + w) * TILE, t->x + x * t->x_step + k * TILE,
-                     t->sums + (2 * x + w) * SUMS);
+                tile(t->w + w * 16 * t->w_stride + k * BLOCK, t->w_stride,
+                     t->x + x * t->x_step + k * TILE, t->sums + (2 * x + w) * SUMS);
 }
 
 static void tiles(const struct sc_dots16_tiles *t, enum sc_dots16_unit unit)
@@ -162,26 +163,16 @@ void sc_dots16_pack(const float *x, size_t x_stride, size_t n_x, size_t n, size_
 
 /* --------------------------------------------------------------------------------- products --- */
 
-/* Rows r..r+32 of w, blocks from..from+n_k, as tiles: of each block the upper one, then the lower.
- */
+/* Rows r..r+32 of w, blocks from..from+n_k. */
 static void copy_rows(const struct sc_dots16 *d, size_t r, size_t from, size_t n_k, uint16_t *to)
 {
-    const size_t first = from * BLOCK, n = SC_MIN(d->n - first, n_k * BLOCK), whole = n / BLOCK;
+    const size_t first = from * BLOCK, n = SC_MIN(d->n - first, n_k * BLOCK);
 
-    for (size_t i = 0; i < ROWS; i++) {
-        uint16_t *at = to + i / 16 * TILE + i % 16 * BLOCK;
-        if (r + i >= d->n_w) {
-            for (size_t k = 0; k < n_k; k++)
-                memset(at + k * 2 * TILE, 0, BLOCK * sizeof *at);
-            continue;
-        }
-        const uint16_t *w = d->w + (r + i) * d->w_stride + first;
-        for (size_t k = 0; k < whole; k++)
-            memcpy(at + k * 2 * TILE, w + k * BLOCK, BLOCK * sizeof *at);
-        if (whole < n_k) {
-            memset(at + whole * 2 * TILE, 0, BLOCK * sizeof *at);
-            memcpy(at + whole * 2 * TILE, w + whole * BLOCK, (n - whole * BLOCK) * sizeof *at);
-        }
+    for (size_t i = 0; i < ROWS; i++, to += STRIDE) {
+        const size_t here = r + i < d->n_w ? n : 0;
+        if (here)
+            memcpy(to, d->w + (r + i) * d->w_stride + first, here * sizeof *to);
+        memset(to + here, 0, (n_k * BLOCK - here) * sizeof *to);
     }
 }
 
@@ -209,8 +200,11 @@ static void multiply(const struct sc_dots16 *d, size_t r, size_t first, size_t n
     const size_t all = blocks_of(d->n), groups = (n_t + GROUP - 1) / GROUP;
 
     for (size_t k = 0; k < all; k += BLOCKS) {
-        struct sc_dots16_tiles t = {
-            .w = s->w, .n_k = SC_MIN(all - k, (size_t)BLOCKS), .x_step = all * TILE, .add = k > 0};
+        struct sc_dots16_tiles t = {.w = s->w,
+                                    .w_stride = STRIDE,
+                                    .n_k = SC_MIN(all - k, (size_t)BLOCKS),
+                                    .x_step = all * TILE,
+                                    .add = k > 0};
         copy_rows(d, r, k, t.n_k, s->w);
         for (size_t g = 0; g < groups; g += t.n_x) {
             t.n_x = SC_MIN(groups - g, (size_t)2);

@@ -43,14 +43,14 @@ struct sc_dots16 {
 };
 void sc_dots16(const struct sc_dots16 *d, enum sc_dots16_unit unit);
 
-/* Variants. A tile of w: 16 rows of 32 elements; of x: 16 pairs of elements, each of 16 rows. */
+/* Variants. A tile of x: 16 pairs of elements, each of 16 rows. */
 enum { SC_DOTS16_TILE = 16 * 32, SC_DOTS16_SUMS = 16 * 16 };
-/* Two tiles of w, one above the other, with the tile or two of x (n_x) beside each other, for each
- * of n_k blocks; x_step elements are between two tiles of x. sums: [n_x][2][16 rows of w][16 rows
- * of x]; `add`: to what is there. */
+/* 32 rows of w (w_stride elements apart) with 16 or, when n_x is 2, twice 16 rows of x, which are
+ * packed; n_k blocks of elements; x_step elements are between a tile of x and that beside it. sums:
+ * [n_x][2][16 rows of w][16 rows of x]; `add`: to what is there. */
 struct sc_dots16_tiles {
     const uint16_t *w, *x;
-    size_t n_k, x_step, n_x;
+    size_t w_stride, n_k, x_step, n_x;
     float *sums;
     bool add;
 };

@@ -21,11 +21,11 @@ struct halves {
 
 /* ---------------------------------------------------------------------------------- AVX-512 --- */
 
-SC_TARGET_AVX512 static void split_avx512(const uint16_t *w, struct halves *to)
+SC_TARGET_AVX512 static void split_avx512(const uint16_t *w, size_t stride, struct halves *to)
 {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000);
     for (size_t r = 0; r < 16; r++) {
-        const __m512i pairs = _mm512_loadu_si512(w + r * 2 * PAIRS);
+        const __m512i pairs = _mm512_loadu_si512(w + r * stride);
         _mm512_storeu_si512(to->even[r], _mm512_slli_epi32(pairs, 16));
         _mm512_storeu_si512(to->odd[r], _mm512_and_si512(pairs, high));
     }
@@ -59,12 +59,12 @@ SC_TARGET_AVX512 static void rows_avx512(const struct halves *w, size_t r, const
 
 /* ------------------------------------------------------------------------------------- AVX2 --- */
 
-SC_TARGET_AVX2 static void split_avx2(const uint16_t *w, struct halves *to)
+SC_TARGET_AVX2 static void split_avx2(const uint16_t *w, size_t stride, struct halves *to)
 {
     const __m256i high = _mm256_set1_epi32((int)0xffff0000);
     for (size_t r = 0; r < 16; r++)
         for (size_t k = 0; k < PAIRS; k += 8) {
-            const __m256i pairs = _mm256_loadu_si256((const void *)(w + (r * PAIRS + k) * 2));
+            const __m256i pairs = _mm256_loadu_si256((const void *)(w + r * stride + 2 * k));
             _mm256_storeu_si256((void *)(to->even[r] + k), _mm256_slli_epi32(pairs, 16));
             _mm256_storeu_si256((void *)(to->odd[r] + k), _mm256_and_si256(pairs, high));
         }
@@ -113,7 +113,7 @@ SC_TARGET_AVX2 static void tile_avx2(const struct halves *w, const uint16_t *x, 
     }
 }
 
-typedef void split_fn(const uint16_t *w, struct halves *to);
+typedef void split_fn(const uint16_t *w, size_t stride, struct halves *to);
 typedef void tile_fn(const struct halves *w, const uint16_t *x, float *sums);
 
 static void run(const struct sc_dots16_tiles *t, split_fn *split, tile_fn *tile)
@@ -127,7 +127,7 @@ static void run(const struct sc_dots16_tiles *t, split_fn *split, tile_fn *tile)
     _mm_setcsr(control | ZEROS);
     for (size_t k = 0; k < t->n_k; k++)
         for (size_t half = 0; half < 2; half++) {
-            split(t->w + (2 * k + half) * SC_DOTS16_TILE, &w);
+            split(t->w + half * 16 * t->w_stride + k * 2 * PAIRS, t->w_stride, &w);
             for (size_t x = 0; x < t->n_x; x++)
                 tile(&w, t->x + x * t->x_step + k * SC_DOTS16_TILE,
                      t->sums + (2 * x + half) * SC_DOTS16_SUMS);
@@ -169,7 +169,8 @@ TARGET_AMX void sc_dots16_end_amx(void)
 
 TARGET_AMX static void two_by_two(const struct sc_dots16_tiles *t)
 {
-    const uint16_t *w = t->w, *x = t->x, *beside = x + t->x_step;
+    const uint16_t *w = t->w, *below = w + 16 * t->w_stride, *x = t->x, *beside = x + t->x_step;
+    const size_t stride = t->w_stride * sizeof *w;
     float *sums = t->sums;
 
     _tile_loadd(0, sums, LINE);
@@ -177,9 +178,9 @@ TARGET_AMX static void two_by_two(const struct sc_dots16_tiles *t)
     _tile_loadd(2, sums + 2 * SC_DOTS16_SUMS, LINE);
     _tile_loadd(3, sums + 3 * SC_DOTS16_SUMS, LINE);
     for (size_t k = 0; k < t->n_k; k++) {
-        _tile_loadd(4, w + 2 * k * SC_DOTS16_TILE, LINE);
+        _tile_loadd(4, w + k * 2 * PAIRS, stride);
         _tile_loadd(6, x + k * SC_DOTS16_TILE, LINE);
-        _tile_loadd(5, w + (2 * k + 1) * SC_DOTS16_TILE, LINE);
+        _tile_loadd(5, below + k * 2 * PAIRS, stride);
         _tile_loadd(7, beside + k * SC_DOTS16_TILE, LINE);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 5, 6);
@@ -194,13 +195,15 @@ TARGET_AMX static void two_by_two(const struct sc_dots16_tiles *t)
 
 TARGET_AMX static void two_by_one(const struct sc_dots16_tiles *t)
 {
+    const uint16_t *w = t->w, *below = w + 16 * t->w_stride;
+    const size_t stride = t->w_stride * sizeof *w;
     float *sums = t->sums;
 
     _tile_loadd(0, sums, LINE);
     _tile_loadd(1, sums + SC_DOTS16_SUMS, LINE);
     for (size_t k = 0; k < t->n_k; k++) {
-        _tile_loadd(4, t->w + 2 * k * SC_DOTS16_TILE, LINE);
-        _tile_loadd(5, t->w + (2 * k + 1) * SC_DOTS16_TILE, LINE);
+        _tile_loadd(4, w + k * 2 * PAIRS, stride);
+        _tile_loadd(5, below + k * 2 * PAIRS, stride);
         _tile_loadd(6, t->x + k * SC_DOTS16_TILE, LINE);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 5, 6);

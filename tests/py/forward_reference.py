@@ -333,8 +333,11 @@ class Reference:
             self.see(f"attention.{layer}.{h}", p[h])
         return np.einsum("hij,jhd->ihd", p, v).reshape(n, -1)
 
+    def product(self, x, w, name):
+        return x @ w.T
+
     def linear(self, x, name):
-        y = x @ self.t[name + ".weight"].T
+        y = self.product(x, self.t[name + ".weight"], name)
         return y + self.t[name + ".bias"] if name + ".bias" in self.t else y
 
     def norm(self, x, name):
@@ -527,9 +530,16 @@ class Reference:
         x = self.norm(x, "model.norm")
         self.see("final_norm", x)
         head = self.t["model.embed_tokens.weight" if c["tie_word_embeddings"] else "lm_head.weight"]
-        logits = x @ head.T
+        logits = self.product(x, head, "head")
         cap = c.get("final_logit_softcapping")
         return cap * np.tanh(logits / cap) if cap else logits
+
+
+class Rounded(Reference):
+    """Activations are rounded to bfloat16 before each product, but that of a router; weights are bfloat16."""
+
+    def product(self, x, w, name):
+        return (x if name.endswith(".gate") else to_bf16(x).astype(np.float64)) @ w.T
 
 
 # ------------------------------------------------------------------------------------------------------------- files

@@ -93,6 +93,49 @@ class Forward(unittest.TestCase):
                                              shards)
                     self.same(first, run(other, self.out())[0])
 
+    def test_rounded_products(self):
+        """--precision bf16: what comes from rounding activations is there, and little else. (Sums in float decide
+        now and then differently from those in double how an activation is rounded.)"""
+        for name in ("llama", "llama3", "qwen2", "qwen3", "olmo2", "gemma2", "phi3"):
+            c, tensors, folder = self.models[name]
+            with self.subTest(model=name):
+                exact, rounded = ref.Reference(c, tensors), ref.Rounded(c, tensors)
+                far, near = exact.run(np.array(IDS)), rounded.run(np.array(IDS))
+                got, document = run(folder, self.out(), "--precision", "bf16")
+                self.assertEqual(document["forward"]["precision"], "bf16")
+
+                def error(want):
+                    return np.sqrt(((got["logits"] - want) ** 2).mean())
+                self.assertLess(np.abs(got["logits"] - far).max(), 0.05 * np.abs(far).max())
+                self.assertGreater(error(far), 1e-4 * np.abs(far).max())
+                self.assertLess(error(near), error(far) / 4)
+                first = got["embedding"]
+                self.assertLess(np.abs(first - exact.seen["embedding"]).max(), 1e-6 * np.abs(first).max())
+
+    def test_rounded_products_have_the_same_bits_everywhere(self):
+        """In C, with vectors, with a matrix unit; for any number of threads; from any container of weights that are
+        bfloat16; and rounded weights are those of the model that holds them so."""
+        for name in ("llama3", "qwen2moe", "deepseek3", "gpt2"):
+            c, tensors, folder = self.models[name]
+            other = ref.write_folder(os.path.join(self.dir, f"{name}-brief"), c, tensors, "BF16", 1)
+            for ids in (IDS[:1], (IDS * 2)[:60]):
+                with self.subTest(model=name, n=len(ids)):
+                    def read(where, *more, ids=ids, **env):
+                        return run(where, self.out(), "--precision", "bf16", *more, ids=ids, env=env)[0]
+                    first = read(folder, "-j", "1")
+                    self.same(first, read(folder, "-j", "3"))
+                    for level in ("c", "avx2", "avx512", "amx"):
+                        self.same(first, read(folder, SCRUPLE_CPU=level))
+                    self.same(first, read(other))
+        c, tensors, _ = self.models["llama3"]
+        noise = {k: (v * (1 + 2e-4 * (np.arange(v.size).reshape(v.shape) % 7 - 3))).astype(np.float32) if v.ndim == 2
+                 and "embed" not in k else v for k, v in tensors.items()}
+        brief = {k: ref.to_bf16(v) for k, v in noise.items()}
+        self.assertTrue(any((noise[k] != brief[k]).any() for k in noise))
+        both = [run(ref.write_folder(os.path.join(self.dir, f"noise-{i}"), c, t), self.out(), "--precision", "bf16")[0]
+                for i, t in enumerate((noise, brief))]
+        self.same(*both)
+
     def test_many_tokens_give_the_same_bits_at_every_level(self):
         """From 64 tokens on, rows are multiplied in another way."""
         for name in ("llama3", "phi3", "gemma2"):

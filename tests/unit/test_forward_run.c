@@ -225,3 +225,28 @@ TEST(threads_give_the_same_bits)
     end();
     CHECK_U64(one.sum, many.sum);
 }
+
+/* Products of rounded numbers: other bits than the exact ones, but the same for any number of
+ * threads, mapped or in pieces; and a variant is the model with its edit, row by row or as a whole.
+ */
+TEST(rounded_products_give_the_same_bits_too)
+{
+    struct seen exact, one, many, again;
+
+    begin(1);
+    pass(5, 0, &exact);
+    sc_forward_set_precision(world.f, SC_PRECISION_BF16);
+    const struct cost mapped = pass(5, 0, &one);
+    CHECK(one.sum != exact.sum);
+    CHECK_U64(one.n, exact.n);
+    end();
+    begin(4);
+    sc_forward_set_precision(world.f, SC_PRECISION_BF16);
+    const struct cost pieces = pass(5, least_memory(5), &many);
+    CHECK_U64(one.sum, many.sum);
+    CHECK_U64(mapped.weights, pieces.weights);
+    sc_forward_set_precision(world.f, SC_PRECISION_F32);
+    pass(5, 0, &again);
+    CHECK_U64(again.sum, exact.sum);
+    end();
+}
