@@ -64,8 +64,10 @@ def rates(bench, build, model, threads):
         blas = f["sgemm"][kind]
         row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], blas, "OpenBLAS sgemm, same run", ">= 0.8")
         row("products alone" + what, "GFLOP/s", f["kernel"][kind], blas, "OpenBLAS sgemm, same run", "-")
+        row("products alone, bf16" + what, "GFLOP/s", f["kernel16"][kind], blas, "OpenBLAS sgemm, same run", "-")
+        row("one token, bf16" + what, "GB/s", f["one16"][kind], f["memory"][kind], "adding up memory, same run", "-")
         if torch:
-            row(f"{TOKENS} tokens" + what, "GFLOP/s", f["prompt"][kind], torch[kind], "torch, bfloat16", ">= 0.9")
+            row(f"{TOKENS} tokens, bf16" + what, "GFLOP/s", f["prompt16"][kind], torch[kind], "torch, bfloat16", ">= 0.9")
     if llama:
         weights = 2e-9 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)
         row(f"{TOKENS} tokens, {threads} threads, by the clock", "1/s", f["prompt"][0] / weights, llama[0], "llama.cpp",
@@ -74,7 +76,7 @@ def rates(bench, build, model, threads):
 
 def cold(bench, build, model, threads):
     files, size = scan.size_of(model)
-    for only, tokens in (("one", 1), ("prompt", TOKENS)):
+    for only, tokens in (("one", 1), ("prompt", TOKENS), ("prompt16", TOKENS)):
         best, limit = 0, 0
         for _ in range(3):
             scan.forget(files)
@@ -82,8 +84,9 @@ def cold(bench, build, model, threads):
             scan.forget(files)
             f = ran(build, model, threads, 1, memory=size // 3, only=only)[only][0]
             best = max(best, f if only == "one" else f / (2e-9 * TOKENS * size / 2) * size * 1e-9)
-        bench.row(f"{tokens} tokens, cold, a third of the memory", "s", size * 1e-9 / best, size * 1e-9 / limit,
-                  "reading the files, cold", "<= 1.3" if only == "one" else "-")
+        what = f"{tokens} tokens{', bf16' if only == 'prompt16' else ''}, cold, a third of the memory"
+        bench.row(what, "s", size * 1e-9 / best, size * 1e-9 / limit, "reading the files, cold",
+                  "-" if only == "prompt" else "<= 1.3")
     scan.forget(files)
     command = [os.path.join(build, "bench", "forward"), model, str(threads), "1", "1", str(size // 3 >> 20)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "ONLY": "one"})
