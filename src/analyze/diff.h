@@ -165,6 +165,15 @@ struct sc_diff {
 int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_adapter *adapter,
                 const struct sc_diff_options *o, struct sc_diff **out, struct sc_error *e);
 void sc_diff_free(struct sc_diff *d); /* NULL is allowed */
+/* Names and scales of an adapter's updates, for which a few numbers are read; once: calls after the
+ * first change nothing, so that what was opened may be used by several threads afterwards. base:
+ * NULL for an adapter by itself. */
+int sc_diff_settle_adapter(struct sc_adapter *adapter, const struct sc_model *base,
+                           struct sc_error *e);
+/* Values of an update, computed from its factors while they are read; at least 64 MiB of factors
+ * are taken whatever `memory` is. */
+int sc_diff_open_update(const struct sc_adapter *a, size_t update, uint64_t memory,
+                        struct sc_values **out, struct sc_error *e);
 /* "basic", "spectral", "ulp", several of them, or "all"; SCRUPLE_EUSAGE with a sentence. */
 int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *e);
 /* Whether all values of both are the same, and nothing is in one of them only. */
