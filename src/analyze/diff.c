@@ -596,8 +596,8 @@ static int by_key(const void *a, const void *b)
     return x->pair < y->pair ? -1 : x->pair > y->pair;
 }
 
-/* By relative change; where there is nothing to relate to, by the size of the change. NaN only
- * counts as more than any number: values became NaN, or were. */
+/* By relative change; where there is nothing to relate to, by the size of the change. What is no
+ * number any more comes first: it is in no sum, and the model is broken by it. */
 static int rank(struct run *r)
 {
     struct sc_diff *d = r->d;
@@ -614,7 +614,8 @@ static int rank(struct run *r)
         if (p->status != SC_DIFF_CHANGED || p->same != SC_NO_NODE)
             continue;
         const double key = d->has_base ? p->change->relative_l2 : p->change->l2;
-        all[n++] = (struct ranked){isnan(key) ? (double)INFINITY : key, (uint32_t)i};
+        all[n++] = (struct ranked){isnan(key) || sc_diff_broke(d, p) ? (double)INFINITY : key,
+                                   (uint32_t)i};
     }
     if (n)
         qsort(all, n, sizeof *all, by_key);

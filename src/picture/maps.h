@@ -13,7 +13,8 @@
 
 #include "picture/scene.h"
 
-enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 72 }; /* units: of a map, and between two */
+/* Units: of a map, and at most and at least between two. */
+enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 72, SC_MAP_GAP_LEAST = 16 };
 
 /* What a row or a column is: "layer" 7. */
 struct sc_map_axis {

@@ -188,7 +188,7 @@ static void put_files(const struct sc_diff *d, struct sc_out *o)
     if (doc.failed)
         o->status = o->status ? o->status : SCRUPLE_EMEMORY;
     else
-        sc_report_json_field(o, &doc.root, 2);
+        sc_report_json_field(o, doc.root.as.children.first, 2);
     sc_document_clear(&doc);
 }
 
@@ -234,7 +234,7 @@ static bool add_changes(const void *ctx, struct sc_out *o)
         put_columns(v, d, o);
         sc_out_puts(o, ",\n    \"groups\": ");
         put_groups(d, o);
-        sc_out_puts(o, ",\n    \"others\": ");
+        sc_out_puts(o, ",\n    ");
         put_files(d, o);
         sc_out_puts(o, "}");
     } else
