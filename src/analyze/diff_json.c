@@ -88,7 +88,7 @@ static void put_real(struct sc_buf *b, double v)
 {
     char text[40];
 
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = 6; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v)
             break;
