@@ -203,6 +203,10 @@ static int open_changes(struct sc_display *x, bool sides, uint64_t memory, uint6
 {
     int status = settle_sides(x);
 
+    if (!status && x->desk.c->set.sides && x->adapter)
+        return sc_wrong_use(x->desk.c,
+                            "--sides: what an adapter makes of a model is stored nowhere, "
+                            "so there is no second side to write");
     if (!status && sides && !x->adapter)
         status = plan_models(x, memory, network);
     if (!status && sides && !x->adapter)

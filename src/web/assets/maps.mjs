@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // maps: figures of layers, experts and checkpoints, a cell each: what a cell is, and what its colours mean.
+import {make} from "scruple/dom.mjs";
+import {copyText} from "scruple/frame.mjs";
 import {formatValue} from "scruple/names.mjs";
 
 const QUANTILES = 257;
@@ -24,6 +26,23 @@ function read(scene, answer) {
     return [typeof answer.value === "number" ? formatValue(answer.value, 6) : "not known", scene.maps[answer.tensor].about];
 }
 
+/** A word as a shell reads it. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The command that shows the weights which a cell tells of; null: nobody knows where they are. */
+export function commandOf(scene, {tensor, row, col}) {
+    const {spots, across} = scene.maps[tensor], list = scene.spots?.[spots];
+    const at = list?.at[row * (across.labels?.length ?? scene.shapeOf(tensor)[1]) + col];
+    return at ? `${list.command} ${quoted(at)}` : null;
+}
+
+function extra(scene, answer) {
+    const command = commandOf(scene, answer);
+    return command === null ? [] : [make("p", {class: "p-command"}, "its weights: ", make("code", null, command), " ",
+        make("button", {type: "button", class: "p-text-button", title: "Copy the command that shows its weights",
+            onclick: (e) => copyText(command, e.currentTarget)}, "copy"))];
+}
+
 function sentence(app, mode, {view, tensor}) {
     if (mode.name !== "range") return null;
     if (tensor < 0) return "each map from its 2 % to its 98 % value, or as it says";
@@ -33,5 +52,5 @@ function sentence(app, mode, {view, tensor}) {
 
 /** @type {Partial<import("scruple/shows.mjs").Show>} */
 export const maps = {mode: "range", planes: false, scales: false, click: "select the map and the cell",
-    about: "Every cell is a figure: of an expert, of a pair of experts, or of a step of training. The legend says which.", examples: "words of names", where, read, sentence,
+    about: "Every cell is a figure: of an expert, of a pair of experts, or of a step of training. The legend says which.", examples: "words of names", where, read, sentence, extra,
     swatches: [["zero", "0"], ["nan", "not known"], ["pos_inf", "+\u221e"], ["neg_inf", "\u2212\u221e"], ["waiting", "not read yet"]]};
