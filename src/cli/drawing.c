@@ -35,8 +35,8 @@ void sc_desk_close(struct sc_desk *d)
     sc_words_clear(&d->filters);
 }
 
-static int plan(struct sc_drawing *x, const struct sc_desk *d, uint64_t memory, uint64_t network,
-                struct sc_error *e)
+static int plan(struct sc_drawing *x, const struct sc_model *m, const struct sc_desk *d,
+                uint64_t memory, uint64_t network, struct sc_error *e)
 {
     const struct sc_settings *set = &d->c->set;
     const struct sc_scene_options so = {.filter = d->filter, .vertical = set->vertical};
@@ -46,7 +46,7 @@ static int plan(struct sc_drawing *x, const struct sc_desk *d, uint64_t memory, 
                                            .network = network,
                                            .cancel = &sc_cancel};
 
-    TRY(sc_scene_new(x->model, &so, &x->scene, e));
+    TRY(sc_scene_new(m, &so, &x->scene, e));
     return sc_pyramids_new(x->scene, &po, &x->pyramids, e);
 }
 
@@ -71,7 +71,7 @@ static int plan_drawing(struct sc_drawing *x, const struct sc_desk *d, uint64_t 
     struct sc_error e = {0};
     struct sc_quoted q;
 
-    if (plan(x, d, memory, network, &e) < 0)
+    if (plan(x, x->model, d, memory, network, &e) < 0)
         return sc_fail_exit(c, &e);
     if (x->scene->n_places)
         return 0;
@@ -291,11 +291,34 @@ int sc_display_open_maps(struct sc_display *x, struct sc_cli *c, const struct sc
     return open_maps(x, maps, n, title, &e) < 0 ? sc_fail_exit(c, &e) : 0;
 }
 
-int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title)
+/* The model that maps tell of, as a page beside theirs; without weights to draw there is none. */
+static int add_weights(struct sc_display *x, const struct sc_model *m)
+{
+    struct sc_cli *c = x->desk.c;
+    struct sc_drawing *d = &x->drawings[1];
+    struct sc_error e = {0};
+    const struct sc_open_options oo = sc_cli_open_options(c);
+    const uint64_t network = UINT64_C(1) << 30; /* as view has it, when nothing is said */
+
+    if (sc_hub_env_read(&x->desk.env, oo.hub, &e) < 0 ||
+        plan(d, m, &x->desk, sc_memory_budget(c->set.memory) / 4, network, &e) < 0)
+        return sc_fail_exit(c, &e);
+    if (!d->scene->n_places)
+        return 0;
+    if (add_view(x, 1, NULL, &e) < 0)
+        return sc_fail_exit(c, &e);
+    x->views[x->n_views - 1].apart = true;
+    return 0;
+}
+
+int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title,
+                 const struct sc_model *of)
 {
     struct sc_display x = {0};
     int status = sc_display_open_maps(&x, c, maps, n, title);
 
+    if (!status && of && !c->set.out_dir)
+        status = add_weights(&x, of);
     if (!status)
         status = c->set.out_dir ? sc_display_export(&x)
                                 : sc_display_serve(&x, sc_memory_budget(c->set.memory) / 4);

@@ -133,9 +133,10 @@ int sc_check_mode(struct sc_cli *c, enum sc_shows shows);
 int sc_display_serve(struct sc_display *x, uint64_t memory);
 /* view_export.c: writes what --out asks for. An exit code. */
 int sc_display_export(struct sc_display *x);
-/* Maps as a command's options ask for: a folder or a page (--out), else in a browser. An exit code.
- */
-int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title);
+/* Maps as a command's options ask for: a folder or a page (--out), else in a browser, where the
+ * weights of `of` have a page of their own; NULL: there is none. Borrows it. An exit code. */
+int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title,
+                 const struct sc_model *of);
 
 enum sc_view_layout { SC_LAYOUT_ARCH, SC_LAYOUT_HILBERT };
 

@@ -303,7 +303,8 @@ int sc_moe_view(struct sc_cli *c, const struct sc_moe_figures *f)
     const int code = title.failed ? sc_fail_memory(&e) : collect(&k, f, &e);
     const int status = code < 0
                            ? sc_fail_exit(c, &e)
-                           : sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p);
+                           : sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p,
+                                          f->experts ? f->model : NULL);
     sc_map_list_clear(&k);
     sc_buf_clear(&title);
     return status;

@@ -31,6 +31,8 @@ struct sc_web_view {
     const struct sc_web_view_kind *kind;
     void *ctx;
     const char *title; /* for people; from a file: any bytes */
+    bool apart;        /* of a server: a page of its own, to which the others have links; its
+                          statistics are not built before somebody looks at it */
 };
 struct sc_web_view_kind {
     /* Documents of the protocol. A status of `o` is an error of writing. */

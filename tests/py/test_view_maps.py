@@ -134,10 +134,25 @@ class Maps(unittest.TestCase):
             page.wait_for("document.querySelector('.p-element').textContent.includes('root mean square of')")
             self.assertEqual(f"scruple view '{self.model}' --at 'model.layers.1.mlp.experts.3.gate_proj.weight'",
                              page.run("document.querySelector('.p-command code').textContent"))
+            href = page.run("document.querySelector('.p-beside').href")
+            self.assertEqual(url + "#t=model.layers.1.mlp.experts.3.gate_proj.weight&g=1", href)
+            self.assertEqual([1, None, "maps"], page.run("[scruple.views.length, document.querySelector('.p-view'), scruple.views[0].scene.shows]"))
             page.do("scruple.goTo({view: 0, tensor: %d, row: 0, col: 6})" % scene["tensors"]["name"].index("up_proj rms"))
             page.wait_for("document.querySelector('.p-element')?.textContent.includes('layer 0, expert 6')")
             page.wait_for("document.querySelector('.p-element').textContent.includes('root mean square of')")
             self.assertEqual(0, page.run("document.querySelectorAll('.p-command').length"))  # there is none
+            there = Viewer(browser, href, 1000, 800)
+            there.wait_for("scruple.store.get('selection')")
+            self.assertEqual(["weights", "model.layers.1.mlp.experts.3.gate_proj.weight", 1],
+                             there.run("[scruple.views[0].scene.shows, scruple.views[0].scene.names[scruple.store.get('selection').tensor], "
+                                       "scruple.views.length]"))
+            there.do("scruple.goTo({view: 0, tensor: scruple.store.get('selection').tensor, row: 2, col: 3}, {animate: false})")
+            there.wait_for("/[0-9]/.test(document.querySelector('.p-element-value')?.textContent)")
+            self.assertEqual(0.0, float(there.run("document.querySelector('.p-element-value').textContent")))  # it is the empty one
+            there.wait_for("location.hash.includes('&g=1')")
+            there.run("location.hash = '#m=range'")
+            there.wait_for("window.scruple && scruple.views?.[0].scene.shows === 'maps'")
+            self.assertEqual([], browser.complaints)
 
     def test_files(self):
         out = os.path.join(self.folder.name, "experts.html")

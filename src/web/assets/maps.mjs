@@ -2,6 +2,7 @@
 // maps: figures of layers, experts and checkpoints, a cell each: what a cell is, and what its colours mean.
 import {make} from "scruple/dom.mjs";
 import {copyText} from "scruple/frame.mjs";
+import {printLink} from "scruple/links.mjs";
 import {formatValue} from "scruple/names.mjs";
 
 const QUANTILES = 257;
@@ -29,18 +30,26 @@ function read(scene, answer) {
 /** A word as a shell reads it. */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The command that shows the weights which a cell tells of; null: nobody knows where they are. */
-export function commandOf(scene, {tensor, row, col}) {
-    const {spots, across} = scene.maps[tensor], list = scene.spots?.[spots];
-    const at = list?.at[row * (across.labels?.length ?? scene.shapeOf(tensor)[1]) + col];
-    return at ? `${list.command} ${quoted(at)}` : null;
+/** "NAME[row,column]" of the weights that a cell tells of; null: nobody knows where they are. */
+function placeOf(scene, {tensor, row, col}) {
+    return scene.spots?.[scene.maps[tensor].spots]?.at[row * scene.shapeOf(tensor)[1] + col] ?? null;
 }
 
+/** Where that is on the page of the weights, as a permalink has it: of a stack all of the expert. */
+function linkTo(scene, at) {
+    const [, t, list = ""] = /^(.*?)(?:\[(\d+(?:,\d+)+)\])?$/s.exec(at), [first, second, third] = list.split(",").map(Number);
+    return printLink({g: scene.beside, t, ...third !== undefined ? {s: first} : second !== undefined ? {r: first, c: second} : {}});
+}
+
+/** The command that shows these weights, and on a page that is served the page that does. */
 function extra(scene, answer) {
-    const command = commandOf(scene, answer);
-    return command === null ? [] : [make("p", {class: "p-command"}, "its weights: ", make("code", null, command), " ",
-        make("button", {type: "button", class: "p-text-button", title: "Copy the command that shows its weights",
-            onclick: (e) => copyText(command, e.currentTarget)}, "copy"))];
+    const at = placeOf(scene, answer);
+    if (at === null) return [];
+    const command = `${scene.spots[scene.maps[answer.tensor].spots].command} ${quoted(at)}`;
+    return [scene.beside === null ? null : make("p", null, make("a", {class: "p-beside", href: linkTo(scene, at), target: "_blank",
+        rel: "noopener"}, "see its weights")),
+    make("p", {class: "p-command"}, make("code", null, command), " ", make("button", {type: "button", class: "p-text-button",
+        title: "Copy the command that shows its weights", onclick: (e) => copyText(command, e.currentTarget)}, "copy"))].filter(Boolean);
 }
 
 function sentence(app, mode, {view, tensor}) {
