@@ -68,7 +68,8 @@ static void view_scales(void *ctx, struct sc_out *o)
     const struct sc_model_view *m = ctx;
     struct sc_scale_range roles[SC_ROLE_COUNT], whole;
     uint64_t epoch = 0;
-    (void)sc_pyramids_progress(m->pyramids, &epoch);
+    if (sc_pyramids_progress(m->pyramids, &epoch) >= 1)
+        epoch = 0; /* how often they grew depends on time, and exports do not */
     sc_scales_all(m->scales, roles, &whole);
     sc_put_key_whole(o, "{\n  \"epoch\": ", epoch);
     sc_out_puts(o, ",\n  \"model\": ");
@@ -314,10 +315,20 @@ static double view_progress(void *ctx, uint64_t *epoch)
     return sc_pyramids_progress(m->pyramids, epoch);
 }
 
-static int view_sample(void *ctx, struct sc_error *e)
+static int view_sample(void *ctx, size_t most, struct sc_error *e)
 {
     const struct sc_model_view *m = ctx;
-    return sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e);
+    const uint64_t n = m->scene->model->n_tensors;
+    if (n <= most)
+        return sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e);
+    uint32_t *some = sc_alloc(most * sizeof *some);
+    if (!some)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < most; i++)
+        some[i] = (uint32_t)(i * n / most);
+    const int code = sc_scales_sample(m->scales, m->pool, some, most, m->cancel, e);
+    free(some);
+    return code;
 }
 
 static int view_build(void *ctx, struct sc_error *e)
