@@ -177,11 +177,15 @@ static size_t draw_all(const struct sc_picture_kind *kinds, size_t n, const void
 static size_t draw_everything(const struct fake *f)
 {
     const struct sc_activation_pictures a = {&f->a, {NULL, 0, NULL}};
-    const struct sc_super_pictures s = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
+    const struct sc_super_pictures s = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
+    const struct sc_super_pictures large = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices, .by_size = true};
     const struct sc_ppl_pictures p = {&f->ppl};
 
     return draw_all(sc_activation_kinds, sc_n_activation_kinds, &a) +
            draw_all(sc_super_picture_kinds, sc_n_super_picture_kinds, &s) +
+           draw_all(sc_largest_picture_kinds, sc_n_largest_picture_kinds, &large) +
            draw_all(sc_ppl_picture_kinds, sc_n_ppl_picture_kinds, &p);
 }
 
@@ -192,6 +196,7 @@ TEST(ids_are_names_of_files_and_different)
         size_t n;
     } sets[] = {{sc_activation_kinds, sc_n_activation_kinds},
                 {sc_super_picture_kinds, sc_n_super_picture_kinds},
+                {sc_largest_picture_kinds, sc_n_largest_picture_kinds},
                 {sc_ppl_picture_kinds, sc_n_ppl_picture_kinds}};
 
     for (size_t s = 0; s < SC_COUNT(sets); s++)
@@ -223,7 +228,8 @@ TEST(any_figures_give_sound_pictures)
 TEST(nothing_gives_nothing_but_says_why)
 {
     struct fake *f = calloc(1, sizeof *f);
-    const struct sc_super_pictures data = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
+    const struct sc_super_pictures data = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
     const struct sc_picture_set set = {.command = "super",
                                        .kinds = sc_super_picture_kinds,
                                        .n_kinds = sc_n_super_picture_kinds,
@@ -252,7 +258,8 @@ static int drop(void *ctx, const char *p, size_t n)
 TEST(the_kth_allocation_fails)
 {
     struct fake *f = calloc(1, sizeof *f);
-    const struct sc_super_pictures data = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
+    const struct sc_super_pictures data = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
     const struct sc_activation_pictures other = {&f->a, {NULL, 0, NULL}};
     const struct sc_picture_set sets[] = {
         {"super", sc_super_picture_kinds, sc_n_super_picture_kinds, &data, SC_STR("m"), NULL,
