@@ -164,7 +164,7 @@ static uint64_t hold_listed(struct matrix *m, uint32_t tensor, uint64_t first)
     const struct sc_held_list *l = &m->u->held;
     uint64_t done = 0;
 
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < l->n && !m->u->r->bare; i++) {
         if (l->p[i].tensor != tensor || l->p[i].at < first ||
             l->p[i].at - first >= m->rows * m->cols || m->held[l->p[i].at - first])
             continue;

@@ -77,4 +77,8 @@ bool sc_draw_super_divergence(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_super_scale(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_super_shift(const void *data, size_t item, struct sc_svg *s);
 
+/* plots_formats.c: the same of quantised weights. */
+bool sc_draw_ppl_formats(const void *data, size_t item, struct sc_svg *s);
+bool sc_draw_ppl_blocks(const void *data, size_t item, struct sc_svg *s);
+
 #endif

@@ -10,6 +10,7 @@
 #define SC_PLOTS_FORWARD_H
 
 #include "analyze/activations.h"
+#include "analyze/eval_quantize.h"
 #include "analyze/perplexity.h"
 #include "analyze/super.h"
 #include "report/pictures.h"
@@ -43,6 +44,8 @@ extern const size_t sc_n_largest_picture_kinds;
 
 struct sc_ppl_pictures { /* the data of sc_ppl_picture_kinds */
     const struct sc_ppl *ppl;
+    const struct sc_quantized *formats; /* (n_formats) of ppl->effects behind the first one */
+    size_t n_formats;
 };
 extern const struct sc_picture_kind sc_ppl_picture_kinds[];
 extern const size_t sc_n_ppl_picture_kinds;

@@ -287,6 +287,9 @@ class Recipes(unittest.TestCase):
         mse = [x["tensors"][0]["results"][0]["mse"] for x in d]
         self.assertEqual(mse[1], mse[2])
         self.assertLess(mse[1] * 3, mse[0])      # one scalar inflates the range of a block
+        both = json.loads(run("quant", self.path, "loud", "-c", "rtn4:block=tensor,rtn4:block=tensor,bare", "-q",
+                              "--no-cache", "--json", "--hold", "loud.weight[3,7]"))["tensors"][0]["results"]
+        self.assertEqual([r["mse"] for r in both], [mse[1], mse[0]])
 
     def test_refusals(self):
         for words, says in (("rtn9", "is no recipe"), ("rtn4:block=0x3", "no setting"), ("rtn1:sym", "one bit"),
