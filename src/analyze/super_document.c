@@ -163,9 +163,9 @@ static const struct sc_column effect_columns[E_COLUMNS] = {
     [E_KL] = {"kl", "KL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 5},
     [E_NLL] = {"nll", "NLL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
     [E_RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [E_LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [E_HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [E_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [E_LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [E_HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [E_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 3},
     [E_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
 };
 
