@@ -6,6 +6,8 @@ import json
 import math
 import os
 import re
+import resource
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -469,6 +471,58 @@ class ActivationPictures(Base):
             r = run("activations", self.model, "--ids", "1,2", *words, fails=True)
             self.assertEqual(r.returncode, 2)
             self.assertIn(said, r.stderr)
+
+
+class Failures(Base):
+    def fails(self, *words, most):
+        """Files larger than `most` bytes cannot be written, as on a disk that is full."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        r = subprocess.run([SCRUPLE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           preexec_fn=limit)
+        self.assertEqual(r.returncode, 5, r.stderr)
+        self.assertIn("cannot be written", r.stderr)
+        self.assertEqual(r.stderr.count("\n"), 1, r.stderr)
+
+    def test_all_pictures_or_none(self):
+        model = planted_model.write(self.place("model"), layers=3)
+        asked = ("super", model, "--ids", IDS, "-q", "--plots")
+        new = self.place("new")
+        run(*asked[:2], *asked[2:], self.place("sizes"))
+        sizes = {f: os.path.getsize(self.place("sizes", f)) for f in os.listdir(self.place("sizes"))}
+        most = max(sizes.values()) - 1
+        self.assertGreater(sum(v <= most for v in sizes.values()), 1)
+        self.fails(*asked, new, most=most)
+        self.assertFalse(os.path.exists(new))
+        old = self.place("old")
+        os.mkdir(old)
+        for name in (*sizes, "mine.txt"):
+            with open(os.path.join(old, name), "w") as file:
+                file.write("old " + name)
+        self.fails(*asked, old, most=most)
+        self.assertEqual({f: read(os.path.join(old, f)) for f in os.listdir(old)},
+                         {f: "old " + f for f in (*sizes, "mine.txt")})
+        run(*asked[:2], *asked[2:], old)
+        self.assertEqual({f: os.path.getsize(os.path.join(old, f)) for f in os.listdir(old)},
+                         {**sizes, "mine.txt": 12})
+
+    def test_a_folder_in_the_way(self):
+        model = planted_model.write(self.place("model"), layers=3)
+        out = self.place("out")
+        os.makedirs(os.path.join(out, "histogram-layer-1.svg"))
+        r = run("super", model, "--ids", IDS, "--plots", out, fails=True)
+        self.assertEqual(r.returncode, 5)
+        self.assertIn("histogram-layer-1.svg", r.stderr)
+        self.assertEqual(os.listdir(out), ["histogram-layer-1.svg"])
+
+    def test_plots_of_a_scan(self):
+        model = planted_model.write(self.place("model"), layers=2)
+        out = self.place("scan")
+        run("scan", model, "--no-cache", "--plots", self.place("whole"))
+        sizes = sorted(os.path.getsize(os.path.join(self.place("whole"), f)) for f in os.listdir(self.place("whole")))
+        self.fails("scan", model, "-q", "--no-cache", "--plots", out, most=sizes[-1] - 1)
+        self.assertFalse(os.path.exists(out))
 
 
 class EvalPictures(Base):
