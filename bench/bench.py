@@ -363,6 +363,11 @@ def servers():
     web.measure(sys.modules[__name__], SCRUPLE, BUILD)
 
 
+def exports():
+    import export
+    export.measure(sys.modules[__name__], SCRUPLE)
+
+
 def passes():
     import forward
     forward.measure(sys.modules[__name__], BUILD)
@@ -425,7 +430,7 @@ def similarity():
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "tokenize": tokenizers, "similarity": similarity,
+          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "export": exports, "tokenize": tokenizers, "similarity": similarity,
           "forward": passes}
 
 

@@ -231,7 +231,7 @@ static double speed(const struct sc_model *m, struct memory *memory)
     for (int pass = 0; pass < PASSES; pass++) {
         const double start = now();
         for (uint64_t at = 0; at < count; at += chunk)
-            if (sc_unpack_read(u, at, SC_MIN(chunk, count - at), values, &e) < 0)
+            if (sc_unpack_read(u, at, SC_MIN(chunk, count - at), false, values, &e) < 0)
                 fprintf(stderr, "layouts: %s\n", e.text);
         best = SC_MIN(best, now() - start);
     }

@@ -86,7 +86,9 @@ def first_picture(program, folder):
         c = s.connection()
         for path in ("", "view.json", "colours.json", "0/scales.json"):
             s.ask(path, c)
-        scene = json.loads(s.ask("0/scene.json", c))
+        plan = s.ask("0/scene.json", c)
+        # What a browser needs a fraction of the time for: of 90,000 tensors json.loads() takes 90 ms.
+        scene = {key: int(re.search(rb'"%s": (-?\d+)' % key.encode(), plan)[1]) for key in ("width", "height", "deepest", "top")}
         wanted = tiles_of(scene, fitting(scene, 1600, 1000))
         sampled = [0] * 6
 

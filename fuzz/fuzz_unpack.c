@@ -66,17 +66,17 @@ static void read_values(const struct sc_unpack *u, struct files *f, uint64_t fir
     struct sc_error e = {0};
     float *all = fuzz_alloc(n * sizeof *all), *some = fuzz_alloc(n * sizeof *some);
     f->maps = choice & 1;
-    const int code = sc_unpack_read(u, first, n, all, &e);
+    const int code = sc_unpack_read(u, first, n, false, all, &e);
     if (code < 0) {
         fuzz_check_error(code, &e);
     } else {
         uint64_t step = 1 + choice % 97;
         f->maps = !f->maps;
         for (uint64_t at = 0; at < n; at += step, step = step * 3 + 1)
-            FUZZ_CHECK(sc_unpack_read(u, first + at, SC_MIN(step, n - at), some + at, &e) == 0);
+            FUZZ_CHECK(sc_unpack_read(u, first + at, SC_MIN(step, n - at), false, some + at, &e) == 0);
         compare(all, some, n);
         if (n) {
-            FUZZ_CHECK(sc_unpack_read(u, first + choice % n, 1, some, &e) == 0);
+            FUZZ_CHECK(sc_unpack_read(u, first + choice % n, 1, true, some, &e) == 0);
             compare(all + choice % n, some, 1);
         }
     }

@@ -58,6 +58,16 @@ look()
     echo '#include <stdio.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || missing="$missing libc6-dev"
 }
 
+# Pictures as AVIF are an extra: built where the header is, tested where avifdec is.
+want_avif()
+{
+    pkg-config --exists libavif 2>/dev/null && command -v avifdec >/dev/null 2>&1 && return
+    [ "$(id -u)" -eq 0 ] && apt-cache show libavif-dev >/dev/null 2>&1 || return 0
+    echo "deps: installing libavif (apt-get), for pictures as AVIF" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends libavif-dev libavif-bin >&2 ||
+        echo "deps: no libavif: exports write no AVIF" >&2
+}
+
 # The tests of pages run them in a browser, and are skipped where there is none.
 want_browser()
 {
@@ -71,6 +81,7 @@ want_browser()
 look
 if [ -z "$missing" ]; then
     want_browser
+    want_avif
     exit 0
 fi
 
@@ -97,3 +108,4 @@ $root env DEBIAN_FRONTEND=noninteractive \
 look
 [ -z "$missing" ] || fail "still missing after apt-get install"
 want_browser
+want_avif

@@ -103,6 +103,7 @@ struct sc_settings {
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
     bool single, tiles, sides;
+    uint64_t tile_format;                      /* enum sc_picture_format */
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t precision;                        /* enum sc_precision: of all that run a model */
     uint64_t ppl, window, stride, max_windows; /* eval */

@@ -5,6 +5,7 @@
 
 #include "cli/drawing.h"
 #include "cli/spots.h"
+#include "picture/avif.h"
 
 /* "mean,abs" to bits; false: one is no plane. */
 static bool find_planes(const char *list, enum sc_shows shows, unsigned *out)
@@ -90,6 +91,7 @@ int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
                                   .max_zoom = (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
                                   .max_bytes = set->max_bytes,
                                   .pack_bytes = set->pack_bytes,
+                                  .pictures = (enum sc_picture_format)set->tile_format,
                                   .pool = ro->pool,
                                   .cancel = &sc_cancel,
                                   .note = sc_say_note,
@@ -104,6 +106,10 @@ int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
         o.planes = usual_planes(shows);
     if (set->tiles && (o.single || n > 1))
         return sc_fail(e, SCRUPLE_EUSAGE, "--tiles needs a folder and one MODEL");
+    if (o.pictures == SC_PICTURES_AVIF && !set->tiles)
+        return sc_fail(e, SCRUPLE_EUSAGE, "--tile-format says what the pictures of --tiles are");
+    if (o.pictures == SC_PICTURES_AVIF)
+        TRY(sc_avif_check(e)); /* before anything is made */
     sc_progress_start(c, 0);
     int code = sc_export(&o, views, n, &done, e);
     if (code == 0 && set->tiles)

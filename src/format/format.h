@@ -158,8 +158,9 @@ struct sc_open_options {
     bool check;      /* also hold config, names and pickles against the tensors */
     bool keep_repo;  /* the repository stays open with the model: its bytes will be read. Large
                         tables go to pages of a file, which leaves memory for values */
-    bool quick;      /* tables stay in memory with keep_repo, too (some 300 bytes a tensor): for
-                        whoever must begin at once */
+    bool quick;      /* tables stay in memory with keep_repo, too (some 300 bytes a tensor), and the
+                        headers of the shards of an index come from the disk together: for whoever
+                        must begin at once */
     bool names_only; /* leave roles, towers, layers and experts of names unread */
     uint64_t max_extra_memory; /* 0: the built-in ceilings */
     const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */

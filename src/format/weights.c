@@ -259,7 +259,7 @@ static bool is_there(struct planner *p, const char *path)
     return true;
 }
 
-/* An index of another repository has to come before it tells anything. Meanwhile its shards can: it
+/* An index that is elsewhere, or on a disk, has to come before it tells anything. Meanwhile its shards can: it
  * names each tensor once, with the name of a file, and a header once, with type, shape and place,
  * which is about as long; so the size of the index tells that of the headers. */
 static void expect_shards(struct planner *p, const char *path)
@@ -268,8 +268,9 @@ static void expect_shards(struct planner *p, const char *path)
     const struct sc_repo_file *index = sc_repo_find(p->repo, path);
     const struct candidate named = take_apart(path);
     uint64_t shards = 0;
+    const bool quick = p->c->options && p->c->options->quick;
     p->ahead = false;
-    if (!sc_repo_is_remote(p->repo) || p->set != SET_SAFETENSORS || !index ||
+    if ((!sc_repo_is_remote(p->repo) && !quick) || p->set != SET_SAFETENSORS || !index ||
         index->bytes > MOST_BYTES)
         return;
     sc_repo_expect(p->repo, path, index->bytes, 0);

@@ -233,14 +233,19 @@ static void put_header(struct sc_deflate *b, const struct code *c, bool last)
         put(b, lengths.word[bits[i]], lengths.bits[bits[i]]);
 }
 
-static void put_literals(struct sc_deflate *out, const struct code *c, const uint8_t *p, size_t n)
+/* Words of literals with their lengths in the lowest 8 bits. */
+static void make_table(const struct code *c, uint32_t table[256])
 {
-    uint32_t table[256];
+    for (unsigned k = 0; k < 256; k++)
+        table[k] = (uint32_t)c->word[k] << 8 | c->bits[k];
+}
+
+static void put_literals(struct sc_deflate *out, const uint32_t table[256], const uint8_t *p,
+                         size_t n)
+{
     struct sc_deflate b = *out;
     size_t i = 0;
 
-    for (unsigned k = 0; k < 256; k++)
-        table[k] = (uint32_t)c->word[k] << 8 | c->bits[k];
     for (; i + 4 <= n; i += 4) {
         for (unsigned k = 0; k < 4; k++) {
             uint32_t t = table[p[i + k]];
@@ -253,23 +258,27 @@ static void put_literals(struct sc_deflate *out, const struct code *c, const uin
     *out = b;
 }
 
+static void put_run(struct sc_deflate *b, const struct code *c, unsigned run)
+{
+    const struct length l = length_of(run);
+
+    add(b, c->word[l.symbol], c->bits[l.symbol]);
+    add(b, l.extra, l.n_extra);
+    put(b, 0, 1); /* distance 1 */
+}
+
 static void put_runs(struct sc_deflate *b, const struct code *c, const uint16_t *run, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!(run[i] & 0x8000)) {
+        if (run[i] & 0x8000)
+            put_run(b, c, run[i] & 0x7fff);
+        else
             put(b, c->word[run[i]], c->bits[run[i]]);
-            continue;
-        }
-        struct length l = length_of(run[i] & 0x7fff);
-        add(b, c->word[l.symbol], c->bits[l.symbol]);
-        add(b, l.extra, l.n_extra);
-        put(b, 0, 1); /* distance 1 */
     }
 }
 
-static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
+static void count_some(const uint8_t *p, size_t n, uint32_t part[4][256])
 {
-    uint32_t part[4][256] = {{0}};
     size_t i = 0;
 
     for (; i + 4 <= n; i += 4)
@@ -277,6 +286,13 @@ static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
             part[k][p[i + (size_t)k]]++;
     for (; i < n; i++)
         part[0][p[i]]++;
+}
+
+static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
+{
+    uint32_t part[4][256] = {{0}};
+
+    count_some(p, n, part);
     for (int k = 0; k < 256; k++)
         count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
 }
@@ -294,14 +310,81 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n)
 
 void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
 {
-    uint32_t count[SYMBOLS] = {0};
+    uint32_t count[SYMBOLS] = {0}, table[256];
     struct code c;
 
     count_bytes(p, n, count);
     count[END] = 1;
     make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
     put_header(b, &c, last);
-    put_literals(b, &c, p, n);
+    make_table(&c, table);
+    put_literals(b, table, p, n);
+    put(b, c.word[END], c.bits[END]);
+}
+
+/* Some literals, then bytes that are equal to the one before. */
+struct piece {
+    uint32_t literals, run;
+};
+enum { STEP = 16, MOST_PIECES = SC_DEFLATE_SPARSE / STEP + 1 };
+
+/* Runs of at least 2 * STEP bytes, and some of STEP, which costs little more than looking at one
+ * of STEP bytes. */
+static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
+{
+    size_t k = 0, from = 0;
+
+    for (size_t i = STEP; i + STEP <= n;) {
+        size_t start = i, end = i + STEP;
+        if (memcmp(p + i, p + i - 1, STEP) != 0) {
+            i += STEP;
+            continue;
+        }
+        while (start > from + 1 && p[start - 1] == p[start - 2])
+            start--;
+        while (end < n && p[end] == p[end - 1])
+            end++;
+        out[k++] = (struct piece){(uint32_t)(start - from), (uint32_t)(end - start)};
+        from = end;
+        i = (end | (STEP - 1)) + 1;
+    }
+    out[k++] = (struct piece){(uint32_t)(n - from), 0};
+    return k;
+}
+
+/* How much of a long run one symbol takes, so that what is left is none or at least three. */
+static unsigned part_of_run(uint32_t run)
+{
+    if (run <= RUN_LONGEST)
+        return run;
+    return run - RUN_LONGEST < 3 ? RUN_LONGEST - 3 : RUN_LONGEST;
+}
+
+void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    struct piece pieces[MOST_PIECES];
+    uint32_t part[4][256] = {{0}}, count[SYMBOLS] = {0}, table[256];
+    const size_t n_pieces = find_pieces(p, n, pieces);
+    const uint8_t *at = p;
+    struct code c;
+
+    for (size_t i = 0; i < n_pieces; at += pieces[i].literals + pieces[i].run, i++) {
+        count_some(at, pieces[i].literals, part);
+        for (uint32_t run = pieces[i].run; run; run -= part_of_run(run))
+            count[length_of(part_of_run(run)).symbol]++;
+    }
+    for (unsigned k = 0; k < 256; k++)
+        count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
+    count[END] = 1;
+    make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
+    put_header(b, &c, last);
+    make_table(&c, table);
+    at = p;
+    for (size_t i = 0; i < n_pieces; at += pieces[i].literals + pieces[i].run, i++) {
+        put_literals(b, table, at, pieces[i].literals);
+        for (uint32_t run = pieces[i].run; run; run -= part_of_run(run))
+            put_run(b, &c, part_of_run(run));
+    }
     put(b, c.word[END], c.bits[END]);
 }
 

@@ -34,6 +34,8 @@ struct sc_cell_sum {
     uint32_t flags;     /* SC_HAS_*, SC_IS_* */
 };
 void sc_cells_clear(struct sc_cell_sum *c, size_t n);
+/* n pixels as sc_cell_pixel() has them, but for those in which nothing is: they stay. */
+void sc_cells_pixels(const struct sc_cell_sum *c, size_t n, enum sc_plane plane, uint32_t *pixels);
 void sc_cell_join(struct sc_cell_sum *to, const struct sc_cell_sum *from);
 static inline void sc_cell_take(struct sc_cell_sum *c, float x)
 {

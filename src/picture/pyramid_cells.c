@@ -326,3 +326,18 @@ uint32_t sc_cell_pixel(const struct sc_cell_sum *c, enum sc_plane plane)
     }
     return sc_bits_of((float)x);
 }
+
+void sc_cells_pixels(const struct sc_cell_sum *c, size_t n, enum sc_plane plane, uint32_t *pixels)
+{
+    const bool is_mean = plane == SC_PLANE_MEAN, common = is_mean || plane == SC_PLANE_ABS;
+    for (size_t i = 0; i < n; i++) {
+        if (c[i].n == 0 && c[i].flags == 0)
+            continue;
+        if (!common || c[i].flags || c[i].n < 2) {
+            pixels[i] = sc_cell_pixel(&c[i], plane);
+            continue;
+        }
+        const float most = SC_MAX(-c[i].min, c[i].max);
+        pixels[i] = sc_bits_of(is_mean ? (float)(c[i].sum / (double)c[i].n) : most);
+    }
+}

@@ -37,6 +37,8 @@ bool sc_tensor_is_far(const struct sc_model *m, uint32_t tensor)
 {
     struct sc_source *s;
     const uint32_t file = m->catalog->entries[m->tensors[tensor].main].file;
+    if (m->repo && !sc_repo_is_remote(m->repo))
+        return false;
     if (sc_model_source(m, file, &s, NULL) < 0)
         return false;
     const bool far = s->remote;

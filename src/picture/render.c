@@ -100,7 +100,7 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
 
 static int measure(struct sc_render *r, struct sc_error *e)
 {
-    struct sc_scale_range range;
+    struct sc_scale_range roles[SC_ROLE_COUNT], model;
 
     if (!r->o.scales) {
         TRY(sc_scales_new(r->o.pyramids, &r->own, e));
@@ -112,15 +112,13 @@ static int measure(struct sc_render *r, struct sc_error *e)
             return sc_fail_memory(e);
     }
     TRY(sc_scales_sample(r->o.scales, r->o.pool, NULL, 0, r->o.cancel, e));
-    for (unsigned i = 0; i < SC_ROLE_COUNT; i++) {
-        range = sc_scales_role(r->o.scales, i);
-        r->roles[i] = scale_of(r, &range);
-    }
-    range = sc_scales_model(r->o.scales);
+    sc_scales_all(r->o.scales, roles, &model);
+    for (unsigned i = 0; i < SC_ROLE_COUNT; i++)
+        r->roles[i] = scale_of(r, &roles[i]);
     const enum sc_colour_end end = sc_colour_mode_end(r->o.mode);
     r->whole = end == SC_END_RMS   ? sc_scales_end(r->o.scales, SC_NO_NODE)
                : end == SC_END_ONE ? 1
-                                   : scale_of(r, &range);
+                                   : scale_of(r, &model);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "picture/pyramid.h"
 
@@ -251,22 +252,12 @@ static void gather(struct sc_scales *s)
     }
 }
 
-struct sc_scale_range sc_scales_role(struct sc_scales *s, unsigned role)
-{
-    struct sc_scale_range r = {0};
-    pthread_mutex_lock(&s->lock);
-    gather(s);
-    if (role < SC_ROLE_COUNT)
-        r = s->roles[role];
-    pthread_mutex_unlock(&s->lock);
-    return r;
-}
-
-struct sc_scale_range sc_scales_model(struct sc_scales *s)
+void sc_scales_all(struct sc_scales *s, struct sc_scale_range roles[SC_ROLE_COUNT],
+                   struct sc_scale_range *model)
 {
     pthread_mutex_lock(&s->lock);
     gather(s);
-    const struct sc_scale_range r = s->model;
+    memcpy(roles, s->roles, sizeof s->roles);
+    *model = s->model;
     pthread_mutex_unlock(&s->lock);
-    return r;
 }

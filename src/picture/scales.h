@@ -30,10 +30,10 @@ int sc_scales_sample(struct sc_scales *s, struct sc_pool *pool, const uint32_t *
                      const _Atomic int *cancel, struct sc_error *e);
 /* What is known now; false: nothing. *final: building pyramids will not change it. */
 bool sc_scales_of(struct sc_scales *s, uint32_t tensor, struct sc_scale_range *out, bool *final);
-/* The largest that is known of a role (enum sc_role), or of all tensors of the scene. Cheap:
- * counted anew only when one has changed. */
-struct sc_scale_range sc_scales_role(struct sc_scales *s, unsigned role);
-struct sc_scale_range sc_scales_model(struct sc_scales *s);
+/* The largest that is known of each role (enum sc_role), and of all tensors of the scene. Counted
+ * anew only when one has changed. */
+void sc_scales_all(struct sc_scales *s, struct sc_scale_range roles[SC_ROLE_COUNT],
+                   struct sc_scale_range *model);
 
 /* Of differences, for SC_END_RMS: the root mean square of A's tensor, when somebody has measured
  * it, and what steps end at; 0: not known. Of SC_NO_NODE the largest. */

@@ -105,6 +105,13 @@ static uint32_t pixel_of(float x)
     return (bits & 0x7fffffff) > 0x7f800000 ? SC_PIXEL_NAN : bits;
 }
 
+/* A row of pixels that are elements one by one. */
+static void put_elements(const float *x, size_t n, uint32_t *pixels)
+{
+    for (size_t i = 0; i < n; i++)
+        pixels[i] = pixel_of(x[i]);
+}
+
 /* Every pixel is an element, or a part of one. */
 static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
 {
@@ -116,10 +123,14 @@ static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_er
     TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + col, sh->cols, n_rows,
                          n_cols, values, e));
     struct sc_cell_sum *sums = f->t->z > 0 ? sc_tile_sums(f) : NULL;
+    const size_t n_pixels = ax->end - ax->first;
+    const bool alike = !sums && ax->log2 == 0 && n_pixels == n_cols;
     for (unsigned j = ay->first; j < ay->end; j++) {
         const float *from = values + (ay->from[j] - row) * n_cols;
         const size_t at = (size_t)j * SC_SCENE_TILE;
-        for (unsigned i = ax->first; i < ax->end; i++)
+        if (alike)
+            put_elements(from, n_pixels, f->t->pixels + at + ax->first);
+        for (unsigned i = ax->first; i < ax->end && !alike; i++)
             if (sums)
                 sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
             else
@@ -364,15 +375,6 @@ static int fill_place(void *ctx, const struct sc_place *pl)
 /* ------------------------------------------------------------------------------------ a tile ---
  */
 
-/* Sums to pixels, where there are any. */
-static void finish_sums(struct sc_fill *f)
-{
-    uint32_t *pixels = f->t->pixels;
-    for (size_t i = 0; i < SC_COUNT(f->s->sums); i++)
-        if (f->s->sums[i].n || f->s->sums[i].flags)
-            pixels[i] = sc_cell_pixel(&f->s->sums[i], f->t->plane);
-}
-
 static bool is_bf16(const struct sc_tile *t)
 {
     uint32_t any = 0;
@@ -443,7 +445,7 @@ int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsi
         if (i)
             memcpy(t[i].pixels, t->pixels, sizeof t->pixels);
         if (f.summed)
-            finish_sums(&f);
+            sc_cells_pixels(f.s->sums, SC_COUNT(f.s->sums), f.t->plane, f.t->pixels);
     }
     leave_scratch(p, f.s);
     if (f.code < 0) {

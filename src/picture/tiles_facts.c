@@ -86,37 +86,135 @@ struct gather {
     uint64_t count, n_rows; /* elements; rows of all slices */
     struct sc_cell_sum sum;
     uint64_t zeros, nonfinite;
-    uint32_t tops[TOPS];
+    uint32_t tops[TOPS], any;          /* how often upper halves occur; bits that do */
+    uint64_t col_from[SC_PROFILE + 1]; /* the first column of each step of the profile */
     double row[SC_PROFILE], col[SC_PROFILE];
     uint64_t row_n[SC_PROFILE], col_n[SC_PROFILE];
     float values[2 * RUN];
+    double squares[RUN]; /* of some of them */
 };
+
+/* n elements of one row that are in one step of both profiles; some are not finite. */
+static void gather_piece(struct gather *g, const float *x, size_t n, size_t r, size_t c)
+{
+    double sum = 0, square = 0;
+    uint64_t finite = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double v = (double)x[i];
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        if ((bits & 0x7fffffff) >= 0x7f800000) {
+            sc_cell_take(&g->sum, x[i]);
+            g->nonfinite++;
+            continue;
+        }
+        sum += v;
+        square += v * v;
+        finite++;
+        g->sum.min = x[i] < g->sum.min ? x[i] : g->sum.min;
+        g->sum.max = x[i] > g->sum.max ? x[i] : g->sum.max;
+        g->zeros += x[i] == 0;
+        g->tops[bits >> 16]++;
+        g->any |= bits;
+    }
+    g->sum.sum += sum;
+    g->sum.square += square;
+    g->sum.n += finite;
+    g->row[r] += square;
+    g->col[c] += square;
+    g->row_n[r] += finite;
+    g->col_n[c] += finite;
+}
+
+static uint32_t largest_bits(const float *x, size_t n)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
+/* n finite elements of one row: all but the profiles. Sums go in LANES, as the loop does. */
+static void gather_row(struct gather *g, const float *x, size_t n)
+{
+    enum { LANES = 8 };
+    double sum[LANES] = {0};
+    float min[LANES], max[LANES];
+    uint32_t any = 0, zeros = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        any |= bits;
+        g->tops[bits >> 16]++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        zeros += x[i] == 0;
+        g->squares[i] = (double)x[i] * (double)x[i];
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        min[k] = INFINITY;
+        max[k] = -INFINITY;
+    }
+    for (size_t i = 0; i < n; i += LANES) {
+        const size_t some = SC_MIN(n - i, (size_t)LANES);
+        for (size_t k = 0; k < some; k++) {
+            const float v = x[i + k];
+            sum[k] += (double)v;
+            min[k] = v < min[k] ? v : min[k];
+            max[k] = v > max[k] ? v : max[k];
+        }
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        g->sum.min = min[k] < g->sum.min ? min[k] : g->sum.min;
+        g->sum.max = max[k] > g->sum.max ? max[k] : g->sum.max;
+    }
+    g->sum.sum += ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+    g->sum.n += n;
+    g->zeros += zeros;
+    g->any |= any;
+}
+
+/* The same of a part of that row: squares, for the profiles and as a whole. */
+static void gather_squares(struct gather *g, size_t from, size_t n, size_t r, size_t c)
+{
+    double square = 0;
+    for (size_t i = from; i < from + n; i++)
+        square += g->squares[i];
+    g->sum.square += square;
+    g->row[r] += square;
+    g->col[c] += square;
+    g->row_n[r] += n;
+    g->col_n[c] += n;
+}
 
 static void gather_values(struct gather *g, uint64_t first, uint64_t n)
 {
     const uint64_t cols = g->grid->cols;
-    for (uint64_t i = 0; i < n; i++) {
-        const float x = g->values[i];
-        uint32_t bits;
-        memcpy(&bits, &x, sizeof bits);
-        sc_cell_take(&g->sum, x);
-        if ((bits & 0x7fffffff) >= 0x7f800000) {
-            g->nonfinite++;
-            continue;
+    uint64_t row = first / cols, col = first % cols;
+    for (uint64_t i = 0; i < n; row++, col = 0) {
+        const uint64_t end = SC_MIN(n, i + (cols - col));
+        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows), start = (size_t)i;
+        const float *x = g->values + start;
+        const bool finite = largest_bits(x, (size_t)(end - i)) < 0x7f800000;
+        if (finite)
+            gather_row(g, x, (size_t)(end - i));
+        for (size_t c = (size_t)(col * g->out->n_cols / cols); i < end; c++) {
+            const uint64_t some = SC_MIN(g->col_from[c + 1] - col, end - i);
+            if (finite)
+                gather_squares(g, (size_t)i - start, (size_t)some, r, c);
+            else
+                gather_piece(g, g->values + i, (size_t)some, r, c);
+            i += some;
+            col += some;
         }
-        const uint64_t row = (first + i) / cols, col = (first + i) % cols;
-        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows);
-        const size_t c = (size_t)(col * g->out->n_cols / cols);
-        g->zeros += x == 0;
-        g->tops[bits >> 16]++;
-        g->row[r] += (double)x * (double)x;
-        g->col[c] += (double)x * (double)x;
-        g->row_n[r]++;
-        g->col_n[c]++;
     }
 }
 
-/* All elements, or the runs of the sample; twice: `bins` is for the second time. */
+/* All elements, or the runs of the sample. */
 static int each_run(struct gather *g, void (*fn)(struct gather *g, uint64_t first, uint64_t n),
                     struct sc_error *e)
 {
@@ -129,17 +227,32 @@ static int each_run(struct gather *g, void (*fn)(struct gather *g, uint64_t firs
     return 0;
 }
 
+static void count_in_bin(struct sc_tensor_facts *out, double x, uint32_t n)
+{
+    if (!isfinite(x) || fabs(x) > out->abs_max)
+        return;
+    const double bin = (x / out->abs_max + 1) / 2 * SC_TENSOR_BINS;
+    out->histogram[SC_MIN((size_t)bin, (size_t)SC_TENSOR_BINS - 1)] += n;
+}
+
 static void gather_bins(struct gather *g, uint64_t first, uint64_t n)
 {
-    const double most = g->out->abs_max;
     (void)first;
-    for (uint64_t i = 0; i < n && most > 0; i++) {
-        const double x = (double)g->values[i];
-        if (!isfinite(x) || fabs(x) > most)
-            continue;
-        const double bin = (x / most + 1) / 2 * SC_TENSOR_BINS;
-        g->out->histogram[SC_MIN((size_t)bin, (size_t)SC_TENSOR_BINS - 1)]++;
-    }
+    for (uint64_t i = 0; i < n; i++)
+        count_in_bin(g->out, (double)g->values[i], 1);
+}
+
+/* Where all values have 16 bits, their patterns are the values, and nothing is read again. */
+static int fill_bins(struct gather *g, struct sc_error *e)
+{
+    if (!(g->out->abs_max > 0))
+        return 0;
+    if (g->any & 0xffff)
+        return each_run(g, gather_bins, e);
+    for (uint32_t top = 0; top < TOPS; top++)
+        if (g->tops[top])
+            count_in_bin(g->out, (double)sc_bf16_value((uint16_t)top), g->tops[top]);
+    return 0;
 }
 
 /* The bit patterns from the least to the largest value. */
@@ -229,6 +342,8 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     out->sampled = g->count > WHOLE;
     out->n_rows = (uint32_t)SC_MIN(g->n_rows, (uint64_t)SC_PROFILE);
     out->n_cols = (uint32_t)SC_MIN(g->grid->cols, (uint64_t)SC_PROFILE);
+    for (size_t c = 0; c <= out->n_cols; c++)
+        g->col_from[c] = (c * g->grid->cols + out->n_cols - 1) / out->n_cols;
     sc_cells_clear(&g->sum, 1);
     TRY(each_run(g, gather_values, e));
     find_quantiles(g);
@@ -245,7 +360,7 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     }
     put_profile(g->row, g->row_n, out->n_rows, out->row_rms);
     put_profile(g->col, g->col_n, out->n_cols, out->col_rms);
-    return each_run(g, gather_bins, e);
+    return fill_bins(g, e);
 }
 
 int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,

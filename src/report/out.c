@@ -24,8 +24,31 @@ void sc_out_settle(struct sc_out *o)
         sc_out_flush(o);
 }
 
+enum { FEW = 32 };
+
+/* Room for a few bytes, as most pieces are; NULL: not just here. */
+static inline char *room_for_few(struct sc_out *o)
+{
+    const struct sc_buf *b = &o->buf;
+    const bool has = b->cap > FEW && b->n < SC_MIN(b->cap, BLOCK) - FEW;
+    return has && !o->status && !b->failed ? b->p + b->n : NULL;
+}
+
+static inline void took(struct sc_out *o, size_t n)
+{
+    o->buf.n += n;
+    o->buf.p[o->buf.n] = '\0';
+}
+
 void sc_out_put(struct sc_out *o, const char *p, size_t n)
 {
+    char *few = n <= FEW ? room_for_few(o) : NULL;
+
+    if (few) {
+        memcpy(few, p, n);
+        took(o, n);
+        return;
+    }
     if (o->status)
         return;
     while (n > BLOCK - SC_MIN(o->buf.n, BLOCK)) {
@@ -47,7 +70,14 @@ void sc_out_puts(struct sc_out *o, const char *s)
 
 void sc_out_putc(struct sc_out *o, char c)
 {
-    sc_out_put(o, &c, 1);
+    char *to = room_for_few(o);
+
+    if (!to) {
+        sc_out_put(o, &c, 1);
+        return;
+    }
+    *to = c;
+    took(o, 1);
 }
 
 void sc_out_repeat(struct sc_out *o, char c, size_t n)
@@ -62,9 +92,18 @@ void sc_out_repeat(struct sc_out *o, char c, size_t n)
 
 void sc_out_u64(struct sc_out *o, uint64_t v)
 {
-    char digits[24];
+    char digits[20], *p = digits + sizeof digits, *to = room_for_few(o);
 
-    sc_out_put(o, digits, sc_format_u64(v, digits));
+    if (to && v < 10) {
+        *to = (char)('0' + v);
+        took(o, 1);
+        return;
+    }
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    sc_out_put(o, p, (size_t)(digits + sizeof digits - p));
 }
 
 int sc_out_finish(struct sc_out *o)

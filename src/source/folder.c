@@ -365,6 +365,25 @@ static int folder_open_file(struct sc_repo *r, const char *path, struct sc_sourc
     return rc;
 }
 
+/* Of a list of regular files: their ends come from the disk while others are read. */
+static void folder_expect(struct sc_repo *r, const char *path, uint64_t head, uint64_t tail)
+{
+    const struct folder *f = r->private_data;
+    const struct sc_repo_file *file = sc_repo_find(r, path);
+    const int fd = file && f->fd >= 0
+                       ? openat(f->fd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+                       : -1;
+    if (fd < 0)
+        return;
+    head = SC_MIN(head, file->bytes);
+    tail = SC_MIN(tail, file->bytes - head);
+    if (head)
+        (void)posix_fadvise(fd, 0, (off_t)head, POSIX_FADV_WILLNEED);
+    if (tail)
+        (void)posix_fadvise(fd, (off_t)(file->bytes - tail), (off_t)tail, POSIX_FADV_WILLNEED);
+    close(fd);
+}
+
 static void folder_close(struct sc_repo *r)
 {
     struct folder *f = r->private_data;
@@ -377,7 +396,7 @@ static void folder_close(struct sc_repo *r)
 }
 
 static const struct sc_repo_ops folder_ops = {
-    .scheme = "file", .open = folder_open_file, .close = folder_close};
+    .scheme = "file", .open = folder_open_file, .close = folder_close, .expect = folder_expect};
 
 /* The file alone is enough: its neighbours are a help when they can be had. */
 static int list_neighbours(struct sc_repo *r, int root, uint64_t bytes, struct sc_error *e)

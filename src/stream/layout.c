@@ -160,7 +160,8 @@ int sc_code_bytes(const struct sc_unpack *u, struct sc_unpack_scratch *w, uint64
     if (!inside(p, off, len) || len > SC_ROOM)
         return beyond(u, p, e);
     /* Few bytes are a sample, and the file need not bring the pages around them. */
-    *out = u->bytes.map && len >= LEAST_MAP ? u->bytes.map(u->bytes.ctx, p->entry, off, len) : NULL;
+    const bool map = u->bytes.map && !w->lone && len >= LEAST_MAP;
+    *out = map ? u->bytes.map(u->bytes.ctx, p->entry, off, len) : NULL;
     if (*out)
         return 0;
     if (off < w->from || len > w->have || off - w->from > w->have - len) {
@@ -587,7 +588,7 @@ static int read_tiles(const struct sc_unpack *u, struct sc_unpack_scratch *w, ui
     return 0;
 }
 
-int sc_unpack_read(const struct sc_unpack *u, uint64_t first, uint64_t n, float *dst,
+int sc_unpack_read(const struct sc_unpack *u, uint64_t first, uint64_t n, bool lone, float *dst,
                    struct sc_error *e)
 {
     struct sc_unpack_scratch *w;
@@ -600,6 +601,7 @@ int sc_unpack_read(const struct sc_unpack *u, uint64_t first, uint64_t n, float 
     if (n == 0)
         return 0;
     TRY(take_scratch(u, first / u->cols, &w, e));
+    w->lone = lone;
     w->stop = u->row_bytes ? ((first + n - 1) / u->cols + 1) * u->row_bytes
                            : (first + n) / 8 * u->bits + u->bits;
     const int code =

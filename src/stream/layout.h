@@ -20,8 +20,9 @@ struct sc_unpack;
 /* Reads the small parts, checks every shape and index. SCRUPLE_EUNSUPPORTED: not decodable. */
 int sc_unpack_open(const struct sc_model *m, const struct sc_tensor *t,
                    const struct sc_entry_bytes *bytes, struct sc_unpack **out, struct sc_error *e);
-/* Values first..first+n of the logical tensor in row-major order; from any thread. */
-int sc_unpack_read(const struct sc_unpack *u, uint64_t first, uint64_t n, float *dst,
+/* Values first..first+n of the logical tensor in row-major order; from any thread. `lone`: what
+ * stands around them is not wanted, so their file need not be mapped. */
+int sc_unpack_read(const struct sc_unpack *u, uint64_t first, uint64_t n, bool lone, float *dst,
                    struct sc_error *e);
 void sc_unpack_close(struct sc_unpack *u);
 

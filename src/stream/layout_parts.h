@@ -53,6 +53,7 @@ struct sc_unpack_scratch {
     struct sc_unpack_scratch *next;
     uint64_t from, have; /* bytes of the codes that are in room */
     uint64_t stop;       /* where the codes of this call end: no more is read ahead */
+    bool lone;           /* few of them, by themselves: read, not mapped */
     uint32_t *strip;     /* a rectangle of words of a transposed matrix: layout_gptq.c */
     size_t strip_cap;
     uint64_t strip_row, strip_rows, strip_col, strip_cols;

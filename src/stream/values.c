@@ -23,6 +23,8 @@ enum {
     STACK_BYTES = 8 << 10, /* small reads need no memory of their own */
     SHORT_RUN = 16 << 10,  /* bytes of a row below which a mapping pays, */
     NEAR_RUN = 64 << 10,   /* and from one row to the next */
+    LONE_RUN = 512,        /* values that are a sample: the first touch of a page of a mapping reads
+                              what lies around it, too */
 };
 
 struct values {
@@ -360,10 +362,11 @@ static int read_plain(struct values *v, uint64_t first, uint64_t n, float *float
     return code;
 }
 
-static int read_layout(struct values *v, uint64_t first, uint64_t n, float *dst, struct sc_error *e)
+static int read_layout(struct values *v, uint64_t first, uint64_t n, bool lone, float *dst,
+                       struct sc_error *e)
 {
     struct sc_quoted q;
-    const int code = sc_unpack_read(v->unpack, first, n, dst, e);
+    const int code = sc_unpack_read(v->unpack, first, n, lone, dst, e);
     if (code == 0)
         return sc_values_check(&v->base, false, e);
     if (e && code != SCRUPLE_EMEMORY && !strstr(e->text, "tensor \""))
@@ -372,16 +375,24 @@ static int read_layout(struct values *v, uint64_t first, uint64_t n, float *dst,
     return code;
 }
 
+/* `lone`: nothing beside them is read soon, as far as one can tell. */
+static int read_values(struct values *v, uint64_t first, uint64_t n, bool lone, float *dst,
+                       struct sc_error *e)
+{
+    TRY(check_range(v, first, n, e));
+    if (n == 0)
+        return 0;
+    if (v->base.ops)
+        return v->base.ops->read(&v->base, first, n, dst, NULL, e);
+    return v->unpack ? read_layout(v, first, n, lone, dst, e)
+                     : read_plain(v, first, n, dst, NULL, e);
+}
+
 int sc_values_read(struct sc_values *base, uint64_t first, uint64_t n, float *dst,
                    struct sc_error *e)
 {
     struct values *v = (struct values *)base;
-    TRY(check_range(v, first, n, e));
-    if (n == 0)
-        return 0;
-    if (base->ops)
-        return base->ops->read(base, first, n, dst, NULL, e);
-    return v->unpack ? read_layout(v, first, n, dst, e) : read_plain(v, first, n, dst, NULL, e);
+    return read_values(v, first, n, n <= LONE_RUN && !v->mapped, dst, e);
 }
 
 int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double *dst,
@@ -398,7 +409,7 @@ int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double 
         return read_plain(v, first, n, NULL, dst, e);
     while (n > 0) {
         const uint64_t take = SC_MIN(n, (uint64_t)SC_COUNT(some));
-        TRY(read_layout(v, first, take, some, e));
+        TRY(read_layout(v, first, take, false, some, e));
         for (size_t i = 0; i < take; i++)
             dst[i] = (double)some[i];
         first += take;
@@ -442,9 +453,10 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
         prefetch_runs(v, first, stride, n_runs, n);
     /* A page of a mapping that is touched first brings the pages around it: a waste, when the next
      * run is not among them. */
-    const bool map = !base->ops && !v->unpack && n_runs > 1 &&
-                     n / v->per_block * v->parts[0].unit < SHORT_RUN &&
-                     stride / v->per_block <= NEAR_RUN / v->parts[0].unit;
+    const bool near = !base->ops && !v->unpack && n_runs > 1 &&
+                      stride / v->per_block <= NEAR_RUN / v->parts[0].unit;
+    const bool map = near && n / v->per_block * v->parts[0].unit < SHORT_RUN;
+    const bool lone = v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
     bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
@@ -453,7 +465,7 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
         if (src)
             decode(v, src, b.skip, n, dst + i * n, NULL);
         else
-            TRY(sc_values_read(base, at, n, dst + i * n, e));
+            TRY(read_values(v, at, n, lone && !v->mapped, dst + i * n, e));
         mapped = mapped || src;
     }
     return mapped ? sc_values_check(base, false, e) : 0;
@@ -652,7 +664,7 @@ int sc_values_load(struct sc_values *base, const struct sc_stored_window *window
     if (base->ops)
         return base->ops->read(base, first, n, values, values64, e);
     if (v->unpack)
-        return values ? read_layout(v, first, n, values, e) : 0;
+        return values ? read_layout(v, first, n, false, values, e) : 0;
     if (!codes)
         return read_pieces(v, window, first, n, raw, SC_RAW_BYTES, values, values64, e);
     TRY(find_raw(v, window, first, n, raw, &p, e));

@@ -61,16 +61,29 @@ static bool is_alike(const struct sc_tile *t)
     return memcmp(t->pixels, t->pixels + 1, sizeof t->pixels - sizeof t->pixels[0]) == 0;
 }
 
+/* The upper halves of n pixels. */
+static void put_upper(const uint32_t *pixels, size_t n, uint8_t *to)
+{
+    for (size_t i = 0; i < n; i++) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        const uint16_t upper = (uint16_t)(pixels[i] >> 16);
+        memcpy(to + 2 * i, &upper, sizeof upper);
+#else
+        to[2 * i] = (uint8_t)(pixels[i] >> 16);
+        to[2 * i + 1] = (uint8_t)(pixels[i] >> 24);
+#endif
+    }
+}
+
 static uint8_t *put_pixels(const struct sc_tile *t, uint8_t *to)
 {
-    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
-        if (t->bf16) {
-            to[2 * i] = (uint8_t)(t->pixels[i] >> 16);
-            to[2 * i + 1] = (uint8_t)(t->pixels[i] >> 24);
-        } else {
+    const size_t n = SC_COUNT(t->pixels);
+    if (t->bf16)
+        put_upper(t->pixels, n, to);
+    else
+        for (size_t i = 0; i < n; i++)
             (void)put_u32(to + 4 * i, t->pixels[i]);
-        }
-    return to + (t->bf16 ? 2 : 4) * SC_COUNT(t->pixels);
+    return to + (t->bf16 ? 2 : 4) * n;
 }
 
 size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out)

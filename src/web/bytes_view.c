@@ -265,9 +265,10 @@ static double view_progress(void *ctx, uint64_t *epoch)
     return sc_bytes_progress(v->bytes, epoch);
 }
 
-static int view_sample(void *ctx, struct sc_error *e)
+static int view_sample(void *ctx, size_t most, struct sc_error *e)
 {
     (void)ctx;
+    (void)most;
     (void)e;
     return 0;
 }

@@ -402,7 +402,7 @@ static int write_folder(struct exporting *x, struct sc_error *e)
     TRY(write_marker(x, false, e));
     sweep(x);
     for (size_t i = 0; i < x->n_views; i++) {
-        TRY(x->views[i].kind->sample(x->views[i].ctx, e));
+        TRY(x->views[i].kind->sample(x->views[i].ctx, SIZE_MAX, e));
         TRY(x->views[i].kind->build(x->views[i].ctx, e));
     }
     for (size_t i = 0; i < x->n_views; i++)

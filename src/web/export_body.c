@@ -3,7 +3,9 @@
  *
  * Bytes of one significance stand together, behind each other, after a rotation by one bit that
  * brings the sign to the end: so the first plane is the exponent, which a Huffman code makes short,
- * and the others are noise that is kept as it is. */
+ * and the others are noise that is kept as it is. Runs are where nothing stands; rows that look
+ * like the one above, of vectors that are drawn thick, are left to libdeflate's matches, which take
+ * ten times as long. */
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,28 @@ static bool is_noise(const uint8_t *p)
     return squares < n * n / 256 + n + n * n / 2048; /* noise has n * n / 256 + n */
 }
 
+/* Are many rows like the one above, and not of one pixel only? */
+static bool has_alike_rows(const uint8_t *body, size_t bytes)
+{
+    const size_t row = bytes / SC_SCENE_TILE, pixel = row / SC_SCENE_TILE;
+    size_t n = 0;
+    for (size_t y = 1; y < SC_SCENE_TILE; y++) {
+        const uint8_t *at = body + y * row;
+        n += memcmp(at, at - row, row) == 0 && memcmp(at, at + pixel, row - pixel) != 0;
+    }
+    return n >= SC_SCENE_TILE / 4;
+}
+
+static void put_plane(struct sc_deflate *b, const uint8_t *p, bool runs, bool last)
+{
+    if (is_noise(p))
+        sc_deflate_stored(b, p, PIXELS, last);
+    else if (runs && sc_deflate_has_runs(p, PIXELS))
+        sc_deflate_sparse(b, p, PIXELS, last);
+    else
+        sc_deflate_literals(b, p, PIXELS, last);
+}
+
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
 {
     const size_t n = sc_tile_body(t, 0, w->body);
@@ -100,20 +124,16 @@ size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8
         split_16(w->body + HEAD, w->split + HEAD, w->split + HEAD + PIXELS);
     else
         split_32(w->body + HEAD, w->split + HEAD);
-    if (sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
-        sc_deflate_has_runs(w->split + n - PIXELS, PIXELS)) {
+    const bool runs = sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
+                      sc_deflate_has_runs(w->split + n - PIXELS, PIXELS);
+    if (has_alike_rows(w->body + HEAD, n - HEAD)) {
         const size_t packed = libdeflate_deflate_compress(w->matches, w->split, n, w->out, w->cap);
         if (packed)
             return packed;
     }
     sc_deflate_stored(&b, w->split, HEAD, false);
-    for (size_t k = 0; k < planes; k++) {
-        const uint8_t *p = w->split + HEAD + k * PIXELS;
-        if (is_noise(p))
-            sc_deflate_stored(&b, p, PIXELS, k + 1 == planes);
-        else
-            sc_deflate_literals(&b, p, PIXELS, k + 1 == planes);
-    }
+    for (size_t k = 0; k < planes; k++)
+        put_plane(&b, w->split + HEAD + k * PIXELS, runs, k + 1 == planes);
     sc_deflate_align(&b);
     return (size_t)(b.to - w->out);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* export_pictures: tiles as pictures, at the addresses that maps have: DIR/tiles/Z/X/Y.png. Z is 0
+/* export_pictures: tiles as pictures, at the addresses that maps have: DIR/tiles/Z/X/Y.png (or
+ * .avif). Z is 0
  * where everything is in one tile; what is empty, or the tile above magnified, has no file. */
 #include <errno.h>
 #include <fcntl.h>
@@ -7,9 +8,12 @@
 #include <unistd.h>
 
 #include "hub/cache.h"
+#include "picture/avif.h"
 #include "web/export.h"
 
 enum { BATCH = 64 /* tiles a thread */, PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
+
+const char *const sc_picture_formats[] = {"png", "avif", NULL};
 
 struct drawing {
     const struct sc_export_options *o;
@@ -29,7 +33,7 @@ static int write_picture(const struct drawing *d, const struct sc_export_at *at,
     struct sc_buf folder = {0}, name = {0};
     int code = 0;
     sc_buf_printf(&folder, "%s/tiles/%d/%lld", d->o->dir, zoom, (long long)at->x);
-    sc_buf_printf(&name, "%lld.png", (long long)at->y);
+    sc_buf_printf(&name, "%lld.%s", (long long)at->y, sc_picture_formats[d->o->pictures]);
     const struct sc_buf body = {.p = (char *)(uintptr_t)p, .n = n};
     if (folder.failed || name.failed)
         code = sc_fail_memory(e);
@@ -42,6 +46,17 @@ static int write_picture(const struct drawing *d, const struct sc_export_at *at,
     return code;
 }
 
+static int encode_picture(const struct drawing *d, const uint8_t *indices, uint8_t **out, size_t *n,
+                          struct sc_error *e)
+{
+    if (d->o->pictures == SC_PICTURES_AVIF)
+        return sc_avif_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, out, n, e);
+    *out = sc_alloc(sc_indexed_png_bound(SC_SCENE_TILE, SC_SCENE_TILE));
+    *n = *out ? sc_indexed_png_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, false, *out)
+              : 0;
+    return *n ? 0 : sc_fail_memory(e);
+}
+
 static void draw(void *ctx, size_t i)
 {
     struct drawing *d = ctx;
@@ -49,25 +64,24 @@ static void draw(void *ctx, size_t i)
     struct sc_error *e = &d->errors[i];
     struct sc_tile *t = sc_alloc(sizeof *t);
     uint8_t *indices = sc_alloc(PIXELS);
-    uint8_t *png = sc_alloc(sc_indexed_png_bound(SC_SCENE_TILE, SC_SCENE_TILE));
+    uint8_t *picture = NULL;
     size_t n = 0;
 
     e->code = 0;
-    if (!t || !indices || !png) {
+    if (!t || !indices) {
         (void)sc_fail_memory(e);
     } else if (!atomic_load(d->o->cancel)) {
         t->z = d->plan->levels[at->level].z;
         t->x = at->x;
         t->y = at->y;
         t->plane = d->plane;
-        if (sc_render_tile(d->render, t, indices, e) == 0) {
-            n = sc_indexed_png_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, false, png);
-            (void)(n ? write_picture(d, at, png, n, e) : sc_fail_memory(e));
-        }
+        if (sc_render_tile(d->render, t, indices, e) == 0 &&
+            encode_picture(d, indices, &picture, &n, e) == 0)
+            (void)write_picture(d, at, picture, n, e);
     }
     free(t);
     free(indices);
-    free(png);
+    free(picture);
 }
 
 static int draw_all(struct drawing *d, size_t most, struct sc_error *e)

@@ -24,14 +24,16 @@ static double or_nan(float v)
 static void view_scene(void *ctx, struct sc_out *o, bool is_static)
 {
     const struct sc_model_view *m = ctx;
+    struct sc_scale_range ranges[SC_ROLE_COUNT], whole;
     double roles[SC_ROLE_COUNT];
+    sc_scales_all(m->scales, ranges, &whole);
     for (unsigned i = 0; i < SC_ROLE_COUNT; i++)
-        roles[i] = or_nan(sc_scales_role(m->scales, i).robust);
+        roles[i] = or_nan(ranges[i].robust);
     const struct sc_scene_json j = {.title = m->title,
                                     .mode = is_static ? "static" : "live",
                                     .planes = sc_plane_names,
                                     .n_planes = SC_PLANES,
-                                    .scale = or_nan(sc_scales_model(m->scales).robust),
+                                    .scale = or_nan(whole.robust),
                                     .role_scale = roles,
                                     .in_page = is_static};
     sc_report_scene(o, m->scene, &j);
@@ -64,16 +66,19 @@ static bool put_ranges(struct sc_out *o, const struct sc_model_view *m, bool rob
 static void view_scales(void *ctx, struct sc_out *o)
 {
     const struct sc_model_view *m = ctx;
+    struct sc_scale_range roles[SC_ROLE_COUNT], whole;
     uint64_t epoch = 0;
-    (void)sc_pyramids_progress(m->pyramids, &epoch);
+    if (sc_pyramids_progress(m->pyramids, &epoch) >= 1)
+        epoch = 0; /* how often they grew depends on time, and exports do not */
+    sc_scales_all(m->scales, roles, &whole);
     sc_put_key_whole(o, "{\n  \"epoch\": ", epoch);
     sc_out_puts(o, ",\n  \"model\": ");
-    put_range(o, sc_scales_model(m->scales));
+    put_range(o, whole);
     sc_out_puts(o, ",\n  \"roles\": {");
     for (unsigned i = 0; i < SC_ROLE_COUNT; i++) {
         sc_put_key_text(o, i ? ", " : "", sc_strz(sc_role_names[i]));
         sc_out_puts(o, ": ");
-        put_range(o, sc_scales_role(m->scales, i));
+        put_range(o, roles[i]);
     }
     sc_out_puts(o, "},\n  \"robust\": ");
     bool final = put_ranges(o, m, true);
@@ -310,10 +315,20 @@ static double view_progress(void *ctx, uint64_t *epoch)
     return sc_pyramids_progress(m->pyramids, epoch);
 }
 
-static int view_sample(void *ctx, struct sc_error *e)
+static int view_sample(void *ctx, size_t most, struct sc_error *e)
 {
     const struct sc_model_view *m = ctx;
-    return sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e);
+    const uint64_t n = m->scene->model->n_tensors;
+    if (n <= most)
+        return sc_scales_sample(m->scales, m->pool, NULL, 0, m->cancel, e);
+    uint32_t *some = sc_alloc(most * sizeof *some);
+    if (!some)
+        return sc_fail_memory(e);
+    for (size_t i = 0; i < most; i++)
+        some[i] = (uint32_t)(i * n / most);
+    const int code = sc_scales_sample(m->scales, m->pool, some, most, m->cancel, e);
+    free(some);
+    return code;
 }
 
 static int view_build(void *ctx, struct sc_error *e)

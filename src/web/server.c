@@ -33,6 +33,7 @@ enum {
     HEAD_BYTES = 32 << 10,  /* of a request's head, and of what is behind it in memory */
     MOST_TARGET = 4096,     /* bytes of an address */
     STACK = 1 << 20,        /* of a connection's thread */
+    FIRST_SCALES = 2048,    /* tensors whose scales are estimated before the first picture */
 };
 
 uint64_t sc_web_now(void)
@@ -334,8 +335,8 @@ struct builder {
 };
 
 /* The first picture goes before statistics: those want all processors, and it is made of samples.
- * So building waits until tiles were asked for and no more are for a moment, or for a second
- * without any. */
+ * So what is more than a few scales waits until tiles were asked for and no more are for a moment,
+ * or for a second without any. */
 static void let_first_picture_go(struct sc_web_server *s)
 {
     enum { STEP_MS = 50, QUIET = 4, MOST = 20 };
@@ -379,11 +380,14 @@ static void *build(void *ctx)
     const struct sc_web_options *o = b->s->o;
     const struct sc_web_view_kind *kind = b->view->kind;
     struct sc_error e = {0};
-    int code = kind->sample(b->view->ctx, &e);
+    sc_body_leave(sc_web_scene(b->s, (uint32_t)(b->view - b->s->views))); /* asked for soon */
+    int code = kind->sample(b->view->ctx, FIRST_SCALES, &e);
     if (code == 0) {
         let_first_picture_go(b->s);
-        code = kind->build(b->view->ctx, &e);
+        code = kind->sample(b->view->ctx, SIZE_MAX, &e);
     }
+    if (code == 0)
+        code = kind->build(b->view->ctx, &e);
     if (code < 0 && e.code != SCRUPLE_EINTERRUPTED && o->note)
         o->note(o->ctx, e.text);
     return NULL;
@@ -463,6 +467,7 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     s.looked_at = sc_calloc(n_views, sizeof *s.looked_at);
     s.kept = sc_tile_cache_new(o->memory);
     pthread_mutex_init(&s.lock, NULL);
+    pthread_mutex_init(&s.planning, NULL);
     pthread_cond_init(&s.ended, NULL);
     pthread_cond_init(&s.tile_done, NULL);
     int code =
@@ -478,9 +483,11 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     sc_body_leave(s.view);
     sc_buf_clear(&s.policy);
     sc_tile_cache_free(s.kept);
+    sc_web_work_free(s.idle);
     pthread_cond_destroy(&s.tile_done);
     pthread_cond_destroy(&s.ended);
     pthread_mutex_destroy(&s.lock);
+    pthread_mutex_destroy(&s.planning);
     free(s.connections);
     free(s.scenes);
     free(s.looked_at);

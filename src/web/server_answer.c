@@ -123,22 +123,20 @@ int sc_web_prepare(struct sc_web_server *s, struct sc_error *e)
     return s->page && s->colours && s->view ? 0 : sc_fail_memory(e);
 }
 
-/* The plan does not change, and may have megabytes: it is made once. */
-static struct sc_body *scene_of(struct sc_web_server *s, uint32_t view)
+/* The plan does not change, and may have megabytes: it is made once, and who comes meanwhile waits
+ * for it. */
+struct sc_body *sc_web_scene(struct sc_web_server *s, uint32_t view)
 {
     struct sc_buf text = {.max = MOST_BYTES};
     struct sc_out o = {.write = put_buf, .ctx = &text};
-    pthread_mutex_lock(&s->lock);
-    struct sc_body *b = s->scenes[view] ? sc_body_use(s->scenes[view]) : NULL;
-    pthread_mutex_unlock(&s->lock);
-    if (b)
-        return b;
-    s->views[view].kind->scene(s->views[view].ctx, &o, false);
-    b = take_body(&text, sc_out_finish(&o));
-    pthread_mutex_lock(&s->lock);
-    if (b && !s->scenes[view])
-        s->scenes[view] = sc_body_use(b);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&s->planning);
+    struct sc_body *b = s->scenes[view];
+    if (!b) {
+        s->views[view].kind->scene(s->views[view].ctx, &o, false);
+        b = s->scenes[view] = take_body(&text, sc_out_finish(&o));
+    }
+    b = b ? sc_body_use(b) : NULL;
+    pthread_mutex_unlock(&s->planning);
     return b;
 }
 
@@ -169,21 +167,39 @@ static struct sc_body *body_of_tile(const struct sc_tile *t, uint64_t epoch)
     return sc_body_new(p, n);
 }
 
-/* A tile takes some megabytes while it is made: so many at once, the others wait. */
-static void begin_tile(struct sc_web_server *s)
+void sc_web_work_free(struct sc_web_work *list)
+{
+    while (list) {
+        struct sc_web_work *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
+/* A tile takes some megabytes while it is made: so many at once, the others wait. Its pixels are
+ * those of an earlier one, since fresh memory would cost as much as filling it. NULL: none. */
+static struct sc_web_work *begin_tile(struct sc_web_server *s)
 {
     pthread_mutex_lock(&s->lock);
     while (s->n_tiles >= MOST_TILES)
         pthread_cond_wait(&s->tile_done, &s->lock);
     s->n_tiles++;
+    struct sc_web_work *w = s->idle;
+    if (w)
+        s->idle = w->next;
     pthread_mutex_unlock(&s->lock);
+    return w ? w : sc_alloc(sizeof *w);
 }
 
-static void end_tile(struct sc_web_server *s)
+static void end_tile(struct sc_web_server *s, struct sc_web_work *w)
 {
     pthread_mutex_lock(&s->lock);
     s->n_tiles--;
     s->tiles++;
+    if (w) {
+        w->next = s->idle;
+        s->idle = w;
+    }
     pthread_cond_signal(&s->tile_done);
     pthread_mutex_unlock(&s->lock);
 }
@@ -194,17 +210,18 @@ static int make_tile(struct sc_web_server *s, const struct sc_web_request *r,
 {
     const struct sc_web_view *v = &s->views[r->view];
     uint64_t epoch = 0;
-    struct sc_tile *t = sc_alloc(sizeof *t);
-    if (!t)
+    struct sc_web_work *w = begin_tile(s);
+    struct sc_tile *t = w ? &w->tile : NULL;
+    if (!t) {
+        end_tile(s, NULL);
         return sc_fail_memory(e);
+    }
     (void)v->kind->progress(v->ctx, &epoch);
     t->z = (int)r->z;
     t->x = r->x;
     t->y = r->y;
     t->plane = (enum sc_plane)r->plane;
-    begin_tile(s);
     int code = v->kind->tile(v->ctx, t, PATIENCE_MS, e);
-    end_tile(s);
     if (code == 0) {
         *exact = (t->flags & SC_TILE_EXACT) && !(t->flags & SC_TILE_MISSING);
         *out = body_of_tile(t, epoch);
@@ -212,7 +229,7 @@ static int make_tile(struct sc_web_server *s, const struct sc_web_request *r,
     }
     if (code == 0 && *exact)
         sc_tile_cache_put(s->kept, key, *out);
-    free(t);
+    end_tile(s, w);
     return code;
 }
 
@@ -420,7 +437,7 @@ static enum MHD_Result answer_view(struct sc_web_server *s, struct MHD_Connectio
     if (r->route == SC_ROUTE_SCENE)
         look_at(s, r->view);
     if (r->route == SC_ROUTE_SCENE)
-        return send_body(s, connection, MHD_HTTP_OK, json, fresh, scene_of(s, r->view));
+        return send_body(s, connection, MHD_HTTP_OK, json, fresh, sc_web_scene(s, r->view));
     if (r->route == SC_ROUTE_SCALES)
         return answer_scales(s, connection, &s->views[r->view]);
     if (r->route == SC_ROUTE_EVENTS)

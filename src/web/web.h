@@ -49,9 +49,9 @@ struct sc_web_view_kind {
     /* As sc_tile_fill_planes(). */
     int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
     double (*progress)(void *ctx, uint64_t *epoch);
-    /* What is cheap to know of all values, before any tile needs it: scales. Milliseconds for most
-     * models; of files that are here. */
-    int (*sample)(void *ctx, struct sc_error *e);
+    /* What is cheap to know of values, before any tile needs it: scales; of files that are here,
+     * and of `most` tensors, spread over all (SIZE_MAX: all). */
+    int (*sample)(void *ctx, size_t most, struct sc_error *e);
     /* Works in the background until all is known; SCRUPLE_EINTERRUPTED after a cancel. */
     int (*build)(void *ctx, struct sc_error *e);
     /* A PNG of a rectangle: SCRUPLE_EUSAGE when it would be too large. NULL: there are none. */
@@ -136,6 +136,8 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
 /* The same page with its data as files: docs/viewer-protocol.md, "A static export". */
 #define SC_EXPORT_PACK   (UINT64_C(64) << 20) /* bytes of one file of tiles, if nothing is said */
 #define SC_EXPORT_SINGLE (UINT64_C(16) << 20) /* what is smaller becomes one page, too */
+enum sc_picture_format { SC_PICTURES_PNG, SC_PICTURES_AVIF };
+extern const char *const sc_picture_formats[]; /* "png", "avif", NULL: as names end, too */
 struct sc_export_options {
     const char *dir;     /* a folder; or the one file, when `single` is set */
     bool single;         /* nothing but one file */
@@ -146,6 +148,7 @@ struct sc_export_options {
     unsigned max_zoom;   /* levels below that which shows everything in one tile; UINT_MAX: all */
     uint64_t max_bytes;  /* of everything; 0: any */
     uint64_t pack_bytes; /* 0: SC_EXPORT_PACK */
+    enum sc_picture_format pictures; /* of sc_export_pictures(); both have all colours exactly */
     struct sc_pool *pool;
     const _Atomic int *cancel;
     void (*note)(void *ctx, const char *sentence);
@@ -161,8 +164,8 @@ struct sc_exported {
  * holds something else; SCRUPLE_EWRITE: what has been written stays, and the next run goes on. */
 int sc_export(const struct sc_export_options *o, const struct sc_web_view *views, size_t n_views,
               struct sc_exported *out, struct sc_error *e);
-/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png, as `render` draws them: Z is 0 where
- * everything is in one tile, X and Y count from the upper left corner. *n: of them. */
+/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png or .avif, as `render` draws them: Z is 0
+ * where everything is in one tile, X and Y count from the upper left corner. *n: of them. */
 int sc_export_pictures(const struct sc_export_options *o, const struct sc_scene *s,
                        struct sc_render *render, const struct sc_palette *palette,
                        enum sc_plane plane, uint64_t *n, struct sc_error *e);

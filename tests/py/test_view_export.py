@@ -11,6 +11,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -432,6 +433,42 @@ class Pictures(Exports):
                 n += 1
         self.assertGreater(n, 0)
         self.export(model, "--tiles", to="page.html", code=2)
+
+    def test_avif_has_the_same_colours(self):
+        model = self.towers(1)
+        self.export(model, "--tile-format", "avif", code=2)  # of which pictures?
+        said = subprocess.run([SCRUPLE, "view", model, "--no-cache", "-q", "--tiles", "--tile-format", "avif", "--out",
+                               self.at("out")], stderr=subprocess.PIPE, text=True, check=False)
+        if said.returncode and "AVIF" in said.stderr:
+            self.assertEqual(1, said.stderr.count("\n"), said.stderr)
+            self.assertFalse(os.path.exists(self.at("out")))
+            self.skipTest("no libavif")
+        self.assertEqual(0, said.returncode, said.stderr)
+        avif = self.pictures()
+        self.run_it("view", model, "--no-cache", "-q", "--tiles", "--out", self.at("out"))
+        png = {name: data for name, data in self.pictures().items() if name.endswith(".png")}
+        self.assertEqual({n[:-4] for n in png}, {n[:-5] for n in avif})
+        if not shutil.which("avifdec"):
+            self.skipTest("no avifdec")
+        for name in avif:
+            y4m = self.at("t.y4m")
+            subprocess.run(["avifdec", self.at("out/tiles/" + name), y4m], check=True, stdout=subprocess.DEVNULL)
+            with open(y4m, "rb") as f:
+                head, _, planes = f.read().partition(b"\nFRAME\n")
+            self.assertIn(b"C444", head)
+            g, b, r = np.frombuffer(planes, np.uint8).astype(np.uint32).reshape(3, 256, 256)
+            want = read_tile(self.at("out/tiles/" + name[:-5] + ".png"))
+            np.testing.assert_array_equal(want, r << 16 | g << 8 | b)
+        self.assertGreater(len(avif), 4)
+
+    def pictures(self):
+        found = {}
+        for at, _, names in os.walk(self.at("out/tiles")):
+            for name in names:
+                path = os.path.join(at, name)
+                with open(path, "rb") as f:
+                    found[os.path.relpath(path, self.at("out/tiles"))] = f.read()
+        return found
 
 
 def read_tile(path):

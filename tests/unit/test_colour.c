@@ -4,7 +4,9 @@
 #include "test.h"
 
 #include "math/math.h"
+#include "picture/avif.h"
 #include "picture/colour.h"
+#include "picture/deflate.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>
@@ -443,4 +445,82 @@ TEST(wrong_use_and_full_disks)
         CHECK((code ? code : sc_indexed_png_end(png, &e)) == SCRUPLE_EWRITE);
         sc_indexed_png_free(png);
     }
+}
+
+/* --------------------------------------------------------------------- long runs, as in exports */
+
+/* Packs, unpacks with zlib, compares; its size. */
+static size_t sparse_size(const uint8_t *p, size_t n)
+{
+    static uint8_t out[3 * SC_DEFLATE_SPARSE], back[SC_DEFLATE_SPARSE + 1];
+    struct sc_deflate b = {.to = out};
+    z_stream z = {0};
+
+    sc_deflate_sparse(&b, p, n, true);
+    sc_deflate_align(&b);
+    CHECK(inflateInit2(&z, -15) == Z_OK);
+    z.next_in = out;
+    z.avail_in = (uInt)(b.to - out);
+    z.next_out = back;
+    z.avail_out = sizeof back;
+    CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END && z.avail_in == 0);
+    CHECK(z.total_out == n && memcmp(back, p, n) == 0);
+    inflateEnd(&z);
+    return (size_t)(b.to - out);
+}
+
+TEST(long_runs_read_back)
+{
+    static uint8_t p[SC_DEFLATE_SPARSE];
+    static const size_t sizes[] = {0, 1, 2, 15, 16, 17, 31, 32, 33, 48, 257, 258, 259, 1000, 65536};
+
+    for (size_t k = 0; k < SC_COUNT(sizes); k++) {
+        memset(p, 7, sizeof p);
+        (void)sparse_size(p, sizes[k]);
+        fill(p, sizes[k], NOISE);
+        (void)sparse_size(p, sizes[k]);
+    }
+    /* Runs of each length around what one or two symbols take, at each place in a step. */
+    for (size_t run = 1; run < 800; run += run == 40 ? 200 : run == 300 ? 200 : 1)
+        for (size_t at = 0; at < 40; at += 3) {
+            fill(p, 2000, NOISE);
+            memset(p + at, p[at], run);
+            memset(p + 1000, 0, run); /* one behind the other, of two bytes */
+            memset(p + 1000 + run / 2, 9, run - run / 2);
+            (void)sparse_size(p, 2000);
+        }
+    /* Rows of which the right half is outside: little more than the left halves take. */
+    fill(p, sizeof p, NOISE);
+    for (size_t y = 0; y < 256; y++)
+        memset(p + 256 * y + 128, 0, 128);
+    CHECK(sparse_size(p, sizeof p) < 128 * 256 + 256 * 4 + 1024);
+}
+
+/* ------------------------------------------------------------------------------------- AVIF --- */
+
+/* Decoded by another program in tests/py/test_view_export.py. */
+TEST(avif_is_written_or_says_why_not)
+{
+    static uint8_t indices[256 * 256];
+    struct sc_palette palette;
+    struct sc_error e = {0};
+    uint8_t *a = NULL, *b = NULL;
+    size_t n = 0, m = 0;
+
+    sc_palette_make(SC_COLOURS_DIVERGING, true, &palette);
+    fill(indices, sizeof indices, NORMAL);
+    if (sc_avif_check(&e) < 0) {
+        CHECK(e.code == SCRUPLE_EUNSUPPORTED && strstr(e.text, "avif"));
+        CHECK_ERR(SCRUPLE_EUNSUPPORTED, sc_avif_tile(indices, 256, 256, &palette, &a, &n, &e));
+        CHECK(!a && n == 0);
+        return;
+    }
+    CHECK_ERR(0, sc_avif_tile(indices, 256, 256, &palette, &a, &n, &e));
+    CHECK_ERR(0, sc_avif_tile(indices, 256, 256, &palette, &b, &m, &e));
+    CHECK(n > 32 && memcmp(a + 4, "ftypavif", 8) == 0);
+    CHECK(n == m && memcmp(a, b, n) == 0);
+    free(a);
+    free(b);
+    CHECK_ERR(SCRUPLE_ELIMIT, sc_avif_tile(indices, 0, 256, &palette, &a, &n, &e));
+    CHECK(!a);
 }

@@ -113,19 +113,19 @@ static void check(struct kit *k, const float *want, uint64_t n)
         }
         CHECK_U64(k->m.tensors[0].parameters, n);
         float *got = sc_alloc((n + 1) * sizeof *got);
-        CHECK_ERR(0, sc_unpack_read(u, 0, n, got, &k->e));
+        CHECK_ERR(0, sc_unpack_read(u, 0, n, false, got, &k->e));
         CHECK_BITS(got, want, n * sizeof *got);
         for (int i = 0; i < 60; i++) {
             const uint64_t first = dice(k) % n, most = dice(k) % 4 ? 40 : n,
                            len = dice(k) % (SC_MIN(n - first, most) + 1);
             memset(got, 0xee, (n + 1) * sizeof *got);
-            CHECK_ERR(0, sc_unpack_read(u, first, len, got, &k->e));
+            CHECK_ERR(0, sc_unpack_read(u, first, len, first % 2 == 1, got, &k->e));
             CHECK_BITS(got, want + first, len * sizeof *got);
             CHECK(memcmp(got + len, "\xee\xee\xee\xee", 4) == 0);
         }
-        CHECK_ERR(SCRUPLE_EUSAGE, sc_unpack_read(u, n, 1, got, &k->e));
-        CHECK_ERR(SCRUPLE_EUSAGE, sc_unpack_read(u, 1, UINT64_MAX, got, &k->e));
-        CHECK_ERR(0, sc_unpack_read(u, n, 0, got, &k->e));
+        CHECK_ERR(SCRUPLE_EUSAGE, sc_unpack_read(u, n, 1, false, got, &k->e));
+        CHECK_ERR(SCRUPLE_EUSAGE, sc_unpack_read(u, 1, UINT64_MAX, false, got, &k->e));
+        CHECK_ERR(0, sc_unpack_read(u, n, 0, false, got, &k->e));
         free(got);
         sc_unpack_close(u);
     }
@@ -1090,10 +1090,10 @@ TEST(failing_reads_are_passed_on)
     k.fail_entry = 0;
     CHECK_ERR(0, open_it(&k, &u));
     REQUIRE(u);
-    CHECK_ERR(SCRUPLE_EIO, sc_unpack_read(u, 5, 4, some, &k.e));
+    CHECK_ERR(SCRUPLE_EIO, sc_unpack_read(u, 5, 4, false, some, &k.e));
     CHECK_STR(k.e.text, "no such luck");
     k.fail_entry = UINT32_MAX;
-    CHECK_ERR(0, sc_unpack_read(u, 5, 4, some, &k.e));
+    CHECK_ERR(0, sc_unpack_read(u, 5, 4, false, some, &k.e));
     sc_unpack_close(u);
     finish(&k);
 }
@@ -1336,7 +1336,7 @@ static void *read_all(void *arg)
     struct sc_error e;
     float some[3000];
     for (uint64_t at = r->from; at + SC_COUNT(some) <= r->n; at += r->step)
-        if (sc_unpack_read(r->u, at, SC_COUNT(some), some, &e) < 0 ||
+        if (sc_unpack_read(r->u, at, SC_COUNT(some), false, some, &e) < 0 ||
             memcmp(some, r->want + at, sizeof some) != 0)
             r->bad++;
     return NULL;
@@ -1360,7 +1360,7 @@ TEST(many_threads_read_at_once)
     struct sc_unpack *u = NULL;
     CHECK_ERR(0, open_it(&k, &u));
     float *want = sc_alloc(n * sizeof *want);
-    CHECK_ERR(0, sc_unpack_read(u, 0, n, want, &k.e));
+    CHECK_ERR(0, sc_unpack_read(u, 0, n, false, want, &k.e));
     struct reader readers[4];
     pthread_t threads[4];
     for (size_t i = 0; i < 4; i++) {
@@ -1398,7 +1398,7 @@ static int open_and_read(struct kit *k, float *dst)
         CHECK(!u);
         return code;
     }
-    const int read = sc_unpack_read(u, 0, k->m.tensors[0].parameters, dst, &k->e);
+    const int read = sc_unpack_read(u, 0, k->m.tensors[0].parameters, false, dst, &k->e);
     sc_unpack_close(u);
     return read;
 }

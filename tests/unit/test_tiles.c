@@ -211,6 +211,31 @@ TEST(sums_of_cells_are_the_same_bits_on_every_level)
     }
 }
 
+/* Many pixels at once, against one after the other. */
+TEST(pixels_of_many_cells_are_those_of_each)
+{
+    static struct sc_cell_sum c[4096];
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 1e30F, 1e-42F, -0.0F, 0, -3.5F};
+    static const uint32_t marks[] = {SC_IS_UNKNOWN, SC_IS_WAITING, SC_IS_SHAPE, SC_IS_ONLY_A};
+    uint32_t pixels[SC_COUNT(c)], state = 11;
+    sc_cells_clear(c, SC_COUNT(c));
+    for (size_t i = 0; i < SC_COUNT(c); i++) {
+        for (uint32_t k = st_random(&state) % 5; k > 0; k--) {
+            const uint32_t r = st_random(&state);
+            sc_cell_take(&c[i], r % 16 == 0 ? odd[r >> 8 & 7] : ((float)(r % 2001) - 1000) / 512);
+        }
+        if (st_random(&state) % 16 == 0)
+            c[i].flags |= marks[i % SC_COUNT(marks)];
+    }
+    for (unsigned plane = 0; plane < SC_PLANES; plane++) {
+        memset(pixels, 0x55, sizeof pixels);
+        sc_cells_pixels(c, SC_COUNT(c), (enum sc_plane)plane, pixels);
+        for (size_t i = 0; i < SC_COUNT(c); i++)
+            REQUIRE(pixels[i] == (c[i].n || c[i].flags ? sc_cell_pixel(&c[i], (enum sc_plane)plane)
+                                                       : UINT32_C(0x55555555)));
+    }
+}
+
 TEST(what_is_kept_of_a_cell_encloses_it)
 {
     uint32_t state = 99;

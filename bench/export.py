@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The group `export`: all of a model as files, against vips making a pyramid of PNG tiles of the same pixels."""
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+TENSOR = "model.embed_tokens.weight"
+
+
+def indices_of(path):
+    """Width, height and the pixels of an indexed PNG of 8 bits without filters, as ours are."""
+    with open(path, "rb") as f:
+        png = f.read()
+    width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
+    assert (depth, kind) == (8, 3), "an indexed PNG"
+    at, packed = 8, []
+    while at < len(png):
+        n, name = struct.unpack(">I4s", png[at:at + 8])
+        if name == b"IDAT":
+            packed.append(png[at + 8:at + 8 + n])
+        at += 12 + n
+    rows = zlib.decompress(b"".join(packed))
+    step = width + 1
+    assert not any(rows[::step]), "rows without a filter"
+    return width, height, b"".join(rows[y * step + 1:(y + 1) * step] for y in range(height))
+
+
+def timed(*words):
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (time.monotonic() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def measure(bench, program, runs=2):
+    vips = shutil.which("vips")
+    if not vips:
+        print("bench: no vips (libvips-tools): an export has no peer", file=sys.stderr)
+        return
+    folder = bench.made("weights-bf16", os.path.join(bench.HERE, "make_weights.py"), "bf16")
+    elements = sum(os.path.getsize(os.path.join(folder, n)) for n in os.listdir(folder)) / 2
+    best = {"ours": (1e9, 1e9), "vips": (1e9, 1e9)}
+    with tempfile.TemporaryDirectory(dir=bench.DATA, prefix="export-") as work:
+        png, raw, image, out = (os.path.join(work, name) for name in ("t.png", "t.raw", "t.v", "out"))
+        subprocess.run([program, "view", folder, TENSOR, "--no-cache", "-q", "--width", "100000", "--png", png], check=True)
+        width, height, pixels = indices_of(png)
+        with open(raw, "wb") as f:
+            f.write(pixels)
+        subprocess.run([vips, "rawload", raw, image, str(width), str(height), "1"], check=True)
+        for _ in range(runs):
+            took = timed(vips, "dzsave", image, out, "--suffix", ".png[compression=1]", "--tile-size", "256", "--overlap", "0")
+            best["vips"] = min(best["vips"], took)
+            shutil.rmtree(out + "_files")
+            took = timed(program, "view", folder, "--no-cache", "-q", "--out", out)
+            best["ours"] = min(best["ours"], took)
+            written = sum(os.path.getsize(os.path.join(at, n)) for at, _, names in os.walk(out) for n in names)
+            shutil.rmtree(out)
+    peer = [width * height / t / 1e6 for t in best["vips"]]
+    ours = [elements / t / 1e6 for t in best["ours"]]
+    bench.row("export of 2.2 GB, every level, lossless", "Mpx/s", ours[0], peer[0], "vips dzsave, grey PNG of level 1, same run", ">= 20")
+    bench.row("the same, a second of one core", "Mpx/s", ours[1], peer[1], "vips dzsave, same run", "-")
+    bench.row("bytes of the export", "MB", written / 1e6, elements * 2 / 1e6, "the model", "-")
