@@ -84,6 +84,7 @@ struct sc_settings {
     uint64_t points, rand_samples;
     const char *out_dir;
     bool legacy;
+    bool pyramids;        /* scan */
     bool light, vertical; /* view, show */
     /* view, show */
     const char *picture;                      /* --png FILE */

@@ -255,5 +255,87 @@ class Show(Folder):
         self.assertIn("zero", out.splitlines()[-1])
 
 
+class Pyramids(Folder):
+    """What a scan leaves for the viewer is what the viewer would have made."""
+
+    def cached(self, cache, *words, code=0):
+        env = {**os.environ, "SCRUPLE_CACHE": self.at(cache)}
+        done = subprocess.run([SCRUPLE, *words], capture_output=True, timeout=120, check=False,
+                              env=env)
+        self.assertEqual(code, done.returncode, done.stderr.decode())
+        return done
+
+    def files(self, cache):
+        folder = os.path.join(self.at(cache), "pyramids")
+        found = {}
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, name), "rb") as f:
+                found[name] = f.read()
+        return found
+
+    def model(self):
+        wide = self.rng.standard_normal((300, 500)).astype(np.float32)
+        wide[5, 7] = np.inf
+        codes = (self.rng.standard_normal((4, 70, 90)).astype(np.float32).view(np.uint32)
+                 >> 16).astype(np.uint16)
+        write_safetensors(self.at("m.safetensors"), {
+            "model.layers.0.mlp.up_proj.weight": ("F32", wide),
+            "model.layers.0.mlp.experts": ("BF16", codes),
+            "model.norm.weight": ("F64", self.rng.standard_normal(2000)),
+            "tiny": ("F16", self.rng.standard_normal(5).astype(np.float16))})
+        return self.at("m.safetensors")
+
+    def drawn(self, cache, path):
+        self.cached(cache, "view", path, "--png", self.at("m.png"), "-q")
+        return self.files(cache)
+
+    def test_of_a_scan(self):
+        path = self.model()
+        wanted = self.drawn("a", path)
+        self.assertEqual(1, len(wanted))
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("statistics for scruple view: 4 tensors, 0 of them from before", said)
+        self.assertEqual(wanted, self.files("b"))
+        plain = self.cached("c", "scan", path, "--json").stdout
+        self.assertEqual({}, self.files("c"))
+        self.assertEqual(plain, self.cached("d", "scan", path, "--json", "--pyramids").stdout)
+        # They are used: a viewer makes nothing anew.
+        self.assertEqual(wanted, self.drawn("b", path))
+
+    def test_of_what_is_known(self):
+        path = self.model()
+        self.cached("b", "scan", path, "-q")
+        self.cached("b", "scan", path, "-q", "--pyramids", "up_proj")
+        first = self.files("b")
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("statistics for scruple view: 4 tensors, 1 of them from before", said)
+        self.assertEqual(self.drawn("a", path), self.files("b"))
+        self.assertNotEqual(first, self.files("b"))
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("0 B read", said)
+
+    def test_of_spectra_alone(self):
+        path = self.model()
+        self.cached("b", "scan", path, "-q", "--pyramids", "--methods", "spectral")
+        self.assertEqual(self.drawn("a", path), self.files("b"))
+
+    def test_without_a_cache(self):
+        path = self.model()
+        said = self.cached("b", "scan", path, "--pyramids", "--no-cache").stderr.decode()
+        self.assertIn("cannot be kept: there is no cache", said)
+        self.assertEqual({}, self.files("b"))
+        self.cached("b", "scan", path, "--pyramids", "--base", path, code=2)
+
+    def test_of_fixtures(self):
+        """Layouts whose values are computed, tied tensors, strided views."""
+        fixtures = os.environ["FIXTURES"]
+        for name in ("gguf-moe", "gptq", "awq", "fp8-block", "torch-shared", "torch-storages"):
+            path = os.path.join(fixtures, name)
+            wanted = self.drawn("a" + name, path)
+            self.assertEqual(1, len(wanted), name)
+            self.cached("b" + name, "scan", path, "--pyramids", "-q")
+            self.assertEqual(wanted, self.files("b" + name), name)
+
+
 if __name__ == "__main__":
     unittest.main()
