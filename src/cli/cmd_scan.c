@@ -354,8 +354,7 @@ static int scan_one(struct scanning *x, const char *path, struct subject *s)
         .ctx = x,
     };
     sc_progress_start(c, x->env.progress_bars);
-    int code =
-        c->set.pyramids ? sc_scan_pyramids_open(&pyramids, c, s->model, &so, &e) : 0;
+    int code = c->set.pyramids ? sc_scan_pyramids_open(&pyramids, c, s->model, &so, &e) : 0;
     if (code == 0)
         code = sc_scan_run(s->model, &so, &s->scan, &e);
     double seconds = sc_progress_end();

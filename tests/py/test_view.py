@@ -252,7 +252,43 @@ class Show(Folder):
         write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
         out = self.show("--graphics", "blocks", "--color", "always").decode()
         self.assertIn("▀", out)
-        self.assertIn("zero", out.splitlines()[-1])
+        legend = out.splitlines()[-1]
+        self.assertTrue(legend.startswith("-1 "), legend)
+        self.assertTrue(legend.endswith(" 1"), legend)
+        self.assertNotIn("zero", legend)  # there is none in the picture
+        x[0, 0] = 0
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        out = self.show("--graphics", "blocks", "--color", "always").decode()
+        self.assertTrue(out.splitlines()[-1].endswith(" zero"), out.splitlines()[-1])
+
+    def legend(self, x, *words):
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        return self.show("--graphics", "ascii", *words).decode().splitlines()[-1]
+
+    def test_legends_of_few_values(self):
+        """The ends are those of the scale, and nothing is said of values that are not there."""
+        self.assertRegex(self.legend(np.array(1.5, "<f4")), r"^-1\.5 #.+% 1\.5$")
+        self.assertRegex(self.legend(np.array(-3, "<f4"), "--mode", "magnitude"), r"^0\.0003 .+ 3$")
+        self.assertEqual("0 zero", self.legend(np.zeros((9, 9), "<f4")))
+        self.assertEqual("0 zero", self.legend(np.zeros((), "<f4")))
+        self.assertEqual("N NaN", self.legend(np.full((3, 3), np.nan, "<f4")))
+        self.assertRegex(self.legend(np.arange(64, dtype="<f4").reshape(8, 8), "--mode", "rank"),
+                         "^lowest .+ highest  0 zero$")
+        self.assertEqual("s subnormal", self.legend(np.full((3, 3), 1e-40, "<f4")))
+
+    def test_ascii_marks(self):
+        """What is no finite number has a letter, also beside other values in one character."""
+        x = np.full((20, 8), 2, "<f4")
+        x[3, 1], x[8, 2], x[12:14, 3], x[16:18, 4] = np.nan, np.inf, -np.inf, 0
+        x[18, 5] = 0
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        lines = self.show("--graphics", "ascii").decode().splitlines()
+        marks = {(1, 1): "N", (4, 2): "I", (6, 3): "i", (8, 4): "0"}
+        for row in range(10):
+            for col in range(8):
+                self.assertEqual(marks.get((row, col), "%"), lines[row][col], (row, col))
+        for mark in ("N NaN", "I +inf", "i -inf", "0 zero"):
+            self.assertIn(mark, lines[-1])
 
 
 class Pyramids(Folder):
