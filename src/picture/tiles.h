@@ -195,5 +195,8 @@ struct sc_tensor_facts {
 };
 int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
                     struct sc_error *e);
+/* Of these only `quantile`, `robust` and `sampled`, in a fraction of the time. */
+int sc_tensor_quantiles(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                        struct sc_error *e);
 
 #endif

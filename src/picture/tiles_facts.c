@@ -92,27 +92,69 @@ struct gather {
     float values[2 * RUN];
 };
 
-static void gather_values(struct gather *g, uint64_t first, uint64_t n)
+/* Columns that go into one place of both profiles. */
+static void gather_stretch(struct gather *g, size_t r, size_t c, const float *values, uint64_t n)
 {
-    const uint64_t cols = g->grid->cols;
+    struct sc_cell_sum sum = g->sum;
+    double row = g->row[r], col = g->col[c];
+    uint64_t zeros = 0, odd = 0;
     for (uint64_t i = 0; i < n; i++) {
-        const float x = g->values[i];
+        const float x = values[i];
         uint32_t bits;
         memcpy(&bits, &x, sizeof bits);
-        sc_cell_take(&g->sum, x);
-        if ((bits & 0x7fffffff) >= 0x7f800000) {
-            g->nonfinite++;
+        if (SC_UNLIKELY((bits & 0x7fffffff) >= 0x7f800000)) {
+            sc_cell_take(&sum, x);
+            odd++;
             continue;
         }
-        const uint64_t row = (first + i) / cols, col = (first + i) % cols;
-        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows);
-        const size_t c = (size_t)(col * g->out->n_cols / cols);
-        g->zeros += x == 0;
+        const double square = (double)x * (double)x;
+        sum.sum += (double)x;
+        sum.square += square;
+        sum.min = x < sum.min ? x : sum.min;
+        sum.max = x > sum.max ? x : sum.max;
+        row += square;
+        col += square;
+        zeros += x == 0;
         g->tops[bits >> 16]++;
-        g->row[r] += (double)x * (double)x;
-        g->col[c] += (double)x * (double)x;
-        g->row_n[r]++;
-        g->col_n[c]++;
+    }
+    sum.n += n - odd;
+    g->sum = sum;
+    g->row[r] = row;
+    g->col[c] = col;
+    g->row_n[r] += n - odd;
+    g->col_n[c] += n - odd;
+    g->zeros += zeros;
+    g->nonfinite += odd;
+}
+
+static void gather_values(struct gather *g, uint64_t first, uint64_t n)
+{
+    const uint64_t cols = g->grid->cols, n_cols = g->out->n_cols;
+    uint64_t row = first / cols, col = first % cols;
+    for (uint64_t i = 0; i < n;) {
+        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows);
+        const uint64_t end = SC_MIN(cols, col + (n - i));
+        while (col < end) {
+            const uint64_t c = col * n_cols / cols;
+            const uint64_t next = SC_MIN(((c + 1) * cols + n_cols - 1) / n_cols, end);
+            gather_stretch(g, r, (size_t)c, g->values + i, next - col);
+            i += next - col;
+            col = next;
+        }
+        row++;
+        col = 0;
+    }
+}
+
+static void gather_tops(struct gather *g, uint64_t first, uint64_t n)
+{
+    (void)first;
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &g->values[i], sizeof bits);
+        const bool finite = (bits & 0x7fffffff) < 0x7f800000;
+        g->tops[bits >> 16] += finite;
+        g->sum.n += finite;
     }
 }
 
@@ -226,7 +268,6 @@ static void put_profile(const double *square, const uint64_t *n, size_t count, f
 static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, struct sc_error *e)
 {
     struct sc_tensor_facts *out = g->out;
-    out->sampled = g->count > WHOLE;
     out->n_rows = (uint32_t)SC_MIN(g->n_rows, (uint64_t)SC_PROFILE);
     out->n_cols = (uint32_t)SC_MIN(g->grid->cols, (uint64_t)SC_PROFILE);
     sc_cells_clear(&g->sum, 1);
@@ -248,8 +289,19 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     return each_run(g, gather_bins, e);
 }
 
-int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
-                    struct sc_error *e)
+static int measure_quantiles(struct sc_pyramids *p, uint32_t tensor, struct gather *g,
+                             struct sc_error *e)
+{
+    (void)p, (void)tensor;
+    TRY(each_run(g, gather_tops, e));
+    find_quantiles(g);
+    return 0;
+}
+
+static int look(struct sc_pyramids *p, uint32_t tensor,
+                int (*fn)(struct sc_pyramids *p, uint32_t tensor, struct gather *g,
+                          struct sc_error *e),
+                struct sc_tensor_facts *out, struct sc_error *e)
 {
     memset(out, 0, sizeof *out);
     TRY(check_element(p, tensor, 0, 0, 0, e));
@@ -260,12 +312,25 @@ int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_fac
     g->grid = &p->entries[tensor].grid;
     g->n_rows = g->grid->slices * g->grid->rows;
     g->count = g->n_rows * g->grid->cols;
+    out->sampled = g->count > WHOLE;
     int code = sc_pyramids_view(p, tensor, &g->view, e);
     if (code == 0) {
         g->each = sc_values_each(g->view, g->grid);
-        code = measure(p, tensor, g, e);
+        code = fn(p, tensor, g, e);
         sc_pyramids_release(p, tensor, g->view);
     }
     free(g);
     return code;
+}
+
+int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                    struct sc_error *e)
+{
+    return look(p, tensor, measure, out, e);
+}
+
+int sc_tensor_quantiles(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                        struct sc_error *e)
+{
+    return look(p, tensor, measure_quantiles, out, e);
 }
