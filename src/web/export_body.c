@@ -83,6 +83,16 @@ static bool is_noise(const uint8_t *p)
     return squares < n * n / 256 + n + n * n / 2048; /* noise has n * n / 256 + n */
 }
 
+/* Vectors are drawn thick: row by row the same values. Matches then save nearly all. */
+static bool has_rows_again(const uint8_t *body, size_t bytes)
+{
+    const size_t row = bytes / SC_SCENE_TILE;
+    size_t again = 0;
+    for (size_t k = 1; k < SC_SCENE_TILE; k++)
+        again += memcmp(body + k * row, body + (k - 1) * row, row) == 0;
+    return again >= SC_SCENE_TILE / 4;
+}
+
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
 {
     const size_t n = sc_tile_body(t, 0, w->body);
@@ -100,8 +110,9 @@ size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8
         split_16(w->body + HEAD, w->split + HEAD, w->split + HEAD + PIXELS);
     else
         split_32(w->body + HEAD, w->split + HEAD);
-    if (sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
-        sc_deflate_has_runs(w->split + n - PIXELS, PIXELS)) {
+    if (has_rows_again(w->body + HEAD, n - HEAD) ||
+        (sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
+         sc_deflate_has_runs(w->split + n - PIXELS, PIXELS))) {
         const size_t packed = libdeflate_deflate_compress(w->matches, w->split, n, w->out, w->cap);
         if (packed)
             return packed;

@@ -237,6 +237,14 @@ class Tiles(Exports):
         for z, _, x, y in single:  # an element is the same on every plane, and stored once
             self.assertEqual(e.entries[z, "mean", x, y], e.entries[z, "abs", x, y])
 
+    def test_a_long_vector(self):
+        """It is drawn thick: thousands of tiles whose rows are all the same take little."""
+        model = self.model({"v": ("F32", self.rng.standard_normal((1, 30000)).astype("<f4"))})
+        e = self.export(model, "--planes", "mean")
+        packed = sum(len(b) for name, b in e.files().items() if "/tiles/pack" in name)
+        self.assertGreater(len(e.entries), 200)
+        self.assertLess(packed, 3000 * len(e.entries))
+
     def test_documents(self):
         model = self.towers()
         e = self.export(model, "--title", "A <b>title</b> & more")
