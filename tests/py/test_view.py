@@ -298,7 +298,7 @@ class Pyramids(Folder):
         env = {**os.environ, "SCRUPLE_CACHE": self.at(cache)}
         done = subprocess.run([SCRUPLE, *words], capture_output=True, timeout=120, check=False,
                               env=env)
-        self.assertEqual(code, done.returncode, done.stderr.decode())
+        self.assertIn(done.returncode, code if isinstance(code, tuple) else (code,), done.stderr.decode())
         return done
 
     def files(self, cache):
@@ -369,7 +369,7 @@ class Pyramids(Folder):
             path = os.path.join(fixtures, name)
             wanted = self.drawn("a" + name, path)
             self.assertEqual(1, len(wanted), name)
-            self.cached("b" + name, "scan", path, "--pyramids", "-q")
+            self.cached("b" + name, "scan", path, "--pyramids", "-q", code=(0, 3))  # some is not decoded
             self.assertEqual(wanted, self.files("b" + name), name)
 
 
