@@ -103,11 +103,7 @@ struct sc_settings {
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
-<<<<<<< HEAD
-    bool single, tiles, force;
-=======
-    bool single, tiles, sides;
->>>>>>> main
+    bool single, tiles, sides, force;
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */
