@@ -68,7 +68,8 @@ static void open_twins(struct twins *t)
     t->blob[1] = st_finish(&b);
     t->model[0] = open_kept(t->blob[0]);
     t->model[1] = open_kept(t->blob[1]);
-    if (sc_differences_new(t->model[0], t->model[1], NULL, &t->d, &e) < 0)
+    const struct sc_differences_options o = {.a = t->model[0], .b = t->model[1]};
+    if (sc_differences_new(&o, &t->d, &e) < 0)
         support_fail(e.text);
 }
 
