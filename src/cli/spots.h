@@ -25,7 +25,4 @@ void sc_spots_put(struct sc_spots *s, struct sc_cli *c, const struct sc_model *m
 int sc_spots_start(const struct sc_scene *scene, const char *at, struct sc_buf *out,
                    struct sc_error *e);
 
-/* super_largest.c: `super --by magnitude`. An exit code. */
-int sc_super_largest(struct sc_cli *c);
-
 #endif
