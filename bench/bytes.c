@@ -45,11 +45,14 @@ static double time_tiles(struct sc_bytes *b, int z, enum sc_plane plane, uint64_
     const uint64_t each = UINT64_C(65536) << 2 * z;
     const double start = cpu();
     *bytes = 0;
-    for (unsigned i = 0; *bytes + each <= SC_MIN((uint64_t)MOST, sc_bytes_total(b)) || i == 0;
-         i++) {
+    const unsigned order = sc_bytes_order(b), side = (unsigned)z + 8;
+    const unsigned columns = order > side ? 1U << (order - side) : 1;
+    for (unsigned i = 0; i < columns * columns; i++) {
+        if (i && *bytes + each > SC_MIN((uint64_t)MOST, sc_bytes_total(b)))
+            break;
         t->z = z;
-        t->x = i & 7;
-        t->y = i >> 3;
+        t->x = (int64_t)(i % columns);
+        t->y = (int64_t)(i / columns);
         t->plane = plane;
         if (sc_bytes_tiles(b, t, 1, 0, &e) < 0)
             fail(&e);

@@ -272,10 +272,9 @@ uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n, enum sc_cp
     size_t i = 0;
 
 #if SC_HAVE_X86
-    if (level >= SC_CPU_AVX2) { /* every such processor counts bits itself */
-        ones = sc_change_bits_avx2(a, b, n - n % 8);
-        i = n - n % 8;
-    }
+    i = level == SC_CPU_C ? 0 : n - n % 64;
+    if (i)
+        ones = (level >= SC_CPU_AVX512 ? sc_change_bits_avx512 : sc_change_bits_avx2)(a, b, i);
 #endif
     (void)level;
     for (; i + 8 <= n; i += 8) {
@@ -289,10 +288,19 @@ uint64_t sc_change_bits(const uint8_t *a, const uint8_t *b, size_t n, enum sc_cp
     return ones;
 }
 
+/* n bytes of each side: while a block is added up, memory brings the next. */
+static void fetch_soon(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64) {
+        __builtin_prefetch(a + i);
+        __builtin_prefetch(b + i);
+    }
+}
+
 void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b, size_t n,
                       enum sc_cpu level, struct sc_change_sums *out)
 {
-    float x[BLOCK], y[BLOCK];
+    _Alignas(64) float x[BLOCK], y[BLOCK]; /* a register is a line of the cache */
     struct sums s;
 
     start(&s, level);
@@ -302,6 +310,7 @@ void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const ui
         struct sc_change_scan seen = {0};
         const bool equal = memcmp(u, v, 2 * take) == 0;
         scan16(u, v, take, level, &seen);
+        fetch_soon(u + 2 * take, v + 2 * take, 2 * SC_MIN(n - at - take, (size_t)BLOCK));
         if (!equal)
             s.bits += sc_change_bits(u, v, 2 * take, level);
         h->decode(u, x, take);
@@ -347,7 +356,7 @@ size_t sc_change_find(const float *a, const float *b, size_t n, enum sc_cpu leve
 size_t sc_change_find16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b,
                         size_t n, enum sc_cpu level, double magnitude)
 {
-    float x[BLOCK], y[BLOCK];
+    _Alignas(64) float x[BLOCK], y[BLOCK];
 
     for (size_t at = 0; at < n; at += BLOCK) {
         const size_t take = SC_MIN(n - at, (size_t)BLOCK);

@@ -60,7 +60,9 @@ void sc_change_scan_avx512(const float *a, const float *b, size_t n, struct sc_c
 void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n, struct sc_change_scan *s);
 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
                              struct sc_change_scan *s);
-uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n); /* a multiple of 8 */
+/* n is a multiple of 64. */
+uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n);
+uint64_t sc_change_bits_avx512(const uint8_t *a, const uint8_t *b, size_t n);
 /* n is a multiple of 8; where among them, or n. */
 size_t sc_change_find_avx512(const float *a, const float *b, size_t n, double magnitude);
 #endif

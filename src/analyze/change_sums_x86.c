@@ -115,6 +115,7 @@ SC_TARGET_AVX512 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b
 {
     const __m512i magnitude = _mm512_set1_epi16(0x7fff);
     __m512i max_a = _mm512_setzero_si512(), max_b = _mm512_setzero_si512();
+    uint64_t changed = 0, flips = 0;
 
     for (size_t i = 0; i < n; i += 32) {
         const __m512i u = _mm512_loadu_si512(a + 2 * i), v = _mm512_loadu_si512(b + 2 * i);
@@ -124,13 +125,41 @@ SC_TARGET_AVX512 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b
         max_b = _mm512_max_epu16(max_b, y);
         if (!differ)
             continue;
-        const __mmask32 is_x = _mm512_test_epi16_mask(x, x), is_y = _mm512_test_epi16_mask(y, y);
+        const __m512i either = _mm512_or_si512(x, y);
         const __mmask32 signs = _mm512_movepi16_mask(_mm512_xor_si512(u, v));
-        s->changed += (unsigned)__builtin_popcount(differ & (is_x | is_y));
-        s->flips += (unsigned)__builtin_popcount(signs & is_x & is_y);
+        changed +=
+            (unsigned)__builtin_popcount(_mm512_mask_test_epi16_mask(differ, either, either));
+        if (signs) /* few values change theirs */
+            flips += (unsigned)__builtin_popcount(
+                _mm512_mask_test_epi16_mask(_mm512_mask_test_epi16_mask(signs, x, x), y, y));
     }
+    s->changed += changed;
+    s->flips += flips;
     s->max_a = SC_MAX(s->max_a, largest_512(max_a));
     s->max_b = SC_MAX(s->max_b, largest_512(max_b));
+}
+
+SC_TARGET_AVX512 uint64_t sc_change_bits_avx512(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    enum { STEP = 64, MOST = 31 * STEP };
+    const __m512i ones =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m512i low = _mm512_set1_epi8(15), zero = _mm512_setzero_si512();
+    __m512i sum = zero;
+
+    for (size_t at = 0; at < n; at += MOST) {
+        const size_t end = SC_MIN(n, at + MOST);
+        __m512i bytes = zero;
+        for (size_t i = at; i < end; i += STEP) {
+            const __m512i x =
+                _mm512_xor_si512(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i));
+            const __m512i high = _mm512_and_si512(_mm512_srli_epi16(x, 4), low);
+            bytes = _mm512_add_epi8(bytes, _mm512_shuffle_epi8(ones, _mm512_and_si512(x, low)));
+            bytes = _mm512_add_epi8(bytes, _mm512_shuffle_epi8(ones, high));
+        }
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(bytes, zero));
+    }
+    return (uint64_t)_mm512_reduce_add_epi64(sum);
 }
 
 SC_TARGET_AVX512 size_t sc_change_find_avx512(const float *a, const float *b, size_t n,
@@ -226,17 +255,29 @@ SC_TARGET_AVX2 static __m256i load_256(const void *p)
     return _mm256_loadu_si256(p);
 }
 
+/* Ones of four bits are looked up; sums of bytes are added before they overflow. */
 SC_TARGET_AVX2 uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n)
 {
-    uint64_t ones = 0;
+    enum { STEP = 32, MOST = 31 * STEP }; /* at most 8 ones a byte */
+    const __m256i ones =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i low = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
+    __m256i sum = zero;
+    uint64_t lane[4];
 
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, sizeof x);
-        memcpy(&y, b + i, sizeof y);
-        ones += (uint64_t)__builtin_popcountll(x ^ y);
+    for (size_t at = 0; at < n; at += MOST) {
+        const size_t end = SC_MIN(n, at + MOST);
+        __m256i bytes = zero;
+        for (size_t i = at; i < end; i += STEP) {
+            const __m256i x = _mm256_xor_si256(load_256(a + i), load_256(b + i));
+            const __m256i high = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+            bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(ones, _mm256_and_si256(x, low)));
+            bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(ones, high));
+        }
+        sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes, zero));
     }
-    return ones;
+    _mm256_storeu_si256((void *)lane, sum);
+    return lane[0] + lane[1] + lane[2] + lane[3];
 }
 
 SC_TARGET_AVX2 void sc_change_scan_avx2(const float *a, const float *b, size_t n,

@@ -66,30 +66,12 @@ static uint32_t bits_from(double eps)
     return sc_bits_of(least);
 }
 
-/* Finite values; a loop over whole numbers without a branch, which compilers make wide. */
-static void count(struct sums *s, const float *v, size_t n, uint32_t below)
-{
-    enum { AT_ONCE = 1 << 20 };
-
-    for (size_t at = 0; at < n; at += AT_ONCE) {
-        const size_t take = SC_MIN(n - at, (size_t)AT_ONCE);
-        uint32_t zeros = 0, small = 0;
-        for (size_t i = 0; i < take; i++) {
-            const uint32_t size = sc_bits_of(v[at + i]) & 0x7fffffff;
-            zeros += size == 0;
-            small += size < below;
-        }
-        s->zeros += zeros;
-        s->small += small;
-    }
-}
-
-/* Whole rows at once: sums by the kernel, which is exact as long as all is finite. */
+/* Whole rows at once; what is not finite, value by value. */
 static void add_row(struct sums *s, const float *v, size_t n, double eps, enum sc_cpu level)
 {
-    struct sc_sums k;
+    struct sc_expert_sums k;
 
-    sc_sums(v, n, level, &k);
+    sc_expert_sums(v, n, bits_from(eps), level, &k);
     if (k.most >= 0x7f800000) {
         add_values(s, v, n, 1, eps);
         return;
@@ -98,14 +80,8 @@ static void add_row(struct sums *s, const float *v, size_t n, double eps, enum s
     s->abs += k.abs;
     s->max = fmax(s->max, (double)sc_float_of(k.most));
     s->finite += n;
-    /* counting only where there is something to count: UINT32_MAX is "nothing but zeros" */
-    const bool zeros = k.least == UINT32_MAX;
-    if (zeros) {
-        s->zeros += n;
-        s->small += eps > 0 ? n : 0;
-        return;
-    }
-    count(s, v, n, bits_from(eps));
+    s->small += k.small;
+    s->zeros += k.zeros;
 }
 
 static void put_figures(const struct sums *s, struct sc_expert_figures *out)

@@ -4,6 +4,7 @@
 #define SC_EXPERTS_PARTS_H
 
 #include "analyze/experts.h"
+#include "kernel/kernel.h"
 
 /* How one expert's share of a tensor is cut into matrices. */
 enum sc_expert_cut {
@@ -23,6 +24,16 @@ struct sc_expert_pieces {
     struct sc_expert_piece *p;
     size_t n, cap;
 };
+/* experts_sums.c: of n floats. `most`: bits of the largest magnitude; if that is not finite, `abs`
+ * and `square` mean nothing. `small`: magnitudes whose bits are less than `below`. The same bits at
+ * every level. */
+struct sc_expert_sums {
+    double abs, square;
+    uint64_t small, zeros;
+    uint32_t most;
+};
+void sc_expert_sums(const float *x, size_t n, uint32_t below, enum sc_cpu level,
+                    struct sc_expert_sums *out);
 /* experts_find.c: layers (numbers only) and pieces of a model, in the order of the file. */
 int sc_experts_find(const struct sc_model *m, const struct sc_filter *filter, struct sc_experts *x,
                     struct sc_expert_pieces *out, struct sc_error *e);

@@ -4,7 +4,7 @@
  *   choose     what the filter lets through
  *   twins      tensors that the file stores once are measured once
  *   recall     figures of an earlier run, by content and method
- *   measure    the rest, each read once
+ *   measure    the rest, each read once; a pass of the caller's looks on
  *   compare    tensors with equal figures: do they hold the same values?
  *   judge      issues.c
  */
@@ -53,7 +53,7 @@ int sc_methods_parse(const char *text, unsigned *methods, struct sc_error *e)
 
 /* --------------------------------------------------------------------------------- the run --- */
 /* What is to be done about a tensor. */
-enum need { NEED_NOTHING, NEED_ALL, NEED_ELEMENTS, NEED_SPECTRUM, NEEDS };
+enum need { NEED_NOTHING, NEED_ALL, NEED_ELEMENTS, NEED_SPECTRUM, NEED_BESIDE, NEEDS };
 
 struct run {
     struct sc_scan *s;
@@ -231,6 +231,35 @@ static bool ends_all(int code)
     return code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY;
 }
 
+/* Does the caller's pass want what nobody else reads? */
+static bool is_wanted_beside(const struct run *r, size_t i, struct sc_values *v)
+{
+    const struct sc_item item = {r->s->tensors[i], SC_NO_NODE, NULL, sc_scan_record(r->s, i)};
+
+    return r->o->beside && r->o->beside->wants(r->o->beside_ctx, &item, v) != 0;
+}
+
+/* A tensor that the file stores under another name, too. */
+static int look_up_twin(struct run *r, size_t i)
+{
+    struct sc_values *v = NULL;
+    struct sc_error why = {0};
+
+    if (!r->o->beside)
+        return 0;
+    const int code = open_view(r, r->s->tensors[i], &v, &why);
+    if (ends_all(code)) {
+        *r->e = why;
+        return code;
+    }
+    if (code == 0 && is_wanted_beside(r, i, v)) {
+        r->need[i] = NEED_BESIDE;
+        r->total = sc_add_up(r->total, tensor_of(r, i)->bytes);
+    }
+    sc_values_close(v);
+    return 0;
+}
+
 static int look_up(struct run *r, size_t i)
 {
     struct sc_health *h = sc_scan_record(r->s, i);
@@ -253,16 +282,17 @@ static int look_up(struct run *r, size_t i)
     bool matrix = sc_task_spectrum.memory(&r->s->measure, &item, v) != 0; /* vectors have none */
     if ((methods & SC_METHOD_SPECTRAL) && matrix && recall(r, PART_SPECTRUM, v, h))
         h->measured |= SC_METHOD_SPECTRAL;
+    const bool beside = is_wanted_beside(r, i, v);
     sc_values_close(v);
     bool left = elements & ~h->measured;
     bool spectrum = matrix && (methods & SC_METHOD_SPECTRAL & ~h->measured);
     r->need[i] = left && spectrum ? NEED_ALL
                  : left           ? NEED_ELEMENTS
                  : spectrum       ? NEED_SPECTRUM
+                 : beside         ? NEED_BESIDE
                                   : NEED_NOTHING;
-    if (r->need[i] == NEED_NOTHING)
-        r->s->n_known++;
-    else
+    r->s->n_known += !left && !spectrum;
+    if (r->need[i] != NEED_NOTHING)
         r->total = sc_add_up(r->total, tensor_of(r, i)->bytes);
     return 0;
 }
@@ -272,11 +302,13 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
 {
     struct run *r = ctx;
     size_t i = r->at[item];
+    const bool beside = r->need[i] == NEED_BESIDE;
 
-    if (why && !sc_scan_record(r->s, i)->measured)
+    if (why && !beside && !sc_scan_record(r->s, i)->measured)
         return give_up_on(r, i, why);
     r->s->bytes_read = sc_add_up(r->s->bytes_read, tensor_of(r, i)->bytes);
-    remember(r, i);
+    if (!beside)
+        remember(r, i);
     return 0;
 }
 
@@ -291,12 +323,21 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t total, const char *
 /* All tensors that need the same. */
 static int sweep(struct run *r, enum need need)
 {
-    static const struct sc_pass *const passes[] = {&sc_pass_elements};
+    const bool elements = need == NEED_ALL || need == NEED_ELEMENTS;
+    const struct sc_pass *passes[2];
     struct sc_scan *s = r->s;
-    /* The setup of passes is read only. */
-    void *pass_ctx[] = {&s->measure};
+    void *pass_ctx[2];
     uint64_t bytes = 0;
-    size_t n = 0;
+    size_t n = 0, n_passes = 0;
+
+    if (elements) {
+        passes[n_passes] = &sc_pass_elements;
+        pass_ctx[n_passes++] = &s->measure; /* the setup of passes is read only */
+    }
+    if (r->o->beside) {
+        passes[n_passes] = r->o->beside;
+        pass_ctx[n_passes++] = r->o->beside_ctx;
+    }
 
     for (size_t i = 0; i < s->n; i++) {
         if (r->need[i] != need)
@@ -314,8 +355,8 @@ static int sweep(struct run *r, enum need need)
         .n_items = n,
         .passes = passes,
         .pass_ctx = pass_ctx,
-        .n_passes = need == NEED_SPECTRUM ? 0 : 1,
-        .task = need == NEED_ELEMENTS ? NULL : &sc_task_spectrum,
+        .n_passes = n_passes,
+        .task = need == NEED_ALL || need == NEED_SPECTRUM ? &sc_task_spectrum : NULL,
         .task_ctx = &s->measure,
         .memory = r->o->memory,
         .cancel = r->o->cancel,
@@ -573,8 +614,7 @@ static int run_all(struct run *r)
     for (size_t i = 0; i < s->n; i++) {
         if (cancelled(r))
             return sc_fail(r->e, SCRUPLE_EINTERRUPTED, "interrupted");
-        if (r->twin[i] == SC_NO_NODE)
-            TRY(look_up(r, i));
+        TRY(r->twin[i] == SC_NO_NODE ? look_up(r, i) : look_up_twin(r, i));
     }
     for (enum need need = NEED_ALL; need < NEEDS; need++)
         TRY(sweep(r, need));

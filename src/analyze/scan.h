@@ -25,6 +25,11 @@ struct sc_scan_options {
     struct sc_pool *pool;           /* borrowed */
     uint64_t memory;                /* budget in bytes, as sc_memory_budget() gives it */
     const char *cache;              /* folder of the store of results; NULL: none */
+    /* Sees all values of the tensors that are chosen on the same way; what it wants of those whose
+     * figures are known is read for it alone. What it cannot do fails no scan, but for its end()
+     * and begin() with SCRUPLE_EMEMORY. NULL: none. Not with a base. */
+    const struct sc_pass *beside;
+    void *beside_ctx;
     const _Atomic int *cancel;
     /* Bytes of tensors that are read, of all that will be. One at a time, from any thread. */
     void (*progress)(void *ctx, uint64_t done, uint64_t total, const char *tensor);

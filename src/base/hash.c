@@ -108,12 +108,24 @@ static inline void need_key(void)
         pthread_once(&key_once, draw_key);
 }
 
+enum { LONG = 256 };
+
 uint64_t sc_hash(const void *p, size_t n)
 {
     need_key();
     const uint8_t *at = p, *end = n ? at + n : at; /* NULL + 0 is undefined in C */
     uint64_t a = 0, b = 0, h = key[0];
     if (n >= 16) {
+        if (n > LONG) { /* four products at a time do not wait for each other */
+            uint64_t i = h ^ key[1], j = h ^ key[2], k = h ^ key[3];
+            for (; end - at > 64; at += 64) {
+                h = fold(load64(at) ^ key[1], load64(at + 8) ^ h);
+                i = fold(load64(at + 16) ^ key[2], load64(at + 24) ^ i);
+                j = fold(load64(at + 32) ^ key[3], load64(at + 40) ^ j);
+                k = fold(load64(at + 48) ^ key[0], load64(at + 56) ^ k);
+            }
+            h = fold(h ^ key[2], i) ^ fold(j ^ key[3], k);
+        }
         for (; end - at > 16; at += 16)
             h = fold(load64(at) ^ key[1], load64(at + 8) ^ h);
         a = load64(end - 16);

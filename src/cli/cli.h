@@ -84,6 +84,7 @@ struct sc_settings {
     uint64_t points, rand_samples;
     const char *out_dir;
     bool legacy;
+    bool pyramids;        /* scan */
     bool light, vertical; /* view, show */
     /* view, show */
     const char *picture;                      /* --png FILE */
@@ -102,7 +103,7 @@ struct sc_settings {
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
-    bool single, tiles, sides;
+    bool single, tiles, sides, force;
     uint64_t tile_format;                      /* enum sc_picture_format */
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t precision;                        /* enum sc_precision: of all that run a model */

@@ -30,6 +30,8 @@ static const struct sc_option moe_options[] = {
      "show the maps of all figures in a browser, until Ctrl-C"},
     {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
      "write that page and its data into a folder, or into one page when the name ends in .html"},
+    {"force", 0, SC_OPTION_FLAG, 0, FIELD(force), NULL, NULL,
+     "of --out: replace a page of another program that has this name"},
     {"title", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(title), "TEXT", NULL,
      "what that page is called (default: \"Experts of\" and the model's name)"},
     {"bind", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(bind), "ADDRESS", NULL,

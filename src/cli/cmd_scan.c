@@ -18,6 +18,7 @@
 
 #include "analyze/scan.h"
 #include "cli/cli.h"
+#include "cli/scan_pyramids.h"
 #include "hub/cache.h"
 #include "report/html.h"
 
@@ -58,6 +59,8 @@ static const struct sc_option scan_options[] = {
      "above the edge of Marchenko and Pastur"},
     {"base", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(base), "MODEL", NULL,
      "measure how each tensor differs from that of MODEL, instead of the tensor itself"},
+    {"pyramids", 0, SC_OPTION_FLAG, 0, FIELD(pyramids), NULL, NULL,
+     "make the statistics that scruple view needs, too, while values are read; it opens with them"},
     {"no-cache", 0, SC_OPTION_FLAG, 0, FIELD(no_cache), NULL, NULL,
      "measure everything anew, and keep nothing for the next scan"},
     {"lenient", 0, SC_OPTION_FLAG, 0, FIELD(lenient), NULL, NULL,
@@ -330,6 +333,7 @@ static int scan_one(struct scanning *x, const char *path, struct subject *s)
 {
     struct sc_cli *c = x->c;
     struct sc_open_options oo = sc_cli_open_options(c);
+    struct sc_scan_pyramids pyramids = {0};
     struct sc_error e = {0};
 
     oo.keep_repo = true;
@@ -350,8 +354,11 @@ static int scan_one(struct scanning *x, const char *path, struct subject *s)
         .ctx = x,
     };
     sc_progress_start(c, x->env.progress_bars);
-    int code = sc_scan_run(s->model, &so, &s->scan, &e);
+    int code = c->set.pyramids ? sc_scan_pyramids_open(&pyramids, c, s->model, &so, &e) : 0;
+    if (code == 0)
+        code = sc_scan_run(s->model, &so, &s->scan, &e);
     double seconds = sc_progress_end();
+    sc_scan_pyramids_close(&pyramids, c);
     if (code < 0) {
         if (code == SCRUPLE_EINTERRUPTED && so.cache)
             tell(x, "what was measured is kept: the next scan goes on from there");
@@ -532,6 +539,9 @@ static int read_settings(struct scanning *x, size_t n_models)
     x->measure.group = (uint32_t)SC_MIN(set->group, UINT32_MAX);
     x->measure.quick = set->quick;
     x->measure.shuffled = set->shuffled;
+    if (set->pyramids && set->base)
+        return sc_wrong_use(x->c, "--pyramids are of a model's own values: they do not go with "
+                                  "--base");
     if (set->unfrozen) {
         if (strcmp(set->unfrozen, "-") == 0)
             return sc_wrong_use(x->c, "--unfrozen-parameters takes a file, and standard output is "
@@ -656,7 +666,8 @@ const struct sc_command sc_cmd_scan = {
         "Models and filters are told apart as by scruple tree.\n\n"
         "Figures are kept, by content and method, so that a scan that was interrupted goes on, "
         "and one of an unchanged model reads nothing (scruple cache ls). They are the same bits "
-        "for any number of threads.\n\n"
+        "for any number of threads. With --pyramids the same reading also leaves what scruple view "
+        "draws overviews from, so that the viewer need not read the model again.\n\n"
         "The suffix of --output chooses the form: .json, .csv, .sqlite or .html; else it is what a "
         "terminal shows. The exit code is 0 whatever is found, unless --fail-on says otherwise; "
         "but where a part of the "

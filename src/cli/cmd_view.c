@@ -285,7 +285,7 @@ static int show_picture(struct picture *x, struct sc_error *e)
     if (code == 0)
         code = sc_report_term_picture(&c->out, &picture, how, e);
     if (code == 0)
-        sc_report_legend(&c->out, sc_render_colours(x->render), &x->palette, how);
+        sc_report_legend(&c->out, sc_render_colours(x->render), &picture, how);
     free(to.indices);
     return code;
 }

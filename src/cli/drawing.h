@@ -54,6 +54,14 @@
          NULL,                                                                                     \
          NULL,                                                                                     \
          "of --out: put everything into index.html, however large (default: below 16 MiB)"},       \
+        {"force",                                                                                  \
+         0,                                                                                        \
+         SC_OPTION_FLAG,                                                                           \
+         0,                                                                                        \
+         SC_FIELD(force),                                                                          \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         "of --out: replace a page of another program that has this name"},                        \
     {                                                                                              \
         "pack-bytes", 0, SC_OPTION_SIZE, SC_COMPLETE_NOTHING, SC_FIELD(pack_bytes), "SIZE", NULL,  \
             "of --out: files of tiles have at most SIZE (default: 64M)"                            \

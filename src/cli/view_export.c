@@ -50,20 +50,29 @@ static bool is_page(const char *name)
     return sc_str_ends(sc_strz(name), ".html") || sc_str_ends(sc_strz(name), ".htm");
 }
 
+static void say_pictures(const struct sc_cli *c, uint64_t n, uint64_t kept)
+{
+    if (kept)
+        sc_say(c, "note", "%s/tiles: %llu pictures, %llu of them of an earlier run", c->set.out_dir,
+               (unsigned long long)n, (unsigned long long)kept);
+    else
+        sc_say(c, "note", "%s/tiles: %llu pictures", c->set.out_dir, (unsigned long long)n);
+}
+
 /* As --png draws them. */
 static int write_pictures(struct sc_cli *c, const struct sc_export_options *o,
                           const struct sc_render_options *ro, struct sc_error *e)
 {
     struct sc_palette palette;
     struct sc_render *render = NULL;
-    uint64_t n = 0;
+    uint64_t n = 0, kept = 0;
 
     sc_palette_make(ro->mode, !c->set.light, &palette);
     TRY(sc_render_new(ro, &render, e));
-    const int code = sc_export_pictures(o, ro->scene, render, &palette, ro->plane, &n, e);
+    const int code = sc_export_pictures(o, ro, render, &palette, &n, &kept, e);
     sc_render_free(render);
     if (code == 0 && !c->set.quiet)
-        sc_say(c, "note", "%s/tiles: %llu pictures", c->set.out_dir, (unsigned long long)n);
+        say_pictures(c, n, kept);
     return code;
 }
 
@@ -83,6 +92,7 @@ int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
     struct sc_exported done;
     struct sc_export_options o = {.dir = set->out_dir,
                                   .single = is_page(set->out_dir),
+                                  .force = set->force,
                                   .with_single = set->single,
                                   .title = set->title ? set->title
                                            : n > 2    ? views[n - 1].title /* as of a server */

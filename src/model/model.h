@@ -255,6 +255,10 @@ uint64_t sc_tensor_counted(const struct sc_model *m, const struct sc_tensor *t);
 int sc_model_source(const struct sc_model *m, uint32_t file, struct sc_source **out,
                     struct sc_error *e);
 void sc_model_release(const struct sc_model *m, uint32_t file);
+/* Bytes that name the content of catalog->files[file], for keys of what is kept: the Hub's hash,
+ * whether the file is here or there, else the identity of its source. Appends to out; false: there
+ * is none, or it cannot be opened. */
+bool sc_model_identity(const struct sc_model *m, uint32_t file, struct sc_buf *out);
 /* The unpacked bytes of a deflated storage: unpacked by the first who asks, kept while somebody
  * holds it, and a little longer. Until sc_model_release_storage(). */
 int sc_model_storage(const struct sc_model *m, uint32_t storage, const _Atomic int *cancel,

@@ -21,35 +21,42 @@ enum sc_byte_class sc_byte_class_of(uint8_t byte)
     return byte < 127 ? SC_BYTE_PRINTABLE : SC_BYTE_HIGH;
 }
 
-enum { POINT = 20, HALF = SC_BYTE_WINDOW / 2, COUNT_BITS = 12, SUM_BITS = 20 };
-static struct {
-    uint64_t counts[256], sums[256];    /* of a byte, by class: beside each other in a word */
-    uint32_t grown[SC_BYTE_WINDOW];     /* (c + 1) log2(c + 1) - c log2 c, in 2^-20 */
-    uint64_t whole[SC_BYTE_WINDOW + 1]; /* n log2 n */
-} table;
+enum { POINT = 20, HALF = SC_BYTE_WINDOW / 2 };
+static uint32_t whole[SC_BYTE_WINDOW + 1]; /* n log2 n, in 2^-20 */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_table(void)
 {
-    for (unsigned v = 0; v < 256; v++) {
-        const enum sc_byte_class c = sc_byte_class_of((uint8_t)v);
-        const bool summed = c != SC_BYTE_ZERO && c != SC_BYTE_FULL;
-        table.counts[v] = UINT64_C(1) << COUNT_BITS * c;
-        table.sums[v] = summed ? (uint64_t)v << SUM_BITS * ((unsigned)c - SC_BYTE_CONTROL) : 0;
-    }
     for (unsigned n = 2; n <= SC_BYTE_WINDOW; n++)
-        table.whole[n] = (uint64_t)llround(ldexp(n * log2(n), POINT));
-    for (unsigned n = 0; n < SC_BYTE_WINDOW; n++)
-        table.grown[n] = (uint32_t)(table.whole[n + 1] - table.whole[n]);
+        whole[n] = (uint32_t)llround(ldexp(n * log2(n), POINT));
 }
 
+/* Equal bytes are often neighbours, and a processor waits for a counter that it has just written:
+ * so four tables take turns. */
 static uint64_t entropy_of(const uint8_t *p, size_t n)
 {
-    uint8_t seen[256] = {0}; /* the last of 256 equal bytes may wrap: it is not looked at again */
-    uint64_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += table.grown[seen[p[i]]++];
-    return table.whole[n] - sum;
+    enum { TURNS = 4 };
+    uint8_t seen[TURNS][256] = {{0}}; /* at most 64 each */
+    uint64_t sum = 0, more = 0;
+    size_t i = 0;
+    for (; i + TURNS <= n; i += TURNS)
+        for (size_t k = 0; k < TURNS; k++)
+            seen[k][p[i + k]]++;
+    for (; i < n; i++)
+        seen[i % TURNS][p[i]]++;
+    if (seen[0][p[0]] + seen[1][p[0]] + seen[2][p[0]] + seen[3][p[0]] == SC_BYTE_WINDOW)
+        return 0; /* all the same: the one sum that a byte cannot hold */
+    for (size_t v = 0; v < 256; v++)
+        seen[0][v] = (uint8_t)(seen[0][v] + seen[1][v] + seen[2][v] + seen[3][v]);
+    for (size_t v = 0; v < 256; v += 8) {
+        uint64_t eight;
+        memcpy(&eight, seen[0] + v, sizeof eight);
+        for (unsigned k = 0; k < 64; k += 16) {
+            sum += whole[eight >> k & 0xff];
+            more += whole[eight >> (k + 8) & 0xff];
+        }
+    }
+    return whole[n] - sum - more;
 }
 
 float sc_byte_entropy(const uint8_t *p, size_t n)
@@ -153,25 +160,6 @@ static unsigned main_byte(const struct sc_byte_sum *s)
             most = k;
     const bool summed = most != SC_BYTE_ZERO && most != SC_BYTE_FULL;
     return mean_of_class(most, summed ? s->sum[most - SC_BYTE_CONTROL] : 0, s->count[most]);
-}
-
-uint8_t sc_byte_main(const uint8_t *p, size_t n)
-{
-    const uint64_t count = (1 << COUNT_BITS) - 1, sum = (1 << SUM_BITS) - 1;
-    uint64_t counts = 0, sums = 0;
-    unsigned most = 0;
-    pthread_once(&once, make_table);
-    for (size_t i = 0; i < n; i++) {
-        counts += table.counts[p[i]];
-        sums += table.sums[p[i]];
-    }
-    for (unsigned k = 1; k < SC_BYTE_CLASSES; k++)
-        if ((counts >> COUNT_BITS * k & count) > (counts >> COUNT_BITS * most & count))
-            most = k;
-    const bool summed = most != SC_BYTE_ZERO && most != SC_BYTE_FULL;
-    return (uint8_t)mean_of_class(most,
-                                  summed ? sums >> SUM_BITS * (most - SC_BYTE_CONTROL) & sum : 0,
-                                  counts >> COUNT_BITS * most & count);
 }
 
 uint32_t sc_byte_pixel(const struct sc_byte_sum *s, enum sc_plane plane)

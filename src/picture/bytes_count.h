@@ -3,6 +3,7 @@
 #ifndef SC_BYTES_COUNT_H
 #define SC_BYTES_COUNT_H
 
+#include "kernel/kernel.h"
 #include "picture/bytes.h"
 
 /* Entropy is that of windows of 256 bytes, at positions that are multiples of it, and of many
@@ -24,13 +25,16 @@ static inline struct sc_byte_sum sc_byte_sum_of_none(void)
 void sc_byte_sum_add(struct sc_byte_sum *s, const uint8_t *p, size_t n, bool entropy);
 /* Bits a byte of one window, n > 0 bytes. */
 float sc_byte_entropy(const uint8_t *p, size_t n);
-/* Plane main of at most a window, n > 0 bytes: as sc_byte_pixel() has it. */
-uint8_t sc_byte_main(const uint8_t *p, size_t n);
 void sc_byte_sum_join(struct sc_byte_sum *s, const struct sc_byte_sum *other);
 uint64_t sc_byte_sum_bytes(const struct sc_byte_sum *s);
 /* The pixel; SC_PIXEL_UNKNOWN without a byte. Main: the class that most bytes are of (of several
  * the first), and in it the rounded mean of its bytes. */
 uint32_t sc_byte_pixel(const struct sc_byte_sum *s, enum sc_plane plane);
+/* bytes_runs.c: that of n <= SC_BYTE_RUNS runs of 4^log4 bytes each, log4 from 1 to 4, in any plane
+ * but entropy. */
+enum { SC_BYTE_RUNS = 256 };
+void sc_byte_pixels(const uint8_t *p, size_t n, unsigned log4, enum sc_plane plane,
+                    enum sc_cpu level, uint32_t *out);
 double sc_byte_sum_mean(const struct sc_byte_sum *s);
 double sc_byte_sum_entropy(const struct sc_byte_sum *s);
 

@@ -146,34 +146,27 @@ static void value_bytes(const struct square *q, struct sc_tile *t, uint64_t firs
     put(q, t, first, n, v);
 }
 
-/* A pixel of few bytes. */
-static float simple(enum sc_plane plane, const uint8_t *p, size_t n)
-{
-    unsigned sum = 0, min = 255, max = 0;
-    if (plane == SC_PLANE_MAIN)
-        return (float)sc_byte_main(p, n);
-    for (size_t i = 0; i < n; i++) {
-        sum += p[i];
-        min = SC_MIN(min, p[i]);
-        max = SC_MAX(max, p[i]);
-    }
-    return plane == SC_PLANE_MIN   ? (float)min
-           : plane == SC_PLANE_MAX ? (float)max
-                                   : (float)((double)sum / (double)n);
-}
-
-/* A group of pixels of 4 to 256 bytes. */
+/* A group of pixels of 4 to 256 bytes; the last may have fewer. */
 static void value_runs(const struct square *q, const uint8_t *p, size_t n, uint32_t (*v)[GROUP])
 {
-    const size_t each = (size_t)1 << 2 * q->z, window = SC_MAX(each, (size_t)SC_BYTE_WINDOW);
-    uint32_t h = 0;
-    for (size_t at = 0, i = 0; at < n; at += each, i++) {
-        const size_t some = SC_MIN(each, n - at);
-        if (q->entropy && at % window == 0)
-            h = sc_bits_of(sc_byte_entropy(p + at, SC_MIN(window, n - at)));
-        for (size_t k = 0; k < q->n; k++) {
-            const enum sc_plane plane = q->t[k].plane;
-            v[k][i] = plane == SC_PLANE_ENTROPY ? h : sc_bits_of(simple(plane, p + at, some));
+    const size_t each = (size_t)1 << 2 * q->z, pixels = n >> 2 * q->z, rest = n - pixels * each;
+    const size_t window = SC_MAX(each, (size_t)SC_BYTE_WINDOW);
+    struct sc_byte_sum sum = sc_byte_sum_of_none();
+    if (rest)
+        sc_byte_sum_add(&sum, p + pixels * each, rest, false);
+    for (size_t k = 0; k < q->n; k++) {
+        const enum sc_plane plane = q->t[k].plane;
+        if (plane != SC_PLANE_ENTROPY) {
+            sc_byte_pixels(p, pixels, q->z, plane, sc_cpu_level(), v[k]);
+            if (rest)
+                v[k][pixels] = sc_byte_pixel(&sum, plane);
+            continue;
+        }
+        for (size_t at = 0, i = 0; at < n; at += window) {
+            const size_t some = SC_MIN(window, n - at);
+            const uint32_t h = sc_bits_of(sc_byte_entropy(p + at, some));
+            for (size_t end = i + ((some + each - 1) >> 2 * q->z); i < end; i++)
+                v[k][i] = h;
         }
     }
 }

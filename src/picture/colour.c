@@ -252,7 +252,8 @@ static unsigned scaled_entry(const struct sc_colours *c, uint32_t upper)
 
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
 {
-    float scale = s->scale > 0 && s->scale < INFINITY ? s->scale : 1;
+    const bool known = s->scale > 0 && s->scale < INFINITY;
+    const float scale = known ? s->scale : 1;
     const bool plain = is_plain(s->mode);
 
     memset(c, 0, sizeof *c);
@@ -261,6 +262,7 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
     else
         edges_of_scale(s->mode, scale, c);
     c->mode = s->mode;
+    c->end = known ? scale : 0;
     c->smallest = s->smallest;
     for (uint32_t upper = 0; upper < 65536; upper++) {
         unsigned entry = special_entry(upper, s->smallest, s->shows);
@@ -303,4 +305,21 @@ double sc_colours_value(const struct sc_colours *c, unsigned step)
     if (step == c->n_edges)
         return (double)c->edge[step - 1];
     return ((double)c->edge[step - 1] + (double)c->edge[step]) / 2;
+}
+
+bool sc_colours_ends(const struct sc_colours *c, double *low, double *high)
+{
+    const double end = (double)c->end;
+
+    if (c->n_edges < 1)
+        return false;
+    if (c->mode == SC_COLOURS_DIVERGING || c->mode == SC_COLOURS_LINEAR ||
+        c->mode == SC_COLOURS_RMS || c->mode == SC_COLOURS_MAGNITUDE) {
+        *low = c->folded ? end * pow(10, -SC_COLOUR_DECADES) : -end;
+        *high = end;
+        return end > 0;
+    }
+    *low = sc_colours_value(c, 0);
+    *high = sc_colours_value(c, c->n_edges);
+    return true;
 }

@@ -103,6 +103,7 @@ struct sc_colours {
     float edge[SC_COLOUR_STEPS]; /* ascending: step k is edge[k - 1] <= x < edge[k] */
     enum sc_colour_mode mode;
     float smallest;
+    float end; /* the |x| that steps of a scale end at; 0: none was known, so they end at 1 */
 };
 /* What stands for quantiles of SC_COLOURS_RANGE: even steps from low to high. */
 void sc_colour_range(float low, float high, float out[SC_COLOUR_QUANTILES]);
@@ -116,6 +117,9 @@ bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1])
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c);
 /* The value in the middle of a step, for legends; NaN where a mode has none. */
 double sc_colours_value(const struct sc_colours *c, unsigned step);
+/* What the first and the last step stand for, for legends: the ends of the scale, or the outermost
+ * edges where a mode has no scale. False: steps are bits, or no scale was known. */
+bool sc_colours_ends(const struct sc_colours *c, double *low, double *high);
 /* n pixels to palette indices. */
 void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t n, uint8_t *out);
 

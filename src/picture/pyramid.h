@@ -164,6 +164,7 @@ bool sc_pack_has(struct sc_pack *p, size_t i, struct sc_scale_range *out);
 /* Keeps them. Any thread. */
 bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells,
                  const struct sc_scale_range *range);
+bool sc_pack_is_writable(const struct sc_pack *p);
 /* The file is shorter than it was: nothing that came from it is to be trusted. */
 bool sc_pack_is_damaged(struct sc_pack *p);
 

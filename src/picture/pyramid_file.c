@@ -255,6 +255,11 @@ static bool write_at(int fd, const void *p, size_t n, uint64_t off)
     return true;
 }
 
+bool sc_pack_is_writable(const struct sc_pack *p)
+{
+    return p && p->fd >= 0 && !p->damaged;
+}
+
 bool sc_pack_put(struct sc_pack *p, size_t i, const struct sc_cell_stats *cells,
                  const struct sc_scale_range *range)
 {

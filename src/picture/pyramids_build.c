@@ -64,6 +64,49 @@ static int take(void *ctx, const struct sc_item *item, struct sc_pyramid *py, st
     return code;
 }
 
+/* ------------------------------------------------------------------------- somebody's sweep --- */
+
+static bool grid_of_missing(void *ctx, const struct sc_item *item, const struct sc_values *v,
+                            struct sc_cell_grid *out)
+{
+    const struct sc_pyramids *p = ctx;
+    const struct sc_pyramid_entry *t = &p->entries[item->tensor];
+    return t->drawn && t->state == SC_PYRAMID_NONE && grid_of(ctx, item, v, out);
+}
+
+static int take_to_cache(void *ctx, const struct sc_item *item, struct sc_pyramid *py,
+                         struct sc_error *e)
+{
+    struct sc_pyramids *p = ctx;
+    struct sc_pyramid_entry *t = &p->entries[item->tensor];
+    (void)e;
+    if (sc_pack_put(p->pack, item->tensor, py->cells, &py->range)) {
+        t->range = sc_range_to_bits(&py->range);
+        t->state = SC_PYRAMID_KEPT;
+        p->ranges++;
+    }
+    sc_pyramid_free(py);
+    return 0;
+}
+
+bool sc_pyramids_setup(struct sc_pyramids *p, struct sc_pyramid_setup *out)
+{
+    sc_pyramids_find(p);
+    *out = (struct sc_pyramid_setup){
+        .grid = grid_of_missing, .take = take_to_cache, .ctx = p, .level = sc_cpu_level()};
+    return !p->o.values && sc_pack_is_writable(p->pack);
+}
+
+size_t sc_pyramids_there(const struct sc_pyramids *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->model->n_tensors; i++)
+        n += p->entries[i].state == SC_PYRAMID_KEPT || p->entries[i].state == SC_PYRAMID_READY;
+    return n;
+}
+
+/* ----------------------------------------------------------------------------------- a step --- */
+
 struct step {
     struct sc_pyramids *p;
     struct sc_item items[STEP_TENSORS];

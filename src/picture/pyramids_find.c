@@ -62,12 +62,7 @@ bool sc_pyramids_identify(const struct sc_model *m, struct sc_buf *b)
     bool known = true;
     put_config(&m->config, b);
     for (uint32_t i = 0; i < m->catalog->n_files && known; i++) {
-        struct sc_source *s;
-        known = sc_model_source(m, i, &s, NULL) == 0;
-        if (!known)
-            break;
-        known = sc_source_identity(s, b);
-        sc_model_release(m, i);
+        known = sc_model_identity(m, i, b);
         sc_buf_putc(b, '\n');
     }
     return known;

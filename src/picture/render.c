@@ -56,7 +56,7 @@ static int quantiles_of(const struct sc_render *r, uint32_t tensor, const float 
     int code = facts && mine ? 0 : sc_fail_memory(e);
     if (code == 0 && map && r->o.mode == SC_COLOURS_RANGE)
         sc_colour_range(map->low, map->high, mine);
-    else if (code == 0 && sc_tensor_facts(r->o.pyramids, tensor, facts, &why) == 0)
+    else if (code == 0 && sc_tensor_quantiles(r->o.pyramids, tensor, facts, &why) == 0)
         memcpy(mine, facts->quantile, sizeof facts->quantile);
     if (code == 0 && atomic_compare_exchange_strong(&r->quantiles[tensor], &known, mine)) {
         known = mine;

@@ -101,6 +101,13 @@ void sc_pyramids_free(struct sc_pyramids *p); /* NULL is allowed; nothing of it 
  * cancel. Call it from a thread of its own, one at a time; tiles may be asked for meanwhile. A
  * tensor that cannot be read does not fail it: see sc_pyramids_why(). */
 int sc_pyramids_build(struct sc_pyramids *p, struct sc_error *e);
+/* For a sweep of somebody else over tensors of the model, as they are stored: finds those of
+ * earlier runs, and says how sc_pass_pyramid makes the others, which go to the cache and not into
+ * memory. False: there is no cache that can be written, or other values are drawn. `out` is good
+ * for as long as p is. */
+bool sc_pyramids_setup(struct sc_pyramids *p, struct sc_pyramid_setup *out);
+/* Tensors whose pyramids are there. */
+size_t sc_pyramids_there(const struct sc_pyramids *p);
 /* Share of the bytes that are done, 0 to 1; its epoch grows when tiles may look better now. */
 double sc_pyramids_progress(const struct sc_pyramids *p, uint64_t *epoch);
 /* What names the weights and how they are pooled: another one for other files. False: not known, as
@@ -188,5 +195,8 @@ struct sc_tensor_facts {
 };
 int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
                     struct sc_error *e);
+/* Of these only `quantile`, `robust` and `sampled`, in a fraction of the time. */
+int sc_tensor_quantiles(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                        struct sc_error *e);
 
 #endif

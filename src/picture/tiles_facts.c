@@ -214,6 +214,18 @@ static void gather_values(struct gather *g, uint64_t first, uint64_t n)
     }
 }
 
+static void gather_tops(struct gather *g, uint64_t first, uint64_t n)
+{
+    (void)first;
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &g->values[i], sizeof bits);
+        const bool finite = (bits & 0x7fffffff) < 0x7f800000;
+        g->tops[bits >> 16] += finite;
+        g->sum.n += finite;
+    }
+}
+
 /* All elements, or the runs of the sample. */
 static int each_run(struct gather *g, void (*fn)(struct gather *g, uint64_t first, uint64_t n),
                     struct sc_error *e)
@@ -339,7 +351,6 @@ static void put_profile(const double *square, const uint64_t *n, size_t count, f
 static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, struct sc_error *e)
 {
     struct sc_tensor_facts *out = g->out;
-    out->sampled = g->count > WHOLE;
     out->n_rows = (uint32_t)SC_MIN(g->n_rows, (uint64_t)SC_PROFILE);
     out->n_cols = (uint32_t)SC_MIN(g->grid->cols, (uint64_t)SC_PROFILE);
     for (size_t c = 0; c <= out->n_cols; c++)
@@ -363,8 +374,19 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     return fill_bins(g, e);
 }
 
-int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
-                    struct sc_error *e)
+static int measure_quantiles(struct sc_pyramids *p, uint32_t tensor, struct gather *g,
+                             struct sc_error *e)
+{
+    (void)p, (void)tensor;
+    TRY(each_run(g, gather_tops, e));
+    find_quantiles(g);
+    return 0;
+}
+
+static int look(struct sc_pyramids *p, uint32_t tensor,
+                int (*fn)(struct sc_pyramids *p, uint32_t tensor, struct gather *g,
+                          struct sc_error *e),
+                struct sc_tensor_facts *out, struct sc_error *e)
 {
     memset(out, 0, sizeof *out);
     TRY(check_element(p, tensor, 0, 0, 0, e));
@@ -375,12 +397,25 @@ int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_fac
     g->grid = &p->entries[tensor].grid;
     g->n_rows = g->grid->slices * g->grid->rows;
     g->count = g->n_rows * g->grid->cols;
+    out->sampled = g->count > WHOLE;
     int code = sc_pyramids_view(p, tensor, &g->view, e);
     if (code == 0) {
         g->each = sc_values_each(g->view, g->grid);
-        code = measure(p, tensor, g, e);
+        code = fn(p, tensor, g, e);
         sc_pyramids_release(p, tensor, g->view);
     }
     free(g);
     return code;
+}
+
+int sc_tensor_facts(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                    struct sc_error *e)
+{
+    return look(p, tensor, measure, out, e);
+}
+
+int sc_tensor_quantiles(struct sc_pyramids *p, uint32_t tensor, struct sc_tensor_facts *out,
+                        struct sc_error *e)
+{
+    return look(p, tensor, measure_quantiles, out, e);
 }

@@ -120,8 +120,9 @@ struct sc_term_picture {
 /* AUTO is as ASCII: who calls looks at the terminal. */
 int sc_report_term_picture(struct sc_out *o, const struct sc_term_picture *p, enum sc_graphics how,
                            struct sc_error *e);
-/* One line: what the colours mean, in numbers. */
-void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
-                      const struct sc_palette *palette, enum sc_graphics how);
+/* One line: what the colours of a picture mean, in numbers, and which of those that are no step of
+ * a scale it has. */
+void sc_report_legend(struct sc_out *o, const struct sc_colours *c, const struct sc_term_picture *p,
+                      enum sc_graphics how);
 
 #endif

@@ -131,23 +131,67 @@ static unsigned brightness(const uint8_t c[3])
     return (299u * c[0] + 587u * c[1] + 114u * c[2]) / 1000;
 }
 
-/* Two rows a line; the darker the colour, the darker the letter, on a dark screen. */
-static void put_ascii(struct sc_out *o, const struct sc_term_picture *p)
+/* What is no step of a scale: its letter in ASCII, from what must not be missed on, and its name.
+ */
+static const struct special {
+    unsigned index;
+    char letter;
+    const char *name;
+} specials[] = {{SC_SPECIAL_NAN, 'N', "NaN"},
+                {SC_SPECIAL_POS_INF, 'I', "+inf"},
+                {SC_SPECIAL_NEG_INF, 'i', "-inf"},
+                {SC_SPECIAL_UNKNOWN, '?', "unknown"},
+                {SC_SPECIAL_WAITING, '~', "not read yet"},
+                {SC_SPECIAL_SHAPE, 'S', "other shape"},
+                {SC_SPECIAL_ONLY_A, 'A', "only A"},
+                {SC_SPECIAL_ONLY_B, 'B', "only B"},
+                {SC_SPECIAL_SUBNORMAL, 's', "subnormal"},
+                {SC_SPECIAL_SAME, '0', "same"},
+                {SC_SPECIAL_ZERO, '0', "zero"},
+                {SC_SPECIAL_OUTSIDE, ' ', NULL}};
+enum { LOUD = 8 /* of them: shown beside anything else */ };
+
+static const struct special *special_of(uint8_t index)
+{
+    for (size_t i = 0; i < SC_COUNT(specials); i++)
+        if (specials[i].index == index)
+            return &specials[i];
+    return NULL;
+}
+
+/* How much of a letter's place is not background, of ten. */
+static char shade_of(const struct sc_palette *p, uint8_t up, uint8_t low)
 {
     static const char shades[] = " .:-=+*#%@";
+    const bool light = brightness(p->rgb[SC_SPECIAL_OUTSIDE]) > 127;
+    const unsigned mean = (brightness(p->rgb[up]) + brightness(p->rgb[low])) / 2;
 
+    return shades[(light ? 255 - mean : mean) * (sizeof shades - 2) / 255];
+}
+
+/* Of two pixels, one above the other. */
+static char letter_of(const struct sc_palette *p, uint8_t up, uint8_t low)
+{
+    const struct special *a = special_of(up), *b = special_of(low);
+    const struct special *first = !b || (a && a < b) ? a : b;
+
+    if (first && first < specials + LOUD)
+        return first->letter;
+    if (a && b)
+        return first->letter;
+    if (a || b) /* a value says more */
+        return shade_of(p, a ? low : up, a ? low : up);
+    return shade_of(p, up, low);
+}
+
+/* Two rows a line; what stands out from the ground has the fuller letter. */
+static void put_ascii(struct sc_out *o, const struct sc_term_picture *p)
+{
     for (uint32_t y = 0; y < p->height; y += 2) {
-        for (uint32_t x = 0; x < p->width; x++) {
-            uint8_t up = p->indices[(size_t)y * p->width + x];
-            uint8_t low = y + 1 < p->height ? p->indices[(size_t)(y + 1) * p->width + x] : up;
-            unsigned light =
-                (brightness(p->palette->rgb[up]) + brightness(p->palette->rgb[low])) / 2;
-            bool nothing = up == SC_SPECIAL_OUTSIDE && low == SC_SPECIAL_OUTSIDE;
-            char shade = shades[light * (sizeof shades - 2) / 255];
-            if (nothing)
-                shade = ' ';
-            sc_out_putc(o, shade);
-        }
+        const uint8_t *up = p->indices + (size_t)y * p->width;
+        const uint8_t *low = y + 1 < p->height ? up + p->width : up;
+        for (uint32_t x = 0; x < p->width; x++)
+            sc_out_putc(o, letter_of(p->palette, up[x], low[x]));
         sc_out_putc(o, '\n');
         sc_out_settle(o);
     }
@@ -175,39 +219,61 @@ int sc_report_term_picture(struct sc_out *o, const struct sc_term_picture *p, en
 
 /* --------------------------------------------------------------------------------- legend --- */
 
-void sc_report_legend(struct sc_out *o, const struct sc_colours *c,
-                      const struct sc_palette *palette, enum sc_graphics how)
+static void put_bar(struct sc_out *o, const struct sc_palette *palette, enum sc_graphics how)
 {
     enum { CELLS = 24 };
-    static const struct {
-        unsigned index;
-        const char *name;
-    } specials[] = {{SC_SPECIAL_ZERO, "zero"},           {SC_SPECIAL_NAN, "NaN"},
-                    {SC_SPECIAL_POS_INF, "+inf"},        {SC_SPECIAL_NEG_INF, "-inf"},
-                    {SC_SPECIAL_SUBNORMAL, "subnormal"}, {SC_SPECIAL_UNKNOWN, "unknown"}};
-    uint8_t indices[CELLS];
-    double low = sc_colours_value(c, 0), high = sc_colours_value(c, SC_COLOUR_STEPS - 1);
 
-    if (how == SC_GRAPHICS_ASCII) {
-        if (c->n_edges)
-            sc_buf_printf(&o->buf, "%.3g to %.3g\n", low, high);
-        return;
-    }
-    if (c->n_edges)
-        sc_buf_printf(&o->buf, "%.3g ", low);
     for (unsigned i = 0; i < CELLS; i++) {
-        indices[i] = (uint8_t)(i * (SC_COLOUR_STEPS - 1) / (CELLS - 1));
-        put_rgb(o, 48, palette->rgb[indices[i]]);
+        const uint8_t step = (uint8_t)(i * (SC_COLOUR_STEPS - 1) / (CELLS - 1));
+        if (how == SC_GRAPHICS_ASCII) {
+            sc_out_putc(o, shade_of(palette, step, step));
+            continue;
+        }
+        put_rgb(o, 48, palette->rgb[step]);
         sc_out_putc(o, ' ');
     }
-    sc_out_puts(o, "\033[0m");
-    if (c->n_edges)
-        sc_buf_printf(&o->buf, " %.3g", high);
+    if (how != SC_GRAPHICS_ASCII)
+        sc_out_puts(o, "\033[0m");
+}
+
+void sc_report_legend(struct sc_out *o, const struct sc_colours *c, const struct sc_term_picture *p,
+                      enum sc_graphics how)
+{
+    bool used[256] = {false}, steps = false;
+    const char *before = "";
+    double low = 0, high = 0;
+
+    for (size_t i = 0; i < (size_t)p->width * p->height; i++)
+        used[p->indices[i]] = true;
+    for (unsigned i = 0; i < SC_COLOUR_STEPS; i++)
+        steps = steps || used[i];
+    const bool ranks = c->mode == SC_COLOURS_RANK;
+    const bool ends = !ranks && sc_colours_ends(c, &low, &high);
+    if (steps) {
+        if (ranks)
+            sc_out_puts(o, "lowest ");
+        else if (ends)
+            sc_buf_printf(&o->buf, "%.3g ", low);
+        put_bar(o, p->palette, how);
+        if (ranks)
+            sc_out_puts(o, " highest");
+        else if (ends)
+            sc_buf_printf(&o->buf, " %.3g", high);
+        before = "  ";
+    }
     for (size_t i = 0; i < SC_COUNT(specials); i++) {
-        sc_out_puts(o, "  ");
-        put_rgb(o, 48, palette->rgb[specials[i].index]);
-        sc_out_puts(o, "  \033[0m ");
+        if (!used[specials[i].index] || !specials[i].name)
+            continue;
+        sc_out_puts(o, before);
+        if (how == SC_GRAPHICS_ASCII) {
+            sc_out_putc(o, specials[i].letter);
+        } else {
+            put_rgb(o, 48, p->palette->rgb[specials[i].index]);
+            sc_out_puts(o, "  \033[0m");
+        }
+        sc_out_putc(o, ' ');
         sc_out_puts(o, specials[i].name);
+        before = "  ";
     }
     sc_out_putc(o, '\n');
     sc_out_settle(o);

@@ -412,19 +412,8 @@ struct sc_span sc_stored_span(const struct sc_stored *st, uint64_t first, uint64
 bool sc_stored_identity(struct sc_stored *st, struct sc_buf *out)
 {
     const struct sc_catalog *c = st->model->catalog;
-    const char *path = c->files[st->file].path;
-    const struct sc_hub_file *hub =
-        st->model->repo ? sc_repo_hub_file(st->model->repo, path) : NULL;
-    struct sc_source *s;
-    bool known = true;
-    if (hub && hub->etag[0]) {
-        sc_buf_printf(out, "hub %s %llu", hub->etag, (unsigned long long)hub->bytes);
-    } else {
-        if (sc_model_source(st->model, st->file, &s, NULL) < 0)
-            return false;
-        known = sc_source_identity(s, out);
-        sc_model_release(st->model, st->file);
-    }
+    if (!sc_model_identity(st->model, st->file, out))
+        return false;
     sc_buf_printf(out, " %s %llu+%llu%s%s", sc_codec(st->codec)->name,
                   (unsigned long long)(st->packed ? c->storages[st->storage].offset : 0),
                   (unsigned long long)st->base, st->swap ? " swap" : "", st->packed ? " zip" : "");
@@ -434,7 +423,7 @@ bool sc_stored_identity(struct sc_stored *st, struct sc_buf *out)
         sc_buf_printf(out, " %llu*%llu", (unsigned long long)st->dims[i],
                       (unsigned long long)st->strides[i]);
     sc_buf_putc(out, '\n');
-    return known && !out->failed;
+    return !out->failed;
 }
 
 /* ------------------------------------------------------------------------------- gathering --- */

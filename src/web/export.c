@@ -31,9 +31,13 @@ struct exporting {
     const char *dir, *title;
     struct sc_export_plan *plans; /* of each view */
     struct sc_exported *out;
-    char key[65]; /* "": not known */
-    bool goes_on; /* what is there is of the same weights and options */
-    bool single;  /* of the run before */
+    char key[65];    /* "": not known */
+    uint64_t scenes; /* bytes of the plans of all views */
+    bool made;       /* the folder was not there before */
+    bool fresh;      /* it was empty */
+    bool refused;    /* by a budget: what was written to learn that is of no use */
+    bool goes_on;    /* what is there is of the same weights and options */
+    bool single;     /* of the run before */
     int lock;
     struct sc_buf path;
 };
@@ -104,6 +108,8 @@ static int take_folder(struct exporting *x, struct sc_error *e)
     char key[65];
     bool complete = false;
     struct sc_quoted q;
+    struct stat st;
+    x->made = lstat(x->dir, &st) < 0;
     if (!sc_make_folders(x->dir))
         return sc_export_failed(x->dir, e);
     if (!x->o->single) /* else it is ours alone */
@@ -112,7 +118,8 @@ static int take_folder(struct exporting *x, struct sc_error *e)
         return sc_fail(e, SCRUPLE_EWRITE, "%s: another export is being written there",
                        sc_quote(&q, sc_strz(x->dir)));
     const bool ours = read_marker(x->dir, key, &complete, &x->single);
-    if (!ours && !is_empty(x->dir))
+    x->fresh = !ours && is_empty(x->dir);
+    if (!ours && !x->fresh)
         return sc_fail(e, SCRUPLE_EUSAGE,
                        "%s holds something that is no export; name an empty folder or a new one",
                        sc_quote(&q, sc_strz(x->dir)));
@@ -181,6 +188,7 @@ static int make_key(struct exporting *x, struct sc_error *e)
             sc_buf_printf(&b, "%s\n", key);
         scene.n = 0;
         code = scene_of(&x->views[i], &scene, e);
+        x->scenes += scene.n;
         if (code == 0 && known)
             known = sc_sha_of(SC_SHA256, scene.p, scene.n, key, NULL) == 0;
         if (known)
@@ -322,10 +330,25 @@ static uint64_t asset_bytes(void)
     return sum;
 }
 
+/* Page, marker, view.json, colours.json. */
+static uint64_t page_bytes(void)
+{
+    return 131072 + asset_bytes();
+}
+
+static int check_budget(struct exporting *x, uint64_t others, struct sc_error *e)
+{
+    x->refused = x->o->max_bytes && others >= x->o->max_bytes;
+    return x->refused ? sc_fail(e, SCRUPLE_ELIMIT,
+                                "%llu bytes are not enough: page and documents alone take %llu",
+                                (unsigned long long)x->o->max_bytes, (unsigned long long)others)
+                      : 0;
+}
+
 /* What all but tiles takes; the page is not written yet. */
 static uint64_t other_bytes(struct exporting *x)
 {
-    uint64_t sum = 131072 + asset_bytes(); /* page, marker, view.json, colours.json */
+    uint64_t sum = page_bytes();
     struct stat st;
     struct sc_error e;
     static const char *const names[] = {"scene.json", "scales.json", "tensors.bin"};
@@ -339,11 +362,8 @@ static uint64_t other_bytes(struct exporting *x)
 static int write_all_tiles(struct exporting *x, struct sc_error *e)
 {
     uint64_t total = 0, before = 0, most = UINT64_MAX, others = other_bytes(x);
+    TRY(check_budget(x, others, e));
     if (x->o->max_bytes) {
-        if (others >= x->o->max_bytes)
-            return sc_fail(e, SCRUPLE_ELIMIT,
-                           "%llu bytes are not enough: page and documents alone take %llu",
-                           (unsigned long long)x->o->max_bytes, (unsigned long long)others);
         most = (x->o->max_bytes - others) / x->n_views;
         for (size_t i = 0; i < x->n_views; i++)
             TRY(fit(x, i, most, e));
@@ -361,8 +381,14 @@ static int write_all_tiles(struct exporting *x, struct sc_error *e)
 
 /* ---------------------------------------------------------------------------------- export --- */
 
+bool sc_export_key(const char *dir, char key[65])
+{
+    bool complete = false, single = false;
+    return read_marker(dir, key, &complete, &single) && key[0];
+}
+
 /* NAME.<8 digits>.tmp */
-static bool is_temporary(const char *name)
+bool sc_export_is_temporary(const char *name)
 {
     const size_t n = strlen(name);
     return n > 13 && strcmp(name + n - 4, ".tmp") == 0 && name[n - 13] == '.' &&
@@ -375,7 +401,7 @@ static void sweep_folder(const char *folder)
     if (!d)
         return;
     for (const struct dirent *entry; (entry = readdir(d));)
-        if (is_temporary(entry->d_name))
+        if (sc_export_is_temporary(entry->d_name))
             (void)unlinkat(dirfd(d), entry->d_name, 0);
     closedir(d);
 }
@@ -392,10 +418,24 @@ static void sweep(struct exporting *x)
     }
 }
 
+/* What a run has written that was refused, when nothing was there before. */
+static void take_back(struct exporting *x)
+{
+    struct sc_error e;
+    for (size_t v = 0; v < x->n_views; v++)
+        if (name_path(x, &e, "%zu", v) == 0)
+            (void)sc_remove_tree(x->path.p);
+    if (name_path(x, &e, "export.json") == 0)
+        (void)unlink(x->path.p);
+    if (x->made)
+        (void)rmdir(x->dir);
+}
+
 static int write_folder(struct exporting *x, struct sc_error *e)
 {
     x->lock = -1;
     TRY(make_key(x, e));
+    TRY(check_budget(x, page_bytes() + x->scenes, e));
     TRY(take_folder(x, e));
     if (!x->goes_on)
         TRY(forget(x, e));
@@ -433,6 +473,8 @@ static int finish_folder(struct exporting *x, struct sc_error *e)
 static int write_single(struct exporting *x, struct sc_error *e)
 {
     struct sc_buf work = {0};
+    if (!x->o->force)
+        TRY(sc_export_may_replace(x->o->dir, e));
     const int lock = sc_make_work_folder(&work, x->o->dir);
     if (lock < 0) {
         sc_buf_clear(&work);
@@ -477,6 +519,8 @@ int sc_export(const struct sc_export_options *options, const struct sc_web_view 
     int code = o.single ? write_single(&x, e) : write_folder(&x, e);
     if (code == 0 && !o.single)
         code = finish_folder(&x, e);
+    if (x.refused && x.fresh && !o.single)
+        take_back(&x);
     for (size_t i = 0; i < n_views; i++)
         sc_export_plan_clear(&x.plans[i]);
     free(x.plans);

@@ -109,6 +109,12 @@ int sc_export_one(const char *dir, const char *title, size_t n_views, const char
                   struct sc_error *e);
 /* Bytes of the files that one page holds: documents and tiles. */
 uint64_t sc_export_bytes(const char *dir, size_t n_views);
+/* Is there no file at path, or one of ours, or an empty one? SCRUPLE_EUSAGE says what there is. */
+int sc_export_may_replace(const char *path, struct sc_error *e);
+/* export.c: what names weights and options of the export in a folder; false: nothing does. */
+bool sc_export_key(const char *dir, char key[65]);
+/* The name of a file that sc_export_write() has not finished. */
+bool sc_export_is_temporary(const char *name);
 /* Gathers what is written. */
 int sc_export_into(void *ctx, const char *p, size_t n); /* as sc_out.write; ctx: struct sc_buf */
 

@@ -70,6 +70,27 @@ int sc_export_end(int fd, struct sc_buf *temporary, const char *path, int code, 
     return code;
 }
 
+/* Stands near the beginning of every page. */
+#define GENERATOR "<meta name=\"generator\" content=\"scruple\">\n"
+
+int sc_export_may_replace(const char *path, struct sc_error *e)
+{
+    char start[256] = "";
+    struct sc_quoted q;
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return 0;
+    const int fd = S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    const ssize_t n = fd < 0 ? -1 : read(fd, start, sizeof start - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n == 0 || (n > 0 && strstr(start, GENERATOR)))
+        return 0;
+    return sc_fail(e, SCRUPLE_EUSAGE,
+                   "%s is there and is no page of this program; --force replaces it",
+                   sc_quote(&q, sc_strz(path)));
+}
+
 /* ------------------------------------------------------------------------------- the files --- */
 
 /* Calls fn for every file that a page reads, in a fixed order, with its name below the folder. */
@@ -209,9 +230,10 @@ static int put_head(struct sc_buf *b, const char *title, struct sc_error *e)
         code = sc_fail_memory(e);
     /* The map and the script that starts are known by their hashes, modules are addresses of the
      * map: nothing from elsewhere runs. */
-    sc_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                   "script-src data:");
+    sc_buf_puts(b,
+                "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" GENERATOR
+                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                "script-src data:");
     if (code == 0)
         code = sc_page_hash(map.p, map.n, b, e);
     if (code == 0)

@@ -141,6 +141,7 @@ extern const char *const sc_picture_formats[]; /* "png", "avif", NULL: as names 
 struct sc_export_options {
     const char *dir;     /* a folder; or the one file, when `single` is set */
     bool single;         /* nothing but one file */
+    bool force;          /* the one file replaces whatever has its name */
     bool with_single;    /* the page of the folder holds everything, however large */
     const char *title;   /* NULL: that of the first view */
     const char *start;   /* permalink to begin with, or NULL */
@@ -164,11 +165,13 @@ struct sc_exported {
  * holds something else; SCRUPLE_EWRITE: what has been written stays, and the next run goes on. */
 int sc_export(const struct sc_export_options *o, const struct sc_web_view *views, size_t n_views,
               struct sc_exported *out, struct sc_error *e);
-/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png or .avif, as `render` draws them: Z is 0
- * where everything is in one tile, X and Y count from the upper left corner. *n: of them. */
-int sc_export_pictures(const struct sc_export_options *o, const struct sc_scene *s,
-                       struct sc_render *render, const struct sc_palette *palette,
-                       enum sc_plane plane, uint64_t *n, struct sc_error *e);
+/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png or .avif, as `render` draws them, which was made
+ * of `ro`: Z is 0 where everything is in one tile, X and Y count from the upper left corner. Goes
+ * on where an earlier run for the same weights and looks ended, and takes the place of others. *n:
+ * of them; *kept: that were there. */
+int sc_export_pictures(const struct sc_export_options *o, const struct sc_render_options *ro,
+                       struct sc_render *render, const struct sc_palette *palette, uint64_t *n,
+                       uint64_t *kept, struct sc_error *e);
 /* Writes page, style and modules of an export anew, as this version has them; title: NULL as it is.
  * *single: the page holds everything. */
 int sc_export_page(const char *dir, const char *title, bool *single, struct sc_error *e);

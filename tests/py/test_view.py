@@ -252,7 +252,125 @@ class Show(Folder):
         write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
         out = self.show("--graphics", "blocks", "--color", "always").decode()
         self.assertIn("▀", out)
-        self.assertIn("zero", out.splitlines()[-1])
+        legend = out.splitlines()[-1]
+        self.assertTrue(legend.startswith("-1 "), legend)
+        self.assertTrue(legend.endswith(" 1"), legend)
+        self.assertNotIn("zero", legend)  # there is none in the picture
+        x[0, 0] = 0
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        out = self.show("--graphics", "blocks", "--color", "always").decode()
+        self.assertTrue(out.splitlines()[-1].endswith(" zero"), out.splitlines()[-1])
+
+    def legend(self, x, *words):
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        return self.show("--graphics", "ascii", *words).decode().splitlines()[-1]
+
+    def test_legends_of_few_values(self):
+        """The ends are those of the scale, and nothing is said of values that are not there."""
+        self.assertRegex(self.legend(np.array(1.5, "<f4")), r"^-1\.5 #.+% 1\.5$")
+        self.assertRegex(self.legend(np.array(-3, "<f4"), "--mode", "magnitude"), r"^0\.0003 .+ 3$")
+        self.assertEqual("0 zero", self.legend(np.zeros((9, 9), "<f4")))
+        self.assertEqual("0 zero", self.legend(np.zeros((), "<f4")))
+        self.assertEqual("N NaN", self.legend(np.full((3, 3), np.nan, "<f4")))
+        self.assertRegex(self.legend(np.arange(64, dtype="<f4").reshape(8, 8), "--mode", "rank"),
+                         "^lowest .+ highest  0 zero$")
+        self.assertEqual("s subnormal", self.legend(np.full((3, 3), 1e-40, "<f4")))
+
+    def test_ascii_marks(self):
+        """What is no finite number has a letter, also beside other values in one character."""
+        x = np.full((20, 8), 2, "<f4")
+        x[3, 1], x[8, 2], x[12:14, 3], x[16:18, 4] = np.nan, np.inf, -np.inf, 0
+        x[18, 5] = 0
+        write_safetensors(self.at("m.safetensors"), {"w.weight": ("F32", x)})
+        lines = self.show("--graphics", "ascii").decode().splitlines()
+        marks = {(1, 1): "N", (4, 2): "I", (6, 3): "i", (8, 4): "0"}
+        for row in range(10):
+            for col in range(8):
+                self.assertEqual(marks.get((row, col), "%"), lines[row][col], (row, col))
+        for mark in ("N NaN", "I +inf", "i -inf", "0 zero"):
+            self.assertIn(mark, lines[-1])
+
+
+class Pyramids(Folder):
+    """What a scan leaves for the viewer is what the viewer would have made."""
+
+    def cached(self, cache, *words, code=0):
+        env = {**os.environ, "SCRUPLE_CACHE": self.at(cache)}
+        done = subprocess.run([SCRUPLE, *words], capture_output=True, timeout=120, check=False,
+                              env=env)
+        self.assertIn(done.returncode, code if isinstance(code, tuple) else (code,), done.stderr.decode())
+        return done
+
+    def files(self, cache):
+        folder = os.path.join(self.at(cache), "pyramids")
+        found = {}
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, name), "rb") as f:
+                found[name] = f.read()
+        return found
+
+    def model(self):
+        wide = self.rng.standard_normal((300, 500)).astype(np.float32)
+        wide[5, 7] = np.inf
+        codes = (self.rng.standard_normal((4, 70, 90)).astype(np.float32).view(np.uint32)
+                 >> 16).astype(np.uint16)
+        write_safetensors(self.at("m.safetensors"), {
+            "model.layers.0.mlp.up_proj.weight": ("F32", wide),
+            "model.layers.0.mlp.experts": ("BF16", codes),
+            "model.norm.weight": ("F64", self.rng.standard_normal(2000)),
+            "tiny": ("F16", self.rng.standard_normal(5).astype(np.float16))})
+        return self.at("m.safetensors")
+
+    def drawn(self, cache, path):
+        self.cached(cache, "view", path, "--png", self.at("m.png"), "-q")
+        return self.files(cache)
+
+    def test_of_a_scan(self):
+        path = self.model()
+        wanted = self.drawn("a", path)
+        self.assertEqual(1, len(wanted))
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("statistics for scruple view: 4 tensors, 0 of them from before", said)
+        self.assertEqual(wanted, self.files("b"))
+        plain = self.cached("c", "scan", path, "--json").stdout
+        self.assertEqual({}, self.files("c"))
+        self.assertEqual(plain, self.cached("d", "scan", path, "--json", "--pyramids").stdout)
+        # They are used: a viewer makes nothing anew.
+        self.assertEqual(wanted, self.drawn("b", path))
+
+    def test_of_what_is_known(self):
+        path = self.model()
+        self.cached("b", "scan", path, "-q")
+        self.cached("b", "scan", path, "-q", "--pyramids", "up_proj")
+        first = self.files("b")
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("statistics for scruple view: 4 tensors, 1 of them from before", said)
+        self.assertEqual(self.drawn("a", path), self.files("b"))
+        self.assertNotEqual(first, self.files("b"))
+        said = self.cached("b", "scan", path, "--pyramids", "-v").stderr.decode()
+        self.assertIn("0 B read", said)
+
+    def test_of_spectra_alone(self):
+        path = self.model()
+        self.cached("b", "scan", path, "-q", "--pyramids", "--methods", "spectral")
+        self.assertEqual(self.drawn("a", path), self.files("b"))
+
+    def test_without_a_cache(self):
+        path = self.model()
+        said = self.cached("b", "scan", path, "--pyramids", "--no-cache").stderr.decode()
+        self.assertIn("cannot be kept: there is no cache", said)
+        self.assertEqual({}, self.files("b"))
+        self.cached("b", "scan", path, "--pyramids", "--base", path, code=2)
+
+    def test_of_fixtures(self):
+        """Layouts whose values are computed, tied tensors, strided views."""
+        fixtures = os.environ["FIXTURES"]
+        for name in ("gguf-moe", "gptq", "awq", "fp8-block", "torch-shared", "torch-storages"):
+            path = os.path.join(fixtures, name)
+            wanted = self.drawn("a" + name, path)
+            self.assertEqual(1, len(wanted), name)
+            self.cached("b" + name, "scan", path, "--pyramids", "-q", code=(0, 3))  # some is not decoded
+            self.assertEqual(wanted, self.files("b" + name), name)
 
 
 if __name__ == "__main__":

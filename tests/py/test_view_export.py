@@ -238,6 +238,14 @@ class Tiles(Exports):
         for z, _, x, y in single:  # an element is the same on every plane, and stored once
             self.assertEqual(e.entries[z, "mean", x, y], e.entries[z, "abs", x, y])
 
+    def test_a_long_vector(self):
+        """It is drawn thick: thousands of tiles whose rows are all the same take little."""
+        model = self.model({"v": ("F32", self.rng.standard_normal((1, 30000)).astype("<f4"))})
+        e = self.export(model, "--planes", "mean")
+        packed = sum(len(b) for name, b in e.files().items() if "/tiles/pack" in name)
+        self.assertGreater(len(e.entries), 200)
+        self.assertLess(packed, 3000 * len(e.entries))
+
     def test_documents(self):
         model = self.towers()
         e = self.export(model, "--title", "A <b>title</b> & more")
@@ -379,8 +387,37 @@ class Budgets(Exports):
             if e.deepest > deepest:
                 self.assertIn("deepest levels are left out", self.said)
         self.assertGreater(e.deepest, deepest)
-        self.export(model, "--max-bytes", "10000", to="none", code=5)
-        self.assertIn("not enough", self.said)
+        for most in ("10000", "1000"):
+            self.export(model, "--max-bytes", most, to="none", code=5)
+            self.assertIn("not enough", self.said)
+            self.assertFalse(os.path.exists(self.at("none")))
+            os.mkdir(self.at("none"))
+            self.export(model, "--max-bytes", most, to="none", code=5)
+            self.assertEqual([], os.listdir(self.at("none")))
+            os.rmdir(self.at("none"))
+
+    def test_budget_that_documents_exceed(self):
+        """It is known only when they are written: they go again, and what was there before stays."""
+        model = self.model({f"model.layers.{i}.{'x' * 99}{k}.weight": ("F32", np.zeros((8, 8), "<f4") + k)
+                            for i in range(10) for k in range(10)})
+        plan = self.tried(model, 1000)
+        most = plan + 1
+        self.assertGreater(self.tried(model, most), plan)
+        self.assertEqual(["m.safetensors"], os.listdir(self.folder))
+        os.mkdir(self.at("out"))
+        self.tried(model, most)
+        self.assertEqual([], os.listdir(self.at("out")))
+        whole = self.export(model).files()
+        self.tried(model, plan)
+        self.assertEqual(whole, Export(self.at("out")).files())
+        self.tried(model, most)
+        self.assertEqual(whole, self.export(model).files())
+
+    def tried(self, model, most):
+        """What it would have taken."""
+        done = self.run_it("view", model, "--out", self.at("out"), "--no-cache", "--max-bytes", str(most), code=5)
+        return int(re.fullmatch(r".* bytes are not enough: page and documents alone take (\d+)\n",
+                                done.stderr.decode()).group(1))
 
     def test_zoom(self):
         model = self.towers()
@@ -412,7 +449,91 @@ class Budgets(Exports):
         self.assertEqual(["m.safetensors", "out", "page.html"], sorted(os.listdir(self.folder)))
 
 
+    def test_pages_of_others_stay(self):
+        model = self.towers(1)
+        for text in ("<!DOCTYPE html>\n<title>dear</title>\n", "x", "scruple"):
+            with open(self.at("page.html"), "w", encoding="utf-8") as f:
+                f.write(text)
+            self.run_it("view", model, "--no-cache", "--out", self.at("page.html"), code=2)
+            with open(self.at("page.html"), encoding="utf-8") as f:
+                self.assertEqual(text, f.read())
+        os.symlink("page.html", self.at("link.html"))
+        self.run_it("view", model, "--no-cache", "--out", self.at("link.html"), code=2)
+        self.assertEqual(["link.html", "m.safetensors", "page.html"], sorted(os.listdir(self.folder)))
+        self.run_it("view", model, "--no-cache", "--out", self.at("page.html"), "--force")
+        with open(self.at("page.html"), "rb") as f:
+            first = f.read()
+        # It is ours now, and so is one of other weights; nothing stands in an empty file.
+        self.run_it("view", self.towers(2), "--no-cache", "--out", self.at("page.html"))
+        with open(self.at("page.html"), "rb") as f:
+            self.assertNotEqual(first, f.read())
+        with open(self.at("empty.html"), "wb"):
+            pass
+        self.run_it("view", model, "--no-cache", "--out", self.at("empty.html"))
+        os.mkdir(self.at("folder.html"))
+        self.run_it("view", model, "--no-cache", "--out", self.at("folder.html"), "--force", code=5)
+        self.run_it("view", model, "--no-cache", "--out", self.at("folder.html"), code=2)
+
+
 class Pictures(Exports):
+    def pictures(self, to="out"):
+        return {name: body for name, body in Export(self.at(to)).files().items()
+                if name.startswith("tiles/") and name.endswith(".png")}
+
+    def stamps(self):
+        found = {}
+        for folder, _, names in os.walk(self.at("out/tiles")):
+            for name in names:
+                s = os.stat(os.path.join(folder, name))
+                found[os.path.relpath(os.path.join(folder, name), self.at("out"))] = (s.st_ino, s.st_mtime_ns)
+        return {k: v for k, v in found.items() if k.endswith(".png")}
+
+    def test_what_was_killed_goes_on(self):
+        tensors = {f"model.layers.{i}.mlp.up_proj.weight": (
+            "F32", self.rng.standard_normal((2000, 2000)).astype("<f4")) for i in range(4)}
+        model = self.model(tensors)
+        self.export(model, "--tiles", to="whole")
+        whole = self.pictures("whole")
+        self.export(model)
+        process = subprocess.Popen([SCRUPLE, "view", model, "--out", self.at("out"), "--no-cache", "-q",
+                                    "--tiles"], stderr=subprocess.DEVNULL)
+        while process.poll() is None and not os.path.exists(self.at("out/tiles/3")):
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        before = self.stamps()
+        self.assertGreater(len(before), 0)
+        self.assertLess(len(before), len(whole))
+        self.export(model, "--tiles")
+        self.assertEqual(whole, self.pictures())
+        after = self.stamps()
+        self.assertEqual(before, {k: after[k] for k in before})
+        self.assertRegex(self.said, r"%d pictures, %d of them of an earlier run" % (len(whole), len(before)))
+        # Other colours are other pictures, and what they do not need goes.
+        self.export(model, "--tiles", "--mode", "sign", "--light", "--max-zoom", "2")
+        self.export(model, "--tiles", "--mode", "sign", "--light", "--max-zoom", "2", to="other")
+        self.assertEqual(self.pictures("other"), self.pictures())
+        self.assertNotIn("pictures,", self.said)
+        # A picture that somebody cut short is made again.
+        self.export(model, "--tiles")
+        self.assertEqual(whole, self.pictures())
+        one = sorted(whole)[5]
+        with open(self.at("out/" + one), "r+b") as f:
+            f.truncate(50)
+        self.export(model, "--tiles")
+        self.assertEqual(whole, self.pictures())
+
+    def test_tiles_of_somebody_stay(self):
+        model = self.towers(1)
+        self.export(model)
+        os.mkdir(self.at("out/tiles"))
+        with open(self.at("out/tiles/notes.txt"), "w", encoding="utf-8") as f:
+            f.write("dear")
+        self.export(model, "--tiles")
+        self.export(model, "--tiles", "--mode", "sign")
+        with open(self.at("out/tiles/notes.txt"), encoding="utf-8") as f:
+            self.assertEqual("dear", f.read())
+
     def test_tiles_are_parts_of_the_picture(self):
         model = self.towers(1)
         words = ("--mode", "magnitude", "--plane", "abs", "--scale", "model")

@@ -47,12 +47,12 @@ def free_signals():
 class Server:
     """`with Server(MODEL, OPTION...) as s:` runs it until the block ends, and holds it to exit code 0."""
 
-    def __init__(self, *words, env=None, code=0):
-        self.words, self.env, self.code = words, env, code
+    def __init__(self, *words, env=None, code=0, cache=False):
+        self.words, self.env, self.code = [*words, *([] if cache else ["--no-cache"])], env, code
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([SCRUPLE, "view", *self.words, "--no-open", "--no-cache"], env=self.env,
+        self.process = subprocess.Popen([SCRUPLE, "view", *self.words, "--no-open"], env=self.env,
                                         stdout=subprocess.PIPE, stderr=self.errors, preexec_fn=free_signals)
         self.url = self.process.stdout.readline().decode().rstrip("\n")
         match = re.fullmatch(r"http://(.*):(\d+)(/[0-9a-f]{32}/)", self.url)
@@ -842,6 +842,56 @@ class Hub(unittest.TestCase):
             np.testing.assert_array_equal(bits(self.x), got)
             v = s.document("value", "0/value?tensor=0&slice=0&row=599&col=899")
             self.assertEqual(float(self.x[599, 899]), v["value"])
+
+    def test_statistics_of_what_is_far(self):
+        """They are built of what comes, each byte comes once, and the next viewer finds them."""
+        cache = os.path.join(self.folder, "own")
+        for run in range(2):
+            with self.hub() as hub, Server("org/m", env={**self.env(hub), "SCRUPLE_CACHE": cache}, cache=True) as s:
+                scene = s.scene()
+                s.wait()
+                place = {k: v[0] for k, v in scene["places"].items()}
+                z = 5 - place["dx"]
+                for plane in ("mean", "abs"):
+                    pixels, flags, _ = s.tile(z, 0, 0, plane)
+                    self.assertTrue(flags & EXACT)
+                    self.assertFalse(flags & (SAMPLED | MISSING | ON_ITS_WAY))
+                    got = pixels[int(place["y"]) >> z:, int(place["x"]) >> z:][:19, :29].view("<f4")
+                    np.testing.assert_allclose(pooled(self.x, 32, 32, plane), got, rtol=2**-7, atol=1e-6)
+                if run == 0:
+                    self.assertLess(hub.sent("cdn"), len(self.file) * 1.05)
+                else:
+                    self.assertLess(hub.sent("cdn"), len(self.file) * 0.1)
+
+    def test_a_stalled_shard_holds_up_no_other(self):
+        names = [f"model-0000{k}-of-00002.safetensors" for k in (1, 2)]
+        tensors = [f"model.layers.{k}.mlp.up_proj.weight" for k in (0, 1)]
+        files = {"config.json": {"json": {"model_type": "llama"}},
+                 "model.safetensors.index.json": {"json": {"metadata": {}, "weight_map": dict(zip(tensors, names))}}}
+        for name, tensor in zip(names, tensors):
+            write_safetensors(os.path.join(self.folder, name), {tensor: ("F32", self.x)})
+            with open(os.path.join(self.folder, name), "rb") as f:
+                files[name] = {"data": f.read()}
+        with MockHub(config={"latency_ms": 20, "repos": {"org/m": {"files": files}}}) as hub:
+            # The headers come, and then nothing more of the first file.
+            hub.fault("stall", match=names[0], where="cdn", after=1)
+            with Server("org/m", env=self.env(hub)) as s:
+                scene = s.scene()
+                z = -scene["deepest"]
+                place = {k: v[1] for k, v in scene["places"].items()}
+                left, top = int(place["x"] * 2**-z), int(place["y"] * 2**-z)
+                for row, col in ((0, 0), (300, 500), (599, 899)):
+                    x, y = left + col, top + row
+                    for _ in range(400):
+                        pixels, flags, _ = s.tile(z, x // 256, y // 256)
+                        if not flags & ON_ITS_WAY or pixels[y % 256, x % 256] != WAITING:
+                            break
+                    self.assertEqual(bits(self.x[row, col]), pixels[y % 256, x % 256])
+                first = {k: v[0] for k, v in scene["places"].items()}
+                x, y = (int(first[k] * 2**-z) for k in "xy")
+                pixels, flags, _ = s.tile(z, x // 256, y // 256)
+                self.assertTrue(flags & ON_ITS_WAY)
+                self.assertEqual(0, s.stop(), s.said())
 
     def test_a_hub_that_never_answers_holds_up_nobody(self):
         with self.hub() as hub, Server("org/m", "--fetch", "0", env=self.env(hub)) as s:

@@ -575,6 +575,30 @@ class Around(Panels):
             self.assertEqual([], wide)
             self.assertGreater(page.run("scruple.elements.stage.clientHeight"), 200)
 
+    def test_panels_of_a_narrow_window_leave_the_picture_free(self):
+        page = self.page_of(width=420, height=800)
+        box = "(id) => {const r = document.getElementById(id).getBoundingClientRect(); return [r.top, r.bottom, r.left, r.right];}"
+        seen = """(() => {
+            const s = scruple.elements.stage.getBoundingClientRect(), {x, y, z} = scruple.camera.end, n = scruple.front().scene;
+            const down = (v) => s.top + s.height / 2 + (v - y) / 2 ** z / devicePixelRatio;
+            return [down(0), down(n.height), s.top];
+        })()"""
+        top, bottom, stage = page.run(seen)
+        legend = page.run(f"({box})('p-legend')")
+        self.assertGreater(legend[1] - legend[0], 40)
+        self.assertLessEqual(stage, top)
+        self.assertLessEqual(bottom, legend[0])
+        page.run("document.querySelector('[aria-controls=p-map]').click()")
+        page.settle()
+        chart = page.run(f"({box})('p-map')")
+        self.assertGreater(chart[1] - chart[0], 40)
+        self.assertTrue(chart[1] <= legend[0] or chart[3] <= legend[2], (chart, legend))
+        # Without the legend there is more room, and who saw everything sees it larger or in the middle.
+        page.run("document.querySelector('#p-legend header button').click()")
+        page.wait_for("scruple.camera.covered === 0")
+        a, b, _ = page.run(seen)
+        self.assertGreaterEqual((a + b) / 2, (top + bottom) / 2)
+
     def test_names_stay_text_and_nothing_comes_from_elsewhere(self):
         page = self.page_of()
         for name in ODD:

@@ -79,21 +79,27 @@ static double entropy(const uint8_t *p, size_t n)
     return h;
 }
 
+/* Bytes of six kinds: equal ones, any, few, nearly all of one class. */
+static void fill(uint64_t round, uint8_t *p, size_t n)
+{
+    const uint64_t kind = round % 6, fixed = sc_random(2, round);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t r = sc_random(3 + round, i);
+        p[i] = (uint8_t)(kind == 0   ? fixed
+                         : kind == 1 ? r
+                         : kind == 2 ? r % 3 * 127
+                         : kind == 3 ? 255 - r % 2
+                         : kind == 4 ? 32 + r % 95
+                                     : (r & 1 ? 127 : 5));
+    }
+}
+
 TEST(windows_are_counted_exactly)
 {
     for (uint64_t round = 0; round < 3000; round++) {
         uint8_t p[SC_BYTE_WINDOW];
         const size_t n = round < 600 ? SC_BYTE_WINDOW : 1 + sc_random(1, round) % SC_BYTE_WINDOW;
-        const uint64_t kind = round % 6, fixed = sc_random(2, round);
-        for (size_t i = 0; i < n; i++) {
-            const uint64_t r = sc_random(3 + round, i);
-            p[i] = (uint8_t)(kind == 0   ? fixed
-                             : kind == 1 ? r
-                             : kind == 2 ? r % 3 * 127
-                             : kind == 3 ? 255 - r % 2
-                             : kind == 4 ? 32 + r % 95
-                                         : (r & 1 ? 127 : 5));
-        }
+        fill(round, p, n);
         struct sc_byte_sum s = sc_byte_sum_of_none();
         const struct sc_byte_sum want = slowly(p, n);
         sc_byte_sum_add(&s, p, n, true);
@@ -102,8 +108,53 @@ TEST(windows_are_counted_exactly)
         CHECK(s.min == want.min && s.max == want.max);
         CHECK(fabs(sc_byte_sum_entropy(&s) - entropy(p, n)) < 4e-6);
         CHECK((double)sc_byte_entropy(p, n) == (double)(float)sc_byte_sum_entropy(&s));
-        CHECK_U64(sc_bits_of((float)sc_byte_main(p, n)), sc_byte_pixel(&s, SC_PLANE_MAIN));
     }
+}
+
+/* Plane main by its definition: the first class that most are of, the rounded mean of its bytes. */
+static uint32_t main_slowly(const struct sc_byte_sum *s)
+{
+    unsigned best = 0;
+    for (unsigned k = 1; k < SC_BYTE_CLASSES; k++)
+        best = s->count[k] > s->count[best] ? k : best;
+    if (best == SC_BYTE_ZERO || best == SC_BYTE_FULL)
+        return sc_bits_of(best == SC_BYTE_ZERO ? 0.0F : 255.0F);
+    uint64_t mean = 0; /* the whole number nearest to the mean, the larger of two */
+    while (2 * s->sum[best - SC_BYTE_CONTROL] >= (2 * mean + 1) * s->count[best])
+        mean++;
+    if (best == SC_BYTE_CONTROL && mean > 31)
+        mean = mean - 31 < 127 - mean ? 31 : 127;
+    return sc_bits_of((float)mean);
+}
+
+TEST(runs_are_counted_as_single_bytes_are)
+{
+    enum { MOST = SC_BYTE_RUNS * 256 };
+    uint8_t *p = malloc(MOST + 1);
+    uint32_t got[SC_BYTE_RUNS];
+    CHECK(p);
+    for (uint64_t round = 0; p && round < 96; round++) {
+        const unsigned log4 = 1 + (unsigned)(round / 6 % 4);
+        const size_t each = (size_t)1 << 2 * log4;
+        const size_t n = round % 5 ? SC_BYTE_RUNS : sc_random(9, round) % SC_BYTE_RUNS;
+        uint8_t *at = p + round % 2;
+        for (size_t i = 0; i < n; i++)
+            fill(round % 7 ? round : round + i, at + i * each, each);
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++)
+            for (enum sc_plane plane = 0; plane < SC_PLANES_ALL; plane++) {
+                if (!sc_plane_suits(plane, SC_SHOWS_BYTES) || plane == SC_PLANE_ENTROPY)
+                    continue;
+                size_t wrong = 0;
+                sc_byte_pixels(at, n, log4, plane, level, got);
+                for (size_t i = 0; i < n; i++) {
+                    const struct sc_byte_sum s = slowly(at + i * each, each);
+                    wrong += got[i] != sc_byte_pixel(&s, plane);
+                    wrong += plane == SC_PLANE_MAIN && got[i] != main_slowly(&s);
+                }
+                CHECK_U64(wrong, 0);
+            }
+    }
+    free(p);
 }
 
 /* ----------------------------------------------------------------------------------- pictures */

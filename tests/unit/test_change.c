@@ -2,6 +2,7 @@
 /* What changed between two tensors, against sums in long double. */
 #include "analyze/diff.h"
 #include "analyze/change_sums.h"
+#include "math/math.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -120,6 +121,28 @@ TEST(every_level_gives_the_same_bits)
     sc_change_sums(a, b, 4099, sc_cpu_level(), &got);
     CHECK_BITS(&got, &want, sizeof got);
     CHECK_U64(got.compared, 4097);
+}
+
+TEST(differing_bits_are_counted)
+{
+    enum { MOST = 20000 };
+    uint8_t *a = malloc(MOST), *b = malloc(MOST);
+
+    REQUIRE(a && b);
+    for (int kind = 0; kind < 3; kind++)
+        for (size_t n = 0; n <= MOST; n = n < 200 ? n + 1 : n * 3 / 2) {
+            uint64_t want = 0;
+            for (size_t i = 0; i < n; i++) {
+                a[i] = (uint8_t)sc_random(7, i);
+                b[i] = kind == 0 ? (uint8_t)~a[i] : kind == 1 ? a[i] : (uint8_t)sc_random(8, i);
+                for (unsigned k = 0; k < 8; k++)
+                    want += ((a[i] ^ b[i]) >> k) & 1;
+            }
+            for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++)
+                CHECK_U64(sc_change_bits(a, b, n, level), want);
+        }
+    free(a);
+    free(b);
 }
 
 /* 16-bit codes against the same values as floats. */

@@ -949,6 +949,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void check_quantiles_alone(struct world *w, uint32_t tensor, const struct sc_tensor_facts *f)
+{
+    struct sc_error e = {0};
+    struct sc_tensor_facts *q = calloc(1, sizeof *q);
+    CHECK_ERR(0, sc_tensor_quantiles(w->p, tensor, q, &e));
+    CHECK(memcmp(q->quantile, f->quantile, sizeof q->quantile) == 0);
+    CHECK(q->robust == f->robust && q->sampled == f->sampled);
+    free(q);
+}
+
 TEST(facts_of_a_small_tensor_are_those_of_its_values)
 {
     struct world w;
@@ -970,6 +980,7 @@ TEST(facts_of_a_small_tensor_are_those_of_its_values)
     qsort(sorted, k, sizeof *sorted, by_value);
     CHECK_ERR(0, sc_tensor_facts(w.p, 1, f, &e));
     CHECK(!f->sampled);
+    check_quantiles_alone(&w, 1, f);
     CHECK(f->min == (double)t.min && f->max == (double)t.max);
     CHECK_NEAR(f->mean, t.sum / (double)t.n, 1e-9);
     CHECK_NEAR(f->rms, sqrt(t.square / (double)t.n), 1e-9);
@@ -1006,6 +1017,7 @@ TEST(facts_of_a_large_tensor_are_sampled_and_completed_by_its_pyramid)
     build(&w);
     CHECK_ERR(0, sc_tensor_facts(w.p, 0, f, &e));
     CHECK(f->sampled);
+    check_quantiles_alone(&w, 0, f);
     CHECK(f->zeros == UINT64_MAX && f->nonfinite == UINT64_MAX);
     CHECK(f->min == (double)t.min && f->max == (double)t.max);
     CHECK_NEAR(f->rms, sqrt(t.square / (double)t.n), 0.002);

@@ -50,6 +50,7 @@ export class Camera {
         this.whole = null; // the end of a flight that shows all of it
         this.wheel = null;
         this.pane = {width: 1, height: 1}; // of one picture, device pixels
+        this.covered = 0; // of its height, from below: where a panel lies over it
         this.still = matchMedia("(prefers-reduced-motion: reduce)");
     }
 
@@ -62,7 +63,7 @@ export class Camera {
     /** The closest zoom at which all is seen. */
     fitZoom(width = this.scene().width, height = this.scene().height) {
         const room = (size) => Math.max(size - 4, 1);
-        const scale = Math.max(width / room(this.pane.width), height / room(this.pane.height));
+        const scale = Math.max(width / room(this.pane.width), height / room(this.pane.height - this.covered));
         return Math.ceil(Math.log2(Math.max(scale, 2 ** -40)) - 1e-9);
     }
 
@@ -96,6 +97,16 @@ export class Camera {
             return;
         }
         this.#stop(this.bounded(this.end, true));
+    }
+
+    /** A panel lies over so much of the picture, from below; who saw all of it sees all of it. */
+    cover(height) {
+        const covered = Math.min(Math.round(height), this.pane.height / 2), all = this.end === this.whole;
+        if (covered === this.covered)
+            return;
+        this.covered = covered;
+        if (all)
+            this.fit(null, false);
     }
 
     #show(camera) {
@@ -168,7 +179,8 @@ export class Camera {
     fit(rectangle = null, animate = true) {
         const scene = this.scene();
         const r = rectangle ?? {x: 0, y: 0, w: scene.width, h: scene.height};
-        this.flyTo({x: r.x + r.w / 2, y: r.y + r.h / 2, z: this.fitZoom(r.w, r.h)}, animate);
+        const z = this.fitZoom(r.w, r.h);
+        this.flyTo({x: r.x + r.w / 2, y: r.y + r.h / 2 + this.covered / 2 * 2 ** z, z}, animate);
         this.whole = rectangle ? null : this.end;
     }
 

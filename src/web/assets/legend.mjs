@@ -9,6 +9,7 @@ import {showOf} from "scruple/shows.mjs";
 import {numberOf} from "scruple/text.mjs";
 import {bitTicks, endOf, exponentTicks, exponentsFrom, positionOf, rankTicks, scaleTicks, shareTicks} from "scruple/ticks.mjs";
 
+const MARGIN = 10; // around a card in a corner, CSS pixels
 const STEPS = 240;
 const isSign = (mode) => mode.name === "sign" || mode.name === "exact";
 
@@ -160,6 +161,11 @@ export function mount(app) {
     const legend = new Legend(app);
     app.store.subscribe(["mode", "plane", "scaleOf", "dark", "hover", "selection", "scales", "view"], () => legend.show());
     if (isNarrow()) legend.card.section.classList.add("p-compact");
+    const {section} = legend.card;
+    const cover = () => app.camera.cover(isNarrow() && section.offsetHeight ?
+        (section.offsetHeight + 2 * MARGIN) * (devicePixelRatio || 1) : 0);
+    new ResizeObserver(cover).observe(section);
+    app.store.subscribe(["size"], cover);
     legend.show();
 }
 
