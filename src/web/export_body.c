@@ -85,16 +85,19 @@ static bool is_noise(const uint8_t *p)
     return squares < n * n / 256 + n + n * n / 2048; /* noise has n * n / 256 + n */
 }
 
-/* Are many rows like the one above, and not of one pixel only? */
+/* Of the rows that are not of one pixel only: are many like the one above? */
 static bool has_alike_rows(const uint8_t *body, size_t bytes)
 {
     const size_t row = bytes / SC_SCENE_TILE, pixel = row / SC_SCENE_TILE;
-    size_t n = 0;
+    size_t alike = 0, all = 0;
     for (size_t y = 1; y < SC_SCENE_TILE; y++) {
         const uint8_t *at = body + y * row;
-        n += memcmp(at, at - row, row) == 0 && memcmp(at, at + pixel, row - pixel) != 0;
+        if (memcmp(at, at + pixel, row - pixel) == 0)
+            continue;
+        all++;
+        alike += memcmp(at, at - row, row) == 0;
     }
-    return n >= SC_SCENE_TILE / 4;
+    return alike > 0 && alike >= all / 4;
 }
 
 static void put_plane(struct sc_deflate *b, const uint8_t *p, bool runs, bool last)
