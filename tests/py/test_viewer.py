@@ -263,7 +263,7 @@ class Pictures(InBrowser):
     def test_a_dense_screen(self):
         """Two pixels of the device for each of CSS: an element is still one of the device."""
         x = self.special_matrix()
-        page = self.view(self.model({"w.weight": ("F32", x)}), width=500, height=400, dpr=2)
+        page = self.view(self.model({"w.weight": ("F32", x)}), width=900, height=500, dpr=2)
         self.assertEqual(*page.run("(({canvas: c}, {clientWidth: w, clientHeight: h}) =>"
                                    " [[c.width, c.height], [2 * w, 2 * h]])(scruple.stage, scruple.elements.stage)"))
         page.do("scruple.store.set({ground: 'dark'}); scruple.camera.jump({z: 0})")
