@@ -92,11 +92,11 @@ void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32
                 double *square, double *row_square);
 
 /* What symmetric integers of one step a group lose, in steps: with t = x inverse[g], which must
- * be below 2^22, and r = t - t rounded to even, sums of r, |r|, ... times weight[g] for each factor
- * of r and t. stride 0: one inverse and weight for all groups. Groups are summed in float, 32
- * groups at a time in double. */
+ * be below 2^22, q = t rounded to even and r = t - q, sums of r^2, |r| and q r times weight[g] for
+ * each factor. t is never rounded, nor are products before they are added (fmaf()). stride 0: one
+ * inverse and weight for all groups. Groups are summed in float, 32 groups at a time in double. */
 struct sc_steps {
-    double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 t r */
+    double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 q r */
     double most;               /* largest weight |r| */
 };
 void sc_steps(const float *x, size_t n, size_t group, const float *inverse, const float *weight,
@@ -112,6 +112,18 @@ struct sc_steps_of {
 };
 void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
                    struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all);
+
+/* sc_peaks(), sc_columns() and sc_steps_both() of BF16 codes as they are stored, with the same
+ * bits, where sc_bf16_in_place() is true. Rows of sc_columns_bf16() are even in number.
+ * sc_steps_bf16() takes the next n codes of `codes` and counts them. */
+bool sc_bf16_in_place(size_t n, size_t group, enum sc_cpu level);
+#if SC_HAVE_X86
+uint32_t sc_peaks_bf16(const void *codes, size_t n, size_t group, uint32_t *peaks);
+void sc_columns_bf16(const void *codes, size_t rows, size_t n, uint32_t *peak, double *square,
+                     double *row_square);
+void sc_steps_bf16(size_t n, const struct sc_steps_of *how, struct sc_counting *codes,
+                   struct sc_steps *groups, struct sc_steps *all);
+#endif
 
 /* ----------------------------------------------------------- errors.c: what a format loses ---
  * d = y - x over a block of at most 32 rows, 32 columns (a tile) at a time. Of a tile every lane of
