@@ -131,7 +131,7 @@ static void add_steps(const struct sc_steps *s, double step, struct sc_int_sums 
 {
     to->square += step * step * s->square;
     to->abs += step * s->abs;
-    to->cross += step * step * (s->cross + s->square); /* x = q + r steps */
+    to->cross += step * step * s->cross;
     to->most = SC_MAX(to->most, step * s->most);
 }
 

@@ -92,11 +92,11 @@ void sc_columns(const float *x, size_t rows, size_t n, enum sc_cpu level, uint32
                 double *square, double *row_square);
 
 /* What symmetric integers of one step a group lose, in steps: with t = x inverse[g], which must
- * be below 2^22, q = t rounded to even and r = t - q, sums of r^2, |r| and q r times weight[g] for
- * each factor. t is never rounded, nor are products before they are added (fmaf()). stride 0: one
- * inverse and weight for all groups. Groups are summed in float, 32 groups at a time in double. */
+ * be below 2^22, and r = t - t rounded to even, sums of r, |r|, ... times weight[g] for each factor
+ * of r and t. stride 0: one inverse and weight for all groups. Groups are summed in float, 32
+ * groups at a time in double. */
 struct sc_steps {
-    double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 q r */
+    double square, abs, cross; /* weight^2 r^2, weight |r|, weight^2 t r */
     double most;               /* largest weight |r| */
 };
 void sc_steps(const float *x, size_t n, size_t group, const float *inverse, const float *weight,

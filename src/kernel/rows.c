@@ -139,11 +139,11 @@ static void group_c(const float *x, size_t n, float inverse, float weight, struc
     memset(&sums, 0, sizeof sums);
     for (size_t i = 0; i < n; i++) {
         const size_t lane = i % SC_LANES;
-        const float q = fmaf(x[i], inverse, SC_ROUND_MAGIC) - SC_ROUND_MAGIC;
-        const float r = fmaf(x[i], inverse, -q), a = fabsf(r);
-        sums.square[lane] = fmaf(r, r, sums.square[lane]);
+        const float t = x[i] * inverse;
+        const float r = t - ((t + SC_ROUND_MAGIC) - SC_ROUND_MAGIC), a = fabsf(r);
+        sums.square[lane] += r * r;
         sums.abs[lane] += a;
-        sums.cross[lane] = fmaf(q, r, sums.cross[lane]);
+        sums.cross[lane] += t * r;
         sums.most[lane] = a > sums.most[lane] ? a : sums.most[lane];
     }
     for (size_t lane = 0; lane < SC_LANES; lane++) {
