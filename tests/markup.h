@@ -73,7 +73,7 @@ static inline const char *markup_problem(const char *text)
             for (const char *c = value; c < end; c++)
                 if (*c == '<' || (*c == '&' && !markup_entity(c)))
                     return MARKUP_BAD;
-            if (markup_is_place(at, key) && value + strspn(value, "0123456789.- MLQHVZ%") != end) {
+            if (markup_is_place(at, key) && value + strspn(value, "0123456789.- MLQHVZmh%") != end) {
                 p = value;
                 return MARKUP_BAD;
             }

@@ -58,7 +58,7 @@ static struct layout layout_of(size_t n_points, size_t n_formats)
     l.tiles_x = n_points * sizeof(uint64_t);
     l.formats = l.tiles_x + l.n_tiles * (sizeof(double) + sizeof(uint64_t));
     l.y = sizeof(struct gather);
-    l.tiles = l.y + n_points * sizeof(double);
+    l.tiles = l.y + 3 * n_points * sizeof(double);
     l.spread = l.tiles + l.n_tiles * sizeof(double);
     l.cells = l.spread + n_points * SPREAD * sizeof(uint32_t);
     l.format = l.cells + (size_t)SC_CURVE_CELLS * SC_CURVE_CELLS * sizeof(uint32_t);
@@ -79,7 +79,8 @@ struct part {
 };
 struct format_part {
     struct gather *g;
-    double *y, *tiles_dd;
+    double *y, *least, *most; /* (n_points) of y: sum and extremes */
+    double *tiles_dd;
     uint32_t *spread, *cells;
 };
 
@@ -94,10 +95,19 @@ static struct part part_at(const struct layout *l, void *base)
 static struct format_part format_at(const struct layout *l, void *base, size_t f)
 {
     char *p = (char *)base + l->formats + f * l->format;
-    void *g = p, *y = p + l->y, *tiles = p + l->tiles, *spread = p + l->spread,
+    void *g = p, *sums = p + l->y, *tiles = p + l->tiles, *spread = p + l->spread,
          *cells = p + l->cells;
+    double *y = sums;
 
-    return (struct format_part){g, y, tiles, spread, cells};
+    return (struct format_part){g, y, y + l->n_points, y + 2 * l->n_points, tiles, spread, cells};
+}
+
+static void clear_extremes(struct format_part *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        p->least[i] = INFINITY;
+        p->most[i] = -INFINITY;
+    }
 }
 
 /* ---------------------------------------------------------------------------------- extent --- */
@@ -225,6 +235,7 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
     const struct layout *l = &t->layout;
     struct format_part p = format_at(l, part, f);
 
+    clear_extremes(&p, l->n_points);
     for (uint32_t row = 0; row < at->n_rows; row++) {
         double *tiles = p.tiles_dd + row / TILE * (WIDTH / TILE);
         for (uint32_t col = 0; col < at->n_cols; col++) {
@@ -237,6 +248,8 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
             sc_curve_add(&p.g->sums, x, d);
             tiles[col / TILE] += d * d;
             p.y[bin] += y;
+            p.least[bin] = fmin(p.least[bin], y);
+            p.most[bin] = fmax(p.most[bin], y);
             p.spread[bin * SPREAD + spread_bin(c->error_top, d)]++;
             p.cells[bin_of(c->low, c->high, SC_CURVE_CELLS, y) * SC_CURVE_CELLS +
                     bin_of(c->low, c->high, SC_CURVE_CELLS, x)]++;
@@ -312,8 +325,11 @@ static void merge(void *ctx, const struct sc_rectangle *at, const void *part)
             a.g->magnitude[i] += b.g->magnitude[i];
             a.g->error[i] += b.g->error[i];
         }
-        for (size_t i = 0; i < l->n_points; i++)
+        for (size_t i = 0; i < l->n_points; i++) {
             a.y[i] += b.y[i];
+            a.least[i] = fmin(a.least[i], b.least[i]);
+            a.most[i] = fmax(a.most[i], b.most[i]);
+        }
         for (size_t i = 0; i < l->n_points * SPREAD; i++)
             a.spread[i] = (uint32_t)SC_MIN((uint64_t)a.spread[i] + b.spread[i], UINT32_MAX);
         for (size_t i = 0; i < (size_t)SC_CURVE_CELLS * SC_CURVE_CELLS; i++)
@@ -349,6 +365,15 @@ static double spread_quantile(const uint32_t *count, int top, double q)
     return NAN;
 }
 
+/* One end of the band at point i. Errors are counted coarsely, but no value became less than the
+ * least or more than the most: where all became one value, the band is that value. */
+static double band_end(const struct sc_curves *c, const struct format_part *p, size_t i, double q)
+{
+    double y = c->x[i] + spread_quantile(p->spread + i * SPREAD, c->error_top, q);
+
+    return fmin(fmax(y, p->least[i]), p->most[i]);
+}
+
 static void finish_format(struct tracing *t, size_t f)
 {
     struct sc_curves *c = t->out;
@@ -362,11 +387,10 @@ static void finish_format(struct tracing *t, size_t f)
     memcpy(one->error, p.g->error, sizeof one->error);
     memcpy(one->cells, p.cells, (size_t)SC_CURVE_CELLS * SC_CURVE_CELLS * sizeof *one->cells);
     for (size_t i = 0; i < c->n_points; i++) {
-        const uint32_t *spread = p.spread + i * SPREAD;
         bool any = counts[i] > 0;
         one->mean[i] = any ? p.y[i] / (double)counts[i] : NAN;
-        one->low[i] = any ? c->x[i] + spread_quantile(spread, c->error_top, 0.05) : NAN;
-        one->high[i] = any ? c->x[i] + spread_quantile(spread, c->error_top, 0.95) : NAN;
+        one->low[i] = any ? band_end(c, &p, i, 0.05) : NAN;
+        one->high[i] = any ? band_end(c, &p, i, 0.95) : NAN;
     }
     for (uint64_t i = 0; i < cells; i++) {
         double dd = t->dd[f * cells + i];
@@ -412,6 +436,8 @@ static int start(struct tracing *t, const struct sc_curves_measure *m, struct sc
         return sc_fail_memory(e);
     for (size_t f = 0; f < c->n; f++) {
         struct sc_curve *one = &c->curves[f];
+        struct format_part all = format_at(&t->layout, t->total, f);
+        clear_extremes(&all, t->layout.n_points);
         one->format = m->formats[f];
         one->kind = SC_CURVE_TENSOR;
         one->cells = sc_calloc((size_t)SC_CURVE_CELLS * SC_CURVE_CELLS, sizeof *one->cells);

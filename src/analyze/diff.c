@@ -119,13 +119,13 @@ static const struct sc_model *stored_model_b(const struct sc_diff *d)
 }
 
 /* ----------------------------------------------------------------------------------- views --- */
-static int open_update(struct run *r, const struct sc_diff_pair *p, struct sc_values **out,
-                       struct sc_error *e)
+int sc_diff_open_update(const struct sc_adapter *a, size_t update, uint64_t memory,
+                        struct sc_values **out, struct sc_error *e)
 {
-    const struct sc_update *u = p->update;
+    const struct sc_update *u = &a->updates[update];
     const struct sc_low_rank l = {
-        .model = r->d->adapter->model,
-        .tensor = &r->d->b->tensors[p->pair.b],
+        .model = a->model,
+        .tensor = &a->target.tensors[update],
         .up = u->up,
         .down = u->down,
         .rows = u->rows,
@@ -133,10 +133,16 @@ static int open_update(struct run *r, const struct sc_diff_pair *p, struct sc_va
         .rank = u->rank,
         .scale = u->scale,
         .transposed = u->transposed,
-        .memory = SC_MAX(r->o->memory / 4, FACTORS_LEAST),
+        .memory = SC_MAX(memory, FACTORS_LEAST),
     };
 
     return sc_values_open_low_rank(&l, out, e);
+}
+
+static int open_update(struct run *r, const struct sc_diff_pair *p, struct sc_values **out,
+                       struct sc_error *e)
+{
+    return sc_diff_open_update(r->d->adapter, p->pair.b, r->o->memory / 4, out, e);
 }
 
 /* The stored tensors of both sides, as sc_values_open_pair() has them. */
@@ -222,25 +228,6 @@ static void put_pair(struct sc_diff *d, struct sc_pair pair, enum sc_diff_status
         p->why = pair.transform;
 }
 
-/* An adapter by itself: updates stand for themselves. */
-static void pair_alone(struct sc_diff *d, const struct sc_filter *filter)
-{
-    const uint32_t n_updates = d->adapter ? (uint32_t)d->adapter->n_updates : 0;
-
-    for (uint32_t i = 0; i < d->b->n_tensors; i++) {
-        const struct sc_tensor *t = &d->b->tensors[i];
-        const bool update = i < n_updates;
-        if (!sc_filter_match(filter, sc_str(t->name, t->name_len)))
-            continue;
-        put_pair(d,
-                 (struct sc_pair){.a = update ? i : SC_NO_NODE,
-                                  .b = i,
-                                  .status = update ? SC_PAIR_BOTH : SC_PAIR_ONLY_B,
-                                  .rule = SC_PAIR_BY_NAME},
-                 update ? SC_DIFF_SAME : SC_DIFF_ONLY_B);
-    }
-}
-
 static int pair_up(struct run *r)
 {
     static const uint8_t statuses[] = {
@@ -253,17 +240,14 @@ static int pair_up(struct run *r)
     struct sc_pairs pairs = {0};
     int code = 0;
 
-    if (d->has_base)
-        code =
-            (d->adapter ? sc_models_pair : sc_models_match)(d->a, d->b, r->o->filter, &pairs, r->e);
+    code = d->adapter
+               ? sc_adapter_pair(d->adapter, d->has_base ? d->a : NULL, r->o->filter, &pairs, r->e)
+               : sc_models_match(d->a, d->b, r->o->filter, &pairs, r->e);
     if (code == 0) {
-        const size_t most = d->has_base ? pairs.n : d->b->n_tensors;
-        d->pairs = sc_alloc(SC_MAX(most, (size_t)1) * sizeof *d->pairs);
+        d->pairs = sc_alloc(SC_MAX(pairs.n, (size_t)1) * sizeof *d->pairs);
         if (!d->pairs)
             code = sc_fail_memory(r->e);
     }
-    if (code == 0 && !d->has_base)
-        pair_alone(d, r->o->filter);
     d->pair_arena = pairs.arena;
     pairs.arena = (struct sc_arena){0};
     for (size_t i = 0; code == 0 && i < pairs.n; i++) {
@@ -612,8 +596,8 @@ static int by_key(const void *a, const void *b)
     return x->pair < y->pair ? -1 : x->pair > y->pair;
 }
 
-/* By relative change; where there is nothing to relate to, by the size of the change. NaN only
- * counts as more than any number: values became NaN, or were. */
+/* By relative change; where there is nothing to relate to, by the size of the change. What is no
+ * number any more comes first: it is in no sum, and the model is broken by it. */
 static int rank(struct run *r)
 {
     struct sc_diff *d = r->d;
@@ -630,7 +614,8 @@ static int rank(struct run *r)
         if (p->status != SC_DIFF_CHANGED || p->same != SC_NO_NODE)
             continue;
         const double key = d->has_base ? p->change->relative_l2 : p->change->l2;
-        all[n++] = (struct ranked){isnan(key) ? (double)INFINITY : key, (uint32_t)i};
+        all[n++] = (struct ranked){isnan(key) || sc_diff_broke(d, p) ? (double)INFINITY : key,
+                                   (uint32_t)i};
     }
     if (n)
         qsort(all, n, sizeof *all, by_key);
@@ -668,23 +653,29 @@ static void settle(struct run *r)
 }
 
 /* --------------------------------------------------------------------------------- outside --- */
-static int read_alphas(struct run *r, struct sc_adapter *adapter)
+int sc_diff_settle_adapter(struct sc_adapter *adapter, const struct sc_model *base,
+                           struct sc_error *e)
 {
-    for (size_t i = 0; adapter && i < adapter->n_updates; i++) {
+    if (adapter->settled)
+        return 0;
+    if (base)
+        TRY(sc_adapter_settle_names(adapter, base, e));
+    for (size_t i = 0; i < adapter->n_updates; i++) {
         const uint32_t at = adapter->updates[i].alpha_at;
         struct sc_values *v = NULL;
         double alpha = (double)NAN;
         if (at == SC_NO_NODE)
             continue;
-        int code = sc_values_open(adapter->model, at, &v, r->e);
+        int code = sc_values_open(adapter->model, at, &v, e);
         if (code == 0 && v->count == 1)
-            code = sc_values_read64(v, 0, 1, &alpha, r->e);
+            code = sc_values_read64(v, 0, 1, &alpha, e);
         sc_values_close(v);
         if (ends_all(code))
             return code;
         /* One that cannot be read is a scale of NaN, and so is the update. */
         sc_adapter_set_alpha(adapter, i, alpha);
     }
+    adapter->settled = true;
     return 0;
 }
 
@@ -745,9 +736,7 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
                                     .max_rank = 16384,
                                     .cancel = o->cancel};
     r.results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
-    int code = adapter && a ? sc_adapter_settle_names(adapter, a, r.e) : 0;
-    if (code == 0)
-        code = read_alphas(&r, adapter);
+    int code = adapter ? sc_diff_settle_adapter(adapter, a, r.e) : 0;
     if (code == 0)
         code = run_all(&r);
     sc_results_close(r.results);

@@ -151,7 +151,8 @@ struct sc_diff {
     size_t n_tied, n_known, n_unsupported;
     size_t n_untouched; /* tensors of a that an adapter leaves alone */
     struct sc_diff_sums sums;
-    uint32_t *ranked; /* (n_ranked) pairs that changed, by relative_l2, largest first */
+    uint32_t *ranked; /* (n_ranked) pairs that changed: those that broke, then by relative_l2,
+                         largest first */
     size_t n_ranked;
     uint64_t opened_bytes[2], opened_requests[2]; /* to open either model */
     uint64_t bytes_read;               /* stored bytes of the tensors that were read now */
@@ -165,10 +166,21 @@ struct sc_diff {
 int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_adapter *adapter,
                 const struct sc_diff_options *o, struct sc_diff **out, struct sc_error *e);
 void sc_diff_free(struct sc_diff *d); /* NULL is allowed */
+/* Names and scales of an adapter's updates, for which a few numbers are read; once: calls after the
+ * first change nothing, so that what was opened may be used by several threads afterwards. base:
+ * NULL for an adapter by itself. */
+int sc_diff_settle_adapter(struct sc_adapter *adapter, const struct sc_model *base,
+                           struct sc_error *e);
+/* Values of an update, computed from its factors while they are read; at least 64 MiB of factors
+ * are taken whatever `memory` is. */
+int sc_diff_open_update(const struct sc_adapter *a, size_t update, uint64_t memory,
+                        struct sc_values **out, struct sc_error *e);
 /* "basic", "spectral", "ulp", several of them, or "all"; SCRUPLE_EUSAGE with a sentence. */
 int sc_diff_methods_parse(const char *text, unsigned *methods, struct sc_error *e);
 /* Whether all values of both are the same, and nothing is in one of them only. */
 bool sc_diff_identical(const struct sc_diff *d);
+/* B has more values that are not finite than A: of an adapter, what it adds. */
+bool sc_diff_broke(const struct sc_diff *d, const struct sc_diff_pair *p);
 /* "92 of 201 tensors changed; relative change 0.013; ..." Appends. */
 void sc_diff_sentence(const struct sc_diff *d, struct sc_buf *out);
 /* sqrt(dd / aa); Infinity: only a is zero; NaN: nothing was compared. */

@@ -66,27 +66,50 @@ static int list(const struct sc_model *const side[2], struct sc_files_diff *out,
 }
 
 /* --------------------------------------------------------------------------------- bytes --- */
-static int compare_bytes(struct sc_source *const s[2], const _Atomic int *cancel, uint8_t *room,
-                         struct sc_file_diff *f, struct sc_error *e)
+/* Bytes at..at+n of both; NULL: one has ended. */
+static void count_bytes(const uint8_t *a, const uint8_t *b, uint64_t at, size_t n, uint64_t all,
+                        struct sc_file_diff *f)
 {
-    const uint64_t most = SC_MIN(s[0]->size, s[1]->size);
+    for (size_t i = 0; i < n && f->strip; i++)
+        if (!a || a[i] != b[i]) {
+            f->strip[(at + i) * SC_DIFF_FILES_STRIP / all]++;
+            f->differing++;
+        }
+}
+
+/* From the first byte that differs on all are counted, unless there are too many. */
+static int compare_bytes(struct sc_files_diff *all, struct sc_source *const s[2],
+                         const _Atomic int *cancel, uint8_t *room, struct sc_file_diff *f,
+                         struct sc_error *e)
+{
+    const uint64_t least = SC_MIN(s[0]->size, s[1]->size), most = SC_MAX(s[0]->size, s[1]->size);
 
     for (uint64_t at = 0; at < most; at += PIECE) {
         const size_t take = (size_t)SC_MIN(most - at, (uint64_t)PIECE);
+        const size_t both = (size_t)SC_MIN(at < least ? least - at : 0, (uint64_t)PIECE);
         if (cancel && *cancel)
             return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-        TRY(sc_source_read(s[0], at, room, take, e));
-        TRY(sc_source_read(s[1], at, room + PIECE, take, e));
-        if (memcmp(room, room + PIECE, take) == 0)
+        if (both) {
+            TRY(sc_source_read(s[0], at, room, both, e));
+            TRY(sc_source_read(s[1], at, room + PIECE, both, e));
+        }
+        if (both == take && memcmp(room, room + PIECE, take) == 0)
             continue;
-        size_t i = 0;
-        while (room[i] == room[PIECE + i])
-            i++;
-        f->first = at + i;
-        return 0;
+        if (f->first == UINT64_MAX) {
+            size_t i = 0;
+            while (i < both && room[i] == room[PIECE + i])
+                i++;
+            f->first = at + i;
+            if (most > SC_DIFF_FILES_JSON)
+                return 0;
+            f->strip = SC_ARENA_NEW(&all->arena, uint32_t, SC_DIFF_FILES_STRIP);
+            if (!f->strip)
+                return sc_fail_memory(e);
+            memset(f->strip, 0, SC_DIFF_FILES_STRIP * sizeof *f->strip);
+        }
+        count_bytes(room, room + PIECE, at, both, most, f);
+        count_bytes(NULL, NULL, at + both, take - both, most, f);
     }
-    if (s[0]->size != s[1]->size)
-        f->first = most;
     return 0;
 }
 
@@ -124,7 +147,7 @@ static int compare_opened(struct sc_files_diff *all, struct sc_source *const s[2
     f->bytes[1] = s[1]->size;
     if ((s[0]->remote || s[1]->remote) && SC_MAX(s[0]->size, s[1]->size) > SC_DIFF_FILES_REMOTE)
         return sc_fail(e, SCRUPLE_ELIMIT, "too large to be fetched for a comparison");
-    TRY(compare_bytes(s, cancel, room, f, e));
+    TRY(compare_bytes(all, s, cancel, room, f, e));
     f->status = f->first == UINT64_MAX ? SC_FILE_SAME : SC_FILE_CHANGED;
     return f->status == SC_FILE_CHANGED ? compare_structure(all, s, f, e) : 0;
 }
@@ -193,6 +216,19 @@ static void add_size(struct sc_document *doc, struct sc_field *into, const char 
         sc_add_uint(doc, into, key, v, SC_COL_BYTES);
 }
 
+static void add_strip(struct sc_document *doc, struct sc_field *into, const struct sc_file_diff *f)
+{
+    if (!f->strip) {
+        sc_add_null(doc, into, "differing_bytes");
+        sc_add_null(doc, into, "strip");
+        return;
+    }
+    sc_add_uint(doc, into, "differing_bytes", f->differing, SC_COL_BYTES);
+    struct sc_field *list = sc_add_list(doc, into, "strip");
+    for (size_t i = 0; i < SC_DIFF_FILES_STRIP; i++)
+        sc_add_uint(doc, list, NULL, f->strip[i], SC_COL_COUNT);
+}
+
 static void add_structure(struct sc_document *doc, struct sc_field *into,
                           const struct sc_file_diff *f)
 {
@@ -230,6 +266,7 @@ void sc_files_add(struct sc_document *doc, struct sc_field *into, const struct s
         add_size(doc, one, "bytes_a", d->bytes[0]);
         add_size(doc, one, "bytes_b", d->bytes[1]);
         add_size(doc, one, "first_difference", d->first);
+        add_strip(doc, one, d);
         sc_add_textz(doc, one, "why", d->why);
         add_structure(doc, one, d);
     }

@@ -15,6 +15,7 @@
 #define SC_DIFF_FILES_JSON    (UINT64_C(32) << 20)
 #define SC_DIFF_FILES_REMOTE  (UINT64_C(32) << 20)
 #define SC_DIFF_FILES_CHANGES 100
+#define SC_DIFF_FILES_STRIP   128
 
 enum sc_file_status {
     SC_FILE_SAME,
@@ -35,8 +36,12 @@ struct sc_json_change {
 };
 struct sc_file_diff {
     const char *path;
-    uint64_t bytes[2];     /* UINT64_MAX: the side has no such file */
-    uint64_t first;        /* byte that differs first; UINT64_MAX: none */
+    uint64_t bytes[2]; /* UINT64_MAX: the side has no such file */
+    uint64_t first;    /* byte that differs first; UINT64_MAX: none */
+    /* Of the longer file cut into so many equal parts (fewer than its bytes): bytes that differ, or
+     * that the shorter one does not have. NULL: not counted. */
+    uint32_t *strip; /* (SC_DIFF_FILES_STRIP) */
+    uint64_t differing;
     uint8_t status;        /* enum sc_file_status */
     const char *why;       /* not read; or not compared by structure */
     const char *structure; /* "json", "jsonl"; NULL: bytes only */

@@ -2,18 +2,22 @@
 /* diff_json: what differs between two JSON texts, by path.
  *
  *     objects   by key
- *     arrays    what both begin with and what both end with is left out, the rest by position
- *     lines     likewise, each line a text of its own
+ *     arrays    the longest common subsequence of equal elements stays (Myers 1986); what lies
+ * between two of them is compared by position, what is left over was added or removed lines
+ * likewise, each line a text of its own
  *
- * Nesting beyond SC_MAX_JSON_DEPTH and more than NODES comparisons are not followed: the file is
- * then only compared as bytes. */
+ * Arrays that differ in more than APART elements, or very long ones in fewer, are compared by
+ * position alone. Nesting beyond SC_MAX_JSON_DEPTH and more than NODES comparisons are not
+ * followed: the file is then only compared as bytes. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyze/diff_files.h"
 
-enum { NODES = 4 << 20, VALUE_BYTES = 160, PATH_BYTES = 400 };
+enum { NODES = 4 << 20, VALUE_BYTES = 160, PATH_BYTES = 400, APART = 1000 };
+#define WORK ((size_t)100 << 20)
 
 const char *const sc_node_change_names[SC_NODE_CHANGES] = {
     [SC_NODE_ADDED] = "added", [SC_NODE_REMOVED] = "removed", [SC_NODE_CHANGED] = "changed"};
@@ -74,9 +78,57 @@ static int take_some(const char *text, size_t n, void *ctx)
 {
     struct sc_buf *b = ctx;
 
-    if (b->n < VALUE_BYTES)
-        sc_buf_put(b, text, SC_MIN(n, (size_t)VALUE_BYTES - b->n));
-    return b->n < VALUE_BYTES ? 0 : -1; /* -1 ends it */
+    if (b->n <= VALUE_BYTES) /* one more than is shown, so that it is seen that there is more */
+        sc_buf_put(b, text, SC_MIN(n, (size_t)VALUE_BYTES + 1 - b->n));
+    return b->n <= VALUE_BYTES ? 0 : -1; /* -1 ends it */
+}
+
+/* The fewest digits that are read as the same number; a fraction stays one. */
+static void put_real(struct sc_buf *b, double v)
+{
+    char text[40];
+
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    sc_buf_puts(b, text);
+    if (!strpbrk(text, ".en"))
+        sc_buf_puts(b, ".0");
+}
+
+/* The text of a value, until it is too long: each level writes something, so the depth has an end.
+ */
+static void put_value(struct sc_buf *b, const json_t *v)
+{
+    const char open = json_is_object(v) ? '{' : '[';
+
+    if (json_is_real(v)) {
+        put_real(b, json_real_value(v));
+    } else if (!json_is_object(v) && !json_is_array(v)) {
+        (void)json_dump_callback(v, take_some, b,
+                                 JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    } else {
+        sc_buf_putc(b, open);
+        for (size_t i = 0; json_is_array(v) && i < json_array_size(v) && b->n < VALUE_BYTES; i++) {
+            sc_buf_puts(b, i ? "," : "");
+            put_value(b, json_array_get(v, i));
+        }
+        void *at = json_is_object(v) ? json_object_iter((json_t *)(uintptr_t)v) : NULL;
+        for (size_t i = 0; at && b->n < VALUE_BYTES; i++) {
+            json_t *key = json_string_nocheck(json_object_iter_key(at));
+            sc_buf_puts(b, i ? "," : "");
+            b->failed = b->failed || !key;
+            if (key)
+                put_value(b, key);
+            json_decref(key);
+            sc_buf_putc(b, ':');
+            put_value(b, json_object_iter_value(at));
+            at = json_object_iter_next((json_t *)(uintptr_t)v, at);
+        }
+        sc_buf_putc(b, json_is_object(v) ? '}' : ']');
+    }
 }
 
 static const char *value_text(struct comparing *c, const json_t *v)
@@ -85,10 +137,11 @@ static const char *value_text(struct comparing *c, const json_t *v)
 
     if (!v)
         return NULL;
-    const bool cut = json_dump_callback(v, take_some, &b,
-                                        JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII) < 0;
-    if (cut)
+    put_value(&b, v);
+    if (b.n > VALUE_BYTES) {
+        b.n = VALUE_BYTES;
         sc_buf_puts(&b, "...");
+    }
     const char *copy = b.failed ? NULL : sc_arena_copy(c->arena, b.p ? b.p : "", b.n);
     c->failed = c->failed || !copy;
     sc_buf_clear(&b);
@@ -213,6 +266,153 @@ static void compare_at(struct comparing *c, const struct row *a, size_t i, const
     }
 }
 
+/* -------------------------------------------------------------------------------- aligning --- */
+/* Equal elements have equal hashes, whatever the order of keys. */
+static uint64_t hash_value(struct comparing *c, const json_t *v, unsigned depth)
+{
+    uint64_t h = (uint64_t)json_typeof(v);
+
+    if (is_over(c, depth))
+        return h;
+    if (json_is_array(v)) {
+        for (size_t i = 0; i < json_array_size(v); i++)
+            h = sc_hash_mix(h, hash_value(c, json_array_get(v, i), depth + 1));
+    } else if (json_is_object(v)) {
+        void *at = json_object_iter((json_t *)(uintptr_t)v);
+        for (; at; at = json_object_iter_next((json_t *)(uintptr_t)v, at)) {
+            const char *key = json_object_iter_key(at);
+            h += sc_hash_mix(sc_hash(key, strlen(key)),
+                             hash_value(c, json_object_iter_value(at), depth + 1));
+        }
+    } else if (json_is_string(v)) {
+        h = sc_hash_mix(h, sc_hash(json_string_value(v), json_string_length(v)));
+    } else if (json_is_integer(v)) {
+        const json_int_t i = json_integer_value(v);
+        h = sc_hash_mix(h, sc_hash(&i, sizeof i));
+    } else if (json_is_real(v)) {
+        const double d = json_real_value(v) + 0.0; /* -0 is 0 */
+        h = sc_hash_mix(h, sc_hash(&d, sizeof d));
+    }
+    return h;
+}
+
+/* Elements first..first+n as hashes; NULL: too many, or no memory. */
+static uint64_t *hash_rows(struct comparing *c, const struct row *r, size_t first, size_t n,
+                           unsigned depth)
+{
+    uint64_t *h = n < SIZE_MAX / sizeof *h - 1 ? sc_alloc((n + 1) * sizeof *h) : NULL;
+
+    for (size_t i = 0; h && i < n; i++)
+        h[i] = r->array ? hash_value(c, json_array_get(r->array, first + i), depth + 1)
+                        : sc_hash(r->line[first + i].p, r->line[first + i].n);
+    c->failed = c->failed || !h;
+    return h;
+}
+
+/* The way with fewest removed and added elements: step d goes from the furthest points of d - 1, on
+ * the diagonals -d, 2 - d ... d, and the points of every step are kept. */
+struct ways {
+    const uint64_t *a, *b;
+    size_t n_a, n_b;
+    size_t most;   /* steps */
+    size_t *reach; /* step d: d + 1 values of i from d (d + 1) / 2 on */
+};
+
+static size_t *points(const struct ways *w, size_t d)
+{
+    return w->reach + d * (d + 1) / 2;
+}
+
+/* From step d - 1 to its diagonal k of d + 1: where it comes out before equal elements. `down`: by
+ * an element of b. */
+static size_t step_to(const struct ways *w, size_t d, size_t k, bool *down)
+{
+    const size_t *before = d ? points(w, d - 1) : NULL;
+
+    *down = k == 0 || (k < d && before[k - 1] < before[k]);
+    return !d ? 0 : *down ? before[k] : before[k - 1] + 1;
+}
+
+/* The number of steps, or SIZE_MAX: they are too many. A diagonal k of step d is i - j = 2 k - d.
+ */
+static size_t find_way(const struct ways *w)
+{
+    for (size_t d = 0; d <= w->most; d++)
+        for (size_t k = 0; k <= d; k++) {
+            bool down;
+            size_t i = step_to(w, d, k, &down);
+            const bool off = i > w->n_a || i + d < 2 * k || i + d - 2 * k > w->n_b;
+            size_t j = off ? 0 : i + d - 2 * k;
+            while (!off && i < w->n_a && j < w->n_b && w->a[i] == w->b[j])
+                i++, j++;
+            points(w, d)[k] = i;
+            if (!off && i == w->n_a && j == w->n_b)
+                return d;
+        }
+    return SIZE_MAX;
+}
+
+/* mate[i]: the element of b that element i of a stays as; SIZE_MAX: none. */
+static void follow(const struct ways *w, size_t steps, size_t *mate)
+{
+    size_t d = steps, k = (w->n_a + steps - w->n_b) / 2;
+
+    for (size_t i = 0; i < w->n_a; i++)
+        mate[i] = SIZE_MAX;
+    for (;; d--) {
+        bool down;
+        const size_t from = step_to(w, d, k, &down);
+        for (size_t i = from; i < points(w, d)[k]; i++)
+            mate[i] = i + d - 2 * k;
+        if (d == 0)
+            return;
+        k -= !down;
+    }
+}
+
+/* By element of a from `first` on; NULL: by position. */
+static size_t *align(struct comparing *c, const struct row *a, const struct row *b, size_t first,
+                     unsigned depth)
+{
+    struct ways w = {.n_a = a->n - first, .n_b = b->n - first};
+    uint64_t *x = NULL, *y = NULL;
+    size_t *mate = NULL;
+
+    if (!w.n_a || !w.n_b || (w.n_a == 1 && w.n_b == 1))
+        return NULL;
+    w.a = x = hash_rows(c, a, first, w.n_a, depth);
+    w.b = y = hash_rows(c, b, first, w.n_b, depth);
+    /* Each step may look at all elements. */
+    w.most = SC_MIN(SC_MIN((size_t)APART, w.n_a + w.n_b), WORK / (w.n_a + w.n_b));
+    w.reach = sc_alloc((w.most + 1) * (w.most + 2) / 2 * sizeof *w.reach);
+    c->failed = c->failed || !w.reach;
+    const size_t steps = c->failed || c->problem ? SIZE_MAX : find_way(&w);
+    if (steps != SIZE_MAX) {
+        mate = sc_alloc(w.n_a * sizeof *mate);
+        c->failed = c->failed || !mate;
+    }
+    if (mate)
+        follow(&w, steps, mate);
+    free(x);
+    free(y);
+    free(w.reach);
+    return mate;
+}
+
+/* Elements i..i_end of a against k..k_end of b, by position; indices are those of the side that has
+ * the element. */
+static void compare_run(struct comparing *c, const struct row *a, size_t i, size_t i_end,
+                        const struct row *b, size_t k, size_t k_end, size_t from, unsigned depth)
+{
+    const struct row x = {i_end, a->array, a->line}, y = {k_end, b->array, b->line};
+
+    for (; (i < i_end || k < k_end) && !c->problem && !c->failed; i++, k++) {
+        const size_t before = push_index(c, (i < i_end ? i : k) + from);
+        compare_at(c, &x, i, &y, k, depth);
+        c->path.n = before;
+    }
+}
+
 static void compare_rows(struct comparing *c, const struct row *a, const struct row *b, size_t from,
                          unsigned depth)
 {
@@ -224,11 +424,16 @@ static void compare_rows(struct comparing *c, const struct row *a, const struct 
     while (last < most - first && equal_at(c, a, a->n - 1 - last, b, b->n - 1 - last, depth))
         last++;
     const struct row x = {a->n - last, a->array, a->line}, y = {b->n - last, b->array, b->line};
-    for (size_t i = first; i < SC_MAX(x.n, y.n) && !c->problem && !c->failed; i++) {
-        const size_t before = push_index(c, i + from);
-        compare_at(c, &x, i, &y, i, depth);
-        c->path.n = before;
+    size_t *mate = align(c, &x, &y, first, depth), i = first, k = first;
+    for (size_t at = first; mate && at < x.n; at++) {
+        if (mate[at - first] == SIZE_MAX)
+            continue;
+        compare_run(c, &x, i, at, &y, k, mate[at - first] + first, from, depth);
+        i = at + 1;
+        k = mate[at - first] + first + 1;
     }
+    compare_run(c, &x, i, x.n, &y, k, y.n, from, depth);
+    free(mate);
 }
 
 static void compare(struct comparing *c, const json_t *a, const json_t *b, unsigned depth)

@@ -64,16 +64,20 @@ static void put_rounding(const struct sc_diff *d, size_t changed, struct sc_buf 
         sc_buf_printf(out, "; %zu by about as much as rounding does", about);
 }
 
+bool sc_diff_broke(const struct sc_diff *d, const struct sc_diff_pair *p)
+{
+    const struct sc_change *c = p->change;
+
+    return c && c->nonfinite_b > (d->has_base ? c->nonfinite_a : 0);
+}
+
 /* Differences that are not finite are in no sum, so a NaN that came in would not be seen there. */
 static void put_broken(const struct sc_diff *d, struct sc_buf *out)
 {
     size_t more = 0;
 
-    for (size_t i = 0; i < d->n; i++) {
-        const struct sc_change *c = d->pairs[i].change;
-        more += c && c->nonfinite_a != UINT64_MAX && c->nonfinite_b != UINT64_MAX &&
-                c->nonfinite_b > c->nonfinite_a;
-    }
+    for (size_t i = 0; i < d->n; i++)
+        more += sc_diff_broke(d, &d->pairs[i]);
     if (more)
         sc_buf_printf(out, "; %zu with more NaN or infinity in B", more);
 }

@@ -303,6 +303,7 @@ enum most_column {
     MOST_SHOWN_PERCENT,
     MOST_SHOWN_SIGNIFICANT,
     MOST_SHOWN_CAST,
+    MOST_SHOWN_BROKEN,
     MOST_COLUMNS
 };
 static const struct sc_column most_columns[MOST_COLUMNS] = {
@@ -320,6 +321,7 @@ static const struct sc_column most_columns[MOST_COLUMNS] = {
     [MOST_SHOWN_SIGNIFICANT] = MORE("significant_percent", "by >1 %"),
     [MOST_SHOWN_CAST] = {"cast", "rounding", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_OPTIONAL,
                          0},
+    [MOST_SHOWN_BROKEN] = TEXT("nonfinite", "not finite"),
 };
 static const struct sc_column spectral_columns[] = {
     NAME,
@@ -376,6 +378,15 @@ static void most_cell(const void *ctx, size_t row, size_t column, struct sc_cell
         out->null = kind != SC_CHANGE_IS_CAST && kind != SC_CHANGE_IS_ABOUT;
         if (!out->null)
             snprintf(v->text, 64, "%s%s", kind == SC_CHANGE_IS_ABOUT ? "about " : "", c->cast_type);
+        out->text = sc_strz(out->null ? "" : v->text);
+        return;
+    }
+    if (column == MOST_SHOWN_BROKEN) {
+        const uint64_t a = v->d->has_base ? c->nonfinite_a : 0;
+        out->null = !a && !c->nonfinite_b;
+        if (!out->null)
+            snprintf(v->text, 64, "%llu -> %llu", (unsigned long long)a,
+                     (unsigned long long)c->nonfinite_b);
         out->text = sc_strz(out->null ? "" : v->text);
         return;
     }

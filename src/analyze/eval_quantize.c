@@ -151,7 +151,7 @@ int sc_quantizing_open(const struct sc_quantizing_options *o, struct sc_quantizi
         *x = (struct one){.q = q,
                           .f = &o->formats[i],
                           .use = {o->formats[i].is_recipe ? &o->formats[i].recipe : NULL, o->held,
-                                  o->p, o->cancel},
+                                  o->p, o->cancel, 8},
                           .substitutes = {has, view, x},
                           .tensor = SC_NO_NODE};
         q->variants[i].substitutes = &x->substitutes;

@@ -181,6 +181,24 @@ static int read_piece(const struct measuring *m, const struct sc_expert_piece *p
     return code;
 }
 
+/* Of a piece that holds gate and up, from its first value on. */
+static uint64_t first_of_up(const struct sc_expert_piece *p)
+{
+    switch ((enum sc_expert_cut)p->cut) {
+    case SC_CUT_ROWS:
+        return p->rows / 2 * p->cols;
+    case SC_CUT_COLUMNS:
+        return p->cols / 2;
+    case SC_CUT_EVEN_ROWS:
+        return p->cols;
+    case SC_CUT_EVEN_COLUMNS:
+        return 1;
+    case SC_CUT_WHOLE:
+        break;
+    }
+    return 0;
+}
+
 static void measure_piece(void *ctx, size_t i)
 {
     struct measuring *m = ctx;
@@ -194,8 +212,15 @@ static void measure_piece(void *ctx, size_t i)
                                              ? &layer->shared[p->part]
                                              : &layer->cells[p->part * m->x->n_experts + p->expert];
         put_figures(&sums[0], cell);
-        if (p->cut != SC_CUT_WHOLE) /* up follows gate */
-            put_figures(&sums[1], p->expert == SC_NO_NODE ? cell + 1 : cell + m->x->n_experts);
+        cell->tensor = p->tensor;
+        cell->first = p->first;
+        if (p->cut != SC_CUT_WHOLE) { /* up follows gate */
+            struct sc_expert_figures *up =
+                p->expert == SC_NO_NODE ? cell + 1 : cell + m->x->n_experts;
+            put_figures(&sums[1], up);
+            up->tensor = p->tensor;
+            up->first = p->first + first_of_up(p);
+        }
     }
     const uint64_t done = atomic_fetch_add(&m->done, p->rows * p->cols) + p->rows * p->cols;
     if (m->o->progress)

@@ -36,6 +36,8 @@ struct sc_expert_figures {
     double stat[SC_EXPERT_STATS]; /* of finite values; sparsity: share of |x| < eps */
     double max_abs;
     uint64_t count, zeros, nonfinite;
+    uint32_t tensor; /* that holds it, from value `first` on, in row-major order */
+    uint64_t first;
     uint64_t
         content; /* equal values in equal order give equal numbers; others do but by accident */
 };

@@ -153,10 +153,12 @@ int sc_largest_find(const struct sc_model *m, const struct sc_largest_options *o
 void sc_largest_clear(struct sc_largest *l);
 
 /* ------------------------------------------------------------------------------- document ---
- * "asked", "totals", "weights", "lines", "groups", "matrices", "published". All of it must outlive
- * the document. */
+ * "asked", "totals", "weights", "lines", "groups", "matrices", "published", and after verifying
+ * "effects", "nulls", "label", "call", "shift". All of it must outlive the document. */
 struct sc_spotter;
+struct sc_super_effects;
 struct sc_super_knowns;
+struct sc_super_list;
 struct sc_largest_document {
     const struct sc_model *model;
     const struct sc_largest_options *asked; /* probes: one for each that is known, in its order */
@@ -165,7 +167,14 @@ struct sc_largest_document {
     const struct sc_largest *found;
     const struct sc_super_knowns *known;
     const struct sc_spotter *spotter; /* NULL: no links */
+    /* What a model does without them, of sc_super_verify() of sc_largest_list(); NULL: not asked */
+    const struct sc_super_list *list;
+    const struct sc_super_effects *effects;
 };
+/* The weights that were found as a list that can be verified and looked at (super.h), in the same
+ * order. Clear it with sc_super_clear(). */
+int sc_largest_list(const struct sc_model *m, const struct sc_largest *l, struct sc_super_list *out,
+                    struct sc_error *e);
 void sc_analyze_largest(struct sc_document *d, struct sc_field *into,
                         const struct sc_largest_document *s);
 

@@ -4,6 +4,7 @@
 
 #include "analyze/figures.h"
 #include "analyze/largest.h"
+#include "analyze/super.h"
 #include "analyze/super_known.h"
 
 static void put_number(double v, struct sc_cell *out)
@@ -49,6 +50,8 @@ enum {
     NORMAL,
     IN_ROW,
     IN_COL,
+    KL,
+    LABEL,
     TENSOR,
     STORED_ROW,
     STORED_COL,
@@ -64,10 +67,12 @@ static const struct sc_column columns[COLUMNS] = {
     [ROW] = {"row", "ROW", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [COL] = {"column", "COLUMN", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [WEIGHT] = {"weight", "WEIGHT", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 5},
-    [RATIO] = {"over_rms", "x RMS", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 1},
-    [NORMAL] = {"over_normal", "x NORMAL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
-    [IN_ROW] = {"in_row", "IN ROW", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
-    [IN_COL] = {"in_column", "IN COLUMN", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
+    [RATIO] = {"over_rms", "x RMS", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 1},
+    [NORMAL] = {"over_normal", "x NORMAL", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 2},
+    [IN_ROW] = {"in_row", "IN ROW", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_SPARE, 0},
+    [IN_COL] = {"in_column", "IN COLUMN", NULL, SC_COL_COUNT, SC_COL_RIGHT | SC_COL_SPARE, 0},
+    [KL] = {"alone_kl", "KL ALONE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_OPTIONAL, 4},
+    [LABEL] = {"label", "VERDICT", NULL, SC_COL_TEXT, SC_COL_OPTIONAL, 0},
     [TENSOR] = {"tensor", "TENSOR", NULL, SC_COL_TEXT, SC_COL_SHRINK | SC_COL_SPARE, 0},
     [STORED_ROW] = {"stored_row", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
     [STORED_COL] = {"stored_column", NULL, NULL, SC_COL_OFFSET, SC_COL_JSON_ONLY, 0},
@@ -118,6 +123,12 @@ static void get_weight(const void *ctx, size_t row, size_t column, struct sc_cel
         break;
     case NORMAL:
         put_number(fabs((double)w->value) / normal_max(m), out);
+        break;
+    case KL:
+        put_number(s->effects ? s->list->p[row].alone_kl : (double)NAN, out);
+        break;
+    case LABEL:
+        put_text(s->effects ? s->list->p[row].label : NULL, out);
         break;
     default:
         out->u = column == ROW          ? w->row
@@ -390,4 +401,33 @@ void sc_analyze_largest(struct sc_document *d, struct sc_field *into,
     sc_add_table(d, into, "groups", &groups);
     sc_add_table(d, into, "matrices", &matrices);
     add_known(d, into, s);
+    if (!s->effects)
+        return;
+    sc_analyze_super_shift(d, into, s->effects);
+    sc_analyze_super_effects(d, into, s->effects);
+}
+
+int sc_largest_list(const struct sc_model *m, const struct sc_largest *l, struct sc_super_list *out,
+                    struct sc_error *e)
+{
+    *out = (struct sc_super_list){0};
+    TRY(sc_grow(&out->p, &out->cap, SC_MAX(l->n, (size_t)1), sizeof *out->p, e));
+    for (size_t i = 0; i < l->n; i++) {
+        const struct sc_large_weight *w = &l->weights[i];
+        const struct sc_large_matrix *at = &l->matrices[w->matrix];
+        const uint64_t cols = stored_cols(&m->tensors[at->tensor]);
+        out->p[out->n++] = (struct sc_super_weight){.layer = at->layer < 0 ? SC_SUPER_NO_LAYER
+                                                                           : (uint32_t)at->layer,
+                                                    .expert = at->expert < 0 ? -1 : at->expert,
+                                                    .row = (uint32_t)w->row,
+                                                    .col = (uint32_t)w->col,
+                                                    .kind = sc_role_names[at->role],
+                                                    .tensor = at->tensor,
+                                                    .stored_row = w->element / cols,
+                                                    .stored_col = w->element % cols,
+                                                    .weight = w->value,
+                                                    .alone_kl = (double)NAN,
+                                                    .without_kl = (double)NAN};
+    }
+    return 0;
 }

@@ -281,7 +281,8 @@ static uint64_t task_memory(void *ctx, const struct sc_item *item, const struct 
     for (size_t k = 0; k < r->q->measured.n; k++)
         if (r->at_of[k] == SIZE_MAX &&
             sc_recipe_parse(sc_strz(r->q->measured.f[k].name), &recipe, NULL) == 0)
-            recipes = SC_MAX(recipes, sc_recipe_memory(&recipe, NULL, m.rows, m.cols));
+            recipes = SC_MAX(
+                recipes, SC_MIN(sc_recipe_memory(&recipe, NULL, m.rows, m.cols), r->o->memory / 2));
     return sc_add_up(sc_add_up(SC_MIN(r->o->memory / 2, UINT64_C(64) << 20), cells), recipes);
 }
 
@@ -345,7 +346,7 @@ static int measure_recipe(struct sc_quant_work *r, size_t i, size_t k, struct sc
     struct sc_recipe recipe;
 
     TRY(sc_recipe_parse(sc_strz(r->q->measured.f[k].name), &recipe, e));
-    const struct sc_recipe_use use = {&recipe, r->o->held, p, r->o->cancel};
+    const struct sc_recipe_use use = {&recipe, r->o->held, p, r->o->cancel, 2};
     return sc_recipe_measure(v, r->q->tensors[i].tensor, &use, r->o->memory / 2,
                              sc_quant_record(r->q, i, k), e);
 }

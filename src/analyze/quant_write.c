@@ -102,7 +102,7 @@ static int open_view(struct writing *x, const struct job *j, struct sc_values **
     const struct sc_encoding *f = format_of(x->q);
     if (f && sc_quant_is_recipe(f)) {
         TRY(sc_recipe_parse(sc_strz(f->name), &x->recipe, x->e));
-        const struct sc_recipe_use use = {&x->recipe, x->w->held, x->w->p, x->w->cancel};
+        const struct sc_recipe_use use = {&x->recipe, x->w->held, x->w->p, x->w->cancel, 2};
         return sc_values_open_quantised(*base, j->tensor, &use, NULL, x->w->memory / 2, out, x->e);
     }
     return sc_values_open_rounded(*base, format_of(x->q), t->geometry, t->assignment, x->w->p, out,

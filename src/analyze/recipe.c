@@ -164,7 +164,7 @@ static uint64_t hold_listed(struct matrix *m, uint32_t tensor, uint64_t first)
     const struct sc_held_list *l = &m->u->held;
     uint64_t done = 0;
 
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < l->n && !m->u->r->bare; i++) {
         if (l->p[i].tensor != tensor || l->p[i].at < first ||
             l->p[i].at - first >= m->rows * m->cols || m->held[l->p[i].at - first])
             continue;
@@ -314,21 +314,108 @@ uint64_t sc_recipe_memory(const struct sc_recipe *r, const struct sc_parallel *p
                : UINT64_MAX;
 }
 
-static int check_memory(const struct sc_values *v, const struct sc_matrices *m,
-                        const struct sc_recipe_use *u, uint64_t memory, struct sc_error *e)
+/* Rows after which a block begins, whatever came before; 0: there are none before the end. */
+static uint64_t unit_of(const struct sc_recipe *r, uint64_t cols)
 {
-    const uint64_t need = u->r ? sc_recipe_memory(u->r, u->p, m->rows, m->cols)
-                          : m->rows && m->cols > UINT64_MAX / 8 / m->rows ? UINT64_MAX
-                                                                          : m->rows * m->cols * 4;
-    struct sc_quoted q;
+    uint64_t a = r->width, b = cols;
 
-    if (need <= memory && need < SIZE_MAX / 2)
+    if (r->clip.whole || r->hold.whole)
         return 0;
+    switch (r->shape) {
+    case SC_RECIPE_ROW:
+        return 1;
+    case SC_RECIPE_TILE:
+        return r->height;
+    case SC_RECIPE_FLAT: /* whole rows and whole blocks: the least common multiple */
+        while (b) {
+            const uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        return r->width / a;
+    default:
+        return 0;
+    }
+}
+
+uint64_t sc_recipe_rows(const struct sc_recipe *r, const struct sc_parallel *p, uint64_t rows,
+                        uint64_t cols, uint64_t memory)
+{
+    const uint64_t unit = unit_of(r, cols);
+
+    if (sc_recipe_memory(r, p, rows, cols) <= memory)
+        return rows;
+    if (!unit || unit >= rows || sc_recipe_memory(r, p, unit, cols) > memory)
+        return 0;
+    uint64_t low = 1, high = rows / unit + 1; /* so many units fit, so many do not */
+    while (low + 1 < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (sc_recipe_memory(r, p, middle * unit, cols) <= memory)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low * unit;
+}
+
+/* A matrix in pieces of whole rows. */
+struct pieces {
+    uint64_t rows, cols; /* of the matrix */
+    uint64_t at_once;    /* rows of a piece, but for the last one of a matrix */
+    uint64_t per_matrix;
+};
+struct piece {
+    uint64_t first, rows, n; /* value of the tensor; n: values */
+};
+
+static struct piece piece_at(const struct pieces *p, uint64_t i)
+{
+    const uint64_t matrix = i / p->per_matrix, row = i % p->per_matrix * p->at_once;
+    const uint64_t rows = SC_MIN(p->at_once, p->rows - row);
+
+    return (struct piece){(matrix * p->rows + row) * p->cols, rows, rows * p->cols};
+}
+
+static int fail_memory(const struct sc_values *v, const struct sc_matrices *m,
+                       const struct sc_recipe_use *u, uint64_t need, struct sc_error *e)
+{
+    const uint64_t unit = u->r ? unit_of(u->r, m->cols) : 0;
+    const bool in_rows = unit && unit < m->rows;
+    const uint64_t least = in_rows ? sc_recipe_memory(u->r, u->p, unit, m->cols) : need;
+    struct sc_quoted q;
+    uint64_t all;
+
+    if (!sc_mul(least, u->parts ? u->parts : 1, &all) || all > UINT64_MAX >> 1)
+        return sc_fail(e, SCRUPLE_ELIMIT, "a matrix of \"%s\" is too large to be quantised",
+                       sc_quote(&q, sc_tensor_name(v->tensor)));
     return sc_fail(e, SCRUPLE_ELIMIT,
-                   "a matrix of \"%s\" takes %llu MiB while it is quantised, allowed are %llu "
-                   "(--memory)",
-                   sc_quote(&q, sc_tensor_name(v->tensor)), (unsigned long long)(need >> 20),
-                   (unsigned long long)(memory >> 20));
+                   "a matrix of \"%s\" takes %llu MiB while it is quantised, because %s: --memory "
+                   "%lluM would do",
+                   sc_quote(&q, sc_tensor_name(v->tensor)), (unsigned long long)(least >> 20) + 1,
+                   in_rows ? "its blocks are as large"
+                   : u->r  ? "its blocks or limits are over all of it"
+                           : "it is kept as a whole",
+                   (unsigned long long)(all / 1000000) + 1);
+}
+
+static int cut_rows(const struct sc_values *v, const struct sc_matrices *m,
+                    const struct sc_recipe_use *u, uint64_t memory, struct pieces *out,
+                    struct sc_error *e)
+{
+    const bool large = m->rows && m->cols > UINT64_MAX / 64 / m->rows;
+    const uint64_t need = u->r    ? sc_recipe_memory(u->r, u->p, m->rows, m->cols)
+                          : large ? UINT64_MAX
+                                  : m->rows * m->cols * 4;
+
+    *out = (struct pieces){.rows = m->rows, .cols = m->cols, .per_matrix = 1};
+    out->at_once = u->r             ? sc_recipe_rows(u->r, u->p, m->rows, m->cols, memory)
+                   : need <= memory ? m->rows
+                                    : 0;
+    if ((m->rows && !out->at_once) || (large && out->at_once == m->rows))
+        return fail_memory(v, m, u, need, e);
+    out->at_once = SC_MAX(out->at_once, UINT64_C(1));
+    out->per_matrix = SC_MAX((m->rows + out->at_once - 1) / out->at_once, UINT64_C(1));
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------- view --- */
@@ -337,10 +424,10 @@ struct quantised {
     struct sc_values *v, *rounded; /* rounded: of a format */
     uint32_t tensor;
     struct sc_recipe_use u;
-    struct sc_matrices m;
+    struct pieces pieces;
     uint64_t size;        /* values of a matrix */
     pthread_mutex_t lock; /* around what follows */
-    uint64_t at;          /* the matrix at y; UINT64_MAX: none */
+    uint64_t at;          /* the piece at y; UINT64_MAX: none */
     float *y;
 };
 
@@ -354,25 +441,25 @@ static void close_quantised(void *ctx)
     free(x);
 }
 
-static int compute(struct quantised *x, uint64_t matrix, struct sc_error *e)
+static int compute(struct quantised *x, uint64_t at, struct sc_error *e)
 {
+    const struct piece p = piece_at(&x->pieces, at);
     struct sc_recipe_counts counts = {0};
 
     x->at = UINT64_MAX;
     if (x->rounded) {
-        TRY(sc_values_read(x->rounded, matrix * x->size, x->size, x->y, e));
-        x->at = matrix;
+        TRY(sc_values_read(x->rounded, p.first, p.n, x->y, e));
+        x->at = at;
         return 0;
     }
-    float *values = sc_alloc((size_t)x->size * sizeof *values);
-    uint8_t *held = sc_alloc((size_t)x->size);
-    int code = values && held ? sc_values_read(x->v, matrix * x->size, x->size, values, e)
-                              : sc_fail_memory(e);
+    float *values = sc_alloc((size_t)p.n * sizeof *values);
+    uint8_t *held = sc_alloc((size_t)p.n);
+    int code = values && held ? sc_values_read(x->v, p.first, p.n, values, e) : sc_fail_memory(e);
     if (code == 0)
-        code = sc_recipe_matrix(&x->u, x->tensor, matrix * x->size, x->m.rows, x->m.cols, values,
-                                x->y, held, &counts, e);
+        code = sc_recipe_matrix(&x->u, x->tensor, p.first, p.rows, x->pieces.cols, values, x->y,
+                                held, &counts, e);
     if (code == 0)
-        x->at = matrix;
+        x->at = at;
     free(values);
     free(held);
     return code;
@@ -381,14 +468,17 @@ static int compute(struct quantised *x, uint64_t matrix, struct sc_error *e)
 static int read_quantised(void *ctx, uint64_t first, uint64_t n, float *dst, struct sc_error *e)
 {
     struct quantised *x = ctx;
+    const struct pieces *p = &x->pieces;
+    const uint64_t whole = SC_MAX(p->at_once * p->cols, UINT64_C(1));
     int code = 0;
 
     pthread_mutex_lock(&x->lock);
     while (n && code == 0) {
-        const uint64_t matrix = first / x->size, from = first % x->size;
-        const uint64_t here = SC_MIN(n, x->size - from);
-        if (x->at != matrix)
-            code = compute(x, matrix, e);
+        const uint64_t in = first % x->size;
+        const uint64_t at = first / x->size * p->per_matrix + in / whole, from = in % whole;
+        const uint64_t here = SC_MIN(n, piece_at(p, at).n - from);
+        if (x->at != at)
+            code = compute(x, at, e);
         if (code == 0)
             memcpy(dst, x->y + from, (size_t)here * sizeof *dst);
         first += here;
@@ -405,18 +495,19 @@ int sc_values_open_quantised(struct sc_values *v, uint32_t tensor, const struct 
 {
     const struct sc_matrices m = sc_quality_matrices(v);
     struct quantised *x;
+    struct pieces pieces;
 
     *out = NULL;
-    TRY(check_memory(v, &m, u, memory, e));
+    TRY(cut_rows(v, &m, u, memory, &pieces, e));
     if (!(x = sc_calloc(1, sizeof *x)))
         return sc_fail_memory(e);
     x->v = v;
     x->tensor = tensor;
     x->u = *u;
-    x->m = m;
+    x->pieces = pieces;
     x->size = SC_MAX(m.rows * m.cols, UINT64_C(1));
     x->at = UINT64_MAX;
-    x->y = sc_alloc((size_t)x->size * sizeof *x->y);
+    x->y = sc_alloc((size_t)SC_MAX(pieces.at_once * m.cols, UINT64_C(1)) * sizeof *x->y);
     pthread_mutex_init(&x->lock, NULL);
     const struct sc_computed how = {read_quantised, close_quantised, x};
     int code = x->y ? 0 : sc_fail_memory(e);
@@ -435,19 +526,21 @@ int sc_recipe_measure(struct sc_values *v, uint32_t tensor, const struct sc_reci
                       uint64_t memory, struct sc_quality *out, struct sc_error *e)
 {
     const struct sc_matrices m = sc_quality_matrices(v);
-    const uint64_t n = m.n ? v->count / m.n : 0;
     struct sc_recipe_counts counts = {0};
     struct sums sums = {0};
+    struct pieces pieces;
 
-    TRY(check_memory(v, &m, u, memory, e));
-    float *x = sc_alloc((size_t)n * sizeof *x), *y = sc_alloc((size_t)n * sizeof *y);
-    uint8_t *held = sc_alloc((size_t)n);
+    TRY(cut_rows(v, &m, u, memory, &pieces, e));
+    const uint64_t most = SC_MIN(pieces.at_once, m.rows) * m.cols;
+    float *x = sc_alloc((size_t)most * sizeof *x), *y = sc_alloc((size_t)most * sizeof *y);
+    uint8_t *held = sc_alloc((size_t)most);
     int code = x && y && held ? 0 : sc_fail_memory(e);
-    for (uint64_t i = 0; i < m.n && code == 0; i++) {
-        code = sc_values_read(v, i * n, n, x, e);
+    for (uint64_t i = 0; m.rows && i < m.n * pieces.per_matrix && code == 0; i++) {
+        const struct piece p = piece_at(&pieces, i);
+        code = sc_values_read(v, p.first, p.n, x, e);
         if (code == 0)
-            code = sc_recipe_matrix(u, tensor, i * n, m.rows, m.cols, x, y, held, &counts, e);
-        for (uint64_t k = 0; k < n && code == 0; k++)
+            code = sc_recipe_matrix(u, tensor, p.first, p.rows, m.cols, x, y, held, &counts, e);
+        for (uint64_t k = 0; k < p.n && code == 0; k++)
             add_value(&sums, (double)x[k], (double)y[k]);
     }
     if (code == 0)

@@ -5,7 +5,7 @@
  *
  * Does not own: a single block (codec/recipe.h).
  *
- * A matrix is worked on as a whole, because limits may be over all of it.
+ * Where blocks and limits allow it a matrix is worked on some rows at a time, else as a whole.
  */
 #ifndef SC_ANALYZE_RECIPE_H
 #define SC_ANALYZE_RECIPE_H
@@ -23,10 +23,11 @@ struct sc_held_list {
     size_t n;
 };
 struct sc_recipe_use {
-    const struct sc_recipe *r;
+    const struct sc_recipe *r; /* NULL: another format */
     struct sc_held_list held;
     const struct sc_parallel *p;
     const _Atomic int *cancel;
+    unsigned parts; /* the memory that is allowed is one of so many parts of --memory; 0: 1 */
 };
 struct sc_recipe_counts {
     uint64_t blocks, clipped, held;
@@ -40,10 +41,14 @@ int sc_recipe_matrix(const struct sc_recipe_use *u, uint32_t tensor, uint64_t fi
 /* Bytes that a matrix takes while it is worked on. */
 uint64_t sc_recipe_memory(const struct sc_recipe *r, const struct sc_parallel *p, uint64_t rows,
                           uint64_t cols);
+/* How many rows of it are worked on at a time within `memory`: all, if they fit, else so many that
+ * a block begins behind them. 0: not even those fit. The results are the same bits. */
+uint64_t sc_recipe_rows(const struct sc_recipe *r, const struct sc_parallel *p, uint64_t rows,
+                        uint64_t cols, uint64_t memory);
 
-/* The tensor as it is after quantising by a recipe, or by another format (u->r NULL: `f`): a matrix
- * at a time is computed when it is first read, and kept. `v` is borrowed, and so is all of *u and
- * f. SCRUPLE_ELIMIT. */
+/* The tensor as it is after quantising by a recipe, or by another format (u->r NULL: `f`): a
+ * matrix, or some rows of it, is computed when it is read, and kept until another is. `v` is
+ * borrowed, and so is all of *u and f. SCRUPLE_ELIMIT. */
 int sc_values_open_quantised(struct sc_values *v, uint32_t tensor, const struct sc_recipe_use *u,
                              const struct sc_encoding *f, uint64_t memory, struct sc_values **out,
                              struct sc_error *e);

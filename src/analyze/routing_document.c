@@ -39,11 +39,12 @@ enum {
 static const struct sc_column columns[COLUMNS] = {
     [LAYER] = {"layer", "LAYER", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [BALANCE] = {"balance", "EVEN", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [WEIGHT_BALANCE] = {"weight_balance", "BY WEIGHT", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [WEIGHT_BALANCE] = {"weight_balance", "BY WEIGHT", NULL, SC_COL_NUMBER,
+                        SC_COL_RIGHT | SC_COL_SPARE, 3},
     [ENTROPY] = {"entropy", NULL, "nats", SC_COL_NUMBER, SC_COL_JSON_ONLY, 3},
-    [CERTAINTY] = {"certainty", "SURE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [CERTAINTY] = {"certainty", "SURE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 3},
     [MAX_OVER_MEAN] = {"max_over_mean", "MAX/MEAN", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
-    [CV] = {"cv", "CV", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
+    [CV] = {"cv", "CV", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 2},
     [CV_UNIFORM] = {"cv_uniform", "BY CHANCE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
     [DEAD] = {"dead", "UNUSED", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
     [BUSIEST] = {"busiest", "BUSIEST", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
@@ -169,11 +170,13 @@ static const struct sc_column output_columns[O_COLUMNS] = {
     [O_EXPERT] = {"expert", "EXPERT", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
     [O_VALUE] = {"output", "OUTPUT", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 2},
     [O_TOKEN] = {"token", "AT TOKEN", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
-    [O_CHANNEL] = {"channel", "CHANNEL", NULL, SC_COL_OFFSET, SC_COL_RIGHT, 0},
+    [O_CHANNEL] = {"channel", "CHANNEL", NULL, SC_COL_OFFSET, SC_COL_RIGHT | SC_COL_SPARE, 0},
     [O_TOKENS] = {"tokens", "TOKENS", NULL, SC_COL_COUNT, SC_COL_RIGHT, 0},
-    [O_995] = {"above_995", "ABOVE 99.5 %", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
-    [O_TENTH] = {"above_tenth", "ABOVE TENTH", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
-    [O_FORMS] = {"forms_massive", "MASSIVE FORM", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
+    [O_995] = {"above_995", "ABOVE 99.5 %", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_SPARE, 0},
+    [O_TENTH] = {"above_tenth", "ABOVE TENTH", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY | SC_COL_SPARE,
+                 0},
+    [O_FORMS] = {"forms_massive", "MASSIVE FORM", NULL, SC_COL_TEXT,
+                 SC_COL_TERM_ONLY | SC_COL_SPARE, 0},
     [O_SUPER] = {"super", "SUPER", NULL, SC_COL_TEXT, SC_COL_TERM_ONLY, 0},
 };
 
@@ -277,10 +280,10 @@ static const struct sc_column drop_columns[D_COLUMNS] = {
     [D_KL] = {"kl", "KL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 5},
     [D_NLL] = {"nll", "NLL", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
     [D_RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [D_LOW] = {"nll_low", "95 % FROM", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [D_HIGH] = {"nll_high", "TO", "nats", SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [D_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [D_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
+    [D_LOW] = {"nll_low", "95 % FROM", "nats", SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [D_HIGH] = {"nll_high", "TO", "nats", SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [D_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 3},
+    [D_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
 };
 
 static void get_drop(const void *ctx, size_t row, size_t column, struct sc_cell *out)

@@ -23,10 +23,12 @@ struct sc_spotter;
 
 #define SC_SCHEMA_SUPER "scruple.super/1"
 
+#define SC_SUPER_NO_LAYER UINT32_MAX
 struct sc_super_weight {
-    uint32_t layer;
+    uint32_t layer;    /* SC_SUPER_NO_LAYER: it is in none */
     int32_t expert;    /* -1: the dense MLP, -2: the shared expert */
     uint32_t row, col; /* of the down projection: channel of the stream, neuron of the MLP */
+    const char *kind;  /* of another matrix: what it is, "q_proj", a constant; NULL: down */
     uint32_t tensor;   /* and where it is stored: dimension 0, all others */
     uint64_t stored_row, stored_col;
     float weight, input, output; /* W[row, col], X[token, col], Y[token, row] */
@@ -67,6 +69,9 @@ struct sc_super_options {
     double share;    /* least share of one weight; 0: 0.5 */
     unsigned rounds; /* at most; 0: 8 */
     size_t most;     /* weights; 0: 64 */
+    /* Of sc_super_verify(): weights that were chosen by their size, of whatever matrix. Which
+     * spikes they make is not known, so nothing is put back. */
+    bool by_size;
     void (*progress)(void *ctx, unsigned round, uint32_t done, uint32_t of);
     void *ctx;
 };
@@ -87,11 +92,12 @@ enum sc_super_kind {
     SC_SUPER_MEAN,     /* all set to the mean of their tensor */
     SC_SUPER_SCALED,   /* all times `factor` */
     SC_SUPER_RESTORED, /* all zeroed, but the stream is put back where they had acted */
-    SC_SUPER_NULL,     /* weights of nearly the same size elsewhere in the same tensors zeroed */
+    SC_SUPER_NULL,     /* weights of nearly the same size elsewhere in the same tensors zeroed, no
+                          weight in two draws */
     /* those zeroed that share something with weight `index`, where these are several but not all:
      */
-    SC_SUPER_COLUMN, /* layer, expert and column: one neuron */
-    SC_SUPER_ROW,    /* layer, expert and row: one channel, as that expert writes it */
+    SC_SUPER_COLUMN, /* matrix and column: one neuron */
+    SC_SUPER_ROW,    /* matrix and row: one channel, as that expert writes it */
     SC_SUPER_EXPERT, /* layer and expert */
     SC_SUPER_KINDS
 };
@@ -111,9 +117,14 @@ struct sc_super_token {
     double last_base, last_all, last_restored;
 };
 enum { SC_SUPER_TOKENS = 8 };
+enum { SC_SUPER_NULLS = 4 }; /* draws that are wanted */
 struct sc_super_effects {
     struct sc_super_effect *p;
     size_t n;
+    /* Draws that were made: fewer, where matrices have too few other weights for so many that
+     * share none. In the last one as many as `unmatched` found weights have no match. */
+    unsigned nulls;
+    size_t unmatched;
     struct sc_super_token *tokens; /* the likeliest SC_SUPER_TOKENS by base, all, last_base,
                                       last_all; by base, then id */
     size_t n_tokens;
@@ -122,21 +133,22 @@ struct sc_super_effects {
                           matter, but none does so; "inert"; NULL: the model's own output is not
                           finite, nothing is known */
 };
-/* How many of the list share layer, expert and row (column: true: column) with weight i; itself
- * too. */
+/* How many of the list share matrix and row (column: true: column) with weight i; itself too. */
 size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column);
-/* Fills labels and figures of the list. The list must not be empty. */
+/* Fills labels and figures of the list. The list must not be empty. SCRUPLE_EUSAGE: a weight is in
+ * no matrix that the pass multiplies with. */
 int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o,
                     struct sc_super_list *l, struct sc_super_effects *out, struct sc_error *e);
 void sc_super_effects_clear(struct sc_super_effects *x);
 
 /* ------------------------------------------------------------------------- where they stand ---
- * The down projections that hold found weights, as the product has them: rows are channels of the
- * stream, columns are neurons. */
+ * The matrices that hold found weights, as the product has them: of a down projection rows are
+ * channels of the stream, columns are neurons. */
 enum { SC_SUPER_SQUARES = 64, SC_SUPER_BINS = 64, SC_SUPER_NEAR = 25 };
 struct sc_super_matrix {
     uint32_t layer, tensor;
     int32_t expert;
+    const char *kind; /* as of its weights */
     uint64_t rows, cols;
     uint64_t by, down, across; /* squares of by x by weights, at most SC_SUPER_SQUARES a side */
     float *squares;  /* (down x across) the weight of the largest size, with its sign; NaN: none is
@@ -153,9 +165,11 @@ struct sc_super_matrices {
     size_t n;
 };
 enum { SC_SUPER_MATRICES = 8 }; /* at most so many, in the order of the list */
-/* Reads each of them twice. Clear *out, also after a failure. */
-int sc_super_look(const struct sc_forward *f, const struct sc_super_list *l,
-                  const _Atomic int *cancel, struct sc_super_matrices *out, struct sc_error *e);
+/* Reads each of them twice. `l`: of sc_super_find(), or with `f` NULL of weights chosen by their
+ * size. Clear *out, also after a failure. */
+int sc_super_look(const struct sc_model *m, const struct sc_forward *f,
+                  const struct sc_super_list *l, const _Atomic int *cancel,
+                  struct sc_super_matrices *out, struct sc_error *e);
 void sc_super_matrices_clear(struct sc_super_matrices *m);
 
 /* ---------------------------------------------------------------------------- document --- */
@@ -175,5 +189,10 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
 /* Its part from which pictures are drawn: "maxima", "matrices", "shift". */
 void sc_analyze_super_figures(struct sc_document *d, struct sc_field *into,
                               const struct sc_super_document *s);
+/* "shift"; "effects", "nulls", "label", "call". */
+void sc_analyze_super_shift(struct sc_document *d, struct sc_field *into,
+                            const struct sc_super_effects *x);
+void sc_analyze_super_effects(struct sc_document *d, struct sc_field *into,
+                              const struct sc_super_effects *x);
 
 #endif

@@ -163,15 +163,15 @@ static const struct sc_column effect_columns[E_COLUMNS] = {
     [E_KL] = {"kl", "KL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 5},
     [E_NLL] = {"nll", "NLL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
     [E_RATIO] = {"perplexity_ratio", "x PPL", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
-    [E_LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [E_HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 4},
-    [E_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT, 3},
+    [E_LOW] = {"nll_low", "95 % FROM", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [E_HIGH] = {"nll_high", "TO", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
+    [E_AGREE] = {"agree", "SAME TOP", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 3},
     [E_CHANGE] = {"change", "CHANGE", NULL, SC_COL_NUMBER, SC_COL_RIGHT | SC_COL_SPARE, 4},
 };
 
 static void get_effect(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct sc_super_effect *x = &((const struct table *)ctx)->s->effects->p[row];
+    const struct sc_super_effect *x = &((const struct sc_super_effects *)ctx)->p[row];
     const double figures[E_COLUMNS] = {[E_FACTOR] = x->factor, [E_KL] = x->kl,
                                        [E_NLL] = x->nll,       [E_RATIO] = x->perplexity_ratio,
                                        [E_LOW] = x->low,       [E_HIGH] = x->high,
@@ -186,6 +186,20 @@ static void get_effect(const void *ctx, size_t row, size_t column, struct sc_cel
     } else {
         put_number(figures[column], out);
     }
+}
+
+void sc_analyze_super_effects(struct sc_document *d, struct sc_field *into,
+                              const struct sc_super_effects *x)
+{
+    const struct sc_table effects = {effect_columns, E_COLUMNS, x->n, get_effect, x};
+
+    sc_add_table(d, into, "effects", &effects);
+    struct sc_field *nulls = sc_add_object(d, into, "nulls");
+    sc_add_uint(d, nulls, "asked", SC_SUPER_NULLS, SC_COL_COUNT);
+    sc_add_uint(d, nulls, "drawn", x->nulls, SC_COL_COUNT);
+    sc_add_uint(d, nulls, "unmatched", x->unmatched, SC_COL_COUNT);
+    sc_add_textz(d, into, "label", x->label);
+    sc_add_textz(d, into, "call", x->call);
 }
 
 /* --------------------------------------------------------------------------------- known ---- */
@@ -223,10 +237,6 @@ void sc_analyze_super(struct sc_document *d, struct sc_field *into,
     sc_add_table(d, into, "weights", &weights);
     add_known(d, into, t);
     sc_analyze_super_figures(d, into, s);
-    if (!s->effects)
-        return;
-    const struct sc_table effects = {effect_columns, E_COLUMNS, s->effects->n, get_effect, t};
-    sc_add_table(d, into, "effects", &effects);
-    sc_add_textz(d, into, "label", s->effects->label);
-    sc_add_textz(d, into, "call", s->effects->call);
+    if (s->effects)
+        sc_analyze_super_effects(d, into, s->effects);
 }

@@ -121,7 +121,7 @@ static const struct sc_column token_columns[T_COLUMNS] = {
 
 static void get_token(const void *ctx, size_t row, size_t column, struct sc_cell *out)
 {
-    const struct sc_super_token *x = &((const struct table *)ctx)->s->effects->tokens[row];
+    const struct sc_super_token *x = &((const struct sc_super_effects *)ctx)->tokens[row];
     const double figures[T_COLUMNS] = {
         [T_BASE] = x->base,         [T_ALL] = x->all,
         [T_RESTORED] = x->restored, [T_LAST_BASE] = x->last_base,
@@ -131,6 +131,14 @@ static void get_token(const void *ctx, size_t row, size_t column, struct sc_cell
         out->u = x->id;
     else
         put_number(figures[column], out);
+}
+
+void sc_analyze_super_shift(struct sc_document *d, struct sc_field *into,
+                            const struct sc_super_effects *x)
+{
+    const struct sc_table tokens = {token_columns, T_COLUMNS, x->n_tokens, get_token, x};
+
+    sc_add_table(d, into, "shift", &tokens);
 }
 
 void sc_analyze_super_figures(struct sc_document *d, struct sc_field *into,
@@ -148,8 +156,6 @@ void sc_analyze_super_figures(struct sc_document *d, struct sc_field *into,
     sc_add_table(d, into, "maxima", &maxima);
     if (s->matrices)
         add_matrices(d, into, s);
-    if (!s->effects)
-        return;
-    const struct sc_table tokens = {token_columns, T_COLUMNS, s->effects->n_tokens, get_token, t};
-    sc_add_table(d, into, "shift", &tokens);
+    if (s->effects)
+        sc_analyze_super_shift(d, into, s->effects);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/largest.h"
 #include "analyze/super.h"
 
 /* A matrix in lines as they are stored: its rows, or its columns when it is transposed. */
@@ -97,14 +98,38 @@ static void choose_near(struct sc_super_matrix *m, const struct sc_super_weight 
     m->near_col = SC_MIN(w->col > half ? w->col - half : 0, m->cols - m->near_cols);
 }
 
-static int look_at(const struct sc_forward *f, const struct sc_super_weight *w,
-                   const _Atomic int *cancel, struct sc_super_matrix *m, struct sc_error *e)
+/* The matrix of a weight: a down projection of a model that is run, or a matrix as --by magnitude
+ * has it. */
+static bool find_matrix(const struct sc_model *model, const struct sc_forward *f,
+                        const struct sc_super_weight *w, struct sc_forward_matrix *out)
+{
+    const struct sc_tensor *t = &model->tensors[w->tensor];
+    struct sc_large_shape s;
+
+    if (f)
+        return sc_forward_down(f, w->layer, w->expert == -2 ? -1 : w->expert, out);
+    sc_large_shape(model, w->tensor, &s);
+    const uint64_t size = s.height * s.width, cols = t->rank ? t->parameters / t->shape[0] : 1;
+    if (!size)
+        return false;
+    *out = (struct sc_forward_matrix){.tensor = w->tensor,
+                                      .first = (w->stored_row * cols + w->stored_col) / size * size,
+                                      .rows = s.rows,
+                                      .cols = s.cols,
+                                      .transposed = s.transposed,
+                                      .stride = s.width};
+    return true;
+}
+
+static int look_at(const struct sc_model *model, const struct sc_forward *f,
+                   const struct sc_super_weight *w, const _Atomic int *cancel,
+                   struct sc_super_matrix *m, struct sc_error *e)
 {
     struct sc_forward_matrix at;
 
-    *m = (struct sc_super_matrix){.layer = w->layer, .tensor = w->tensor, .expert = w->expert};
-    if (!sc_forward_down(f, w->layer, w->expert == -2 ? -1 : w->expert, &at) || !at.rows ||
-        !at.cols)
+    *m = (struct sc_super_matrix){
+        .layer = w->layer, .tensor = w->tensor, .expert = w->expert, .kind = w->kind};
+    if (!find_matrix(model, f, w, &at) || !at.rows || !at.cols)
         return 0;
     m->rows = at.rows;
     m->cols = at.cols;
@@ -119,8 +144,7 @@ static int look_at(const struct sc_forward *f, const struct sc_super_weight *w,
                       .cancel = cancel};
     m->squares = sc_alloc((size_t)(m->down * m->across) * sizeof *m->squares);
     l.line = sc_alloc((size_t)l.inner * sizeof *l.line);
-    int code = m->squares && l.line ? sc_values_open(sc_forward_model(f), at.tensor, &l.v, e)
-                                    : sc_fail_memory(e);
+    int code = m->squares && l.line ? sc_values_open(model, at.tensor, &l.v, e) : sc_fail_memory(e);
     for (size_t i = 0; code == 0 && i < m->down * m->across; i++)
         m->squares[i] = NAN;
     if (code == 0)
@@ -149,8 +173,9 @@ static const struct sc_super_weight *largest_beside(const struct sc_super_list *
     return w;
 }
 
-int sc_super_look(const struct sc_forward *f, const struct sc_super_list *l,
-                  const _Atomic int *cancel, struct sc_super_matrices *out, struct sc_error *e)
+int sc_super_look(const struct sc_model *m, const struct sc_forward *f,
+                  const struct sc_super_list *l, const _Atomic int *cancel,
+                  struct sc_super_matrices *out, struct sc_error *e)
 {
     memset(out, 0, sizeof *out);
     out->p = sc_calloc(SC_SUPER_MATRICES, sizeof *out->p);
@@ -161,7 +186,7 @@ int sc_super_look(const struct sc_forward *f, const struct sc_super_list *l,
         for (size_t k = 0; k < out->n && !seen; k++)
             seen = is_same(&out->p[k], &l->p[i]);
         if (!seen)
-            TRY(look_at(f, largest_beside(l, i), cancel, &out->p[out->n++], e));
+            TRY(look_at(m, f, largest_beside(l, i), cancel, &out->p[out->n++], e));
     }
     return 0;
 }

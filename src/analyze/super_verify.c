@@ -9,11 +9,12 @@
 #include <string.h>
 
 #include "analyze/edit.h"
+#include "analyze/largest.h"
 #include "analyze/super.h"
 #include "analyze/variants.h"
 #include "math/math.h"
 
-enum { NULLS = 4, SINGLES = 32, CANDIDATES = 4096 };
+enum { SINGLES = 32, CANDIDATES = 4096 };
 static const double factors[] = {0.25, 0.5, 0.75, 1.5, 2, 3};
 
 const char *const sc_super_kinds[SC_SUPER_KINDS + 1] = {"base",   "alone",  "without",  "all",
@@ -30,6 +31,7 @@ struct verifying {
     struct sc_restore *restores;
     size_t *first; /* where the edits of each variant begin */
     size_t n, cap_effects, cap_variants, cap_first, n_edits, cap_edits;
+    size_t first_draw; /* while draws are made: edits from here on are theirs */
     struct sc_rivals rivals;
     size_t vocab;
     double *shift; /* (6 x vocab) sums of p over positions, then p behind the last, of base, all and
@@ -103,32 +105,69 @@ static bool is_found(const struct sc_super_list *l, uint32_t tensor, uint64_t ro
     return false;
 }
 
-/* Of some thousand weights at random places, the one whose size is nearest to that of the found
- * one, but none of those that were found: nothing else is as large, mostly. */
+static bool is_drawn(const struct verifying *x, uint32_t tensor, uint64_t row, uint64_t col)
+{
+    for (size_t i = x->first_draw; i < x->n_edits; i++)
+        if (x->edits[i].tensor == tensor && x->edits[i].row == row && x->edits[i].col == col)
+            return true;
+    return false;
+}
+
+/* Does an element of a tensor share a row or a column of its matrix with one that was found? What
+ * feeds or leaves a loud neuron is no example of any weight. */
+static bool is_beside(const struct sc_super_list *l, const struct sc_large_shape *s,
+                      const struct sc_tensor *t, uint32_t tensor, uint64_t at)
+{
+    const uint64_t size = s->height * s->width, cols = t->rank ? t->parameters / t->shape[0] : 1;
+
+    for (size_t i = 0; i < l->n; i++) {
+        const uint64_t other = l->p[i].stored_row * cols + l->p[i].stored_col;
+        if (l->p[i].tensor == tensor && at / size == other / size &&
+            (at % size / s->width == other % size / s->width || at % s->width == other % s->width))
+            return true;
+    }
+    return false;
+}
+
+/* Of some thousand weights at random places, of a small tensor of all, the one whose size is
+ * nearest to that of the found one, but none of those that were found or drawn, and none beside
+ * them if there are others: nothing else is as large, mostly. Counts in *unmatched when there is
+ * none. */
 static int add_match(struct verifying *x, const struct sc_super_weight *w, uint64_t seed,
-                     struct sc_error *e)
+                     size_t *unmatched, struct sc_error *e)
 {
     const struct sc_model *m = sc_forward_model(x->f);
     const struct sc_tensor *t = &m->tensors[w->tensor];
     const uint64_t cols = t->rank ? t->parameters / t->shape[0] : 1;
+    struct sc_large_shape shape;
     struct sc_values *v = NULL;
     uint64_t best = UINT64_MAX;
     double nearest = INFINITY;
+    bool apart = false; /* the best one is beside none that was found */
     float value;
 
+    sc_large_shape(m, w->tensor, &shape);
     TRY(sc_values_open(m, w->tensor, &v, e));
+    const bool all = v->count <= CANDIDATES;
     int code = 0;
-    for (uint64_t i = 0; i < CANDIDATES && code == 0; i++) {
-        const uint64_t at = sc_random_below(seed, i, v->count);
+    for (uint64_t i = 0; i < (all ? v->count : CANDIDATES) && code == 0; i++) {
+        const uint64_t at = all ? i : sc_random_below(seed, i, v->count);
         code = sc_values_read(v, at, 1, &value, e);
         const double distance = fabs(fabs((double)value) - fabs((double)w->weight));
-        if (code == 0 && distance < nearest && !is_found(x->l, w->tensor, at / cols, at % cols)) {
+        if (code < 0 || (apart && !(distance < nearest)) ||
+            is_found(x->l, w->tensor, at / cols, at % cols) ||
+            is_drawn(x, w->tensor, at / cols, at % cols))
+            continue;
+        const bool beside = is_beside(x->l, &shape, t, w->tensor, at);
+        if (beside ? !apart && distance < nearest : !apart || distance < nearest) {
             nearest = distance;
             best = at;
+            apart = !beside;
         }
     }
     sc_values_close(v);
     TRY(code);
+    *unmatched += best == UINT64_MAX;
     return best == UINT64_MAX ? 0 : add_edit(x, w->tensor, best / cols, best % cols, 0, e);
 }
 
@@ -181,9 +220,10 @@ static bool shares(const struct sc_super_weight *a, const struct sc_super_weight
 {
     if (a->layer != b->layer || a->expert != b->expert)
         return false;
-    return what == SC_SUPER_COLUMN ? a->col == b->col
-           : what == SC_SUPER_ROW  ? a->row == b->row
-                                   : a->expert != -1;
+    return what == SC_SUPER_EXPERT   ? a->expert != -1
+           : a->tensor != b->tensor  ? false
+           : what == SC_SUPER_COLUMN ? a->col == b->col
+                                     : a->row == b->row;
 }
 
 size_t sc_super_mates(const struct sc_super_list *l, size_t i, bool column)
@@ -223,12 +263,29 @@ static int add_groups(struct verifying *x, struct sc_error *e)
     return 0;
 }
 
+/* Draws that share no weight, as many as there are weights for: the first one even where some found
+ * weights have no match. */
 static int add_nulls(struct verifying *x, struct sc_error *e)
 {
-    for (uint32_t k = 0; k < NULLS; k++) {
+    struct sc_super_effects *out = x->out;
+
+    x->first_draw = x->n_edits;
+    for (uint32_t k = 0; k < SC_SUPER_NULLS; k++) {
+        const size_t before = x->n_edits;
+        size_t unmatched = 0;
         TRY(add_variant(x, SC_SUPER_NULL, k, 0, e));
         for (size_t i = 0; i < x->l->n; i++)
-            TRY(add_match(x, &x->l->p[i], k * UINT64_C(1000003) + i, e));
+            TRY(add_match(x, &x->l->p[i], k * UINT64_C(1000003) + i, &unmatched, e));
+        out->unmatched = k ? 0 : unmatched;
+        if (unmatched && (k || unmatched == x->l->n)) { /* not this one */
+            x->n_edits = before;
+            x->n--;
+            out->n--;
+            break;
+        }
+        out->nulls++;
+        if (unmatched)
+            break;
     }
     return 0;
 }
@@ -245,7 +302,8 @@ static int add_questions(struct verifying *x, struct sc_error *e)
         TRY(add_variant(x, SC_SUPER_SCALED, 0, factors[i], e));
         TRY(scale_all(x, factors[i], SIZE_MAX, e));
     }
-    TRY(add_restored(x, e));
+    if (!x->o->by_size)
+        TRY(add_restored(x, e));
     TRY(add_nulls(x, e));
     TRY(add_groups(x, e));
     for (size_t i = 0; i < x->n; i++)
@@ -420,10 +478,11 @@ static void label(struct verifying *x)
                    : together ? "inert alone, part of a fatal set"
                               : "inert";
     }
-    x->out->label = !together ? "inert: no more than weights of the same size elsewhere"
-                    : most    ? "fatal, one of them alone"
-                    : any     ? "fatal together, each alone less than half as much"
-                              : "inert alone, fatal together";
+    x->out->label = !together && !out->nulls ? "inert: a divergence of no more than 0.01"
+                    : !together ? "inert: no more than weights of the same size elsewhere"
+                    : most      ? "fatal, one of them alone"
+                    : any       ? "fatal together, each alone less than half as much"
+                                : "inert alone, fatal together";
     x->out->call = !together ? "inert" : most ? "single" : "joint";
 }
 
@@ -454,6 +513,8 @@ int sc_super_verify(const struct sc_forward *f, const struct sc_super_options *o
         code = sc_forward_run(f, &run, e);
     if (code == 0)
         code = finish(&x, e);
+    for (size_t i = 0; code == 0 && i < 2 * x.vocab && o->by_size; i++) /* nothing was put back */
+        x.shift[(i < x.vocab ? 2 : 4) * x.vocab + i] = (double)NAN;
     if (code == 0)
         code = find_shift(&x, e);
     if (code == 0)

@@ -102,7 +102,7 @@ struct sc_settings {
     /* view --out; out_dir as in curves */
     const char *title, *planes, *regen;
     uint64_t max_zoom, max_bytes, pack_bytes;
-    bool single, tiles;
+    bool single, tiles, sides;
     const char *token_ids, *text;              /* activations, super, eval */
     uint64_t ppl, window, stride, max_windows; /* eval */
     const char *ratio, *share;                 /* super */

@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "analyze/diff.h"
 #include "cli/cli.h"
+#include "cli/declared_base.h"
 #include "cli/diff_maps.h"
 #include "cli/diff_text.h"
 #include "cli/drawing.h"
@@ -154,87 +154,19 @@ static struct sc_open_options options_of(struct diffing *x)
     return o;
 }
 
-/* The model that `m` says it was made from, and who says so; NULL: nobody does. Names from a file
- * are followed only where a user's would be a folder or a model on the Hub. */
-static const char *base_of(const struct sc_model *m, const char **who)
-{
-    const char *name = m->adapter.base;
-
-    *who = "adapter_config.json";
-    if (!name && m->card.n_base_models) {
-        name = m->card.base_model[0];
-        *who = "README.md";
-    }
-    return name && name[0] != '-' && name[0] != '\0' && !strstr(name, "://") ? name : NULL;
-}
-
-/* A base that lies beside a local model, under the last part of its name. */
-static int open_neighbour(const struct sc_model *m, const char *name,
-                          const struct sc_open_options *o, struct sc_model **out)
-{
-    const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
-    struct sc_buf path = {0};
-    struct stat st;
-    int code = SCRUPLE_ENOTFOUND;
-
-    if (strcmp(m->origin, "local") != 0 || !*last || strcmp(last, "..") == 0 ||
-        strcmp(last, ".") == 0)
-        return code;
-    size_t n = strlen(m->label);
-    while (n > 1 && m->label[n - 1] == '/')
-        n--;
-    while (n > 0 && m->label[n - 1] != '/')
-        n--;
-    sc_buf_put(&path, m->label, n);
-    sc_buf_puts(&path, last);
-    sc_buf_putc(&path, '\0');
-    if (!path.failed && stat(path.p, &st) == 0 && S_ISDIR(st.st_mode))
-        code = sc_model_open(path.p, o, out, NULL);
-    sc_buf_clear(&path);
-    return code;
-}
-
 /* One MODEL was given: its base comes first. 0, or an exit code. */
 static int open_base(struct diffing *x)
 {
-    struct sc_cli *c = x->c;
-    struct sc_open_options o = options_of(x);
-    struct sc_model *base = NULL;
-    struct sc_error e = {0};
-    struct sc_quoted q;
-    const char *who, *name = base_of(x->models[0], &who);
+    struct sc_declared_base base;
+    const int status =
+        sc_declared_base_open(x->c, x->models[0], x->adapter != NULL, x->filters, &base);
 
-    if (x->adapter && (c->set.no_base || !name))
-        return 0;
-    if (!name)
-        return sc_wrong_use(c,
-                            "diff needs two MODELs: neither a card nor a configuration of %s says "
-                            "which model it was made from",
-                            sc_quote(&q, sc_strz(x->models[0]->label)));
-    o.facts = false;
-    int code = open_neighbour(x->models[0], name, &o, &base);
-    if (code < 0)
-        code = sc_model_open(name, &o, &base, &e);
-    if (code < 0 && (!x->adapter || code == SCRUPLE_EINTERRUPTED || code == SCRUPLE_EMEMORY)) {
-        sc_error_prefix(&e, "the base model %s, which %s names", sc_quote(&q, sc_strz(name)), who);
-        return sc_fail_exit(c, &e);
-    }
-    if (code < 0) {
-        if (!c->set.quiet)
-            sc_say(c, "note",
-                   "the base model %s, which %s names, cannot be opened: the adapter "
-                   "stands by itself",
-                   sc_quote(&q, sc_strz(name)), who);
-        return 0;
-    }
-    if (!c->set.quiet)
-        sc_say(c, "note", "comparing with %s, which %s names as the base",
-               sc_quote(&q, sc_strz(name)), who);
-    const char *relation = x->models[0]->card.base_model_relation;
-    x->declared = name;
-    x->declared_finetune = !x->adapter && (!relation || strcmp(relation, "finetune") == 0);
+    if (status || !base.model)
+        return status;
+    x->declared = base.name;
+    x->declared_finetune = base.finetune;
     x->models[1] = x->models[0];
-    x->models[0] = base;
+    x->models[0] = base.model;
     x->n = 2;
     return 0;
 }
@@ -365,7 +297,11 @@ static int put_pictures(struct diffing *x, struct sc_diff **d)
     struct sc_changes *changes = &display.changes;
 
     display.desk.env = x->env;
-    int status = sc_changes_open(changes, &display.desk, x->models[0], x->models[1],
+    const struct sc_sides of = {.a = x->n == 2 ? x->models[0] : NULL,
+                                .b = x->models[x->n - 1],
+                                .adapter = x->adapter,
+                                .declared_finetune = x->declared_finetune};
+    int status = sc_changes_open(changes, &display.desk, &of,
                                  sc_memory_budget(x->c->set.memory) / 2, UINT64_MAX);
     if (!status) {
         sc_difference_view_take(&changes->view, *d);
@@ -531,9 +467,6 @@ static int run_diff(struct sc_cli *c)
         status = sc_fail_exit(c, &e);
     if (!status)
         status = open_all(&x, paths);
-    if (!status && c->set.out_dir && x.adapter)
-        status = sc_wrong_use(c, "--out draws the differences of two models; of an adapter there "
-                                 "are numbers only");
     if (!status)
         status = x.n > 2 ? run_steps(&x) : run_two(&x);
     sc_adapter_free(x.adapter);

@@ -178,7 +178,7 @@ static void print(struct evaluating *x)
 
 static int put(struct evaluating *x, struct sc_error *e)
 {
-    const struct sc_ppl_pictures data = {&x->ppl};
+    const struct sc_ppl_pictures data = {&x->ppl, x->formats, x->n_formats};
     const struct sc_picture_set set = {.command = "eval",
                                        .kinds = sc_ppl_picture_kinds,
                                        .n_kinds = sc_n_ppl_picture_kinds,
@@ -215,6 +215,9 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
     {"scruple eval model --file wiki.test.txt --quantize rtn4,mxfp4 --limit 4",
      "and quantised, in the same reading"},
+    {"scruple eval model --file wiki.test.txt --quantize "
+     "rtn4:block=64x64,rtn4:block=256x256,rtn4:block=tensor --plot blocks -o blocks.svg",
+     "against the size of blocks, as a picture"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_eval = {
@@ -232,8 +235,8 @@ const struct sc_command sc_cmd_eval = {
         "perplexity, "
         "divergence and agreement of each (docs/recipes.md).\n\n"
         "Which architectures can be run is in docs/forward.md, protocols are in docs/eval.md.\n\n"
-        "The suffix of --output chooses the form: .json, .svg, .png or .html (perplexity window by "
-        "window); else it is text.",
+        "The suffix of --output chooses the form: .json, .svg, .png or .html, a page with every "
+        "picture: windows, formats, blocks; else it is text.",
     .options = eval_options,
     .n_options = SC_COUNT(eval_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_COMMON,

@@ -54,6 +54,7 @@ struct mapping {
     struct sc_model *model;
     struct sc_pool *pool;
     struct sc_filter *filter;
+    const struct sc_words *words; /* of the filter */
     struct sc_experts x;
     struct sc_moe_probe probe;
     struct sc_document d;
@@ -241,6 +242,14 @@ static int probe(struct mapping *m)
     return 0;
 }
 
+static bool matches_any(const struct mapping *m)
+{
+    for (size_t i = 0; i < m->model->n_tensors; i++)
+        if (sc_filter_match(m->filter, sc_tensor_name(&m->model->tensors[i])))
+            return true;
+    return false;
+}
+
 static int report(struct mapping *m)
 {
     struct sc_cli *c = m->c;
@@ -251,6 +260,10 @@ static int report(struct mapping *m)
         return status;
     if (!c->set.no_maps && measure(m, &e) < 0)
         return sc_fail_exit(c, &e);
+    if (!c->set.no_maps && !m->x.n_layers && m->filter && !matches_any(m)) {
+        sc_say_no_match(c, m->model, m->words->p, m->words->n);
+        return SC_EXIT_FINDINGS;
+    }
     if (!c->set.no_maps && !m->x.n_layers) {
         sc_say(c, "error", "%s has no experts%s", m->model->label,
                m->filter ? " among what the filters match" : "");
@@ -313,15 +326,22 @@ static int run_moe(struct sc_cli *c)
     struct sc_error e = {0};
     const char *const *paths = NULL;
     struct sc_words filters = {0};
+    struct sc_quoted q;
     size_t n = 0;
     int status = 0;
 
+    m.words = &filters;
     oo.keep_repo = true;
     oo.facts = sc_moe_probe_wanted(c); /* which token begins a text */
     if (sc_cli_operands(c, &paths, &n, &filters, &e) < 0)
         status = sc_fail_exit(c, &e);
-    else if (n != 1)
-        status = sc_wrong_use(c, "moe takes one MODEL, but %zu are given", n);
+    else if (n < 1)
+        status = sc_wrong_use(c, "moe: MODEL is missing");
+    else if (n > 1)
+        status = sc_wrong_use(c,
+                              "moe takes one MODEL, but \"%s\" would be another: a word with a "
+                              "slash, or the name of a file or folder, is no filter",
+                              sc_quote(&q, sc_strz(paths[1])));
     else if (!(status = check_view(c)))
         status = read_eps(&m);
     if (!status && (sc_moe_probe_check(c, &e) < 0 || sc_moe_similarity_check(c, &e) < 0))

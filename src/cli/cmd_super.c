@@ -13,6 +13,7 @@
 #include "analyze/super.h"
 #include "cli/pictures_output.h"
 #include "cli/spots.h"
+#include "cli/super_parts.h"
 #include "cli/tokens_input.h"
 #include "report/plots_forward.h"
 
@@ -122,7 +123,7 @@ static int look(struct looking *x, struct sc_error *e)
     if (code == 0 && x->c->set.verify && x->list.n)
         code = sc_super_verify(x->in.forward, &x->o, &x->list, &x->effects, e);
     if (code == 0 && sc_wants_pictures(x->c))
-        code = sc_super_look(x->in.forward, &x->list, &sc_cancel, &x->matrices, e);
+        code = sc_super_look(x->in.model, x->in.forward, &x->list, &sc_cancel, &x->matrices, e);
     (void)sc_progress_end();
     return code;
 }
@@ -154,11 +155,37 @@ static void put_spot(struct looking *x)
                  w->stored_row * (t->parameters / t->shape[0]) + w->stored_col);
 }
 
+void sc_super_put_effects(struct sc_cli *c, const struct sc_document *d,
+                          const struct sc_super_effects *x)
+{
+    if (!x->call)
+        sc_say(c, "warning", "the model's output is not finite on these tokens: nothing is judged");
+    sc_out_putc(&c->out, '\n');
+    sc_report_table(&c->out, sc_find_table(&d->root, "effects"), &c->term);
+    if (x->nulls < SC_SUPER_NULLS || x->unmatched) {
+        char text[160];
+        snprintf(text, sizeof text, "%u of %d null draws: a matrix has too few other weights%s",
+                 x->nulls, (int)SC_SUPER_NULLS,
+                 x->nulls && x->unmatched ? " even for one whole draw" : "");
+        sc_out_putc(&c->out, '\n');
+        sc_out_puts(&c->out, text);
+    }
+    sc_out_puts(&c->out, "\nall together: ");
+    sc_out_puts(&c->out, x->label);
+    sc_out_putc(&c->out, '\n');
+}
+
+const char *sc_super_verdict(const struct sc_super_effects *x, const char *which, char text[160])
+{
+    snprintf(text, 160, "Without the %s weights, all together: %s.", which,
+             x->n ? x->label : "not verified");
+    return x->n ? text : NULL;
+}
+
 static void print(struct looking *x)
 {
     struct sc_cli *c = x->c;
     const struct sc_table *weights = sc_find_table(&x->d.root, "weights");
-    const struct sc_table *effects = sc_find_table(&x->d.root, "effects");
 
     sc_cli_header(c, x->in.model);
     if (!x->list.n) {
@@ -166,16 +193,8 @@ static void print(struct looking *x)
         return;
     }
     sc_report_table(&c->out, weights, &c->term);
-    if (effects) {
-        if (!x->effects.call)
-            sc_say(c, "warning",
-                   "the model's output is not finite on these tokens: nothing is judged");
-        sc_out_putc(&c->out, '\n');
-        sc_report_table(&c->out, effects, &c->term);
-        sc_out_puts(&c->out, "\nall together: ");
-        sc_out_puts(&c->out, x->effects.label);
-        sc_out_putc(&c->out, '\n');
-    }
+    if (x->effects.n)
+        sc_super_put_effects(c, &x->d, &x->effects);
     put_spot(x);
 }
 
@@ -188,16 +207,15 @@ static int put(struct looking *x, struct sc_error *e)
         .tokens = {x->in.tokens.ids, x->in.tokens.n, x->in.tokens.tokenizer}};
     char verdict[160];
 
-    snprintf(verdict, sizeof verdict, "Without the found weights, all together: %s.",
-             x->effects.n ? x->effects.label : "not verified");
+    const char *told = sc_super_verdict(&x->effects, "found", verdict);
     const struct sc_picture_set set = {.command = "super",
                                        .kinds = sc_super_picture_kinds,
                                        .n_kinds = sc_n_super_picture_kinds,
                                        .data = &data,
                                        .subject = sc_strz(x->in.model->label),
-                                       .verdict = x->effects.n ? verdict
-                                                  : x->list.n  ? NULL
-                                                               : NOTHING_FOUND,
+                                       .verdict = told        ? told
+                                                  : x->list.n ? NULL
+                                                              : NOTHING_FOUND,
                                        .document = "docs/super.md",
                                        .root = &x->d.root};
     const struct sc_table *effects = sc_find_table(&x->d.root, "effects");
@@ -213,8 +231,6 @@ static int run_super(struct sc_cli *c)
     struct looking x = {.c = c};
     struct sc_error e = {0};
 
-    if (c->set.super_by == BY_MAGNITUDE && (sc_wants_pictures(c) || c->set.plot || c->set.png))
-        return sc_wrong_use(c, "pictures are of --by activation");
     if (c->set.super_by == BY_MAGNITUDE)
         return sc_super_largest(c);
     int status = sc_model_reader_open(c, read_settings, &x, &x.in);
@@ -237,6 +253,8 @@ static const struct sc_example super_examples[] = {
     {"scruple super model --text \"Paris is in\" --verify", "and what happens without them"},
     {"scruple super model --file text --verify -o super.html", "as a page with every picture"},
     {"scruple super model --by magnitude --kind down_proj", "the largest weights, without a text"},
+    {"scruple super model --by magnitude --verify --text \"Paris is in\" -o super.html",
+     "and what the model says without them, as a page"},
     {"scruple super model.gguf --by magnitude --percent 0.01 --per tensor --json",
      "the largest of each tensor, for a program"},
     {NULL, NULL},
@@ -244,7 +262,7 @@ static const struct sc_example super_examples[] = {
 const struct sc_command sc_cmd_super = {
     .name = "super",
     .summary = "find single weights on which the model depends",
-    .usage = "MODEL --text TEXT | --by magnitude [FILTER...]",
+    .usage = "MODEL --text TEXT | --by magnitude [--verify --text TEXT] [FILTER...]",
     .description = "Runs the model and looks behind each down projection for outputs that stand "
                    "out, and which "
                    "weight makes the most of them, exactly. What is found is zeroed and the model "
@@ -259,11 +277,12 @@ const struct sc_command sc_cmd_super = {
                    "mean is in docs/super.md.\n\n"
                    "--by magnitude ranks weights by their size, in one pass and without a text, of "
                    "any model whose values can be decoded, and tells how many of them stand in one "
-                   "row or column. Large weights need not matter: what one does, --by activation "
-                   "tells.\n\n"
+                   "row or column. Large weights need not matter: what they do, --verify with a "
+                   "text tells.\n\n"
                    "The suffix of --output chooses the form: .json, .csv, .svg, .png or .html, a "
                    "page with every picture: maxima, stream, perplexity, divergence, scale, shift, "
-                   "weights, histogram; else it is a table.",
+                   "weights, histogram (of --by magnitude without the first two); else it is a "
+                   "table.",
     .options = super_options,
     .n_options = SC_COUNT(super_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -191,6 +191,14 @@ static void look_near(struct near *near, const struct sc_model *m, struct sc_str
     }
 }
 
+/* Where MODELs follow each other, a word may have been meant as one that is not there. */
+static bool may_be_a_name(const struct sc_cli *c, const char *word)
+{
+    const bool several = c->command == &sc_cmd_diff || c->command == &sc_cmd_view;
+
+    return several && !strpbrk(word, "*?[") && strncmp(word, "re:", 3) != 0;
+}
+
 void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const char *const *words,
                      size_t n)
 {
@@ -209,6 +217,8 @@ void sc_say_no_match(const struct sc_cli *c, const struct sc_model *m, const cha
         sc_put_safe(&text, near.name[i], 60);
         sc_buf_puts(&text, i + 1 < near.n ? "\"" : "\"?)");
     }
+    if (!near.n && n == 1 && may_be_a_name(c, words[0]))
+        sc_buf_puts(&text, ", nor is there a file or folder of that name here");
     sc_say(c, "", "%s", text.failed ? "no tensor matches" : text.p);
     sc_buf_clear(&text);
 }

@@ -73,6 +73,9 @@ static const struct sc_option view_options[] = {
      "write the viewer and its data into a folder that any web server can offer, or into one page "
      "when the name ends in .html"},
     SC_EXPORT_OPTIONS,
+    {"sides", 0, SC_OPTION_FLAG, 0, FIELD(sides), NULL, NULL,
+     "of --diff --out: also write both models by themselves, to be seen side by side, swiped or "
+     "blinking; three times the size"},
     {"tiles", 0, SC_OPTION_FLAG, 0, FIELD(tiles), NULL, NULL,
      "of --out: also write pictures tiles/Z/X/Y.png, as maps have them, coloured by --mode, "
      "--plane and --scale"},
@@ -209,6 +212,8 @@ static int run_view(struct sc_cli *c)
     if (c->set.at && (c->set.regen || c->set.picture))
         return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
                             c->set.regen ? "--regen-html" : "--png");
+    if (c->set.sides && (!c->set.changes || !c->set.out_dir))
+        return sc_wrong_use(c, "--sides is for the files of --diff A B --out DIR");
     if (c->set.changes && c->set.layout)
         return sc_wrong_use(c, "--diff has the layout of weights");
     if (c->set.regen)

@@ -115,9 +115,9 @@ int sc_view_evolution(struct sc_cli *c, const struct sc_evolution *v)
 
     sc_buf_printf(&title, "%s, %zu checkpoints", v->models[0]->label, v->n_steps + 1);
     const int code = title.failed ? sc_fail_memory(&e) : collect(&l, v, &e);
-    const int status = code < 0
-                           ? sc_fail_exit(c, &e)
-                           : sc_view_maps(c, l.maps, l.n, c->set.title ? c->set.title : title.p);
+    const int status =
+        code < 0 ? sc_fail_exit(c, &e)
+                 : sc_view_maps(c, l.maps, l.n, c->set.title ? c->set.title : title.p, NULL);
     sc_map_list_clear(&l);
     sc_buf_clear(&title);
     return status;

@@ -256,6 +256,7 @@ int sc_put_diff(struct sc_cli *c, const struct sc_diff *d, unsigned by, struct s
     sc_diff_sentence(d, &sentence);
     put_verdict(c, verdict_of(d->n, sc_diff_identical(d), sc_diff_differs(d)), &sentence);
     sc_buf_clear(&sentence);
+    put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared"); /* else nobody sees it */
     const bool changed = d->n_status[SC_DIFF_CHANGED] > 0;
     for (size_t i = 0; code == 0 && i < SC_COUNT(tables); i++) {
         if (tables[i] != SC_DIFF_SHAPES && (!changed || !(shown & 1u << tables[i])))
@@ -268,7 +269,6 @@ int sc_put_diff(struct sc_cli *c, const struct sc_diff *d, unsigned by, struct s
         put_undone(c, d);
         put_names(c, d, SC_DIFF_ONLY_A, "Only in A");
         put_names(c, d, SC_DIFF_ONLY_B, d->adapter ? "Whole weights" : "Only in B");
-        put_names(c, d, SC_DIFF_UNREADABLE, "Could not be compared");
         put_unused(c, d->adapter);
         put_files(c, d->files);
     }

@@ -80,11 +80,6 @@ struct sc_drawing {
     struct sc_scene *scene;
     struct sc_pyramids *pyramids;
 };
-/* Reads no value. `memory` and `network` as in sc_pyramids_options. 0, or an exit code. */
-int sc_drawing_open(struct sc_drawing *x, struct sc_desk *d, const char *path, uint64_t memory,
-                    uint64_t network);
-void sc_drawing_close(struct sc_drawing *x);
-
 /* B - A of two models as a picture. Its parts point into each other: it stays where it is.
  * Zero-initialise. */
 struct sc_changes {
@@ -95,10 +90,16 @@ struct sc_changes {
     struct sc_scales *scales;
     struct sc_difference_view view;
 };
+/* What is compared with what. Borrowed. */
+struct sc_sides {
+    const struct sc_model *a, *b; /* a: NULL of an adapter by itself */
+    struct sc_adapter *adapter;   /* what b is; NULL: a model */
+    bool declared_finetune;       /* a is what the card of b names */
+};
 /* view_diff.c: plans it; of models that are open and outlive it. 0, or an exit code after the error
  * was printed; close it in any case. */
-int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
-                    const struct sc_model *b, uint64_t memory, uint64_t network);
+int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_sides *of,
+                    uint64_t memory, uint64_t network);
 void sc_changes_close(struct sc_changes *x);
 
 /* One model or two for the page, or the differences of two, with all that it asks for. Its parts
@@ -109,6 +110,8 @@ struct sc_display {
     struct sc_drawing drawings[2];
     struct sc_scales *scales[2];
     struct sc_model_view models[2];
+    struct sc_adapter *adapter; /* what the second drawing's model is; with --diff; NULL */
+    bool declared_finetune;     /* the card of the second names the first */
     struct sc_changes changes;
     struct sc_web_view views[3];
     size_t n_views;
@@ -130,9 +133,10 @@ int sc_check_mode(struct sc_cli *c, enum sc_shows shows);
 int sc_display_serve(struct sc_display *x, uint64_t memory);
 /* view_export.c: writes what --out asks for. An exit code. */
 int sc_display_export(struct sc_display *x);
-/* Maps as a command's options ask for: a folder or a page (--out), else in a browser. An exit code.
- */
-int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title);
+/* Maps as a command's options ask for: a folder or a page (--out), else in a browser, where the
+ * weights of `of` have a page of their own; NULL: there is none. Borrows it. An exit code. */
+int sc_view_maps(struct sc_cli *c, const struct sc_map *maps, size_t n, const char *title,
+                 const struct sc_model *of);
 
 enum sc_view_layout { SC_LAYOUT_ARCH, SC_LAYOUT_HILBERT };
 

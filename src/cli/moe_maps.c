@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "cli/map_list.h"
+#include "cli/spots.h"
 
 /* "7", and where it is not in the main tower "vision 7". */
 static char *layer_name(struct sc_map_list *k, unsigned tower, int32_t layer)
@@ -49,8 +50,63 @@ static const char *const *name_layers(struct sc_map_list *k, const struct sc_exp
     return labels;
 }
 
-static int add_statistics(struct sc_map_list *k, const struct sc_experts *x, struct sc_error *e)
+/* Where the weights of each expert are: "NAME", of stacks "NAME[expert,row,column]". */
+static const struct sc_map_spots *find_spots(struct sc_map_list *k, const struct sc_experts *x,
+                                             const struct sc_model *m, struct sc_spots *s,
+                                             const char *command, unsigned part, struct sc_error *e)
 {
+    struct sc_map_spots *out = SC_ARENA_NEW(&k->arena, struct sc_map_spots, 1);
+    const char **at = SC_ARENA_NEW(&k->arena, const char *, x->n_layers * x->n_experts + 1);
+
+    if (!out || !at) {
+        (void)sc_fail_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < x->n_layers * x->n_experts; i++) {
+        const struct sc_expert_figures *f =
+            &x->layers[i / x->n_experts].cells[part * x->n_experts + i % x->n_experts];
+        struct sc_spot spot;
+        at[i] = NULL;
+        if (!f->known || !sc_spot_find(s->scene, f->tensor, f->first, &spot))
+            continue;
+        spot.whole = m->tensors[f->tensor].parameters == f->count; /* all of it is the expert's */
+        s->text.n = 0;
+        sc_spot_words(s->scene, &spot, &s->text);
+        at[i] = s->text.failed ? NULL : sc_arena_copy(&k->arena, s->text.p, s->text.n);
+        if (!at[i]) {
+            (void)sc_fail_memory(e);
+            return NULL;
+        }
+    }
+    *out = (struct sc_map_spots){command, at};
+    return out;
+}
+
+static int find_all_spots(struct sc_map_list *k, const struct sc_experts *x,
+                          const struct sc_model *m, const struct sc_map_spots *out[SC_EXPERT_PARTS],
+                          struct sc_error *e)
+{
+    struct sc_spots s = {0};
+    struct sc_buf command = {0};
+    int code = sc_spots_open(&s, m, e);
+
+    sc_spots_command(m, &command);
+    const char *kept = command.failed ? NULL : sc_arena_copy(&k->arena, command.p, command.n);
+    if (code == 0 && !kept)
+        code = sc_fail_memory(e);
+    for (unsigned part = 0; part < SC_EXPERT_PARTS && code == 0; part++) {
+        out[part] = find_spots(k, x, m, &s, kept, part, e);
+        code = out[part] ? 0 : SCRUPLE_EMEMORY;
+    }
+    sc_buf_clear(&command);
+    sc_spots_close(&s);
+    return code;
+}
+
+static int add_statistics(struct sc_map_list *k, const struct sc_experts *x,
+                          const struct sc_model *m, struct sc_error *e)
+{
+    const struct sc_map_spots *spots[SC_EXPERT_PARTS] = {NULL};
     static const char *const about[SC_EXPERT_STATS] = {
         "root mean square of the expert's weights", "root of the sum of squares of its weights",
         "mean size of its weights", "share of its weights that are as good as zero"};
@@ -59,6 +115,7 @@ static int add_statistics(struct sc_map_list *k, const struct sc_experts *x, str
 
     if (!layers)
         return sc_fail_memory(e);
+    TRY(find_all_spots(k, x, m, spots, e));
     for (unsigned stat = 0; stat < SC_EXPERT_STATS; stat++) {
         uint32_t column = 0;
         for (unsigned part = 0; part < SC_EXPERT_PARTS; part++) {
@@ -77,7 +134,8 @@ static int add_statistics(struct sc_map_list *k, const struct sc_experts *x, str
                 .down = {"layer", layers},
                 .across = {"expert", NULL},
                 .low = NAN,
-                .high = NAN};
+                .high = NAN,
+                .spots = spots[part]};
             TRY(sc_map_list_add(k, map, column++, e));
         }
         k->next_row += column > 0;
@@ -228,7 +286,7 @@ static int add_similarity(struct sc_map_list *k, const struct sc_similarity *s, 
 static int collect(struct sc_map_list *k, const struct sc_moe_figures *f, struct sc_error *e)
 {
     if (f->experts && f->experts->n_layers)
-        TRY(add_statistics(k, f->experts, e));
+        TRY(add_statistics(k, f->experts, f->model, e));
     if (f->routing)
         TRY(add_routing(k, f->routing, e));
     return f->similarity ? add_similarity(k, f->similarity, e) : 0;
@@ -245,7 +303,8 @@ int sc_moe_view(struct sc_cli *c, const struct sc_moe_figures *f)
     const int code = title.failed ? sc_fail_memory(&e) : collect(&k, f, &e);
     const int status = code < 0
                            ? sc_fail_exit(c, &e)
-                           : sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p);
+                           : sc_view_maps(c, k.maps, k.n, c->set.title ? c->set.title : title.p,
+                                          f->experts ? f->model : NULL);
     sc_map_list_clear(&k);
     sc_buf_clear(&title);
     return status;

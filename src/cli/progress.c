@@ -3,6 +3,7 @@
  *
  *     a terminal      one line, drawn again at most ten times a second, cut to the width:
  *                       37 %  2.1 of 5.7 GB  310.0 MB/s  ETA 12 s  model-00003-of-00005.safetensors
+ *                       37 %  12 of 32  layers
  *     else            one such line every 30 seconds
  *     --progress=json one JSON object a line, every second and at the end
  *
@@ -99,12 +100,18 @@ static void put_amount(struct sc_buf *b, uint64_t done, uint64_t total)
 
 static void put_line(struct sc_buf *b, uint64_t now, const struct sc_progress *p, size_t room)
 {
-    double percent = p->total ? (double)p->done * 100 / (double)p->total : 100;
+    const bool counted = !p->total && p->n; /* layers, say: no bytes */
+    double percent = p->total  ? (double)p->done * 100 / (double)p->total
+                     : counted ? (double)p->n_done * 100 / (double)p->n
+                               : 100;
     double rate = rate_of(now, p->moved);
     char text[32];
 
     sc_buf_printf(b, "%3d %%  ", (int)percent);
-    put_amount(b, p->done, p->total);
+    if (counted)
+        sc_buf_printf(b, "%zu of %zu", p->n_done, p->n);
+    else
+        put_amount(b, p->done, p->total);
     if (rate >= 1) {
         sc_format_bytes((uint64_t)rate, text);
         sc_buf_printf(b, "  %s/s", text);

@@ -31,16 +31,28 @@ void sc_spots_close(struct sc_spots *s)
     sc_buf_clear(&s->text);
 }
 
-/* As a shell reads it: one word. */
+/* As a shell reads it, between quotes. */
+static void put_word(struct sc_buf *b, struct sc_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == '\'')
+            sc_buf_puts(b, "'\\''");
+        else
+            sc_buf_putc(b, s.p[i]);
+}
+
+void sc_spots_command(const struct sc_model *m, struct sc_buf *out)
+{
+    sc_buf_puts(out, "scruple view '");
+    put_word(out, sc_strz(m->label));
+    sc_buf_puts(out, "' --at");
+}
+
 static void put_quoted(struct sc_out *o, const struct sc_term *term, struct sc_str s)
 {
     struct sc_buf b = {0};
 
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '\'')
-            sc_buf_puts(&b, "'\\''");
-        else
-            sc_buf_putc(&b, s.p[i]);
+    put_word(&b, s);
     sc_out_putc(o, '\'');
     if (b.p)
         sc_out_safe(o, term, SC_COLOUR_NONE, sc_str(b.p, b.n));

@@ -16,14 +16,13 @@ struct sc_spots {
 };
 int sc_spots_open(struct sc_spots *s, const struct sc_model *m, struct sc_error *e);
 void sc_spots_close(struct sc_spots *s);
+/* "scruple view 'MODEL' --at", as a shell reads it. Appends. */
+void sc_spots_command(const struct sc_model *m, struct sc_buf *out);
 /* One line: the command that shows this weight. */
 void sc_spots_put(struct sc_spots *s, struct sc_cli *c, const struct sc_model *m, uint32_t tensor,
                   uint64_t element);
 /* The permalink that --at NAME[r,c] of `view` asks for. */
 int sc_spots_start(const struct sc_scene *scene, const char *at, struct sc_buf *out,
                    struct sc_error *e);
-
-/* super_largest.c: `super --by magnitude`. An exit code. */
-int sc_super_largest(struct sc_cli *c);
 
 #endif

@@ -6,21 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/activations.h"
 #include "analyze/largest.h"
 #include "analyze/super_known.h"
+#include "cli/pictures_output.h"
 #include "cli/spots.h"
+#include "cli/super_parts.h"
+#include "cli/tokens_input.h"
+#include "report/plots_forward.h"
 
-enum { DEFAULT_TOP = 20, SHOWN = 50, SHOWN_LINES = 10 };
+/* VERIFIED: so many weights are verified at once at most; each of the first 32 is a variant. */
+enum { DEFAULT_TOP = 20, SHOWN = 50, SHOWN_LINES = 10, VERIFIED = 64 };
 
 struct looking {
     struct sc_cli *c;
-    struct sc_model *model;
-    struct sc_pool *pool;
+    struct sc_model_reader in; /* forward and tokens: to verify */
     struct sc_filter *filter;
     struct sc_words filters;
     struct sc_large_ranges layers;
     struct sc_largest_options o;
     struct sc_largest found;
+    struct sc_super_list list; /* the same weights */
+    struct sc_super_effects effects;
+    struct sc_super_matrices matrices;
     struct sc_super_knowns known;
     struct sc_large_probe probes[SC_SUPER_KNOWN_MOST];
     struct sc_spots spots;
@@ -70,11 +78,17 @@ static int check_words(struct looking *x, struct sc_error *e)
 {
     const struct sc_settings *set = &x->c->set;
 
-    if (set->text || set->text_file || set->token_ids || set->verify || set->ratio || set->share ||
-        set->rounds)
+    if (set->ratio || set->share || set->rounds)
         return sc_fail(e, SCRUPLE_EUSAGE,
-                       "--by magnitude reads weights only: --text, --file, --ids, --verify, "
-                       "--ratio, --share and --rounds are for --by activation");
+                       "--by magnitude looks at no activations: --ratio, --share and --rounds are "
+                       "for --by activation");
+    if (!set->verify && (set->text || set->text_file || set->token_ids))
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "--by magnitude reads weights only: --text, --file and --ids are for "
+                       "--verify");
+    if (set->verify)
+        TRY(sc_tokens_input_check(x->c, e));
+    TRY(sc_pictures_check(x->c, sc_largest_picture_kinds, sc_n_largest_picture_kinds, e));
     return read_criterion(x, e);
 }
 
@@ -88,7 +102,7 @@ static void show_progress(void *ctx, uint64_t done, uint64_t total)
 
 static int look(struct looking *x, struct sc_error *e)
 {
-    sc_super_known_find(x->model, &x->known);
+    sc_super_known_find(x->in.model, &x->known);
     for (size_t i = 0; i < x->known.n; i++)
         if (!x->known.p[i].impossible) {
             struct sc_large_probe *p = &x->probes[x->o.n_probes++];
@@ -96,28 +110,69 @@ static int look(struct looking *x, struct sc_error *e)
             p->element = x->known.p[i].element;
         }
     x->o.probes = x->probes;
-    x->o.pool = x->pool;
+    x->o.pool = x->in.pool;
     x->o.cancel = &sc_cancel;
     x->o.memory = sc_memory_budget(x->c->set.memory);
     x->o.filter = x->filter;
     x->o.progress = show_progress;
     sc_progress_start(x->c, 0);
-    const int code = sc_largest_find(x->model, &x->o, &x->found, e);
+    int code = sc_largest_find(x->in.model, &x->o, &x->found, e);
+    if (code == 0)
+        code = sc_largest_list(x->in.model, &x->found, &x->list, e);
+    if (code == 0 && sc_wants_pictures(x->c))
+        code = sc_super_look(x->in.model, NULL, &x->list, &sc_cancel, &x->matrices, e);
+    (void)sc_progress_end();
+    return code;
+}
+
+static void show_layers(void *ctx, unsigned round, uint32_t done, uint32_t of)
+{
+    (void)ctx;
+    (void)round;
+    sc_progress_show(&(struct sc_progress){.n_done = done, .n = of, .what = "layers"});
+}
+
+/* What a model does without the weights that were found. */
+static int verify(struct looking *x, struct sc_error *e)
+{
+    const struct sc_super_options o = {.pool = x->in.pool,
+                                       .cancel = &sc_cancel,
+                                       .memory = sc_memory_budget(x->c->set.memory),
+                                       .tokens = x->in.tokens.ids,
+                                       .n = x->in.tokens.n,
+                                       .by_size = true,
+                                       .progress = show_layers};
+
+    if (x->list.n > VERIFIED)
+        return sc_fail(e, SCRUPLE_EUSAGE,
+                       "%zu weights are among the largest, but --verify takes at most %d: ask for "
+                       "fewer with --top, --percent or --above",
+                       x->list.n, (int)VERIFIED);
+    if (!x->list.n)
+        return 0;
+    sc_progress_start(x->c, 0);
+    const int code = sc_super_verify(x->in.forward, &o, &x->list, &x->effects, e);
     (void)sc_progress_end();
     return code;
 }
 
 static int describe(struct looking *x, struct sc_error *e)
 {
-    x->about = (struct sc_largest_document){.model = x->model,
+    x->about = (struct sc_largest_document){.model = x->in.model,
                                             .asked = &x->o,
                                             .filters = x->filters.p,
                                             .n_filters = x->filters.n,
                                             .found = &x->found,
                                             .known = &x->known,
-                                            .spotter = &x->spots.spotter};
+                                            .spotter = &x->spots.spotter,
+                                            .list = &x->list,
+                                            .effects = x->effects.n ? &x->effects : NULL};
     sc_document_start(&x->d, SC_SCHEMA_LARGEST);
-    TRY(sc_analyze_model(&x->d, &x->d.root, x->model, e));
+    TRY(sc_analyze_model(&x->d, &x->d.root, x->in.model, e));
+    if (x->in.forward) {
+        sc_analyze_forward(&x->d, &x->d.root, x->in.forward);
+        sc_tokens_input_describe(&x->in.tokens, &x->d, &x->d.root);
+    }
     sc_analyze_largest(&x->d, &x->d.root, &x->about);
     return x->d.failed ? sc_fail_memory(e) : 0;
 }
@@ -212,28 +267,46 @@ static void put_known(struct looking *x)
 static void print(struct looking *x)
 {
     struct sc_cli *c = x->c;
-    const struct sc_table *weights = sc_find_table(&x->d.root, "weights");
 
-    if (c->set.json) {
-        sc_report_json(&c->out, &x->d);
-        return;
-    }
-    if (c->set.csv) {
-        sc_report_csv(&c->out, weights);
-        return;
-    }
-    sc_cli_header(c, x->model);
-    put_table(c, weights, SHOWN);
+    sc_cli_header(c, x->in.model);
+    put_table(c, sc_find_table(&x->d.root, "weights"), SHOWN);
     if (x->found.n_lines) {
         sc_out_puts(&c->out, "\nmore in one line than chance would put there:\n");
         put_table(c, sc_find_table(&x->d.root, "lines"), SHOWN_LINES);
     }
+    if (x->effects.n)
+        sc_super_put_effects(c, &x->d, &x->effects);
     sc_out_putc(&c->out, '\n');
     put_totals(x);
     put_known(x);
     if (x->found.n)
-        sc_spots_put(&x->spots, c, x->model, x->found.matrices[x->found.weights[0].matrix].tensor,
+        sc_spots_put(&x->spots, c, x->in.model,
+                     x->found.matrices[x->found.weights[0].matrix].tensor,
                      x->found.weights[0].element);
+}
+
+static int put(struct looking *x, struct sc_error *e)
+{
+    struct sc_cli *c = x->c;
+    const struct sc_super_pictures data = {
+        .list = &x->list,
+        .effects = &x->effects,
+        .matrices = &x->matrices,
+        .tokens = {x->in.tokens.ids, x->in.tokens.n, x->in.tokens.tokenizer},
+        .by_size = true};
+    char verdict[160];
+    const struct sc_picture_set set = {.command = "super",
+                                       .kinds = sc_largest_picture_kinds,
+                                       .n_kinds = sc_n_largest_picture_kinds,
+                                       .data = &data,
+                                       .subject = sc_strz(x->in.model->label),
+                                       .verdict = sc_super_verdict(&x->effects, "listed", verdict),
+                                       .document = "docs/super.md#by-magnitude",
+                                       .root = &x->d.root};
+
+    if (sc_form_of(c) == SC_FORM_TEXT)
+        print(x);
+    return sc_pictures_output(c, &set, &x->d, sc_find_table(&x->d.root, "weights"), e);
 }
 
 static int report(struct looking *x)
@@ -241,17 +314,19 @@ static int report(struct looking *x)
     struct sc_cli *c = x->c;
     struct sc_error e = {0};
 
-    if (look(x, &e) < 0 || sc_spots_open(&x->spots, x->model, &e) < 0 || describe(x, &e) < 0)
+    if (look(x, &e) < 0)
         return sc_fail_exit(c, &e);
     if (!x->found.n_matrices) {
-        sc_say(c, "error", "%s has no matrix of these kinds%s", x->model->label,
+        sc_say(c, "error", "%s has no matrix of these kinds%s", x->in.model->label,
                x->filter ? " among what the filters match" : "");
         return SC_EXIT_NOT_FOUND;
     }
     if (x->found.unread && !c->set.quiet)
         sc_say(c, "warning", "%zu tensor%s could not be read: %s", x->found.unread,
                x->found.unread == 1 ? "" : "s", x->found.why);
-    print(x);
+    if ((x->in.forward && verify(x, &e) < 0) || sc_spots_open(&x->spots, x->in.model, &e) < 0 ||
+        describe(x, &e) < 0 || put(x, &e) < 0)
+        return sc_fail_exit(c, &e);
     c->whole = true;
     return x->found.unread ? SC_EXIT_INPUT : 0;
 }
@@ -266,6 +341,7 @@ int sc_super_largest(struct sc_cli *c)
     int status = 0;
 
     oo.keep_repo = true;
+    oo.facts = c->set.verify; /* which token begins a text */
     if (sc_cli_operands(c, &paths, &n, &x.filters, &e) < 0)
         status = sc_fail_exit(c, &e);
     else if (n != 1)
@@ -273,17 +349,23 @@ int sc_super_largest(struct sc_cli *c)
     else if (check_words(&x, &e) < 0 ||
              (x.filters.n && sc_filter_new(x.filters.p, x.filters.n, &x.filter, &e) < 0))
         status = sc_usage_exit(c, &e);
-    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.pool, &e) < 0)
+    else if (sc_pool_new((unsigned)SC_MIN(c->set.threads, 4096), &x.in.pool, &e) < 0)
         status = sc_fail_exit(c, &e);
     if (!status)
-        status = sc_cli_open_with(c, paths[0], &oo, &x.model);
+        status = sc_cli_open_with(c, paths[0], &oo, &x.in.model);
+    if (!status && c->set.verify)
+        status = sc_model_reader_load(c, &x.in);
+    if (!status && c->set.verify)
+        sc_model_reader_note(c, &x.in, x.in.tokens.n);
     if (!status)
         status = report(&x);
     sc_document_clear(&x.d);
     sc_spots_close(&x.spots);
+    sc_super_effects_clear(&x.effects);
+    sc_super_matrices_clear(&x.matrices);
+    sc_super_clear(&x.list);
     sc_largest_clear(&x.found);
-    sc_model_close(x.model);
-    sc_pool_free(x.pool);
+    sc_model_reader_close(&x.in);
     sc_filter_free(x.filter);
     sc_words_clear(&x.filters);
     return status;

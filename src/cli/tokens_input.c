@@ -155,6 +155,16 @@ void sc_tokens_input_describe(const struct sc_tokens_input *t, struct sc_documen
 
 /* ------------------------------------------------------------------------------- a reader --- */
 
+int sc_model_reader_load(struct sc_cli *c, struct sc_model_reader *r)
+{
+    struct sc_error e = {0};
+
+    if (sc_forward_open(r->model, &r->forward, &e) < 0 ||
+        sc_tokens_input_read(c, r->model, &r->tokens, &e) < 0)
+        return sc_fail_exit(c, &e);
+    return 0;
+}
+
 int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_error *e), void *ctx,
                          struct sc_model_reader *out)
 {
@@ -178,9 +188,8 @@ int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_err
         status = sc_fail_exit(c, &e);
     if (!status)
         status = sc_cli_open_with(c, paths[0], &oo, &out->model);
-    if (!status && (sc_forward_open(out->model, &out->forward, &e) < 0 ||
-                    sc_tokens_input_read(c, out->model, &out->tokens, &e) < 0))
-        status = sc_fail_exit(c, &e);
+    if (!status)
+        status = sc_model_reader_load(c, out);
     sc_words_clear(&filters);
     return status;
 }

@@ -41,6 +41,8 @@ struct sc_model_reader {
  * Close it in either case. */
 int sc_model_reader_open(struct sc_cli *c, int (*check)(void *ctx, struct sc_error *e), void *ctx,
                          struct sc_model_reader *out);
+/* Its second half, of a model that was opened with keep_repo and facts: 0, or an exit code. */
+int sc_model_reader_load(struct sc_cli *c, struct sc_model_reader *r);
 void sc_model_reader_close(struct sc_model_reader *r);
 /* A note when `n` tokens that see each other are more than the model was made for. */
 void sc_model_reader_note(struct sc_cli *c, const struct sc_model_reader *r, size_t n);

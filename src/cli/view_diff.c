@@ -4,12 +4,16 @@
 
 #include <string.h>
 
-static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
-                const struct sc_model *b, uint64_t memory, uint64_t network, struct sc_error *e)
+static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_sides *of, uint64_t memory,
+                uint64_t network, struct sc_error *e)
 {
+    const struct sc_model *a = of->a, *b = of->b;
     const struct sc_settings *set = &d->c->set;
     const char *cache = set->no_cache ? NULL : d->env.cache, *base = NULL;
-    const bool said = sc_is_finetune(a, b, &base), finetune = said || set->finetune;
+    const bool said = a && !of->adapter && sc_is_finetune(a, b, &base);
+    const bool finetune = !of->adapter && (said || of->declared_finetune || set->finetune);
+    const struct sc_differences_options differ = {
+        .a = a, .b = b, .adapter = of->adapter, .filter = d->filter, .memory = memory / 4};
     struct sc_scene_options so = {.vertical = set->vertical};
     struct sc_pyramids_options po = {.pool = d->pool,
                                      .cache = cache,
@@ -18,7 +22,9 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
                                      .cancel = &sc_cancel};
 
     /* The pairing has looked at the filter, by the names of both sides. */
-    TRY(sc_differences_new(a, b, d->filter, &x->differences, e));
+    if (of->adapter)
+        TRY(sc_diff_settle_adapter(of->adapter, a, e));
+    TRY(sc_differences_new(&differ, &x->differences, e));
     TRY(sc_scene_new(sc_differences_model(x->differences), &so, &x->scene, e));
     x->scene->shows = SC_SHOWS_DIFFERENCES;
     po.values = sc_differences_values(x->differences);
@@ -27,6 +33,8 @@ static int plan(struct sc_changes *x, struct sc_desk *d, const struct sc_model *
     x->view.differences = x->differences;
     x->view.a = a;
     x->view.b = b;
+    x->view.adapter = of->adapter;
+    x->view.with_files = a && !of->adapter && !d->filter;
     x->view.network = network;
     x->view.of = (struct sc_model_view){.scene = x->scene,
                                         .pyramids = x->pyramids,
@@ -53,33 +61,36 @@ static struct sc_str short_name(const struct sc_model *m)
     return local ? sc_last_part(m->label) : sc_strz(m->label);
 }
 
-static bool make_title(struct sc_buf *title, const struct sc_model *a, const struct sc_model *b)
+static bool make_title(struct sc_buf *title, const struct sc_sides *of)
 {
-    const struct sc_str x = short_name(a), y = short_name(b);
+    const struct sc_str y = short_name(of->b);
 
-    sc_buf_put(title, x.p, x.n);
-    sc_buf_puts(title, " \xe2\x86\x92 ");
+    if (of->a) {
+        const struct sc_str x = short_name(of->a);
+        sc_buf_put(title, x.p, x.n);
+        sc_buf_puts(title, of->adapter ? " + " : " \xe2\x86\x92 ");
+    }
     sc_buf_put(title, y.p, y.n);
     sc_buf_putc(title, '\0');
     return !title->failed;
 }
 
-int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_model *a,
-                    const struct sc_model *b, uint64_t memory, uint64_t network)
+int sc_changes_open(struct sc_changes *x, struct sc_desk *d, const struct sc_sides *of,
+                    uint64_t memory, uint64_t network)
 {
     struct sc_cli *c = d->c;
     struct sc_error e = {0};
 
-    if (!make_title(&x->title, a, b)) {
+    if (!make_title(&x->title, of)) {
         (void)sc_fail_memory(&e);
         return sc_fail_exit(c, &e);
     }
-    if (plan(x, d, a, b, memory, network, &e) < 0)
+    if (plan(x, d, of, memory, network, &e) < 0)
         return sc_fail_exit(c, &e);
     if (x->scene->n_places)
         return 0;
     if (d->filters.n) {
-        sc_say_no_match(c, a, d->filters.p, d->filters.n);
+        sc_say_no_match(c, of->a ? of->a : of->b, d->filters.p, d->filters.n);
         return SC_EXIT_FINDINGS;
     }
     sc_say(c, "error", "neither of the two models holds weights to draw");

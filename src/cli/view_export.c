@@ -83,7 +83,9 @@ int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
     struct sc_export_options o = {.dir = set->out_dir,
                                   .single = is_page(set->out_dir),
                                   .with_single = set->single,
-                                  .title = set->title,
+                                  .title = set->title ? set->title
+                                           : n > 2    ? views[n - 1].title /* as of a server */
+                                                      : NULL,
                                   .start = start,
                                   .max_zoom = (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
                                   .max_bytes = set->max_bytes,
@@ -134,7 +136,8 @@ int sc_display_export(struct sc_display *x)
 int sc_view_export(struct sc_cli *c)
 {
     struct sc_display x = {0};
-    int status = sc_display_open(&x, c, false, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
+    int status =
+        sc_display_open(&x, c, c->set.sides, sc_memory_budget(c->set.memory) / 2, UINT64_MAX);
 
     if (!status)
         status = sc_display_export(&x);

@@ -34,11 +34,12 @@ static const double nf3[8] = {-1,
 
 /* --------------------------------------------------------------------------------- spelling --- */
 
-const char *const sc_recipe_grammar = "rtn1 to rtn8, with settings behind a colon: sym, shift, nf "
-                                      "(3 or 4 bits), block=row, col, tensor, "
-                                      "ROWSxCOLS or flat:N, clip= and hold= with abs:X, share:X, "
-                                      "std:X or iqr:X (tensor- in front: over "
-                                      "the whole matrix), clip=mse, restore=X";
+const char *const sc_recipe_grammar =
+    "rtn1 to rtn8, with settings behind a colon: sym, shift, nf "
+    "(3 or 4 bits), bare (for it nothing is held out by name), block=row, "
+    "col, tensor, ROWSxCOLS or flat:N, clip= and hold= with abs:X, share:X, "
+    "std:X or iqr:X (tensor- in front: over "
+    "the whole matrix), clip=mse, restore=X";
 
 bool sc_recipe_is(struct sc_str text)
 {
@@ -126,6 +127,8 @@ static bool read_setting(struct sc_str s, struct sc_recipe *r)
         return r->shift = true;
     if (sc_str_is(s, "nf"))
         return r->normal = true;
+    if (sc_str_is(s, "bare"))
+        return r->bare = true;
     if (sc_str_starts(s, "block="))
         return read_block(sc_str(s.p + 6, s.n - 6), r);
     if (sc_str_starts(s, "clip="))

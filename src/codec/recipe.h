@@ -50,6 +50,7 @@ struct sc_recipe {
     uint32_t height, width;
     struct sc_recipe_cut clip, hold;
     double restore; /* what was held out comes back times this */
+    bool bare;      /* nothing is held out by name */
 };
 /* "rtn4", "rtn3:block=128x128,clip=std:9,hold=share:0.0001", "rtn4:nf,block=flat:64". Does it begin
  * as one? */

@@ -37,6 +37,16 @@ int sc_hub_read_tree(const char *p, size_t n, struct sc_hub_listing *out, size_t
  * when none is near; false: there are none. */
 bool sc_hub_read_refs(const char *p, size_t n, const char *wanted, struct sc_buf *out);
 
+/* ---- what a name means among the files of a repository, of select.c. */
+struct sc_hub_choice {
+    char *prefix;   /* the root: "sub/" or "" */
+    char *selected; /* the file that was named, below the root; NULL: none was */
+};
+/* The folder, file or quantisation that `name` asks for; nothing: all. On success the caller frees
+ * both; on failure, with the nearest names in the message, there is nothing to free. */
+int sc_hub_select(struct sc_hub *h, const struct sc_hub_listing *l, const struct sc_name *name,
+                  struct sc_hub_choice *c, struct sc_error *e);
+
 /* A JSON answer of the Hub; an answer that is no success fails, too. */
 int sc_hub_get(struct sc_hub *h, const char *url, struct sc_buf *body, struct sc_error *e);
 

@@ -24,7 +24,7 @@
 #include "source/internal.h"
 #include "source/remote.h"
 
-enum { LOCK_WAIT_MS = 30000, SHOWN_NAMES = 8, SAVERS = 2 };
+enum { LOCK_WAIT_MS = 30000, SAVERS = 2 };
 #define SMALL_BYTES ((uint64_t)16 << 20) /* complete ones move into the shared cache */
 
 /* One file that was looked for. */
@@ -46,7 +46,7 @@ struct hub_repo {
     struct sc_name name;
     struct sc_hub_listing listing;
     struct sc_hub_wire wire;
-    char *prefix;                    /* "sub/" or "" */
+    char *prefix;                    /* "sub/" or ""; NULL: not opened so far */
     struct file **files;             /* as listing.files; NULL: not needed so far */
     struct sc_saver *savers[SAVERS]; /* of what comes over the network; a file has always the same,
                                         and each waits for the disk on its own */
@@ -696,140 +696,6 @@ const struct sc_hub_file *sc_repo_hub_file(const struct sc_repo *r, const char *
     return h ? about_path(h, path) : NULL;
 }
 
-/* ---------------------------------------------------------------------- what the user has named
- * --- */
-
-/* `path` is "a/b.gguf": the root is "a/", as on disk. */
-static int select_file(struct hub_repo *r, const char *path, struct sc_error *e)
-{
-    const char *slash = strrchr(path, '/');
-    const size_t n = slash ? (size_t)(slash + 1 - path) : 0;
-    free(r->prefix);
-    r->prefix = sc_str_copy(sc_str(path, n));
-    r->repo->selected = sc_str_copy(sc_strz(path + n));
-    return r->prefix && r->repo->selected ? 0 : sc_fail_memory(e);
-}
-
-static int fail_no_path(const struct hub_repo *r, const char *path, struct sc_error *e)
-{
-    const struct sc_hub_listing *l = &r->listing;
-    struct sc_buf near = {0};
-    struct sc_quoted q;
-    const char **names = sc_calloc(l->n_files + 1, sizeof *names);
-    for (size_t i = 0; names && i < l->n_files; i++)
-        names[i] = l->files[i].path;
-    const bool some = names && sc_hub_nearest(names, l->n_files, path, &near) && !near.failed;
-    int rc = sc_fail(e, SCRUPLE_ENOTFOUND, "%s: has no file or folder \"%s\" at revision %s%s%s",
-                     l->id, sc_quote(&q, sc_strz(path)), l->revision,
-                     some ? "; the nearest names are " : "", some ? near.p : "");
-    sc_buf_clear(&near);
-    free(names);
-    return rc;
-}
-
-static int select_path(struct hub_repo *r, const char *path, struct sc_error *e)
-{
-    if (sc_hub_listing_find(&r->listing, path))
-        return select_file(r, path, e);
-    struct sc_buf folder = {0};
-    sc_buf_printf(&folder, "%s/", path);
-    bool found = false;
-    for (size_t i = 0; i < r->listing.n_files && !folder.failed && !found; i++)
-        found = sc_str_starts(sc_strz(r->listing.files[i].path), folder.p);
-    int rc = 0;
-    if (found) {
-        free(r->prefix);
-        r->prefix = sc_str_copy(sc_str(folder.p, folder.n));
-        rc = r->prefix ? 0 : sc_fail_memory(e);
-    } else {
-        rc = folder.failed ? sc_fail_memory(e) : fail_no_path(r, path, e);
-    }
-    sc_buf_clear(&folder);
-    return rc;
-}
-
-static bool is_word(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* "model-Q4_K_M-00001-of-00002.gguf" holds Q4_K_M, but neither Q4_K nor K_M. */
-static bool holds_quant(const char *path, const char *quant)
-{
-    const struct sc_str s = sc_strz(path), want = sc_strz(quant);
-    for (size_t i = 0; i + want.n <= s.n; i++) {
-        if (!sc_str_eq_nocase(sc_str(s.p + i, want.n), want))
-            continue;
-        const char next = s.p[i + want.n];
-        if ((i == 0 || !is_word(s.p[i - 1])) && !is_word(next) && next != '_')
-            return true;
-    }
-    return false;
-}
-
-/* Helpers of a model (projectors, importance matrices) are no quantisations of it. */
-static bool is_gguf_model(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const struct sc_str base = sc_strz(slash ? slash + 1 : path), all = sc_strz(path);
-    return all.n > 5 && sc_str_eq_nocase(sc_str(all.p + all.n - 5, 5), SC_STR(".gguf")) &&
-           !sc_str_has_nocase(base, SC_STR("mmproj")) &&
-           !sc_str_has_nocase(base, SC_STR("imatrix"));
-}
-
-static int fail_no_quant(const struct hub_repo *r, const char *quant, struct sc_error *e)
-{
-    struct sc_buf names = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < r->listing.n_files; i++) {
-        struct sc_quoted q;
-        const char *path = r->listing.files[i].path;
-        if (is_gguf_model(path) && n++ < SHOWN_NAMES)
-            sc_buf_printf(&names, "%s%s", n > 1 ? ", " : "", sc_quote(&q, sc_strz(path)));
-    }
-    if (n > SHOWN_NAMES)
-        sc_buf_printf(&names, " and %zu more", n - SHOWN_NAMES);
-    int rc = n ? sc_fail(e, SCRUPLE_ENOTFOUND, "%s: has no GGUF file for %s; it has %s",
-                         r->listing.id, quant, names.failed ? "others" : names.p)
-               : sc_fail(e, SCRUPLE_ENOTFOUND,
-                         "%s: has no GGUF files, so no quantisation %s can be chosen",
-                         r->listing.id, quant);
-    sc_buf_clear(&names);
-    return rc;
-}
-
-/* "a-Q8_0-00001-of-00003.gguf" and its siblings have one stem. */
-static struct sc_str stem_of(const char *path)
-{
-    static const char form[] = "-#####-of-#####";
-    const size_t n = strlen(path) - strlen(".gguf"), m = sizeof form - 1;
-    bool part = n > m;
-    for (size_t i = 0; i < m && part; i++) {
-        const char c = path[n - m + i];
-        part = form[i] == '#' ? c >= '0' && c <= '9' : c == form[i];
-    }
-    return sc_str(path, part ? n - m : n);
-}
-
-static int select_quant(struct hub_repo *r, const char *quant, struct sc_error *e)
-{
-    const char *first = NULL;
-    size_t others = 0;
-    for (size_t i = 0; i < r->listing.n_files; i++) {
-        const char *path = r->listing.files[i].path;
-        if (!is_gguf_model(path) || !holds_quant(path, quant))
-            continue;
-        others += first && !sc_str_eq(stem_of(first), stem_of(path));
-        if (!first)
-            first = path;
-    }
-    if (!first)
-        return fail_no_quant(r, quant, e);
-    if (others > 0)
-        sc_hub_note(r->hub, "%s: several files are %s; showing %s", r->listing.id, quant, first);
-    return select_file(r, first, e);
-}
-
 /* ------------------------------------------------------------------------------------ opening ---
  */
 
@@ -876,10 +742,10 @@ static int list_files(struct hub_repo *r, struct sc_error *e)
 static int open_steps(struct hub_repo *r, struct sc_error *e)
 {
     TRY(list_files(r, e));
-    if (r->name.path)
-        TRY(select_path(r, r->name.path, e));
-    else if (r->name.quant)
-        TRY(select_quant(r, r->name.quant, e));
+    struct sc_hub_choice choice;
+    TRY(sc_hub_select(r->hub, &r->listing, &r->name, &choice, e));
+    r->prefix = choice.prefix;
+    r->repo->selected = choice.selected;
     TRY(fill_files(r, e));
     return set_facts(r, e);
 }
@@ -887,20 +753,17 @@ static int open_steps(struct hub_repo *r, struct sc_error *e)
 static struct hub_repo *new_repo(struct sc_hub *h, struct sc_name *name)
 {
     struct hub_repo *r = sc_calloc(1, sizeof *r);
-    char *prefix = sc_str_copy(SC_STR(""));
-    bool ok = r && prefix && pthread_mutex_init(&r->lock, NULL) == 0;
+    bool ok = r && pthread_mutex_init(&r->lock, NULL) == 0;
     if (ok && pthread_mutex_init(&r->keeping, NULL) != 0) {
         pthread_mutex_destroy(&r->lock);
         ok = false;
     }
     if (!ok) {
         free(r);
-        free(prefix);
         return NULL;
     }
     r->fd = -1;
     r->hub = h;
-    r->prefix = prefix;
     r->name = *name;
     memset(name, 0, sizeof *name);
     h->io = &r->wire.io;

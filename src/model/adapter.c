@@ -548,3 +548,28 @@ int sc_adapter_settle_names(struct sc_adapter *a, const struct sc_model *base, s
     free(settled);
     return code;
 }
+
+/* ----------------------------------------------------------------------------------- pairs --- */
+
+int sc_adapter_pair(const struct sc_adapter *a, const struct sc_model *base,
+                    const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e)
+{
+    const struct sc_model *t = &a->target;
+
+    if (base)
+        return sc_models_pair(base, t, filter, out, e);
+    *out = (struct sc_pairs){0};
+    out->p = sc_calloc(SC_MAX(t->n_tensors, (size_t)1), sizeof *out->p);
+    if (!out->p)
+        return sc_fail_memory(e);
+    for (uint32_t i = 0; i < t->n_tensors; i++) {
+        const bool update = i < a->n_updates;
+        const uint8_t status = update ? SC_PAIR_BOTH : SC_PAIR_ONLY_B;
+        if (!sc_filter_match(filter, sc_tensor_name(&t->tensors[i])))
+            continue;
+        out->p[out->n++] = (struct sc_pair){
+            .a = update ? i : SC_NO_NODE, .b = i, .status = status, .rule = SC_PAIR_BY_NAME};
+        out->n_status[status]++;
+    }
+    return 0;
+}

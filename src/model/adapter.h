@@ -6,7 +6,7 @@
  * Owns: which tensors belong together, what they are called in the base model, their scale. Does
  * not own: values.
  *
- * Immutable once opened, but for sc_adapter_settle_names().
+ * Immutable once opened, but for sc_adapter_settle_names() and sc_adapter_set_alpha().
  */
 #ifndef SC_ADAPTER_H
 #define SC_ADAPTER_H
@@ -38,6 +38,7 @@ struct sc_adapter {
     } * left;
     size_t n_left, n_magnitudes;
     const char *note; /* a sentence about what is not applied; NULL: all is */
+    bool settled;     /* names and scales are final: sc_diff_settle_adapter() */
     struct sc_arena arena;
 };
 /* 1: m is an adapter, *out must be freed. 0: it is none. Every tensor of m is in exactly one of
@@ -47,6 +48,10 @@ void sc_adapter_free(struct sc_adapter *a); /* NULL is allowed */
 /* kohya's names have underscores for dots: gives targets the names that `base` has for them, where
  * exactly one fits. */
 int sc_adapter_settle_names(struct sc_adapter *a, const struct sc_model *base, struct sc_error *e);
+/* Which tensor of `base` each target changes: pairs of base and target. Without a base (NULL)
+ * targets that are updates stand for both sides; whole weights are those of B only. */
+int sc_adapter_pair(const struct sc_adapter *a, const struct sc_model *base,
+                    const struct sc_filter *filter, struct sc_pairs *out, struct sc_error *e);
 /* Once the tensor with alpha was read. */
 void sc_adapter_set_alpha(struct sc_adapter *a, size_t update, double alpha);
 

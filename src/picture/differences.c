@@ -12,7 +12,13 @@
 #include "analyze/diff.h"
 
 struct sc_differences {
-    const struct sc_model *a, *b;
+    const struct sc_model *a, *b;     /* of an adapter: what it changes */
+    const struct sc_model *stored_b;  /* whose files side B lies in */
+    const struct sc_adapter *adapter; /* NULL: two models */
+    bool has_base;                    /* false: an adapter by itself; a is the same as b */
+    uint64_t memory;                  /* for the factors of an update */
+    uint32_t *figures;                /* (n) pair of a diff; SC_NO_NODE: it has none */
+    uint32_t *tensors;                /* of a pair of a diff */
     struct sc_pairs pairs;
     struct sc_model whole;
     struct sc_catalog catalog;
@@ -35,15 +41,16 @@ static void *join(const void *a, size_t n_a, const void *b, size_t n_b, size_t s
 
 static int join_tables(struct sc_differences *d, struct sc_error *e)
 {
-    const struct sc_catalog *a = d->a->catalog, *b = d->b->catalog;
+    const struct sc_model *second = d->stored_b;
+    const struct sc_catalog *a = d->a->catalog, *b = second->catalog;
     struct sc_catalog *c = &d->catalog;
-    if (a->n_entries + b->n_entries >= SC_NO_NODE || d->a->n_parts + d->b->n_parts >= SC_NO_NODE)
+    if (a->n_entries + b->n_entries >= SC_NO_NODE || d->a->n_parts + second->n_parts >= SC_NO_NODE)
         return sc_fail(e, SCRUPLE_ELIMIT, "the two models have too many tensors for one picture");
     c->weight_set = a->weight_set;
     c->files = join(a->files, a->n_files, b->files, b->n_files, sizeof *a->files);
     c->entries = join(a->entries, a->n_entries, b->entries, b->n_entries, sizeof *a->entries);
     d->whole.parts =
-        join(d->a->parts, d->a->n_parts, d->b->parts, d->b->n_parts, sizeof *d->a->parts);
+        join(d->a->parts, d->a->n_parts, second->parts, second->n_parts, sizeof *d->a->parts);
     if (!c->files || !c->entries || !d->whole.parts)
         return sc_fail_memory(e);
     c->n_files = a->n_files + b->n_files;
@@ -53,7 +60,7 @@ static int join_tables(struct sc_differences *d, struct sc_error *e)
         c->entries[i].view = SC_NO_STORAGE;
         c->entries[i].file += i < a->n_entries ? 0 : (uint32_t)a->n_files;
     }
-    d->whole.n_parts = d->a->n_parts + d->b->n_parts;
+    d->whole.n_parts = d->a->n_parts + second->n_parts;
     for (size_t i = d->a->n_parts; i < d->whole.n_parts; i++)
         d->whole.parts[i].entry += (uint32_t)a->n_entries;
     return 0;
@@ -185,6 +192,23 @@ static int make_model(struct sc_differences *d, struct sc_error *e)
 
 /* ----------------------------------------------------------------------------------- values --- */
 
+/* What an adapter leaves alone: B is A there. */
+static bool is_untouched(const struct sc_differences *d, const struct sc_pair *p)
+{
+    return d->adapter && p->status == SC_PAIR_ONLY_A;
+}
+
+static bool is_update(const struct sc_differences *d, const struct sc_pair *p)
+{
+    return d->adapter && p->b != SC_NO_NODE && p->b < d->adapter->n_updates;
+}
+
+/* As it is stored, in the files of B; not of updates. */
+static uint32_t stored_in_b(const struct sc_differences *d, const struct sc_pair *p)
+{
+    return d->adapter ? d->adapter->whole[p->b - d->adapter->n_updates] : p->b;
+}
+
 static uint32_t instead(void *ctx, uint32_t tensor)
 {
     static const uint32_t pixels[] = {
@@ -194,7 +218,26 @@ static uint32_t instead(void *ctx, uint32_t tensor)
         [SC_PAIR_ONLY_B] = SC_PIXEL_ONLY_B,
     };
     const struct sc_differences *d = ctx;
-    return pixels[d->pairs.p[tensor].status];
+    const struct sc_pair *p = &d->pairs.p[tensor];
+    return is_untouched(d, p) ? 0 : pixels[p->status];
+}
+
+static int open_zeros(const struct sc_model *m, uint32_t tensor, struct sc_values **out,
+                      struct sc_error *e)
+{
+    struct sc_values *like;
+    TRY(sc_values_open(m, tensor, &like, e));
+    const int code = sc_values_open_zeros(like, out, e);
+    sc_values_close(like);
+    return code;
+}
+
+static int open_both(const struct sc_differences *d, const struct sc_pair *p, struct sc_values **a,
+                     struct sc_values **b, struct sc_error *e)
+{
+    struct sc_pair stored = *p;
+    stored.b = stored_in_b(d, p);
+    return sc_values_open_pair(d->a, d->stored_b, &stored, a, b, e);
 }
 
 static int open_values(void *ctx, uint32_t tensor, struct sc_values **out, struct sc_error *e)
@@ -204,13 +247,17 @@ static int open_values(void *ctx, uint32_t tensor, struct sc_values **out, struc
     struct sc_values *a, *b;
     struct sc_quoted q;
     *out = NULL;
+    if (is_untouched(d, p))
+        return open_zeros(d->a, p->a, out, e);
+    if (is_update(d, p) && p->status == SC_PAIR_BOTH) /* B - A is the update itself */
+        return sc_diff_open_update(d->adapter, p->b, d->memory, out, e);
     if (p->status != SC_PAIR_BOTH)
         return sc_fail(e, SCRUPLE_EUNSUPPORTED, "tensor \"%s\" %s",
                        sc_quote(&q, sc_tensor_name(&d->whole.tensors[tensor])),
                        p->status == SC_PAIR_ONLY_A   ? "is in A only"
                        : p->status == SC_PAIR_ONLY_B ? "is in B only"
                                                      : "has another shape in B");
-    TRY(sc_values_open_pair(d->a, d->b, p, &a, &b, e));
+    TRY(open_both(d, p, &a, &b, e));
     return sc_values_open_difference(a, b, out, e);
 }
 
@@ -218,8 +265,12 @@ static bool is_far(void *ctx, uint32_t tensor)
 {
     const struct sc_differences *d = ctx;
     const struct sc_pair *p = &d->pairs.p[tensor];
+    if (is_untouched(d, p))
+        return false;
+    if (is_update(d, p))
+        return sc_tensor_is_far(d->stored_b, d->adapter->updates[p->b].up);
     return (p->a != SC_NO_NODE && sc_tensor_is_far(d->a, p->a)) ||
-           (p->b != SC_NO_NODE && sc_tensor_is_far(d->b, p->b));
+           (p->b != SC_NO_NODE && sc_tensor_is_far(d->stored_b, stored_in_b(d, p)));
 }
 
 static void put_arrangement(const struct sc_arrangement *how, struct sc_buf *b)
@@ -241,8 +292,10 @@ static bool identify(void *ctx, struct sc_buf *b)
     if (!sc_pyramids_identify(d->a, b))
         return false;
     sc_buf_puts(b, "of\n");
-    if (!sc_pyramids_identify(d->b, b))
+    if (!sc_pyramids_identify(d->stored_b, b))
         return false;
+    for (size_t i = 0; d->adapter && i < d->adapter->n_updates; i++)
+        sc_buf_printf(b, "%a ", d->adapter->updates[i].scale);
     for (size_t i = 0; i < d->pairs.n; i++) {
         const struct sc_pair *p = &d->pairs.p[i];
         sc_buf_printf(b, "%u", p->status);
@@ -260,9 +313,11 @@ static bool identify(void *ctx, struct sc_buf *b)
 
 /* What is stored: its value, too, as long as nobody has arranged it. */
 static int read_side(const struct sc_model *m, uint32_t tensor, const struct sc_arrangement *how,
-                     uint64_t at, struct sc_element_facts *out, struct sc_error *e)
+                     uint64_t at, struct sc_element_facts *out, const char **file,
+                     struct sc_error *e)
 {
     struct sc_values *v;
+    *file = m->catalog->files[m->catalog->entries[m->tensors[tensor].main].file].path;
     TRY(sc_values_open(m, tensor, &v, e));
     const uint64_t stored = sc_arranged_at(how, at);
     const unsigned each = v->count == 2 * m->tensors[tensor].parameters ? 2 : 1;
@@ -273,12 +328,25 @@ static int read_side(const struct sc_model *m, uint32_t tensor, const struct sc_
     return code;
 }
 
+/* An update: nothing is stored of B, which is A and the update. */
+static int read_update(const struct sc_differences *d, const struct sc_pair *p, uint64_t at,
+                       struct sc_two_elements *out, struct sc_error *e)
+{
+    struct sc_values *v;
+    TRY(sc_diff_open_update(d->adapter, p->b, d->memory, &v, e));
+    const int code = at < v->count ? sc_values_read64(v, at, 1, &out->difference, e)
+                                   : sc_fail(e, SCRUPLE_EFORMAT, "an update has fewer values");
+    sc_values_close(v);
+    out->b.value = out->has_a ? out->a.value + out->difference : out->difference;
+    return code;
+}
+
 static int read_two(const struct sc_differences *d, const struct sc_pair *p, uint64_t at,
                     struct sc_two_elements *out, struct sc_error *e)
 {
     struct sc_values *a, *b;
     double x[2] = {0}, y[2] = {0};
-    TRY(sc_values_open_pair(d->a, d->b, p, &a, &b, e));
+    TRY(open_both(d, p, &a, &b, e));
     const unsigned each = a->count == 2 * d->a->tensors[p->a].parameters ? 2 : 1;
     int code = a->count == b->count && at < a->count / each
                    ? 0
@@ -295,8 +363,8 @@ static int read_two(const struct sc_differences *d, const struct sc_pair *p, uin
     out->b.value = each == 2 ? hypot(y[0], y[1]) : y[0];
     out->difference = each == 2 ? hypot(y[0] - x[0], y[1] - x[1]) : y[0] - x[0];
     if (out->a.raw_bytes && out->a.raw_bytes == out->b.raw_bytes)
-        out->ulp = sc_ulp_between(&d->a->tensors[p->a], &d->b->tensors[p->b], out->a.raw,
-                                  out->b.raw, out->a.raw_bytes);
+        out->ulp = sc_ulp_between(&d->a->tensors[p->a], &d->stored_b->tensors[stored_in_b(d, p)],
+                                  out->a.raw, out->b.raw, out->a.raw_bytes);
     return 0;
 }
 
@@ -308,31 +376,67 @@ int sc_differences_at(const struct sc_differences *d, uint32_t tensor, uint64_t 
     *out = (struct sc_two_elements){
         .a = none, .b = none, .difference = (double)NAN, .ulp = UINT64_MAX};
     /* Of another shape there is A's, which is the one that is drawn. */
-    out->has_a = p->a != SC_NO_NODE;
-    out->has_b = p->b != SC_NO_NODE && p->status != SC_PAIR_SHAPE;
+    out->has_a = p->a != SC_NO_NODE && d->has_base;
+    out->has_b = (p->b != SC_NO_NODE && p->status != SC_PAIR_SHAPE) || is_untouched(d, p);
     if (out->has_a)
-        TRY(read_side(d->a, p->a, p->how_a, at, &out->a, e));
+        TRY(read_side(d->a, p->a, p->how_a, at, &out->a, &out->file_a, e));
+    if (is_untouched(d, p)) {
+        out->b = out->a;
+        out->file_b = out->file_a;
+        out->difference = isfinite(out->a.value) ? 0 : (double)NAN;
+        return 0;
+    }
+    if (is_update(d, p))
+        return p->status == SC_PAIR_SHAPE ? 0 : read_update(d, p, at, out, e);
     if (out->has_b)
-        TRY(read_side(d->b, p->b, p->how_b, at, &out->b, e));
+        TRY(read_side(d->stored_b, stored_in_b(d, p), p->how_b, at, &out->b, &out->file_b, e));
     return p->status == SC_PAIR_BOTH ? read_two(d, p, at, out, e) : 0;
 }
 
 /* ------------------------------------------------------------------------- making, freeing --- */
 
-int sc_differences_new(const struct sc_model *a, const struct sc_model *b,
-                       const struct sc_filter *filter, struct sc_differences **out,
+/* A diff leaves out what an adapter does not touch. */
+static int count_figures(struct sc_differences *d, struct sc_error *e)
+{
+    uint32_t n = 0;
+    d->figures = sc_alloc(SC_MAX(d->pairs.n, (size_t)1) * sizeof *d->figures);
+    d->tensors = sc_alloc(SC_MAX(d->pairs.n, (size_t)1) * sizeof *d->tensors);
+    if (!d->figures || !d->tensors)
+        return sc_fail_memory(e);
+    for (uint32_t i = 0; i < d->pairs.n; i++) {
+        const bool has = !is_untouched(d, &d->pairs.p[i]);
+        d->figures[i] = has ? n : SC_NO_NODE;
+        if (has)
+            d->tensors[n++] = i;
+    }
+    return 0;
+}
+
+static int make(struct sc_differences *d, const struct sc_filter *filter, struct sc_error *e)
+{
+    if (d->adapter)
+        TRY(sc_adapter_pair(d->adapter, d->has_base ? d->a : NULL, filter, &d->pairs, e));
+    else
+        TRY(sc_models_match(d->a, d->b, filter, &d->pairs, e));
+    TRY(count_figures(d, e));
+    return make_model(d, e);
+}
+
+int sc_differences_new(const struct sc_differences_options *o, struct sc_differences **out,
                        struct sc_error *e)
 {
     struct sc_differences *d = sc_calloc(1, sizeof *d);
     *out = NULL;
     if (!d)
         return sc_fail_memory(e);
-    d->a = a;
-    d->b = b;
+    d->adapter = o->adapter;
+    d->b = o->adapter ? &o->adapter->target : o->b;
+    d->stored_b = o->adapter ? o->adapter->model : o->b;
+    d->has_base = o->a != NULL;
+    d->a = o->a ? o->a : d->b;
+    d->memory = o->memory;
     d->values = (struct sc_drawn_values){instead, open_values, is_far, identify, d};
-    int code = sc_models_match(a, b, filter, &d->pairs, e);
-    if (code == 0)
-        code = make_model(d, e);
+    const int code = make(d, o->filter, e);
     if (code < 0)
         sc_differences_free(d);
     else
@@ -349,6 +453,8 @@ void sc_differences_free(struct sc_differences *d)
     free(d->catalog.entries);
     free(d->whole.parts);
     free(d->whole.tensors);
+    free(d->figures);
+    free(d->tensors);
     sc_arena_clear(&d->arena);
     free(d);
 }
@@ -361,6 +467,16 @@ const struct sc_model *sc_differences_model(const struct sc_differences *d)
 const struct sc_pair *sc_differences_pair(const struct sc_differences *d, uint32_t tensor)
 {
     return &d->pairs.p[tensor];
+}
+
+uint32_t sc_differences_figures(const struct sc_differences *d, uint32_t tensor)
+{
+    return d->figures[tensor];
+}
+
+uint32_t sc_differences_tensor(const struct sc_differences *d, uint32_t pair)
+{
+    return d->tensors[pair];
 }
 
 const struct sc_drawn_values *sc_differences_values(const struct sc_differences *d)

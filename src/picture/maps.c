@@ -126,6 +126,16 @@ static void measure(const struct sc_map *m, struct sc_place *p)
     p->h = (uint32_t)ceil(ldexp((double)p->rows, -p->depth_y));
 }
 
+/* Small maps stand nearer to each other: what is between them is seen larger, too. */
+static uint32_t gap_of(const struct sc_place *places, size_t n)
+{
+    uint32_t longest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        longest = SC_MAX(longest, SC_MAX(places[i].w, places[i].h));
+    return SC_MIN(SC_MAX(longest / 4, (uint32_t)SC_MAP_GAP_LEAST), (uint32_t)SC_MAP_GAP);
+}
+
 /* Grid columns side by side, rows below each other, as wide and high as what stands in them. */
 static int lay_out(const struct sc_maps *s, struct sc_place *places, size_t n, struct sc_error *e)
 {
@@ -148,10 +158,11 @@ static int lay_out(const struct sc_maps *s, struct sc_place *places, size_t n, s
         x[m->x + 1] = SC_MAX(x[m->x + 1], (int64_t)places[i].w);
         y[m->y + 1] = SC_MAX(y[m->y + 1], (int64_t)places[i].h);
     }
+    const uint32_t gap = gap_of(places, n);
     for (uint32_t k = 1; k < columns; k++)
-        x[k] = sc_scene_behind(x[k - 1] + x[k], SC_MAP_GAP);
+        x[k] = sc_scene_behind(x[k - 1] + x[k], gap);
     for (uint32_t k = 1; k < rows; k++)
-        y[k] = sc_scene_behind(y[k - 1] + y[k], SC_MAP_GAP);
+        y[k] = sc_scene_behind(y[k - 1] + y[k], gap);
     for (size_t i = 0; i < n; i++) {
         places[i].x = x[s->by_tensor[i].x];
         places[i].y = y[s->by_tensor[i].y];

@@ -13,12 +13,19 @@
 
 #include "picture/scene.h"
 
-enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 72 }; /* units: of a map, and between two */
+/* Units: of a map, and at most and at least between two. */
+enum { SC_MAP_LONG = 4096, SC_MAP_GAP = 72, SC_MAP_GAP_LEAST = 16 };
 
 /* What a row or a column is: "layer" 7. */
 struct sc_map_axis {
     const char *of;            /* one word */
     const char *const *labels; /* (rows or columns); NULL: 0, 1, 2 ... */
+};
+/* Where what a cell tells of is to be seen: behind `command` comes one of `at`, quoted for a shell.
+ */
+struct sc_map_spots {
+    const char *command;   /* "scruple view 'model' --at" */
+    const char *const *at; /* (rows * cols) "NAME[row,column]"; NULL: nowhere */
 };
 struct sc_map {
     const char *name;  /* UTF-8, other than that of any other map */
@@ -27,7 +34,8 @@ struct sc_map {
     const float *values; /* (rows * cols) by rows; NaN: not known */
     struct sc_map_axis down, across;
     float low, high; /* the ends of its colours; both NaN: the 2 % and 98 % values (nearest rank) */
-    uint32_t x, y;   /* in the grid of maps: columns are as wide as their widest map */
+    const struct sc_map_spots *spots; /* of several maps, if they are the same; NULL: none */
+    uint32_t x, y; /* in the grid of maps: columns are as wide as their widest map */
 };
 /* Model, plan and values. */
 struct sc_maps {

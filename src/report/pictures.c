@@ -119,10 +119,9 @@ static int write_one(const char *dir, const struct sc_picture_set *s,
     return code;
 }
 
-int sc_pictures_write(const char *dir, const struct sc_picture_set *s, unsigned formats,
-                      struct sc_plots_written *w, struct sc_error *e)
+static int write_all(const char *dir, const struct sc_picture_set *s, unsigned formats,
+                     struct sc_plots_written *w, struct sc_error *e)
 {
-    w->svg = w->png = 0;
     for (size_t i = 0; i < s->n_kinds; i++) {
         const struct sc_picture_kind *k = &s->kinds[i];
         const size_t n = sc_picture_count(s, k);
@@ -140,4 +139,19 @@ int sc_pictures_write(const char *dir, const struct sc_picture_set *s, unsigned 
         }
     }
     return 0;
+}
+
+int sc_pictures_write(const char *dir, const struct sc_picture_set *s, unsigned formats,
+                      struct sc_plots_written *w, struct sc_error *e)
+{
+    struct sc_staged staged = {0};
+
+    w->svg = w->png = 0;
+    w->staged = &staged;
+    int code = sc_staged_begin(&staged, dir, e);
+    if (code == 0)
+        code = write_all(dir, s, formats, w, e);
+    code = sc_staged_end(&staged, code, e);
+    w->staged = NULL;
+    return code;
 }

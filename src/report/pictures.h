@@ -43,7 +43,8 @@ const struct sc_picture_kind *sc_picture_kind(const struct sc_picture_set *s, co
 int sc_pictures_put(struct sc_out *o, const struct sc_picture_set *s,
                     const struct sc_picture_kind *kind, bool png, struct sc_error *e);
 /* All of them as DIR/ID.svg, or DIR/ID-NAME.svg where there are several; with SC_PLOT_PNG as PNG,
- * too. What has nothing to show is told to w->note. */
+ * too. What has nothing to show is told to w->note. They appear when all are written, else none
+ * does, and what stood there stays. */
 int sc_pictures_write(const char *dir, const struct sc_picture_set *s, unsigned formats,
                       struct sc_plots_written *w, struct sc_error *e);
 /* One file, no network. Needs libcrypto for the hashes of its policy. */

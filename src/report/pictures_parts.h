@@ -70,9 +70,15 @@ bool sc_draw_attention(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_next(const void *data, size_t item, struct sc_svg *s);
 
 /* plots_effects.c: the same of what super weights do. */
+/* "layer 2 expert 5 q_proj": what of it is there. */
+void sc_put_matrix_name(struct sc_buf *b, uint32_t layer, int32_t expert, const char *kind);
 bool sc_draw_super_perplexity(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_super_divergence(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_super_scale(const void *data, size_t item, struct sc_svg *s);
 bool sc_draw_super_shift(const void *data, size_t item, struct sc_svg *s);
+
+/* plots_formats.c: the same of quantised weights. */
+bool sc_draw_ppl_formats(const void *data, size_t item, struct sc_svg *s);
+bool sc_draw_ppl_blocks(const void *data, size_t item, struct sc_svg *s);
 
 #endif

@@ -135,12 +135,15 @@ struct sc_plots_written {
     void (*note)(void *ctx, const char *sentence);
     void *note_ctx;
     size_t svg, png; /* files that were written */
+    /* Where files wait for the others (plots_quality.h); NULL: each appears by itself. */
+    struct sc_staged *staged;
 };
 /* Every plot that has something to show, into the folder `dir` (made when needed): ID.svg for
  * models, ID-METRIC.svg for metrics, ID-NAME.svg for the `n_tensors` most remarkable tensors of the
- * first view. Names of files are made of [A-Za-z0-9._-], so nothing lands outside of dir. A file
- * appears whole or not at all. PNG needs librsvg and cairo, which are loaded on first need; without
- * them only SVG is written and a note says so. SCRUPLE_EWRITE with the path that failed. */
+ * first view. Names of files are made of [A-Za-z0-9._-], so nothing lands outside of dir. They
+ * appear whole and when all are written, else none does. PNG needs librsvg and cairo, which are
+ * loaded on first need; without them only SVG is written and a note says so. SCRUPLE_EWRITE with
+ * the path that failed. */
 int sc_plots_write(const char *dir, const struct sc_scan_view *views, size_t n_views,
                    unsigned formats, size_t n_tensors, struct sc_plots_written *w,
                    struct sc_error *e);

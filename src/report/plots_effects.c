@@ -15,6 +15,22 @@ static const struct sc_super_pictures *data_of(const void *data)
     return data;
 }
 
+void sc_put_matrix_name(struct sc_buf *b, uint32_t layer, int32_t expert, const char *kind)
+{
+    const char *gap = "";
+
+    if (layer != SC_SUPER_NO_LAYER) {
+        sc_buf_printf(b, "layer %u", (unsigned)layer);
+        gap = " ";
+    }
+    if (expert >= 0)
+        sc_buf_printf(b, "%sexpert %d", gap, (int)expert);
+    else if (expert == -2)
+        sc_buf_printf(b, "%sshared expert", gap);
+    if (kind)
+        sc_buf_printf(b, "%s%s", expert == -1 ? gap : " ", kind);
+}
+
 /* ---------------------------------------------------------------------------------- variants ---
  */
 static const struct sc_super_weight *put_matrix(struct sc_buf *b, const struct sc_super_list *l,
@@ -23,11 +39,7 @@ static const struct sc_super_weight *put_matrix(struct sc_buf *b, const struct s
     static const struct sc_super_weight none;
     const struct sc_super_weight *w = index < l->n ? &l->p[index] : &none;
 
-    sc_buf_printf(b, "layer %u", (unsigned)w->layer);
-    if (w->expert >= 0 && index < l->n)
-        sc_buf_printf(b, " expert %d", (int)w->expert);
-    else if (w->expert == -2)
-        sc_buf_puts(b, " shared expert");
+    sc_put_matrix_name(b, w->layer, index < l->n ? w->expert : -1, w->kind);
     return w;
 }
 
@@ -252,7 +264,8 @@ static int by_factor(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void draw_scale(struct sc_svg *s, const struct sc_super_effect **e, size_t n, double base)
+static void draw_scale(struct sc_svg *s, const struct sc_super_effect **e, size_t n, double base,
+                       bool by_size)
 {
     enum { MOST = 64 };
     double x[MOST], low[MOST], high[MOST], least = INFINITY, most = -INFINITY;
@@ -266,7 +279,8 @@ static void draw_scale(struct sc_svg *s, const struct sc_super_effect **e, size_
     }
     struct sc_panel p = {.x = sc_scale_fit(false, 0, n ? factor_of(e[n - 1]) : 1),
                          .y = sc_scale_fit(most > 4 * least, least, most),
-                         .x_title = "all found weights times",
+                         .x_title =
+                             by_size ? "all listed weights times" : "all found weights times",
                          .y_title = most > 4 * least ? "perplexity, logarithmic" : "perplexity"};
     s->h = SC_MIN(SC_MAX(s->w * 0.45, 300), 420);
     sc_panel_draw(s, &p, &(struct sc_box){0, 0, s->w, s->h});
@@ -309,7 +323,7 @@ bool sc_draw_super_scale(const void *data, size_t item, struct sc_svg *s)
             e[n++] = &x->p[i];
     if (n > 1) {
         sc_sort(e, n, sizeof *e, by_factor);
-        draw_scale(s, e, n, x->p[0].nll);
+        draw_scale(s, e, n, x->p[0].nll, data_of(data)->by_size);
     }
     free(e);
     return n > 1;
@@ -394,11 +408,13 @@ static double draw_shift(struct sc_svg *s, const struct sc_super_pictures *d, bo
         sc_buf_put(&tip, names[i].p, names[i].n);
         sc_buf_printf(&tip, " (%u): %s", (unsigned)t[i]->id, sc_value_text(v[0]).s);
         sc_buf_printf(&tip, ", zeroed %s", sc_value_text(v[1]).s);
-        sc_buf_printf(&tip, ", put back %s", sc_value_text(v[2]).s);
+        if (!d->by_size)
+            sc_buf_printf(&tip, ", put back %s", sc_value_text(v[2]).s);
         sc_svg_item(s, UINT32_MAX, sc_str(tip.p ? tip.p : "", tip.n));
         sc_row_bar_draw(s, &p, at - 4, 7, &(struct sc_row_bar){v[0], 1, 0, SC_INK_BLUE});
         sc_row_bar_draw(s, &p, at + 4, 7, &(struct sc_row_bar){v[1], 1, 0, SC_INK_ORANGE});
-        sc_svg_mark(s, SC_SHAPE_DIAMOND, sc_panel_x(&p.panel, v[2]), at, 3.5, SC_INK_AQUA);
+        if (!d->by_size)
+            sc_svg_mark(s, SC_SHAPE_DIAMOND, sc_panel_x(&p.panel, v[2]), at, 3.5, SC_INK_AQUA);
         sc_svg_end_tip(s, &tip);
     }
     for (size_t i = 0; i < n; i++) {
@@ -420,7 +436,7 @@ bool sc_draw_super_shift(const void *data, size_t item, struct sc_svg *s)
     (void)item;
     if (!d->effects->n_tokens)
         return false;
-    const double top = sc_svg_legend(s, 0, 0, s->w, items, SC_COUNT(items)) + 6;
+    const double top = sc_svg_legend(s, 0, 0, s->w, items, d->by_size ? 2 : 3) + 6;
     const bool beside = s->w >= 700;
     const double w = beside ? (s->w - 28) / 2 : s->w;
     const double end = draw_shift(s, d, false, 0, top, w);

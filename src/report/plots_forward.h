@@ -10,6 +10,7 @@
 #define SC_PLOTS_FORWARD_H
 
 #include "analyze/activations.h"
+#include "analyze/eval_quantize.h"
 #include "analyze/perplexity.h"
 #include "analyze/super.h"
 #include "report/pictures.h"
@@ -29,17 +30,22 @@ struct sc_activation_pictures { /* the data of sc_activation_kinds */
 extern const struct sc_picture_kind sc_activation_kinds[];
 extern const size_t sc_n_activation_kinds;
 
-struct sc_super_pictures { /* the data of sc_super_picture_kinds */
+struct sc_super_pictures { /* the data of sc_super_picture_kinds, of sc_largest_picture_kinds */
     const struct sc_super_list *list;
     const struct sc_super_effects *effects;   /* n 0: not verified */
     const struct sc_super_matrices *matrices; /* n 0: none */
     struct sc_picture_tokens tokens;
+    bool by_size; /* the list was chosen by size: nothing is known of activations */
 };
 extern const struct sc_picture_kind sc_super_picture_kinds[];
 extern const size_t sc_n_super_picture_kinds;
+extern const struct sc_picture_kind sc_largest_picture_kinds[];
+extern const size_t sc_n_largest_picture_kinds;
 
 struct sc_ppl_pictures { /* the data of sc_ppl_picture_kinds */
     const struct sc_ppl *ppl;
+    const struct sc_quantized *formats; /* (n_formats) of ppl->effects behind the first one */
+    size_t n_formats;
 };
 extern const struct sc_picture_kind sc_ppl_picture_kinds[];
 extern const size_t sc_n_ppl_picture_kinds;

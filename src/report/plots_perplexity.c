@@ -132,5 +132,17 @@ const struct sc_picture_kind sc_ppl_picture_kinds[] = {
      "A bar is the perplexity of a window, the line that of all windows up to it: where it has "
      "become level, more text would not change the figure much.",
      "There is no window.", NULL, NULL, draw_windows},
+    {"formats", "Perplexity in number formats",
+     "The perplexity of the text with weights as they are stored (the line) and quantised, on a "
+     "logarithmic axis. Whiskers: 95 % of the bootstrap over tokens of the difference from the "
+     "model.",
+     "Nothing was quantised: take --quantize.", NULL, NULL, sc_draw_ppl_formats},
+    {"blocks", "Perplexity against the size of blocks",
+     "A grid of few levels over a large block is coarse when one weight of it is large. Lines are "
+     "recipes that differ in their blocks alone; the dashed one is the model. Whiskers: 95 % of "
+     "the bootstrap over tokens.",
+     "It takes recipes with blocks of several sizes, such as --quantize "
+     "rtn4:block=16x16,rtn4:block=64x64.",
+     NULL, NULL, sc_draw_ppl_blocks},
 };
 const size_t sc_n_ppl_picture_kinds = SC_COUNT(sc_ppl_picture_kinds);

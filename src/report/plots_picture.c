@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "hub/cache.h"
 #include "report/plots_draw.h"
@@ -191,19 +194,90 @@ void sc_picture_slug(struct sc_str name, struct sc_buf *out)
         sc_buf_put(out, slug + first, n - first);
 }
 
+static int fail_writing(const char *path, struct sc_error *e)
+{
+    struct sc_quoted q;
+
+    return sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be written: %s", sc_quote(&q, sc_strz(path)),
+                   strerror(errno));
+}
+
+int sc_staged_begin(struct sc_staged *s, const char *dir, struct sc_error *e)
+{
+    struct sc_quoted q;
+    struct stat st;
+    const bool there = stat(dir, &st) == 0;
+
+    if (!sc_make_folders(dir))
+        return sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be made: %s", sc_quote(&q, sc_strz(dir)),
+                       strerror(errno));
+    if (!there && !(s->made = sc_str_copy(sc_strz(dir))))
+        return sc_fail_memory(e);
+    return 0;
+}
+
+/* Takes path->p, and leaves *path empty. */
+static int stage(struct sc_staged *s, struct sc_buf *path, struct sc_str what, struct sc_error *e)
+{
+    struct sc_buf temporary = {0};
+    struct stat st;
+
+    if (lstat(path->p, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return fail_writing(path->p, e);
+    }
+    TRY(sc_grow(&s->p, &s->cap, s->n + 1, sizeof *s->p, e));
+    const int fd = sc_open_temporary(&temporary, path->p, ".tmp", 0666);
+    if (fd < 0) {
+        sc_buf_clear(&temporary);
+        return fail_writing(path->p, e);
+    }
+    s->p[s->n++] = (struct sc_staged_file){temporary.p, path->p};
+    const bool ok = sc_write_all(fd, what.p, what.n) && sc_sync(fd);
+    const int error = errno;
+    const bool closed = close(fd) == 0;
+    errno = ok ? errno : error;
+    const int code = ok && closed ? 0 : fail_writing(path->p, e);
+    *path = (struct sc_buf){0};
+    return code;
+}
+
+int sc_staged_end(struct sc_staged *s, int code, struct sc_error *e)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct sc_staged_file *f = &s->p[i];
+        if (code >= 0 && rename(f->temporary, f->path) != 0)
+            code = fail_writing(f->path, e);
+        if (code < 0)
+            (void)unlink(f->temporary);
+    }
+    if (code < 0 && s->made)
+        (void)rmdir(s->made); /* stays where it holds something */
+    if (code >= 0 && s->n)
+        sc_sync_folder_of(s->p[0].path);
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->p[i].temporary);
+        free(s->p[i].path);
+    }
+    free(s->p);
+    free(s->made);
+    *s = (struct sc_staged){0};
+    return code;
+}
+
 static int write_file(const char *dir, const char *name, const char *suffix, struct sc_str what,
-                      struct sc_error *e)
+                      struct sc_staged *staged, struct sc_error *e)
 {
     struct sc_buf path = {0};
-    struct sc_quoted q;
     int code = 0;
 
     sc_buf_printf(&path, "%s/%s.%s", dir, name, suffix);
     if (path.failed)
         code = sc_fail_memory(e);
+    else if (staged)
+        code = stage(staged, &path, what, e);
     else if (!sc_write_file(path.p, what.p, what.n, 0666))
-        code = sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be written: %s",
-                       sc_quote(&q, sc_strz(path.p)), strerror(errno));
+        code = fail_writing(path.p, e);
     sc_buf_clear(&path);
     return code;
 }
@@ -224,7 +298,7 @@ static int write_png(const char *dir, const char *name, struct sc_str svg, unsig
         if (e)
             *e = why;
     } else {
-        code = write_file(dir, name, "png", sc_str(png.p, png.n), e);
+        code = write_file(dir, name, "png", sc_str(png.p, png.n), w->staged, e);
         w->png += code == 0;
     }
     sc_buf_clear(&png);
@@ -242,7 +316,7 @@ int sc_picture_write(const char *dir, const char *name, struct sc_str svg, unsig
     if (*formats & SC_PLOT_PNG)
         TRY(write_png(dir, name, svg, formats, w, e));
     if (*formats & SC_PLOT_SVG) {
-        TRY(write_file(dir, name, "svg", svg, e));
+        TRY(write_file(dir, name, "svg", svg, w->staged, e));
         w->svg++;
     }
     return 0;

@@ -154,4 +154,18 @@ void sc_picture_slug(struct sc_str name, struct sc_buf *out);
 int sc_picture_write(const char *dir, const char *name, struct sc_str svg, unsigned *formats,
                      struct sc_plots_written *w, struct sc_error *e);
 
+/* Files that appear together: each is written under another name beside its own until all are. */
+struct sc_staged {
+    struct sc_staged_file {
+        char *temporary, *path;
+    } * p;
+    size_t n, cap;
+    char *made; /* the folder, if it was not there before; NULL */
+};
+/* Zero-initialised; makes `dir`. SCRUPLE_EWRITE. */
+int sc_staged_begin(struct sc_staged *s, const char *dir, struct sc_error *e);
+/* Gives all files their names, or with a code below 0 removes them, and the folder when it is new;
+ * returns code, or SCRUPLE_EWRITE. Always to be called. */
+int sc_staged_end(struct sc_staged *s, int code, struct sc_error *e);
+
 #endif

@@ -232,11 +232,7 @@ static void put_matrix(const void *data, size_t item, struct sc_buf *out)
 {
     const struct sc_super_matrix *m = &data_of(data)->matrices->p[item];
 
-    sc_buf_printf(out, "layer %u", (unsigned)m->layer);
-    if (m->expert >= 0)
-        sc_buf_printf(out, " expert %d", (int)m->expert);
-    else if (m->expert == -2)
-        sc_buf_puts(out, " shared expert");
+    sc_put_matrix_name(out, m->layer, m->expert, m->kind);
 }
 
 static bool is_in(const struct sc_super_matrix *m, const struct sc_super_weight *w)
@@ -387,7 +383,8 @@ static double draw_squares(struct sc_svg *s, const struct sc_super_pictures *d,
     draw_signed_ramp(s, box.x + left, box.y + 26, edge);
     sc_tiling_place(t, box.x + left, box.y + 74, box.w - left - 8, box.h);
     draw_signed(s, t, v, edge);
-    sc_tiling_ticks(s, t, "column (neuron)", "row (channel)");
+    sc_tiling_ticks(s, t, d->by_size ? "column (input)" : "column (neuron)",
+                    d->by_size ? "row (output)" : "row (channel)");
     put_hovers(s, t, v);
     mark_found(s, d, m, t);
     if (!(edge > 0))
@@ -425,6 +422,34 @@ static bool draw_weights(const void *data, size_t item, struct sc_svg *s)
 }
 
 /* ------------------------------------------------------------------------------- histogram --- */
+/* Found weights of this matrix at their values; marks first, so that names keep out of their way.
+ */
+static void mark_values(struct sc_svg *s, const struct sc_super_pictures *d,
+                        const struct sc_super_matrix *m, const struct sc_panel *p)
+{
+    const double y = p->box.y + p->box.h * 0.62, bottom = p->box.y + p->box.h;
+
+    for (int names = 0; names < 2; names++)
+        for (size_t i = 0; i < d->list->n; i++) {
+            const struct sc_super_weight *w = &d->list->p[i];
+            char text[96];
+            if (!is_in(m, w))
+                continue;
+            const double x = sc_panel_x(p, (double)w->weight);
+            snprintf(text, sizeof text, "[%u, %u] %s", (unsigned)w->row, (unsigned)w->col,
+                     sc_value_text((double)w->weight).s);
+            if (names) {
+                sc_svg_label(s, &p->box, x, y, 5, sc_strz(text));
+                continue;
+            }
+            sc_svg_line(s, x, y, x, bottom, SC_INK_ORANGE, 1.5, true);
+            sc_svg_item(s, UINT32_MAX, sc_strz(text));
+            sc_svg_mark(s, SC_SHAPE_DROP, x, y, 5, SC_INK_ORANGE);
+            sc_svg_end_item(s);
+            sc_svg_take(s, x - 5, y - 5, 10, 10);
+        }
+}
+
 static bool draw_histogram(const void *data, size_t item, struct sc_svg *s)
 {
     const struct sc_super_pictures *d = data_of(data);
@@ -457,30 +482,27 @@ static bool draw_histogram(const void *data, size_t item, struct sc_svg *s)
         sc_svg_end_item(s);
         sc_svg_take(s, x, top, SC_MAX(right - x, 1), bottom - top);
     }
-    for (size_t i = 0; i < d->list->n; i++) {
-        const struct sc_super_weight *w = &d->list->p[i];
-        char text[96];
-        if (!is_in(m, w))
-            continue;
-        const double x = sc_panel_x(&p, (double)w->weight), y = p.box.y + p.box.h * 0.62;
-        snprintf(text, sizeof text, "[%u, %u] %s", (unsigned)w->row, (unsigned)w->col,
-                 sc_value_text((double)w->weight).s);
-        sc_svg_line(s, x, y, x, bottom, SC_INK_ORANGE, 1.5, true);
-        sc_svg_item(s, UINT32_MAX, sc_strz(text));
-        sc_svg_mark(s, SC_SHAPE_DROP, x, y, 5, SC_INK_ORANGE);
-        sc_svg_end_item(s);
-        sc_svg_label(s, &p.box, x, y, 5, sc_strz(text));
-    }
+    mark_values(s, d, m, &p);
     if (m->nonfinite)
         sc_svg_note(s, "%llu weights are NaN or infinite and are left out.",
                     (unsigned long long)m->nonfinite);
     return true;
 }
 
-#define NONE "No super weight was found on these tokens."
+#define NONE        "No super weight was found on these tokens."
+#define NONE_LISTED "No weight is in the list."
 #define UNVERIFIED                                                                                 \
     "Nothing was verified: take --verify; where no super weight was found, there is nothing to "   \
     "verify."
+#define PERPLEXITY                                                                                 \
+    "The perplexity of the text in each variant of the model, on a logarithmic axis; the line is " \
+    "the model itself. Whiskers: 95 % of the bootstrap over positions of the difference from "     \
+    "the model."
+#define DIVERGENCE                                                                                 \
+    "The divergence of the model's next token from the variant's, mean over positions, in nats, "  \
+    "on a logarithmic axis. What matters is beyond the line: ten times what weights of the same "  \
+    "size elsewhere do, and at least 0.01."
+#define UNVERIFIED_LISTED "Nothing was verified: take --verify and a text."
 const struct sc_picture_kind sc_super_picture_kinds[] = {
     {"maxima", "Largest activations at the down projections",
      "The value of the largest size in each layer, with its sign. A layer that leaves the others "
@@ -491,16 +513,10 @@ const struct sc_picture_kind sc_super_picture_kinds[] = {
      "A super weight's output stays in the residual stream through all later layers; zeroing the "
      "weight takes it away.",
      "The model was not run.", NULL, NULL, draw_stream},
-    {"perplexity", "Perplexity without them",
-     "The perplexity of the text in each variant of the model, on a logarithmic axis; the line is "
-     "the model itself. Whiskers: 95 % of the bootstrap over positions of the difference from "
-     "the model.",
-     UNVERIFIED, NULL, NULL, sc_draw_super_perplexity},
-    {"divergence", "Change of what the model says",
-     "The divergence of the model's next token from the variant's, mean over positions, in nats, "
-     "on a logarithmic axis. What matters is beyond the line: ten times what weights of the same "
-     "size elsewhere do, and at least 0.01.",
-     UNVERIFIED, NULL, NULL, sc_draw_super_divergence},
+    {"perplexity", "Perplexity without them", PERPLEXITY, UNVERIFIED, NULL, NULL,
+     sc_draw_super_perplexity},
+    {"divergence", "Change of what the model says", DIVERGENCE, UNVERIFIED, NULL, NULL,
+     sc_draw_super_divergence},
     {"scale", "Perplexity against scale",
      "All found weights times a factor: 0 is without them, 1 is the model. The band holds 95 % of "
      "the bootstrap over positions.",
@@ -520,3 +536,30 @@ const struct sc_picture_kind sc_super_picture_kinds[] = {
      count_matrices, put_matrix, draw_histogram},
 };
 const size_t sc_n_super_picture_kinds = SC_COUNT(sc_super_picture_kinds);
+
+/* Of --by magnitude: what needs no text first. */
+const struct sc_picture_kind sc_largest_picture_kinds[] = {
+    {"weights", "Where they stand",
+     "A matrix that holds listed weights, as rows (outputs) and columns (inputs); blue is "
+     "negative, "
+     "orange positive. Colours are full beyond the size that two of a hundred squares pass. "
+     "Circles are listed weights.",
+     NONE_LISTED, count_matrices, put_matrix, draw_weights},
+    {"histogram", "How large they are",
+     "All weights of the matrix in bins of equal width, their numbers on a logarithmic axis.",
+     NONE_LISTED, count_matrices, put_matrix, draw_histogram},
+    {"perplexity", "Perplexity without them", PERPLEXITY, UNVERIFIED_LISTED, NULL, NULL,
+     sc_draw_super_perplexity},
+    {"divergence", "Change of what the model says", DIVERGENCE, UNVERIFIED_LISTED, NULL, NULL,
+     sc_draw_super_divergence},
+    {"scale", "Perplexity against scale",
+     "All listed weights times a factor: 0 is without them, 1 is the model. The band holds 95 % of "
+     "the bootstrap over positions.",
+     UNVERIFIED_LISTED, NULL, NULL, sc_draw_super_scale},
+    {"shift", "Which tokens become likelier",
+     "How likely the model says a token is, as it is and with all listed weights zeroed. Left: "
+     "mean "
+     "over all positions. Right: behind the last token.",
+     UNVERIFIED_LISTED, NULL, NULL, sc_draw_super_shift},
+};
+const size_t sc_n_largest_picture_kinds = SC_COUNT(sc_largest_picture_kinds);

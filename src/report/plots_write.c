@@ -141,16 +141,18 @@ int sc_plots_write(const char *dir, const struct sc_scan_view *views, size_t n_v
                    struct sc_error *e)
 {
     struct writing wr = {.dir = dir, .formats = formats, .w = w};
-    struct sc_quoted q;
+    struct sc_staged staged = {0};
 
     w->svg = w->png = 0;
     if (!n_views)
         return 0;
-    if (!sc_make_folders(dir))
-        return sc_fail(e, SCRUPLE_EWRITE, "%s: cannot be made: %s", sc_quote(&q, sc_strz(dir)),
-                       strerror(errno));
-    int code =
-        write_all(&wr, &(struct sc_plot_input){.views = views, .n_views = n_views}, n_tensors, e);
+    w->staged = &staged;
+    int code = sc_staged_begin(&staged, dir, e);
+    if (code == 0)
+        code = write_all(&wr, &(struct sc_plot_input){.views = views, .n_views = n_views},
+                         n_tensors, e);
+    code = sc_staged_end(&staged, code, e);
+    w->staged = NULL;
     sc_buf_clear(&wr.svg);
     return code < 0 ? code : 0;
 }

@@ -268,6 +268,42 @@ static void put_axis(const struct writer *w, const char *key, const struct sc_ma
     sc_out_puts(o, a->labels ? "]}" : "null}");
 }
 
+/* The first map that has the spots of map i. */
+static size_t first_with_spots(const struct sc_scene *s, size_t i)
+{
+    size_t k = 0;
+    while (s->maps[k].spots != s->maps[i].spots)
+        k++;
+    return k;
+}
+
+/* "spots": {"0": {"command": ..., "at": [...]}}, by the first map that has them. */
+static void put_spots(const struct writer *w)
+{
+    struct sc_out *o = w->o;
+    size_t n = 0;
+    sc_out_puts(o, "  \"spots\": {");
+    for (size_t i = 0; i < w->s->model->n_tensors && !o->status; i++) {
+        const struct sc_map *m = &w->s->maps[i];
+        if (!m->spots || first_with_spots(w->s, i) != i)
+            continue;
+        sc_out_puts(o, n++ ? ",\n    \"" : "\n    \"");
+        sc_out_u64(o, i);
+        sc_out_puts(o, "\": {\"command\": ");
+        put_textz(w, m->spots->command);
+        sc_out_puts(o, ", \"at\": ");
+        for (size_t c = 0; c < (size_t)m->rows * m->cols && !o->status; c++) {
+            sc_out_putc(o, c ? ',' : '[');
+            if (m->spots->at[c])
+                put_textz(w, m->spots->at[c]);
+            else
+                sc_out_puts(o, "null");
+        }
+        sc_out_puts(o, "]}");
+    }
+    sc_out_puts(o, "},\n");
+}
+
 static void put_maps(const struct writer *w)
 {
     struct sc_out *o = w->o;
@@ -281,9 +317,15 @@ static void put_maps(const struct writer *w)
         sc_out_json_number(o, (double)m->high);
         put_axis(w, "down", &m->down, m->rows);
         put_axis(w, "across", &m->across, m->cols);
+        put_key(o, ", ", "spots");
+        if (m->spots)
+            sc_out_u64(o, first_with_spots(w->s, i));
+        else
+            sc_out_puts(o, "null");
         sc_out_putc(o, '}');
     }
     sc_out_puts(o, "],\n");
+    put_spots(w);
 }
 
 static void put_places(const struct writer *w)

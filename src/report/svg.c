@@ -323,20 +323,30 @@ void sc_svg_path(struct sc_svg *s, enum sc_ink ink, double width, bool dashed)
     sc_buf_puts(&s->b, "<path fill=\"none\" stroke-linejoin=\"round\"");
     put_stroke(s, ink, width, dashed);
     sc_buf_puts(&s->b, " d=\"");
-    s->in_path = false;
+    s->run = 0;
+}
+
+/* A point between gaps has no line to be part of: a dash of 4 pixels, so that it is seen. */
+static void end_run(struct sc_svg *s)
+{
+    if (s->run == 1)
+        sc_buf_puts(&s->b, "m-2 0h4");
+    s->run = 0;
 }
 
 void sc_svg_to(struct sc_svg *s, double x, double y)
 {
-    bool drawn = isfinite(x) && isfinite(y);
-
-    if (drawn)
-        put_point(s, s->in_path ? 'L' : 'M', x, y);
-    s->in_path = drawn;
+    if (!isfinite(x) || !isfinite(y)) {
+        end_run(s);
+        return;
+    }
+    put_point(s, s->run ? 'L' : 'M', x, y);
+    s->run = SC_MIN(s->run + 1, 2);
 }
 
 void sc_svg_end_path(struct sc_svg *s)
 {
+    end_run(s);
     sc_buf_puts(&s->b, "\"/>\n");
 }
 
@@ -347,12 +357,18 @@ void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const dou
 
     while (used < n && isfinite(x[used] + low[used] + high[used]))
         used++;
-    if (used < 2)
+    if (used == 0)
         return;
     sc_buf_printf(&s->b, "<path fill-opacity=\".16\" class=\"f-%s\" d=\"", sc_inks[fill].name);
-    for (size_t i = 0; i < used; i++)
+    if (used == 1) { /* as wide as the dash of a point between gaps */
+        put_point(s, 'M', x[0] - 2, high[0]);
+        put_point(s, 'L', x[0] + 2, high[0]);
+        put_point(s, 'L', x[0] + 2, low[0]);
+        put_point(s, 'L', x[0] - 2, low[0]);
+    }
+    for (size_t i = 0; used > 1 && i < used; i++)
         put_point(s, i ? 'L' : 'M', x[i], high[i]);
-    for (size_t i = used; i-- > 0;)
+    for (size_t i = used; used > 1 && i-- > 0;)
         put_point(s, 'L', x[i], low[i]);
     sc_buf_puts(&s->b, "Z\"/>\n");
 }

@@ -90,7 +90,7 @@ struct sc_svg {
     struct sc_buf notes; /* sentences that say what was left out; plain text, safe, not escaped */
     double w, h;         /* h grows: what is drawn sets it */
     bool page;
-    bool in_path;
+    int run; /* points of the path since the last gap; 2: two and more */
     struct sc_box taken[SC_SVG_LABELS];
     size_t n_taken;
 };
@@ -132,7 +132,8 @@ void sc_svg_line(struct sc_svg *s, double x1, double y1, double x2, double y2, e
 void sc_svg_path(struct sc_svg *s, enum sc_ink ink, double width, bool dashed);
 void sc_svg_to(struct sc_svg *s, double x, double y);
 void sc_svg_end_path(struct sc_svg *s);
-/* Area between two lines over the same x; stops at the first point that is not finite. */
+/* Area between two lines over the same x; stops at the first point that is not finite. Of one point
+ * alone: 4 pixels wide. */
 void sc_svg_area(struct sc_svg *s, const double *x, const double *low, const double *high, size_t n,
                  enum sc_ink fill);
 /* An upright shape between two edges, from the first y to the last: a violin. Stops at the first

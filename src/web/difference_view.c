@@ -10,19 +10,18 @@
 
 /* ----------------------------------------------------------------------------------- values --- */
 
-static void put_side(struct sc_out *o, const char *key, const struct sc_model *m, uint32_t tensor,
-                     bool has, const struct sc_element_facts *f)
+static void put_side(struct sc_out *o, const char *key, bool has, const struct sc_element_facts *f,
+                     const char *file)
 {
     if (!has) {
         sc_put_key_words(o, key, NULL);
         return;
     }
-    const struct sc_entry *en = &m->catalog->entries[m->tensors[tensor].main];
     sc_out_puts(o, key);
     sc_put_key_value(o, "{\"value\": ", f->value);
     sc_put_key_bytes(o, ", \"raw\": ", f->raw, f->raw_bytes);
     sc_put_key_count(o, ", \"offset\": ", f->offset);
-    sc_put_key_words(o, ", \"file\": ", m->catalog->files[en->file].path);
+    sc_put_key_words(o, ", \"file\": ", file);
     sc_out_putc(o, '}');
 }
 
@@ -42,7 +41,6 @@ static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, 
                        (unsigned long long)row, (unsigned long long)col, (unsigned long long)slice);
     TRY(sc_differences_at(v->differences, (uint32_t)tensor, (slice * p->rows + row) * p->cols + col,
                           &two, e));
-    const struct sc_pair *pair = sc_differences_pair(v->differences, (uint32_t)tensor);
     sc_put_key_whole(o, "{\"tensor\": ", tensor);
     sc_put_key_whole(o, ", \"slice\": ", slice);
     sc_put_key_whole(o, ", \"row\": ", row);
@@ -52,8 +50,8 @@ static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, 
     else
         sc_put_key_words(o, ", \"value\": ", NULL);
     sc_out_puts(o, ", \"raw\": null, \"offset\": null, \"file\": null");
-    put_side(o, ", \"a\": ", v->a, pair->a, two.has_a, &two.a);
-    put_side(o, ", \"b\": ", v->b, pair->b, two.has_b, &two.b);
+    put_side(o, ", \"a\": ", two.has_a, &two.a, two.file_a);
+    put_side(o, ", \"b\": ", two.has_b, &two.b, two.file_b);
     sc_put_key_count(o, ", \"ulp\": ", two.ulp);
     sc_out_puts(o, "}\n");
     return 0;
@@ -63,7 +61,7 @@ static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, 
 
 static void put_tensor(struct sc_out *o, const char *key, const struct sc_model *m, uint32_t tensor)
 {
-    if (tensor == SC_NO_NODE) {
+    if (!m || tensor == SC_NO_NODE) {
         sc_put_key_words(o, key, NULL);
         return;
     }
@@ -104,6 +102,13 @@ static void put_change(struct sc_out *o, const struct sc_change *c)
     sc_out_putc(o, '}');
 }
 
+/* Of a tensor of the picture; NULL: the diff has no such pair. */
+static const struct sc_diff_pair *pair_of(const struct sc_difference_view *v, uint32_t tensor)
+{
+    const uint32_t i = sc_differences_figures(v->differences, tensor);
+    return i == SC_NO_NODE ? NULL : &v->diff->pairs[i];
+}
+
 static void add_pair(const void *ctx, uint32_t tensor, struct sc_out *o)
 {
     static const char *const statuses[] = {[SC_PAIR_BOTH] = "both",
@@ -112,14 +117,16 @@ static void add_pair(const void *ctx, uint32_t tensor, struct sc_out *o)
                                            [SC_PAIR_ONLY_B] = "only_b"};
     const struct sc_difference_view *v = ctx;
     const struct sc_pair *p = sc_differences_pair(v->differences, tensor);
-    const struct sc_diff *d = v->diff;
-    sc_put_key_words(o, ",\n \"pair\": {\"status\": ", statuses[p->status]);
+    const struct sc_diff_pair *figures = v->diff ? pair_of(v, tensor) : NULL;
+    const bool untouched = sc_differences_figures(v->differences, tensor) == SC_NO_NODE;
+    sc_put_key_words(o,
+                     ",\n \"pair\": {\"status\": ", untouched ? "untouched" : statuses[p->status]);
     put_tensor(o, ", \"a\": ", v->a, p->a);
-    put_tensor(o, ", \"b\": ", v->b, p->b);
+    put_tensor(o, ", \"b\": ", v->adapter ? &v->adapter->target : v->b, p->b);
     sc_put_key_words(o, ", \"transform\": ", p->transform);
-    sc_put_key_words(o, ", \"why\": ", d ? d->pairs[tensor].why : NULL);
-    if (d && d->pairs[tensor].change)
-        put_change(o, d->pairs[tensor].change);
+    sc_put_key_words(o, ", \"why\": ", figures ? figures->why : NULL);
+    if (figures && figures->change)
+        put_change(o, figures->change);
     else
         sc_put_key_words(o, ", \"change\": ", NULL);
     sc_out_putc(o, '}');
@@ -132,37 +139,57 @@ static double or_nan(float v)
     return v > 0 ? (double)v : (double)NAN;
 }
 
-static const struct sc_change *change_of(const struct sc_diff *d, size_t i)
+static const struct sc_change *change_of(const struct sc_difference_view *v, uint32_t tensor)
 {
-    return d->pairs[i].change;
+    const struct sc_diff_pair *p = pair_of(v, tensor);
+    return p ? p->change : NULL;
+}
+
+static const char *verdict_of(const struct sc_difference_view *v, uint32_t tensor)
+{
+    const struct sc_diff_pair *p = pair_of(v, tensor);
+    return !p          ? "untouched"
+           : p->change ? sc_change_kind_names[sc_change_kind(p->change)]
+                       : sc_diff_status_names[p->status];
 }
 
 /* Columns by tensor, for lists. */
-static void put_columns(const struct sc_diff *d, struct sc_out *o)
+static void put_columns(const struct sc_difference_view *v, const struct sc_diff *d,
+                        struct sc_out *o)
 {
+    const uint32_t n = (uint32_t)v->of.scene->model->n_tensors;
     sc_out_puts(o, "\"verdict\": ");
-    for (size_t i = 0; i < d->n && !o->status; i++) {
-        const struct sc_change *c = change_of(d, i);
-        sc_put_key_words(o, i ? "," : "[",
-                         c ? sc_change_kind_names[sc_change_kind(c)]
-                           : sc_diff_status_names[d->pairs[i].status]);
-    }
-    sc_out_puts(o, d->n ? "],\n    \"relative_l2\": " : "[],\n    \"relative_l2\": ");
-    for (size_t i = 0; i < d->n && !o->status; i++)
+    for (uint32_t i = 0; i < n && !o->status; i++)
+        sc_put_key_words(o, i ? "," : "[", verdict_of(v, i));
+    sc_out_puts(o, n ? "],\n    \"relative_l2\": " : "[],\n    \"relative_l2\": ");
+    for (uint32_t i = 0; i < n && !o->status; i++)
         sc_put_key_real(o, i ? "," : "[",
-                        change_of(d, i) ? change_of(d, i)->relative_l2 : (double)NAN);
-    sc_out_puts(o, d->n ? "],\n    \"max_abs\": " : "[],\n    \"max_abs\": ");
-    for (size_t i = 0; i < d->n && !o->status; i++)
-        sc_put_key_real(o, i ? "," : "[", change_of(d, i) ? change_of(d, i)->max_abs : (double)NAN);
-    sc_out_puts(o, d->n ? "],\n    \"nonfinite\": " : "[],\n    \"nonfinite\": ");
-    for (size_t i = 0; i < d->n && !o->status; i++) {
-        const struct sc_change *c = change_of(d, i);
-        sc_put_key_whole(o, i ? "," : "[", c ? c->nonfinite_a + c->nonfinite_b : 0);
+                        change_of(v, i) ? change_of(v, i)->relative_l2 : (double)NAN);
+    sc_out_puts(o, n ? "],\n    \"max_abs\": " : "[],\n    \"max_abs\": ");
+    for (uint32_t i = 0; i < n && !o->status; i++)
+        sc_put_key_real(o, i ? "," : "[", change_of(v, i) ? change_of(v, i)->max_abs : (double)NAN);
+    sc_out_puts(o, n ? "],\n    \"nonfinite\": " : "[],\n    \"nonfinite\": ");
+    for (uint32_t i = 0; i < n && !o->status; i++) {
+        const struct sc_change *c = change_of(v, i);
+        sc_put_key_whole(o, i ? "," : "[",
+                         c ? (d->has_base ? c->nonfinite_a + c->nonfinite_b : c->nonfinite_b) : 0);
     }
-    sc_out_puts(o, d->n ? "],\n    \"ranked\": [" : "[],\n    \"ranked\": [");
+    sc_out_puts(o, n ? "],\n    \"ranked\": [" : "[],\n    \"ranked\": [");
     for (size_t i = 0; i < d->n_ranked; i++)
-        sc_put_key_whole(o, i ? "," : "", d->ranked[i]);
+        sc_put_key_whole(o, i ? "," : "", sc_differences_tensor(v->differences, d->ranked[i]));
     sc_out_puts(o, "]");
+}
+
+/* Other files, as the JSON of `scruple diff` has them. */
+static void put_files(const struct sc_diff *d, struct sc_out *o)
+{
+    struct sc_document doc = {.root = {.kind = SC_FIELD_OBJECT}};
+    sc_files_add(&doc, &doc.root, d->files);
+    if (doc.failed)
+        o->status = o->status ? o->status : SCRUPLE_EMEMORY;
+    else
+        sc_report_json_field(o, doc.root.as.children.first, 2);
+    sc_document_clear(&doc);
 }
 
 /* The tables of `scruple diff --by`, as its JSON has them. */
@@ -204,9 +231,11 @@ static bool add_changes(const void *ctx, struct sc_out *o)
     sc_out_puts(o, n ? "],\n  \"changes\": " : "[],\n  \"changes\": ");
     if (d) {
         sc_out_puts(o, "{");
-        put_columns(d, o);
+        put_columns(v, d, o);
         sc_out_puts(o, ",\n    \"groups\": ");
         put_groups(d, o);
+        sc_out_puts(o, ",\n    ");
+        put_files(d, o);
         sc_out_puts(o, "}");
     } else
         sc_out_puts(o, "null");
@@ -226,7 +255,7 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total, const char *te
 static uint64_t far_bytes(const struct sc_model *m)
 {
     uint64_t n = 0;
-    for (uint32_t i = 0; i < m->n_tensors; i++)
+    for (uint32_t i = 0; m && i < m->n_tensors; i++)
         if (sc_tensor_is_far(m, i))
             n = sc_add_up(n, m->tensors[i].bytes);
     return n;
@@ -241,21 +270,25 @@ static int run_diff(struct sc_difference_view *v, struct sc_error *e)
     if (sc_add_up(far_bytes(v->a), far_bytes(v->b)) > v->network)
         return sc_fail(e, SCRUPLE_ELIMIT,
                        "figures of the differences would need more than --fetch allows");
-    const int code = sc_diff_run(v->a, v->b, NULL, &o, &d, e);
+    int code = sc_diff_run(v->a, v->b, v->adapter, &o, &d, e);
+    if (code == 0 && v->with_files)
+        code = sc_files_diff(v->a, v->b, o.cancel, &v->files, e);
     if (code < 0) {
         sc_diff_free(d);
         return code;
     }
+    d->files = v->with_files ? &v->files : NULL;
     sc_difference_view_take(v, d);
     return 0;
 }
 
 void sc_difference_view_take(struct sc_difference_view *v, struct sc_diff *d)
 {
-    for (uint32_t i = 0; i < d->n; i++) {
-        const struct sc_change *c = change_of(d, i);
+    for (uint32_t i = 0; i < d->n && d->has_base; i++) {
+        const struct sc_change *c = d->pairs[i].change;
         if (c && c->compared)
-            sc_scales_set_rms(v->of.scales, i, c->norm_a / sqrt((double)c->compared));
+            sc_scales_set_rms(v->of.scales, sc_differences_tensor(v->differences, i),
+                              c->norm_a / sqrt((double)c->compared));
     }
     v->diff = d;
     v->share = 1;
@@ -278,6 +311,7 @@ int sc_difference_view_measure(struct sc_difference_view *v, struct sc_error *e)
 void sc_difference_view_clear(struct sc_difference_view *v)
 {
     sc_diff_free(v->diff);
+    sc_files_diff_clear(&v->files);
     v->diff = NULL;
 }
 

@@ -103,7 +103,7 @@ void sc_web_views(struct sc_out *o, const char *mode, const char *title, const c
         put_text(o, views[i].title);
         sc_out_puts(o, ", \"scene\": \"");
         sc_out_u64(o, i);
-        sc_out_puts(o, "/\"}");
+        sc_out_puts(o, views[i].apart ? "/\", \"apart\": true}" : "/\"}");
     }
     sc_out_puts(o, "\n  ],\n  \"start\": ");
     put_text(o, start);

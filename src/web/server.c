@@ -359,9 +359,23 @@ static void let_first_picture_go(struct sc_web_server *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* False: the server ends, and nobody has looked. */
+static bool wait_for_eyes(struct sc_web_server *s, const struct sc_web_view *view)
+{
+    const size_t i = (size_t)(view - s->views);
+    pthread_mutex_lock(&s->lock);
+    while (view->apart && !s->looked_at[i] && !s->ending)
+        pthread_cond_wait(&s->ended, &s->lock);
+    const bool go_on = !s->ending;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
 static void *build(void *ctx)
 {
     struct builder *b = ctx;
+    if (!wait_for_eyes(b->s, b->view))
+        return NULL;
     const struct sc_web_options *o = b->s->o;
     const struct sc_web_view_kind *kind = b->view->kind;
     struct sc_error e = {0};
@@ -446,11 +460,13 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     s.n_connections = s.most * ENDING;
     s.connections = sc_calloc(s.n_connections, sizeof *s.connections);
     s.scenes = sc_calloc(n_views, sizeof(struct sc_body *));
+    s.looked_at = sc_calloc(n_views, sizeof *s.looked_at);
     s.kept = sc_tile_cache_new(o->memory);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.ended, NULL);
     pthread_cond_init(&s.tile_done, NULL);
-    int code = s.connections && s.scenes && s.kept ? make_token(&s, e) : sc_fail_memory(e);
+    int code =
+        s.connections && s.scenes && s.looked_at && s.kept ? make_token(&s, e) : sc_fail_memory(e);
     if (code == 0)
         code = sc_web_prepare(&s, e);
     if (code == 0)
@@ -467,5 +483,6 @@ int sc_web_serve(const struct sc_web_options *o, const struct sc_web_view *views
     pthread_mutex_destroy(&s.lock);
     free(s.connections);
     free(s.scenes);
+    free(s.looked_at);
     return code;
 }

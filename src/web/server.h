@@ -33,6 +33,7 @@ struct sc_web_server {
     pthread_cond_t ended, tile_done;
     bool ending;
     struct sc_body **scenes; /* of each view; NULL: not asked for yet */
+    bool *looked_at;         /* of each view: its plan was asked for */
     struct sc_tile_cache *kept;
     struct sc_web_connection *connections;
     size_t n_connections, most; /* the latter: of those that are not being ended */

@@ -400,12 +400,25 @@ static enum MHD_Result answer_events(struct sc_web_server *s, struct MHD_Connect
 
 /* -------------------------------------------------------------------------------- all of it --- */
 
+/* What is apart is built from now on. */
+static void look_at(struct sc_web_server *s, uint32_t view)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->looked_at[view]) {
+        s->looked_at[view] = true;
+        pthread_cond_broadcast(&s->ended);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 static enum MHD_Result answer_view(struct sc_web_server *s, struct MHD_Connection *connection,
                                    struct sc_web_connection *c)
 {
     const struct sc_web_request *r = &c->request;
     if (r->route == SC_ROUTE_TILE)
         return answer_tile(s, connection, r);
+    if (r->route == SC_ROUTE_SCENE)
+        look_at(s, r->view);
     if (r->route == SC_ROUTE_SCENE)
         return send_body(s, connection, MHD_HTTP_OK, json, fresh, scene_of(s, r->view));
     if (r->route == SC_ROUTE_SCALES)

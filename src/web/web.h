@@ -11,6 +11,7 @@
 #define SC_WEB_H
 
 #include "analyze/diff.h"
+#include "analyze/diff_files.h"
 #include "picture/differences.h"
 #include "picture/render.h"
 #include "picture/scales.h"
@@ -30,6 +31,8 @@ struct sc_web_view {
     const struct sc_web_view_kind *kind;
     void *ctx;
     const char *title; /* for people; from a file: any bytes */
+    bool apart;        /* of a server: a page of its own, to which the others have links; its
+                          statistics are not built before somebody looks at it */
 };
 struct sc_web_view_kind {
     /* Documents of the protocol. A status of `o` is an error of writing. */
@@ -81,10 +84,14 @@ int sc_web_is_drawn(const struct sc_model_view *m, uint64_t tensor, struct sc_er
 struct sc_difference_view {
     struct sc_model_view of; /* first */
     const struct sc_differences *differences;
-    const struct sc_model *a, *b;
+    const struct sc_model *a,
+        *b; /* a: NULL of an adapter by itself; b: the adapter as it is stored */
+    struct sc_adapter *adapter;     /* what B is; NULL: a model */
+    bool with_files;                /* files without tensors are compared, too */
     struct sc_diff_options options; /* for figures of pairs: the same filter */
     uint64_t network;             /* bytes of files that are elsewhere which may be read for them */
     struct sc_diff *_Atomic diff; /* NULL until it is there; owned */
+    struct sc_files_diff files;   /* owned; of the diff, when they were compared here */
     _Atomic bool over;            /* it is there, or never will be */
     _Atomic double share;         /* of the way, 0 to 1 */
     struct sc_error why;          /* it will not be; set before `over` */

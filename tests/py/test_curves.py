@@ -91,15 +91,19 @@ class Tensors(unittest.TestCase):
         np.testing.assert_allclose(numbers(curve["mean"]), mean, rtol=1e-9, atol=1e-12)
         self.assertEqual(sum(curve["magnitudes"]["counts"]), int((d != 0).sum()))
         self.assertEqual(sum(curve["errors"]["counts"]), len(d))
-        # The band, to a quarter of an octave of each error.
+        # The band, to a quarter of an octave of each error and half the width of a point.
         at, low, high = (numbers(v) for v in (self.tensor["x"], curve["low"], curve["high"]))
+        kept = q[np.isfinite(self.x)].astype(float)
         for i in range(self.POINTS):
-            here = d[bins == i]
+            here, became = d[bins == i], kept[bins == i]
+            if len(here):
+                self.assertGreaterEqual(low[i], became.min())
+                self.assertLessEqual(high[i], became.max())
             if len(here) < 50:
                 continue
             for got, share in ((low[i], 0.05), (high[i], 0.95)):
                 wanted = np.quantile(here, share)
-                self.assertLess(abs(got - at[i] - wanted), 0.35 * np.abs(here).max())
+                self.assertLess(abs(got - at[i] - wanted), 0.35 * np.abs(here).max() + (at[1] - at[0]) / 2)
         tiles = numbers([v for row in curve["tiles"] for v in row])
         rows, cols = len(curve["tiles"]), len(curve["tiles"][0])
         self.assertEqual((rows, cols), (7, 11))

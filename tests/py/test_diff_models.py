@@ -112,6 +112,65 @@ class OtherFiles(Folders):
         got = self.files({"v_json": json.dumps(words)}, {"v_json": json.dumps(words[:10] + ["new"] + words[10:])})["v.json"]["structure"]
         self.assertEqual([("$[10]", "added", '"new"')], [(c["path"], c["kind"], c["b"]) for c in got["changes"]])
 
+    def test_lines_and_elements_that_stay(self):
+        """Of a sequence that lost and won elements the others are matched; indices are those of the side that has it."""
+        line = [json.dumps({"i": i, "text": f"line {i}"}) for i in range(40)]
+        other = json.dumps({"i": 30, "text": "other"})
+        b = line[:7] + line[8:20] + ["[1]"] + line[20:30] + [other] + line[31:] + ["[2]"]
+        words = [{"a": i, "b": [i]} for i in range(30)]
+        turned = [{"b": [i], "a": i} for i in range(30)]
+        got = self.files({"d_jsonl": "\n".join(line), "v_json": json.dumps({"x": words})},
+                         {"d_jsonl": "\n".join(b), "v_json": json.dumps({"x": ["new", *turned[:9], *turned[10:29]]})})
+        self.assertEqual([("[8]", "removed"), ("[20]", "added"), ("[31].text", "changed"), ("[41]", "added")],
+                         [(c["path"], c["kind"]) for c in got["d.jsonl"]["structure"]["changes"]])
+        self.assertEqual([("$.x[0]", "added"), ("$.x[9]", "removed"), ("$.x[29]", "removed")],
+                         [(c["path"], c["kind"]) for c in got["v.json"]["structure"]["changes"]])
+
+    def test_random_sequences_have_the_fewest_changes(self):
+        """Added and removed elements, a changed one being both: the length of the way that dynamic programming finds."""
+        lists, want = [], []
+        for _ in range(60):
+            a, b = ([int(x) for x in self.rng.integers(0, 4, self.rng.integers(0, 14))] for _ in range(2))
+            common = np.zeros((len(a) + 1, len(b) + 1), int)
+            for i, j in np.ndindex(len(a), len(b)):
+                common[i + 1, j + 1] = common[i, j] + 1 if a[i] == b[j] else max(common[i, j + 1], common[i + 1, j])
+            lists.append((a, b))
+            want.append(len(a) + len(b) - 2 * common[-1, -1])
+        a, b = ({f"k{i}_json": json.dumps(pair[side]) for i, pair in enumerate(lists)} for side in (0, 1))
+        got = self.files(a, b)
+        for i, n in enumerate(want):
+            s = got[f"k{i}.json"]["structure"]
+            self.assertEqual(n, s["added"] + s["removed"] + 2 * s["changed"] if s else 0, lists[i])
+
+    def test_numbers_are_as_short_as_they_can_be(self):
+        values = (1e-05, 0.1, 1 / 3, 2.0, 1e300, 123456789012345678, -0.02, 1e22)
+        got = self.files({"n_json": json.dumps({f"k{i}": [None, v] for i, v in enumerate(values)})},
+                         {"n_json": json.dumps({f"k{i}": 0 for i in range(len(values))})})["n.json"]["structure"]["changes"]
+        shown = {c["path"]: c["a"] for c in got}
+        for i, v in enumerate(values):
+            text = shown[f"$.k{i}"]
+            self.assertEqual([None, v], json.loads(text))
+            self.assertLessEqual(len(text), len(json.dumps([None, v], separators=(",", ":"))) + 1, text)
+        long = self.files_again({"n_json": json.dumps(["x" * 500, 1])}, {"n_json": json.dumps([["y"] * 500, 1])})
+        for side in "ab":
+            self.assertEqual((163, "..."), (len(long[side]), long[side][-3:]))
+
+    def files_again(self, a, b):
+        self.folder.cleanup()
+        os.makedirs(self.folder.name)
+        return self.files(a, b)["n.json"]["structure"]["changes"][0]
+
+    def test_a_strip_counts_bytes(self):
+        a = self.rng.integers(97, 100, 1000).astype("u1")
+        b = self.rng.integers(97, 100, 1337).astype("u1")
+        got = self.files({"x": a.tobytes().decode(), "y": "same", "z": "1"}, {"x": b.tobytes().decode(), "y": "same", "w": "2"})
+        want = np.zeros(128, int)
+        for i in range(1337):
+            want[i * 128 // 1337] += i >= 1000 or a[i] != b[i]
+        self.assertEqual((want.tolist(), want.sum()), (got["x"]["strip"], got["x"]["differing_bytes"]))
+        for name in "yzw":
+            self.assertEqual((None, None), (got[name]["strip"], got[name]["differing_bytes"]))
+
     def test_hostile(self):
         deep = "[" * 60000 + "]" * 60000
         got = self.files({"deep_json": deep, "bad_json": "{", "bin_json": "\0\1"},
@@ -183,6 +242,20 @@ class Ulps(DiffCase):
 
 
 class Ranks(Folders):
+    def test_what_broke_comes_first(self):
+        broken = dict(self.tuned)
+        name = "model.layers.0.mlp.up_proj.weight"
+        w = value(broken[name]).copy()
+        w[1, 2] = np.nan
+        broken[name] = bf16(w)
+        a, b = self.model("a", self.base), self.model("b", broken)
+        self.assertEqual(name, self.diff(a, b)["most_changed"][0]["name"])
+        self.assertNotEqual(name, self.diff(b, a)["most_changed"][0]["name"])  # it was repaired
+        text = self.run_it(a, b).stdout.decode()
+        self.assertIn("not finite", text)
+        self.assertIn("0 -> 1", text)
+        self.assertNotIn("not finite", self.run_it(a, self.model("c", self.tuned)).stdout.decode())
+
     def test_by(self):
         a, b = self.model("a", self.base), self.model("b", self.tuned)
         text = self.run_it(a, b, "--by", "layer,role", "--no-files").stdout.decode()

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import re
+import resource
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -471,6 +473,58 @@ class ActivationPictures(Base):
             self.assertIn(said, r.stderr)
 
 
+class Failures(Base):
+    def fails(self, *words, most):
+        """Files larger than `most` bytes cannot be written, as on a disk that is full."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        r = subprocess.run([SCRUPLE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           preexec_fn=limit)
+        self.assertEqual(r.returncode, 5, r.stderr)
+        self.assertIn("cannot be written", r.stderr)
+        self.assertEqual(r.stderr.count("\n"), 1, r.stderr)
+
+    def test_all_pictures_or_none(self):
+        model = planted_model.write(self.place("model"), layers=3)
+        asked = ("super", model, "--ids", IDS, "-q", "--plots")
+        new = self.place("new")
+        run(*asked[:2], *asked[2:], self.place("sizes"))
+        sizes = {f: os.path.getsize(self.place("sizes", f)) for f in os.listdir(self.place("sizes"))}
+        most = max(sizes.values()) - 1
+        self.assertGreater(sum(v <= most for v in sizes.values()), 1)
+        self.fails(*asked, new, most=most)
+        self.assertFalse(os.path.exists(new))
+        old = self.place("old")
+        os.mkdir(old)
+        for name in (*sizes, "mine.txt"):
+            with open(os.path.join(old, name), "w") as file:
+                file.write("old " + name)
+        self.fails(*asked, old, most=most)
+        self.assertEqual({f: read(os.path.join(old, f)) for f in os.listdir(old)},
+                         {f: "old " + f for f in (*sizes, "mine.txt")})
+        run(*asked[:2], *asked[2:], old)
+        self.assertEqual({f: os.path.getsize(os.path.join(old, f)) for f in os.listdir(old)},
+                         {**sizes, "mine.txt": 12})
+
+    def test_a_folder_in_the_way(self):
+        model = planted_model.write(self.place("model"), layers=3)
+        out = self.place("out")
+        os.makedirs(os.path.join(out, "histogram-layer-1.svg"))
+        r = run("super", model, "--ids", IDS, "--plots", out, fails=True)
+        self.assertEqual(r.returncode, 5)
+        self.assertIn("histogram-layer-1.svg", r.stderr)
+        self.assertEqual(os.listdir(out), ["histogram-layer-1.svg"])
+
+    def test_plots_of_a_scan(self):
+        model = planted_model.write(self.place("model"), layers=2)
+        out = self.place("scan")
+        run("scan", model, "--no-cache", "--plots", self.place("whole"))
+        sizes = sorted(os.path.getsize(os.path.join(self.place("whole"), f)) for f in os.listdir(self.place("whole")))
+        self.fails("scan", model, "-q", "--no-cache", "--plots", out, most=sizes[-1] - 1)
+        self.assertFalse(os.path.exists(out))
+
+
 class EvalPictures(Base):
     def test_windows(self):
         model = planted_model.write(self.place("model"), layers=2)
@@ -501,6 +555,59 @@ class EvalPictures(Base):
             run("eval", model, "--ids", ids, "--window", str(window), "--plots", self.place(name))
             self.check_files(self.place(name))
             self.assertEqual(len(Picture(self.place(name, "windows.svg")).order), columns)
+
+
+    FORMATS = ("rtn4:block=16x16,bare", "rtn4:block=64x64,bare", "rtn4:block=tensor,bare", "rtn4:block=16x16",
+               "rtn4:block=flat:256", "rtn4:block=64x64", "rtn4", "rtn8", "mxfp4")
+
+    def test_quantised(self):
+        model = planted_model.write(self.place("model"), layers=2)
+        held = ("--hold", "model.layers.1.mlp.down_proj.weight[21,40]")
+        words = [x for f in self.FORMATS for x in ("--quantize", f)]
+        d = json.loads(run("eval", model, "--ids", IDS, "--json", *words, *held, "--plots", self.place("quantised")))
+        self.check_files(self.place("quantised"))
+        rows = {r["format"]: r for r in d["quantized"]}
+        base = rows["as stored"]["nll"]
+        self.assertEqual(set(rows), {"as stored", *self.FORMATS})
+
+        def check(p, tip, name):
+            e = rows[name]
+            m = re.match(r"(\S+): perplexity (\S+), NLL difference (\S+) to (\S+) \(95 %\), KL (\S+), same likeliest "
+                         r"token (\S+)$", tip)
+            self.assertEqual(m[1], name)
+            for got, wanted in zip(m.groups()[1:], (math.exp(e["nll"]), e["nll_low"], e["nll_high"], e["kl"],
+                                                    e["agree"])):
+                self.near(got, wanted, tip)
+            return p.tips[tip]
+
+        p = Picture(self.place("quantised", "formats.svg"))
+        self.assertEqual(len(p.order), 10)
+        self.near(p.tip("as stored: ").split()[-1], math.exp(base))
+        lengths = [(rows[f]["nll"], bar(check(p, p.tip(f + ": "), f))[2]) for f in self.FORMATS]
+        v, at = np.array(lengths).T
+        slope, start = np.polyfit(v, at, 1)
+        self.assertLess(np.abs(start + slope * v - at).max(), 0.1)
+        p = Picture(self.place("quantised", "blocks.svg"))
+        self.assertEqual(len(p.order), 8)  # mxfp4 is no recipe
+        for word in ("rtn4:bare", "rtn4", "rtn8", "16x16", "256", "64x64", "row", "matrix", "the model"):
+            self.assertIn(word, p.words.split() if " " not in word else p.words)
+        x = {}
+        for name in self.FORMATS[:-1]:
+            mark = check(p, p.tip(name + ": "), name).find(SVG + "circle")
+            x[name] = float(mark.get("cx"))
+        self.assertLess(max(abs(x[a] - x[b]) for a, b in ((self.FORMATS[0], self.FORMATS[3]),
+                                                          (self.FORMATS[1], self.FORMATS[5]))), 40)
+        order = [self.FORMATS[i] for i in (3, 4, 5, 6)]
+        self.assertEqual(sorted(order, key=x.get), order)
+        self.assertLess(x["rtn4"], x["rtn4:block=tensor,bare"])
+
+    def test_pictures_that_need_more(self):
+        model = planted_model.write(self.place("model"), layers=1, layer=0)
+        for words, said in ((("--plot", "formats"), "take --quantize"),
+                            (("--plot", "blocks", "--quantize", "rtn4,mxfp4"), "blocks of several sizes")):
+            r = run("eval", model, "--ids", IDS, "-o", self.place("no.svg"), *words, fails=True)
+            self.assertEqual(r.returncode, 2)
+            self.assertIn(said, r.stderr)
 
 
 class Pages(Base):

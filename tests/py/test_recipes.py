@@ -4,6 +4,7 @@ a quantised model says, against the model written with the quantised values."""
 import json
 import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -287,6 +288,9 @@ class Recipes(unittest.TestCase):
         mse = [x["tensors"][0]["results"][0]["mse"] for x in d]
         self.assertEqual(mse[1], mse[2])
         self.assertLess(mse[1] * 3, mse[0])      # one scalar inflates the range of a block
+        both = json.loads(run("quant", self.path, "loud", "-c", "rtn4:block=tensor,rtn4:block=tensor,bare", "-q",
+                              "--no-cache", "--json", "--hold", "loud.weight[3,7]"))["tensors"][0]["results"]
+        self.assertEqual([r["mse"] for r in both], [mse[1], mse[0]])
 
     def test_refusals(self):
         for words, says in (("rtn9", "is no recipe"), ("rtn4:block=0x3", "no setting"), ("rtn1:sym", "one bit"),
@@ -296,6 +300,36 @@ class Recipes(unittest.TestCase):
             r = subprocess.run([SCRUPLE, "quant", self.path, "-c", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             self.assertEqual(r.returncode, 2, words)
             self.assertIn(says, r.stderr.decode(), words)
+
+
+class Memory(unittest.TestCase):
+    """A matrix for which there is no room as a whole: in rows, where blocks allow it, else refused with what is needed.
+    All recipes: tests/unit/test_recipe_rows.c."""
+
+    def test_in_rows_or_with_more_memory(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m.safetensors")
+            w = np.random.default_rng(3).standard_normal((2050, 2000)).astype(np.float32)
+            w[7, 9] = 60
+            write_safetensors(path, {"w.weight": w})
+            files, figures = [], []
+            for memory in ("64M", "2G"):
+                out = os.path.join(folder, memory + ".safetensors")
+                words = ("quant", path, "-c", "rtn4:block=96x2000", "-q", "--no-cache", "--memory", memory)
+                figures.append({**json.loads(run(*words, "--json"))["tensors"][0]["results"][0], "seconds": 0})
+                run(*words, "--write", out)
+                files.append(read_safetensors(out)["w.weight"])
+            self.assertEqual(figures[0], figures[1])
+            self.assertGreater(figures[0]["mse"], 0)
+            np.testing.assert_array_equal(files[0], files[1])
+            words = (SCRUPLE, "quant", path, "-c", "rtn4:block=tensor", "-q", "--no-cache", "--json", "--memory")
+            r = subprocess.run([*words, "64M"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertNotEqual(r.returncode, 0)
+            why = json.loads(r.stdout)["tensors"][0]["why"]
+            m = re.search(r"takes \d+ MiB while it is quantised, because .* over all of it: --memory (\d+)M would do", why)
+            self.assertTrue(m, why)
+            d = json.loads(run(*words[1:], m[1] + "M"))
+            self.assertEqual([t["why"] for t in d["tensors"]], [None])
 
 
 IDS = [int(v) for v in np.random.default_rng(9).integers(0, 150, 61)]

@@ -369,6 +369,10 @@ class Documents(unittest.TestCase):
                     d = self.document("super", path, "--by", "magnitude", "-q", *words,
                                       schema="super-magnitude")
                     self.assertEqual(len(d["weights"]), d["totals"]["weights"])
+        d = self.document("super", os.path.join(FIXTURES, "moe-tiny"), "--by", "magnitude", "-q", "--verify", "--ids",
+                          "1,2,3", schema="super-magnitude")
+        self.assertTrue(d["effects"] and d["shift"])
+
     def test_edit(self):
         path = os.path.join(FIXTURES, "moe-tiny")
         d = self.document("edit", path, "--zero", "embed_tokens[0,0]", "--scale", "embed_tokens[1,*]=2", "--dry-run")

@@ -3,17 +3,20 @@
 NaN and infinities; lines that hold too many; coordinates that were published."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree as ET
 
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
+import planted_model  # noqa: E402
 import test_diff_gguf as gguf  # noqa: E402
 import test_moe as moe  # noqa: E402
 
@@ -215,13 +218,140 @@ class Rankings(Case):
         path = self.folder(c, ref.make(c, 8))
         for words in (["--top", "3", "--above", "1"], ["--percent", "101"], ["--percent", "x"], ["--above", "-1"],
                       ["--above", "nan"], ["--kind", "nose"], ["--kind", ""], ["--layers", "3-1"], ["--layers", "a"],
-                      ["--layers", "1,"], ["--above", "1", "--per", "tensor"], ["--text", "x"], ["--verify"], ["re:("]):
+                      ["--layers", "1,"], ["--above", "1", "--per", "tensor"], ["--text", "x"], ["--verify"], ["re:("],
+                      ["--ratio", "9", "--verify", "--ids", "1"], ["--verify", "--ids", "1", "--top", "65"],
+                      ["--plot", "maxima", "-o", "x.svg"], ["--plot", "shift", "-o", os.path.join(self.dir, "x.svg")]):
             said = self.run_it(path, *words, status=2)
             self.assertEqual(said.count("\n"), 1, said)
         self.run_it(path, "--kind", "conv", status=4)
         self.run_it(path, "no_such_name", status=4)
         r = subprocess.run([SCRUPLE, "super", path, "--ids", "1", "--top", "3"], stderr=subprocess.PIPE)
         self.assertEqual(r.returncode, 2)
+
+
+IDS = ",".join(str(i) for i in range(3, 143, 4))
+FIGURES = ("kl", "nll", "perplexity_ratio", "nll_low", "nll_high", "agree", "change")
+
+
+class Verified(Case):
+    def test_as_the_same_weights_found_by_what_they_do(self):
+        path = planted_model.write(os.path.join(self.dir, "planted"), layers=4, tokenizer=False)
+        d = self.find(path, "--top", "2", "--kind", "down_proj", "--verify", "--ids", IDS)
+        r = subprocess.run([SCRUPLE, "super", path, "--ids", IDS, "--verify", "-q", "--json"], stdout=subprocess.PIPE,
+                           check=True)
+        other = json.loads(r.stdout)
+        places = [(w["row"], w["column"]) for w in d["weights"]]
+        self.assertEqual(sorted(places), sorted((w["row"], w["column"]) for w in other["weights"]))
+        where = [places.index((w["row"], w["column"])) for w in other["weights"]]
+
+        def told(effects, at):
+            return {(e["kind"], e["factor"], at[e["weight"]] if e["weight"] is not None else None):
+                    [e[k] for k in FIGURES] for e in effects if e["kind"] not in ("restored", "null")}
+        self.assertEqual(told(d["effects"], range(2)), told(other["effects"], where))
+        self.assertEqual([d["label"], d["call"]], [other["label"], other["call"]])
+        for w, i in zip(other["weights"], where):
+            self.assertEqual([w["alone_kl"], w["label"]], [d["weights"][i]["alone_kl"], d["weights"][i]["label"]])
+        self.assertNotIn("restored", [e["kind"] for e in d["effects"]])
+        self.assertEqual({t["restored"] for t in d["shift"]}, {None})
+
+    def test_of_any_matrix_it_is_what_the_edited_model_says(self):
+        """Turned (GPT-2), fused (Phi-3), experts one by one (Mixtral); the mean of all, and each alone."""
+        for name, words in (("gpt2", []), ("phi3", []), ("mixtral", []), ("mixtral", ["--kind", "router"])):
+            c = ref.CONFIGS[name]
+            path = self.folder(c, ref.make(c, 5))
+            d = self.find(path, "--top", "5", *words, "--verify", "--ids", IDS)
+            at = [x for w in d["weights"] for x in ("--zero", w["at"])]
+            for kind, places in (("all", at), ("alone", at[:2])):
+                other = os.path.join(self.dir, "edited")
+                shutil.rmtree(other, ignore_errors=True)
+                subprocess.run([SCRUPLE, "edit", path, *places, "-o", other], check=True, stdout=subprocess.DEVNULL)
+                r = subprocess.run([SCRUPLE, "eval", other, "--ids", IDS, "--json"], check=True, stdout=subprocess.PIPE)
+                effect = next(e for e in d["effects"] if e["kind"] == kind and not e["weight"])
+                self.assertEqual(effect["nll"], json.loads(r.stdout)["nll"], (name, kind))
+
+    def test_what_the_pass_does_not_multiply_with(self):
+        c = ref.CONFIGS["llama"]
+        said = self.run_it(self.folder(c, ref.make(c, 5)), "--kind", "norm", "--verify", "--ids", "1,2", status=2)
+        self.assertIn("no matrix that the pass multiplies with", said)
+
+    def test_draws_that_share_no_weight(self):
+        """A router of 16 x 5 weights: with n found there are as many draws as 80 - n others give, at most four."""
+        c = dict(ref.CONFIGS["mixtral"], hidden_size=16, num_attention_heads=2, num_key_value_heads=2, head_dim=8)
+        path = self.folder(c, ref.make(c, 6))
+        for top, nulls in ((16, (4, 0)), (17, (3, 0)), (20, (3, 0)), (27, (1, 0)), (40, (1, 0)), (41, (1, 2)),
+                           (63, (1, 46)), (64, (1, 48))):
+            d = self.find(path, "--kind", "router", "--layers", "0", "--top", str(top), "--verify", "--ids", IDS)
+            self.assertEqual(len(d["weights"]), top)
+            self.assertEqual(d["nulls"], dict(asked=4, drawn=nulls[0], unmatched=nulls[1]), top)
+            self.assertEqual(sum(e["kind"] == "null" for e in d["effects"]), nulls[0])
+            text = self.run_it(path, "--kind", "router", "--layers", "0", "--top", str(top), "--verify", "--ids", IDS)
+            self.assertEqual("null draws: a matrix has too few other weights" in text, nulls != (4, 0))
+            self.assertEqual("even for one whole draw" in text, nulls[1] > 0)
+
+    def test_no_other_weight(self):
+        c = dict(ref.CONFIGS["mixtral"], hidden_size=16, num_attention_heads=2, num_key_value_heads=2, head_dim=8,
+                 num_local_experts=4)
+        path = self.folder(c, ref.make(c, 6))
+        words = [path, "--kind", "router", "--layers", "0", "--top", "64", "--verify", "--ids", IDS]
+        d = self.find(*words)
+        self.assertEqual(d["nulls"], dict(asked=4, drawn=0, unmatched=64))
+        self.assertNotIn("null", [e["kind"] for e in d["effects"]])
+        self.assertIn("0 of 4 null draws", self.run_it(*words))
+
+
+class Pictures(Case):
+    def test_any_way_a_matrix_is_stored(self):
+        for name in ("gpt2", "phi3", "mixtral"):
+            c = ref.CONFIGS[name]
+            tensors = ref.make(c, 5)
+            path, out = self.folder(c, tensors), os.path.join(self.dir, "pictures-" + name)
+            d = self.find(path, "--top", "30", "--plots", out)
+            names = sorted(os.listdir(out))
+            shown = list(dict.fromkeys((w["layer"], w["expert"], w["tensor"]) for w in d["weights"]))[:8]
+            self.assertEqual(len(names), 2 * len(shown), names)
+            seen = set()
+            for file in names:
+                root = ET.parse(os.path.join(out, file)).getroot()
+                tips = [t.text for t in root.iter("{http://www.w3.org/2000/svg}title")]
+                marks = {t for t in tips if re.match(r"\[\d+, \d+\] ", t)}
+                if file.startswith("weights-"):
+                    seen |= {(file[8:], m.split("]")[0]) for m in marks}
+                    near = [re.match(r"\[(\d+), (\d+)\]: (-?[\d.]+)$", t) for t in tips]
+                    near = [m for m in near if m]
+                    self.assertGreater(len(near), 50)
+                else:
+                    seen |= {(file[10:], m.split("]")[0]) for m in marks}
+            expected = {(layer, expert, f"[{w['row']}, {w['column']}") for layer, expert, t in shown
+                        for w in d["weights"] if (w["layer"], w["expert"], w["tensor"]) == (layer, expert, t)}
+            self.assertEqual(len(seen), len(expected))
+
+    def test_the_window_is_the_matrix(self):
+        """What stands in the squares around the largest one, of a turned matrix and of one part of a stack."""
+        c = ref.CONFIGS["gpt2"]
+        tensors = ref.make(c, 5)
+        out = os.path.join(self.dir, "x.svg")
+        path = self.folder(c, tensors)
+        w = self.find(path, "--top", "1")["weights"][0]
+        self.run_it(path, "--top", "1", "-o", out)
+        v = tensors[w["tensor"]].T
+        tips = [t.text for t in ET.parse(out).getroot().iter("{http://www.w3.org/2000/svg}title")]
+        n = 0
+        for t in tips:
+            m = re.match(r"\[(\d+), (\d+)\]: (-?[\d.]+)$", t)
+            if m:
+                n += 1
+                self.assertAlmostEqual(float(m[3]), v[int(m[1]), int(m[2])], delta=abs(float(m[3])) * .01 + 1e-4)
+        self.assertGreater(n, 600)
+
+    def test_a_page(self):
+        path = planted_model.write(os.path.join(self.dir, "planted"), layers=4)
+        page = os.path.join(self.dir, "x.html")
+        self.run_it(path, "--verify", "--text", "Paris is in the country", "-o", page)
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        for word in ("Where they stand", "How large they are", "Perplexity without them", "all listed weights times"):
+            self.assertIn(word, text)
+        self.assertNotIn("put back", text)
 
 
 class Layouts(Case):

@@ -2,6 +2,7 @@
 """What the program does on a terminal: colours, the pager, interruption."""
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -96,6 +97,34 @@ class Terminal(unittest.TestCase):
         for columns in ("0", "-1", "100000000000", "x"):
             code, _ = on_terminal(["info", MODEL, "--no-pager"], 0, 0, COLUMNS=columns)
             self.assertEqual(code, 0)
+
+
+class Widths(unittest.TestCase):
+    MOE = os.path.join(os.environ["FIXTURES"], "moe-tiny")
+    IDS = ("--ids", "1,2,3,4,5,6,7", "--no-pager", "-q")
+    COMMANDS = ((("moe", MOE, "--probe", "--no-maps", "--drop", "1.3,top", *IDS), ("MAX/MEAN", "SUPER", "x PPL"),
+                 ("SURE", "CV", "MASSIVE FORM", "CHANGE")),
+                (("edit", MOE, "--scale", "model.layers.3.mlp.shared_expert.down_proj.weight[29,*]=2.5", "--zero",
+                  "model.layers.3.mlp.shared_expert.down_proj.weight[28,4]", "--dry-run"), ("HELD", "CHANGED"),
+                 ("TYPE", "ELEMENTS", "OFF BY")),
+                (("super", MOE, "--by", "magnitude", "--verify", *IDS), ("WEIGHT", "VERDICT", "x PPL"),
+                 ("x NORMAL", "IN COLUMN", "CHANGE")),
+                (("super", MOE, "--by", "magnitude", "--kind", "gate_proj,up_proj", "--top", "90", "--no-pager"),
+                 ("EXPERT", "WEIGHT"), ("IN COLUMN",)),
+                (("super", MOE, "--verify", "--ratio", "1.5", "--share", "0.05", "--rounds", "1", *IDS),
+                 ("EXPERT", "KL ALONE", "VERDICT", "x PPL"), ("x MEDIAN", "CHANGE")))
+
+    def test_tables_fit_and_keep_what_matters(self):
+        for words, kept, spare in self.COMMANDS:
+            for columns in (80, 400):
+                code, text = on_terminal(words, rows=200, columns=columns)
+                text = re.sub(r"\033\[[\d;]*m", "", text)
+                self.assertEqual(code, 0, text)
+                rows = [line for line in text.split("\n") if re.search(r"\S  +\S", line)]
+                self.assertGreater(len(rows), 2)
+                self.assertLessEqual(max(map(len, rows)), columns, (words, rows))
+                for word in kept + (spare if columns == 400 else ()):
+                    self.assertIn(word, text, words)
 
 
 class Interruption(unittest.TestCase):

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,37 @@ class Maps(unittest.TestCase):
                             x = json.load(f)["value"]
                         np.testing.assert_array_equal(want[row, col], np.float32(x), f"{name} {row} {col}")
 
+    def test_where_the_weights_are(self):
+        """What a cell names is in the model, and begins with the weights of that expert's matrix."""
+        w = moe.experts()
+        for layout in ("single", "stacked", "rows", "columns", "turns"):
+            config = {**moe.CONFIG, **({"model_type": "gpt_oss"} if layout == "turns" else {})}
+            folder = ref.write_folder(os.path.join(self.folder.name, "at " + layout), config, moe.names(w, layout))
+            with Served(folder, command=("moe", "--view")) as url:
+                with urllib.request.urlopen(url + "0/scene.json") as f:
+                    scene = json.load(f)
+            self.assertEqual(4, len(scene["spots"]))
+            with open(os.path.join(folder, "model.safetensors"), "rb") as f:
+                n = int.from_bytes(f.read(8), "little")
+                header, start = json.loads(f.read(n)), 8 + n
+                data = f.read()
+            for i, name in enumerate(scene["tensors"]["name"]):
+                part, spots = name.split(" ")[0], scene["spots"][str(scene["maps"][i]["spots"])]
+                self.assertEqual(f"scruple view '{folder}' --at", spots["command"])
+                rows, cols = scene["shapes"][scene["tensors"]["shape"][i]]
+                for layer, expert in np.ndindex(rows, cols):
+                    at = re.fullmatch(r"(.*?)(?:\[([0-9,]+)\])?", spots["at"][layer * cols + expert])
+                    entry = header[at[1]]
+                    stored = np.frombuffer(data[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
+                    index = tuple(int(x) for x in at[2].split(",")) if at[2] else (0,) * stored.ndim
+                    want = w[layer, part][expert]
+                    self.assertEqual(want.ravel()[0], stored[index], (layout, name, layer, expert))
+                    self.assertEqual(at[2] is None, want.size == stored.size, (layout, name))
+            for at in (spots["at"][0], spots["at"][-1]):
+                r = subprocess.run([SCRUPLE, "view", folder, "--at", at, "--out", os.path.join(self.folder.name, "x.html"), "-q"],
+                                   capture_output=True, check=False)
+                self.assertEqual((0, b""), (r.returncode, r.stderr))
+
     @unittest.skipUnless(CHROMIUM, "there is no Chromium")
     def test_page(self):
         with Served(self.model, command=("moe", "--view")) as url, Browser(webgl=True) as browser:
@@ -100,6 +132,27 @@ class Maps(unittest.TestCase):
             page.do("scruple.goTo({view: 0, tensor: %d, row: 1, col: 3})" % scene["tensors"]["name"].index("gate_proj rms"))
             page.wait_for("document.querySelector('.p-element')?.textContent.includes('layer 1, expert 3')")
             page.wait_for("document.querySelector('.p-element').textContent.includes('root mean square of')")
+            self.assertEqual(f"scruple view '{self.model}' --at 'model.layers.1.mlp.experts.3.gate_proj.weight'",
+                             page.run("document.querySelector('.p-command code').textContent"))
+            href = page.run("document.querySelector('.p-beside').href")
+            self.assertEqual(url + "#t=model.layers.1.mlp.experts.3.gate_proj.weight&g=1", href)
+            self.assertEqual([1, None, "maps"], page.run("[scruple.views.length, document.querySelector('.p-view'), scruple.views[0].scene.shows]"))
+            page.do("scruple.goTo({view: 0, tensor: %d, row: 0, col: 6})" % scene["tensors"]["name"].index("up_proj rms"))
+            page.wait_for("document.querySelector('.p-element')?.textContent.includes('layer 0, expert 6')")
+            page.wait_for("document.querySelector('.p-element').textContent.includes('root mean square of')")
+            self.assertEqual(0, page.run("document.querySelectorAll('.p-command').length"))  # there is none
+            there = Viewer(browser, href, 1000, 800)
+            there.wait_for("scruple.store.get('selection')")
+            self.assertEqual(["weights", "model.layers.1.mlp.experts.3.gate_proj.weight", 1],
+                             there.run("[scruple.views[0].scene.shows, scruple.views[0].scene.names[scruple.store.get('selection').tensor], "
+                                       "scruple.views.length]"))
+            there.do("scruple.goTo({view: 0, tensor: scruple.store.get('selection').tensor, row: 2, col: 3}, {animate: false})")
+            there.wait_for("/[0-9]/.test(document.querySelector('.p-element-value')?.textContent)")
+            self.assertEqual(0.0, float(there.run("document.querySelector('.p-element-value').textContent")))  # it is the empty one
+            there.wait_for("location.hash.includes('&g=1')")
+            there.run("location.hash = '#m=range'")
+            there.wait_for("window.scruple && scruple.views?.[0].scene.shows === 'maps'")
+            self.assertEqual([], browser.complaints)
 
     def test_files(self):
         out = os.path.join(self.folder.name, "experts.html")

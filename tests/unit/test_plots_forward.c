@@ -36,6 +36,8 @@ struct fake {
     struct sc_super_matrices matrices;
     struct sc_ppl_window windows[WINDOWS];
     struct sc_ppl ppl;
+    struct sc_effect quantised[6];
+    struct sc_quantized formats[5];
 };
 
 static void fill_activations(struct fake *f, size_t layers, double v)
@@ -139,7 +141,19 @@ static void fill(struct fake *f, size_t layers, double v)
                              .n_windows = WINDOWS,
                              .scored = 9,
                              .nll = v,
-                             .error = v};
+                             .error = v,
+                             .effects = f->quantised,
+                             .n_effects = SC_COUNT(f->quantised)};
+    for (size_t i = 0; i < SC_COUNT(f->quantised); i++)
+        f->quantised[i] = (struct sc_effect){v, v * (double)i, v, v, v, -v, v};
+    for (size_t i = 0; i < SC_COUNT(f->formats); i++) {
+        static const char *const names[] = {"rtn4:block=16x16", "rtn4:nf,block=flat:256", "mxfp4",
+                                            "rtn3", "rtn3:block=col"};
+        struct sc_quantized *q = &f->formats[i];
+        snprintf(q->name, sizeof q->name, "%s", names[i]);
+        q->is_recipe = sc_recipe_is(sc_strz(names[i]));
+        CHECK(!q->is_recipe || sc_recipe_parse(sc_strz(names[i]), &q->recipe, NULL) == 0);
+    }
 }
 
 /* All pictures of a set in two widths; returns how many had something to show. */
@@ -177,11 +191,16 @@ static size_t draw_all(const struct sc_picture_kind *kinds, size_t n, const void
 static size_t draw_everything(const struct fake *f)
 {
     const struct sc_activation_pictures a = {&f->a, {NULL, 0, NULL}};
-    const struct sc_super_pictures s = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
-    const struct sc_ppl_pictures p = {&f->ppl};
+    const struct sc_super_pictures s = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
+    const struct sc_super_pictures large = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices, .by_size = true};
+    const struct sc_ppl_pictures p = {&f->ppl, f->formats,
+                                      f->ppl.n_effects ? f->ppl.n_effects - 1 : 0};
 
     return draw_all(sc_activation_kinds, sc_n_activation_kinds, &a) +
            draw_all(sc_super_picture_kinds, sc_n_super_picture_kinds, &s) +
+           draw_all(sc_largest_picture_kinds, sc_n_largest_picture_kinds, &large) +
            draw_all(sc_ppl_picture_kinds, sc_n_ppl_picture_kinds, &p);
 }
 
@@ -192,6 +211,7 @@ TEST(ids_are_names_of_files_and_different)
         size_t n;
     } sets[] = {{sc_activation_kinds, sc_n_activation_kinds},
                 {sc_super_picture_kinds, sc_n_super_picture_kinds},
+                {sc_largest_picture_kinds, sc_n_largest_picture_kinds},
                 {sc_ppl_picture_kinds, sc_n_ppl_picture_kinds}};
 
     for (size_t s = 0; s < SC_COUNT(sets); s++)
@@ -223,7 +243,8 @@ TEST(any_figures_give_sound_pictures)
 TEST(nothing_gives_nothing_but_says_why)
 {
     struct fake *f = calloc(1, sizeof *f);
-    const struct sc_super_pictures data = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
+    const struct sc_super_pictures data = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
     const struct sc_picture_set set = {.command = "super",
                                        .kinds = sc_super_picture_kinds,
                                        .n_kinds = sc_n_super_picture_kinds,
@@ -252,7 +273,8 @@ static int drop(void *ctx, const char *p, size_t n)
 TEST(the_kth_allocation_fails)
 {
     struct fake *f = calloc(1, sizeof *f);
-    const struct sc_super_pictures data = {&f->found, &f->verified, &f->matrices, {NULL, 0, NULL}};
+    const struct sc_super_pictures data = {
+        .list = &f->found, .effects = &f->verified, .matrices = &f->matrices};
     const struct sc_activation_pictures other = {&f->a, {NULL, 0, NULL}};
     const struct sc_picture_set sets[] = {
         {"super", sc_super_picture_kinds, sc_n_super_picture_kinds, &data, SC_STR("m"), NULL,

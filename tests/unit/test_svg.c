@@ -175,7 +175,7 @@ TEST(shapes_that_are_nowhere_are_not_drawn)
 {
     static const double odd[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < SC_COUNT(odd); i++) {
-        double x[3] = {1, 2, odd[i]}, y[3] = {1, odd[i], 3};
+        double x[3] = {1, 2, odd[i]}, y[3] = {odd[i], 1, 3};
         struct sc_svg s;
         sc_svg_start(&s, 300, true);
         sc_svg_rect(&s, odd[i], 1, 2, 3, SC_INK_BLUE);
@@ -205,7 +205,27 @@ TEST(a_line_has_a_gap_where_a_point_is_missing)
     sc_svg_to(&s, 4, 4.255);
     sc_svg_end_path(&s);
     struct sc_buf out = finish(&s);
-    CHECK(has(&out, " d=\"M1 1L2 2M4 4.25\"") || has(&out, " d=\"M1 1L2 2M4 4.26\""));
+    CHECK(has(&out, " d=\"M1 1L2 2M4 4.25m-2 0h4\"") || has(&out, " d=\"M1 1L2 2M4 4.26m-2 0h4\""));
+    CHECK_STR(markup_problem(out.p), NULL);
+    sc_buf_clear(&out);
+}
+
+TEST(a_point_between_gaps_is_seen)
+{
+    const double x[2] = {10, NAN}, low[2] = {20, 20}, high[2] = {30, 30};
+    struct sc_svg s;
+    sc_svg_start(&s, 300, true);
+    sc_svg_area(&s, x, low, high, 2, SC_INK_BLUE);
+    sc_svg_path(&s, SC_INK_BLUE, 2, false);
+    sc_svg_to(&s, NAN, 1);
+    sc_svg_to(&s, 5, 6);
+    sc_svg_to(&s, 1, NAN);
+    sc_svg_to(&s, 7, 8);
+    sc_svg_to(&s, 9, 8);
+    sc_svg_end_path(&s);
+    struct sc_buf out = finish(&s);
+    CHECK(has(&out, " d=\"M8 30L12 30L12 20L8 20Z\""));
+    CHECK(has(&out, " d=\"M5 6m-2 0h4M7 8L9 8\""));
     CHECK_STR(markup_problem(out.p), NULL);
     sc_buf_clear(&out);
 }

@@ -98,17 +98,22 @@ draw() {
 drawSeries(inner, s) {
   const { draw } = scruple;
   const path = (points) => {
-    let d = "", pen = false;
+    let d = "", run = 0;
+    const end = () => { if (run === 1) d += "m-2 0h4"; run = 0; }; // seen, though no line goes there
     for (const [vx, vy] of points) {
       const x = this.px(vx), y = this.py(vy), good = Number.isFinite(x) && Number.isFinite(y);
-      if (good) d += `${pen ? "L" : "M"}${x.toFixed(1)} ${Math.max(-1e5, Math.min(1e5, y)).toFixed(1)}`;
-      pen = good;
+      if (!good) { end(); continue; }
+      d += `${run ? "L" : "M"}${x.toFixed(1)} ${Math.max(-1e5, Math.min(1e5, y)).toFixed(1)}`;
+      run++;
     }
+    end();
     return d;
   };
   if (s.band) // pieces between gaps, each there and back
     for (const piece of scruple.pieces(s.band)) {
-      const d = path(piece.map(([x, low]) => [x, low])) +
+      const [x0, low0, high0] = piece[0];
+      const d = piece.length === 1
+        ? `M${(this.px(x0) - 2).toFixed(1)} ${this.py(high0).toFixed(1)}h4V${this.py(low0).toFixed(1)}h-4` : path(piece.map(([x, low]) => [x, low])) +
         path(piece.map(([x, , high]) => [x, high]).reverse()).replace("M", "L");
       inner.append(draw("path", { class: `f-${s.ink}`, "fill-opacity": ".16", d: d + "Z" }));
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// changes: which tensors, layers and kinds of weights changed most; a click flies there.
+// changes: which tensors, layers and kinds of weights changed most; a click flies there. And other files.
 import {make} from "scruple/dom.mjs";
+import {fileItems} from "scruple/files.mjs";
 import {card, nameNodes} from "scruple/frame.mjs";
 import {formatCount, formatValue} from "scruple/names.mjs";
 import {flyToBox, spotOf} from "scruple/places.mjs";
 
 const MOST = 200; // rows of a list
-const LISTS = [["tensors", "Tensors"], ["layers", "Layers"], ["roles", "Kinds"]];
+const LISTS = [["tensors", "Tensors"], ["layers", "Layers"], ["roles", "Kinds"], ["files", "Files"]];
 const ALONE = [["shape", "another shape in B"], ["only_a", "in A only"], ["only_b", "in B only"]];
 
 /** The largest change of a tensor; what is not finite is in no figure, and is told apart. */
@@ -61,6 +62,11 @@ class Changes {
         if (!changes || !this.card.shown() || this.shown === this.which) return;
         this.shown = this.which;
         this.sentence.textContent = changes.groups.sentence;
+        this.list.classList.toggle("p-files", this.which === "files");
+        if (this.which === "files") {
+            this.list.replaceChildren(...fileItems(changes.files));
+            return;
+        }
         const {scene} = this.view;
         const rows = this.which === "tensors" ? tensorRows(scene, changes) : groupRows(scene, changes, this.which);
         const most = Math.max(...rows.map(({relative}) => Number.isFinite(relative) ? relative : 0), Number.MIN_VALUE);

@@ -6,7 +6,7 @@ import {exact, hexText, numberOf, percent} from "scruple/text.mjs";
 
 const VERDICTS = {bits: "unchanged, bit for bit", values: "unchanged in value", cast: "rounded", about: "about as by rounding",
     changed: "changed"};
-const STATUSES = {only_a: "in A only", only_b: "in B only", shape: "another shape in B"};
+const STATUSES = {untouched: "untouched by the adapter", only_a: "in A only", only_b: "in B only", shape: "another shape in B"};
 
 /** The verdict of `scruple diff` on a pair, in words. */
 export function verdictText(change) {

@@ -28,12 +28,13 @@ const word = (text) => /^[a-z0-9_-]{1,32}$/.test(text) ? text : undefined;
 
 const KEYS = {
     t: (text) => text.length ? text : undefined, s: whole, r: whole, c: whole, z: real, x: real, y: real,
-    m: word, p: word, k: word, v: whole, a: word, o: offset,
+    m: word, p: word, k: word, v: whole, a: word, o: offset, g: whole,
 };
 
 /**
  * @typedef {object} Link t: name of a tensor; s, r, c: slice, row, column; z: zoom; x, y: centre in units;
- * m, p, k: mode, plane, scale; v: view; a: how two views are compared; o: a byte of all files. All may lack.
+ * m, p, k: mode, plane, scale; v: view; a: how two views are compared; o: a byte of all files;
+ * g: number of a view that is a page of its own. All may lack.
  */
 
 /**

@@ -10,6 +10,7 @@ import {Keys, attachInput} from "scruple/input.mjs";
 import {panels} from "scruple/panels.mjs";
 import {Readout} from "scruple/readout.mjs";
 import {Scene} from "scruple/scene.mjs";
+import {parseLink} from "scruple/links.mjs";
 import {firstLook, showOf} from "scruple/shows.mjs";
 import {save, shoot} from "scruple/screenshot.mjs";
 import {Stage} from "scruple/stage.mjs";
@@ -160,6 +161,7 @@ async function makeView(app, index) {
     const scene = new Scene(plan);
     const view = {index, title: app.doc.views[index].title ?? scene.title, scene,
         scales: new Scales(scales, scene), look: 0, lastPlane: "mean"};
+    scene.beside = app.doc.beside ?? null;
     view.tiles = new Tiles({source, view: index, scene, changed: () => app.wake(),
         dropped: (tile) => app.stage?.painter.drop(tile),
         trouble: (message) => {
@@ -299,6 +301,17 @@ function redrawOn(app) {
     app.store.subscribe("plane", () => app.store.set({hover: null}));
 }
 
+/** What is shown on this page: a view that is apart, which the address names, or all others. */
+function pageOf(doc, source) {
+    const {g = 0} = parseLink(location.hash);
+    if (source.live && doc.views[g]?.apart) {
+        source.first = g;
+        return {...doc, title: doc.views[g].title, views: [doc.views[g]], start: null};
+    }
+    const at = doc.views.findIndex((view) => view.apart);
+    return {...doc, views: doc.views.filter((view) => !view.apart), beside: at < 0 ? null : at};
+}
+
 /**
  * Makes the page.
  * @param {HTMLElement} root
@@ -314,7 +327,8 @@ export async function start(root, source) {
         app.elements.message.classList.add("wrong");
     };
     try {
-        const [doc, colours] = await Promise.all([source.viewJson(), source.colours()]);
+        const [whole, colours] = await Promise.all([source.viewJson(), source.colours()]);
+        const doc = pageOf(whole, source);
         app.doc = doc;
         app.colours = new Colours(colours);
         document.title = doc.title;

@@ -10,6 +10,7 @@ const COMPARES = ["none", "side", "swipe", "blink"], SCALES = ["tensor", "role",
 export function linkOf(app) {
     const {mode, plane, scaleOf, view, compare, camera, selection} = app.store.get();
     const link = {m: mode, p: plane, k: scaleOf, z: camera.z};
+    if (app.source.first > 0) link.g = app.source.first;
     if (app.views.length > 1) Object.assign(link, {v: view, a: compare});
     if (selection && selection.view === view) {
         const {scene} = app.views[view];
@@ -79,6 +80,9 @@ export function mount(app) {
     app.link = () => new URL(linkOf(app), location.href).href;
     const first = location.hash.length > 1 ? location.hash : app.doc.start ?? "";
     if (first) follow(app, first);
-    addEventListener("hashchange", () => follow(app, location.hash, true));
+    addEventListener("hashchange", () => {
+        if (app.source.live && (parseLink(location.hash).g ?? 0) !== app.source.first) location.reload();
+        else follow(app, location.hash, true);
+    });
     app.store.subscribe(["camera", "selection", "mode", "plane", "scaleOf", "view", "compare"], write);
 }

@@ -72,8 +72,10 @@ export class Scene {
         this.title = json.title;
         /** weights, differences, bytes or maps */
         this.shows = json.shows;
-        /** By tensor, of what shows maps: {about, low, high, down: {of, labels}, across}; else null. */
+        /** By tensor, of what shows maps: {about, low, high, down: {of, labels}, across, spots}; else null. */
         this.maps = json.maps ?? null;
+        /** Where the weights behind cells are: {command, at} by number, which maps name. */
+        this.spots = json.spots ?? null;
         this.model = json.model;
         /** of pictures of bytes: order, total, start and parts; else null */
         this.bytes = json.bytes ?? null;

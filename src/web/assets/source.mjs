@@ -30,6 +30,7 @@ export class LiveSource {
     constructor(base = document.baseURI) {
         this.base = new URL(".", base);
         this.live = true;
+        this.first = 0; // number of the view that this page calls 0
     }
 
     #url(path, query) {
@@ -60,11 +61,11 @@ export class LiveSource {
 
     /** @param {number} view */
     scene(view) {
-        return this.#json(`${view}/scene.json`);
+        return this.#json(`${view + this.first}/scene.json`);
     }
 
     scales(view) {
-        return this.#json(`${view}/scales.json`, null, {cache: "no-cache"});
+        return this.#json(`${view + this.first}/scales.json`, null, {cache: "no-cache"});
     }
 
     /**
@@ -74,7 +75,7 @@ export class LiveSource {
      * @returns {Promise<ArrayBuffer|null>}
      */
     async tile(view, z, x, y, plane, how = {}) {
-        const answer = await this.#get(`${view}/t/${z}/${x}/${y}.${plane}`, null, {
+        const answer = await this.#get(`${view + this.first}/t/${z}/${x}/${y}.${plane}`, null, {
             signal: how.signal, priority: how.priority ?? "auto",
             cache: how.again ? "no-cache" : "default"});
         return answer.arrayBuffer();
@@ -82,17 +83,17 @@ export class LiveSource {
 
     /** One element: {tensor, slice, row, col, value, raw, offset, file}. */
     value(view, tensor, slice, row, col, signal) {
-        return this.#json(`${view}/value`, {tensor, slice, row, col}, {signal});
+        return this.#json(`${view + this.first}/value`, {tensor, slice, row, col}, {signal});
     }
 
     /** @returns {Promise<Figures>} */
     tensor(view, i, signal) {
-        return this.#json(`${view}/tensor`, {i}, {signal, cache: "no-cache"});
+        return this.#json(`${view + this.first}/tensor`, {i}, {signal, cache: "no-cache"});
     }
 
     /** {total, tensors}: positions in the scene's list, best first. */
     search(view, q, limit = 50, signal) {
-        return this.#json(`${view}/search`, {q, limit}, {signal});
+        return this.#json(`${view + this.first}/search`, {q, limit}, {signal});
     }
 
     /**
@@ -100,7 +101,7 @@ export class LiveSource {
      * @returns {function(): void} ends it
      */
     events(view, fn) {
-        const events = new EventSource(this.#url(`${view}/events`));
+        const events = new EventSource(this.#url(`${view + this.first}/events`));
         events.addEventListener("message", (event) => {
             const what = JSON.parse(event.data);
             fn(what);
