@@ -12,6 +12,7 @@
  * All lead to an order (elements_order.c) and to the same figures. Rows and columns are added up
  * beside them (elements_lines.c). */
 #include "analyze/elements.h"
+#include "kernel/tops.h"
 
 #include <float.h>
 #include <math.h>
@@ -170,6 +171,7 @@ static int begin(void *ctx, const struct sc_item *item, const struct sc_values *
     t->way = way_of(v);
     t->codes = takes_codes(v);
     t->code_bytes = v->code_bytes;
+    t->bf16 = v->codec == sc_codec_find(SC_STR("BF16"));
     t->n_counts = t->codes && t->code_bytes == 1 ? 256 : SC_TOPS;
     t->level = sc_cpu_level();
     t->decode = t->codes ? sc_decoder(v->codec, t->level) : NULL;
@@ -353,7 +355,6 @@ static void first_of_floats(struct sc_elements *t, struct part *p, uint64_t at, 
                             size_t n)
 {
     struct sc_sums s;
-    sc_count_tops(x, n, p->count);
     sc_sums(x, n, t->level, &s);
     if (s.most >= 0x7f800000) {
         n = finite_only(&p->tally, at, x, n, p->scratch);
@@ -491,15 +492,19 @@ static void lines(struct sc_elements *t, struct part *p, uint64_t at, const floa
 static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const uint8_t *codes,
                      const double *x64, size_t n)
 {
-    const size_t together = RUN / (size_t)SC_MIN(t->plan.unit, RUN) / SC_ROWS_TOGETHER;
-    const uint64_t run =
-        SC_MIN(SC_MAX(together, 1) * SC_ROWS_TOGETHER * t->plan.unit, SC_CHUNK_VALUES);
     const bool counts = t->way == SC_WAY_CODES && p->visit == 0;
     const bool later = counts && t->code_bytes == 2 && t->plan.want_errors;
+    const bool in_place = later && t->bf16 && sc_lines_take_bf16(&p->lines);
+    const size_t together =
+        in_place ? 1 : RUN / (size_t)SC_MIN(t->plan.unit, RUN) / SC_ROWS_TOGETHER;
+    const uint64_t run =
+        SC_MIN(SC_MAX(together, 1) * SC_ROWS_TOGETHER * t->plan.unit, SC_CHUNK_VALUES);
     for (size_t i = 0; i < n; i += (size_t)run) {
         const size_t now = (size_t)SC_MIN(n - i, run);
         const uint8_t *c = codes ? codes + i * t->code_bytes : NULL;
         struct sc_counting counting = {c, later ? now : 0, p->count, 2 * now};
+        if (in_place && sc_lines_add_bf16(&p->lines, at + i, c, now, &counting))
+            continue;
         if (counts && !later)
             count_codes(t, p, c, now, p->scratch);
         else if (codes)
@@ -511,6 +516,21 @@ static void lines_of(struct sc_elements *t, struct part *p, uint64_t at, const u
         sc_counting_finish(&counting);
         p->lines.counting = NULL;
     }
+}
+
+/* Rounding takes the counting of floats along, and fetches the next chunk. */
+static void lines_of_floats(struct sc_elements *t, struct part *p, uint64_t at, const float *x,
+                            size_t n, bool wanted)
+{
+    const bool counts = t->way == SC_WAY_FLOATS && p->visit == 0;
+    struct sc_counting tops = {(const uint8_t *)x, counts ? n : 0, p->count, n * sizeof *x};
+    p->lines.counting = counts ? &tops : NULL;
+    p->lines.tops = true;
+    if (wanted)
+        lines(t, p, at, x, n);
+    p->lines.counting = NULL;
+    p->lines.tops = false;
+    sc_tops_finish(&tops);
 }
 
 static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
@@ -537,8 +557,8 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
         again_of_doubles(t, p, x64, n);
     if (wants_lines && (codes || x64))
         lines_of(t, p, at, codes, x64, n);
-    else if (wants_lines)
-        lines(t, p, at, c->values, n);
+    else if (c->values)
+        lines_of_floats(t, p, at, c->values, n, wants_lines);
     if (t->way == SC_WAY_CODES && p->visit == 0)
         note_codes(t, p, at, codes, n);
 }

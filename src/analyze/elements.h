@@ -46,6 +46,7 @@ struct sc_lines {
     size_t n_head, n_tail;
     bool absolute;                /* of all rows: first_row stays 0 */
     struct sc_counting *counting; /* codes that rounding may count meanwhile; NULL: none */
+    bool tops;                    /* they are upper halves of floats */
 };
 /* How a tensor is cut, by its shape alone. */
 struct sc_lines_plan {
@@ -67,6 +68,11 @@ void sc_lines_reset(struct sc_lines *l);
 void sc_lines_clear(struct sc_lines *l);
 /* n values from position `at` on; without a gap to those before. Infinity and NaN count as 0. */
 void sc_lines_add(struct sc_lines *l, uint64_t at, const float *x, size_t n);
+/* BF16 codes of up to SC_ROWS_TOGETHER rows without making floats of them, and counts them on the
+ * way, which `counting` is for. May be tried when take is true; false: nothing was done. */
+bool sc_lines_take_bf16(const struct sc_lines *l);
+bool sc_lines_add_bf16(struct sc_lines *l, uint64_t at, const uint8_t *codes, size_t n,
+                       struct sc_counting *counting);
 /* The same in the second visit. `peaks`: of all rows. */
 void sc_lines_add_again(struct sc_lines *l, const uint32_t *peaks, uint64_t at, const float *x,
                         size_t n);
@@ -185,7 +191,8 @@ struct sc_elements {
     struct sc_measure measure;
     const struct sc_values *view;
     enum sc_way way;
-    bool codes;           /* chunks bring codes */
+    bool codes; /* chunks bring codes */
+    bool bf16;
     unsigned code_bytes;  /* with codes: 1 or 2 */
     sc_decode_fn *decode; /* with codes */
     enum sc_cpu level;

@@ -9,6 +9,7 @@
  * A row longer than SC_MAX_WHOLE_ROW is a sequence of units; what its integers lose is added in a
  * second visit, when its largest value is known. */
 #include "analyze/elements.h"
+#include "kernel/tops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -199,7 +200,10 @@ static void add_groups(struct sc_lines *l, const float *x, size_t n, float top, 
     struct sc_steps s, whole;
     if (and_whole) {
         const struct sc_steps_of how = {p->group, l->inverse, l->weight, p->most_steps / top};
-        sc_steps_both(x, n, &how, p->level, l->counting, &s, &whole);
+        if (l->counting && l->tops)
+            sc_steps_tops(x, n, &how, p->level, l->counting, &s, &whole);
+        else
+            sc_steps_both(x, n, &how, p->level, l->counting, &s, &whole);
         add_steps(&whole, step, &l->channel);
     } else
         sc_steps(x, n, p->group, l->inverse, l->weight, 1, p->level, &s);
@@ -312,6 +316,59 @@ static void add_rows(struct sc_lines *l, uint64_t row, const float *x, size_t ro
         rows -= now;
     }
 }
+
+/* ------------------------------------------------------------------------------------- BF16 --- */
+bool sc_lines_take_bf16(const struct sc_lines *l)
+{
+    const struct sc_lines_plan *p = l->plan;
+    return l->clean && p->whole && p->rows > 1 && p->want_rows && p->want_columns &&
+           p->want_errors && p->group && sc_bf16_in_place((size_t)p->cols, p->group, p->level);
+}
+
+#if SC_HAVE_X86
+bool sc_lines_add_bf16(struct sc_lines *l, uint64_t at, const uint8_t *codes, size_t n,
+                       struct sc_counting *counting)
+{
+    const struct sc_lines_plan *p = l->plan;
+    const size_t cols = (size_t)p->cols, rows = n / cols, groups = groups_of(p);
+    const uint64_t row = at / cols;
+    uint32_t peak[SC_ROWS_TOGETHER];
+    double square[SC_ROWS_TOGETHER];
+    if (at % cols || n % (2 * cols) || rows > SC_ROWS_TOGETHER)
+        return false;
+    for (size_t k = 0; k < rows; k++) {
+        peak[k] = sc_peaks_bf16(codes + 2 * k * cols, cols, p->group, l->peaks + k * groups);
+        if (!squares_fit(peak[k]))
+            return false;
+    }
+    sc_columns_bf16(codes, rows, cols, l->column_peak, l->column_square, square);
+    for (size_t k = 0; k < rows; k++) {
+        const float top = sc_float_of(peak[k]);
+        const double step = (double)top / (double)p->most_steps;
+        struct sc_steps own, whole;
+        add_row(l, row + k, peak[k], square[k]);
+        if (peak[k] == 0) {
+            sc_count_codes16(counting->codes, cols, counting->table);
+            counting->codes += 2 * cols;
+            counting->n -= cols;
+            continue;
+        }
+        steps_of_groups(l, l->peaks + k * groups, cols, top, 0);
+        const struct sc_steps_of how = {p->group, l->inverse, l->weight, p->most_steps / top};
+        sc_steps_bf16(cols, &how, counting, &own, &whole);
+        add_steps(&whole, step, &l->channel);
+        add_steps(&own, step, &l->group);
+    }
+    return true;
+}
+#else
+bool sc_lines_add_bf16(struct sc_lines *l, uint64_t at, const uint8_t *codes, size_t n,
+                       struct sc_counting *counting)
+{
+    (void)l, (void)at, (void)codes, (void)n, (void)counting;
+    return false;
+}
+#endif
 
 /* A unit that is not here as a whole. */
 static void put_off(struct sc_lines *l, uint64_t at, uint64_t row, uint64_t col, size_t unit,

@@ -96,22 +96,45 @@ static size_t pick_c(const float *x, size_t n, const uint32_t wanted[1024], uint
 }
 
 #if SC_HAVE_X86
-SC_TARGET_AVX512 static size_t pick_avx512(const float *x, size_t n, const uint32_t wanted[1024],
-                                           uint32_t *out)
+/* Of `out`, in place. */
+SC_TARGET_AVX512 static size_t pick_again(size_t n, const uint32_t wanted[1024], uint32_t *out)
 {
     size_t picked = 0;
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 there = (__mmask16)(n - i >= 16 ? 0xffffU : (1U << (n - i)) - 1);
-        const __m512i bits = _mm512_maskz_loadu_epi32(there, x + i);
+        const __m512i bits = _mm512_maskz_loadu_epi32(there, out + i);
         const __m512i word = _mm512_and_si512(_mm512_srli_epi32(bits, 21), _mm512_set1_epi32(1023));
         const __m512i set = _mm512_mask_i32gather_epi32(bits, there, word, wanted, 4);
-        const __m512i bit = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(31));
-        const __mmask16 hit =
-            _mm512_mask_test_epi32_mask(there, set, _mm512_sllv_epi32(_mm512_set1_epi32(1), bit));
+        const __m512i turned = _mm512_rorv_epi32(set, _mm512_srli_epi32(bits, 16));
+        const __mmask16 hit = _mm512_mask_test_epi32_mask(there, turned, _mm512_set1_epi32(1));
         _mm512_storeu_si512(out + picked, _mm512_maskz_compress_epi32(hit, bits));
         picked += (size_t)__builtin_popcount(hit);
     }
     return picked;
+}
+
+/* A table of all wanted bits is too large for registers: first whatever agrees with one of them in
+ * its lower ten bits, which over eight octaves is what is wanted. */
+SC_TARGET_AVX512 static size_t pick_avx512(const float *x, size_t n, const uint32_t wanted[1024],
+                                           uint32_t *out)
+{
+    __m512i low = _mm512_setzero_si512(), high = low;
+    for (size_t i = 0; i < 1024; i += 32) {
+        low = _mm512_or_si512(low, _mm512_loadu_si512(wanted + i));
+        high = _mm512_or_si512(high, _mm512_loadu_si512(wanted + i + 16));
+    }
+    size_t picked = 0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = (__mmask16)(n - i >= 16 ? 0xffffU : (1U << (n - i)) - 1);
+        const __m512i bits = _mm512_maskz_loadu_epi32(there, x + i);
+        /* Both take the lower five bits of what they are given. */
+        const __m512i set = _mm512_permutex2var_epi32(low, _mm512_srli_epi32(bits, 21), high);
+        const __m512i turned = _mm512_rorv_epi32(set, _mm512_srli_epi32(bits, 16));
+        const __mmask16 hit = _mm512_mask_test_epi32_mask(there, turned, _mm512_set1_epi32(1));
+        _mm512_storeu_si512(out + picked, _mm512_maskz_compress_epi32(hit, bits));
+        picked += (size_t)__builtin_popcount(hit);
+    }
+    return pick_again(picked, wanted, out);
 }
 #endif
 

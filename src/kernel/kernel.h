@@ -116,6 +116,18 @@ struct sc_steps_of {
 void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
                    struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all);
 
+/* sc_peaks(), sc_columns() and sc_steps_both() of BF16 codes as they are stored, with the same
+ * bits, where sc_bf16_in_place() is true. Rows of sc_columns_bf16() are even in number.
+ * sc_steps_bf16() takes the next n codes of `codes` and counts them. */
+bool sc_bf16_in_place(size_t n, size_t group, enum sc_cpu level);
+#if SC_HAVE_X86
+uint32_t sc_peaks_bf16(const void *codes, size_t n, size_t group, uint32_t *peaks);
+void sc_columns_bf16(const void *codes, size_t rows, size_t n, uint32_t *peak, double *square,
+                     double *row_square);
+void sc_steps_bf16(size_t n, const struct sc_steps_of *how, struct sc_counting *codes,
+                   struct sc_steps *groups, struct sc_steps *all);
+#endif
+
 /* ----------------------------------------------------------- errors.c: what a format loses ---
  * d = y - x over a block of at most 32 rows, 32 columns (a tile) at a time. Of a tile every lane of
  * 16 adds up 16 rows of one column as floats, these sums as floats too, then the 16 lanes as ((i, i

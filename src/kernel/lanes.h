@@ -57,6 +57,12 @@ void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
                    const float *weight, size_t stride, struct sc_steps *out);
 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
                      const float *weight, size_t stride, struct sc_steps *out);
+/* Of BF16 codes; n and group are multiples of 32. */
+uint32_t sc_peaks_bf16_avx512(const uint8_t *codes, size_t n, size_t group, uint32_t *peaks);
+void sc_columns_bf16_avx512(const uint8_t *codes, size_t rows, size_t n, uint32_t *peak,
+                            double *square, double lanes[][SC_LANES]);
+void sc_steps_bf16_avx512(size_t n, const struct sc_steps_of *how, struct sc_counting *codes,
+                          struct sc_steps *groups, struct sc_steps *all);
 /* Groups must divide SC_STEPS_TOGETHER and be whole vectors. */
 void sc_steps_both_avx512(const float *x, size_t n, const struct sc_steps_of *how,
                           struct sc_counting *counting, struct sc_steps *groups,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rows: extremes and squares of rows and columns, and what integers of few bits make of a row. */
 #include "kernel/lanes.h"
+#include "kernel/tops.h"
 
 #include <math.h>
 #include <string.h>
@@ -192,13 +193,20 @@ void sc_steps(const float *x, size_t n, size_t group, const float *inverse, cons
     }
 }
 
+#if SC_HAVE_X86
+static bool has_both(const struct sc_steps_of *how, enum sc_cpu level)
+{
+    return level == SC_CPU_AVX512 && how->group % SC_LANES == 0 &&
+           SC_STEPS_TOGETHER % how->group == 0;
+}
+#endif
+
 void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
                    struct sc_counting *counting, struct sc_steps *groups, struct sc_steps *all)
 {
     static const float one = 1;
 #if SC_HAVE_X86
-    if (level == SC_CPU_AVX512 && how->group % SC_LANES == 0 &&
-        SC_STEPS_TOGETHER % how->group == 0) {
+    if (has_both(how, level)) {
         sc_steps_both_avx512(x, n, how, counting, groups, all);
         return;
     }
@@ -207,3 +215,50 @@ void sc_steps_both(const float *x, size_t n, const struct sc_steps_of *how, enum
     sc_steps(x, n, how->group, how->inverse, how->weight, 1, level, groups);
     sc_steps(x, n, SC_STEPS_TOGETHER, &how->inverse_of_all, &one, 0, level, all);
 }
+
+void sc_steps_tops(const float *x, size_t n, const struct sc_steps_of *how, enum sc_cpu level,
+                   struct sc_counting *tops, struct sc_steps *groups, struct sc_steps *all)
+{
+#if SC_HAVE_X86
+    if (has_both(how, level)) {
+        sc_steps_tops_avx512(x, n, how, tops, groups, all);
+        return;
+    }
+#endif
+    (void)tops;
+    sc_steps_both(x, n, how, level, NULL, groups, all);
+}
+
+/* ------------------------------------------------------------------------------------ BF16 --- */
+bool sc_bf16_in_place(size_t n, size_t group, enum sc_cpu level)
+{
+    return SC_HAVE_X86 && level == SC_CPU_AVX512 && n % 32 == 0 && group % 32 == 0 &&
+           SC_STEPS_TOGETHER % group == 0;
+}
+
+#if SC_HAVE_X86
+uint32_t sc_peaks_bf16(const void *codes, size_t n, size_t group, uint32_t *peaks)
+{
+    return sc_peaks_bf16_avx512(codes, n, group, peaks);
+}
+
+void sc_columns_bf16(const void *codes, size_t rows, size_t n, uint32_t *peak, double *square,
+                     double *row_square)
+{
+    const uint8_t *at = codes;
+    for (size_t together = SC_ROWS_IN_FLOAT; together > 1; together /= 2)
+        for (; rows >= together; rows -= together) {
+            double lanes[SC_ROWS_IN_FLOAT][SC_LANES] = {{0}};
+            sc_columns_bf16_avx512(at, together, n, peak, square, lanes);
+            for (size_t k = 0; k < together; k++)
+                *row_square++ = sc_lanes_sum(lanes[k]);
+            at += 2 * together * n;
+        }
+}
+
+void sc_steps_bf16(size_t n, const struct sc_steps_of *how, struct sc_counting *codes,
+                   struct sc_steps *groups, struct sc_steps *all)
+{
+    sc_steps_bf16_avx512(n, how, codes, groups, all);
+}
+#endif

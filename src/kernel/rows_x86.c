@@ -255,204 +255,85 @@ SC_TARGET_AVX512 void sc_columns_block_avx512(const float *x, size_t rows, size_
         block_avx512(x, 2, n, peak, square, lanes);
 }
 
-/* ----------------------------------------------------------------------------------- steps --- */
-struct steps8 {
-    __m256 square, abs, cross, most;
-};
-
-AVX2 void step_avx2(__m256 x, __m256 inverse, struct steps8 *s)
+/* ------------------------------------------------------------------------------------ BF16 --- */
+/* 32 codes, then 16 floats. */
+SC_TARGET_AVX512 uint32_t sc_peaks_bf16_avx512(const uint8_t *codes, size_t n, size_t group,
+                                               uint32_t *peaks)
 {
-    const __m256 magic = _mm256_set1_ps(SC_ROUND_MAGIC);
-    const __m256 t = _mm256_mul_ps(x, inverse);
-    const __m256 r = _mm256_sub_ps(t, _mm256_sub_ps(_mm256_add_ps(t, magic), magic));
-    const __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), r);
-    s->square = _mm256_add_ps(s->square, _mm256_mul_ps(r, r));
-    s->abs = _mm256_add_ps(s->abs, a);
-    s->cross = _mm256_add_ps(s->cross, _mm256_mul_ps(t, r));
-    s->most = _mm256_max_ps(a, s->most);
-}
-
-AVX2 void weigh_avx2(const struct steps8 *s, float weight, struct steps8 *to)
-{
-    const __m256 w = _mm256_set1_ps(weight), w2 = _mm256_mul_ps(w, w);
-    to->square = _mm256_add_ps(to->square, _mm256_mul_ps(w2, s->square));
-    to->abs = _mm256_add_ps(to->abs, _mm256_mul_ps(w, s->abs));
-    to->cross = _mm256_add_ps(to->cross, _mm256_mul_ps(w2, s->cross));
-    to->most = _mm256_max_ps(_mm256_mul_ps(w, s->most), to->most);
-}
-
-AVX2 void flush_avx2(struct steps8 to[2], struct sc_steps *out)
-{
-    struct sc_step_lanes lanes;
-    for (int i = 0; i < 2; i++) {
-        _mm256_storeu_ps(lanes.square + 8 * i, to[i].square);
-        _mm256_storeu_ps(lanes.abs + 8 * i, to[i].abs);
-        _mm256_storeu_ps(lanes.cross + 8 * i, to[i].cross);
-        _mm256_storeu_ps(lanes.most + 8 * i, to[i].most);
+    const __m512i positive = _mm512_set1_epi16(INT16_MAX);
+    uint32_t all = 0;
+    for (size_t end = 0, i = 0; i < n;) {
+        end = SC_MIN(n, i + group);
+        __m512i most = _mm512_setzero_si512();
+        for (; i < end; i += 32)
+            most = _mm512_max_epu16(most,
+                                    _mm512_and_si512(_mm512_loadu_si512(codes + 2 * i), positive));
+        const __m256i half =
+            _mm256_max_epu16(_mm512_castsi512_si256(most), _mm512_extracti64x4_epi64(most, 1));
+        const __m128i m =
+            _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+        /* The smallest of what is missing, for which there is an instruction. */
+        const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi32(-1)));
+        const uint32_t peak = (~(uint32_t)_mm_cvtsi128_si32(least) & 0xffff) << 16;
+        *peaks++ = peak;
+        all = SC_MAX(all, peak);
     }
-    sc_steps_flush(&lanes, out);
-    memset(to, 0, 2 * sizeof *to);
+    return all;
 }
 
-SC_TARGET_AVX2 void sc_steps_avx2(const float *x, size_t n, size_t group, const float *inverse,
-                                  const float *weight, size_t stride, struct sc_steps *out)
+AVX512 __m512 sixteen(__m256i codes)
 {
-    struct steps8 to[2];
-    unsigned groups = 0;
-    memset(to, 0, sizeof to);
-    for (; n; inverse += stride, weight += stride) {
-        const size_t now = SC_MIN(n, group);
-        const __m256 inv = _mm256_set1_ps(*inverse);
-        struct steps8 s[2];
-        memset(s, 0, sizeof s);
-        size_t i = 0;
-        for (; now - i >= 16; i += 16) {
-            step_avx2(_mm256_loadu_ps(x + i), inv, s);
-            step_avx2(_mm256_loadu_ps(x + i + 8), inv, s + 1);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(codes), 16));
+}
+
+AVX512 void larger(uint32_t *peak, __m256i codes)
+{
+    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(codes), 16);
+    _mm512_storeu_si512(peak, _mm512_max_epu32(_mm512_loadu_si512(peak), bits));
+}
+
+/* block_avx512() of codes. Their squares have 16 bits: a product that is not rounded before it is
+ * added gives the same. */
+AVX512 void block_bf16(const uint8_t *codes, size_t rows, size_t n, uint32_t *peak, double *square,
+                       double lanes[][SC_LANES])
+{
+    const __m512i positive = _mm512_set1_epi16(INT16_MAX);
+    for (size_t from = 0; from < n; from += SC_COLUMNS_IN_FLOAT) {
+        const size_t end = SC_MIN(n, from + SC_COLUMNS_IN_FLOAT);
+        __m512 part[SC_ROWS_IN_FLOAT];
+        for (size_t k = 0; k < rows; k++)
+            part[k] = _mm512_setzero_ps();
+        for (size_t i = from; i < end; i += 32) {
+            __m512i most = _mm512_setzero_si512();
+            __m512 low = _mm512_setzero_ps(), high = low;
+            for (size_t k = 0; k < rows; k++) {
+                const uint8_t *at = codes + 2 * (k * n + i);
+                const __m512 v = sixteen(_mm256_loadu_si256((const void *)at));
+                const __m512 w = sixteen(_mm256_loadu_si256((const void *)(at + 32)));
+                most = _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(at), positive));
+                low = _mm512_fmadd_ps(v, v, low);
+                high = _mm512_fmadd_ps(w, w, high);
+                part[k] = _mm512_fmadd_ps(w, w, _mm512_fmadd_ps(v, v, part[k]));
+            }
+            larger(peak + i, _mm512_castsi512_si256(most));
+            larger(peak + i + 16, _mm512_extracti64x4_epi64(most, 1));
+            add_wide(low, square + i, 0xffff);
+            add_wide(high, square + i + 16, 0xffff);
         }
-        for (struct steps8 *half = s; i < now; i += SC_MIN(now - i, (size_t)8))
-            step_avx2(load_up_to_8(x + i, now - i), inv, half++);
-        weigh_avx2(s, *weight, to);
-        weigh_avx2(s + 1, *weight, to + 1);
-        x += now;
-        n -= now;
-        if (++groups % SC_GROUPS_IN_FLOAT == 0 || n == 0)
-            flush_avx2(to, out);
+        for (size_t k = 0; k < rows; k++)
+            add_wide(part[k], lanes[k], 0xffff);
     }
 }
 
-struct steps16 {
-    __m512 square, abs, cross, most;
-};
-
-AVX512 void step_avx512(__m512 x, __m512 inverse, struct steps16 *s)
+SC_TARGET_AVX512 void sc_columns_bf16_avx512(const uint8_t *codes, size_t rows, size_t n,
+                                             uint32_t *peak, double *square,
+                                             double lanes[][SC_LANES])
 {
-    const __m512 t = _mm512_mul_ps(x, inverse);
-    const __m512 r = _mm512_reduce_ps(t, 8); /* what rounding to even takes away, exactly */
-    const __m512 a = _mm512_abs_ps(r);
-    s->square = _mm512_add_ps(s->square, _mm512_mul_ps(r, r));
-    s->abs = _mm512_add_ps(s->abs, a);
-    s->cross = _mm512_add_ps(s->cross, _mm512_mul_ps(t, r));
-    s->most = _mm512_max_ps(a, s->most);
-}
-
-/* sc_lanes_sum_float() in its order. */
-AVX512 double lanes_avx512(__m512 v)
-{
-    const __m512d a = _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
-                                    _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)));
-    const __m256d b = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
-    const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
-    return _mm_cvtsd_f64(c) + _mm_cvtsd_f64(_mm_unpackhi_pd(c, c));
-}
-
-AVX512 void flush_avx512(struct steps16 *to, struct sc_steps *out)
-{
-    out->square += lanes_avx512(to->square);
-    out->abs += lanes_avx512(to->abs);
-    out->cross += lanes_avx512(to->cross);
-    out->most = SC_MAX(out->most, (double)_mm512_reduce_max_ps(to->most));
-    to->square = to->abs = to->cross = to->most = _mm512_setzero_ps();
-}
-
-AVX512 void weigh_avx512(const struct steps16 *s, float weight, struct steps16 *to)
-{
-    const __m512 w = _mm512_set1_ps(weight), w2 = _mm512_mul_ps(w, w);
-    to->square = _mm512_add_ps(to->square, _mm512_mul_ps(w2, s->square));
-    to->abs = _mm512_add_ps(to->abs, _mm512_mul_ps(w, s->abs));
-    to->cross = _mm512_add_ps(to->cross, _mm512_mul_ps(w2, s->cross));
-    to->most = _mm512_max_ps(_mm512_mul_ps(w, s->most), to->most);
-}
-
-AVX512 struct steps16 no_steps(void)
-{
-    const __m512 zero = _mm512_setzero_ps();
-    return (struct steps16){zero, zero, zero, zero};
-}
-
-SC_TARGET_AVX512 void sc_steps_avx512(const float *x, size_t n, size_t group, const float *inverse,
-                                      const float *weight, size_t stride, struct sc_steps *out)
-{
-    struct steps16 to = no_steps();
-    unsigned groups = 0;
-    for (; n; inverse += stride, weight += stride) {
-        const size_t now = SC_MIN(n, group);
-        const __m512 inv = _mm512_set1_ps(*inverse);
-        struct steps16 s = no_steps();
-        size_t i = 0;
-        for (; now - i >= 16; i += 16)
-            step_avx512(_mm512_loadu_ps(x + i), inv, &s);
-        if (i < now)
-            step_avx512(_mm512_maskz_loadu_ps(first_of(now - i), x + i), inv, &s);
-        weigh_avx512(&s, *weight, &to);
-        x += now;
-        n -= now;
-        if (++groups % SC_GROUPS_IN_FLOAT == 0 || n == 0)
-            flush_avx512(&to, out);
-    }
-}
-
-/* A load each: the loops around it have loads to spare, but no shifts. */
-AVX512 void count_8(const uint8_t *codes, uint32_t *table)
-{
-#pragma GCC unroll 8
-    for (size_t i = 0; i < 8; i++) {
-        uint16_t code;
-        memcpy(&code, codes + 2 * i, sizeof code);
-        table[code]++;
-    }
-}
-
-/* A group, for its own step and for that of all. Scalar and vector units share the work. */
-AVX512 void step_group(const float *x, size_t n, float inverse, __m512 inverse_of_all,
-                       struct sc_counting *c, struct steps16 *own, struct steps16 *all)
-{
-    const __m512 inv = _mm512_set1_ps(inverse);
-    const uint8_t *codes = c ? c->codes : NULL;
-    const size_t counted = c ? SC_MIN(n, c->n) / 16 * 16 : 0;
-    size_t i = 0;
-    for (; i < counted; i += 16) {
-        const __m512 v = _mm512_loadu_ps(x + i);
-        _mm_prefetch((const void *)((uintptr_t)(codes + 2 * i) + c->ahead), _MM_HINT_T1);
-        step_avx512(v, inv, own);
-        count_8(codes + 2 * i, c->table);
-        step_avx512(v, inverse_of_all, all);
-        count_8(codes + 2 * i + 16, c->table);
-    }
-    if (c) {
-        c->codes += 2 * counted;
-        c->n -= counted;
-    }
-    for (; i < n; i += SC_MIN(n - i, (size_t)16)) {
-        const __m512 v = _mm512_maskz_loadu_ps(first_of(n - i), x + i);
-        step_avx512(v, inv, own);
-        step_avx512(v, inverse_of_all, all);
-    }
-}
-
-SC_TARGET_AVX512 void sc_steps_both_avx512(const float *x, size_t n, const struct sc_steps_of *how,
-                                           struct sc_counting *counting, struct sc_steps *groups,
-                                           struct sc_steps *all)
-{
-    const __m512 inverse_of_all = _mm512_set1_ps(how->inverse_of_all);
-    const size_t per_block = SC_STEPS_TOGETHER / how->group;
-    struct steps16 of_groups = no_steps(), of_all = no_steps(), block = no_steps();
-    *groups = *all = (struct sc_steps){0, 0, 0, 0};
-    for (size_t i = 0; n; i++) {
-        const size_t now = SC_MIN(n, how->group);
-        struct steps16 own = no_steps();
-        step_group(x, now, how->inverse[i], inverse_of_all, counting, &own, &block);
-        weigh_avx512(&own, how->weight[i], &of_groups);
-        x += now;
-        n -= now;
-        if ((i + 1) % SC_GROUPS_IN_FLOAT == 0 || n == 0)
-            flush_avx512(&of_groups, groups);
-        if ((i + 1) % per_block && n)
-            continue;
-        weigh_avx512(&block, 1, &of_all);
-        block = no_steps();
-        if ((i + 1) / per_block % SC_GROUPS_IN_FLOAT == 0 || n == 0)
-            flush_avx512(&of_all, all);
-    }
+    if (rows == 8)
+        block_bf16(codes, 8, n, peak, square, lanes);
+    else if (rows == 4)
+        block_bf16(codes, 4, n, peak, square, lanes);
+    else
+        block_bf16(codes, 2, n, peak, square, lanes);
 }
 #endif

@@ -541,6 +541,72 @@ TEST(two_steps_in_one_loop)
     check_both(x, 1000, 128, 50000);
 }
 
+#if SC_HAVE_X86
+/* Loops over codes against those over floats, in plain C. */
+static void check_bf16(const uint8_t *codes, const float *x, size_t rows, size_t n, size_t group)
+{
+    enum { MOST = 8 * 4096 };
+    static uint32_t table[2][65536], peaks[2][MOST / 32], column_peak[2][4096];
+    static double square[2][4096];
+    double row[2][8];
+    float inverse[MOST / 32];
+    for (size_t i = 0; i < n / group + 2; i++)
+        inverse[i] = 40.0F + (float)i;
+    const struct sc_steps_of how = {group, inverse, inverse + 1, 33.0F};
+    CHECK(rows * n <= MOST && n <= 4096 && rows <= 8 && n / group + 2 <= SC_COUNT(inverse));
+    memset(table, 0, sizeof table);
+    memset(peaks, 0, sizeof peaks);
+    for (size_t i = 0; i < n; i++) {
+        column_peak[0][i] = column_peak[1][i] = (uint32_t)i << 18;
+        square[0][i] = square[1][i] = (double)i;
+    }
+    sc_columns(x, rows, n, SC_CPU_C, column_peak[0], square[0], row[0]);
+    sc_columns_bf16(codes, rows, n, column_peak[1], square[1], row[1]);
+    struct sc_counting counting = {codes, rows * n, table[1], 1 << 20};
+    sc_count_codes16(codes, rows * n, table[0]);
+    for (size_t k = 0; k < rows; k++) {
+        struct sc_steps steps[2][2];
+        CHECK_U64(sc_peaks_bf16(codes + 2 * k * n, n, group, peaks[1]),
+                  sc_peaks(x + k * n, n, group, SC_CPU_C, peaks[0]));
+        CHECK_BITS(peaks[1], peaks[0], sizeof peaks[0]);
+        sc_steps_both(x + k * n, n, &how, SC_CPU_C, NULL, &steps[0][0], &steps[0][1]);
+        sc_steps_bf16(n, &how, &counting, &steps[1][0], &steps[1][1]);
+        CHECK_BITS(steps[1], steps[0], sizeof steps[0]);
+        CHECK_U64(counting.n, (rows - 1 - k) * n);
+    }
+    CHECK_BITS(table[1], table[0], sizeof table[0]);
+    CHECK_BITS(column_peak[1], column_peak[0], n * sizeof column_peak[0][0]);
+    CHECK_BITS(square[1], square[0], n * sizeof square[0][0]);
+    CHECK_BITS(row[1], row[0], rows * sizeof row[0][0]);
+}
+#endif
+
+TEST(codes_as_the_floats_they_are)
+{
+    CHECK(!sc_bf16_in_place(64, 64, SC_CPU_C) && !sc_bf16_in_place(48, 16, SC_CPU_AVX512));
+#if SC_HAVE_X86
+    static float x[8 * 4096];
+    static uint8_t codes[2 * 8 * 4096];
+    static const size_t sizes[][3] = {{2, 32, 32},   {8, 64, 32},    {8, 4096, 128}, {6, 544, 64},
+                                      {4, 1056, 32}, {8, 2048, 512}, {2, 4096, 256}};
+    if (sc_cpu_level() < SC_CPU_AVX512)
+        return;
+    for (size_t scale = 0; scale < 3; scale++) {
+        for (size_t i = 0; i < SC_COUNT(x); i++) {
+            const float v = (float)ldexp(normal(4, i) * (i % 97 == 0 ? 30 : 1), (int)scale * 9 - 9);
+            uint32_t bits;
+            memcpy(&bits, &v, sizeof bits);
+            bits &= i % 61 == 0 ? 0x80000000U : 0xffff0000U;
+            memcpy(x + i, &bits, sizeof bits);
+            codes[2 * i] = (uint8_t)(bits >> 16);
+            codes[2 * i + 1] = (uint8_t)(bits >> 24);
+        }
+        for (size_t i = 0; i < SC_COUNT(sizes); i++)
+            check_bf16(codes, x, sizes[i][0], sizes[i][1], sizes[i][2]);
+    }
+#endif
+}
+
 /* Whole structs, whose lanes every level must fill alike. */
 static void check_levels(const float *x, size_t n, size_t group)
 {
