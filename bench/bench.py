@@ -3,7 +3,7 @@
 """Measure scruple against its peers and limits, all in one run, and print one table.
 
     bench.py BUILD [GROUP...]      deepseek, small, header, gguf, hostile, hub, decode, encode,
-                                   elements, svd, scan, diff, mix, png, tiles, bytes, web; none: all
+                                   elements, svd, scan, diff, mix, quality, png, tiles, bytes, web; none: all
 
 BUILD is a release build with the target `bench`.  Sample files are made once in BUILD/bench-data.
 The result also goes to BUILD/bench-data/last.csv.  $SCRUPLE_BASE, when set, is the program of
@@ -325,6 +325,34 @@ def mixes():
         row(f"129,024 tiles, 4 formats, {goal}", "s", seconds, greedy, "greedy, same run", "-")
 
 
+def qualities():
+    """What formats cost a BF16 matrix in memory, on one core: loops, and reports against memory and
+    against a peer in numpy that rounds and takes pcc, mae and the largest error."""
+    said = subprocess.run([os.path.join(BUILD, "bench", "quality"), "32"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    lines = [line.split("\t") for line in said.splitlines()]
+    read = float(lines.pop()[1])
+    peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "quality_peer.py")], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    numpy = {name: float(speed) for name, speed in (line.split("\t") for line in peer.splitlines())}
+    goals = {"bfp8": ">= 0.25", "bfp4": ">= 0.25", "mxfp4": ">= 0.15", "nvfp4": ">= 0.15"}
+    for what, *speeds, size in lines:
+        kind, _, name = what.partition(" ")
+        if kind != "report":
+            for level, speed in zip(("c", "avx2", "avx512"), map(float, speeds)):
+                if speed:
+                    row(f"{what}, {level}", "Gelem/s", speed, 1, "10^9 a second", "-")
+            continue
+        speed = float(speeds[-1])
+        if " " in name and name != "of x alone":
+            row("report of seven formats", "Gelem/s", speed, 1, "10^9 a second", ">= 0.9")
+            continue
+        row(f"report, {name}", "GB/s", speed * int(size), read, "adding up memory",
+            goals.get(name, "-"))
+        if name in numpy:
+            row(f"report, {name}", "Gelem/s", speed, numpy[name], "numpy", ">= 40")
+
+
 def diffs():
     """The numbers of a diff: loops against memory, whole programs against numpy."""
     said = subprocess.run([os.path.join(BUILD, "bench", "change")], check=True,
@@ -430,7 +458,9 @@ def similarity():
 GROUPS = {"deepseek": deepseek, "small": small, "header": big_header, "gguf": big_gguf,
           "hostile": hostile, "hub": on_the_hub, "decode": decode, "encode": encode,
           "elements": elements, "svd": spectra, "scan": scans, "diff": diffs, "mix": mixes,
-          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "export": exports, "tokenize": tokenizers, "similarity": similarity,
+          "quality": qualities,
+          "png": pictures, "tiles": tiles, "bytes": pictures_of_bytes, "web": servers, "export": exports,
+          "tokenize": tokenizers, "similarity": similarity,
           "forward": passes}
 
 

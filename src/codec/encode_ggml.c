@@ -78,27 +78,34 @@ static void put_fifths(uint8_t *dst, const uint8_t *q)
         dst[j / 8] |= (uint8_t)((q[j] >> 4 & 1) << j % 8);
 }
 
+/* Four bits of each code, behind the fifth ones where codes have five. */
+static void put_codes(uint8_t *dst, const uint8_t *q, bool fives)
+{
+    if (fives)
+        put_fifths(dst, q);
+    put_nibbles(dst + (fives ? 4 : 0), q);
+}
+
+/* Q4_0 and Q5_0, which differ in how many codes there are on each side of 0. */
+static void encode_scaled(const float *x, uint8_t *dst, size_t n, int half, bool fives)
+{
+    for (const size_t size = fives ? 22 : 18; n > 0; n--, x += 32, dst += size) {
+        const float d = first_largest(x, 32) / (float)-half;
+        uint8_t q[32];
+        codes32(x, 0, inverse(d), (float)half + 0.5F, 2 * half - 1, q);
+        sc_put_half(dst, d);
+        put_codes(dst + 2, q, fives);
+    }
+}
+
 void sc_encode_q4_0(const float *x, uint8_t *dst, size_t n)
 {
-    for (; n > 0; n--, x += 32, dst += 18) {
-        const float d = first_largest(x, 32) / -8;
-        uint8_t q[32];
-        codes32(x, 0, inverse(d), 8.5F, 15, q);
-        sc_put_half(dst, d);
-        put_nibbles(dst + 2, q);
-    }
+    encode_scaled(x, dst, n, 8, false);
 }
 
 void sc_encode_q5_0(const float *x, uint8_t *dst, size_t n)
 {
-    for (; n > 0; n--, x += 32, dst += 22) {
-        const float d = first_largest(x, 32) / -16;
-        uint8_t q[32];
-        codes32(x, 0, inverse(d), 16.5F, 31, q);
-        sc_put_half(dst, d);
-        put_fifths(dst + 2, q);
-        put_nibbles(dst + 6, q);
-    }
+    encode_scaled(x, dst, n, 16, true);
 }
 
 /* Scale and minimum of types that have both. */
@@ -113,31 +120,28 @@ static float range(const float *x, float steps, float *min)
     return (most - least) / steps;
 }
 
-void sc_encode_q4_1(const float *x, uint8_t *dst, size_t n)
+/* Q4_1 and Q5_1, which differ in their steps; ggml cuts off codes of the first alone. */
+static void encode_ranged(const float *x, uint8_t *dst, size_t n, float steps, int most, bool fives)
 {
-    for (; n > 0; n--, x += 32, dst += 20) {
+    for (const size_t size = fives ? 24 : 20; n > 0; n--, x += 32, dst += size) {
         float min;
-        const float d = range(x, 15, &min);
+        const float d = range(x, steps, &min);
         uint8_t q[32];
-        codes32(x, min, inverse(d), 0.5F, 15, q);
+        codes32(x, min, inverse(d), 0.5F, most, q);
         sc_put_half(dst, d);
         sc_put_half(dst + 2, min);
-        put_nibbles(dst + 4, q);
+        put_codes(dst + 4, q, fives);
     }
+}
+
+void sc_encode_q4_1(const float *x, uint8_t *dst, size_t n)
+{
+    encode_ranged(x, dst, n, 15, 15, false);
 }
 
 void sc_encode_q5_1(const float *x, uint8_t *dst, size_t n)
 {
-    for (; n > 0; n--, x += 32, dst += 24) {
-        float min;
-        const float d = range(x, 31, &min);
-        uint8_t q[32];
-        codes32(x, min, inverse(d), 0.5F, 255, q);
-        sc_put_half(dst, d);
-        sc_put_half(dst + 2, min);
-        put_fifths(dst + 4, q);
-        put_nibbles(dst + 8, q);
-    }
+    encode_ranged(x, dst, n, 31, 255, true);
 }
 
 void sc_encode_q8_0(const float *x, uint8_t *dst, size_t n)

@@ -181,40 +181,37 @@ SC_INLINE_AVX2 bool range_avx2(const __m256 v[4], float steps, float *min, float
     return is_plain(amax32_avx2(v)) && *d > 0x1p-100F && *min != 0;
 }
 
-SC_TARGET_AVX2 void sc_encode_q4_1_avx2(const float *x, uint8_t *dst, size_t n)
+/* Q4_1 and Q5_1; all but x, dst and n is constant where this is inlined. */
+SC_INLINE_AVX2 void ranged_avx2(const float *x, uint8_t *dst, size_t n, float steps, int most,
+                                bool fives)
 {
-    for (; n > 0; n--, x += 32, dst += 20) {
+    for (const size_t size = fives ? 24 : 20; n > 0; n--, x += 32, dst += size) {
         __m256 v[4];
         __m256i q[4];
         float min, d;
         load32_avx2(v, x);
-        if (!range_avx2(v, 15, &min, &d)) {
-            sc_encode_q4_1(x, dst, 1);
+        if (!range_avx2(v, steps, &min, &d)) {
+            (fives ? sc_encode_q5_1 : sc_encode_q4_1)(x, dst, 1);
             continue;
         }
-        codes32_avx2(q, v, _mm256_set1_ps(min), 1 / d, 0.5F, 15);
+        codes32_avx2(q, v, _mm256_set1_ps(min), 1 / d, 0.5F, most);
         sc_put16(dst, _cvtss_sh(d, 0));
         sc_put16(dst + 2, _cvtss_sh(min, 0));
-        store_nibbles_avx2(dst + 4, q);
+        if (fives)
+            store_fives_avx2(dst + 4, q);
+        else
+            store_nibbles_avx2(dst + 4, q);
     }
+}
+
+SC_TARGET_AVX2 void sc_encode_q4_1_avx2(const float *x, uint8_t *dst, size_t n)
+{
+    ranged_avx2(x, dst, n, 15, 15, false);
 }
 
 SC_TARGET_AVX2 void sc_encode_q5_1_avx2(const float *x, uint8_t *dst, size_t n)
 {
-    for (; n > 0; n--, x += 32, dst += 24) {
-        __m256 v[4];
-        __m256i q[4];
-        float min, d;
-        load32_avx2(v, x);
-        if (!range_avx2(v, 31, &min, &d)) {
-            sc_encode_q5_1(x, dst, 1);
-            continue;
-        }
-        codes32_avx2(q, v, _mm256_set1_ps(min), 1 / d, 0.5F, 255);
-        sc_put16(dst, _cvtss_sh(d, 0));
-        sc_put16(dst + 2, _cvtss_sh(min, 0));
-        store_fives_avx2(dst + 4, q);
-    }
+    ranged_avx2(x, dst, n, 31, 255, true);
 }
 
 /* E2M1 codes of 8 values: how many decision points, counted in the unit of d, lie below |x|; a tie
