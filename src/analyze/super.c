@@ -107,7 +107,7 @@ static int find_spikes(struct finding *x, const struct sc_hook_data *h, struct s
             const float size = fabsf(h->values[i]);
             if (!isfinite(size) || (double)size < ratio * median ||
                 (best != SIZE_MAX && size <= fabsf(h->values[best])) ||
-                (double)size < ratio * x->medians[i / h->width])
+                (double)size < ratio * x->medians[i / h->width]) /* NOLINT: its width is not 0 */
                 continue;
             bool seen = false;
             for (size_t s = first; s < x->n_spikes && !seen; s++)
@@ -148,6 +148,7 @@ static int note_maximum(struct finding *x, const struct sc_hook_data *h, struct 
     }
     for (size_t i = l->n_maxima, k = 0; i-- > 0 && k < 3; k++) {
         m = &l->maxima[i];
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a list that is not empty */
         if (m->round == x->round && m->layer == (uint32_t)h->layer && m->hook == h->hook)
             break;
         m = NULL;

@@ -105,7 +105,7 @@ int sc_tokens_input_read(const struct sc_cli *c, const struct sc_model *m,
     struct sc_error why = {0};
     struct sc_source *source = NULL;
     char *copy = NULL;
-    struct sc_str text;
+    struct sc_str text = {0};
 
     *out = (struct sc_tokens_input){0};
     if (c->set.token_ids) {

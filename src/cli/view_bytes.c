@@ -486,6 +486,7 @@ static int draw(struct inputs *x, struct sc_pool *pool, struct sc_error *e)
     if (x->named == 1 && c->operands.words.n == 1)
         sc_buf_puts(&title, c->operands.words.p[0]);
     else
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there is a file */
         sc_buf_printf(&title, "%s and %zu more", x->files[0].name, x->n_files - 1);
     v.title = title.p;
     int code = title.failed ? sc_fail_memory(e)

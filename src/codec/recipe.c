@@ -72,9 +72,9 @@ static bool read_block(struct sc_str s, struct sc_recipe *r)
 {
     static const char *const words[] = {"row", "col", "tensor"};
 
-    for (uint8_t i = 0; i < SC_COUNT(words); i++)
+    for (size_t i = 0; i < SC_COUNT(words); i++)
         if (sc_str_eq_nocase(s, sc_strz(words[i]))) {
-            r->shape = i;
+            r->shape = (uint8_t)i;
             return true;
         }
     if (sc_str_starts(s, "flat:")) {

@@ -142,9 +142,9 @@ int sc_st_header(const struct sc_st_item *items, size_t n, struct sc_buf *b, uin
         sc_buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype);
         for (size_t k = 0; k < t->rank; k++)
             sc_buf_printf(b, "%s%llu", k ? "," : "", (unsigned long long)t->shape[k]);
-        sc_buf_printf(b, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)*bytes,
-                      (unsigned long long)(*bytes + t->bytes));
-        *bytes += t->bytes;
+        const unsigned long long start = *bytes, end = start + t->bytes;
+        sc_buf_printf(b, "],\"data_offsets\":[%llu,%llu]}", start, end);
+        *bytes = end;
     }
     sc_buf_putc(b, '}');
     while (b->n % ALIGN && !b->failed)

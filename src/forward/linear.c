@@ -204,7 +204,7 @@ static void work(void *ctx, size_t worker)
 static size_t rows_of_panel(const struct product *p, unsigned threads)
 {
     const struct sc_forward_matrix *m = &p->l->w->m;
-    const uint64_t fair = (m->rows + threads * 4 - 1) / (threads * 4);
+    const uint64_t shares = (uint64_t)4 * threads, fair = (m->rows + shares - 1) / shares;
     uint64_t n = SC_MAX(PANEL / m->cols, UINT64_C(4));
 
     if (p->brief) {

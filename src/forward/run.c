@@ -567,7 +567,7 @@ static int check_run(const struct sc_forward *f, const struct sc_run *r, struct 
                        "activations of %zu sequences in %zu variants would take %llu MiB of "
                        "memory, allowed are %llu (--memory)",
                        r->n_sequences, r->n_variants + 1,
-                       (unsigned long long)((need >> 20) + (need % (1 << 20) != 0)),
+                       (unsigned long long)(need >> 20) + (need % (1 << 20) != 0),
                        (unsigned long long)(budget >> 20));
     return 0;
 }

@@ -241,7 +241,7 @@ static void drop_behind(struct sc_views *v, struct sc_values *view, uint64_t fir
     const uint64_t done = first > slack ? first - slack : 0;
     uint64_t from, n;
 
-    if (!v->drop || m->transposed || t->bytes < 2 * DROP || done <= v->dropped ||
+    if (!v->drop || m->transposed || t->bytes < (uint64_t)2 * DROP || done <= v->dropped ||
         (double)(done - v->dropped) * (double)t->bytes < (double)DROP * (double)m->rows)
         return;
     values_of(m, v->dropped, done - v->dropped, &from, &n);
@@ -258,7 +258,7 @@ void sc_views_used(struct sc_state *s, const struct sc_weight *w, uint64_t first
     if (!v->ahead || v->turns[v->at].w != w || pthread_mutex_trylock(&v->lock) != 0)
         return;
     set_used(v, (uint64_t)((double)v->turns[v->at].bytes / (double)w->m.rows * (double)first));
-    drop_behind(v, view, first, 2 * sc_pool_threads(s->r->pool) * rows);
+    drop_behind(v, view, first, (uint64_t)2 * sc_pool_threads(s->r->pool) * rows);
     ask_more(v);
     pthread_mutex_unlock(&v->lock);
 }
