@@ -215,9 +215,8 @@ static const struct sc_example eval_examples[] = {
     {"scruple eval model --file wiki.test.txt -o eval.svg", "as a picture, window by window"},
     {"scruple eval model --file wiki.test.txt --quantize rtn4,mxfp4 --limit 4",
      "and quantised, in the same reading"},
-    {"scruple eval model --file wiki.test.txt --quantize "
-     "rtn4:block=64x64,rtn4:block=256x256,rtn4:block=tensor --plot blocks -o blocks.svg",
-     "against the size of blocks, as a picture"},
+    {"scruple eval model --text hi --quantize rtn4:block=8x8,rtn4 --plots pictures",
+     "pictures, one of them against the size of blocks"},
     {NULL, NULL},
 };
 const struct sc_command sc_cmd_eval = {

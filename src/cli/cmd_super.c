@@ -262,7 +262,7 @@ static const struct sc_example super_examples[] = {
 const struct sc_command sc_cmd_super = {
     .name = "super",
     .summary = "find single weights on which the model depends",
-    .usage = "MODEL --text TEXT | --by magnitude [--verify --text TEXT] [FILTER...]",
+    .usage = "MODEL --text TEXT | --by magnitude [FILTER...]",
     .description = "Runs the model and looks behind each down projection for outputs that stand "
                    "out, and which "
                    "weight makes the most of them, exactly. What is found is zeroed and the model "
