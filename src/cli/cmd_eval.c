@@ -158,9 +158,10 @@ static void print(struct evaluating *x)
     const double all = p->nll * (double)x->in.tokens.n;
 
     sc_cli_header(c, x->in.model);
-    sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s)\n",
+    sc_buf_printf(&c->out.buf, "%zu tokens, %zu scored in %zu window%s of %zu (%s%s)\n",
                   x->in.tokens.n, p->scored, p->n_windows, p->n_windows == 1 ? "" : "s", p->window,
-                  sc_ppl_protocols[p->protocol]);
+                  sc_ppl_protocols[p->protocol],
+                  c->set.precision == SC_PRECISION_BF16 ? ", products of bfloat16" : "");
     if (!isfinite(p->nll))
         sc_say(c, "warning", "the model's output is not finite on this text: no perplexity");
     put_line(x, "perplexity", exp(p->nll), exp(p->nll) * p->error);

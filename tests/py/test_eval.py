@@ -70,6 +70,14 @@ class Eval(unittest.TestCase):
         self.assertEqual(r.returncode, status, r.stderr)
         return json.loads(r.stdout) if status == 0 else r.stderr.decode()
 
+    def test_the_terminal_tells_how_products_were_made(self):
+        ids = ["--ids", ",".join(map(str, range(3, 40)))]
+        text = [subprocess.run([SCRUPLE, "eval", self.folder, *ids, *more, "-q"], stdout=subprocess.PIPE, check=True,
+                               text=True).stdout for more in ([], ["--precision", "f32"], ["--precision", "bf16"])]
+        self.assertEqual(text[0], text[1])
+        self.assertNotIn("bfloat16", text[0])
+        self.assertIn("products of bfloat16)\n", text[2])
+
     def window(self, ids, first=1):
         logits = ref.Reference(self.c, self.tensors).run(np.array(ids))
         return nll_of(logits[first - 1:-1], ids[first:])
