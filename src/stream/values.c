@@ -392,7 +392,7 @@ int sc_values_read(struct sc_values *base, uint64_t first, uint64_t n, float *ds
                    struct sc_error *e)
 {
     struct values *v = (struct values *)base;
-    return read_values(v, first, n, n <= LONE_RUN && !v->mapped, dst, e);
+    return read_values(v, first, n, !base->ops && n <= LONE_RUN && !v->mapped, dst, e);
 }
 
 int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double *dst,
@@ -456,7 +456,8 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
     const bool near = !base->ops && !v->unpack && n_runs > 1 &&
                       stride / v->per_block <= NEAR_RUN / v->parts[0].unit;
     const bool map = near && n / v->per_block * v->parts[0].unit < SHORT_RUN;
-    const bool lone = v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
+    const bool lone =
+        !base->ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
     bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
