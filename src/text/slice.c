@@ -18,12 +18,6 @@ struct sc_align sc_slice_align(const struct sc_slice *s, size_t at)
     return (struct sc_align){(uint32_t)(s->base + from), (uint32_t)(s->base + to)};
 }
 
-struct sc_slice sc_slice_part(const struct sc_slice *s, size_t from, size_t to)
-{
-    return (struct sc_slice){s->p + from, to - from, s->align ? s->align + from : NULL,
-                             s->base + from};
-}
-
 void sc_draft_clear(struct sc_draft *d)
 {
     free(d->p);
@@ -33,10 +27,10 @@ void sc_draft_clear(struct sc_draft *d)
 
 struct sc_slice sc_draft_slice(const struct sc_draft *d)
 {
-    return (struct sc_slice){d->n ? d->p : "", d->n, d->align, 0};
+    return (struct sc_slice){.p = d->n ? d->p : "", .n = d->n, .align = d->align, .room = d->n};
 }
 
-static int room(struct sc_draft *d, size_t n, struct sc_error *e)
+int sc_draft_reserve(struct sc_draft *d, size_t n, struct sc_error *e)
 {
     if (d->n + n > UINT32_MAX)
         return sc_fail(e, SCRUPLE_ELIMIT, "a normalized text of more than 4 GiB");
@@ -49,7 +43,7 @@ static int room(struct sc_draft *d, size_t n, struct sc_error *e)
 int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align,
                  struct sc_error *e)
 {
-    TRY(room(d, n, e));
+    TRY(sc_draft_reserve(d, n, e));
     memcpy(d->p + d->n, p, n);
     for (size_t i = 0; i < n; i++)
         d->align[d->n + i] = align;
@@ -60,12 +54,17 @@ int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align al
 int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to,
                   struct sc_error *e)
 {
-    TRY(room(d, to - from, e));
+    TRY(sc_draft_reserve(d, to - from, e));
     memcpy(d->p + d->n, s->p + from, to - from);
     if (s->align) {
         memcpy(d->align + d->n, s->align + from, (to - from) * sizeof *d->align);
     } else {
         for (size_t i = from; i < to;) {
+            for (; i < to && (uint8_t)s->p[i] < 0x80; i++)
+                d->align[d->n + i - from] =
+                    (struct sc_align){(uint32_t)(s->base + i), (uint32_t)(s->base + i + 1)};
+            if (i == to)
+                break;
             const struct sc_align align = sc_slice_align(s, i);
             const size_t end = align.to - s->base;
             for (; i < SC_MIN(end, to); i++)
@@ -73,6 +72,35 @@ int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, siz
         }
     }
     d->n += to - from;
+    return 0;
+}
+
+int sc_draft_replace(struct sc_draft *d, const struct sc_slice *s, char byte, struct sc_str content,
+                     struct sc_error *e)
+{
+    size_t n = s->n;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->p[i] == byte ? content.n : 0;
+    TRY(sc_draft_reserve(d, n, e));
+    char *p = d->p + d->n;
+    struct sc_align *to = d->align + d->n;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct sc_align align =
+            s->align ? s->align[i]
+            : (uint8_t)s->p[i] < 0x80
+                ? (struct sc_align){(uint32_t)(s->base + i), (uint32_t)(s->base + i + 1)}
+                : sc_slice_align(s, i);
+        if (s->p[i] != byte) {
+            *p++ = s->p[i];
+            *to++ = align;
+            continue;
+        }
+        for (size_t k = 0; k < content.n; k++) {
+            *p++ = content.p[k];
+            *to++ = align;
+        }
+    }
+    d->n = (size_t)(p - d->p);
     return 0;
 }
 
