@@ -60,6 +60,12 @@ int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, siz
         memcpy(d->align + d->n, s->align + from, (to - from) * sizeof *d->align);
     } else {
         for (size_t i = from; i < to;) {
+            for (; i + 8 <= to &&
+                   !(sc_le64((const uint8_t *)s->p + i) & UINT64_C(0x8080808080808080));
+                 i += 8)
+                for (size_t k = 0; k < 8; k++)
+                    d->align[d->n + i + k - from] = (struct sc_align){
+                        (uint32_t)(s->base + i + k), (uint32_t)(s->base + i + k + 1)};
             for (; i < to && (uint8_t)s->p[i] < 0x80; i++)
                 d->align[d->n + i - from] =
                     (struct sc_align){(uint32_t)(s->base + i), (uint32_t)(s->base + i + 1)};
@@ -75,32 +81,50 @@ int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, siz
     return 0;
 }
 
+/* Where the content has at most 4 bytes each byte writes as much as the longest would and only goes
+ * on by what counts, so that no branch depends on where the bytes are that are replaced. From i on,
+ * up to a byte whose origin is not simply known: how far it came. There is room for 4 more than are
+ * made. */
+static size_t replace_short(struct sc_draft *d, const struct sc_slice *s, size_t i, char byte,
+                            struct sc_str content)
+{
+    const char *const text = s->p;
+    const struct sc_align *const align = s->align;
+    const size_t end = s->n, base = s->base, length = content.n;
+    char *p = d->p + d->n, wide[4] = {0};
+    struct sc_align *to = d->align + d->n;
+
+    memcpy(wide, content.p, length);
+    for (; i < end && (align || (uint8_t)text[i] < 0x80); i++) {
+        const bool replaced = text[i] == byte;
+        const char one[4] = {text[i], 0, 0, 0};
+        memcpy(p, replaced ? wide : one, 4);
+        to[0] = to[1] = to[2] = to[3] =
+            align ? align[i] : (struct sc_align){(uint32_t)(base + i), (uint32_t)(base + i + 1)};
+        const size_t n = replaced ? length : 1;
+        p += n;
+        to += n;
+    }
+    d->n = (size_t)(p - d->p);
+    return i;
+}
+
 int sc_draft_replace(struct sc_draft *d, const struct sc_slice *s, char byte, struct sc_str content,
                      struct sc_error *e)
 {
-    size_t n = s->n;
+    size_t found = 0;
     for (size_t i = 0; i < s->n; i++)
-        n += s->p[i] == byte ? content.n : 0;
-    TRY(sc_draft_reserve(d, n, e));
-    char *p = d->p + d->n;
-    struct sc_align *to = d->align + d->n;
+        found += s->p[i] == byte;
+    TRY(sc_draft_reserve(d, s->n + found * content.n + 4, e));
     for (size_t i = 0; i < s->n; i++) {
-        const struct sc_align align =
-            s->align ? s->align[i]
-            : (uint8_t)s->p[i] < 0x80
-                ? (struct sc_align){(uint32_t)(s->base + i), (uint32_t)(s->base + i + 1)}
-                : sc_slice_align(s, i);
-        if (s->p[i] != byte) {
-            *p++ = s->p[i];
-            *to++ = align;
-            continue;
-        }
-        for (size_t k = 0; k < content.n; k++) {
-            *p++ = content.p[k];
-            *to++ = align;
-        }
+        if (content.n <= 4)
+            i = replace_short(d, s, i, byte, content);
+        if (i == s->n)
+            break;
+        const bool replaced = s->p[i] == byte;
+        TRY(sc_draft_put(d, replaced ? content.p : s->p + i, replaced ? content.n : 1,
+                         sc_slice_align(s, i), e));
     }
-    d->n = (size_t)(p - d->p);
     return 0;
 }
 
