@@ -60,6 +60,8 @@ enum sc_slot { /* matrices and vectors of a layer, then those outside */
                SC_SLOT_KV_A,
                SC_SLOT_KV_A_NORM,
                SC_SLOT_KV_B,
+               SC_SLOT_K_B, /* instead: k of each head, transposed; rows as they are stored */
+               SC_SLOT_V_B,
                SC_SLOT_MLP_NORM,
                SC_SLOT_GATE,
                SC_SLOT_UP,

@@ -179,10 +179,13 @@ class Forward(unittest.TestCase):
                 continue
             c = {**c, **said.get(name, {})}
             exact = ref.make(c, seed + 1)
-            for kind, label, short in ((0, "F32", None), (1, "F16", np.float16)):
+            forms = [(0, "F32", None, False), (1, "F16", np.float16, False)]
+            if name.startswith("deepseek"):
+                forms.append((0, "F32-whole", None, True))
+            for kind, label, short, whole in forms:
                 tensors = {k: v.astype(short).astype("f4") if short and v.ndim > 1 else v for k, v in exact.items()}
                 path = os.path.join(self.dir, f"{name}-{label}.gguf")
-                forward_gguf.write(path, c, tensors, kind)
+                forward_gguf.write(path, c, tensors, kind, whole)
                 with self.subTest(model=name, kind=label):
                     r = ref.Reference(c, tensors)
                     want = r.run(np.array(IDS))
