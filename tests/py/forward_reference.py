@@ -450,6 +450,10 @@ class Reference:
         self.see(f"down_out.{i}", y)
         return y
 
+    def groups(self, g):
+        """What groups count as: (groups, experts of a group) of choices."""
+        return np.sort(g, 1)[:, -2:].sum(1) if self.c["architectures"][0] == "DeepseekV3ForCausalLM" else g.max(1)
+
     def choose(self, logits, i):
         """Chosen experts and weights of one token, by the largest choice, the first of equals."""
         c, family = self.c, self.c["architectures"][0]
@@ -465,8 +469,7 @@ class Reference:
                 choice[e] = -np.inf
         if deep and c["n_group"] > 1:
             g = choice.reshape(c["n_group"], -1)
-            best = np.sort(g, 1)[:, -2:].sum(1) if family == "DeepseekV3ForCausalLM" else g.max(1)
-            keep = np.argsort(-best, kind="stable")[:c["topk_group"]]
+            keep = np.argsort(-self.groups(g), kind="stable")[:c["topk_group"]]
             mask = np.full(g.shape, -np.inf)
             mask[keep] = 0
             choice = (g + mask).reshape(-1)
