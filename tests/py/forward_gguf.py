@@ -10,6 +10,7 @@ from test_diff_gguf import permute, write_gguf
 
 ARCH = {"LlamaForCausalLM": "llama", "MistralForCausalLM": "llama", "MixtralForCausalLM": "llama",
         "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3", "OlmoForCausalLM": "olmo", "Olmo2ForCausalLM": "olmo2",
+        "Olmo3ForCausalLM": "olmo2",
         "Phi3ForCausalLM": "phi3", "GemmaForCausalLM": "gemma", "Gemma2ForCausalLM": "gemma2",
         "Gemma3ForCausalLM": "gemma3", "GPT2LMHeadModel": "gpt2", "Qwen2MoeForCausalLM": "qwen2moe",
         "Qwen3MoeForCausalLM": "qwen3moe", "OlmoeForCausalLM": "olmoe", "DeepseekV2ForCausalLM": "deepseek2",
@@ -75,6 +76,8 @@ def keys_of(c, whole=False):
             k["attention.value_length"] = c["kv_lora_rank"]
         k["expert_weights_norm"] = c["norm_topk_prob"]
         k["expert_gating_func"] = 2 if family == "DeepseekV3ForCausalLM" else 1
+    if family == "Olmo3ForCausalLM":
+        k["attention.sliding_window_pattern"] = [(i + 1) % 4 != 0 for i in range(c["num_hidden_layers"])]
     k.update(scaling_of(c))
     k["vocab_size"] = c["vocab_size"]
     return {"general.architecture": arch, "tokenizer.ggml.model": "no_vocab", **{f"{arch}.{name}": v for name, v in k.items()}}
@@ -126,7 +129,8 @@ def name_of(name, behind):
 def tensors_of(c, tensors, whole=False):
     family = c["architectures"][0]
     gemma, out, stacks = family.startswith("Gemma"), divisors_of(c), {}
-    behind = BEHIND if family in ("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM") else {}
+    behind = BEHIND if family in ("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM",
+                                "Olmo3ForCausalLM") else {}
     for name, v in tensors.items():
         e = re.match(r"model\.layers\.(\d+)\..*experts\.(\d+)\.(\w+)\.weight", name)
         if e:

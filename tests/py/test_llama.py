@@ -52,7 +52,7 @@ CASES = {
     "mistral": case("mistral", options={"window": 9}),
     "qwen2": case("qwen2"), "qwen2-window": case("qwen2-window", options={"window": 7}, max_window_layers=0),
     "qwen2-yarn": case("qwen2", rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}),
-    "qwen3": case("qwen3"), "olmo": case("olmo"), "olmo2": case("olmo2"),
+    "qwen3": case("qwen3"), "olmo": case("olmo"), "olmo2": case("olmo2"), "olmo3": case("olmo3"),
     "phi3": case("phi3"), "phi3-window": case("phi3", options={"window": 11}, sliding_window=11),
     "phi3-long": case("phi3-long"),
     "phi3-short": case("phi3-long", options={"context": 256}, original_max_position_embeddings=300,
@@ -105,7 +105,7 @@ class Llama(unittest.TestCase):
         c = {**ref.CONFIGS[name], **changes}
         tensors = ref.make(c, 7)
         path = forward_gguf.write(os.path.join(self.dir, f"{label}.gguf"), c, tensors, 0)
-        folder = ref.write_folder(os.path.join(self.dir, label), c, tensors)
+        folder = ref.write_folder(os.path.join(self.dir, label + "-hf"), c, tensors)
         want = ref.Reference(c, tensors).run(np.array(IDS))
         mine, _ = run(folder, os.path.join(self.dir, "out"))
         theirs = llama_peer.logits(self.program, path, IDS, self.dir, **options)
