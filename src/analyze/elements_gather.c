@@ -21,7 +21,7 @@ struct pattern_list {
     size_t n;
 };
 
-static void sort_bytes(uint64_t *v, uint64_t *spare, size_t n)
+void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n)
 {
     uint64_t differ = 0;
     for (size_t i = 1; i < n; i++)
@@ -49,7 +49,7 @@ static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
         return false;
     }
     if (t->n_few)
-        sort_bytes(t->few, spare, t->n_few);
+        sc_sort_bits(t->few, spare, t->n_few);
     free(spare);
     for (size_t i = 0; i < t->n_few; i++)
         if (out->n && out->p[out->n - 1].raw == t->few[i])

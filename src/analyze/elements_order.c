@@ -176,20 +176,17 @@ void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n)
     pthread_mutex_unlock(&f->lock);
 }
 
-static int by_key(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 void sc_finer_close(struct sc_finer *f)
 {
+    uint64_t *spare = sc_alloc(FEW * sizeof *spare);
     for (int i = 0; i < f->n; i++) {
         struct detail *d = &f->detail[i];
-        if (!d->ready && d->kept)
-            qsort(d->kept, d->n_kept, sizeof *d->kept, by_key);
+        if (!d->ready && d->kept && spare)
+            sc_sort_bits(d->kept, spare, d->n_kept);
         d->ready = true;
     }
+    f->no_memory = f->no_memory || !spare;
+    free(spare);
     memset(f->wanted, 0, sizeof f->wanted);
 }
 
