@@ -47,10 +47,17 @@ struct sc_change_scan {
     uint32_t max_a, max_b;   /* largest magnitude, as bits */
     uint64_t changed, flips; /* where all are finite */
 };
+/* What will be looked at next, n values of each side: memory may bring it while others are added
+ * up. NULL: nothing. */
+struct sc_change_next {
+    const uint8_t *a, *b;
+    size_t bytes; /* of a value, 2 or 4 */
+};
 #if SC_HAVE_X86
 /* n is a multiple of 8 and every value is finite; l was started. */
 void sc_change_lanes_avx2(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
-void sc_change_lanes_avx512(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
+void sc_change_lanes_avx512(const float *a, const float *b, size_t n,
+                            const struct sc_change_next *next, struct sc_change_lanes *l);
 /* Likewise, where b is a. */
 void sc_change_same_avx2(const float *a, size_t n, struct sc_change_lanes *l);
 void sc_change_same_avx512(const float *a, size_t n, struct sc_change_lanes *l);
