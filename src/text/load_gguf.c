@@ -423,6 +423,7 @@ static int put_added(struct gguf *g)
                    !sc_str_is(s, "<|endoftext|>");
         TRY(sc_added_put(g->t, &a, g->l->e));
     }
+    sc_normalize_finish(g->t);
     return sc_added_finish(g->t, g->l->e);
 }
 
@@ -493,6 +494,7 @@ static int load(struct gguf *g, const struct sc_meta *tokens)
         TRY(sc_bpe_finish(g->t, g->l->e));
     TRY(put_added(g));
     TRY(put_around(g));
+    sc_pre_finish(g->t);
     return sc_post_finish(g->t, g->l->e);
 }
 
