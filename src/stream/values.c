@@ -691,6 +691,30 @@ int sc_values_load(struct sc_values *base, const struct sc_stored_window *window
     return 0;
 }
 
+int sc_values_load_runs(struct sc_values *base, const struct sc_stored_window *window,
+                        uint64_t first, uint64_t stride, size_t n_runs, uint64_t n, uint8_t *raw,
+                        const uint8_t **codes, size_t *apart, struct sc_error *e)
+{
+    struct values *v = (struct values *)base;
+    struct sc_stored *st = &v->parts[0];
+    const uint64_t last = (n_runs - 1) * stride + n;
+    TRY(check_range(v, first, last, e));
+    *apart = (size_t)(stride * base->code_bytes);
+    *codes = sc_stored_in_window(st, window, first, last);
+    if (!*codes)
+        *codes = sc_stored_map(st, first, last, !v->mapped);
+    if (*codes)
+        return 0;
+    *codes = raw;
+    if (stride == n) /* one run */
+        return sc_stored_read(st, first, last, raw, e);
+    prefetch_runs(v, first, stride, n_runs, n);
+    *apart = (size_t)(n * base->code_bytes);
+    for (size_t i = 0; i < n_runs; i++)
+        TRY(sc_stored_read(st, first + i * stride, n, raw + i * *apart, e));
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------- identity --- */
 
 bool sc_values_identity(struct sc_values *base, struct sc_buf *out)

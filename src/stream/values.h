@@ -37,5 +37,10 @@ int sc_values_close_window(struct sc_values *base, struct sc_stored_window *w, s
 int sc_values_load(struct sc_values *base, const struct sc_stored_window *window, uint64_t first,
                    uint64_t n, uint8_t *raw, const void **codes, float *room, const float **values,
                    double *values64, struct sc_error *e);
+/* Codes of n_runs runs of n values, `stride` values apart: in `window`, where all of them lie there
+ * (*apart: bytes from one run to the next), else copied to raw without gaps. */
+int sc_values_load_runs(struct sc_values *base, const struct sc_stored_window *window,
+                        uint64_t first, uint64_t stride, size_t n_runs, uint64_t n, uint8_t *raw,
+                        const uint8_t **codes, size_t *apart, struct sc_error *e);
 
 #endif
