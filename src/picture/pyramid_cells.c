@@ -341,3 +341,60 @@ void sc_cells_pixels(const struct sc_cell_sum *c, size_t n, enum sc_plane plane,
         pixels[i] = sc_bits_of(is_mean ? (float)(c[i].sum / (double)c[i].n) : most);
     }
 }
+
+/* ---------------------------------------------------------------------------- rows of pixels ---
+ */
+
+#if SC_HAVE_X86
+/* 16 cells at a time, as many as there are. */
+static size_t narrow_pixels(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                            size_t at, const struct sc_pixel_row *out, size_t n_out)
+{
+    size_t done = 0;
+    for (; done + LANES <= cells; done += LANES) {
+        const float *from = x + done * width;
+        uint32_t rest = sc_cell_pixels_avx512(from, stride, rows, width, out, n_out, at + done);
+        for (; rest; rest &= rest - 1) {
+            const size_t k = (size_t)__builtin_ctz(rest);
+            struct sc_cell_sum c;
+            sc_cells_clear(&c, 1);
+            add_exact(from + k * width, stride, rows, width, &c);
+            for (size_t i = 0; i < n_out; i++)
+                out[i].pixels[at + done + k] = sc_cell_pixel(&c, out[i].plane);
+        }
+    }
+    return done;
+}
+#endif
+
+void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, size_t width,
+                        size_t skip, enum sc_cpu level, const struct sc_pixel_row *out,
+                        size_t n_out)
+{
+    struct sc_cell_sum cells[SC_SCENE_TILE + 1];
+    const size_t own = skip ? SC_MIN(n, width - skip) : 0; /* of a first cell that is cut */
+    size_t at = skip ? 1 : 0, done = 0;
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512 && width >= 2 && width < LANES && (rows & (rows - 1)) == 0)
+        done = narrow_pixels(x + own, stride, rows, width, (n - own) / width, at, out, n_out);
+#endif
+    if (skip && done) {
+        sc_cells_clear(cells, 1);
+        add_exact(x, stride, rows, own, cells);
+        for (size_t i = 0; i < n_out; i++)
+            out[i].pixels[0] = sc_cell_pixel(cells, out[i].plane);
+    }
+    if (done) {
+        at += done;
+        x += own + done * width;
+        n -= own + done * width;
+        skip = 0;
+    } else {
+        at = 0;
+    }
+    const size_t left = (skip + n + width - 1) / width;
+    sc_cells_clear(cells, left);
+    sc_cells_add(x, stride, rows, n, width, skip, level, cells);
+    for (size_t i = 0; i < n_out; i++)
+        sc_cells_pixels(cells, left, out[i].plane, out[i].pixels + at);
+}

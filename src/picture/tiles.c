@@ -135,6 +135,9 @@ static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_er
                 sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
             else
                 f->t->pixels[at + i] = pixel_of(from[ax->from[i] - col]);
+        for (size_t k = 1; k < f->n && !sums; k++)
+            memcpy(f->t[k].pixels + at + ax->first, f->t->pixels + at + ax->first,
+                   n_pixels * sizeof f->t->pixels[0]);
     }
     return 0;
 }
@@ -186,6 +189,42 @@ static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row
                                  (size_t)m, n, f->s->values, e));
             add_to_strip(f, ax, c, f->s->values, (size_t)m, (size_t)n);
         }
+    return 0;
+}
+
+/* No other tensor is in these pixels, and a row of them fits into memory: no sums are needed. */
+static bool is_direct(const struct sc_fill *f, const struct sc_axis *ax, const struct sc_axis *ay)
+{
+    const uint64_t n_cols = ax->to[ax->end - 1] - ax->from[ax->first];
+    return f->t->z <= 0 && ax->scatter && ay->scatter && n_cols <= SC_SCRATCH_VALUES &&
+           UINT64_C(1) << (unsigned)ay->log2 <= SC_SCRATCH_VALUES / n_cols;
+}
+
+/* The pixels that fill_pooled() makes, of all planes. Several rows of them are read at once. */
+static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    const uint64_t left = ax->from[ax->first];
+    const size_t n_cols = (size_t)(ax->to[ax->end - 1] - left), width = (size_t)1 << ax->log2;
+    const size_t own = (size_t)(ax->to[ax->first] - left); /* columns of the first pixel */
+    const size_t skip = ax->first + 1 == ax->end ? 0 : width - own;
+    struct sc_pixel_row out[SC_PLANES];
+    for (unsigned j = ay->first, end; j < ay->end; j = end) {
+        const uint64_t row = ay->from[j];
+        const float *x = f->s->values;
+        for (end = j + 1; end < ay->end && ay->to[end] - row <= SC_SCRATCH_VALUES / n_cols;)
+            end++;
+        TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + left, sh->cols,
+                             (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
+        for (unsigned k = j; k < end; k++) {
+            const size_t n_rows = (size_t)(ay->to[k] - ay->from[k]);
+            for (size_t i = 0; i < f->n; i++)
+                out[i] = (struct sc_pixel_row){
+                    f->t[i].plane, f->t[i].pixels + (size_t)k * SC_SCENE_TILE + ax->first};
+            sc_cells_to_pixels(x, n_cols, n_rows, n_cols, width, skip, f->level, out, f->n);
+            x += n_rows * n_cols;
+        }
+    }
     return 0;
 }
 
@@ -286,6 +325,8 @@ static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct
         sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
     else if (exact)
         code = fill_exact(f, sh, e);
+    else if (is_direct(f, &sh->x, &sh->y))
+        code = fill_direct(f, sh, e);
     else
         code = fill_pooled(f, sh, e);
     sc_pyramids_release(f->p, sh->tensor, sh->view);
@@ -412,10 +453,10 @@ static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *
 /* All but what comes of sums. */
 static void fill_tile(struct sc_fill *f)
 {
-    struct sc_tile *t = f->t;
     int64_t x, y, w, h;
-    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
-        t->pixels[i] = SC_PIXEL_OUTSIDE;
+    for (size_t k = 0; k < f->n; k++)
+        for (size_t i = 0; i < SC_COUNT(f->t->pixels); i++)
+            f->t[k].pixels[i] = SC_PIXEL_OUTSIDE;
     f->flags = SC_TILE_EMPTY;
     f->summed = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
@@ -427,26 +468,23 @@ static void fill_tile(struct sc_fill *f)
 int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
                         struct sc_error *e)
 {
+    if (n > SC_PLANES)
+        return sc_fail(e, SCRUPLE_EUSAGE, "a tile has %d planes at most", (int)SC_PLANES);
     for (size_t i = 0; i < n; i++) {
         t[i].z = t->z;
         t[i].x = t->x;
         t[i].y = t->y;
         TRY(check_zoom(&t[i], e));
     }
-    struct sc_fill f = {.p = p, .t = t, .level = sc_cpu_level(), .s = take_scratch(p)};
+    struct sc_fill f = {.p = p, .t = t, .n = n, .level = sc_cpu_level(), .s = take_scratch(p)};
     if (!f.s)
         return sc_fail_memory(e);
     f.patient_until = sc_microseconds() + (uint64_t)patience * 1000;
     fill_tile(&f);
     if (f.code == 0 && sc_pyramids_lost(p))
         fill_tile(&f); /* once more, without them */
-    for (size_t i = n; i-- > 0;) {
-        f.t = &t[i];
-        if (i)
-            memcpy(t[i].pixels, t->pixels, sizeof t->pixels);
-        if (f.summed)
-            sc_cells_pixels(f.s->sums, SC_COUNT(f.s->sums), f.t->plane, f.t->pixels);
-    }
+    for (size_t i = 0; i < n && f.summed; i++)
+        sc_cells_pixels(f.s->sums, SC_COUNT(f.s->sums), t[i].plane, t[i].pixels);
     leave_scratch(p, f.s);
     if (f.code < 0) {
         *e = f.why;

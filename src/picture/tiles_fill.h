@@ -36,7 +36,8 @@ struct sc_scratch {
 };
 struct sc_fill {
     struct sc_pyramids *p;
-    struct sc_tile *t;
+    struct sc_tile *t; /* the first of n, which differ in their planes */
+    size_t n;
     struct sc_scratch *s;
     enum sc_cpu level;
     bool summed; /* sums are in use */
