@@ -63,12 +63,13 @@ static void columns_c(const float *x, size_t stride, size_t rows, size_t n,
     }
 }
 
-/* Narrow cells whose columns are 16 or a multiple of it. */
+/* Narrow cells, all of whose columns are at most SC_CELL_COLUMNS. */
 static void add_columns(const float *x, size_t stride, size_t rows, size_t width, size_t n,
                         enum sc_cpu level, struct sc_cell_sum *c)
 {
     struct sc_cell_columns col;
 #if SC_HAVE_X86
+    level = n % LANES ? SC_CPU_C : level;
     if (level == SC_CPU_AVX512)
         sc_cell_columns_avx512(x, stride, rows, n, &col);
     else if (level == SC_CPU_AVX2)
@@ -102,21 +103,18 @@ static void add_columns(const float *x, size_t stride, size_t rows, size_t width
     }
 }
 
-/* Several narrow cells. */
+/* Several narrow cells. What one of them is does not depend on its neighbours. */
 static void add_narrow(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                        enum sc_cpu level, struct sc_cell_sum *c)
 {
     while (cells > 0) {
-        const size_t n = SC_MIN(cells * width, (size_t)SC_CELL_COLUMNS) / LANES * LANES;
-        if (n == 0)
-            break;
+        const size_t all = SC_MIN(cells * width, (size_t)SC_CELL_COLUMNS);
+        const size_t n = all < LANES ? all : all / LANES * LANES;
         add_columns(x, stride, rows, width, n, level, c);
         x += n;
         c += n / width;
         cells -= n / width;
     }
-    for (size_t k = 0; k < cells; k++)
-        add_exact(x + k * width, stride, rows, width, &c[k]);
 }
 
 static float lanes_sum(float v[LANES])

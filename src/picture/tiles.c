@@ -192,12 +192,27 @@ static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row
     return 0;
 }
 
-/* No other tensor is in these pixels, and a row of them fits into memory: no sums are needed. */
-static bool is_direct(const struct sc_fill *f, const struct sc_axis *ax, const struct sc_axis *ay)
+/* A row of pixels fits into memory, whose cells are not larger than pixels. */
+static bool is_direct(const struct sc_axis *ax, const struct sc_axis *ay)
 {
     const uint64_t n_cols = ax->to[ax->end - 1] - ax->from[ax->first];
-    return f->t->z <= 0 && ax->scatter && ay->scatter && n_cols <= SC_SCRATCH_VALUES &&
+    return ax->scatter && ay->scatter && n_cols <= SC_SCRATCH_VALUES &&
            UINT64_C(1) << (unsigned)ay->log2 <= SC_SCRATCH_VALUES / n_cols;
+}
+
+/* Pixels first..end that no other tensor can be in: below zoom 0 all, above it those that lie in
+ * the place as a whole. */
+static void own_pixels(const struct sc_axis_place *p, int64_t units, const struct sc_axis *a,
+                       unsigned *first, unsigned *end)
+{
+    *first = a->first;
+    *end = a->end;
+    if (p->z <= 0)
+        return;
+    const int64_t before = -((-p->at) >> p->z) - p->pixel;
+    const int64_t behind = ((p->at + units) >> p->z) - p->pixel;
+    *first = (unsigned)SC_MAX(before, (int64_t)a->first);
+    *end = (unsigned)SC_MAX(SC_MIN(behind, (int64_t)a->end), (int64_t)*first);
 }
 
 /* The pixels that fill_pooled() makes, of all planes. Several rows of them are read at once. */
@@ -316,7 +331,41 @@ static uint64_t n_seen(const struct sc_axis *a)
     return a->to[a->end - 1] - a->from[a->first];
 }
 
-static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct sc_error *e)
+/* Pixels of its own are made directly, those at its edges may be shared. */
+static int fill_parts(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh,
+                      struct sc_error *e)
+{
+    const unsigned x0 = sh->x.first, x1 = sh->x.end, y0 = sh->y.first, y1 = sh->y.end;
+    unsigned left, right, top, bottom;
+    own_pixels(&sh->place_x, pl->w, &sh->x, &left, &right);
+    own_pixels(&sh->place_y, pl->h, &sh->y, &top, &bottom);
+    if (left == right || top == bottom)
+        return fill_pooled(f, sh, e);
+    const struct {
+        unsigned x0, x1, y0, y1;
+    } parts[] = {{left, right, top, bottom},
+                 {x0, x1, y0, top},
+                 {x0, left, top, bottom},
+                 {right, x1, top, bottom},
+                 {x0, x1, bottom, y1}};
+    int code = 0;
+    for (size_t i = 0; i < SC_COUNT(parts) && code == 0; i++) {
+        sh->x.first = parts[i].x0;
+        sh->x.end = parts[i].x1;
+        sh->y.first = parts[i].y0;
+        sh->y.end = parts[i].y1;
+        if (sh->x.first < sh->x.end && sh->y.first < sh->y.end)
+            code = i == 0 ? fill_direct(f, sh, e) : fill_pooled(f, sh, e);
+    }
+    sh->x.first = x0;
+    sh->x.end = x1;
+    sh->y.first = y0;
+    sh->y.end = y1;
+    return code;
+}
+
+static int read_place(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh, bool exact,
+                      struct sc_error *e)
 {
     TRY(sc_pyramids_view(f->p, sh->tensor, &sh->view, e));
     sh->each = sc_values_each(sh->view, &sh->entry->grid);
@@ -325,8 +374,8 @@ static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct
         sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
     else if (exact)
         code = fill_exact(f, sh, e);
-    else if (is_direct(f, &sh->x, &sh->y))
-        code = fill_direct(f, sh, e);
+    else if (is_direct(&sh->x, &sh->y))
+        code = fill_parts(f, pl, sh, e);
     else
         code = fill_pooled(f, sh, e);
     sc_pyramids_release(f->p, sh->tensor, sh->view);
@@ -346,12 +395,12 @@ static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *s
     if (!sc_mul(n_seen(&sh->x), n_seen(&sh->y), &n))
         n = UINT64_MAX;
     if (exact)
-        return read_place(f, sh, true, e);
+        return read_place(f, pl, sh, true, e);
     if (is_whole(sh) && fill_top(f, sh))
         return 0;
     /* Of a file that nobody has read yet, that could take long. */
     if (level < 0 && n <= (sh->entry->state == SC_PYRAMID_NONE ? PATIENT_VALUES : POOLED_VALUES))
-        return read_place(f, sh, false, e);
+        return read_place(f, pl, sh, false, e);
     /* What is seen as a dot need not be first. */
     const bool dot = sh->x.end - sh->x.first <= 2 && sh->y.end - sh->y.first <= 2;
     const struct sc_cell_stats *cells = dot && sh->entry->state == SC_PYRAMID_NONE
@@ -363,7 +412,7 @@ static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *s
     }
     if (n <= (dot ? PATIENT_VALUES / 16 : PATIENT_VALUES) &&
         sc_microseconds() + SC_SAMPLE_MICROSECONDS / 2 < f->until)
-        return read_place(f, sh, false, e);
+        return read_place(f, pl, sh, false, e);
     return sc_tile_later(f, pl, sh, e);
 }
 
