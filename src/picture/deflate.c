@@ -307,9 +307,15 @@ static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
  * equal to the one before. */
 bool sc_deflate_has_runs(const uint8_t *p, size_t n)
 {
-    size_t same = 0;
+    size_t same = 0, i = 1;
 
-    for (size_t i = 1; i < n; i += 7)
+#if SC_HAVE_X86
+    if (n >= 2 * WIDE && sc_deflate_has_avx512()) {
+        i = n;
+        same = sc_deflate_same_avx512(p, &i);
+    }
+#endif
+    for (; i < n; i += 7)
         same += p[i] == p[i - 1];
     return same * 7 >= n / 4;
 }

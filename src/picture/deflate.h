@@ -31,6 +31,8 @@ void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool la
  * below; at most 7 bits are held before and after. */
 size_t sc_deflate_put_avx512(struct sc_deflate *b, const uint32_t table[256], const uint8_t *p,
                              size_t n);
+/* For sc_deflate_has_runs(): of the first of *n bytes; *n: where to go on. */
+size_t sc_deflate_same_avx512(const uint8_t *p, size_t *n);
 bool sc_deflate_has_avx512(void);
 #endif
 /* To the end of a byte. */

@@ -6,8 +6,9 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* Shifts by a register, which every processor with AVX-512 has, too. */
-#define SC_TARGET_SHIFTS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi2")))
+/* Shifts by a register and counting bits, which every processor with AVX-512 has, too. */
+#define SC_TARGET_SHIFTS                                                                           \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi2,popcnt")))
 
 /* The words of symbols beside each other become one, and their lengths are added. */
 struct words {
@@ -87,9 +88,29 @@ SC_TARGET_SHIFTS size_t sc_deflate_put_avx512(struct sc_deflate *out, const uint
     return i;
 }
 
+/* How many of every seventh byte from 1 on are equal to the one before. */
+SC_TARGET_SHIFTS size_t sc_deflate_same_avx512(const uint8_t *p, size_t *n)
+{
+    uint64_t seventh[7] = {0};
+    size_t same = 0, i = 1;
+
+    for (size_t k = 0; k < 7 * 64; k += 7)
+        seventh[k / 64] |= UINT64_C(1) << k % 64;
+    for (; i + sizeof seventh * 8 <= *n; i += sizeof seventh * 8)
+        for (size_t k = 0; k < 7; k++) {
+            const __m512i here = _mm512_loadu_si512(p + i + 64 * k);
+            const __m512i before = _mm512_loadu_si512(p + i + 64 * k - 1);
+            const uint64_t equal = _mm512_cmpeq_epi8_mask(here, before) & seventh[k];
+            same += (size_t)__builtin_popcountll(equal);
+        }
+    *n = i;
+    return same;
+}
+
 bool sc_deflate_has_avx512(void)
 {
-    return sc_cpu_level() == SC_CPU_AVX512 && __builtin_cpu_supports("bmi2");
+    return sc_cpu_level() == SC_CPU_AVX512 && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt");
 }
 #else
 typedef int sc_no_x86; /* a file needs a declaration */

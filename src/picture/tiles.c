@@ -32,6 +32,7 @@ enum { MOST_ZOOM = 40 };
 #define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */
 #define PATIENT_VALUES (UINT64_C(1) << 20)  /* and while its pyramid is on its way */
 #define MOST_ELEMENTS  (UINT64_C(1) << 48)  /* along an axis */
+#define TOGETHER       ((size_t)1 << 14)    /* values that are read and pooled in the cache */
 
 /* --------------------------------------------------------------------------------- scratch --- */
 
@@ -227,7 +228,7 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
     for (unsigned j = ay->first, end; j < ay->end; j = end) {
         const uint64_t row = ay->from[j];
         const float *x = f->s->values;
-        for (end = j + 1; end < ay->end && ay->to[end] - row <= SC_SCRATCH_VALUES / n_cols;)
+        for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
             end++;
         TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + left, sh->cols,
                              (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));

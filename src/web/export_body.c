@@ -47,7 +47,8 @@ void sc_body_work_free(struct sc_body_work *w)
 }
 
 /* The upper 16 bits of pixels, or all, as planes, rotated; highest first. */
-static inline void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t *out)
+static inline __attribute__((always_inline)) void split(const uint32_t *restrict pixels,
+                                                        unsigned planes, uint8_t *restrict out)
 {
     for (size_t i = 0; i < PIXELS; i++) {
         const uint32_t v = pixels[i];
@@ -59,6 +60,24 @@ static inline void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t
         out[2 * PIXELS + i] = (uint8_t)(v >> 7);
         out[3 * PIXELS + i] = (uint8_t)(v << 1 | v >> 31);
     }
+}
+
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static void split_avx512(const uint32_t *pixels, unsigned planes, uint8_t *out)
+{
+    split(pixels, planes, out);
+}
+#endif
+
+static void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t *out)
+{
+#if SC_HAVE_X86
+    if (sc_cpu_level() == SC_CPU_AVX512) {
+        split_avx512(pixels, planes, out);
+        return;
+    }
+#endif
+    split(pixels, planes, out);
 }
 
 /* Whether a Huffman code would save something worth its time: as far as every fourth byte tells,

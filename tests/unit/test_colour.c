@@ -503,6 +503,22 @@ TEST(words_of_many_literals_are_those_of_each)
 }
 #endif
 
+TEST(runs_are_looked_for_at_every_seventh_byte)
+{
+    static uint8_t p[5000];
+    uint32_t state = 17;
+    for (unsigned round = 0; round < 300; round++) {
+        const size_t n = 1 + st_random(&state) % sizeof p;
+        const uint32_t few = 1 + round % 9;
+        size_t same = 0;
+        for (size_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(st_random(&state) % few);
+        for (size_t i = 1; i < n; i += 7)
+            same += p[i] == p[i - 1];
+        CHECK(sc_deflate_has_runs(p, n) == (same * 7 >= n / 4));
+    }
+}
+
 TEST(long_runs_read_back)
 {
     static uint8_t p[SC_DEFLATE_SPARSE];

@@ -474,6 +474,7 @@ TEST(planes_that_are_filled_together_are_those_of_each)
     } at[] = {{-3, 25, 0}, {-2, 13, 0}, {-1, 6, 0}, {-4, 50, 1}, {0, 0, 0}, {1, 1, 0}, {-2, 7, 2}};
     struct sc_error e = {0};
     world_of(&w, shapes, TENSORS, 4, 300, 1);
+    build(&w);
     for (size_t k = 0; k < SC_COUNT(at); k++) {
         memset(all, 0xa5, SC_PLANES * sizeof *all);
         for (unsigned i = 0; i < SC_PLANES; i++)
