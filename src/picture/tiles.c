@@ -193,12 +193,12 @@ static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row
     return 0;
 }
 
-/* A row of pixels fits into memory, whose cells are not larger than pixels. */
+/* A row of pixels fits into memory, and each holds elements as a whole along the row. */
 static bool is_direct(const struct sc_axis *ax, const struct sc_axis *ay)
 {
     const uint64_t n_cols = ax->to[ax->end - 1] - ax->from[ax->first];
-    return ax->scatter && ay->scatter && n_cols <= SC_SCRATCH_VALUES &&
-           UINT64_C(1) << (unsigned)ay->log2 <= SC_SCRATCH_VALUES / n_cols;
+    return ax->scatter && n_cols <= SC_SCRATCH_VALUES &&
+           UINT64_C(1) << (unsigned)SC_MAX(ay->log2, 0) <= SC_SCRATCH_VALUES / n_cols;
 }
 
 /* Pixels first..end that no other tensor can be in: below zoom 0 all, above it those that lie in
@@ -227,18 +227,23 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
     struct sc_pixel_row out[SC_PLANES];
     for (unsigned j = ay->first, end; j < ay->end; j = end) {
         const uint64_t row = ay->from[j];
-        const float *x = f->s->values;
         for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
             end++;
         TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + left, sh->cols,
                              (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
         for (unsigned k = j; k < end; k++) {
-            const size_t n_rows = (size_t)(ay->to[k] - ay->from[k]);
-            for (size_t i = 0; i < f->n; i++)
-                out[i] = (struct sc_pixel_row){
-                    f->t[i].plane, f->t[i].pixels + (size_t)k * SC_SCENE_TILE + ax->first};
-            sc_cells_to_pixels(x, n_cols, n_rows, n_cols, width, skip, f->level, out, f->n);
-            x += n_rows * n_cols;
+            const float *x = f->s->values + (ay->from[k] - row) * n_cols;
+            const size_t at = (size_t)k * SC_SCENE_TILE + ax->first;
+            const bool again = k > j && ay->from[k] == ay->from[k - 1]; /* of a thick element */
+            for (size_t i = 0; i < f->n; i++) {
+                uint32_t *to = f->t[i].pixels + at;
+                out[i] = (struct sc_pixel_row){f->t[i].plane, to};
+                if (again)
+                    memcpy(to, to - SC_SCENE_TILE, (ax->end - ax->first) * sizeof *to);
+            }
+            if (!again)
+                sc_cells_to_pixels(x, n_cols, (size_t)(ay->to[k] - ay->from[k]), n_cols, width,
+                                   skip, f->level, out, f->n);
         }
     }
     return 0;
