@@ -38,7 +38,8 @@ int sc_added_put(struct sc_tokenizer *t, const struct sc_added *a, struct sc_err
 static int put_normalized(struct sc_encoder *en, struct sc_tokenizer *t, size_t i,
                           struct sc_error *e)
 {
-    struct sc_slice s = {.p = t->added[i].content.p, .n = t->added[i].content.n};
+    const struct sc_str content = t->added[i].content;
+    struct sc_slice s = {.p = content.p, .n = content.n, .room = content.n};
     TRY(sc_normalize(en, &s));
     if (en->too_slow)
         return sc_fail(e, SCRUPLE_ELIMIT,
@@ -127,6 +128,18 @@ static int append(struct sc_encoder *en, const struct sc_slice *s, uint32_t id, 
     return 0;
 }
 
+/* Where the next added token may begin. Mostly all begin with the same byte. */
+static size_t next_begin(const struct sc_trie *trie, const struct sc_slice *s, size_t at)
+{
+    if (trie->n_first == 1) {
+        const char *p = at < s->n ? memchr(s->p + at, trie->first, s->n - at) : NULL;
+        return p ? (size_t)(p - s->p) : s->n;
+    }
+    while (at < s->n && !trie->root[(uint8_t)s->p[at]])
+        at++;
+    return at;
+}
+
 int sc_added_split(struct sc_encoder *en, const struct sc_slice *s, unsigned which,
                    int (*piece)(struct sc_encoder *en, const struct sc_slice *s))
 {
@@ -137,10 +150,9 @@ int sc_added_split(struct sc_encoder *en, const struct sc_slice *s, unsigned whi
 
     if (!t->has_tries[which])
         return s->n ? piece(en, s) : 0;
-    for (size_t at = 0; at < s->n;) {
+    for (size_t at = 0; (at = next_begin(trie, s, at)) < s->n;) {
         uint32_t place = 0;
-        const size_t length =
-            trie->root[(uint8_t)s->p[at]] ? longest(trie, s->p + at, s->n - at, &place) : 0;
+        const size_t length = longest(trie, s->p + at, s->n - at, &place);
         if (!length) {
             at++;
             continue;

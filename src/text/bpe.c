@@ -14,15 +14,30 @@ enum { SHORT = 24 };
 
 /* -------------------------------------------------------------------------------------- merges ---
  */
+static uint64_t merge_hash(uint64_t key)
+{
+    return key * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 static size_t merge_place(const struct sc_bpe *b, uint64_t key)
 {
-    return (size_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - b->bits));
+    return (size_t)(merge_hash(key) >> (64 - b->bits));
+}
+
+/* The bit of a pair in `maybe`: 8 bits a place of the table, so that most pairs that do not merge
+ * are known without a look at the table, which is larger than what is near the processor. */
+static size_t maybe_bit(const struct sc_bpe *b, uint64_t key)
+{
+    return (size_t)(merge_hash(key) >> (64 - b->bits - 3));
 }
 
 const struct sc_merge *sc_bpe_find(const struct sc_bpe *b, uint32_t left, uint32_t right)
 {
     const uint64_t key = (uint64_t)left << 32 | right;
     if (!b->merges)
+        return NULL;
+    const size_t bit = maybe_bit(b, key);
+    if (!(b->maybe[bit >> 3] >> (bit & 7) & 1))
         return NULL;
     for (size_t at = merge_place(b, key);; at = (at + 1) & ((UINT64_C(1) << b->bits) - 1)) {
         if (b->merges[at].key == key)
@@ -38,8 +53,10 @@ int sc_bpe_reserve(struct sc_bpe *b, size_t n, struct sc_error *e)
     while ((UINT64_C(1) << b->bits) < (uint64_t)n + n / 2)
         b->bits++;
     free(b->merges);
+    free(b->maybe);
     b->merges = sc_alloc(sizeof *b->merges << b->bits);
-    if (!b->merges)
+    b->maybe = sc_calloc((size_t)1 << b->bits, 1);
+    if (!b->merges || !b->maybe)
         return sc_fail_memory(e);
     memset(b->merges, 0xFF, sizeof *b->merges << b->bits);
     return 0;
@@ -53,31 +70,91 @@ void sc_bpe_put(struct sc_bpe *b, uint32_t left, uint32_t right, uint32_t rank, 
         at = (at + 1) & ((UINT64_C(1) << b->bits) - 1);
     b->n_merges += b->merges[at].key != key;
     b->merges[at] = (struct sc_merge){key, rank, id};
+    const size_t bit = maybe_bit(b, key);
+    b->maybe[bit >> 3] |= (uint8_t)(1u << (bit & 7));
 }
 
-/* Behind which bytes a "▁" is part of what merges make. Behind any other no merge reaches over the
- * begin of a word, so that what is before it and what begins with it never meet, and words can be
- * encoded one by one. */
-static void find_cuts(struct sc_tokenizer *t)
+static bool is_byte(const struct sc_bpe *b, uint32_t id)
 {
-    static const char space[] = "\xe2\x96\x81";
-    struct sc_bpe *b = &t->bpe;
-    b->cut_spaces = !t->bytes && !b->suffix.n && !b->prefix.n && !b->ignore_merges &&
-                    sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
-    for (size_t i = 0; b->cut_spaces && b->merges && i < (size_t)1 << b->bits; i++) {
+    if (id < b->least_byte || id > b->largest_byte)
+        return false;
+    for (unsigned i = 0; i < 256; i++)
+        if (b->byte_ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Whether a merge has a part that is not spelled as it stands in the text: a byte, or what is
+ * unknown. `made`: a bit for each token that a merge makes. */
+static bool merges_unspelled(const struct sc_tokenizer *t, uint8_t *made)
+{
+    const struct sc_bpe *b = &t->bpe;
+    bool found = false;
+    for (size_t i = 0; b->merges && i < (size_t)1 << b->bits; i++) {
+        const uint32_t part[2] = {(uint32_t)(b->merges[i].key >> 32), (uint32_t)b->merges[i].key};
         if (b->merges[i].key == UINT64_MAX)
             continue;
-        const struct sc_str s = t->vocab.pieces[b->merges[i].id];
-        for (size_t k = 1; k + 3 <= s.n; k++)
-            if (memcmp(s.p + k, space, 3) == 0)
-                b->crossed[(uint8_t)s.p[k - 1]] = true;
+        made[b->merges[i].id >> 3] |= (uint8_t)(1u << (b->merges[i].id & 7));
+        for (unsigned k = 0; k < 2; k++)
+            found |= part[k] == t->unk || is_byte(b, part[k]);
     }
+    return found;
+}
+
+/* What is next to each other in the pieces that merges make may meet; what is not never does. */
+static void note_neighbours(struct sc_bpe *b, struct sc_str s)
+{
+    static const char space[] = "\xe2\x96\x81";
+    for (size_t k = 1; k < s.n; k++) {
+        const uint8_t left = (uint8_t)s.p[k - 1], right = (uint8_t)s.p[k];
+        if (left < 128 && right < 128)
+            b->apart[left][right] = false;
+        if (s.n - k >= 3 && memcmp(s.p + k, space, 3) == 0)
+            b->crossed[left] = true;
+    }
+}
+
+/* Where no merge reaches over, what is before and what is behind never meet, and are encoded one by
+ * one: before the "▁" of most words, and between most letters and what is none. Only where each
+ * character becomes a symbol whatever stands beside it: those that are known or, with a token for
+ * each byte, all. */
+static int find_cuts(struct sc_tokenizer *t, struct sc_error *e)
+{
+    struct sc_bpe *b = &t->bpe;
+    bool all_bytes = b->byte_fallback;
+
+    b->least_byte = UINT32_MAX;
+    for (unsigned i = 0; i < 256; i++) {
+        all_bytes &= b->byte_ids[i] != SC_NO_ID;
+        if (b->byte_ids[i] != SC_NO_ID) {
+            b->least_byte = SC_MIN(b->least_byte, b->byte_ids[i]);
+            b->largest_byte = SC_MAX(b->largest_byte, b->byte_ids[i]);
+        }
+    }
+    if (t->bytes || b->suffix.n || b->prefix.n || b->ignore_merges ||
+        (!all_bytes && t->unk == SC_NO_ID))
+        return 0;
+    uint8_t *made = sc_calloc(t->vocab.n / 8 + 1, 1);
+    if (!made)
+        return sc_fail_memory(e);
+    b->cuts = !merges_unspelled(t, made);
+    const bool space_known = sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
+    for (unsigned i = 0; i < 256; i++)
+        b->crossed[i] = !space_known;
+    for (unsigned i = 0; i < 128; i++)
+        for (unsigned k = 0; k < 128; k++)
+            b->apart[i][k] =
+                all_bytes || (b->ascii_ids[i] != SC_NO_ID && b->ascii_ids[k] != SC_NO_ID);
+    for (size_t id = 0; b->cuts && id < t->vocab.n; id++)
+        if (made[id >> 3] >> (id & 7) & 1)
+            note_neighbours(b, t->vocab.pieces[id]);
+    free(made);
+    return 0;
 }
 
 int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
 {
     struct sc_bpe *b = &t->bpe;
-    (void)e;
     for (unsigned i = 0; i < 256; i++) {
         char name[8];
         static const char digits[] = "0123456789ABCDEF";
@@ -95,8 +172,7 @@ int sc_bpe_finish(struct sc_tokenizer *t, struct sc_error *e)
             b->ascii_ids[i] = sc_vocab_find(&t->vocab, sc_str(name, 1));
         }
     }
-    find_cuts(t);
-    return 0;
+    return find_cuts(t, e);
 }
 
 /* ------------------------------------------------------------------------------------- symbols ---

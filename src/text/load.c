@@ -48,6 +48,8 @@ struct sc_pre_step *sc_load_pre(const struct sc_load *l, enum sc_pre_op op)
     if (t->n_pre == SC_MAX_STAGES)
         return too_many(l, "pre-tokenizers");
     t->pre[t->n_pre].op = op;
+    if (op == SC_PRE_METASPACE)
+        t->pre[t->n_pre].chars = SC_CHARS_ONE;
     return &t->pre[t->n_pre++];
 }
 

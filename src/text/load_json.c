@@ -532,8 +532,10 @@ static int read_all(struct reading *r, struct sc_str config)
     if (r->t->kind == SC_KIND_BPE || r->t->byte_fallback)
         TRY(sc_bpe_finish(r->t, r->l->e));
     TRY(read_added(r));
+    sc_normalize_finish(r->t);
     TRY(sc_added_finish(r->t, r->l->e));
     TRY(read_config(r, config));
+    sc_pre_finish(r->t);
     return sc_post_finish(r->t, r->l->e);
 }
 

@@ -230,12 +230,16 @@ static int split(const struct sc_load *l, const json_t *value)
 
 static int byte_level(const struct sc_load *l, const json_t *value)
 {
+    const bool prefix_space = sc_json_flag(value, "add_prefix_space", true);
+    const bool split = sc_json_flag(value, "use_regex", true);
+    l->t->bytes = true;
+    if (!prefix_space && !split)
+        return 0;
     struct sc_pre_step *step = sc_load_pre(l, SC_PRE_BYTES);
     if (!step)
         return SCRUPLE_ELIMIT;
-    step->prefix_space = sc_json_flag(value, "add_prefix_space", true);
-    step->split = sc_json_flag(value, "use_regex", true);
-    l->t->bytes = true;
+    step->prefix_space = prefix_space;
+    step->split = split;
     return step->split ? sc_load_gpt2_regex(l, &step->regex) : 0;
 }
 

@@ -5,11 +5,16 @@
 
 #include <string.h>
 
+static bool lies_in(const struct sc_draft *d, const struct sc_slice *s)
+{
+    const uintptr_t at = (uintptr_t)s->p, first = (uintptr_t)d->p;
+    return first && at >= first && at - first <= d->cap;
+}
+
 /* The draft that s does not lie in, empty. */
 static struct sc_draft *other(struct sc_encoder *en, const struct sc_slice *s)
 {
-    const uintptr_t at = (uintptr_t)s->p, first = (uintptr_t)en->drafts[0].p;
-    struct sc_draft *d = &en->drafts[first && at >= first && at - first <= en->drafts[0].cap];
+    struct sc_draft *d = &en->drafts[lies_in(&en->drafts[0], s)];
     d->n = 0;
     return d;
 }
@@ -141,6 +146,8 @@ static size_t nmt(uint32_t c, uint32_t out[3], int32_t how[3])
 
 static int bert(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_step *step)
 {
+    if (step->op == SC_NORM_LOWER)
+        return each(en, s, lower);
     if (step->clean) {
         TRY(each(en, s, clean_control));
         TRY(each(en, s, plain_space));
@@ -152,6 +159,65 @@ static int bert(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_
         TRY(each(en, s, strip_mn8));
     }
     return step->lower ? each(en, s, lower) : 0;
+}
+
+/* What BERT's normalizer or Lowercase make of one character of ASCII. */
+static uint8_t bert_ascii(uint32_t c, const struct sc_norm_step *step)
+{
+    uint32_t out[3] = {c};
+    int32_t how[3];
+    if (step->clean && clean_control(c, out, how) == 0)
+        return 0;
+    if (step->clean)
+        plain_space(c, out, how);
+    if (step->lower || step->op == SC_NORM_LOWER)
+        lower(out[0], out, how);
+    return (uint8_t)out[0];
+}
+
+void sc_normalize_finish(struct sc_tokenizer *t)
+{
+    for (size_t i = 0; i < t->n_norm; i++) {
+        struct sc_norm_step *step = &t->norm[i];
+        for (uint32_t c = 0; c < 128; c++)
+            if (step->op == SC_NORM_BERT || step->op == SC_NORM_LOWER)
+                step->ascii[c] = bert_ascii(c, step);
+    }
+}
+
+static size_t plain_end(const struct sc_norm_step *step, const struct sc_slice *s, size_t at,
+                        bool plain)
+{
+    while (at < s->n && ((uint8_t)s->p[at] < 128 && step->ascii[(uint8_t)s->p[at]]) == plain)
+        at++;
+    return at;
+}
+
+/* Stretches of ASCII by a table, and only what is between them with all that Unicode wants. No
+ * character of such a stretch acts on another: none composes with, or is moved over, what follows.
+ */
+static int bert_parts(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_step *step)
+{
+    struct sc_draft *d = &en->joined;
+    if (lies_in(d, s))
+        return bert(en, s, step);
+    d->n = 0;
+    TRY(sc_draft_reserve(d, s->n, en->e));
+    for (size_t at = 0; at < s->n;) {
+        const size_t begin = d->n, plain = plain_end(step, s, at, true),
+                     end = plain_end(step, s, plain, false);
+        TRY(sc_draft_copy(d, s, at, plain, en->e));
+        for (size_t i = begin; i < d->n; i++)
+            d->p[i] = (char)step->ascii[(uint8_t)d->p[i]];
+        if (plain < end) {
+            struct sc_slice part = sc_slice_part(s, plain, end);
+            TRY(bert(en, &part, step));
+            TRY(sc_draft_copy(d, &part, 0, part.n, en->e));
+        }
+        at = end;
+    }
+    *s = sc_draft_slice(d);
+    return 0;
 }
 
 /* --------------------------------------------------------------------------------- pieces of it
@@ -220,6 +286,14 @@ static int replace(struct sc_encoder *en, struct sc_slice *s, const struct sc_no
     struct sc_draft *d = NULL;
     struct sc_match m;
 
+    if (step->literal.n == 1 && (uint8_t)step->literal.p[0] < 0x80) {
+        if (s->n && memchr(s->p, step->literal.p[0], s->n)) {
+            d = other(en, s);
+            TRY(sc_draft_replace(d, s, step->literal.p[0], step->content, en->e));
+            *s = sc_draft_slice(d);
+        }
+        return 0;
+    }
     en->fuel = SC_REGEX_FUEL(s->n);
     while (find(en, step, text_of(s), at, &m)) {
         if (m.from == m.to && m.to == last) { /* nothing, right behind the last match: go on */
@@ -227,8 +301,10 @@ static int replace(struct sc_encoder *en, struct sc_slice *s, const struct sc_no
             continue;
         }
         at = last = m.to;
-        if (!d)
+        if (!d) {
             d = other(en, s);
+            TRY(sc_draft_reserve(d, s->n + s->n / 2, en->e));
+        }
         TRY(sc_draft_copy(d, s, done, m.from, en->e));
         const struct sc_align align =
             m.to > 0 ? sc_slice_align(s, m.to - 1) : (struct sc_align){0, 0};
@@ -360,12 +436,11 @@ static int run(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_s
     switch (step->op) {
     case SC_NORM_FORM:
         return form(en, s, step->form);
-    case SC_NORM_LOWER:
-        return each(en, s, lower);
     case SC_NORM_ACCENTS:
         return each(en, s, strip_mark9);
+    case SC_NORM_LOWER:
     case SC_NORM_BERT:
-        return bert(en, s, step);
+        return bert_parts(en, s, step);
     case SC_NORM_REPLACE:
         return replace(en, s, step);
     case SC_NORM_PREPEND:

@@ -23,9 +23,17 @@ struct sc_slice {
     size_t n;
     const struct sc_align *align; /* (n), or NULL: byte i is byte base + i of the text */
     size_t base;
+    size_t room; /* bytes that are there from p on: n, or more where it is a part of a text */
 };
 struct sc_align sc_slice_align(const struct sc_slice *s, size_t at);
-struct sc_slice sc_slice_part(const struct sc_slice *s, size_t from, size_t to);
+static inline struct sc_slice sc_slice_part(const struct sc_slice *s, size_t from, size_t to)
+{
+    return (struct sc_slice){.p = s->p + from,
+                             .n = to - from,
+                             .align = s->align ? s->align + from : NULL,
+                             .base = s->base + from,
+                             .room = s->room - from};
+}
 /* Text that is being made, every byte with its origin. */
 struct sc_draft {
     char *p;
@@ -33,11 +41,15 @@ struct sc_draft {
     size_t n, cap, align_cap;
 };
 void sc_draft_clear(struct sc_draft *d);
+int sc_draft_reserve(struct sc_draft *d, size_t n, struct sc_error *e); /* room for n more */
 struct sc_slice sc_draft_slice(const struct sc_draft *d);
 int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align,
                  struct sc_error *e);
 int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to,
                   struct sc_error *e);
+/* s with `content` for each `byte` (of ASCII). */
+int sc_draft_replace(struct sc_draft *d, const struct sc_slice *s, char byte, struct sc_str content,
+                     struct sc_error *e);
 int sc_draft_point(struct sc_draft *d, uint32_t c, struct sc_align align, struct sc_error *e);
 /* The code points of `changes` in place of those of s, after the first `skip`. */
 int sc_draft_change(struct sc_draft *d, const struct sc_slice *s,
@@ -66,6 +78,8 @@ struct sc_trie {
     uint32_t n_nodes;
     size_t value_cap;
     uint32_t root[256];
+    unsigned n_first; /* bytes that a string begins with ... */
+    uint8_t first;    /* ... and one of them */
 };
 int sc_trie_put(struct sc_trie *t, struct sc_str s, uint32_t value, struct sc_error *e);
 uint32_t sc_trie_step(const struct sc_trie *t, uint32_t node,
@@ -96,6 +110,7 @@ struct sc_norm_step {
     const uint32_t *units; /* of a charsmap: a double array ... */
     size_t n_units;
     struct sc_str texts; /* ... and what it maps to, with a NUL behind each */
+    uint8_t ascii[128];  /* of BERT and Lowercase: what becomes of a character; 0: not one other */
 };
 
 enum sc_behaviour { SC_ISOLATED, SC_REMOVED, SC_MERGED_PREVIOUS, SC_MERGED_NEXT, SC_CONTIGUOUS };
@@ -107,7 +122,8 @@ struct sc_pre_step {
     enum sc_behaviour behaviour;
     bool invert, split, prefix_space;
     enum sc_chars chars;
-    uint32_t one; /* SC_CHARS_ONE */
+    uint32_t one;    /* SC_CHARS_ONE */
+    bool ascii[128]; /* of `chars`: which of these are meant */
     enum sc_prepend prepend;
     struct sc_str replacement; /* of a space, Metaspace */
     struct sc_regex regex;
@@ -155,15 +171,17 @@ struct sc_merge {
 };
 struct sc_bpe {
     struct sc_merge *merges; /* (1 << bits) */
+    uint8_t *maybe;          /* (1 << bits) bits that are set for the pairs in it */
     unsigned bits;
     size_t n_merges;
     struct sc_str prefix, suffix;
-    uint32_t byte_ids[256];  /* of the byte alphabet, or of <0xHH> with byte_fallback */
-    uint32_t ascii_ids[128]; /* of single characters */
+    uint32_t byte_ids[256];            /* of the byte alphabet, or of <0xHH> with byte_fallback */
+    uint32_t ascii_ids[128];           /* of single characters */
+    uint32_t least_byte, largest_byte; /* of byte_ids */
     bool byte_fallback, fuse_unk, ignore_merges;
-    bool cut_spaces;   /* words that begin with "▁" are encoded one by one ... */
-    bool crossed[256]; /* ... but behind these bytes, where a merge may reach over the begin of a
-                          word */
+    bool cuts;            /* a piece may be encoded in parts: ... */
+    bool crossed[256];    /* ... before "▁", but not behind these bytes; */
+    bool apart[128][128]; /* ... between these two characters */
 };
 
 struct sc_tokenizer {
@@ -200,7 +218,20 @@ struct sc_tokenizer {
 
 /* -------------------------------------------------------------------------------------- encoder
  * --- */
-enum { SC_CACHE_BITS = 15, SC_CACHE_BYTES = 24, SC_CACHE_TOKENS = 6 };
+enum {
+    SC_CACHE_BITS = 16,
+    SC_CACHE_BYTES = 24,
+    SC_CACHE_TOKENS = 6,
+    SC_SHORT_BITS = 14,
+    SC_WORDS_AHEAD = 16
+};
+/* A word of up to 8 bytes that is one token: most are, and four of these share a cache line. */
+struct sc_short_word {
+    uint64_t key;
+    uint32_t length, id; /* length 0: free */
+};
+/* Any word of up to SC_CACHE_BYTES and SC_CACHE_TOKENS: a cache line. Two neighbours make a set, of
+ * which the first is the one that was used last. */
 struct sc_cached {
     uint64_t key[SC_CACHE_BYTES / 8];
     uint32_t ids[SC_CACHE_TOKENS];
@@ -223,10 +254,24 @@ struct sc_word_token {
     uint32_t id;
     size_t begin, end; /* in the piece */
 };
+/* A word on its way: what it is looked up by, and where. */
+struct sc_word_ahead {
+    struct sc_slice s;
+    uint64_t key[3];
+    struct sc_short_word *place; /* NULL: it has more than 8 bytes */
+    struct sc_cached *set;
+    uint32_t id;
+    bool known; /* it is the one token `id` */
+};
 struct sc_encoder {
     const struct sc_tokenizer *t;
-    struct sc_cached *cache;
+    struct sc_short_word *shorts; /* (1 << SC_SHORT_BITS) */
+    struct sc_cached *cache;      /* (1 << SC_CACHE_BITS), from cache_block on at a cache line */
+    void *cache_block;
+    struct sc_word_ahead ahead[SC_WORDS_AHEAD];
+    size_t n_ahead;
     struct sc_draft drafts[2];            /* of normalizers, which take turns */
+    struct sc_draft joined;               /* of a normalizer that goes part by part */
     struct sc_draft repaired;             /* the text, where it was not valid */
     struct sc_draft stage[SC_MAX_STAGES]; /* of pre-tokenizers */
     struct sc_uc_change *changes;
@@ -246,13 +291,18 @@ struct sc_encoder {
 
 /* slice.c, normalize.c: *s becomes the normalized text, in drafts of the encoder. */
 int sc_normalize(struct sc_encoder *en, struct sc_slice *s);
+void sc_normalize_finish(struct sc_tokenizer *t); /* once all is read from the file */
 /* pretokenize.c: cuts a normalized text and encodes its pieces. */
 int sc_pretokenize(struct sc_encoder *en, const struct sc_slice *s);
+void sc_pre_finish(struct sc_tokenizer *t); /* once all is read from the file */
 /* Of the byte alphabet: the code point of each byte, and back (-1: none). */
 uint32_t sc_byte_point(uint8_t byte);
 int sc_point_byte(uint32_t c);
-/* word.c: tokens of one piece, appended to en->out. */
-int sc_word(struct sc_encoder *en, const struct sc_slice *s);
+/* word.c: tokens of one piece (bytes from .. to of s, at least one), appended to en->out - not at
+ * once: the piece waits with others while what is known of them is fetched. sc_word_flush before
+ * its bytes change or anything else is appended. */
+int sc_word(struct sc_encoder *en, const struct sc_slice *s, size_t from, size_t to);
+int sc_word_flush(struct sc_encoder *en);
 /* bpe.c, unigram.c, wordpiece.c: tokens of one piece into en->word. */
 int sc_word_put(struct sc_encoder *en, uint32_t id, size_t begin, size_t end);
 int sc_bpe_word(struct sc_encoder *en, struct sc_str s);

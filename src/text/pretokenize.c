@@ -27,8 +27,11 @@ static int emit(struct cutter *k, size_t from, size_t to)
 {
     if (from == to)
         return 0;
+    const size_t next = k->number + 1;
+    if (next == k->en->t->n_pre)
+        return sc_word(k->en, k->s, from, to);
     const struct sc_slice part = sc_slice_part(k->s, from, to);
-    return stage(k->en, k->number + 1, &part);
+    return stage(k->en, next, &part);
 }
 
 static int flush(struct cutter *k)
@@ -123,13 +126,20 @@ static bool is_one(const struct sc_pre_step *step, uint32_t c)
     return false;
 }
 
+void sc_pre_finish(struct sc_tokenizer *t)
+{
+    for (size_t i = 0; i < t->n_pre; i++)
+        for (uint32_t c = 0; c < 128; c++)
+            t->pre[i].ascii[c] = is_one(&t->pre[i], c);
+}
+
 static int cut_chars(struct cutter *k, const struct sc_pre_step *step)
 {
     size_t done = 0;
     for (size_t i = 0; i < k->s->n;) {
-        uint32_t c;
-        const size_t length = sc_uc_next(k->s->p + i, &c);
-        if (is_one(step, c)) {
+        uint32_t c = (uint8_t)k->s->p[i];
+        const size_t length = c < 128 ? 1 : sc_uc_next(k->s->p + i, &c);
+        if (c < 128 ? step->ascii[c] : is_one(step, c)) {
             if (i > done)
                 TRY(segment(k, done, i, false));
             TRY(segment(k, i, i + length, true));
@@ -149,19 +159,6 @@ static bool starts_with(const struct sc_slice *s, struct sc_str word)
     return s->n >= word.n && memcmp(s->p, word.p, word.n) == 0;
 }
 
-static int spaces_to(struct sc_draft *d, const struct sc_slice *s, struct sc_str replacement,
-                     struct sc_error *e)
-{
-    size_t done = 0;
-    for (const char *p; (p = memchr(s->p + done, ' ', s->n - done));) {
-        const size_t at = (size_t)(p - s->p);
-        TRY(sc_draft_copy(d, s, done, at, e));
-        TRY(sc_draft_put(d, replacement.p, replacement.n, sc_slice_align(s, at), e));
-        done = at + 1;
-    }
-    return sc_draft_copy(d, s, done, s->n, e);
-}
-
 static int metaspace(struct sc_encoder *en, size_t number, const struct sc_slice *s,
                      const struct sc_pre_step *step)
 {
@@ -171,16 +168,16 @@ static int metaspace(struct sc_encoder *en, size_t number, const struct sc_slice
     const bool prepend = !begins && s->n &&
                          (step->prepend == SC_PREPEND_ALWAYS ||
                           (step->prepend == SC_PREPEND_FIRST && first.from == 0));
+    TRY(sc_word_flush(en));
     d->n = 0;
     if (prepend)
         TRY(sc_draft_put(d, step->replacement.p, step->replacement.n, first, en->e));
-    TRY(spaces_to(d, s, step->replacement, en->e));
+    TRY(sc_draft_replace(d, s, ' ', step->replacement, en->e));
     const struct sc_slice made = sc_draft_slice(d);
     if (!step->split)
         return stage(en, number + 1, &made);
     struct cutter k = {.en = en, .number = number, .s = &made, .behaviour = SC_MERGED_NEXT};
-    const struct sc_pre_step one = {.chars = SC_CHARS_ONE, .one = step->one};
-    return cut_chars(&k, &one);
+    return cut_chars(&k, step);
 }
 
 /* A space before a text that has none, then GPT-2's expression (when the step has one). */
@@ -190,6 +187,7 @@ static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s,
     struct sc_slice made = *s;
     if (step->prefix_space && s->n && s->p[0] != ' ') {
         struct sc_draft *d = &en->stage[number];
+        TRY(sc_word_flush(en));
         d->n = 0;
         TRY(sc_draft_put(d, " ", 1, sc_slice_align(s, 0), en->e));
         TRY(sc_draft_copy(d, s, 0, s->n, en->e));
@@ -206,6 +204,7 @@ static int bytes(struct sc_encoder *en, size_t number, const struct sc_slice *s,
 static int spell(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 {
     struct sc_draft *d = &en->stage[number];
+    TRY(sc_word_flush(en));
     d->n = 0;
     for (size_t i = 0; i < s->n; i++)
         TRY(sc_draft_point(d, sc_byte_point((uint8_t)s->p[i]), sc_slice_align(s, i), en->e));
@@ -216,7 +215,7 @@ static int spell(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 {
     if (number == en->t->n_pre)
-        return s->n ? sc_word(en, s) : 0;
+        return s->n ? sc_word(en, s, 0, s->n) : 0;
     const struct sc_pre_step *step = &en->t->pre[number];
     struct cutter k = {
         .en = en, .number = number, .s = s, .behaviour = step->behaviour, .invert = step->invert};
@@ -237,7 +236,8 @@ static int stage(struct sc_encoder *en, size_t number, const struct sc_slice *s)
 
 int sc_pretokenize(struct sc_encoder *en, const struct sc_slice *s)
 {
-    return stage(en, 0, s);
+    TRY(stage(en, 0, s));
+    return sc_word_flush(en);
 }
 
 /* ------------------------------------------------------------------------------- byte alphabet ---

@@ -255,6 +255,12 @@ static int build_states(struct builder *b)
                 TRY(step(b, state, symbol, &b->r->next[(size_t)state * k + symbol]));
     }
     b->r->n_states = (uint32_t)b->n_states;
+    b->r->fast = sc_calloc(b->n_states * 128, sizeof *b->r->fast);
+    if (!b->r->fast)
+        return sc_fail_memory(b->e);
+    for (size_t state = 0; state < b->n_states; state++)
+        for (unsigned c = 0; c < 128; c++)
+            b->r->fast[state * 128 + c] = b->r->next[state * k + b->r->ascii[c]];
     return 0;
 }
 
@@ -316,6 +322,7 @@ int sc_regex_literal(struct sc_str text, struct sc_regex *out, struct sc_error *
 void sc_regex_clear(struct sc_regex *r)
 {
     free(r->next);
+    free(r->fast);
     free(r->start);
     free(r->block);
     free(r->cell);
@@ -349,12 +356,27 @@ static uint32_t symbol_before(const struct sc_regex *r, struct sc_str text, size
 
 size_t sc_regex_at(const struct sc_regex *r, struct sc_str text, size_t at, uint64_t *fuel)
 {
-    const uint32_t *next = r->next;
+    const uint32_t *next = r->next, *fast = r->fast;
     const uint32_t k = r->n_symbols;
-    size_t end = SIZE_MAX, begin = at;
+    const size_t begin = at;
+    size_t end = SIZE_MAX;
     uint32_t state = r->start[r->looks_behind ? symbol_before(r, text, at) : 0];
 
-    while (state) {
+    for (;;) {
+        /* A state that stays the same is not waited for: its row is known before the entry is. */
+        while (state && at < text.n && (uint8_t)text.p[at] < 128) {
+            const uint32_t *row = fast + ((size_t)state << 7);
+            uint32_t entry;
+            do {
+                entry = row[(uint8_t)text.p[at]];
+                if (entry & 1)
+                    end = at;
+                at++;
+            } while (entry >> 1 == state && at < text.n && (uint8_t)text.p[at] < 128);
+            state = entry >> 1;
+        }
+        if (!state)
+            break;
         size_t length = 0;
         const uint32_t symbol = at < text.n ? symbol_at(r, text.p + at, &length) : k - 1;
         const uint32_t entry = next[(size_t)state * k + symbol];
@@ -368,10 +390,30 @@ size_t sc_regex_at(const struct sc_regex *r, struct sc_str text, size_t at, uint
     return end;
 }
 
+/* Past characters that begin no match: where few do, a search goes as fast as this. */
+static size_t skip(const struct sc_regex *r, struct sc_str text, size_t at)
+{
+    if (r->looks_behind)
+        return at;
+    const uint32_t *fast = r->fast + ((size_t)r->start[0] << 7),
+                   *next = r->next + (size_t)r->start[0] * r->n_symbols;
+    while (at < text.n) {
+        const uint8_t c = (uint8_t)text.p[at];
+        size_t length = 1;
+        if ((c & 0xC0) == 0x80 || (c < 128 ? fast[c] : next[symbol_at(r, text.p + at, &length)]))
+            break;
+        at += length;
+    }
+    return at;
+}
+
 bool sc_regex_next(const struct sc_regex *r, struct sc_str text, size_t at, uint64_t *fuel,
                    struct sc_match *out)
 {
     for (; at <= text.n && *fuel; at++) {
+        const size_t from = at;
+        at = skip(r, text, at);
+        *fuel -= SC_MIN(*fuel, at - from);
         if (at < text.n && ((uint8_t)text.p[at] & 0xC0) == 0x80)
             continue;
         const size_t end = sc_regex_at(r, text, at, fuel);

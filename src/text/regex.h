@@ -24,6 +24,7 @@
 struct sc_regex {
     uint32_t
         *next; /* (states, symbols) state after it << 1 | a match ends before it; state 0 is dead */
+    uint32_t *fast;  /* (states, 128) of `next`, by the character itself where it is ASCII */
     uint32_t *start; /* (symbols + 1) by what stands before; the last: nothing does */
     uint16_t *block; /* (8704) symbols of code points, two levels of 128 */
     uint8_t *cell;

@@ -18,12 +18,6 @@ struct sc_align sc_slice_align(const struct sc_slice *s, size_t at)
     return (struct sc_align){(uint32_t)(s->base + from), (uint32_t)(s->base + to)};
 }
 
-struct sc_slice sc_slice_part(const struct sc_slice *s, size_t from, size_t to)
-{
-    return (struct sc_slice){s->p + from, to - from, s->align ? s->align + from : NULL,
-                             s->base + from};
-}
-
 void sc_draft_clear(struct sc_draft *d)
 {
     free(d->p);
@@ -33,10 +27,10 @@ void sc_draft_clear(struct sc_draft *d)
 
 struct sc_slice sc_draft_slice(const struct sc_draft *d)
 {
-    return (struct sc_slice){d->n ? d->p : "", d->n, d->align, 0};
+    return (struct sc_slice){.p = d->n ? d->p : "", .n = d->n, .align = d->align, .room = d->n};
 }
 
-static int room(struct sc_draft *d, size_t n, struct sc_error *e)
+int sc_draft_reserve(struct sc_draft *d, size_t n, struct sc_error *e)
 {
     if (d->n + n > UINT32_MAX)
         return sc_fail(e, SCRUPLE_ELIMIT, "a normalized text of more than 4 GiB");
@@ -49,7 +43,7 @@ static int room(struct sc_draft *d, size_t n, struct sc_error *e)
 int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align align,
                  struct sc_error *e)
 {
-    TRY(room(d, n, e));
+    TRY(sc_draft_reserve(d, n, e));
     memcpy(d->p + d->n, p, n);
     for (size_t i = 0; i < n; i++)
         d->align[d->n + i] = align;
@@ -60,12 +54,23 @@ int sc_draft_put(struct sc_draft *d, const char *p, size_t n, struct sc_align al
 int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, size_t to,
                   struct sc_error *e)
 {
-    TRY(room(d, to - from, e));
+    TRY(sc_draft_reserve(d, to - from, e));
     memcpy(d->p + d->n, s->p + from, to - from);
     if (s->align) {
         memcpy(d->align + d->n, s->align + from, (to - from) * sizeof *d->align);
     } else {
         for (size_t i = from; i < to;) {
+            for (; i + 8 <= to &&
+                   !(sc_le64((const uint8_t *)s->p + i) & UINT64_C(0x8080808080808080));
+                 i += 8)
+                for (size_t k = 0; k < 8; k++)
+                    d->align[d->n + i + k - from] = (struct sc_align){
+                        (uint32_t)(s->base + i + k), (uint32_t)(s->base + i + k + 1)};
+            for (; i < to && (uint8_t)s->p[i] < 0x80; i++)
+                d->align[d->n + i - from] =
+                    (struct sc_align){(uint32_t)(s->base + i), (uint32_t)(s->base + i + 1)};
+            if (i == to)
+                break;
             const struct sc_align align = sc_slice_align(s, i);
             const size_t end = align.to - s->base;
             for (; i < SC_MIN(end, to); i++)
@@ -73,6 +78,53 @@ int sc_draft_copy(struct sc_draft *d, const struct sc_slice *s, size_t from, siz
         }
     }
     d->n += to - from;
+    return 0;
+}
+
+/* Where the content has at most 4 bytes each byte writes as much as the longest would and only goes
+ * on by what counts, so that no branch depends on where the bytes are that are replaced. From i on,
+ * up to a byte whose origin is not simply known: how far it came. There is room for 4 more than are
+ * made. */
+static size_t replace_short(struct sc_draft *d, const struct sc_slice *s, size_t i, char byte,
+                            struct sc_str content)
+{
+    const char *const text = s->p;
+    const struct sc_align *const align = s->align;
+    const size_t end = s->n, base = s->base, length = content.n;
+    char *p = d->p + d->n, wide[4] = {0};
+    struct sc_align *to = d->align + d->n;
+
+    memcpy(wide, content.p, length);
+    for (; i < end && (align || (uint8_t)text[i] < 0x80); i++) {
+        const bool replaced = text[i] == byte;
+        const char one[4] = {text[i], 0, 0, 0};
+        memcpy(p, replaced ? wide : one, 4);
+        to[0] = to[1] = to[2] = to[3] =
+            align ? align[i] : (struct sc_align){(uint32_t)(base + i), (uint32_t)(base + i + 1)};
+        const size_t n = replaced ? length : 1;
+        p += n;
+        to += n;
+    }
+    d->n = (size_t)(p - d->p);
+    return i;
+}
+
+int sc_draft_replace(struct sc_draft *d, const struct sc_slice *s, char byte, struct sc_str content,
+                     struct sc_error *e)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < s->n; i++)
+        found += s->p[i] == byte;
+    TRY(sc_draft_reserve(d, s->n + found * content.n + 4, e));
+    for (size_t i = 0; i < s->n; i++) {
+        if (content.n <= 4)
+            i = replace_short(d, s, i, byte, content);
+        if (i == s->n)
+            break;
+        const bool replaced = s->p[i] == byte;
+        TRY(sc_draft_put(d, replaced ? content.p : s->p + i, replaced ? content.n : 1,
+                         sc_slice_align(s, i), e));
+    }
     return 0;
 }
 

@@ -76,7 +76,7 @@ struct sc_tokens {
 };
 void sc_tokens_clear(struct sc_tokens *t);
 
-/* What encoding needs beside the tokenizer: its buffers and a cache of words (2 MiB). One a thread.
+/* What encoding needs beside the tokenizer: its buffers and caches of words (4.3 MiB). One a thread.
  */
 int sc_encoder_new(const struct sc_tokenizer *t, struct sc_encoder **out, struct sc_error *e);
 void sc_encoder_free(struct sc_encoder *en); /* NULL is allowed */

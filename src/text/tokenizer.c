@@ -11,6 +11,7 @@ void sc_tokenizer_close(struct sc_tokenizer *t)
         return;
     sc_vocab_clear(&t->vocab);
     free(t->bpe.merges);
+    free(t->bpe.maybe);
     free(t->scores);
     free(t->added);
     free(t->added_of);
@@ -84,12 +85,17 @@ void sc_tokens_clear(struct sc_tokens *t)
 int sc_encoder_new(const struct sc_tokenizer *t, struct sc_encoder **out, struct sc_error *e)
 {
     struct sc_encoder *en = sc_calloc(1, sizeof *en);
-    if (en)
-        en->cache = sc_calloc((size_t)1 << SC_CACHE_BITS, sizeof *en->cache);
-    if (!en || !en->cache) {
-        free(en);
+    if (en) {
+        en->shorts = sc_calloc((size_t)1 << SC_SHORT_BITS, sizeof *en->shorts);
+        en->cache_block = sc_calloc(((size_t)1 << SC_CACHE_BITS) + 2, sizeof *en->cache);
+    }
+    if (!en || !en->shorts || !en->cache_block) {
+        sc_encoder_free(en);
         return sc_fail_memory(e);
     }
+    const size_t set = 2 * sizeof *en->cache; /* a set does not cross a pair of cache lines */
+    en->cache = (struct sc_cached *)(void *)((char *)en->cache_block + set -
+                                             (uintptr_t)en->cache_block % set);
     en->t = t;
     *out = en;
     return 0;
@@ -99,9 +105,11 @@ void sc_encoder_free(struct sc_encoder *en)
 {
     if (!en)
         return;
-    free(en->cache);
+    free(en->shorts);
+    free(en->cache_block);
     sc_draft_clear(&en->drafts[0]);
     sc_draft_clear(&en->drafts[1]);
+    sc_draft_clear(&en->joined);
     sc_draft_clear(&en->repaired);
     for (size_t i = 0; i < SC_MAX_STAGES; i++)
         sc_draft_clear(&en->stage[i]);
@@ -125,7 +133,7 @@ static int encode_raw(struct sc_encoder *en, const struct sc_slice *s)
 int sc_encode(struct sc_encoder *en, struct sc_str text, bool special, struct sc_tokens *out,
               struct sc_error *e)
 {
-    struct sc_slice s = {.p = text.n ? text.p : "", .n = text.n};
+    struct sc_slice s = {.p = text.n ? text.p : "", .n = text.n, .room = text.n};
     const size_t from = out->n;
 
     if (text.n > SC_MAX_TEXT)
@@ -133,6 +141,7 @@ int sc_encode(struct sc_encoder *en, struct sc_str text, bool special, struct sc
     en->e = e;
     en->out = out;
     en->too_slow = false;
+    en->n_ahead = 0;
     if (!sc_utf8_valid(text)) {
         TRY(sc_draft_repair(&en->repaired, text, e));
         s = sc_draft_slice(&en->repaired);

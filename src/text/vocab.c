@@ -114,6 +114,8 @@ int sc_trie_put(struct sc_trie *t, struct sc_str s, uint32_t value, struct sc_er
             TRY(new_node(t, &next, e));
             if (node == 0) {
                 t->root[byte] = next;
+                t->first = byte;
+                t->n_first++;
             } else {
                 TRY(grow(t, e));
                 const uint64_t key = (uint64_t)node << 8 | byte;

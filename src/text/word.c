@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* word: one piece to tokens, from a cache of short words where it can.
  *
- * The cache has one place a hash and forgets what stood there before. What a word becomes depends
+ * The cache has two places a hash and forgets what stood there before. What a word becomes depends
  * on its bytes alone, so the cache changes nothing but the time. */
 #include "text/parts.h"
 
@@ -57,53 +57,46 @@ static int encode(struct sc_encoder *en, struct sc_str s)
     return 0;
 }
 
-/* The bytes of a short word as three numbers; together with the length they tell all words apart.
- */
-static inline void key_of(struct sc_str s, uint64_t key[3])
+/* The bytes of a word of up to SC_CACHE_BYTES as three numbers; together with the length they tell
+ * all words apart. Where the text goes on behind the word its bytes are read and masked away: no
+ * branch depends on the length then. */
+static inline uint64_t first_bytes(const uint8_t *p, size_t n, size_t room)
 {
-    const uint8_t *p = (const uint8_t *)s.p;
-    const size_t n = s.n;
-    key[0] = key[1] = key[2] = 0;
-    if (n >= 8) {
-        key[0] = sc_le64(p);
-        if (n >= 16) {
-            key[1] = sc_le64(p + 8);
-            if (n > 16)
-                key[2] = sc_le64(p + n - 8) >> (8 * (24 - n));
-        } else if (n > 8) {
-            key[1] = sc_le64(p + n - 8) >> (8 * (16 - n));
-        }
-    } else if (n >= 4) {
-        key[0] = sc_le32(p) | (uint64_t)sc_le32(p + n - 4) << (8 * (n - 4));
-    } else {
-        key[0] = p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
-    }
+    if (n >= 8)
+        return sc_le64(p);
+    if (room >= 8)
+        return sc_le64(p) & ((UINT64_C(1) << 8 * n) - 1);
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << 8 * i;
+    return v;
 }
 
-static inline struct sc_cached *place_of(struct sc_encoder *en, const uint64_t key[3], size_t n)
+static inline void key_of(const struct sc_slice *s, uint64_t key[3])
+{
+    const uint8_t *p = (const uint8_t *)s->p;
+    key[0] = first_bytes(p, s->n, s->room);
+    key[1] = s->n > 8 ? first_bytes(p + 8, s->n - 8, s->room - 8) : 0;
+    key[2] = s->n > 16 ? first_bytes(p + 16, s->n - 16, s->room - 16) : 0;
+}
+
+/* The set of a word: two places. */
+static inline struct sc_cached *set_of(const struct sc_encoder *en, const uint64_t key[3], size_t n)
 {
     uint64_t h = (key[0] ^ (uint64_t)n) * UINT64_C(0x9E3779B97F4A7C15);
     h = (h ^ (h >> 32) ^ key[1]) * UINT64_C(0xC2B2AE3D27D4EB4F);
     h = (h ^ (h >> 29) ^ key[2]) * UINT64_C(0x165667B19E3779F9);
-    return &en->cache[h >> (64 - SC_CACHE_BITS)];
+    return &en->cache[h >> (64 - SC_CACHE_BITS) & ~UINT64_C(1)];
 }
 
-static int encode_cached(struct sc_encoder *en, const struct sc_slice *s)
+/* Encodes a word and keeps it in *c where it fits. */
+static int encode_new(struct sc_encoder *en, const struct sc_word_ahead *w, struct sc_cached *c)
 {
-    uint64_t key[3];
-
-    key_of(sc_str(s->p, s->n), key);
-    struct sc_cached *c = place_of(en, key, s->n);
-    if (c->length == s->n && c->key[0] == key[0] && c->key[1] == key[1] && c->key[2] == key[2]) {
-        for (unsigned i = 0; i < c->n; i++)
-            TRY(append(en, s, c->ids[i], c->begins[i], c->ends[i]));
-        return 0;
-    }
-    TRY(encode(en, sc_str(s->p, s->n)));
+    TRY(encode(en, sc_str(w->s.p, w->s.n)));
     const bool fits = en->n_word <= SC_CACHE_TOKENS;
     if (fits) {
-        memcpy(c->key, key, sizeof c->key);
-        c->length = (uint8_t)s->n;
+        memcpy(c->key, w->key, sizeof c->key);
+        c->length = (uint8_t)w->s.n;
         c->n = (uint8_t)en->n_word;
     }
     for (size_t i = 0; i < en->n_word; i++) {
@@ -112,37 +105,110 @@ static int encode_cached(struct sc_encoder *en, const struct sc_slice *s)
             c->begins[i] = (uint8_t)en->word[i].begin;
             c->ends[i] = (uint8_t)en->word[i].end;
         }
-        TRY(append(en, s, en->word[i].id, en->word[i].begin, en->word[i].end));
+        TRY(append(en, &w->s, en->word[i].id, en->word[i].begin, en->word[i].end));
     }
     return 0;
 }
 
-static int encode_any(struct sc_encoder *en, const struct sc_slice *s)
+static inline bool is_kept(const struct sc_cached *c, const struct sc_word_ahead *w)
 {
-    if (s->n <= SC_CACHE_BYTES)
-        return encode_cached(en, s);
+    return c->length == w->s.n && c->key[0] == w->key[0] && c->key[1] == w->key[1] &&
+           c->key[2] == w->key[2];
+}
+
+static int encode_cached(struct sc_encoder *en, const struct sc_word_ahead *w)
+{
+    struct sc_cached *c = w->set;
+
+    if (!is_kept(c, w)) { /* what was used last but one goes first, or out */
+        const struct sc_cached second = c[1];
+        c[1] = c[0];
+        c[0] = second;
+        if (!is_kept(c, w)) {
+            c->length = 0;
+            return encode_new(en, w, c);
+        }
+    }
+    for (unsigned i = 0; i < c->n; i++)
+        TRY(append(en, &w->s, c->ids[i], c->begins[i], c->ends[i]));
+    if (w->place && c->n == 1 && c->begins[0] == 0 && c->ends[0] == w->s.n)
+        *w->place = (struct sc_short_word){w->key[0], (uint32_t)w->s.n, c->ids[0]};
+    return 0;
+}
+
+static int encode_long(struct sc_encoder *en, const struct sc_slice *s)
+{
     TRY(encode(en, sc_str(s->p, s->n)));
     for (size_t i = 0; i < en->n_word; i++)
         TRY(append(en, s, en->word[i].id, en->word[i].begin, en->word[i].end));
     return 0;
 }
 
-int sc_word(struct sc_encoder *en, const struct sc_slice *s)
+/* The caches are larger than what is near the processor: a word waits with others while its places
+ * come, first the one that most words are found in, then, for those that are not, the other. */
+int sc_word_flush(struct sc_encoder *en)
 {
-    static const char space[] = "\xe2\x96\x81";
-    const struct sc_bpe *b = &en->t->bpe;
-    size_t begin = 0;
-
-    if (en->t->kind != SC_KIND_BPE || !b->cut_spaces)
-        return encode_any(en, s);
-    for (const char *p = s->p; (p = memchr(p, space[0], s->n - (size_t)(p - s->p))); p++) {
-        const size_t at = (size_t)(p - s->p);
-        if (at == begin || s->n - at < 3 || memcmp(p, space, 3) != 0 || b->crossed[(uint8_t)p[-1]])
-            continue;
-        const struct sc_slice part = sc_slice_part(s, begin, at);
-        TRY(encode_any(en, &part));
-        begin = at;
+    const size_t n = en->n_ahead;
+    en->n_ahead = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sc_word_ahead *w = &en->ahead[i];
+        w->known = w->place && w->place->length == w->s.n && w->place->key == w->key[0];
+        if (w->known) {
+            w->id = w->place->id;
+        } else if (w->s.n <= SC_CACHE_BYTES) {
+            w->set = set_of(en, w->key, w->s.n);
+            __builtin_prefetch(w->set);
+            __builtin_prefetch(w->set + 1);
+        }
     }
-    const struct sc_slice part = sc_slice_part(s, begin, s->n);
-    return part.n ? encode_any(en, &part) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct sc_word_ahead *w = &en->ahead[i];
+        TRY(w->known                   ? append(en, &w->s, w->id, 0, w->s.n)
+            : w->s.n <= SC_CACHE_BYTES ? encode_cached(en, w)
+                                       : encode_long(en, &w->s));
+    }
+    return 0;
+}
+
+static int put_ahead(struct sc_encoder *en, const struct sc_slice *s, size_t from, size_t to)
+{
+    if (en->n_ahead == SC_WORDS_AHEAD)
+        TRY(sc_word_flush(en));
+    struct sc_word_ahead *w = &en->ahead[en->n_ahead++];
+    w->s = sc_slice_part(s, from, to);
+    w->place = NULL;
+    if (to - from > SC_CACHE_BYTES)
+        return 0;
+    key_of(&w->s, w->key);
+    if (to - from <= 8) {
+        const uint64_t h = (w->key[0] + (to - from)) * UINT64_C(0x9E3779B97F4A7C15);
+        w->place = &en->shorts[h >> (64 - SC_SHORT_BITS)];
+        __builtin_prefetch(w->place);
+    }
+    return 0;
+}
+
+/* Whether what is before `at` and what is from there on never merge. */
+static inline bool is_cut(const struct sc_bpe *b, const struct sc_slice *s, size_t at, size_t to)
+{
+    const uint8_t left = (uint8_t)s->p[at - 1], right = (uint8_t)s->p[at];
+    if (right < 128)
+        return left < 128 && b->apart[left][right];
+    return right == 0xE2 && to - at >= 3 && memcmp(s->p + at, "\xe2\x96\x81", 3) == 0 &&
+           !b->crossed[left];
+}
+
+int sc_word(struct sc_encoder *en, const struct sc_slice *s, size_t from, size_t to)
+{
+    const struct sc_bpe *b = &en->t->bpe;
+    size_t begin = from;
+
+    if (en->t->kind != SC_KIND_BPE || !b->cuts)
+        return put_ahead(en, s, from, to);
+    for (size_t at = from + 1; at < to; at++)
+        if (is_cut(b, s, at, to)) {
+            TRY(put_ahead(en, s, begin, at));
+            begin = at;
+        }
+    return put_ahead(en, s, begin, to);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the Rust tokenizers make of texts, by @anush008/tokenizers (npm), one JSON object a line:
 //
-//     node tests/oracle/tokenize.js FOLDER COUNT SEED
+//     node tests/oracle/tokenize.js FOLDER COUNT SEED [TEXTS.json]
 //
-// for every *.json of FOLDER: texts that are always there, and COUNT random ones. Offsets are in bytes.
+// for every *.json of FOLDER: texts that are always there, COUNT random ones, and those of the list in
+// TEXTS.json. Offsets are in bytes.
 'use strict';
 const fs = require('fs'), path = require('path');
 const {Tokenizer} = require('@anush008/tokenizers');
@@ -49,12 +50,13 @@ function randomText() {
   return s;
 }
 
-async function main(folder, count, seed) {
+async function main(folder, count, seed, file) {
+  const texts = fixed.concat(file ? JSON.parse(fs.readFileSync(file, 'utf8')) : []);
   for (const name of fs.readdirSync(folder).filter(x => x.endsWith('.json')).sort()) {
     const t = Tokenizer.fromFile(path.join(folder, name));
     state = seed;
-    for (let i = 0; i < fixed.length + count; i++) {
-      const text = i < fixed.length ? fixed[i] : randomText();
+    for (let i = 0; i < texts.length + count; i++) {
+      const text = i < texts.length ? texts[i] : randomText();
       const at = [];  // byte of each character
       let bytes = 0;
       for (const ch of text) {
@@ -69,4 +71,4 @@ async function main(folder, count, seed) {
     }
   }
 }
-main(process.argv[2], +process.argv[3], +process.argv[4]);
+main(process.argv[2], +process.argv[3], +process.argv[4], process.argv[5]);

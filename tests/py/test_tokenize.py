@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`scruple tokenize`, and tokenizers against the Rust library where npm's @anush008/tokenizers is installed (found by
-NODE_PATH): random texts for every tokenizer of tests/data/tokenize, SCRUPLE_TOKENIZE_COUNT of them each."""
+NODE_PATH): random texts for every tokenizer of tests/data/tokenize, SCRUPLE_TOKENIZE_COUNT of them each. Of the folder
+SCRUPLE_TOKENIZE_FOLDER instead, and also with the list of texts in SCRUPLE_TOKENIZE_TEXTS (JSON), where these are set."""
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -142,6 +144,15 @@ class Command(unittest.TestCase):
                 "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.unknown_token_id": 0}
         self.compare(keys, "llama2", goldens("llama2.json"))
 
+    def test_gguf_of_gemma_4_gives_the_same(self):
+        model, tokens = self.gguf_of("gemma")
+        kinds = [3 if t in ("<s>", "</s>") else 2 if t == "<unk>" else 6 if t.startswith("<0x") else 1 for t in tokens]
+        keys = {"general.architecture": "gemma4", "tokenizer.ggml.model": "gemma4", "tokenizer.ggml.tokens": tokens,
+                "tokenizer.ggml.merges": [m if isinstance(m, str) else " ".join(m) for m in model["merges"]],
+                "tokenizer.ggml.token_type": kinds, "tokenizer.ggml.bos_token_id": tokens.index("<s>"),
+                "tokenizer.ggml.unknown_token_id": tokens.index("<unk>")}
+        self.compare(keys, "gemma", goldens("gemma.json"))
+
     def test_gguf_of_wordpieces_gives_the_same(self):
         _, tokens = self.gguf_of("bert")
         spelled = [t if i < 5 else t[2:] if t.startswith("##") else "▁" + t for i, t in enumerate(tokens)]
@@ -172,6 +183,79 @@ class Schema(unittest.TestCase):
             self.assertEqual(list(schemas.problems("tokenize.json", json.loads(run(model, "--json", *words)))), [], words)
 
 
+def merged(text, vocab, merges, bytes_of_all, unk, fuse):
+    """Byte-pair encoding by its definition: the pair of the lowest rank, the leftmost of several, until none is left."""
+    parts, pending = [], 0
+
+    def flush():
+        nonlocal pending
+        parts.extend([unk] * (pending if not fuse else min(pending, 1)))
+        pending = 0
+
+    for c in text:
+        if c in vocab:
+            flush()
+            parts.append(c)
+        elif bytes_of_all and all(f"<0x{b:02X}>" in vocab for b in c.encode()):
+            parts.extend(f"<0x{b:02X}>" for b in c.encode())
+        elif unk:
+            if not fuse:
+                flush()
+            pending += 1
+    flush()
+    while True:
+        found = [(merges[pair], i) for i, pair in enumerate(zip(parts, parts[1:])) if pair in merges]
+        if not found:
+            return [vocab[p] for p in parts]
+        _, i = min(found)
+        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+
+
+class Definition(unittest.TestCase):
+    """Long texts are encoded in parts where no merge reaches over; words come from a cache. Neither may be seen."""
+    CHARS = "abc. \n,▁é’"
+
+    def tokenizer(self, dice):
+        """A small vocabulary: some characters are not in it, merges are of any two tokens, also bytes and the unknown."""
+        unk, fuse, with_bytes = dice.choice([None, "<unk>", "<unk>"]), dice.random() < 0.5, dice.random() < 0.6
+        tokens = [c for c in self.CHARS if dice.random() < 0.85] or ["a"]
+        if unk:
+            tokens.append(unk)
+        missing = dice.choice([0, 0, 0.005])
+        if with_bytes:
+            tokens += [f"<0x{b:02X}>" for b in range(256) if b in b"abc" or dice.random() >= missing]
+        merges = {}
+        for _ in range(dice.randrange(14)):
+            spelled = [t for t in tokens if not t.startswith("<")] or tokens
+            others = [t for t in tokens if t == unk or t in [f"<0x{b:02X}>" for b in self.CHARS.encode()]] or tokens
+            pair = tuple(dice.choice(spelled if dice.random() < 0.97 else others) for _ in range(2))
+            if pair not in merges and len("".join(pair)) < 8:
+                merges[pair] = len(merges)
+                if "".join(pair) not in tokens:
+                    tokens.append("".join(pair))
+        vocab = {t: i for i, t in enumerate(tokens)}
+        space = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+        document = {"version": "1.0", "added_tokens": [], "normalizer": dice.choice([None, space]), "pre_tokenizer": None,
+                    "post_processor": None, "decoder": None,
+                    "model": {"type": "BPE", "dropout": None, "unk_token": unk, "continuing_subword_prefix": None,
+                              "end_of_word_suffix": None, "fuse_unk": fuse, "byte_fallback": with_bytes,
+                              "ignore_merges": False, "vocab": vocab, "merges": [list(p) for p in merges]}}
+        return document, lambda text: merged(text.replace(" ", "▁") if document["normalizer"] else text, vocab, merges,
+                                             with_bytes, unk, fuse)
+
+    def test_parts_and_the_cache_change_nothing(self):
+        dice = random.Random(4)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokenizer.json")
+            for number in range(300):
+                document, want = self.tokenizer(dice)
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(document, file)
+                text = "".join(dice.choice(self.CHARS) for _ in range(300))
+                ids = list(map(int, run(path, "--ids", stdin=text.encode()).split()))
+                self.assertEqual(ids, want(text), (number, document["model"], text))
+
+
 class Library(unittest.TestCase):
     def test_random_texts_against_the_rust_tokenizers(self):
         node = shutil.which("node")
@@ -181,7 +265,8 @@ class Library(unittest.TestCase):
         folder = os.environ.get("SCRUPLE_TOKENIZE_FOLDER", DATA)
         count = os.environ.get("SCRUPLE_TOKENIZE_COUNT", "500")
         with tempfile.NamedTemporaryFile() as cases:
-            subprocess.run([node, oracle, folder, count, "7"], stdout=cases, check=True)
+            texts = [os.environ["SCRUPLE_TOKENIZE_TEXTS"]] if "SCRUPLE_TOKENIZE_TEXTS" in os.environ else []
+            subprocess.run([node, oracle, folder, count, "7", *texts], stdout=cases, check=True)
             env = {**os.environ, "SCRUPLE_TOKENIZE_FOLDER": folder, "SCRUPLE_TOKENIZE_CASES": cases.name}
             done = subprocess.run([os.path.join(os.path.dirname(SCRUPLE), "test_tokenize"), "more_cases_when_they_are_given"],
                                   env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
