@@ -48,16 +48,16 @@ static double time_tiles(struct sc_bytes *b, int z, enum sc_plane plane, uint64_
     const unsigned order = sc_bytes_order(b), side = (unsigned)z + 8;
     const unsigned columns = order > side ? 1U << (order - side) : 1;
     for (unsigned i = 0; i < columns * columns; i++) {
-        if (i && *bytes + each > SC_MIN((uint64_t)MOST, sc_bytes_total(b)))
-            break;
+        const uint64_t row = (i / columns) << side, col = (i % columns) << side;
+        if (i && (*bytes + each > (uint64_t)MOST ||
+                  sc_bytes_at(b, 0, row, col) + each > sc_bytes_total(b)))
+            continue;
         t->z = z;
         t->x = (int64_t)(i % columns);
         t->y = (int64_t)(i / columns);
         t->plane = plane;
         if (sc_bytes_tiles(b, t, 1, 0, &e) < 0)
             fail(&e);
-        if (t->flags & SC_TILE_EMPTY)
-            continue;
         *bytes += each;
     }
     free(t);

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLS = 4096, RUNS = 5 };
+enum { COLS = 4096, RUNS = 5, REPORTS = 12 };
 
 static double cpu_now(void)
 {
@@ -113,7 +113,7 @@ static double lose_speed(const char *name, enum sc_cpu level)
     struct sc_block_errors to = {.sums = sums, .columns = columns};
     struct sc_error_block b = {.x = brief, .x_stride = WIDE, .rows = ROWS, .n = WIDE, .tail = tail};
     uint64_t full = 0;
-    if (!fn(&f, &step, &b, peaks, bits, &to, &full))
+    if (!fn(&f, &step, &b, peaks, bits, false, &to, &full))
         return 0;
     qsort(tail, to.tail, sizeof *tail, by_bits);
     b.above = to.tail > BLOCK / 60 ? tail[to.tail - BLOCK / 60] : 0;
@@ -121,7 +121,7 @@ static double lose_speed(const char *name, enum sc_cpu level)
         const double begin = cpu_now();
         const int times = 20000;
         for (int i = 0; i < times; i++) {
-            if (!fn(&f, &step, &b, peaks, bits, &to, &full))
+            if (!fn(&f, &step, &b, peaks, bits, false, &to, &full))
                 return 0;
             sink = to.row_square[0];
         }
@@ -184,7 +184,7 @@ static double report_speed(const struct sc_model *m, const char *names)
     }
     if (sc_values_open(m, 0, &v, &e) < 0)
         die(e.text);
-    for (int run = 0; run < RUNS; run++) {
+    for (int run = 0; run < REPORTS; run++) {
         const struct sc_quality_options o = {.formats = f, .n = n, .memory = UINT64_C(1) << 30};
         struct sc_quality_result r;
         const double begin = cpu_now();

@@ -17,7 +17,7 @@ struct change {
     bool coded; /* the codes of both were there */
     bool other_bits;
     struct sc_trial_sums cast[SC_MAX_TRIALS];
-    uint64_t ulp[SC_ULP_BINS], max_ulp;
+    struct sc_change_ulps ulp;
     float *work; /* a chunk of rounded values; NULL: nothing is tried */
 };
 /* Of a tensor: with what all its segments share. */
@@ -226,25 +226,6 @@ uint64_t sc_ulp_between(const struct sc_tensor *a, const struct sc_tensor *b, co
     return !finite ? UINT64_MAX : (uint64_t)(x > y ? x - y : y - x);
 }
 
-static void count_ulps(const struct total *t, struct change *p, const struct sc_chunk *c, size_t n)
-{
-    const uint8_t *a = c->codes, *b = c->codes_b, bytes = t->ulp_bytes;
-
-    for (size_t i = 0; i < n; i++) {
-        bool finite = true;
-        const int64_t x = place_of(a + i * bytes, bytes, t->ulp_inf, &finite);
-        const int64_t y = place_of(b + i * bytes, bytes, t->ulp_inf, &finite);
-        const uint64_t d = (uint64_t)(x > y ? x - y : y - x);
-        unsigned bin = 0;
-        if (!finite)
-            continue;
-        while (bin + 1 < SC_ULP_BINS && d >> bin)
-            bin++;
-        p->ulp[bin]++;
-        p->max_ulp = SC_MAX(p->max_ulp, d);
-    }
-}
-
 static bool bits_differ(const struct sc_chunk *c, size_t n)
 {
     if (c->values64 && c->values64_b)
@@ -277,7 +258,7 @@ static void change_chunk(void *ctx, void *total, void *part, const struct sc_chu
     else
         p->other_bits = p->other_bits || s.changed || bits_differ(c, n);
     if (t->ulp_inf && p->coded)
-        count_ulps(t, p, c, n);
+        sc_change_ulps(c->codes, c->codes_b, n, t->ulp_bytes, t->ulp_inf, sc_cpu_level(), &p->ulp);
     try_casts(t, p, c, n);
 }
 
@@ -293,8 +274,8 @@ static void change_merge(void *ctx, void *total, void *part)
         t->cast[i].squares += p->cast[i].squares;
     }
     for (size_t i = 0; i < SC_ULP_BINS; i++)
-        t->ulp[i] += p->ulp[i];
-    t->max_ulp = SC_MAX(t->max_ulp, p->max_ulp);
+        t->ulp.bin[i] += p->ulp.bin[i];
+    t->ulp.most = SC_MAX(t->ulp.most, p->ulp.most);
     t->other_bits = t->other_bits || p->other_bits;
     add_sums(&t->sums, &p->sums);
     t->values += p->values;
@@ -452,8 +433,8 @@ static int change_end(void *ctx, const struct sc_item *item, const struct sc_val
     out->bits = out->changed_bits = UINT64_MAX;
     out->changed_bits_percent = (double)NAN;
     choose_cast(whole, out);
-    memcpy(out->ulp, t->ulp, sizeof out->ulp);
-    out->max_ulp = whole->ulp_inf && t->coded ? t->max_ulp : UINT64_MAX;
+    memcpy(out->ulp, t->ulp.bin, sizeof out->ulp);
+    out->max_ulp = whole->ulp_inf && t->coded ? t->ulp.most : UINT64_MAX;
     out->same_bits = one_type && (t->coded ? t->changed_bits == 0 : !t->other_bits);
     if (v->code_bytes && (t->coded || t->values == 0) && one_type &&
         item->model_b->tensors[item->tensor_b].layout == SC_LAYOUT_PLAIN) {

@@ -22,6 +22,7 @@ struct sums {
     double max_a, max_b;
     uint64_t compared, changed, flips, nonfinite_a, nonfinite_b, bits;
     enum sc_cpu level;
+    const struct sc_change_next *next; /* what is looked at after this block */
 };
 
 static void start(struct sums *s, enum sc_cpu level)
@@ -191,9 +192,10 @@ static void add_all(struct sums *s, const float *a, const float *b, size_t n)
 
 #if SC_HAVE_X86
     i = s->level == SC_CPU_C ? 0 : n - n % LANES;
-    if (i)
-        (s->level >= SC_CPU_AVX512 ? sc_change_lanes_avx512 : sc_change_lanes_avx2)(a, b, i,
-                                                                                    &s->lanes);
+    if (s->level >= SC_CPU_AVX512)
+        sc_change_lanes_avx512(a, b, i, s->next, &s->lanes);
+    else if (i)
+        sc_change_lanes_avx2(a, b, i, &s->lanes);
 #endif
     for (; i < n; i++)
         add(&s->lanes, i % LANES, (double)a[i], (double)b[i]);
@@ -254,7 +256,10 @@ void sc_change_sums(const float *a, const float *b, size_t n, enum sc_cpu level,
     for (size_t at = 0; at < n; at += BLOCK) {
         const size_t take = SC_MIN(n - at, (size_t)BLOCK);
         const float *x = a + at, *y = b + at;
+        const struct sc_change_next next = {(const uint8_t *)(x + take),
+                                            (const uint8_t *)(y + take), sizeof *x};
         struct sc_change_scan seen = {0};
+        s.next = n - at - take >= take ? &next : NULL;
         scan(x, y, take, level, &seen);
         if (seen.max_a < INF_BITS && seen.max_b < INF_BITS)
             add_block(&s, x, seen.changed ? y : NULL, take, &seen, float_of(seen.max_a),
@@ -307,10 +312,14 @@ void sc_change_sums16(const struct sc_change_half *h, const uint8_t *a, const ui
     for (size_t at = 0; at < n; at += BLOCK) {
         const size_t take = SC_MIN(n - at, (size_t)BLOCK);
         const uint8_t *u = a + 2 * at, *v = b + 2 * at;
+        const struct sc_change_next next = {u + 2 * take, v + 2 * take, 2};
         struct sc_change_scan seen = {0};
         const bool equal = memcmp(u, v, 2 * take) == 0;
-        scan16(u, v, take, level, &seen);
-        fetch_soon(u + 2 * take, v + 2 * take, 2 * SC_MIN(n - at - take, (size_t)BLOCK));
+        /* of equal codes the other side need not come through the cache again */
+        scan16(u, equal ? u : v, take, level, &seen);
+        s.next = n - at - take >= take ? &next : NULL;
+        if (level < SC_CPU_AVX512 || !seen.changed) /* else it is done between sums */
+            fetch_soon(u + 2 * take, v + 2 * take, 2 * SC_MIN(n - at - take, (size_t)BLOCK));
         if (!equal)
             s.bits += sc_change_bits(u, v, 2 * take, level);
         h->decode(u, x, take);

@@ -3,6 +3,7 @@
 #ifndef SC_CHANGE_SUMS_H
 #define SC_CHANGE_SUMS_H
 
+#include "analyze/diff.h"
 #include "codec/codec.h"
 
 struct sc_change_sums {
@@ -34,6 +35,15 @@ size_t sc_change_find(const float *a, const float *b, size_t n, enum sc_cpu leve
 size_t sc_change_find16(const struct sc_change_half *h, const uint8_t *a, const uint8_t *b,
                         size_t n, enum sc_cpu level, double magnitude);
 
+/* change_ulps.c: adds n pairs of codes of one float type (1, 2 or 4 bytes; `inf`: the code of
+ * infinity, or the first that is no number) to what is there. A pair in which one is not finite is
+ * in no bin. The same at every level. */
+struct sc_change_ulps {
+    uint64_t bin[SC_ULP_BINS], most; /* as sc_change has them */
+};
+void sc_change_ulps(const uint8_t *a, const uint8_t *b, size_t n, unsigned bytes, uint32_t inf,
+                    enum sc_cpu level, struct sc_change_ulps *out);
+
 /* ------------------------------------------------ between change_sums.c and change_sums_x86.c ---
  * Value i goes into lane i mod 8; lanes are added in one order. */
 enum { SC_CHANGE_LANES = 8 };
@@ -47,10 +57,17 @@ struct sc_change_scan {
     uint32_t max_a, max_b;   /* largest magnitude, as bits */
     uint64_t changed, flips; /* where all are finite */
 };
+/* What will be looked at next, n values of each side: memory may bring it while others are added
+ * up. NULL: nothing. */
+struct sc_change_next {
+    const uint8_t *a, *b;
+    size_t bytes; /* of a value, 2 or 4 */
+};
 #if SC_HAVE_X86
 /* n is a multiple of 8 and every value is finite; l was started. */
 void sc_change_lanes_avx2(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
-void sc_change_lanes_avx512(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
+void sc_change_lanes_avx512(const float *a, const float *b, size_t n,
+                            const struct sc_change_next *next, struct sc_change_lanes *l);
 /* Likewise, where b is a. */
 void sc_change_same_avx2(const float *a, size_t n, struct sc_change_lanes *l);
 void sc_change_same_avx512(const float *a, size_t n, struct sc_change_lanes *l);

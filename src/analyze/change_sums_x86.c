@@ -34,18 +34,31 @@ SC_TARGET_AVX512 static inline unsigned add_512(struct wide *s, __m512d a, __m51
     return _cvtmask8_u32(_mm512_cmp_pd_mask(abs_d, limit, _CMP_GT_OQ));
 }
 
+/* A line of the cache (of floats every other one: its neighbour comes along). One at a time between
+ * sums: asked for at once, more than the processor has on their way would keep it waiting. */
+static inline void fetch_soon(const struct sc_change_next *next, size_t i)
+{
+    __builtin_prefetch(next->a + next->bytes * i);
+    __builtin_prefetch(next->b + next->bytes * i);
+}
+
 SC_TARGET_AVX512 void sc_change_lanes_avx512(const float *a, const float *b, size_t n,
+                                             const struct sc_change_next *next,
                                              struct sc_change_lanes *l)
 {
+    const struct sc_change_next here = {(const uint8_t *)a, (const uint8_t *)b, sizeof *a};
     struct wide s;
     uint64_t significant = 0;
     size_t i = 0;
+
+    next = next ? next : &here;
 
 #define LOAD(x)  s.x = _mm512_loadu_pd(l->x);
 #define STORE(x) _mm512_storeu_pd(l->x, s.x);
     FIELDS(LOAD)
     for (; i + 32 <= n; i += 32) { /* bits of four at once are cheaper to count */
         unsigned ones = 0;
+        fetch_soon(next, i);
         for (size_t k = 0; k < 4; k++)
             ones |= add_512(&s, _mm512_cvtps_pd(_mm256_loadu_ps(a + i + 8 * k)),
                             _mm512_cvtps_pd(_mm256_loadu_ps(b + i + 8 * k)))

@@ -563,18 +563,30 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
         note_codes(t, p, at, codes, n);
 }
 
+/* Of most tensors nearly all kinds of codes do not occur: of these no page is ever touched. */
+static void merge_counts(struct sc_elements *t, uint32_t *from)
+{
+    for (size_t i = 0; i < t->n_counts; i += SC_COUNTS_TOGETHER) {
+        uint32_t any = 0;
+        for (size_t k = 0; k < SC_COUNTS_TOGETHER; k++)
+            any |= from[i + k];
+        if (any == 0)
+            continue;
+        for (size_t k = 0; k < SC_COUNTS_TOGETHER; k++)
+            t->count[i + k] += from[i + k];
+        memset(from + i, 0, SC_COUNTS_TOGETHER * sizeof *from);
+        t->counted[i / SC_COUNTS_TOGETHER] = true;
+    }
+}
+
 static void merge(void *ctx, void *total, void *part)
 {
     struct sc_elements *t = total;
     struct part *p = part;
     (void)ctx;
     merge_tally(&t->tally, &p->tally);
-    if (p->visit == 0 && p->count) {
-        const size_t bins = t->n_counts;
-        for (size_t i = 0; i < bins; i++)
-            t->count[i] += p->count[i];
-        memset(p->count, 0, bins * sizeof *p->count);
-    }
+    if (p->visit == 0 && p->count)
+        merge_counts(t, p->count);
     for (size_t i = 0; i < p->n_few && t->n_few < t->view->count; i++)
         t->few[t->n_few++] = p->few[i];
     flush_picked(t, p);

@@ -126,6 +126,8 @@ void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n);
 void sc_finer_close(struct sc_finer *f);
 
 /* ------------------------------------------------------------------------------- figures --- */
+/* Ascending. `spare` has room for as many. */
+void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n);
 /* What all ways lead to. */
 struct sc_gathered {
     const struct sc_measure *measure;
@@ -152,6 +154,7 @@ enum {
     SC_FEW_VALUES = 16384,
     SC_CODE_RANGES = 8, /* of codes that are no finite values */
     SC_TOPS = 65536,
+    SC_COUNTS_TOGETHER = 64, /* neighbours that are passed over when none of them occurs */
 };
 /* A sum and the sum of what its roundings lost (Neumaier), found without asking which of the two is
  * larger (Knuth, TAOCP 2, 4.2.2, theorem B): signs of weights are anybody's guess. */
@@ -205,6 +208,7 @@ struct sc_elements {
     size_t n_few;
     uint64_t *count; /* (n_counts) of codes, or of upper 16 bits */
     size_t n_counts;
+    bool counted[SC_TOPS / SC_COUNTS_TOGETHER]; /* some of these occur */
     struct sc_order order;
     struct sc_finer *finer;
     struct sc_gathered gathered;

@@ -21,7 +21,7 @@ struct pattern_list {
     size_t n;
 };
 
-static void sort_bytes(uint64_t *v, uint64_t *spare, size_t n)
+void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n)
 {
     uint64_t differ = 0;
     for (size_t i = 1; i < n; i++)
@@ -49,7 +49,7 @@ static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
         return false;
     }
     if (t->n_few)
-        sort_bytes(t->few, spare, t->n_few);
+        sc_sort_bits(t->few, spare, t->n_few);
     free(spare);
     for (size_t i = 0; i < t->n_few; i++)
         if (out->n && out->p[out->n - 1].raw == t->few[i])
@@ -62,12 +62,13 @@ static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
 static bool patterns_of_counts(struct sc_elements *t, struct pattern_list *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < t->n_counts; i++)
-        n += t->count[i] != 0;
+    for (size_t i = 0; i < t->n_counts / SC_COUNTS_TOGETHER; i++)
+        n += t->counted[i] ? SC_COUNTS_TOGETHER : 0;
     out->p = sc_alloc((n + 1) * sizeof *out->p);
-    for (size_t i = 0; out->p && i < t->n_counts; i++)
-        if (t->count[i])
-            out->p[out->n++] = (struct counted){.raw = i, .n = t->count[i]};
+    for (size_t first = 0; out->p && first < t->n_counts; first += SC_COUNTS_TOGETHER)
+        for (size_t k = 0; t->counted[first / SC_COUNTS_TOGETHER] && k < SC_COUNTS_TOGETHER; k++)
+            if (t->count[first + k])
+                out->p[out->n++] = (struct counted){.raw = first + k, .n = t->count[first + k]};
     return out->p != NULL;
 }
 
@@ -197,6 +198,11 @@ static double top_value(uint32_t top, bool wide)
     return (double)x;
 }
 
+static bool occurs(const struct sc_elements *t, uint32_t i)
+{
+    return t->counted[i / SC_COUNTS_TOGETHER] && t->count[i];
+}
+
 static bool order_of_tops(struct sc_elements *t)
 {
     const bool wide = t->view->is_double;
@@ -204,13 +210,13 @@ static bool order_of_tops(struct sc_elements *t)
     struct sc_order *o = &t->order;
     size_t n = 0;
     for (uint32_t i = 0; i < end; i++)
-        n += t->count[i] || t->count[i | 0x8000];
+        n += occurs(t, i) || occurs(t, i | 0x8000);
     if (!make_order(o, n, true))
         return false;
     o->wide = wide;
     o->finer = t->finer;
     for (uint32_t i = 0; i < end; i++)
-        if (t->count[i] || t->count[i | 0x8000]) {
+        if (occurs(t, i) || occurs(t, i | 0x8000)) {
             const size_t at = o->n++;
             o->low[at] = top_value(i, wide);
             o->high[at] = top_value(i + 1, wide);

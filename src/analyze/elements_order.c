@@ -20,6 +20,7 @@ enum {
     MAX_DETAILS = 128, /* bins that are looked at more closely */
     FEW = 32768,       /* values that are kept rather than counted */
     SUB = 65536,       /* next 16 bits */
+    BLOCK = 256,       /* of them, which are also counted together */
     MAX_EXPECTED = 8,  /* bins in which one threshold may lie */
 };
 
@@ -30,9 +31,10 @@ struct detail {
     uint64_t n;      /* values in it */
     int next;        /* of the same bin; -1: none */
     bool ready;
-    uint32_t (*count)[SC_SIDES]; /* (SUB), or: */
-    uint64_t *kept;              /* (n) key << 1 | side, ascending when ready */
-    size_t n_kept;
+    uint32_t (*count)[SC_SIDES]; /* (SUB, and SUB / BLOCK when ready), or: */
+    uint64_t *kept;              /* (n) keys: positive ones from the front, the others from the
+                                    end; either ascend when ready */
+    size_t n_kept[SC_SIDES];
 };
 
 struct sc_finer {
@@ -119,7 +121,7 @@ static struct detail *want(struct sc_finer *f, uint64_t prefix, unsigned shift, 
     if (n <= FEW)
         d->kept = sc_calloc((size_t)n, sizeof *d->kept);
     else
-        d->count = sc_calloc(SUB, sizeof *d->count);
+        d->count = sc_calloc(SUB + SUB / BLOCK, sizeof *d->count);
     if (!d->kept && !d->count) {
         f->no_memory = true;
         return NULL;
@@ -155,8 +157,10 @@ static void add_key(struct sc_finer *f, uint64_t key, unsigned side)
             continue;
         if (d->count)
             d->count[key >> (d->shift - 16) & (SUB - 1)][side]++;
-        else if (d->n_kept < d->n)
-            d->kept[d->n_kept++] = key << 1 | side;
+        else if (d->n_kept[0] + d->n_kept[1] < d->n) {
+            const size_t at = d->n_kept[side]++;
+            d->kept[side == SC_POSITIVE ? at : (size_t)d->n - 1 - at] = key;
+        }
     }
 }
 
@@ -176,20 +180,31 @@ void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n)
     pthread_mutex_unlock(&f->lock);
 }
 
-static int by_key(const void *a, const void *b)
+static uint64_t *negative_kept(const struct detail *d)
 {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    return d->kept + (size_t)d->n - d->n_kept[SC_NEGATIVE];
+}
+
+static void make_ready(struct detail *d, uint64_t *spare)
+{
+    for (size_t i = 0; d->count && i < SUB; i++)
+        for (unsigned side = 0; side < SC_SIDES; side++)
+            d->count[SUB + i / BLOCK][side] += d->count[i][side];
+    if (d->kept && spare) {
+        sc_sort_bits(d->kept, spare, d->n_kept[SC_POSITIVE]);
+        sc_sort_bits(negative_kept(d), spare, d->n_kept[SC_NEGATIVE]);
+    }
+    d->ready = true;
 }
 
 void sc_finer_close(struct sc_finer *f)
 {
-    for (int i = 0; i < f->n; i++) {
-        struct detail *d = &f->detail[i];
-        if (!d->ready && d->kept)
-            qsort(d->kept, d->n_kept, sizeof *d->kept, by_key);
-        d->ready = true;
-    }
+    uint64_t *spare = sc_alloc(FEW * sizeof *spare);
+    for (int i = 0; i < f->n; i++)
+        if (!f->detail[i].ready)
+            make_ready(&f->detail[i], spare);
+    f->no_memory = f->no_memory || !spare;
+    free(spare);
     memset(f->wanted, 0, sizeof f->wanted);
 }
 
@@ -207,6 +222,41 @@ static struct sc_bounds range_of(uint64_t prefix, unsigned shift, bool wide)
                               key_value((prefix + 1) << shift, wide)};
 }
 
+/* Of two ascending lists as one: the key of rank `rank`, which is below their length. */
+static uint64_t key_of_rank(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b,
+                            size_t rank)
+{
+    size_t low = rank > n_b ? rank - n_b : 0, high = SC_MIN(rank, n_a); /* of a, before it */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (a[middle] < b[rank - middle - 1])
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const size_t other = rank - low;
+    return SC_MIN(low < n_a ? a[low] : UINT64_MAX, other < n_b ? b[other] : UINT64_MAX);
+}
+
+static size_t keys_up_to(const uint64_t *keys, size_t n, uint64_t key)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (keys[middle] <= key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint64_t counted(const uint32_t n[SC_SIDES], unsigned sides)
+{
+    return (sides & POSITIVE ? (uint64_t)n[SC_POSITIVE] : 0) +
+           (sides & NEGATIVE ? (uint64_t)n[SC_NEGATIVE] : 0);
+}
+
 /* The value of rank `rank` among the magnitudes of these sides in a bin. */
 static struct sc_bounds in_bin(struct sc_finer *f, uint64_t prefix, unsigned shift, uint64_t n,
                                unsigned sides, uint64_t rank)
@@ -214,20 +264,25 @@ static struct sc_bounds in_bin(struct sc_finer *f, uint64_t prefix, unsigned shi
     struct detail *d = want(f, prefix, shift, n);
     if (!d || !d->ready)
         return range_of(prefix, shift, f->wide);
-    for (size_t i = 0; d->kept && i < d->n_kept; i++)
-        if ((sides >> (d->kept[i] & 1) & 1) && rank-- == 0)
-            return point(key_value(d->kept[i] >> 1, f->wide));
-    for (uint64_t i = 0; d->count && i < SUB; i++) {
-        const uint64_t positive = d->count[i][SC_POSITIVE], negative = d->count[i][SC_NEGATIVE];
-        const uint64_t here = (sides & POSITIVE ? positive : 0) + (sides & NEGATIVE ? negative : 0);
-        const uint64_t part = prefix << 16 | i;
+    if (d->kept) {
+        const size_t positive = sides & POSITIVE ? d->n_kept[SC_POSITIVE] : 0;
+        const size_t negative = sides & NEGATIVE ? d->n_kept[SC_NEGATIVE] : 0;
+        if (rank < positive + negative)
+            return point(key_value(
+                key_of_rank(d->kept, positive, negative_kept(d), negative, (size_t)rank), f->wide));
+    }
+    uint64_t i = 0;
+    for (; d->count && i < SUB && rank >= counted(d->count[SUB + i / BLOCK], sides); i += BLOCK)
+        rank -= counted(d->count[SUB + i / BLOCK], sides);
+    for (; d->count && i < SUB; i++) {
+        const uint64_t here = counted(d->count[i], sides), part = prefix << 16 | i;
         const unsigned low = shift - 16;
         if (rank >= here)
             rank -= here;
         else if (!f->wide || low == 0)
             return point(key_value(part << low, f->wide));
         else
-            return in_bin(f, part, low, positive + negative, sides, rank);
+            return in_bin(f, part, low, counted(d->count[i], BOTH), sides, rank);
     }
     return range_of(prefix, shift, f->wide); /* not reached */
 }
@@ -240,17 +295,17 @@ static uint64_t in_bin_up_to(struct sc_finer *f, uint64_t prefix, unsigned shift
     uint64_t sum = 0;
     if (!d || !d->ready)
         return 0;
-    for (size_t i = 0; d->kept && i < d->n_kept && d->kept[i] >> 1 <= key; i++)
-        sum += sides >> (d->kept[i] & 1) & 1;
+    if (d->kept)
+        return (sides & POSITIVE ? keys_up_to(d->kept, d->n_kept[SC_POSITIVE], key) : 0) +
+               (sides & NEGATIVE ? keys_up_to(negative_kept(d), d->n_kept[SC_NEGATIVE], key) : 0);
     const uint64_t last = key >> (shift - 16) & (SUB - 1);
-    for (uint64_t i = 0; d->count && i <= last; i++) {
-        const uint64_t positive = d->count[i][SC_POSITIVE], negative = d->count[i][SC_NEGATIVE];
-        if (f->wide && i == last && shift > 16)
-            sum += in_bin_up_to(f, prefix << 16 | i, shift - 16, positive + negative, sides, key);
-        else
-            sum += (sides & POSITIVE ? positive : 0) + (sides & NEGATIVE ? negative : 0);
-    }
-    return sum;
+    for (uint64_t i = 0; i < last / BLOCK; i++)
+        sum += counted(d->count[SUB + i], sides);
+    for (uint64_t i = last / BLOCK * BLOCK; i < last; i++)
+        sum += counted(d->count[i], sides);
+    return sum + (f->wide && shift > 16 ? in_bin_up_to(f, prefix << 16 | last, shift - 16,
+                                                       counted(d->count[last], BOTH), sides, key)
+                                        : counted(d->count[last], sides));
 }
 
 /* ------------------------------------------------------------------------------------ order --- */

@@ -83,15 +83,29 @@ static void set_facts(const struct sc_quality_pass *q, uint64_t values, struct s
     out->rms = sqrt(q->x.square / (double)finite);
 }
 
+/* Whether panels need not be decoded as a whole: nobody looks at whole lines of them. */
+static void choose_codes(struct sc_quality_pass *q)
+{
+    q->codes = !q->exact && q->v->code_bytes && !q->any_other_axis;
+    for (size_t f = 0; f < q->n; f++)
+        q->codes = q->codes && (q->formats[f].f->over != SC_OVER_LINE || q->formats[f].lines);
+    if (q->codes && q->v->codec != sc_codec_find(SC_STR("BF16")))
+        q->decode = sc_decoder(q->v->codec, q->level);
+    if (!q->decode && q->v->codec != sc_codec_find(SC_STR("BF16")))
+        q->codes = false;
+}
+
 static int run_pass(struct sc_quality_pass *q, struct sc_quality_result *out, struct sc_error *e)
 {
     for (size_t f = 0; f < q->n; f++) {
         q->formats[f].active = true;
-        q->any_other_axis = q->any_other_axis || q->formats[f].turned;
+        q->any_other_axis = q->any_other_axis || (q->formats[f].turned && !q->formats[f].down);
+        q->any_down = q->any_down || q->formats[f].down;
     }
     TRY(sc_books_make(q, e));
     TRY(sc_totals_make(q, e));
     TRY(sc_quality_facts(q, e));
+    choose_codes(q);
     TRY(sc_tail_begin(q, e));
     TRY(sc_quality_visit(q, SC_LOOK_ALL, e));
     sc_totals_end(q);

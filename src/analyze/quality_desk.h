@@ -53,6 +53,7 @@ struct sc_desk {
     size_t stride;         /* of these: a segment, in whole groups */
     uint32_t *tail;
     uint32_t *peaks; /* (32 * stride / 16, up to whole 16) largest |x| of groups as bits */
+    uint32_t *down;  /* (the same) of groups of columns, where a format asks */
     double *columns; /* (stride) of a block */
     float *turned, *back, *full; /* (panel) */
     struct sc_piece *pieces;     /* of cells that are lines */

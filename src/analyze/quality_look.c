@@ -4,7 +4,9 @@
  *   32 rows x a segment, copied --> facts of x --> format by format: rounded, sums of errors
  *
  * so that x and y stay in the first cache. Sums go from blocks into tiles, from tiles into the
- * panel, in that order. Formats of the other axis see the panel turned, all at once.
+ * panel, in that order. Where nobody wants whole lines, what is stored is decoded block by block.
+ * Formats of the other axis whose units are 16 or 32 rows are looked at in the same blocks; others
+ * see the panel turned, all at once.
  *
  * Blocks whose values are out of the range of the fast sums, or not finite, are added up one by
  * one (sc_errors_exact()), and so are small tensors, where the rounding of these sums would show.
@@ -60,13 +62,16 @@ static size_t lay_desk(const struct sc_quality_pass *q, void *memory, struct sc_
     d->y = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->y);
     d->tail = put(&s, SC_ERROR_ROWS * d->stride + SC_LANES, sizeof *d->tail);
     d->peaks = put(&s, SC_ERROR_ROWS * d->stride / SC_LANES + SC_LANES, sizeof *d->peaks);
+    d->down = put(&s, SC_ERROR_ROWS * d->stride / SC_LANES + SC_LANES, sizeof *d->down);
     d->columns = put(&s, d->stride, sizeof *d->columns);
     d->pieces = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->pieces);
     d->segments = (c->width + c->segment - 1) / c->segment;
     d->seen = put(&s, ((c->height - 1) / SC_ERROR_ROWS + 1) * d->segments, sizeof *d->seen);
     d->turned = d->back = d->full = NULL;
+    if (q->any_down && !q->any_other_axis)
+        d->turned = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->turned);
     if (q->any_other_axis) {
-        d->turned = put(&s, panel, sizeof *d->turned);
+        d->turned = put(&s, SC_MAX(panel, SC_ERROR_ROWS * d->stride), sizeof *d->turned);
         d->back = put(&s, panel, sizeof *d->back);
         d->full = put(&s, panel, sizeof *d->full);
     }
@@ -101,6 +106,7 @@ static void copy_block(const struct sc_block *b, const float *src, size_t stride
     }
 }
 
+/* Where a block stands; nothing of it is read. */
 static void start_block(const struct sc_desk *d, size_t row, size_t end_row, size_t col,
                         struct sc_block *b)
 {
@@ -110,7 +116,25 @@ static void start_block(const struct sc_desk *d, size_t row, size_t end_row, siz
     b->n = SC_MIN((size_t)c->segment, d->at->n_cols - col);
     b->whole = (size_t)sc_align_up(b->n, SC_ERROR_COLUMNS);
     b->seen = &d->seen[row / SC_ERROR_ROWS * d->segments + col / c->segment];
-    copy_block(b, d->at->values + row * d->at->n_cols + col, d->at->n_cols, d->block);
+}
+
+static void copy_x(const struct sc_desk *d, const struct sc_block *b)
+{
+    const size_t stride = d->at->n_cols;
+    copy_block(b, d->at->values + b->row * stride + b->col, stride, d->block);
+}
+
+/* The block of what is stored; zeros behind its rows. */
+static void decode_x(const struct sc_desk *d, const struct sc_block *b)
+{
+    const struct sc_quality_pass *q = d->q;
+    sc_decode_fn *decode = q->decode ? q->decode : sc_decoder(q->v->codec, q->level);
+    const uint8_t *from = d->at->codes + b->row * d->at->stride + b->col * q->v->code_bytes;
+    for (size_t r = 0; r < b->rows; r++, from += d->at->stride) {
+        float *to = d->block + r * b->whole;
+        decode(from, to, b->n);
+        memset(to + b->n, 0, (b->whole - b->n) * sizeof *to);
+    }
 }
 
 static struct sc_tile *tile_at(const struct sc_desk *d, struct sc_tile *row,
@@ -173,21 +197,43 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
     put_sums(d, b, f, tiles, e);
 }
 
-/* Sums of x: the errors of what keeps nothing, with the other sign. */
-static void look_at_x(struct sc_desk *d, const struct sc_block *b)
+/* Reads a block, with its peaks, and adds it up: the errors of what keeps nothing, with the other
+ * sign. BF16 as it is stored goes through all of it at once. */
+static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
+                   struct sc_block_errors *e)
+{
+    const struct sc_quality_pass *q = d->q;
+    const size_t groups = b->rows * b->whole / SC_LANES;
+    struct sc_error_block k = {.y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole};
+    uint64_t overflowed;
+    if (d->at->codes && !q->decode && b->n == b->whole) {
+        *e = (struct sc_block_errors){.sums = d->sums,
+                                      .columns = columns_of(d, b, q->n) ? d->columns : NULL};
+        sc_errors_bf16(d->at->codes + b->row * d->at->stride + 2 * b->col, d->at->stride, b->rows,
+                       b->n, q->level, d->block, d->peaks, e);
+        b->bits = 0;
+        if (!sc_errors_good(e->most))
+            sc_errors_exact(&k, e, &overflowed);
+        put_sums(d, b, q->n, tiles, e);
+        return;
+    }
+    if (d->at->codes)
+        decode_x(d, b);
+    else
+        copy_x(d, b);
+    b->bits = sc_group_peaks(b->x, groups, q->level, d->peaks);
+    k.brief = !(b->bits & 0xffff);
+    add_up(d, b, &k, q->n, tiles, true, e, &overflowed);
+}
+
+static void look_at_x(struct sc_desk *d, struct sc_block *b)
 {
     struct sc_quality_pass *q = d->q;
     struct sc_sums_x *x = d->part.x;
     struct sc_block_errors e;
     struct sc_tile *tiles = d->x + b->row / q->cut.tile_rows * d->across;
-    const struct sc_error_block k = {.y = b->x,
-                                     .brief = !(b->bits & 0xffff),
-                                     .y_stride = b->whole,
-                                     .rows = b->rows,
-                                     .n = b->whole};
-    uint64_t overflowed;
     bool finite = true;
-    add_up(d, b, &k, q->n, tiles, true, &e, &overflowed);
+    read_x(d, b, tiles, &e);
     for (size_t r = 0; e.exact && finite && r < b->rows; r++)
         for (size_t i = 0; i < b->n; i++)
             finite = finite && is_finite(b->x[r * b->whole + i]);
@@ -209,25 +255,25 @@ static void look_at_x(struct sc_desk *d, const struct sc_block *b)
     x->max = SC_MAX(x->max, e.max);
 }
 
-/* |d| of the tail into what counts them. Where few values are possible (BF16 in a block float loses
- * halves of a step), most of a block fall into one bin; these wait for each other in memory, and so
- * are counted in a register. */
-static void count_tail(const struct sc_desk *d, size_t f, size_t n)
+/* |d| of the tail into what counts them; those of its first bin have been counted. */
+static void count_tail(const struct sc_desk *d, size_t f, const struct sc_block_errors *e)
 {
-    enum { ELSEWHERE = 8 };
     const uint32_t first = (d->q->formats[f].above >> SC_TAIL_SHIFT) + 1;
-    uint64_t *bins = d->book->bins + f * SC_TAIL_BINS, common = 0, unused[ELSEWHERE];
-    const uint32_t likely = n ? d->tail[n / 2] >> SC_TAIL_SHIFT : 0;
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t magnitude = d->tail[i] >> SC_TAIL_SHIFT;
-        const uint32_t bin = SC_MIN(magnitude - first, (uint32_t)SC_TAIL_BINS - 1);
-        uint64_t *at = bins + bin;
-        common += magnitude == likely;
-        at = magnitude == likely ? &unused[i % ELSEWHERE] : at;
-        ++*at;
+    uint64_t *bins = d->book->bins + f * SC_TAIL_BINS * SC_TAIL_WAYS;
+    for (size_t i = 0; i < e->tail; i++) {
+        const uint32_t bin =
+            SC_MIN((d->tail[i] >> SC_TAIL_SHIFT) - first, (uint32_t)SC_TAIL_BINS - 1);
+        bins[bin * SC_TAIL_WAYS + i % SC_TAIL_WAYS]++;
     }
-    if (n)
-        bins[SC_MIN(likely - first, (uint32_t)SC_TAIL_BINS - 1)] += common;
+    bins[0] += e->common;
+}
+
+/* Two for each upper bits: the first bin of what quantiles are made of, and the rest. */
+static size_t coarse_bin(uint32_t magnitude)
+{
+    const uint32_t bin = magnitude >> SC_TAIL_SHIFT;
+    const uint32_t each = 1U << (SC_COARSE_SHIFT - SC_TAIL_SHIFT);
+    return 2 * (bin / each) + (bin % each != 0);
 }
 
 /* Of a sample, or of a small tensor: every |d|. */
@@ -247,7 +293,7 @@ static void keep_all(struct sc_desk *d, const struct sc_block *b, size_t f, cons
             if (d->q->look == SC_LOOK_ALL)
                 p->errors[place] = is_finite(v) ? a : NAN;
             else if (is_finite(v))
-                coarse[magnitude >> SC_COARSE_SHIFT]++;
+                coarse[coarse_bin(magnitude)]++;
         }
 }
 
@@ -264,6 +310,7 @@ static struct sc_error_block block_of(const struct sc_desk *d, const struct sc_b
                                    .rows = b->rows,
                                    .n = b->whole,
                                    .above = p->above,
+                                   .common = p->common,
                                    .tail = p->tail ? d->tail : NULL,
                                    .relative = !(p->nearest && d->part.d[f].relative >= 1)};
 }
@@ -275,7 +322,7 @@ static void note(struct sc_desk *d, const struct sc_block *b, size_t f,
     const struct sc_planned *p = &d->q->formats[f];
     struct sc_sums_d *s = &d->part.d[f];
     if (p->tail)
-        count_tail(d, f, e->tail);
+        count_tail(d, f, e);
     s->most = SC_MAX(s->most, e->most);
     s->zeros += e->zeros - b->seen->zeros;
     s->relative = SC_MAX(s->relative, (double)e->relative);
@@ -317,7 +364,8 @@ static bool lose_block(struct sc_desk *d, const struct sc_block *b, size_t f)
     const struct sc_error_block k = block_of(d, b, f, NULL);
     struct sc_block_errors e = {.sums = d->sums,
                                 .columns = columns_of(d, b, f) ? d->columns : NULL};
-    if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, d->peaks, b->bits, &e, &full) ||
+    if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, p->down ? d->down : d->peaks, b->bits,
+                   p->down, &e, &full) ||
         !sc_errors_good(e.most))
         return false;
     *saturated += full;
@@ -326,15 +374,36 @@ static bool lose_block(struct sc_desk *d, const struct sc_block *b, size_t f)
     return true;
 }
 
+/* Lines are columns, of which the block holds whole units. */
+static uint64_t round_down(struct sc_desk *d, const struct sc_block *b, size_t f)
+{
+    const struct sc_planned *p = &d->q->formats[f];
+    uint64_t full = 0;
+    sc_turn(b->x, b->rows, b->whole, d->turned);
+    for (size_t i = 0; i < b->n; i++)
+        full += sc_round_line(p, &d->steps[f * SC_ERROR_ROWS], d->turned + i * b->rows, b->rows,
+                              d->turned + i * b->rows);
+    sc_turn(d->turned, b->whole, b->rows, d->y);
+    return full;
+}
+
 /* One format of the lines of a block: at once where it does not matter where a line ends. */
 static void round_block(struct sc_desk *d, const struct sc_block *b, size_t f)
 {
     const struct sc_planned *p = &d->q->formats[f];
     const struct sc_step *steps = &d->steps[f * SC_ERROR_ROWS];
     uint64_t *saturated = &d->part.d[f].saturated;
-    if (p->f->over != SC_OVER_LINE && b->n == b->whole && b->n % SC_MAX(p->f->unit, 1U) == 0) {
+    if (p->down) {
         if (lose_block(d, b, f))
             return;
+        *saturated += round_down(d, b, f);
+        look_at_y(d, b, f, d->y);
+        return;
+    }
+    const bool whole = b->n == b->whole && b->n % SC_MAX(p->f->unit, 1U) == 0;
+    if (whole && lose_block(d, b, f))
+        return;
+    if (p->f->over != SC_OVER_LINE && whole) {
         *saturated += sc_round_line(p, steps, b->x, b->rows * b->n, d->y);
         look_at_y(d, b, f, d->y);
         return;
@@ -430,13 +499,19 @@ static void end_tiles(struct sc_desk *d, size_t row, size_t f)
 
 /* ----------------------------------------------------------------------------------- panel --- */
 
+/* Formats that want whole columns of a panel. */
+static bool is_later(const struct sc_planned *p)
+{
+    return p->turned && !p->down;
+}
+
 static void set_steps(struct sc_desk *d, size_t row, size_t rows)
 {
     for (size_t f = 0; f < d->q->n; f++)
-        for (size_t r = 0; !d->q->formats[f].turned && r < rows; r++)
+        for (size_t r = 0; !is_later(&d->q->formats[f]) && r < rows; r++)
             sc_round_step(&d->q->formats[f], d->at->matrix * d->q->cut.rows + d->at->row + row + r,
-                          d->at->values + (row + r) * d->at->n_cols, d->at->n_cols,
-                          &d->steps[f * SC_ERROR_ROWS + r]);
+                          d->at->codes ? NULL : d->at->values + (row + r) * d->at->n_cols,
+                          d->at->n_cols, &d->steps[f * SC_ERROR_ROWS + r]);
 }
 
 /* Blocks of 32 rows: x, and all formats but those of the other axis. */
@@ -448,15 +523,16 @@ static void look_at_rows(struct sc_desk *d, size_t row, size_t end_row)
         for (size_t col = 0; col < d->at->n_cols; col += q->cut.segment) {
             struct sc_block b;
             start_block(d, row, end_row, col, &b);
-            b.bits = sc_group_peaks(b.x, b.rows * b.whole / SC_LANES, q->level, d->peaks);
             look_at_x(d, &b);
+            if (q->any_down)
+                sc_column_peaks(b.x, b.rows, b.whole, q->level, d->down);
             if (sc_cells_are_lines(d))
                 sc_lines_of_x(d, &b, q->first);
             for (size_t f = 0; f < q->n; f++) {
                 const struct sc_planned *p = &q->formats[f];
                 if (p->lossless && p->mix >= 0 && sc_cells_are_lines(d))
                     sc_lines_of_y(d, &b, p->mix, NULL);
-                if (p->active && !p->lossless && !p->turned)
+                if (p->active && !p->lossless && !is_later(p))
                     round_block(d, &b, f);
             }
         }
@@ -471,6 +547,7 @@ static void look_at_turned(struct sc_desk *d, size_t row, size_t end_row, size_t
         for (size_t col = 0; col < d->at->n_cols; col += q->cut.segment) {
             struct sc_block b;
             start_block(d, row, end_row, col, &b);
+            copy_x(d, &b);
             if (sc_cells_are_lines(d))
                 sc_lines_of_x(d, &b, false);
             copy_block(&b, d->full + row * d->at->n_cols + col, d->at->n_cols, d->y);
@@ -495,14 +572,14 @@ void sc_look(void *ctx, const struct sc_rectangle *at, void *scratch, void *part
         look_at_rows(&d, row, SC_MIN(row + high, (size_t)at->n_rows));
         end_tiles(&d, row, q->n);
         for (size_t f = 0; f < q->n; f++)
-            if (q->formats[f].active && !q->formats[f].lossless && !q->formats[f].turned)
+            if (q->formats[f].active && !q->formats[f].lossless && !is_later(&q->formats[f]))
                 end_tiles(&d, row, f);
     }
     if (q->any_other_axis)
         sc_turn(at->values, at->n_rows, at->n_cols, d.turned);
     for (size_t f = 0; f < q->n; f++) {
         const struct sc_planned *p = &q->formats[f];
-        if (!p->active || p->lossless || !p->turned)
+        if (!p->active || p->lossless || !is_later(p))
             continue;
         d.part.d[f].saturated += sc_round_panel(p, &q->cut, at, d.turned, d.back, d.full);
         for (size_t row = 0; row < at->n_rows; row += high) {

@@ -21,7 +21,8 @@ enum {
     SC_VECTOR_TILE = SC_TILE * SC_TILE,
     SC_TAIL_BINS = 24 << 10, /* 24 octaves of 2^10 bins: 0.1 % */
     SC_TAIL_SHIFT = 13,      /* upper bits of a float that tell its bin */
-    SC_COARSE_BINS = 8192,   /* of a sample: 3 % */
+    SC_TAIL_WAYS = 2,        /* each bin twice: counts of neighbours do not wait for each other */
+    SC_COARSE_BINS = 16384,  /* of a sample: 3 %, and the first 0.1 % of each by themselves */
     SC_COARSE_SHIFT = 18,
     SC_SMALL_TENSOR = 1 << 16, /* values whose errors are all kept */
 };
@@ -44,7 +45,8 @@ struct sc_planned {
     int mix;      /* among the formats of cells; -1: none */
     sc_round_fn *round;
     sc_losses_fn *losses;    /* or NULL */
-    bool turned;             /* lines are columns */
+    bool turned;             /* lines are columns, and it matters */
+    bool down;               /* ... and blocks of 32 rows hold whole units of them */
     bool lossless;           /* y is x */
     bool nearest;            /* |d| <= |x| always */
     bool keeps_zero;         /* 0 becomes 0 */
@@ -53,8 +55,9 @@ struct sc_planned {
     struct sc_step step;     /* over the tensor */
     struct sc_extent *lines; /* over lines, narrowed; NULL: panels hold whole lines */
     uint32_t above;          /* bits of |d|: the tail begins behind it */
-    float *errors;           /* (values) of a small tensor: all |d|; NULL: it is not small */
-    uint64_t *bins;          /* (SC_TAIL_BINS) of the last visit; NULL: none yet */
+    uint32_t common; /* likewise: the first bin of the tail is counted alone; 0: it is not */
+    float *errors;   /* (values) of a small tensor: all |d|; NULL: it is not small */
+    uint64_t *bins;  /* (SC_TAIL_BINS) of the last visit; NULL: none yet */
 };
 
 /* Sums of x, and of the errors of a format. */
@@ -74,7 +77,7 @@ struct sc_sums_d {
 /* Counts that do not depend on the order, of one thread. */
 struct sc_book {
     struct sc_book *next;
-    uint64_t *bins;   /* (formats * SC_TAIL_BINS) */
+    uint64_t *bins;   /* (formats * SC_TAIL_BINS * SC_TAIL_WAYS) */
     uint32_t *coarse; /* (formats * SC_COARSE_BINS) */
 };
 
@@ -88,9 +91,13 @@ struct sc_quality_pass {
     struct sc_planned *formats; /* (n) */
     size_t n;
     enum sc_cpu level;
-    bool any_other_axis, columns_kept;
-    bool first; /* of the passes of this tensor */
-    bool exact; /* all sums in double: a small tensor */
+    bool any_other_axis; /* of formats that look at whole columns of a panel */
+    bool any_down;       /* a format is `down` */
+    bool columns_kept;
+    bool codes;           /* panels hold what is stored, which is decoded block by block: */
+    sc_decode_fn *decode; /* by this; NULL: BF16 */
+    bool first;           /* of the passes of this tensor */
+    bool exact;           /* all sums in double: a small tensor */
     enum sc_look look;
     struct sc_cells *cells;
     const uint64_t *only; /* of a sample: panels of `cut` */

@@ -32,7 +32,8 @@ void sc_plan_format(const struct sc_values *v, const struct sc_encoding *f, stru
     const bool stored = f->scheme == SC_SCHEME_CAST && v->code_bytes && f->codec == v->codec;
     *out = (struct sc_planned){.f = f, .mix = -1};
     out->round = sc_rounder(f, sc_cpu_level());
-    out->turned = f->other_axis && !sc_is_vector(v);
+    out->turned = f->other_axis && !sc_is_vector(v) && (f->unit > 1 || f->over == SC_OVER_LINE);
+    out->down = out->turned && f->over != SC_OVER_LINE && SC_TILE % f->unit == 0;
     out->lossless = any_float || (stored && v->code_bytes == 2);
     out->nearest = f->scheme != SC_SCHEME_GGML && f->scheme != SC_SCHEME_LEVELS && !f->affine;
     out->losses = sc_losses(f, sc_cpu_level());

@@ -39,7 +39,7 @@ int sc_books_make(struct sc_quality_pass *q, struct sc_error *e)
         q->free = b;
         if (q->exact) /* all errors are kept */
             continue;
-        b->bins = sc_calloc(q->n * SC_TAIL_BINS, sizeof *b->bins);
+        b->bins = sc_calloc(q->n * SC_TAIL_BINS * SC_TAIL_WAYS, sizeof *b->bins);
         b->coarse = sc_calloc(q->n * SC_COARSE_BINS, sizeof *b->coarse);
         if (!b->bins || !b->coarse)
             return sc_fail_memory(e);
@@ -93,7 +93,8 @@ int sc_quality_visit(struct sc_quality_pass *q, enum sc_look look, struct sc_err
                                 .p = q->o->p,
                                 .cancel = q->o->cancel,
                                 .only = q->only,
-                                .n_only = q->n_only};
+                                .n_only = q->n_only,
+                                .codes = q->codes};
     q->look = look;
     if (look == SC_LOOK_ALL) /* visits for a tail that began too late are few; they count as none */
         q->panels = (q->only ? q->n_only : sc_panels_count(&p)) + 1;
@@ -117,20 +118,29 @@ static int keep_all_errors(struct sc_quality_pass *q, struct sc_error *e)
     return 0;
 }
 
-/* Where the tail of a format begins: bits of a magnitude. */
-static uint32_t start_of(const struct sc_quality_pass *q, size_t f)
+/* Where the tail of a format begins, and whether many values are at its beginning: half a step is
+ * what block floats lose of many BF16 values, and most. */
+static void start_tail(const struct sc_quality_pass *q, size_t f, struct sc_planned *p)
 {
-    uint64_t n = 0, above = 0;
-    size_t bin = SC_COARSE_BINS;
+    uint64_t n = 0, above = 0, here = 0;
+    uint32_t bin = SC_COARSE_BINS;
     for (size_t i = 0; i < q->n_books; i++)
         for (size_t k = 0; k < SC_COARSE_BINS; k++)
             n += q->books[i].coarse[f * SC_COARSE_BINS + k];
-    while (bin > 1 && (double)above < SAMPLE_TAIL * (double)n) {
+    while (bin > 2 && (double)above < SAMPLE_TAIL * (double)n) {
         bin--;
+        here = 0;
         for (size_t i = 0; i < q->n_books; i++)
-            above += q->books[i].coarse[f * SC_COARSE_BINS + bin];
+            here += q->books[i].coarse[f * SC_COARSE_BINS + bin];
+        above += here;
     }
-    return bin <= 1 || n == 0 ? LEAST_ABOVE : ((uint32_t)bin << SC_COARSE_SHIFT) - 1;
+    p->above = LEAST_ABOVE;
+    p->common = 0;
+    if (bin <= 2 || n == 0)
+        return;
+    p->above = (bin / 2 << SC_COARSE_SHIFT) + (bin % 2 << SC_TAIL_SHIFT) - 1;
+    if (bin % 2 == 0 && (double)here > SAMPLE_TAIL * (double)n)
+        p->common = p->above + (1U << SC_TAIL_SHIFT);
 }
 
 /* `many` panels at even distances, of q->only or of all. */
@@ -156,7 +166,8 @@ static int sample(struct sc_quality_pass *q, struct sc_error *e)
     const bool columns = q->columns_kept;
     uint64_t *only = NULL;
     if (!was && !q->any_other_axis)
-        q->cut.height = SC_MIN(q->cut.height, (uint32_t)SAMPLE_ROWS);
+        q->cut.height =
+            SC_MIN(q->cut.height, q->any_down ? (uint32_t)SC_TILE : (uint32_t)SAMPLE_ROWS);
     if (!was && !q->cut.whole_rows)
         q->cut.width = q->cut.segment;
     const struct sc_panels p = {.view = q->v,
@@ -190,7 +201,7 @@ int sc_tail_begin(struct sc_quality_pass *q, struct sc_error *e)
         return keep_all_errors(q, e);
     TRY(sample(q, e));
     for (size_t f = 0; f < q->n; f++) {
-        q->formats[f].above = start_of(q, f);
+        start_tail(q, f, &q->formats[f]);
         q->formats[f].tail = !q->formats[f].lossless;
     }
     return 0;
@@ -232,6 +243,15 @@ static double edge_of(uint32_t bin)
     return (double)v;
 }
 
+static uint64_t count_of(const struct sc_quality_pass *q, size_t f, size_t bin)
+{
+    uint64_t n = 0;
+    for (size_t b = 0; b < q->n_books; b++)
+        for (size_t way = 0; way < SC_TAIL_WAYS; way++)
+            n += q->books[b].bins[(f * SC_TAIL_BINS + bin) * SC_TAIL_WAYS + way];
+    return n;
+}
+
 /* The value of this rank among n; false: it lies outside of the bins, which shall begin at *above.
  */
 static bool find_rank(const struct sc_quality_pass *q, size_t f, uint64_t n, uint64_t rank,
@@ -239,9 +259,8 @@ static bool find_rank(const struct sc_quality_pass *q, size_t f, uint64_t n, uin
 {
     const uint32_t first = (q->formats[f].above >> SC_TAIL_SHIFT) + 1;
     uint64_t inside = 0, seen = 0;
-    for (size_t b = 0; b < q->n_books; b++)
-        for (size_t i = 0; i < SC_TAIL_BINS; i++)
-            inside += q->books[b].bins[f * SC_TAIL_BINS + i];
+    for (size_t i = 0; i < SC_TAIL_BINS; i++)
+        inside += count_of(q, f, i);
     const uint64_t below = n - inside;
     *out = 0;
     if (rank < below) {
@@ -251,9 +270,7 @@ static bool find_rank(const struct sc_quality_pass *q, size_t f, uint64_t n, uin
         return false;
     }
     for (uint32_t i = 0; i < (uint32_t)SC_TAIL_BINS; i++) {
-        uint64_t here = 0;
-        for (size_t b = 0; b < q->n_books; b++)
-            here += q->books[b].bins[f * SC_TAIL_BINS + i];
+        const uint64_t here = count_of(q, f, i);
         if (rank < below + seen + here && i + 1 == (uint32_t)SC_TAIL_BINS &&
             first + i < UINT32_C(0x7f800000) >> SC_TAIL_SHIFT) {
             *above = ((first + i) << SC_TAIL_SHIFT) - 1;
@@ -273,7 +290,7 @@ static bool find_rank(const struct sc_quality_pass *q, size_t f, uint64_t n, uin
 static void clear_bins(struct sc_quality_pass *q)
 {
     for (size_t b = 0; b < q->n_books; b++)
-        memset(q->books[b].bins, 0, q->n * SC_TAIL_BINS * sizeof *q->books[b].bins);
+        memset(q->books[b].bins, 0, q->n * SC_TAIL_BINS * SC_TAIL_WAYS * sizeof *q->books[b].bins);
 }
 
 int sc_tail_end(struct sc_quality_pass *q, struct sc_quality *out, struct sc_error *e)
@@ -307,6 +324,7 @@ int sc_tail_end(struct sc_quality_pass *q, struct sc_quality *out, struct sc_err
             }
             p->active = missing;
             p->above = above;
+            p->common = 0;
             again = again || missing;
         }
         if (again) {

@@ -31,7 +31,9 @@ sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level)
         return LOSSES(mx);
     case SC_SCHEME_NVFP4:
         return LOSSES(nvfp4);
-    case SC_SCHEME_INT:
+    case SC_SCHEME_INT: /* a clip of groups is searched by looking at values */
+        return f->affine || (f->over == SC_OVER_NOTHING && (f->clip || f->unit % 16)) ? NULL
+                                                                                      : LOSSES(int);
     case SC_SCHEME_LEVELS:
     case SC_SCHEME_GGML:
         break;
@@ -58,6 +60,24 @@ uint32_t sc_group_peaks(const float *x, size_t n, enum sc_cpu level, uint32_t *p
         bits |= sc_bits_of(x[i]);
     sc_peaks(x, 16 * n, 16, level, peak);
     return bits;
+}
+
+void sc_column_peaks(const float *x, size_t high, size_t n, enum sc_cpu level, uint32_t *peak)
+{
+#if SC_HAVE_X86
+    if (level >= SC_CPU_AVX512)
+        sc_column_peaks_avx512(x, high, n, peak);
+    else if (level >= SC_CPU_AVX2)
+        sc_column_peaks_avx2(x, high, n, peak);
+    if (level >= SC_CPU_AVX2)
+        return;
+#endif
+    memset(peak, 0, (high + 15) / 16 * n * sizeof *peak);
+    for (size_t r = 0; r < high; r++)
+        for (size_t i = 0; i < n; i++) {
+            uint32_t *const of = &peak[r / 16 * n + i];
+            *of = SC_MAX(*of, sc_bits_of(x[r * n + i]) & ~SC_SIGN);
+        }
 }
 
 size_t sc_encoding_pack(const struct sc_encoding *f, const struct sc_step *step, const float *x,

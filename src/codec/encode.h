@@ -127,8 +127,9 @@ SC_ENCODE_LEVELS(avx2)
 SC_ENCODE_LEVELS(avx512)
 #define SC_LOSSES_LEVELS(level)                                                                    \
     sc_losses_fn sc_losses_zero_##level, sc_losses_cast_##level, sc_losses_bfp_##level,            \
-        sc_losses_mx_##level, sc_losses_nvfp4_##level;                                             \
-    uint32_t sc_group_peaks_##level(const float *x, size_t n, uint32_t *peak);
+        sc_losses_mx_##level, sc_losses_nvfp4_##level, sc_losses_int_##level;                      \
+    uint32_t sc_group_peaks_##level(const float *x, size_t n, uint32_t *peak);                     \
+    void sc_column_peaks_##level(const float *x, size_t rows, size_t n, uint32_t *peak);
 SC_LOSSES_LEVELS(avx2)
 SC_LOSSES_LEVELS(avx512)
 #define SC_AT_LEVEL(level, name)                                                                   \

@@ -10,18 +10,30 @@
 #ifdef LANES
 #define INLINE TARGET static inline __attribute__((always_inline))
 
-/* A number for each group of 16, in three ways. */
+/* A number for each group of 16, in three ways. Groups are neighbours of a row, or of a column:
+ * then those of 16 columns stand beside each other, and so do their numbers. */
 struct AT(groups) {
-    size_t per_row, rows, n;
+    size_t per_row, n;
+    bool down;
     float a[SC_LOSS_GROUPS + 16], b[SC_LOSS_GROUPS + 16], c[SC_LOSS_GROUPS + 16];
 };
 
 /* false: there are too many. */
-INLINE bool AT(groups_of)(const struct sc_error_block *b, struct AT(groups) * g)
+INLINE bool AT(groups_of)(const struct sc_error_block *b, bool down, struct AT(groups) * g)
 {
-    g->per_row = b->n / 16;
-    g->n = b->rows * g->per_row;
+    g->down = down;
+    g->per_row = down ? b->n : b->n / 16;
+    g->n = down ? (b->rows + 15) / 16 * b->n : b->rows * g->per_row;
     return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && b->tail;
+}
+
+/* The largest of two groups that share a scale; 16 of them. */
+INLINE LANES AT(peaks_of_32)(const struct AT(groups) * g, const uint32_t *peak, size_t k)
+{
+    if (!g->down)
+        return pairs(load_bits(peak + k));
+    const size_t at = k % g->per_row, second = g->n > g->per_row ? g->per_row : 0;
+    return maxi(load_bits(peak + at), load_bits(peak + second + at));
 }
 
 /* Whether any of the groups has bits of a positive float outside of [least, largest]. */
@@ -47,6 +59,12 @@ typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, M
         const size_t k = r * g->per_row + col / 16;                                                \
         return AT(step_##name)(how, x, all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),         \
                                all(sc_bits_of(g->c[k])), above);                                   \
+    }                                                                                              \
+    INLINE LANES AT(down_##name)(const void *how, LANES x, size_t r, size_t col, MASK *above)      \
+    {                                                                                              \
+        const struct AT(groups) *g = how;                                                          \
+        const size_t k = r / 16 * g->per_row + col;                                                \
+        return AT(step_##name)(how, x, load(g->a + k), load(g->b + k), load(g->c + k), above);     \
     }
 
 /* How many values are too large for their scale. Where the largest of a group is not, none is. */
@@ -54,29 +72,51 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
                                AT(step_fn) * step, const void *how)
 {
     const struct AT(groups) *g = how;
+    uint32_t found[SC_LOSS_GROUPS + 16], place[16]; /* groups, first all of them */
     uint64_t full = 0;
+    size_t n = 0;
+    for (uint32_t i = 0; i < 16; i++)
+        place[i] = i;
+    const LANES lanes = load_bits(place);
     for (size_t k = 0; k < g->n; k += 16) {
         MASK above;
         (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
                    &above);
-        for (unsigned found = bits_of(above); found; found &= found - 1) {
-            const size_t at = k + (size_t)__builtin_ctz(found);
-            (void)step(how, load(b->x + 16 * at), all(sc_bits_of(g->a[at])),
-                       all(sc_bits_of(g->b[at])), all(sc_bits_of(g->c[at])), &above);
+        n += squeeze(found + n, above, addi(lanes, all((uint32_t)k)));
+    }
+    for (size_t i = 0; i < n && !g->down; i++) {
+        const size_t k = found[i];
+        MASK above;
+        (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
+                   all(sc_bits_of(g->c[k])), &above);
+        full += count(above);
+    }
+    for (size_t i = 0; i < n && g->down; i++) { /* of 16 columns at once, so once for all */
+        const size_t k = found[i] & ~UINT32_C(15), row = k / g->per_row * 16, col = k % g->per_row;
+        if (i > 0 && (found[i - 1] & ~UINT32_C(15)) == k)
+            continue;
+        for (size_t r = row; r < SC_MIN(row + 16, b->rows); r++) {
+            MASK above;
+            (void)step(how, load(b->x + r * b->n + col), load(g->a + k), load(g->b + k),
+                       load(g->c + k), &above);
             full += count(above);
         }
     }
     return full;
 }
 
-#define SUMS(name, how)                                                                            \
+#define SUMS(name, how, down)                                                                      \
     do {                                                                                           \
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
-        if (b->relative)                                                                           \
+        if (down) {                                                                                \
+            AT(add_block)(b, out, AT(down_##name), how, true, true);                               \
+            out->relative = b->relative ? out->relative : 0;                                       \
+        } else if (b->relative) {                                                                  \
             AT(add_block)(b, out, AT(kept_##name), how, true, true);                               \
-        else                                                                                       \
+        } else {                                                                                   \
             AT(add_block)(b, out, AT(kept_##name), how, true, false);                              \
+        }                                                                                          \
     } while (0)
 
 /* ----------------------------------------------------------------------------------- nothing ---
@@ -89,9 +129,9 @@ INLINE LANES AT(kept_none)(const void *how, LANES x, size_t r, size_t col, MASK 
 
 TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step *step,
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
-                               struct sc_block_errors *out, uint64_t *full)
+                               bool down, struct sc_block_errors *out, uint64_t *full)
 {
-    (void)f, (void)step, (void)peak, (void)bits, (void)full;
+    (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
     AT(add_block)(b, out, AT(kept_none), NULL, true, b->relative);
     return true;
@@ -117,12 +157,12 @@ KEPT(bfp_cut)
 
 TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
-                              struct sc_block_errors *out, uint64_t *full)
+                              bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
     struct AT(groups) g;
     (void)step;
-    if (!AT(groups_of)(b, &g))
+    if (!AT(groups_of)(b, down, &g))
         return false;
     for (size_t k = 0; k < g.n; k += 16) {
         const LANES p = load_bits(peak + k);
@@ -134,9 +174,9 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
         store(g.c + k, top);
     }
     if (!(bits & 0x7f))
-        SUMS(bfp, &g);
+        SUMS(bfp, &g, down);
     else
-        SUMS(bfp_cut, &g);
+        SUMS(bfp_cut, &g, down);
     return true;
 }
 
@@ -174,15 +214,15 @@ KEPT(cast)
 
 TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
-                               struct sc_block_errors *out, uint64_t *full)
+                               bool down, struct sc_block_errors *out, uint64_t *full)
 {
     struct AT(small) s;
     const uint64_t before = *full;
-    (void)step, (void)bits;
-    if (!AT(groups_of)(b, &s.g))
+    (void)step, (void)bits, (void)down; /* it does not matter */
+    if (!AT(groups_of)(b, false, &s.g))
         return false;
     AT(small_of)(&sc_smalls[f->element], &s);
-    SUMS(cast, &s);
+    SUMS(cast, &s, false);
     if (f->saturate || *full == before)
         return true;
     *full = before;
@@ -200,16 +240,16 @@ KEPT(mx)
 
 TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
-                             struct sc_block_errors *out, uint64_t *full)
+                             bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const struct AT(mx) c = AT(mx_of)(f);
     struct AT(small) s;
     (void)step, (void)bits;
-    if (!AT(groups_of)(b, &s.g))
+    if (!AT(groups_of)(b, down, &s.g))
         return false;
     AT(small_of)(sc_mx_element(f), &s);
     for (size_t k = 0; k < s.g.n; k += 16) {
-        const LANES p = pairs(load_bits(peak + k));
+        const LANES p = AT(peaks_of_32)(&s.g, peak, k);
         const LANES field = subi(srl(addi(p, c.more), all(23)), c.emax); /* of the scale */
         const LANES power = AT(unless_zero)(p, field, 127);
         if (AT(any_outside)(power, 40, 200))
@@ -218,7 +258,7 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
         store(s.g.a + k, addi(s.least, more));
         store(s.g.b + k, addi(s.largest, more));
     }
-    SUMS(mx, &s);
+    SUMS(mx, &s, down);
     return true;
 }
 
@@ -235,11 +275,11 @@ KEPT(nvfp4)
 
 TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
-                                struct sc_block_errors *out, uint64_t *full)
+                                bool down, struct sc_block_errors *out, uint64_t *full)
 {
     struct AT(small) s;
     (void)bits;
-    if (!AT(groups_of)(b, &s.g) || !(step->scale > 0))
+    if (!AT(groups_of)(b, down, &s.g) || !(step->scale > 0))
         return false;
     AT(small_of)(&sc_smalls[SC_ELEMENT_E2M1], &s);
     for (size_t k = 0; k < s.g.n; k += 16) {
@@ -250,7 +290,73 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
-    SUMS(nvfp4, &s);
+    SUMS(nvfp4, &s, down);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------- integers ---
+ * Without a zero point: the largest of a group is then too large if any is. */
+struct AT(integers) {
+    struct AT(groups) g;
+    LANES low, high, magic, limits[2];
+};
+
+/* a is the step of a group, b its inverse. */
+INLINE LANES AT(step_int)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
+{
+    const struct AT(integers) *s = how;
+    const LANES q = AT(quotient)(x, a, b), inside = maxf(minf(q, s->high), s->low);
+    const LANES far = maxf(minf(q, s->limits[1]), s->limits[0]);
+    const LANES code = subf(addf(inside, s->magic), s->magic);
+    (void)c;
+    *above = differf(code, subf(addf(far, s->magic), s->magic));
+    return mulf(code, a);
+}
+KEPT(int)
+
+/* The step of a group that begins with 16 values number k. */
+INLINE struct sc_step AT(int_step)(const struct sc_encoding *f, const struct sc_step *step,
+                                   const uint32_t *peak, size_t per_row, size_t k)
+{
+    struct sc_step own;
+    uint32_t most_of = 0;
+    if (f->over == SC_OVER_TENSOR)
+        return *step;
+    if (f->over == SC_OVER_LINE)
+        return step[k / per_row];
+    for (size_t i = 0; i < f->unit / 16; i++)
+        most_of = SC_MAX(most_of, peak[k + i]);
+    const float amax = sc_float_of(most_of);
+    sc_encoding_step(f, (struct sc_extent){-amax, amax}, &own);
+    if (most_of == 0)
+        own.scale = own.inverse = 1;
+    return own;
+}
+
+TARGET bool AT(sc_losses_int)(const struct sc_encoding *f, const struct sc_step *step,
+                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
+                              bool down, struct sc_block_errors *out, uint64_t *full)
+{
+    const struct sc_int_range range = sc_int_range(f, step);
+    const float limit = 0x1p20F;
+    struct AT(integers) s = {.low = all(sc_bits_of(range.low)),
+                             .high = all(sc_bits_of(range.high)),
+                             .magic = all(sc_bits_of(0x1.8p23F)),
+                             .limits = {all(sc_bits_of(-limit)), all(sc_bits_of(limit))}};
+    const size_t some = f->over == SC_OVER_NOTHING ? f->unit / 16 : b->n / 16;
+    (void)bits;
+    if (down || !AT(groups_of)(b, false, &s.g) || s.g.per_row % some)
+        return false;
+    for (size_t k = 0; k < s.g.n; k += some) {
+        const struct sc_step own = AT(int_step)(f, step, peak, s.g.per_row, k);
+        if (!(own.scale >= 0x1p-60F && own.scale <= 0x1p60F))
+            return false;
+        for (size_t i = k; i < k + some; i++) {
+            s.g.a[i] = own.scale;
+            s.g.b[i] = 1 / own.scale;
+        }
+    }
+    SUMS(int, &s, false);
     return true;
 }
 
@@ -270,6 +376,18 @@ TARGET uint32_t AT(sc_group_peaks)(const float *x, size_t n, uint32_t *peak)
     for (size_t i = 0; i < 16; i++)
         bits |= lanes[i];
     return bits;
+}
+
+/* The same of columns: of 16 rows each. */
+TARGET void AT(sc_column_peaks)(const float *x, size_t rows, size_t n, uint32_t *peak)
+{
+    for (size_t row = 0; row < rows; row += 16)
+        for (size_t col = 0; col < n; col += 16) {
+            LANES most_of = all(0);
+            for (size_t r = row; r < SC_MIN(row + 16, rows); r++)
+                most_of = maxi(most_of, andi(load(x + r * n + col), all(INT32_MAX)));
+            store_bits(peak + row / 16 * n + col, most_of);
+        }
 }
 
 #undef INLINE

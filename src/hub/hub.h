@@ -153,6 +153,9 @@ struct sc_hub *sc_repo_hub(const struct sc_repo *r);
 /* The file of the listing behind a path of the repository (they differ when the name says a folder:
  * that is the root then); NULL: none. sc_repo_open_file() takes the paths of the listing, too. */
 const struct sc_hub_file *sc_repo_hub_file(const struct sc_repo *r, const char *path);
+/* Appends what names the content of a file, wherever its bytes come from; false: the Hub did not
+ * say. The identity of its source is the same. */
+bool sc_hub_identity(const struct sc_hub_file *f, struct sc_buf *out);
 
 /* ----------------------------------------------------------------------------------- fetch --- */
 enum sc_fetch_state {

@@ -471,12 +471,27 @@ static void hub_source_close(struct sc_source *base)
     sc_hub_wire_tell(&r->wire, r->repo);
 }
 
+bool sc_hub_identity(const struct sc_hub_file *f, struct sc_buf *out)
+{
+    if (!f->etag[0])
+        return false;
+    sc_buf_printf(out, "hub %s %llu", f->etag, (unsigned long long)f->bytes);
+    return !out->failed;
+}
+
+/* Known before anything is read. */
+static bool hub_identity(struct sc_source *base, struct sc_buf *out)
+{
+    return sc_hub_identity(((struct hub_source *)base)->file->about, out);
+}
+
 static const struct sc_source_ops source_ops = {
     .scheme = "remote",
     .read_at = hub_read,
     .prefetch = hub_prefetch,
     .has = hub_has,
     .reject = hub_reject,
+    .identity = hub_identity,
     .close = hub_source_close,
 };
 

@@ -17,6 +17,16 @@ struct group {
     uint32_t most[SC_LANES];
 };
 
+/* One of the largest |d|. */
+static void add_tail(const struct sc_error_block *b, struct sc_block_errors *out,
+                     uint32_t magnitude)
+{
+    if (magnitude > b->common)
+        b->tail[out->tail++] = magnitude;
+    else
+        out->common++;
+}
+
 /* 16 elements. */
 static void add_c(const struct sc_error_block *b, const float *x, const float *y, struct group *g,
                   float row[SC_LANES], struct sc_block_errors *out)
@@ -36,7 +46,7 @@ static void add_c(const struct sc_error_block *b, const float *x, const float *y
         out->zeros += y[i] == 0;
         larger = larger || (v != 0 && a > relative * fabsf(v));
         if (b->tail && magnitude > b->above)
-            b->tail[out->tail++] = magnitude;
+            add_tail(b, out, magnitude);
     }
     if (b->relative && larger)
         sc_errors_relative(x, y, &out->relative);
@@ -230,6 +240,30 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
     out->max += 0.0F;
 }
 
+void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
+                    float *x, uint32_t *peaks, struct sc_block_errors *out)
+{
+    const struct sc_error_block b = {.y = x, .brief = true, .y_stride = n, .rows = rows, .n = n};
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512 && n == SC_BF16_COLUMNS && rows % 2 == 0) {
+        sc_errors_clear(&b, out);
+        sc_errors_bf16_avx512(codes, stride, rows, x, peaks, out);
+        out->most = most_of_short(&b, out);
+        out->min += 0.0F;
+        out->max += 0.0F;
+        return;
+    }
+#endif
+    for (size_t r = 0; r < rows; r++, codes += stride)
+        for (size_t i = 0; i < n; i++)
+            x[r * n + i] =
+                sc_float_of((uint32_t)codes[2 * i] << 16 | (uint32_t)codes[2 * i + 1] << 24);
+    (void)sc_peaks(x, rows * n, SC_LANES, level, peaks);
+    for (size_t i = rows * n / SC_LANES; i % SC_LANES; i++)
+        peaks[i] = 0;
+    sc_errors(&b, level, out);
+}
+
 /* -------------------------------------------------------------------------- one by one --- */
 
 void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out,
@@ -265,7 +299,7 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
             if (out->columns)
                 out->columns[i] += square;
             if (b->x && b->tail && magnitude > b->above)
-                b->tail[out->tail++] = magnitude;
+                add_tail(b, out, magnitude);
             if (!b->x) {
                 out->min = y < out->min ? y : out->min;
                 out->max = y > out->max ? y : out->max;

@@ -19,15 +19,17 @@ INLINE struct AT(error_group) AT(no_errors)(void)
     return (struct AT(error_group)){zero, zero, zero, zero, zero, zero};
 }
 
-/* What goes beside the sums of a tile: in registers, and in memory. */
+/* What goes beside the sums of a tile: in registers, and in memory. The tail of a tile is taken out
+ * of its |d| afterwards: there are few of them, and a bit each costs less than moving them. */
 struct AT(error_notes) {
     LANES above;
-    uint32_t *tail; /* behind the last one; NULL: nobody asks for it */
     float relative;
 };
 struct AT(error_marks) {
     struct AT(sc_marks) zeros;
+    uint16_t tail[2 * SC_ERROR_ROWS]; /* of 16 |d|: which are above */
     float rows[SC_ERROR_ROWS][SC_LANES];
+    float abs[2 * SC_ERROR_ROWS * SC_LANES];
 };
 
 TARGET static __attribute__((noinline)) void AT(see_relative)(LANES x, LANES y, float *relative)
@@ -52,8 +54,10 @@ INLINE void AT(add_errors)(struct AT(error_group) * g, struct AT(error_notes) * 
     g->cross = fma(x, d, g->cross);
     g->largest = maxi(g->largest, a);
     mark(&m->zeros, at, zerof(y));
-    if (tail)
-        notes->tail += squeeze(notes->tail, morei(a, notes->above), a);
+    if (tail) {
+        store(m->abs + at * SC_LANES, a);
+        store_mask(&m->tail[at], morei(a, notes->above));
+    }
     if (relative) {
         const LANES bound = mulf(all(sc_bits_of(notes->relative)), andi(x, all(INT32_MAX)));
         if (SC_UNLIKELY(count(moref(a, bound))))
@@ -70,22 +74,87 @@ INLINE void AT(add_error_groups)(struct AT(error_group) * to, const struct AT(er
     to->largest = maxi(to->largest, g->largest);
 }
 
-/* The last steps for four sums at once: 4 x 4 lanes become (i, i + 2), then (i, i + 1). */
-INLINE void AT(end_errors)(const struct AT(error_group) * g, struct sc_error_sums *s)
+/* Sums of tiles while they are lanes: some tiles end together. */
+enum { AT(SUMS) = 5, AT(TILES) = SC_LANES / AT(SUMS) };
+struct AT(error_tiles) {
+    size_t n;
+    struct sc_error_sums *of; /* the first of them */
+    float lanes[SC_LANES][SC_LANES];
+};
+
+INLINE void AT(end_tiles)(struct AT(error_tiles) * t)
 {
-    const __m128 d = quarter(g->d), abs = quarter(g->abs);
-    const __m128 square = quarter(g->square), values = quarter(g->values);
-    const __m128 da = _mm_add_ps(_mm_movelh_ps(d, abs), _mm_movehl_ps(abs, d));
-    const __m128 sv = _mm_add_ps(_mm_movelh_ps(square, values), _mm_movehl_ps(values, square));
-    const __m128 sum = _mm_add_ps(_mm_shuffle_ps(da, sv, 0x88), _mm_shuffle_ps(da, sv, 0xdd));
-    float four[4];
-    _mm_storeu_ps(four, sum);
-    s->d = (double)four[0];
-    s->abs = (double)four[1];
-    s->square = (double)four[2];
-    s->values = (double)four[3];
-    s->cross = sc_quarter_sum(quarter(g->cross));
-    s->most = first(most(g->largest));
+    if (t->n == 0)
+        return;
+    store(t->lanes[0], sums_of_16(t->lanes));
+    for (size_t i = 0; i < t->n; i++) {
+        const float *const from = t->lanes[0] + i * AT(SUMS);
+        t->of[i].d = (double)from[0];
+        t->of[i].abs = (double)from[1];
+        t->of[i].square = (double)from[2];
+        t->of[i].values = (double)from[3];
+        t->of[i].cross = (double)from[4];
+    }
+    t->of += t->n;
+    t->n = 0;
+}
+
+INLINE void AT(end_errors)(const struct AT(error_group) * g, struct AT(error_tiles) * t)
+{
+    float(*const to)[SC_LANES] = t->lanes + t->n * AT(SUMS);
+    store(to[0], g->d);
+    store(to[1], g->abs);
+    store(to[2], g->square);
+    store(to[3], g->values);
+    store(to[4], g->cross);
+    t->of[t->n].most = first(most(g->largest));
+    if (++t->n == AT(TILES))
+        AT(end_tiles)(t);
+}
+
+/* Sums of the lanes of every row; rows that are missing may hold anything. */
+INLINE void AT(end_rows)(float rows[][SC_LANES], size_t n_rows, double *out)
+{
+    size_t r = 0;
+    for (; r + SC_LANES <= n_rows; r += SC_LANES) {
+        store_wide(out + r, sums_of_16(rows + r));
+    }
+    for (; r < n_rows; r++)
+        out[r] = sc_quarter_sum(quarter(load(rows[r])));
+}
+
+/* The |d| of a tile that are above, behind `to`; what is not above `common` is counted alone. */
+INLINE uint32_t *AT(take_tail)(const struct AT(error_marks) * m, uint32_t above, uint32_t common,
+                               uint32_t *to, size_t *n_common)
+{
+    enum { FEW = 4, WORD = 64 / SC_LANES };
+    for (size_t at = 0; at < 2 * SC_ERROR_ROWS; at += WORD) {
+        const float *const abs = m->abs + at * SC_LANES;
+        uint64_t found;
+        memcpy(&found, &m->tail[at], sizeof found);
+        if (common > above && found) {
+            *n_common += (size_t)__builtin_popcountll(found);
+            found = 0; /* not through memory: it would wait for four stores */
+            for (size_t i = 0; i < WORD; i++)
+                found |= (uint64_t)bits_of(morei(load(abs + i * SC_LANES), all(common)))
+                         << (SC_LANES * i);
+            *n_common -= (size_t)__builtin_popcountll(found);
+        }
+        const size_t n = (size_t)__builtin_popcountll(found);
+        if (SC_UNLIKELY(n > FEW)) {
+            for (size_t i = 0; i < WORD; i++) {
+                const LANES a = load(abs + i * SC_LANES);
+                to += squeeze(to, morei(a, all(SC_MAX(above, common))), a);
+            }
+            continue;
+        }
+        for (size_t i = 0; i < FEW; i++) { /* those behind the last one are overwritten */
+            to[i] = sc_bits_of(abs[__builtin_ctzll(found | UINT64_C(1) << 63)]);
+            found &= found - 1;
+        }
+        to += n;
+    }
+    return to;
 }
 
 /* A block of b->x against what `kept` makes of it. `relative`, `tail` and `kept` are constants
@@ -98,11 +167,17 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
     const size_t n_rows = b->rows, stride = b->x_stride, n = b->n; /* stores could change them */
     const float *const from = b->x;
     double *const columns = out->columns;
-    struct AT(error_notes) notes = {all(b->above), tail ? b->tail : NULL, 0};
+    struct AT(error_notes) notes = {all(b->above), 0};
+    struct AT(error_tiles) tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
     struct AT(error_marks) m;
-    memset(&m, 0, sizeof m);
+    uint32_t *behind = b->tail;
+    memset(&m.zeros, 0, sizeof m.zeros);
+    memset(m.tail, 0, sizeof m.tail);
+    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    if (tail && n_rows < SC_ERROR_ROWS)
+        memset(m.abs, 0, sizeof m.abs);
     for (size_t at = 0; at < n; at += SC_ERROR_COLUMNS) {
-        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+        const struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
         struct AT(error_group) tile = AT(no_errors)();
         LANES square[2];
         for (size_t half = 0; half < 2; half++) {
@@ -125,13 +200,15 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
                 store_wide(columns + col, square[half]);
         }
         tile.square = addf(square[0], square[1]);
-        AT(end_errors)(&tile, s);
+        AT(end_errors)(&tile, &tiles);
         out->most = SC_MAX(out->most, s->most);
         out->zeros += marks(&m.zeros);
+        if (tail)
+            behind = AT(take_tail)(&m, b->above, b->common, behind, &out->common);
     }
-    for (size_t r = 0; r < n_rows; r++)
-        out->row_square[r] = sc_quarter_sum(quarter(load(m.rows[r])));
-    out->tail = tail ? (size_t)(notes.tail - b->tail) : 0;
+    AT(end_tiles)(&tiles);
+    AT(end_rows)(m.rows, n_rows, out->row_square);
+    out->tail = tail ? (size_t)(behind - b->tail) : 0;
     out->relative = notes.relative;
 }
 
@@ -142,9 +219,11 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     enum { HALF = SC_ERROR_TOGETHER };
     const size_t n_rows = b->rows, stride = b->y_stride;
     double *const columns = out->columns;
+    struct AT(error_tiles) tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
     struct AT(error_marks) m;
     LANES least = all(sc_bits_of(out->min)), largest = all(sc_bits_of(out->max));
-    memset(&m, 0, sizeof m);
+    memset(&m.zeros, 0, sizeof m.zeros);
+    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct AT(error_group) tile = AT(no_errors)();
         LANES square[2];
@@ -171,11 +250,11 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
                 store_wide(columns + col, square[half]);
         }
         tile.square = tile.values = addf(square[0], square[1]);
-        AT(end_errors)(&tile, &out->sums[at / SC_ERROR_COLUMNS]);
+        AT(end_errors)(&tile, &tiles);
         out->zeros += marks(&m.zeros);
     }
-    for (size_t r = 0; r < n_rows; r++)
-        out->row_square[r] = sc_quarter_sum(quarter(load(m.rows[r])));
+    AT(end_tiles)(&tiles);
+    AT(end_rows)(m.rows, n_rows, out->row_square);
     float lanes[SC_LANES];
     store(lanes, least);
     for (size_t i = 0; i < SC_LANES; i++)

@@ -28,9 +28,9 @@ struct lying {
     {                                                                                              \
         const struct lying y = {b->y, b->y_stride};                                                \
         if (b->tail && !b->relative)                                                               \
-            AT(add_block)(b, out, AT(lying), &y, true, false);                               \
+            AT(add_block)(b, out, AT(lying), &y, true, false);                                     \
         else                                                                                       \
-            AT(add_block)(b, out, AT(lying), &y, b->tail, b->relative);                      \
+            AT(add_block)(b, out, AT(lying), &y, b->tail, b->relative);                            \
     }
 
 #define LANES    struct sc_lanes2
@@ -238,6 +238,145 @@ SC_TARGET_AVX512 void sc_errors_avx512(const struct sc_error_block *b, struct sc
         add_short_avx512(b, out);
     else
         sums_avx512(b, out);
+}
+
+/* ------------------------------------------------------------- AVX-512: BF16 as it is stored ---
+ * 32 codes at a time, and all columns of a row, whose sums stay in registers. */
+enum { VECTORS = SC_BF16_COLUMNS / SC_LANES, WORDS = VECTORS / 2 };
+
+/* While rows are added up: by columns, and what is seen of codes. */
+struct brief16 {
+    __m512 sum[VECTORS], square[VECTORS];
+    __m512i high, far;         /* the largest code with a sign, and without one */
+    uint64_t zeros[WORDS / 2]; /* of a row */
+};
+
+/* The largest magnitudes of 16 codes each of 2 rows, of 8 groups a row. */
+SC_TARGET_AVX512 static inline __m512i peaks_of_rows(const __m512i a[WORDS], const __m512i b[WORDS])
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i *const rows[] = {a, b};
+    __m512i eight[2];
+    for (size_t r = 0; r < 2; r++) { /* groups become a quarter each, then an eighth */
+        __m512i quarters[2];
+        for (size_t i = 0; i < 2; i++) {
+            const __m512i v = rows[r][2 * i], w = rows[r][2 * i + 1];
+            quarters[i] = _mm512_max_epu16(_mm512_shuffle_i32x4(v, w, 0x88),
+                                           _mm512_shuffle_i32x4(v, w, 0xdd));
+        }
+        eight[r] = _mm512_max_epu16(_mm512_unpacklo_epi64(quarters[0], quarters[1]),
+                                    _mm512_unpackhi_epi64(quarters[0], quarters[1]));
+    }
+    const __m512 x = _mm512_castsi512_ps(eight[0]), y = _mm512_castsi512_ps(eight[1]);
+    const __m512i two = _mm512_max_epu16(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
+                                         _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xdd)));
+    const __m512i one = _mm512_max_epu16(two, _mm512_slli_epi32(two, 16));
+    return _mm512_permutexvar_epi32(order,
+                                    _mm512_and_si512(one, _mm512_set1_epi32((int)0xffff0000)));
+}
+
+/* One row: widened, added up; magnitudes of its codes. What stands behind it belongs to the next
+ * block: rows are too far apart for the processor to see that by itself. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+row_bf16(const uint8_t *codes, float *x, struct brief16 *g, float row[SC_LANES],
+         __m512i magnitudes[WORDS])
+{
+    const __m512i step = _mm512_set1_epi32(0x10000);
+    const __m512i low = _mm512_mullo_epi32(
+        step, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(0x100000));
+    const __m512i positive = _mm512_set1_epi16(INT16_MAX);
+    __m512 of_row = _mm512_setzero_ps();
+    for (size_t i = 0; i < WORDS; i++) {
+        const __m512i v = _mm512_loadu_si512(codes + 64 * i);
+        _mm_prefetch(codes + sizeof(uint16_t) * SC_BF16_COLUMNS + 64 * i, _MM_HINT_T0);
+        const __m512 w[2] = {
+            _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v)),
+            _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, high, v))};
+        const uint32_t zero = _cvtmask32_u32(_mm512_testn_epi16_mask(v, positive));
+        for (size_t k = 0; k < 2; k++) {
+            const size_t at = 2 * i + k;
+            _mm512_storeu_ps(x + SC_LANES * at, w[k]);
+            g->sum[at] = _mm512_add_ps(g->sum[at], w[k]);
+            g->square[at] = _mm512_fmadd_ps(w[k], w[k], g->square[at]);
+            of_row = _mm512_fmadd_ps(w[k], w[k], of_row);
+        }
+        g->high = _mm512_max_epi16(g->high, v);
+        g->far = _mm512_max_epu16(g->far, v);
+        magnitudes[i] = _mm512_and_si512(v, positive);
+        g->zeros[i / 2] = i % 2 ? g->zeros[i / 2] | (uint64_t)zero << 32 : zero;
+    }
+    _mm512_storeu_ps(row, of_row);
+}
+
+/* Least and largest value, unless all have the same sign. */
+SC_TARGET_AVX512 static bool extremes_of_codes(__m512i of_signed, __m512i of_all, float *min,
+                                               float *max)
+{
+    int16_t high[2 * SC_LANES], most = INT16_MIN;
+    uint16_t far[2 * SC_LANES], least = 0;
+    _mm512_storeu_si512(high, of_signed);
+    _mm512_storeu_si512(far, of_all);
+    for (size_t i = 0; i < SC_COUNT(high); i++) {
+        most = SC_MAX(most, high[i]);
+        least = SC_MAX(least, far[i]);
+    }
+    *min = sc_float_of((uint32_t)least << 16);
+    *max = sc_float_of((uint32_t)(uint16_t)most << 16);
+    return most >= 0 && least > INT16_MAX;
+}
+
+SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                            float *x, uint32_t *peaks, struct sc_block_errors *out)
+{
+    enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
+    const __m512 zero = _mm512_setzero_ps();
+    float of_rows[SC_ERROR_ROWS][SC_LANES];
+    __m512 sum[HALVES][VECTORS], square[HALVES][VECTORS];
+    struct brief16 g = {.high = _mm512_set1_epi16(INT16_MIN), .far = _mm512_setzero_si512()};
+    struct error_tiles_avx512 tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
+    float *const begin = x;
+    for (size_t half = 0; half < HALVES; half++) {
+        const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
+        for (size_t i = 0; i < VECTORS; i++)
+            g.sum[i] = g.square[i] = zero;
+        for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
+            __m512i magnitudes[2][WORDS];
+            for (size_t k = 0; k < 2; k++, codes += stride, x += SC_BF16_COLUMNS) {
+                row_bf16(codes, x, &g, of_rows[r + k], magnitudes[k]);
+                for (size_t i = 0; i < SC_COUNT(g.zeros); i++)
+                    out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
+            }
+            _mm512_storeu_si512(peaks, peaks_of_rows(magnitudes[0], magnitudes[1]));
+            peaks += 2 * VECTORS;
+        }
+        for (size_t i = 0; i < VECTORS; i++) {
+            sum[half][i] = g.sum[i];
+            square[half][i] = g.square[i];
+        }
+    }
+    for (size_t i = 0; i < VECTORS; i += 2) {
+        struct error_group_avx512 tile = no_errors_avx512();
+        __m512 squares[2];
+        for (size_t k = 0; k < 2; k++) {
+            __m512 d = _mm512_castsi512_ps(tile.d);
+            squares[k] = zero;
+            for (size_t half = 0; half * SC_ERROR_TOGETHER < rows; half++) {
+                d = _mm512_add_ps(d, sum[half][i + k]);
+                squares[k] = _mm512_add_ps(squares[k], square[half][i + k]);
+            }
+            tile.d = _mm512_castps_si512(d);
+            if (out->columns)
+                store_wide_avx512(out->columns + SC_LANES * (i + k),
+                                  _mm512_castps_si512(squares[k]));
+        }
+        tile.square = tile.values = _mm512_castps_si512(_mm512_add_ps(squares[0], squares[1]));
+        end_errors_avx512(&tile, &tiles);
+    }
+    end_tiles_avx512(&tiles);
+    end_rows_avx512(of_rows, rows, out->row_square);
+    if (!extremes_of_codes(g.high, g.far, &out->min, &out->max))
+        sc_extremes(begin, rows * SC_BF16_COLUMNS, SC_CPU_AVX512, &out->min, &out->max);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

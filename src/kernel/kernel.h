@@ -151,15 +151,16 @@ struct sc_error_block {
     const float *x, *y; /* x NULL: sums of y and y^2 alone, in double; no tail */
     bool brief;         /* without x: all values are those of BF16; see below */
     size_t x_stride, y_stride;
-    size_t rows, n; /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
-    uint32_t above; /* bits of a magnitude: see tail */
-    uint32_t *tail; /* room for rows * n + 16: bits of each |d| above it, in any order; or NULL */
+    size_t rows, n;  /* at most SC_ERROR_ROWS; a multiple of SC_ERROR_COLUMNS */
+    uint32_t above;  /* bits of a magnitude: see tail */
+    uint32_t common; /* likewise: what is above the first and not above this is counted alone */
+    uint32_t *tail; /* room for rows * n + 16: bits of each |d| above both, in any order; or NULL */
     bool relative;  /* the largest |d| / |x| is wanted */
 };
 struct sc_block_errors {
     struct sc_error_sums *sums;       /* (n / SC_ERROR_COLUMNS), the caller's memory */
     double *columns;                  /* (n) d^2 of each column, the caller's memory; or NULL */
-    size_t tail;                      /* how many there are */
+    size_t tail, common;              /* how many there are */
     double row_square[SC_ERROR_ROWS]; /* of each row */
     float relative;                   /* largest |d| / |x| of x that is not 0 */
     float min, max;                   /* without x: of y; no meaning if any is not finite */
@@ -168,6 +169,11 @@ struct sc_block_errors {
     bool exact;                       /* added up by sc_errors_exact() */
 };
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out);
+/* BF16 codes, rows `stride` bytes apart: widened to x (rows * n floats, one row behind the other),
+ * what sc_errors() says of these without x (brief), and the largest |x| of every 16 of them as
+ * bits, with zeros up to whole 16. */
+void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
+                    float *x, uint32_t *peaks, struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left
  * out and count as zeros of d; a y that is not finite (and x is) counts as 0 and in *overflowed. */
 void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out,

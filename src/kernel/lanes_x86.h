@@ -196,6 +196,21 @@ OP __m128 quarter_avx2(struct sc_lanes2 x)
     const __m256 eight = _mm256_add_ps(PS(x.a), PS(x.b));
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
 }
+OP void store_mask_avx2(uint16_t *p, struct sc_lanes2 mask)
+{
+    *p = (uint16_t)bits_of_avx2(mask);
+}
+/* The lanes of 16 rows, each added up as quarter() and sc_quarter_sum() do. */
+OP struct sc_lanes2 sums_of_16_avx2(float rows[][SC_LANES])
+{
+    float sums[SC_LANES];
+    for (size_t i = 0; i < SC_LANES; i++) {
+        __m128 v = quarter_avx2(load_avx2(rows[i]));
+        v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+        sums[i] = _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+    }
+    return load_avx2(sums);
+}
 OP void store_wide_avx2(double *p, struct sc_lanes2 x)
 {
     _mm256_storeu_pd(p, _mm256_cvtps_pd(_mm256_castps256_ps128(PS(x.a))));
@@ -303,6 +318,34 @@ OP __m128 quarter_avx512(__m512i x)
     const __m256 eight =
         _mm256_add_ps(_mm512_castps512_ps256(PS(x)), _mm512_extractf32x8_ps(PS(x), 1));
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+}
+OP void store_mask_avx512(uint16_t *p, __mmask16 mask)
+{
+    _store_mask16(p, mask);
+}
+/* Two rows become half a register each, then four a quarter each, and so on. */
+OP __m512 added_halves(__m512 x, __m512 y)
+{
+    return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee));
+}
+OP __m512 added_4(float rows[][SC_LANES])
+{
+    const __m512 x = added_halves(_mm512_loadu_ps(rows[0]), _mm512_loadu_ps(rows[1]));
+    const __m512 y = added_halves(_mm512_loadu_ps(rows[2]), _mm512_loadu_ps(rows[3]));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+}
+OP __m512 added_8(float rows[][SC_LANES])
+{
+    const __m512d x = _mm512_castps_pd(added_4(rows)), y = _mm512_castps_pd(added_4(rows + 4));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+}
+OP __m512i sums_of_16_avx512(float rows[][SC_LANES])
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512 x = added_8(rows), y = added_8(rows + 8);
+    return _mm512_permutexvar_epi32(
+        order, SI(_mm512_add_ps(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xdd))));
 }
 OP void store_wide_avx512(double *p, __m512i x)
 {

@@ -130,19 +130,19 @@ struct sums16 {
     __m512i least, most, any;
 };
 
-SC_TARGET_AVX512 static inline void sums_x16_avx512(__m512 v, struct sums16 *s)
+/* Widened as they are loaded, which two of the three vector units need not hear of. */
+SC_TARGET_AVX512 static inline void sums_x16_avx512(const float *x, struct sums16 *s)
 {
-    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i bits = _mm512_loadu_si512(x);
     const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX));
     s->most = _mm512_max_epu32(s->most, magnitude);
     s->least = _mm512_min_epu32(s->least, _mm512_sub_epi32(magnitude, _mm512_set1_epi32(1)));
     s->any = _mm512_or_si512(s->any, bits);
-    const __m512d half[2] = {_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
-                             _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
     for (int i = 0; i < 2; i++) {
-        s->sum[i] = _mm512_add_pd(s->sum[i], half[i]);
-        s->abs[i] = _mm512_add_pd(s->abs[i], _mm512_abs_pd(half[i]));
-        s->square[i] = _mm512_add_pd(s->square[i], _mm512_mul_pd(half[i], half[i]));
+        const __m512d v = _mm512_cvtps_pd(_mm256_loadu_ps(x + 8 * i));
+        s->sum[i] = _mm512_add_pd(s->sum[i], v);
+        s->abs[i] = _mm512_add_pd(s->abs[i], _mm512_abs_pd(v));
+        s->square[i] = _mm512_add_pd(s->square[i], _mm512_mul_pd(v, v));
     }
 }
 
@@ -165,9 +165,11 @@ SC_TARGET_AVX512 void sc_sums_avx512(const float *x, size_t n, struct sc_sums *o
         const __m512 v = _mm512_loadu_ps(x + i);
         min = _mm512_min_ps(v, min);
         max = _mm512_max_ps(v, max);
-        sums_x16_avx512(v, &s);
+        sums_x16_avx512(x + i, &s);
     }
-    sums_x16_avx512(_mm512_maskz_loadu_ps((__mmask16)((1U << (n - i)) - 1), x + i), &s);
+    float rest[SC_LANES] = {0};
+    memcpy(rest, x + i, (n - i) * sizeof rest[0]);
+    sums_x16_avx512(rest, &s);
     struct sc_sums sums = {.min = _mm512_reduce_min_ps(min),
                            .max = _mm512_reduce_max_ps(max),
                            .least = _mm512_reduce_min_epu32(s.least),
@@ -180,29 +182,38 @@ SC_TARGET_AVX512 void sc_sums_avx512(const float *x, size_t n, struct sc_sums *o
     *out = sums;
 }
 
+struct central16 {
+    __m512d square[2], third[2], fourth[2];
+};
+
+/* Those of the mask. */
+SC_TARGET_AVX512 static inline void central_x16_avx512(const float *x, unsigned mask, __m512d mean,
+                                                       struct central16 *c)
+{
+    for (int j = 0; j < 2; j++) { /* what is missing must be the mean, not zero */
+        const __m512d v = _mm512_cvtps_pd(_mm256_loadu_ps(x + 8 * j));
+        const __m512d d = _mm512_maskz_sub_pd((__mmask8)(mask >> 8 * j), v, mean);
+        const __m512d s = _mm512_mul_pd(d, d);
+        c->square[j] = _mm512_add_pd(c->square[j], s);
+        c->third[j] = _mm512_add_pd(c->third[j], _mm512_mul_pd(s, d));
+        c->fourth[j] = _mm512_add_pd(c->fourth[j], _mm512_mul_pd(s, s));
+    }
+}
+
 SC_TARGET_AVX512 void sc_central_avx512(const float *x, size_t n, double mean,
                                         struct sc_central *out)
 {
     const __m512d m = _mm512_set1_pd(mean);
-    __m512d square[2], third[2], fourth[2];
-    for (int i = 0; i < 2; i++)
-        square[i] = third[i] = fourth[i] = _mm512_setzero_pd();
-    for (size_t i = 0; i < n; i += SC_LANES) {
-        const size_t left = n - i;
-        const __mmask16 mask = (__mmask16)(left >= SC_LANES ? 0xffffU : (1U << left) - 1);
-        const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
-        const __m512d half[2] = {_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
-                                 _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
-        for (int j = 0; j < 2; j++) { /* what is missing must be the mean, not zero */
-            const __m512d d = _mm512_maskz_sub_pd((__mmask8)(mask >> 8 * j), half[j], m);
-            const __m512d s = _mm512_mul_pd(d, d);
-            square[j] = _mm512_add_pd(square[j], s);
-            third[j] = _mm512_add_pd(third[j], _mm512_mul_pd(s, d));
-            fourth[j] = _mm512_add_pd(fourth[j], _mm512_mul_pd(s, s));
-        }
-    }
-    out->square = add_avx512(square[0], square[1]);
-    out->third = add_avx512(third[0], third[1]);
-    out->fourth = add_avx512(fourth[0], fourth[1]);
+    struct central16 c;
+    memset(&c, 0, sizeof c);
+    size_t i = 0;
+    for (; n - i >= SC_LANES; i += SC_LANES)
+        central_x16_avx512(x + i, 0xffff, m, &c);
+    float rest[SC_LANES] = {0};
+    memcpy(rest, x + i, (n - i) * sizeof rest[0]);
+    central_x16_avx512(rest, (1U << (n - i)) - 1, m, &c);
+    out->square = add_avx512(c.square[0], c.square[1]);
+    out->third = add_avx512(c.third[0], c.third[1]);
+    out->fourth = add_avx512(c.fourth[0], c.fourth[1]);
 }
 #endif

@@ -175,10 +175,8 @@ bool sc_model_identity(const struct sc_model *m, uint32_t file, struct sc_buf *o
     const char *path = m->catalog->files[file].path;
     const struct sc_hub_file *hub = m->repo ? sc_repo_hub_file(m->repo, path) : NULL;
     struct sc_source *s;
-    if (hub && hub->etag[0]) {
-        sc_buf_printf(out, "hub %s %llu", hub->etag, (unsigned long long)hub->bytes);
-        return !out->failed;
-    }
+    if (hub && hub->etag[0])
+        return sc_hub_identity(hub, out);
     if (sc_model_source(m, file, &s, NULL) < 0)
         return false;
     const bool known = sc_source_identity(s, out);

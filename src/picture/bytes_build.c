@@ -5,7 +5,11 @@
 
 #include "picture/bytes_parts.h"
 
-enum { STEP = 1 << 18, BATCH = 4 }; /* bytes read at once; chunks a thread between two looks */
+enum {
+    STEP = 1 << 18,                     /* bytes that are read at once */
+    BATCH = 4,                          /* chunks a thread between two looks */
+    WINDOWS = 1 << 2 * (BYTES_NEAR + 1) /* the smallest cell */
+};
 
 bool sc_bytes_join_cell(const struct sc_bytes *b, uint64_t cell, struct sc_byte_sum *sum)
 {
@@ -69,6 +73,7 @@ struct chunk {
     struct lost lost;
     struct sc_byte_sum sum;
     bool torn; /* some of the cell cannot be read */
+    enum sc_cpu level;
 };
 
 /* What was read, window by window, into cells. */
@@ -77,10 +82,11 @@ static void count(struct chunk *c, uint64_t at, size_t n)
     const uint64_t cell_mask = (UINT64_C(1) << 2 * c->b->cell_log4) - 1;
     const uint8_t *p = c->p;
     for (size_t some, skip; n; at += skip, p += skip, n -= skip) {
-        const size_t window = SC_MIN(n, SC_BYTE_WINDOW - (size_t)(at % SC_BYTE_WINDOW));
+        const size_t most = c->lost.n ? SC_BYTE_WINDOW : WINDOWS;
+        const size_t window = SC_MIN(n, most - (size_t)(at % most));
         some = c->lost.n ? sound(&c->lost, at, window, &skip) : (skip = window);
         if (some)
-            sc_byte_sum_add(&c->sum, p, some, true);
+            sc_byte_sum_add(&c->sum, p, some, true, c->level);
         else
             c->torn = true;
         if (((at + skip) & cell_mask) == 0 || at + skip == c->end) {
@@ -105,7 +111,8 @@ static void count_chunk(void *ctx, size_t i)
     struct sc_bytes *b = w->b;
     const unsigned log2 = 2 * b->chunk_log4;
     const size_t k = w->first + i;
-    struct chunk c = {.b = b, .sum = sc_byte_sum_of_none(), .p = sc_alloc(STEP)};
+    struct chunk c = {
+        .b = b, .sum = sc_byte_sum_of_none(), .p = sc_alloc(STEP), .level = sc_cpu_level()};
     c.end = SC_MIN((uint64_t)(k + 1) << log2, b->total);
     if (!c.p) {
         atomic_store(&w->no_memory, true);

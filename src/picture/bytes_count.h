@@ -9,22 +9,31 @@
 /* Entropy is that of windows of 256 bytes, at positions that are multiples of it, and of many
  * windows the mean, each weighing as many bytes as it has: so it looks the same from near and far.
  */
-enum { SC_BYTE_WINDOW = 256 };
+enum { SC_BYTE_WINDOW = 256, SC_BYTE_POINT = 20 };
 
 struct sc_byte_sum {
     uint64_t count[SC_BYTE_CLASSES];
     uint64_t sum[3];  /* of control, printable, high */
-    uint64_t entropy; /* bits of all bytes, in 2^-20 */
+    uint64_t entropy; /* bits of all bytes, in 2^-SC_BYTE_POINT */
     uint8_t min, max; /* min > max: no byte */
 };
 static inline struct sc_byte_sum sc_byte_sum_of_none(void)
 {
     return (struct sc_byte_sum){.min = 255, .max = 0};
 }
-/* At most a window; `entropy`: count that, too. */
-void sc_byte_sum_add(struct sc_byte_sum *s, const uint8_t *p, size_t n, bool entropy);
-/* Bits a byte of one window, n > 0 bytes. */
-float sc_byte_entropy(const uint8_t *p, size_t n);
+/* Bytes from the beginning of a window on, fewer than 2^32; `entropy`: count that, too. The same at
+ * every level, as all here. */
+void sc_byte_sum_add(struct sc_byte_sum *s, const uint8_t *p, size_t n, bool entropy,
+                     enum sc_cpu level);
+/* Of each window of n bytes (the last may have fewer): bits of all its bytes, in 2^-SC_BYTE_POINT,
+ * which are whole numbers: n log2 n less the sum of c log2 c, rounded each, over what occurs c
+ * times. */
+void sc_byte_entropies(const uint8_t *p, size_t n, enum sc_cpu level, uint64_t *bits);
+/* Those of a window of n > 0 bytes as bits a byte. */
+static inline float sc_byte_entropy(uint64_t bits, size_t n)
+{
+    return (float)((double)bits * 0x1p-20 / (double)n);
+}
 void sc_byte_sum_join(struct sc_byte_sum *s, const struct sc_byte_sum *other);
 uint64_t sc_byte_sum_bytes(const struct sc_byte_sum *s);
 /* The pixel; SC_PIXEL_UNKNOWN without a byte. Main: the class that most bytes are of (of several

@@ -69,6 +69,19 @@ void sc_bytes_get(struct sc_bytes *b, uint64_t at, size_t n, uint8_t *p, uint64_
 void sc_bytes_announce(struct sc_bytes *b, uint64_t at, uint64_t n);
 uint64_t sc_bytes_microseconds(void);
 
+/* bytes_order.c: 256 neighbours on the curve from a multiple of 256 on, a square of 16 x 16 pixels
+ * of a tile that lies as `state` (curve.h), whose upper left corner is *to: numbers, bytes
+ * as floats, or one number. The same at every level. */
+enum { SC_BYTE_GROUP = 256 };
+void sc_bytes_put_words(unsigned state, const uint32_t v[SC_BYTE_GROUP], enum sc_cpu level,
+                        uint32_t *to);
+void sc_bytes_put_bytes(unsigned state, const uint8_t p[SC_BYTE_GROUP], enum sc_cpu level,
+                        uint32_t *to);
+
+void sc_bytes_put_same(uint32_t v, enum sc_cpu level, uint32_t *to);
+/* sc_curve_point() of 4 levels. */
+void sc_bytes_point(uint64_t d, uint64_t *x, uint64_t *y, unsigned *state);
+
 static inline bool sc_bytes_counted(const struct sc_bytes *b, uint64_t at)
 {
     return b->cells &&

@@ -12,8 +12,8 @@
 #include "picture/curve.h"
 
 enum {
-    GROUP_LOG2 = 4,  /* pixels come in squares of 16 x 16, */
-    GROUP = 256,     /* which are runs of 256 */
+    GROUP_LOG2 = 4, /* pixels come in squares of 16 x 16, */
+    GROUP = SC_BYTE_GROUP,
     BLOCK = 1 << 16, /* bytes that are read at once */
     TILE_LOG2 = 8,
     MOST_ZOOM = 27 /* a pixel of 4^27 bytes is more than SC_BYTES_MOST */
@@ -30,31 +30,12 @@ struct square {
     uint64_t x, y; /* its corner in the tile */
     unsigned z;
     uint64_t until;
+    enum sc_cpu level;
     bool entropy; /* a plane wants it */
     bool sampled, waiting, missing;
 };
 
-/* ----------------------------------------------------------------------------------- order --- */
-
-struct order {
-    uint8_t of[SC_CURVE_STATES][GROUP]; /* by y * 16 + x: which of the run */
-    uint32_t bits[256];                 /* of a byte as float */
-};
-static struct order order;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void make_order(void)
-{
-    for (unsigned state = 0; state < SC_CURVE_STATES; state++)
-        for (unsigned d = 0; d < GROUP; d++) {
-            unsigned at = state;
-            uint64_t x, y;
-            sc_curve_point(GROUP_LOG2, d, &x, &y, &at);
-            order.of[state][y << GROUP_LOG2 | x] = (uint8_t)d;
-        }
-    for (unsigned v = 0; v < 256; v++)
-        order.bits[v] = sc_bits_of((float)v);
-}
+/* ----------------------------------------------------------------------------------- place --- */
 
 /* Where a run of 256 pixels stands, from pixel `first` of the square on; and how. */
 static uint32_t *group_at(const struct square *q, struct sc_tile *t, uint64_t first,
@@ -62,30 +43,11 @@ static uint32_t *group_at(const struct square *q, struct sc_tile *t, uint64_t fi
 {
     uint64_t x, y;
     *state = q->state;
-    sc_curve_point(q->log2 - GROUP_LOG2, first / GROUP, &x, &y, state);
+    if (q->log2 == TILE_LOG2)
+        sc_bytes_point(first / GROUP, &x, &y, state);
+    else
+        sc_curve_point(q->log2 - GROUP_LOG2, first / GROUP, &x, &y, state);
     return t->pixels + (q->y + (y << GROUP_LOG2)) * SC_SCENE_TILE + q->x + (x << GROUP_LOG2);
-}
-
-static void put_group(const struct square *q, struct sc_tile *t, uint64_t first, const uint32_t *v)
-{
-    unsigned state;
-    uint32_t *to = group_at(q, t, first, &state);
-    const uint8_t *of = order.of[state];
-    for (unsigned row = 0; row < 1 << GROUP_LOG2; row++, to += SC_SCENE_TILE, of += 1 << GROUP_LOG2)
-        for (unsigned col = 0; col < 1 << GROUP_LOG2; col++)
-            to[col] = v[of[col]];
-}
-
-/* The same of bytes. */
-static void put_bytes(const struct square *q, struct sc_tile *t, uint64_t first,
-                      const uint8_t *restrict p)
-{
-    unsigned state;
-    uint32_t *restrict to = group_at(q, t, first, &state);
-    const uint8_t *restrict of = order.of[state];
-    for (unsigned row = 0; row < 1 << GROUP_LOG2; row++, to += SC_SCENE_TILE, of += 1 << GROUP_LOG2)
-        for (unsigned col = 0; col < 1 << GROUP_LOG2; col++)
-            to[col] = order.bits[p[of[col]]];
 }
 
 static void put_pixel(const struct square *q, struct sc_tile *t, uint64_t i, uint32_t v)
@@ -100,11 +62,41 @@ static void put_pixel(const struct square *q, struct sc_tile *t, uint64_t i, uin
 static void put(const struct square *q, struct sc_tile *t, uint64_t first, size_t n,
                 const uint32_t *v)
 {
-    if (q->log2 >= GROUP_LOG2 && n == GROUP)
-        put_group(q, t, first, v);
-    else
-        for (size_t i = 0; i < n; i++)
-            put_pixel(q, t, first + i, v[i]);
+    unsigned state;
+    if (q->log2 >= GROUP_LOG2 && n == GROUP) {
+        uint32_t *to = group_at(q, t, first, &state);
+        sc_bytes_put_words(state, v, q->level, to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        put_pixel(q, t, first + i, v[i]);
+}
+
+/* The same of bytes. */
+static void put_bytes(const struct square *q, struct sc_tile *t, uint64_t first, size_t n,
+                      const uint8_t *p)
+{
+    unsigned state;
+    if (q->log2 >= GROUP_LOG2 && n == GROUP) {
+        uint32_t *to = group_at(q, t, first, &state);
+        sc_bytes_put_bytes(state, p, q->level, to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        put_pixel(q, t, first + i, sc_bits_of((float)p[i]));
+}
+
+/* The same of one value. */
+static void put_same(const struct square *q, struct sc_tile *t, uint64_t first, size_t n,
+                     uint32_t v)
+{
+    unsigned state;
+    if (q->log2 >= GROUP_LOG2 && n == GROUP) {
+        sc_bytes_put_same(v, q->level, group_at(q, t, first, &state));
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        put_pixel(q, t, first + i, v);
 }
 
 /* ------------------------------------------------------------------------------------ near --- */
@@ -130,44 +122,53 @@ static void note_gap(void *ctx, const struct byte_stretch *gap)
     last->n = (size_t)(gap->at + gap->n - last->at);
 }
 
-/* A group of pixels that are bytes. */
-static void value_bytes(const struct square *q, struct sc_tile *t, uint64_t first, const uint8_t *p,
-                        size_t n)
+/* What stands for 4^zoom bytes each. */
+struct group {
+    const uint8_t *p;
+    size_t n;             /* bytes; fewer than those of 256 pixels at the end only */
+    const uint64_t *bits; /* of its windows, when they are wanted */
+    uint64_t first;       /* of its pixels */
+};
+
+static uint32_t entropy_at(const struct group *g, size_t at)
 {
-    uint32_t v[GROUP];
-    const bool entropy = t->plane == SC_PLANE_ENTROPY;
-    if (!entropy && n == GROUP && q->log2 >= GROUP_LOG2) {
-        put_bytes(q, t, first, p);
-        return;
-    }
-    const uint32_t h = entropy ? sc_bits_of(sc_byte_entropy(p, n)) : 0;
-    for (size_t i = 0; i < n; i++)
-        v[i] = entropy ? h : sc_bits_of((float)p[i]);
-    put(q, t, first, n, v);
+    const size_t n = SC_MIN(g->n - at, (size_t)SC_BYTE_WINDOW);
+    return sc_bits_of(sc_byte_entropy(g->bits[at / SC_BYTE_WINDOW], n));
+}
+
+/* A group of pixels that are bytes. */
+static void put_values(const struct square *q, const struct group *g)
+{
+    for (size_t k = 0; k < q->n; k++)
+        if (q->t[k].plane == SC_PLANE_ENTROPY)
+            put_same(q, &q->t[k], g->first, g->n, entropy_at(g, 0));
+        else
+            put_bytes(q, &q->t[k], g->first, g->n, g->p);
 }
 
 /* A group of pixels of 4 to 256 bytes; the last may have fewer. */
-static void value_runs(const struct square *q, const uint8_t *p, size_t n, uint32_t (*v)[GROUP])
+static void put_runs(const struct square *q, const struct group *g)
 {
-    const size_t each = (size_t)1 << 2 * q->z, pixels = n >> 2 * q->z, rest = n - pixels * each;
-    const size_t window = SC_MAX(each, (size_t)SC_BYTE_WINDOW);
+    const unsigned log2 = 2 * q->z;
+    const size_t each = (size_t)1 << log2, pixels = g->n >> log2, rest = g->n - pixels * each;
     struct sc_byte_sum sum = sc_byte_sum_of_none();
+    uint32_t v[GROUP];
     if (rest)
-        sc_byte_sum_add(&sum, p + pixels * each, rest, false);
+        sc_byte_sum_add(&sum, g->p + pixels * each, rest, false, q->level);
     for (size_t k = 0; k < q->n; k++) {
         const enum sc_plane plane = q->t[k].plane;
-        if (plane != SC_PLANE_ENTROPY) {
-            sc_byte_pixels(p, pixels, q->z, plane, sc_cpu_level(), v[k]);
+        if (plane == SC_PLANE_ENTROPY) {
+            for (size_t at = 0, i = 0; at < g->n; at += SC_BYTE_WINDOW) {
+                const size_t end = SC_MIN(at + SC_BYTE_WINDOW, g->n) + each - 1;
+                for (const uint32_t h = entropy_at(g, at); i < end >> log2; i++)
+                    v[i] = h;
+            }
+        } else {
+            sc_byte_pixels(g->p, pixels, q->z, plane, q->level, v);
             if (rest)
-                v[k][pixels] = sc_byte_pixel(&sum, plane);
-            continue;
+                v[pixels] = sc_byte_pixel(&sum, plane);
         }
-        for (size_t at = 0, i = 0; at < n; at += window) {
-            const size_t some = SC_MIN(window, n - at);
-            const uint32_t h = sc_bits_of(sc_byte_entropy(p + at, some));
-            for (size_t end = i + ((some + each - 1) >> 2 * q->z); i < end; i++)
-                v[k][i] = h;
-        }
+        put(q, &q->t[k], g->first, pixels + (rest > 0), v);
     }
 }
 
@@ -187,33 +188,29 @@ static void blot(const struct square *q, const struct gaps *g)
 static int fill_near(struct square *q, uint64_t end, struct sc_error *e)
 {
     uint8_t *p = sc_alloc(BLOCK);
-    uint32_t(*v)[GROUP] = sc_alloc(q->n * sizeof *v);
+    uint64_t bits[BLOCK / SC_BYTE_WINDOW];
     const size_t group = (size_t)GROUP << 2 * q->z; /* bytes */
-    if (!p || !v) {
-        free(p);
-        free(v);
+    if (!p)
         return sc_fail_memory(e);
-    }
     for (uint64_t at = q->begin; at < end; at += BLOCK) {
         const size_t n = (size_t)SC_MIN((uint64_t)BLOCK, end - at);
         struct gaps gaps = {.q = q};
         sc_bytes_get(q->b, at, n, p, q->until, note_gap, &gaps);
+        if (q->entropy)
+            sc_byte_entropies(p, n, q->level, bits);
         for (size_t from = 0; from < n; from += group) {
-            const size_t some = SC_MIN(group, n - from);
-            const uint64_t first = (at + from - q->begin) >> 2 * q->z;
+            const struct group g = {.p = p + from,
+                                    .n = SC_MIN(group, n - from),
+                                    .bits = bits + from / SC_BYTE_WINDOW,
+                                    .first = (at + from - q->begin) >> 2 * q->z};
             if (q->z)
-                value_runs(q, p + from, some, v);
-            for (size_t k = 0; k < q->n; k++) {
-                if (!q->z)
-                    value_bytes(q, &q->t[k], first, p + from, some);
-                else
-                    put(q, &q->t[k], first, (some + ((size_t)1 << 2 * q->z) - 1) >> 2 * q->z, v[k]);
-            }
+                put_runs(q, &g);
+            else
+                put_values(q, &g);
         }
         blot(q, &gaps);
     }
     free(p);
-    free(v);
     return 0;
 }
 
@@ -251,7 +248,7 @@ static void sample(struct square *q, uint64_t first, size_t n, uint64_t at, uint
     sc_bytes_get(q->b, at, some, p, q->until, note_gap, &gaps);
     q->sampled = true;
     if (!gaps.n)
-        sc_byte_sum_add(&sum, p, some, q->entropy);
+        sc_byte_sum_add(&sum, p, some, q->entropy, q->level);
     if (q->waiting)
         for (size_t k = 0; k < q->n; k++)
             for (size_t i = 0; i < n; i++)
@@ -344,8 +341,9 @@ static bool is_covered(struct square *q)
 static bool is_bf16(const struct sc_tile *t)
 {
     uint32_t any = 0;
-    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
-        any |= t->pixels[i];
+    for (size_t i = 0; i < SC_COUNT(t->pixels) && (any & 0xffff) == 0; i += SC_SCENE_TILE)
+        for (size_t k = 0; k < SC_SCENE_TILE; k++)
+            any |= t->pixels[i + k];
     return (any & 0xffff) == 0;
 }
 
@@ -353,7 +351,7 @@ int sc_bytes_tiles(struct sc_bytes *b, struct sc_tile *t, size_t n, unsigned pat
                    struct sc_error *e)
 {
     struct square q = {.b = b, .t = t, .n = n};
-    pthread_once(&once, make_order);
+    q.level = sc_cpu_level();
     q.until = sc_bytes_microseconds() + (uint64_t)patience * 1000;
     for (size_t i = 0; i < n; i++) {
         if (t->z < 0 || t->z > MOST_ZOOM || !sc_plane_suits(t[i].plane, SC_SHOWS_BYTES))
@@ -376,8 +374,9 @@ int sc_bytes_tiles(struct sc_bytes *b, struct sc_tile *t, size_t n, unsigned pat
         t[i].flags |= q.sampled || q.waiting ? q.sampled ? SC_TILE_SAMPLED : 0 : SC_TILE_EXACT;
         if (q.missing)
             t[i].flags |= SC_TILE_MISSING;
-        t[i].bf16 =
-            (t[i].plane != SC_PLANE_MEAN && t[i].plane != SC_PLANE_ENTROPY) || is_bf16(&t[i]);
+        const bool fractions =
+            t[i].plane == SC_PLANE_ENTROPY || (q.z && t[i].plane == SC_PLANE_MEAN);
+        t[i].bf16 = !fractions || is_bf16(&t[i]);
     }
     return 0;
 }

@@ -10,10 +10,11 @@
 #include <string.h>
 
 enum {
-    SYMBOLS = 286,    /* literals, end, lengths */
-    END = 256,        /* end of block */
-    LENGTHS = 19,     /* symbols of the code of code lengths */
-    RUN_LONGEST = 258 /* bytes of one run */
+    SYMBOLS = 286,     /* literals, end, lengths */
+    END = 256,         /* end of block */
+    LENGTHS = 19,      /* symbols of the code of code lengths */
+    RUN_LONGEST = 258, /* bytes of one run */
+    WIDE = 256         /* bytes that are worth more than one at a time */
 };
 
 /* -------------------------------------------------------------------------------- Huffman --- */
@@ -243,9 +244,14 @@ static void make_table(const struct code *c, uint32_t table[256])
 static void put_literals(struct sc_deflate *out, const uint32_t table[256], const uint8_t *p,
                          size_t n)
 {
-    struct sc_deflate b = *out;
+    struct sc_deflate b;
     size_t i = 0;
 
+#if SC_HAVE_X86
+    if (n >= WIDE && sc_deflate_has_avx512())
+        i = sc_deflate_put_avx512(out, table, p, n);
+#endif
+    b = *out;
     for (; i + 4 <= n; i += 4) {
         for (unsigned k = 0; k < 4; k++) {
             uint32_t t = table[p[i + k]];
@@ -301,9 +307,15 @@ static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
  * equal to the one before. */
 bool sc_deflate_has_runs(const uint8_t *p, size_t n)
 {
-    size_t same = 0;
+    size_t same = 0, i = 1;
 
-    for (size_t i = 1; i < n; i += 7)
+#if SC_HAVE_X86
+    if (n >= 2 * WIDE && sc_deflate_has_avx512()) {
+        i = n;
+        same = sc_deflate_same_avx512(p, &i);
+    }
+#endif
+    for (; i < n; i += 7)
         same += p[i] == p[i - 1];
     return same * 7 >= n / 4;
 }

@@ -4,7 +4,7 @@
 #ifndef SC_PICTURE_DEFLATE_H
 #define SC_PICTURE_DEFLATE_H
 
-#include "base/base.h"
+#include "kernel/kernel.h"
 
 enum {
     SC_DEFLATE_LONGEST = 14
@@ -26,6 +26,15 @@ void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last
 #define SC_DEFLATE_SPARSE ((size_t)1 << 16)
 void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
 void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
+#if SC_HAVE_X86
+/* The words of as many of n bytes as it likes to; how many. table: words from bit 8 on, lengths
+ * below; at most 7 bits are held before and after. */
+size_t sc_deflate_put_avx512(struct sc_deflate *b, const uint32_t table[256], const uint8_t *p,
+                             size_t n);
+/* For sc_deflate_has_runs(): of the first of *n bytes; *n: where to go on. */
+size_t sc_deflate_same_avx512(const uint8_t *p, size_t *n);
+bool sc_deflate_has_avx512(void);
+#endif
 /* To the end of a byte. */
 void sc_deflate_align(struct sc_deflate *b);
 

@@ -60,6 +60,16 @@ static inline void sc_cell_take(struct sc_cell_sum *c, float x)
  * in cells that are cut, in double, row by row. The same bits on every level. */
 void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
                   enum sc_cpu level, struct sc_cell_sum *cells);
+/* A row of pixels, each of which is one cell and nothing else: for each plane the bits that
+ * sc_cells_clear(), sc_cells_add() and sc_cells_pixels() make, but without sums in memory. At most
+ * a tile's width of them. */
+struct sc_pixel_row {
+    enum sc_plane plane;
+    uint32_t *pixels;
+};
+void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, size_t width,
+                        size_t skip, enum sc_cpu level, const struct sc_pixel_row *out,
+                        size_t n_out);
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
 /* What a cell of n elements adds. */
 void sc_cell_unpack(const struct sc_cell_stats *s, uint64_t n, struct sc_cell_sum *out);
@@ -97,6 +107,10 @@ void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
                           struct sc_cell_columns *out);
 void sc_cell_columns_avx512(const float *x, size_t stride, size_t rows, size_t n,
                             struct sc_cell_columns *out);
+/* sc_cells_to_pixels() of cells that are 2, 4 or 8 columns wide and of 2^k rows: 16 of them, first
+ * pixel at `at`. The bits of those that are to be summed otherwise. */
+uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, size_t rows, size_t width,
+                               const struct sc_pixel_row *out, size_t n, size_t at);
 void sc_cells_avx2(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                    struct sc_cell_lanes *out);
 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, size_t cells,

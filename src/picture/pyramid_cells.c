@@ -63,12 +63,13 @@ static void columns_c(const float *x, size_t stride, size_t rows, size_t n,
     }
 }
 
-/* Narrow cells whose columns are 16 or a multiple of it. */
+/* Narrow cells, all of whose columns are at most SC_CELL_COLUMNS. */
 static void add_columns(const float *x, size_t stride, size_t rows, size_t width, size_t n,
                         enum sc_cpu level, struct sc_cell_sum *c)
 {
     struct sc_cell_columns col;
 #if SC_HAVE_X86
+    level = n % LANES ? SC_CPU_C : level;
     if (level == SC_CPU_AVX512)
         sc_cell_columns_avx512(x, stride, rows, n, &col);
     else if (level == SC_CPU_AVX2)
@@ -102,21 +103,18 @@ static void add_columns(const float *x, size_t stride, size_t rows, size_t width
     }
 }
 
-/* Several narrow cells. */
+/* Several narrow cells. What one of them is does not depend on its neighbours. */
 static void add_narrow(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                        enum sc_cpu level, struct sc_cell_sum *c)
 {
     while (cells > 0) {
-        const size_t n = SC_MIN(cells * width, (size_t)SC_CELL_COLUMNS) / LANES * LANES;
-        if (n == 0)
-            break;
+        const size_t all = SC_MIN(cells * width, (size_t)SC_CELL_COLUMNS);
+        const size_t n = all < LANES ? all : all / LANES * LANES;
         add_columns(x, stride, rows, width, n, level, c);
         x += n;
         c += n / width;
         cells -= n / width;
     }
-    for (size_t k = 0; k < cells; k++)
-        add_exact(x + k * width, stride, rows, width, &c[k]);
 }
 
 static float lanes_sum(float v[LANES])
@@ -340,4 +338,61 @@ void sc_cells_pixels(const struct sc_cell_sum *c, size_t n, enum sc_plane plane,
         const float most = SC_MAX(-c[i].min, c[i].max);
         pixels[i] = sc_bits_of(is_mean ? (float)(c[i].sum / (double)c[i].n) : most);
     }
+}
+
+/* ---------------------------------------------------------------------------- rows of pixels ---
+ */
+
+#if SC_HAVE_X86
+/* 16 cells at a time, as many as there are. */
+static size_t narrow_pixels(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
+                            size_t at, const struct sc_pixel_row *out, size_t n_out)
+{
+    size_t done = 0;
+    for (; done + LANES <= cells; done += LANES) {
+        const float *from = x + done * width;
+        uint32_t rest = sc_cell_pixels_avx512(from, stride, rows, width, out, n_out, at + done);
+        for (; rest; rest &= rest - 1) {
+            const size_t k = (size_t)__builtin_ctz(rest);
+            struct sc_cell_sum c;
+            sc_cells_clear(&c, 1);
+            add_exact(from + k * width, stride, rows, width, &c);
+            for (size_t i = 0; i < n_out; i++)
+                out[i].pixels[at + done + k] = sc_cell_pixel(&c, out[i].plane);
+        }
+    }
+    return done;
+}
+#endif
+
+void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, size_t width,
+                        size_t skip, enum sc_cpu level, const struct sc_pixel_row *out,
+                        size_t n_out)
+{
+    struct sc_cell_sum cells[SC_SCENE_TILE + 1];
+    const size_t own = skip ? SC_MIN(n, width - skip) : 0; /* of a first cell that is cut */
+    size_t at = skip ? 1 : 0, done = 0;
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512 && width >= 2 && width < LANES && (rows & (rows - 1)) == 0)
+        done = narrow_pixels(x + own, stride, rows, width, (n - own) / width, at, out, n_out);
+#endif
+    if (skip && done) {
+        sc_cells_clear(cells, 1);
+        add_exact(x, stride, rows, own, cells);
+        for (size_t i = 0; i < n_out; i++)
+            out[i].pixels[0] = sc_cell_pixel(cells, out[i].plane);
+    }
+    if (done) {
+        at += done;
+        x += own + done * width;
+        n -= own + done * width;
+        skip = 0;
+    } else {
+        at = 0;
+    }
+    const size_t left = (skip + n + width - 1) / width;
+    sc_cells_clear(cells, left);
+    sc_cells_add(x, stride, rows, n, width, skip, level, cells);
+    for (size_t i = 0; i < n_out; i++)
+        sc_cells_pixels(cells, left, out[i].plane, out[i].pixels + at);
 }

@@ -150,6 +150,132 @@ SC_TARGET_AVX512 void sc_cell_columns_avx512(const float *x, size_t stride, size
     }
 }
 
+/* What 16 vectors of columns or of cells hold. */
+struct sixteen {
+    __m512 sum, square, min, max;
+    __m512i most;
+};
+
+SC_TARGET_AVX512 static inline struct sixteen column16(const float *x, size_t stride, size_t rows)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_set1_ps(INFINITY),
+                        _mm512_set1_ps(-INFINITY), _mm512_setzero_si512()};
+    for (size_t r = 0; r < rows; r++) {
+        const __m512 v = _mm512_loadu_ps(x + r * stride);
+        s.sum = _mm512_add_ps(s.sum, v);
+        s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));
+        s.min = _mm512_min_ps(v, s.min);
+        s.max = _mm512_max_ps(v, s.max);
+        s.most = _mm512_max_epu32(s.most, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
+    }
+    return s;
+}
+
+/* From `width` vectors of neighbours to one of each column of 16 cells. */
+#define BY_COLUMN(v, width)                                                                        \
+    for (size_t step = 1; step < (width); step *= 2) {                                             \
+        __m512 to[8];                                                                              \
+        for (size_t i = 0; i < (width) / 2; i++) {                                                 \
+            to[i] = _mm512_permutex2var_ps((v)[2 * i], even, (v)[2 * i + 1]);                      \
+            to[i + (width) / 2] = _mm512_permutex2var_ps((v)[2 * i], odd, (v)[2 * i + 1]);         \
+        }                                                                                          \
+        for (size_t i = 0; i < (width); i++)                                                       \
+            (v)[i] = to[i];                                                                        \
+    }
+
+/* 16 cells, their columns added from left to right. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
+cells16(const float *x, size_t stride, size_t rows, const size_t width)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __m512 sum[8], square[8], min[8], max[8], most[8];
+    for (size_t i = 0; i < width; i++) {
+        const struct sixteen c = column16(x + 16 * i, stride, rows);
+        sum[i] = c.sum;
+        square[i] = c.square;
+        min[i] = c.min;
+        max[i] = c.max;
+        most[i] = _mm512_castsi512_ps(c.most);
+    }
+    BY_COLUMN(sum, width)
+    BY_COLUMN(square, width)
+    struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), min[0], max[0],
+                        _mm512_castps_si512(most[0])};
+    for (size_t i = 0; i < width; i++) {
+        s.sum = _mm512_add_ps(s.sum, sum[i]);
+        s.square = _mm512_add_ps(s.square, square[i]);
+    }
+    /* Extremes do not depend on the order, once zeros have no sign: pairs, then pairs of these. */
+    for (size_t n = width; n > 1; n /= 2)
+        for (size_t i = 0; i < n / 2; i++) {
+            const __m512 a = min[2 * i], b = min[2 * i + 1], c = max[2 * i], d = max[2 * i + 1];
+            const __m512i p = _mm512_castps_si512(most[2 * i]);
+            const __m512i q = _mm512_castps_si512(most[2 * i + 1]);
+            const __m512i pe = _mm512_permutex2var_epi32(p, even, q);
+            const __m512i po = _mm512_permutex2var_epi32(p, odd, q);
+            min[i] = _mm512_min_ps(_mm512_permutex2var_ps(a, even, b),
+                                   _mm512_permutex2var_ps(a, odd, b));
+            max[i] = _mm512_max_ps(_mm512_permutex2var_ps(c, even, d),
+                                   _mm512_permutex2var_ps(c, odd, d));
+            most[i] = _mm512_castsi512_ps(_mm512_max_epu32(pe, po));
+        }
+    s.most = _mm512_castps_si512(most[0]);
+    const __mmask16 low0 = _mm512_cmpeq_ps_mask(min[0], _mm512_setzero_ps());
+    const __mmask16 high0 = _mm512_cmpeq_ps_mask(max[0], _mm512_setzero_ps());
+    s.min = _mm512_mask_blend_ps(low0, min[0], _mm512_setzero_ps());
+    s.max = _mm512_mask_blend_ps(high0, max[0], _mm512_setzero_ps());
+    return s;
+}
+
+/* x * by in double, after 0 was added as sums begin with it; `root`: the square root of that. */
+SC_TARGET_AVX512 static inline __m512 scaled16(__m512 x, double by, bool root)
+{
+    const __m512d scale = _mm512_set1_pd(by), zero = _mm512_setzero_pd();
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+    __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+    low = _mm512_mul_pd(_mm512_add_pd(low, zero), scale);
+    high = _mm512_mul_pd(_mm512_add_pd(high, zero), scale);
+    if (root) {
+        low = _mm512_sqrt_pd(low);
+        high = _mm512_sqrt_pd(high);
+    }
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high),
+                              1);
+}
+
+SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, size_t rows,
+                                                size_t width, const struct sc_pixel_row *out,
+                                                size_t n, size_t at)
+{
+    const struct sixteen s = width == 2   ? cells16(x, stride, rows, 2)
+                             : width == 4 ? cells16(x, stride, rows, 4)
+                                          : cells16(x, stride, rows, 8);
+    const double share = 1 / (double)(rows * width); /* exact: a power of two */
+    for (size_t i = 0; i < n; i++) {
+        __m512 v = s.min;
+        if (out[i].plane == SC_PLANE_MAX)
+            v = s.max;
+        else if (out[i].plane == SC_PLANE_ABS)
+            v = _mm512_max_ps(_mm512_castsi512_ps(_mm512_xor_si512(
+                                  _mm512_castps_si512(s.min), _mm512_set1_epi32((int)0x80000000))),
+                              s.max);
+        else if (out[i].plane == SC_PLANE_RMS)
+            v = scaled16(s.square, share, true);
+        else if (out[i].plane == SC_PLANE_MEAN)
+            v = scaled16(s.sum, share, false);
+        _mm512_storeu_si512(out[i].pixels + at, _mm512_castps_si512(v));
+    }
+    /* As sc_errors_good(). */
+    const __m512i most = s.most;
+    const __mmask16 good = _mm512_cmpge_epu32_mask(most, _mm512_set1_epi32(0x2b800000)) &
+                           _mm512_cmplt_epu32_mask(most, _mm512_set1_epi32(0x5b000000));
+    const __mmask16 none = _mm512_cmpeq_epi32_mask(most, _mm512_setzero_si512());
+    return (uint32_t)(uint16_t) ~(good | none);
+}
+
 SC_TARGET_AVX2 size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least)
 {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);

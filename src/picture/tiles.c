@@ -32,6 +32,7 @@ enum { MOST_ZOOM = 40 };
 #define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */
 #define PATIENT_VALUES (UINT64_C(1) << 20)  /* and while its pyramid is on its way */
 #define MOST_ELEMENTS  (UINT64_C(1) << 48)  /* along an axis */
+#define TOGETHER       ((size_t)1 << 14)    /* values that are read and pooled in the cache */
 
 /* --------------------------------------------------------------------------------- scratch --- */
 
@@ -135,6 +136,9 @@ static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_er
                 sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
             else
                 f->t->pixels[at + i] = pixel_of(from[ax->from[i] - col]);
+        for (size_t k = 1; k < f->n && !sums; k++)
+            memcpy(f->t[k].pixels + at + ax->first, f->t->pixels + at + ax->first,
+                   n_pixels * sizeof f->t->pixels[0]);
     }
     return 0;
 }
@@ -186,6 +190,62 @@ static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row
                                  (size_t)m, n, f->s->values, e));
             add_to_strip(f, ax, c, f->s->values, (size_t)m, (size_t)n);
         }
+    return 0;
+}
+
+/* A row of pixels fits into memory, and each holds elements as a whole along the row. */
+static bool is_direct(const struct sc_axis *ax, const struct sc_axis *ay)
+{
+    const uint64_t n_cols = ax->to[ax->end - 1] - ax->from[ax->first];
+    return ax->scatter && n_cols <= SC_SCRATCH_VALUES &&
+           UINT64_C(1) << (unsigned)SC_MAX(ay->log2, 0) <= SC_SCRATCH_VALUES / n_cols;
+}
+
+/* Pixels first..end that no other tensor can be in: below zoom 0 all, above it those that lie in
+ * the place as a whole. */
+static void own_pixels(const struct sc_axis_place *p, int64_t units, const struct sc_axis *a,
+                       unsigned *first, unsigned *end)
+{
+    *first = a->first;
+    *end = a->end;
+    if (p->z <= 0)
+        return;
+    const int64_t before = -((-p->at) >> p->z) - p->pixel;
+    const int64_t behind = ((p->at + units) >> p->z) - p->pixel;
+    *first = (unsigned)SC_MAX(before, (int64_t)a->first);
+    *end = (unsigned)SC_MAX(SC_MIN(behind, (int64_t)a->end), (int64_t)*first);
+}
+
+/* The pixels that fill_pooled() makes, of all planes. Several rows of them are read at once. */
+static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    const uint64_t left = ax->from[ax->first];
+    const size_t n_cols = (size_t)(ax->to[ax->end - 1] - left), width = (size_t)1 << ax->log2;
+    const size_t own = (size_t)(ax->to[ax->first] - left); /* columns of the first pixel */
+    const size_t skip = ax->first + 1 == ax->end ? 0 : width - own;
+    struct sc_pixel_row out[SC_PLANES];
+    for (unsigned j = ay->first, end; j < ay->end; j = end) {
+        const uint64_t row = ay->from[j];
+        for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
+            end++;
+        TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + left, sh->cols,
+                             (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
+        for (unsigned k = j; k < end; k++) {
+            const float *x = f->s->values + (ay->from[k] - row) * n_cols;
+            const size_t at = (size_t)k * SC_SCENE_TILE + ax->first;
+            const bool again = k > j && ay->from[k] == ay->from[k - 1]; /* of a thick element */
+            for (size_t i = 0; i < f->n; i++) {
+                uint32_t *to = f->t[i].pixels + at;
+                out[i] = (struct sc_pixel_row){f->t[i].plane, to};
+                if (again)
+                    memcpy(to, to - SC_SCENE_TILE, (ax->end - ax->first) * sizeof *to);
+            }
+            if (!again)
+                sc_cells_to_pixels(x, n_cols, (size_t)(ay->to[k] - ay->from[k]), n_cols, width,
+                                   skip, f->level, out, f->n);
+        }
+    }
     return 0;
 }
 
@@ -277,7 +337,41 @@ static uint64_t n_seen(const struct sc_axis *a)
     return a->to[a->end - 1] - a->from[a->first];
 }
 
-static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct sc_error *e)
+/* Pixels of its own are made directly, those at its edges may be shared. */
+static int fill_parts(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh,
+                      struct sc_error *e)
+{
+    const unsigned x0 = sh->x.first, x1 = sh->x.end, y0 = sh->y.first, y1 = sh->y.end;
+    unsigned left, right, top, bottom;
+    own_pixels(&sh->place_x, pl->w, &sh->x, &left, &right);
+    own_pixels(&sh->place_y, pl->h, &sh->y, &top, &bottom);
+    if (left == right || top == bottom)
+        return fill_pooled(f, sh, e);
+    const struct {
+        unsigned x0, x1, y0, y1;
+    } parts[] = {{left, right, top, bottom},
+                 {x0, x1, y0, top},
+                 {x0, left, top, bottom},
+                 {right, x1, top, bottom},
+                 {x0, x1, bottom, y1}};
+    int code = 0;
+    for (size_t i = 0; i < SC_COUNT(parts) && code == 0; i++) {
+        sh->x.first = parts[i].x0;
+        sh->x.end = parts[i].x1;
+        sh->y.first = parts[i].y0;
+        sh->y.end = parts[i].y1;
+        if (sh->x.first < sh->x.end && sh->y.first < sh->y.end)
+            code = i == 0 ? fill_direct(f, sh, e) : fill_pooled(f, sh, e);
+    }
+    sh->x.first = x0;
+    sh->x.end = x1;
+    sh->y.first = y0;
+    sh->y.end = y1;
+    return code;
+}
+
+static int read_place(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh, bool exact,
+                      struct sc_error *e)
 {
     TRY(sc_pyramids_view(f->p, sh->tensor, &sh->view, e));
     sh->each = sc_values_each(sh->view, &sh->entry->grid);
@@ -286,6 +380,8 @@ static int read_place(struct sc_fill *f, struct sc_shown *sh, bool exact, struct
         sc_tile_mark(f, &sh->x, &sh->y, SC_IS_WAITING);
     else if (exact)
         code = fill_exact(f, sh, e);
+    else if (is_direct(&sh->x, &sh->y))
+        code = fill_parts(f, pl, sh, e);
     else
         code = fill_pooled(f, sh, e);
     sc_pyramids_release(f->p, sh->tensor, sh->view);
@@ -305,12 +401,12 @@ static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *s
     if (!sc_mul(n_seen(&sh->x), n_seen(&sh->y), &n))
         n = UINT64_MAX;
     if (exact)
-        return read_place(f, sh, true, e);
+        return read_place(f, pl, sh, true, e);
     if (is_whole(sh) && fill_top(f, sh))
         return 0;
     /* Of a file that nobody has read yet, that could take long. */
     if (level < 0 && n <= (sh->entry->state == SC_PYRAMID_NONE ? PATIENT_VALUES : POOLED_VALUES))
-        return read_place(f, sh, false, e);
+        return read_place(f, pl, sh, false, e);
     /* What is seen as a dot need not be first. */
     const bool dot = sh->x.end - sh->x.first <= 2 && sh->y.end - sh->y.first <= 2;
     const struct sc_cell_stats *cells = dot && sh->entry->state == SC_PYRAMID_NONE
@@ -322,7 +418,7 @@ static int show(struct sc_fill *f, const struct sc_place *pl, struct sc_shown *s
     }
     if (n <= (dot ? PATIENT_VALUES / 16 : PATIENT_VALUES) &&
         sc_microseconds() + SC_SAMPLE_MICROSECONDS / 2 < f->until)
-        return read_place(f, sh, false, e);
+        return read_place(f, pl, sh, false, e);
     return sc_tile_later(f, pl, sh, e);
 }
 
@@ -412,10 +508,10 @@ static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *
 /* All but what comes of sums. */
 static void fill_tile(struct sc_fill *f)
 {
-    struct sc_tile *t = f->t;
     int64_t x, y, w, h;
-    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
-        t->pixels[i] = SC_PIXEL_OUTSIDE;
+    for (size_t k = 0; k < f->n; k++)
+        for (size_t i = 0; i < SC_COUNT(f->t->pixels); i++)
+            f->t[k].pixels[i] = SC_PIXEL_OUTSIDE;
     f->flags = SC_TILE_EMPTY;
     f->summed = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
@@ -427,26 +523,23 @@ static void fill_tile(struct sc_fill *f)
 int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
                         struct sc_error *e)
 {
+    if (n > SC_PLANES)
+        return sc_fail(e, SCRUPLE_EUSAGE, "a tile has %d planes at most", (int)SC_PLANES);
     for (size_t i = 0; i < n; i++) {
         t[i].z = t->z;
         t[i].x = t->x;
         t[i].y = t->y;
         TRY(check_zoom(&t[i], e));
     }
-    struct sc_fill f = {.p = p, .t = t, .level = sc_cpu_level(), .s = take_scratch(p)};
+    struct sc_fill f = {.p = p, .t = t, .n = n, .level = sc_cpu_level(), .s = take_scratch(p)};
     if (!f.s)
         return sc_fail_memory(e);
     f.patient_until = sc_microseconds() + (uint64_t)patience * 1000;
     fill_tile(&f);
     if (f.code == 0 && sc_pyramids_lost(p))
         fill_tile(&f); /* once more, without them */
-    for (size_t i = n; i-- > 0;) {
-        f.t = &t[i];
-        if (i)
-            memcpy(t[i].pixels, t->pixels, sizeof t->pixels);
-        if (f.summed)
-            sc_cells_pixels(f.s->sums, SC_COUNT(f.s->sums), f.t->plane, f.t->pixels);
-    }
+    for (size_t i = 0; i < n && f.summed; i++)
+        sc_cells_pixels(f.s->sums, SC_COUNT(f.s->sums), t[i].plane, t[i].pixels);
     leave_scratch(p, f.s);
     if (f.code < 0) {
         *e = f.why;

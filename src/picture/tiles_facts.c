@@ -14,6 +14,11 @@
 #define WHOLE ((uint64_t)16 << 20)
 enum { RUNS = 1024, RUN = 4096, TOPS = 65536 };
 
+/* A product that is not rounded before the sum gives other bits; see codec/decode.h. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
 /* --------------------------------------------------------------------------------- elements --- */
 
 static int check_element(const struct sc_pyramids *p, uint32_t tensor, uint32_t slice, uint64_t row,
@@ -92,6 +97,7 @@ struct gather {
     uint64_t row_n[SC_PROFILE], col_n[SC_PROFILE];
     float values[2 * RUN];
     double squares[RUN]; /* of some of them */
+    enum sc_cpu level;
 };
 
 /* n elements of one row that are in one step of both profiles; some are not finite. */
@@ -126,7 +132,17 @@ static void gather_piece(struct gather *g, const float *x, size_t n, size_t r, s
     g->col_n[c] += finite;
 }
 
-static uint32_t largest_bits(const float *x, size_t n)
+enum { LANES = 8 };
+/* What a row adds: sums in LANES, all bits that occur. */
+struct row_sums {
+    double sum[LANES];
+    float min[LANES], max[LANES];
+    uint32_t any, zeros;
+};
+
+/* Loops that compilers make wide, at whatever level they are compiled for: each lane is a sum of
+ * its own, so the bits are the same. */
+static inline __attribute__((always_inline)) uint32_t look_for_largest(const float *x, size_t n)
 {
     uint32_t most = 0;
     for (size_t i = 0; i < n; i++) {
@@ -138,44 +154,84 @@ static uint32_t largest_bits(const float *x, size_t n)
     return most;
 }
 
-/* n finite elements of one row: all but the profiles. Sums go in LANES, as the loop does. */
-static void gather_row(struct gather *g, const float *x, size_t n)
+static inline __attribute__((always_inline)) void
+add_row(const float *restrict x, size_t n, double *restrict squares, struct row_sums *restrict out)
 {
-    enum { LANES = 8 };
-    double sum[LANES] = {0};
-    float min[LANES], max[LANES];
-    uint32_t any = 0, zeros = 0;
+    struct row_sums r = {.any = 0};
+    const size_t whole = n / LANES * LANES;
+    for (size_t k = 0; k < LANES; k++) {
+        r.min[k] = INFINITY;
+        r.max[k] = -INFINITY;
+    }
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], sizeof bits);
-        any |= bits;
+        r.any |= bits;
+        r.zeros += x[i] == 0;
+        squares[i] = (double)x[i] * (double)x[i];
+    }
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            const float v = x[i + k];
+            r.sum[k] += (double)v;
+            r.min[k] = v < r.min[k] ? v : r.min[k];
+            r.max[k] = v > r.max[k] ? v : r.max[k];
+        }
+    for (size_t k = 0; k < n - whole; k++) {
+        const float v = x[whole + k];
+        r.sum[k] += (double)v;
+        r.min[k] = v < r.min[k] ? v : r.min[k];
+        r.max[k] = v > r.max[k] ? v : r.max[k];
+    }
+    *out = r;
+}
+
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static uint32_t largest_avx512(const float *x, size_t n)
+{
+    return look_for_largest(x, n);
+}
+SC_TARGET_AVX512 static void add_row_avx512(const float *x, size_t n, double *squares,
+                                            struct row_sums *out)
+{
+    add_row(x, n, squares, out);
+}
+#endif
+
+static uint32_t largest_bits(const float *x, size_t n, enum sc_cpu level)
+{
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        return largest_avx512(x, n);
+#endif
+    (void)level;
+    return look_for_largest(x, n);
+}
+
+/* n finite elements of one row: all but the profiles. */
+static void gather_row(struct gather *g, const float *x, size_t n)
+{
+    struct row_sums r;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
         g->tops[bits >> 16]++;
     }
-    for (size_t i = 0; i < n; i++) {
-        zeros += x[i] == 0;
-        g->squares[i] = (double)x[i] * (double)x[i];
-    }
+#if SC_HAVE_X86
+    if (g->level == SC_CPU_AVX512)
+        add_row_avx512(x, n, g->squares, &r);
+    else
+#endif
+        add_row(x, n, g->squares, &r);
     for (size_t k = 0; k < LANES; k++) {
-        min[k] = INFINITY;
-        max[k] = -INFINITY;
+        g->sum.min = r.min[k] < g->sum.min ? r.min[k] : g->sum.min;
+        g->sum.max = r.max[k] > g->sum.max ? r.max[k] : g->sum.max;
     }
-    for (size_t i = 0; i < n; i += LANES) {
-        const size_t some = SC_MIN(n - i, (size_t)LANES);
-        for (size_t k = 0; k < some; k++) {
-            const float v = x[i + k];
-            sum[k] += (double)v;
-            min[k] = v < min[k] ? v : min[k];
-            max[k] = v > max[k] ? v : max[k];
-        }
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        g->sum.min = min[k] < g->sum.min ? min[k] : g->sum.min;
-        g->sum.max = max[k] > g->sum.max ? max[k] : g->sum.max;
-    }
-    g->sum.sum += ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+    g->sum.sum += ((r.sum[0] + r.sum[4]) + (r.sum[1] + r.sum[5])) +
+                  ((r.sum[2] + r.sum[6]) + (r.sum[3] + r.sum[7]));
     g->sum.n += n;
-    g->zeros += zeros;
-    g->any |= any;
+    g->zeros += r.zeros;
+    g->any |= r.any;
 }
 
 /* The same of a part of that row: squares, for the profiles and as a whole. */
@@ -199,7 +255,7 @@ static void gather_values(struct gather *g, uint64_t first, uint64_t n)
         const uint64_t end = SC_MIN(n, i + (cols - col));
         const size_t r = (size_t)(row * g->out->n_rows / g->n_rows), start = (size_t)i;
         const float *x = g->values + start;
-        const bool finite = largest_bits(x, (size_t)(end - i)) < 0x7f800000;
+        const bool finite = largest_bits(x, (size_t)(end - i), g->level) < 0x7f800000;
         if (finite)
             gather_row(g, x, (size_t)(end - i));
         for (size_t c = (size_t)(col * g->out->n_cols / cols); i < end; c++) {
@@ -394,6 +450,7 @@ static int look(struct sc_pyramids *p, uint32_t tensor,
     if (!g)
         return sc_fail_memory(e);
     g->out = out;
+    g->level = sc_cpu_level();
     g->grid = &p->entries[tensor].grid;
     g->n_rows = g->grid->slices * g->grid->rows;
     g->count = g->n_rows * g->grid->cols;

@@ -7,7 +7,7 @@
 #include "picture/tiles_axis.h"
 
 #define SC_SCRATCH_VALUES ((size_t)1 << 17) /* more than a tile and a pixel around it */
-enum { SC_SAMPLE_MICROSECONDS = 5000 };     /* for the samples of a tile */
+enum { SC_SAMPLE_MICROSECONDS = 3000 };     /* for the samples of a tile */
 
 /* A place as a tile shows it. */
 struct sc_shown {
@@ -36,7 +36,8 @@ struct sc_scratch {
 };
 struct sc_fill {
     struct sc_pyramids *p;
-    struct sc_tile *t;
+    struct sc_tile *t; /* the first of n, which differ in their planes */
+    size_t n;
     struct sc_scratch *s;
     enum sc_cpu level;
     bool summed; /* sums are in use */

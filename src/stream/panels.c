@@ -8,6 +8,7 @@
  * finishes the part that is next in order merges it and all that wait behind it.
  *
  * Owns: that order, the rooms, asking ahead. Does not own: threads (pool.c), reading (values.c). */
+#include "stream/stored.h"
 #include "stream/values.h"
 
 #include <pthread.h>
@@ -15,7 +16,8 @@
 #include <string.h>
 
 enum { PARTS_A_THREAD = 4, ALIGN = 64, MOST_THREADS = 1024 };
-#define AHEAD_VALUES (UINT64_C(16) << 20) /* that are asked for before they are needed */
+#define AHEAD_VALUES  (UINT64_C(16) << 20) /* that are asked for before they are needed */
+#define WINDOW_VALUES (UINT64_C(4) << 20)  /* that a thread maps at once */
 
 /* How a tensor is cut. */
 struct grid {
@@ -113,6 +115,8 @@ static void ask_ahead(struct visit *v, uint64_t taken)
             const uint64_t begin = first_value(p, &from) - from.col;
             const uint64_t stop = first_value(p, &last) - last.col + last.n_rows * p->cols;
             sc_values_prefetch(p->view, begin, stop - begin);
+            if (p->codes) /* what is mapped is read by the page, unless the system knows */
+                sc_values_read_ahead(p->view, begin, stop - begin);
         }
         k += n;
     }
@@ -168,11 +172,29 @@ static bool take(struct visit *v, uint64_t *k)
     return true;
 }
 
+/* Codes of a panel: in a window that begins with it, or with one before it. Values that are not
+ * looked at are mapped too, which costs nothing until somebody touches them. */
+static int find_codes(const struct visit *v, struct sc_rectangle *at,
+                      struct sc_stored_window *window, char *room, struct sc_error *e)
+{
+    const struct sc_panels *p = v->p;
+    const uint64_t first = first_value(p, at);
+    const uint64_t n = (at->n_rows - 1) * p->cols + at->n_cols;
+    if (!window->window.bytes || first < window->first || first + n > window->first + window->n) {
+        TRY(sc_values_close_window(p->view, window, e));
+        sc_values_open_window(p->view, first,
+                              SC_MIN(SC_MAX(n, WINDOW_VALUES), p->view->count - first), window);
+    }
+    return sc_values_load_runs(p->view, window, first, p->cols, at->n_rows, at->n_cols,
+                               (uint8_t *)room, &at->codes, &at->stride, e);
+}
+
 /* One thread: panels until there are none. */
 static void work(void *ctx, size_t i)
 {
     struct visit *v = ctx;
     const struct sc_panels *p = v->p;
+    struct sc_stored_window window = {.n = 0};
     char *room = v->rooms + i * v->room;
     const size_t values = v->room - (size_t)sc_align_up(p->scratch, ALIGN);
     uint64_t k;
@@ -182,10 +204,11 @@ static void work(void *ctx, size_t i)
         struct sc_error why = {0};
         void *part = v->parts + k % v->slots * v->part;
         pthread_mutex_unlock(&v->lock);
-        at.values = (float *)(void *)room;
+        at.values = p->codes ? NULL : (float *)(void *)room;
         memset(part, 0, v->part);
-        const int code = sc_values_read_runs(p->view, first_value(p, &at), p->cols, at.n_rows,
-                                             at.n_cols, at.values, &why);
+        const int code = p->codes ? find_codes(v, &at, &window, room, &why)
+                                  : sc_values_read_runs(p->view, first_value(p, &at), p->cols,
+                                                        at.n_rows, at.n_cols, at.values, &why);
         if (code == 0)
             p->look(p->ctx, &at, room + values, part);
         pthread_mutex_lock(&v->lock);
@@ -196,6 +219,13 @@ static void work(void *ctx, size_t i)
         merge_ready(v);
     }
     pthread_mutex_unlock(&v->lock);
+    struct sc_error why = {0};
+    const int code = sc_values_close_window(p->view, &window, &why);
+    if (code < 0) {
+        pthread_mutex_lock(&v->lock);
+        fail(v, v->todo - 1, code, &why);
+        pthread_mutex_unlock(&v->lock);
+    }
 }
 
 /* n pieces of `size` bytes that begin at multiples of ALIGN. */
@@ -238,6 +268,8 @@ static int visit_all(struct visit *v, unsigned threads, struct sc_error *e)
 int sc_panels_visit(const struct sc_panels *p, struct sc_error *e)
 {
     struct visit v = {.p = p, .failed = UINT64_MAX};
+    if (p->codes && !p->view->code_bytes)
+        return sc_fail(e, SCRUPLE_EUSAGE, "these values have no codes of their own");
     if (!grid_of(p, &v.grid) || p->scratch > SIZE_MAX / 8 || p->part > SIZE_MAX / 8)
         return sc_fail(e, SCRUPLE_EUSAGE, "%u x %u panels do not fit a tensor of %llu values",
                        p->height, p->width, (unsigned long long)p->view->count);
@@ -250,7 +282,8 @@ int sc_panels_visit(const struct sc_panels *p, struct sc_error *e)
         return 0;
     const unsigned most = p->p ? SC_MAX(SC_MIN(p->p->threads, (unsigned)MOST_THREADS), 1U) : 1;
     const size_t values = (size_t)SC_MIN((uint64_t)p->height, p->rows) *
-                          (size_t)SC_MIN((uint64_t)p->width, p->cols) * sizeof(float);
+                          (size_t)SC_MIN((uint64_t)p->width, p->cols) *
+                          (p->codes ? p->view->code_bytes : sizeof(float));
     v.room = (size_t)sc_align_up(values, ALIGN) + (size_t)sc_align_up(p->scratch, ALIGN);
     v.part = (size_t)sc_align_up(SC_MAX(p->part, (size_t)1), ALIGN);
     TRY(sc_values_prepare(p->view, p->cancel, e));

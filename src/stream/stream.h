@@ -271,6 +271,10 @@ struct sc_rectangle {
     uint64_t matrix, row, col; /* where its first value stands */
     uint32_t n_rows, n_cols;
     float *values; /* n_rows x n_cols without gaps; look() may change them */
+    /* with sc_panels.codes, and values is NULL: elements as they are stored, rows `stride` bytes
+     * apart */
+    const uint8_t *codes;
+    size_t stride;
 };
 struct sc_panels {
     struct sc_values *view;
@@ -278,6 +282,7 @@ struct sc_panels {
     uint32_t height, width;        /* at least 1; height * width is at most SC_PANEL_VALUES */
     size_t part;                   /* bytes of what one panel gives, zeroed for look() */
     size_t scratch;                /* bytes that look() may use, 64-byte aligned, not cleared */
+    bool codes; /* look() gets codes, in place where a mapping costs less: view->code_bytes */
     void (*look)(void *ctx, const struct sc_rectangle *at, void *scratch, void *part);
     void (*merge)(void *ctx, const struct sc_rectangle *at, const void *part); /* values is NULL */
     void *ctx;

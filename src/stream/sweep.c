@@ -598,13 +598,13 @@ static int load(struct sc_values *v, unsigned want, bool wide, size_t side, stru
     const bool values_wanted = want & SC_WANT_VALUES;
     const uint64_t n = a->n_rows * a->n_cols;
     TRY(make_room(r, side, wide, want, e));
-    *values = values_wanted ? r->values[side] : NULL;
+    *values = NULL;
     *values64 = values_wanted && wide ? r->values64[side] : NULL;
     TRY(sc_values_load(v, &r->window[side], a->row * v->cols + a->col, n, r->raw[side],
-                       codes_wanted ? codes : NULL, values_wanted ? r->values[side] : NULL,
+                       codes_wanted ? codes : NULL, values_wanted ? r->values[side] : NULL, values,
                        *values64 && v->is_double ? r->values64[side] : NULL, e));
     for (uint64_t i = 0; *values64 && !v->is_double && i < n; i++)
-        r->values64[side][i] = (double)r->values[side][i];
+        r->values64[side][i] = (double)(*values)[i];
     return 0;
 }
 

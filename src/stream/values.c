@@ -33,6 +33,7 @@ struct values {
     sc_decode_fn *decode;
     sc_decode64_fn *decode64;
     bool mapped;              /* what is read lies in a mapping of the file */
+    bool is_float;            /* stored values are this machine's floats */
     struct sc_unpack *unpack; /* of a folded layout; NULL: plain */
     size_t n_parts;
     struct sc_stored parts[]; /* (n_parts) the first is the main one; their entries follow the
@@ -47,6 +48,14 @@ static int refuse(const struct sc_tensor *t, int code, struct sc_error *e, const
     struct sc_quoted q;
     return sc_fail(e, code, "tensor \"%s\" %s (%s)", sc_quote(&q, sc_str(t->name, t->name_len)),
                    why, what);
+}
+
+static bool is_little_endian(void)
+{
+    const uint32_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
 }
 
 static int set_decoder(struct values *v, const struct sc_tensor *t, struct sc_error *e)
@@ -65,6 +74,7 @@ static int set_decoder(struct values *v, const struct sc_tensor *t, struct sc_er
                       c->name);
     v->per_block = c->block * sc_codec_values(id);
     v->base.is_double = !v->decode;
+    v->is_float = id == sc_codec_find(SC_STR("F32")) && is_little_endian();
     if (c->block == 1 && v->per_block == 1 && (c->bytes == 1 || c->bytes == 2 || c->bytes == 4))
         v->base.code_bytes = (uint8_t)c->bytes;
     return 0;
@@ -656,21 +666,52 @@ int sc_values_close_window(struct sc_values *base, struct sc_stored_window *w, s
 }
 
 int sc_values_load(struct sc_values *base, const struct sc_stored_window *window, uint64_t first,
-                   uint64_t n, uint8_t *raw, const void **codes, float *values, double *values64,
-                   struct sc_error *e)
+                   uint64_t n, uint8_t *raw, const void **codes, float *room, const float **values,
+                   double *values64, struct sc_error *e)
 {
     struct values *v = (struct values *)base;
     const uint8_t *p;
+    if (room)
+        *values = room;
     TRY(check_range(v, first, n, e));
     if (base->ops)
-        return base->ops->read(base, first, n, values, values64, e);
+        return base->ops->read(base, first, n, room, values64, e);
     if (v->unpack)
-        return values ? read_layout(v, first, n, false, values, e) : 0;
-    if (!codes)
-        return read_pieces(v, window, first, n, raw, SC_RAW_BYTES, values, values64, e);
+        return room ? read_layout(v, first, n, false, room, e) : 0;
+    const bool in_place = room && v->is_float;
+    if (!codes && !in_place)
+        return read_pieces(v, window, first, n, raw, SC_RAW_BYTES, room, values64, e);
     TRY(find_raw(v, window, first, n, raw, &p, e));
-    *codes = p;
-    decode(v, p, 0, n, values, values64);
+    if (codes)
+        *codes = p;
+    const bool aligned = in_place && (uintptr_t)p % sizeof **values == 0;
+    if (aligned)
+        *values = (const void *)p;
+    decode(v, p, 0, n, aligned ? NULL : room, values64);
+    return 0;
+}
+
+int sc_values_load_runs(struct sc_values *base, const struct sc_stored_window *window,
+                        uint64_t first, uint64_t stride, size_t n_runs, uint64_t n, uint8_t *raw,
+                        const uint8_t **codes, size_t *apart, struct sc_error *e)
+{
+    struct values *v = (struct values *)base;
+    struct sc_stored *st = &v->parts[0];
+    const uint64_t last = (n_runs - 1) * stride + n;
+    TRY(check_range(v, first, last, e));
+    *apart = (size_t)(stride * base->code_bytes);
+    *codes = sc_stored_in_window(st, window, first, last);
+    if (!*codes)
+        *codes = sc_stored_map(st, first, last, !v->mapped);
+    if (*codes)
+        return 0;
+    *codes = raw;
+    if (stride == n) /* one run */
+        return sc_stored_read(st, first, last, raw, e);
+    prefetch_runs(v, first, stride, n_runs, n);
+    *apart = (size_t)(n * base->code_bytes);
+    for (size_t i = 0; i < n_runs; i++)
+        TRY(sc_stored_read(st, first + i * stride, n, raw + i * *apart, e));
     return 0;
 }
 

@@ -32,10 +32,15 @@ void sc_values_open_window(struct sc_values *base, uint64_t first, uint64_t n,
                            struct sc_stored_window *out);
 int sc_values_close_window(struct sc_values *base, struct sc_stored_window *w, struct sc_error *e);
 /* Values first..first+n (at most SC_CHUNK_VALUES), from `window` where they lie there. `raw` has
- * room for SC_RAW_BYTES; codes, values and values64 are NULL where they are not wanted. *codes is
- * `raw`, or in place. */
+ * room for SC_RAW_BYTES; codes, room and values64 are NULL where they are not wanted. *codes is
+ * `raw`, or in place; *values is `room`, or stored floats where these are. */
 int sc_values_load(struct sc_values *base, const struct sc_stored_window *window, uint64_t first,
-                   uint64_t n, uint8_t *raw, const void **codes, float *values, double *values64,
-                   struct sc_error *e);
+                   uint64_t n, uint8_t *raw, const void **codes, float *room, const float **values,
+                   double *values64, struct sc_error *e);
+/* Codes of n_runs runs of n values, `stride` values apart: in `window`, where all of them lie there
+ * (*apart: bytes from one run to the next), else copied to raw without gaps. */
+int sc_values_load_runs(struct sc_values *base, const struct sc_stored_window *window,
+                        uint64_t first, uint64_t stride, size_t n_runs, uint64_t n, uint8_t *raw,
+                        const uint8_t **codes, size_t *apart, struct sc_error *e);
 
 #endif

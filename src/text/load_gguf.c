@@ -306,6 +306,20 @@ static int load_llama(struct gguf *g)
     return merges_of_scores(g);
 }
 
+/* Gemma 4: the text as SentencePiece has it, "▁" for blanks and bytes for what is unknown, but with
+ * merges that are listed. */
+static int load_gemma4(struct gguf *g)
+{
+    const struct sc_str space = SC_STR("\xe2\x96\x81");
+    g->t->kind = SC_KIND_BPE;
+    g->t->bpe.byte_fallback = g->t->bpe.fuse_unk = true;
+    TRY(norm_text(g->l, SC_NORM_REPLACE, space, SC_STR(" ")));
+    TRY(decode_text(g->l, SC_DECODE_REPLACE, SC_STR(" ")));
+    TRY(decode_text(g->l, SC_DECODE_FALLBACK, sc_str("", 0)));
+    TRY(decode_text(g->l, SC_DECODE_FUSE, sc_str("", 0)));
+    return read_merges(g);
+}
+
 static int load_gpt2(struct gguf *g)
 {
     g->t->kind = SC_KIND_BPE;
@@ -429,7 +443,8 @@ static int put_added(struct gguf *g)
 
 static int put_around(struct gguf *g)
 {
-    const bool llama = sc_str_is(g->model, "llama"), bert = g->t->kind == SC_KIND_WORDPIECE;
+    const bool llama = sc_str_is(g->model, "llama") || sc_str_is(g->model, "gemma4"),
+               bert = g->t->kind == SC_KIND_WORDPIECE;
     const bool llama3 = sc_str_is(g->pre, "llama-bpe") || sc_str_is(g->pre, "llama3");
     uint32_t before = number(g, "tokenizer.ggml.bos_token_id"),
              after = number(g, "tokenizer.ggml.eos_token_id");
@@ -456,6 +471,8 @@ static int load_kind(struct gguf *g)
     struct sc_quoted q;
     if (sc_str_is(g->model, "llama"))
         return load_llama(g);
+    if (sc_str_is(g->model, "gemma4"))
+        return load_gemma4(g);
     if (sc_str_is(g->model, "gpt2"))
         return load_gpt2(g);
     if (sc_str_is(g->model, "bert"))

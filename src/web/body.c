@@ -75,18 +75,7 @@ static void put_upper(const uint32_t *pixels, size_t n, uint8_t *to)
     }
 }
 
-static uint8_t *put_pixels(const struct sc_tile *t, uint8_t *to)
-{
-    const size_t n = SC_COUNT(t->pixels);
-    if (t->bf16)
-        put_upper(t->pixels, n, to);
-    else
-        for (size_t i = 0; i < n; i++)
-            (void)put_u32(to + 4 * i, t->pixels[i]);
-    return to + (t->bf16 ? 2 : 4) * n;
-}
-
-size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out)
+size_t sc_tile_head(const struct sc_tile *t, uint64_t epoch, uint8_t *out, unsigned *planes)
 {
     const bool nothing = (t->flags & SC_TILE_EMPTY) != 0, alike = !nothing && is_alike(t);
     uint8_t *at = out;
@@ -100,9 +89,19 @@ size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out)
     at = put_u32(at, (uint32_t)epoch);
     if (alike)
         at = put_u32(at, t->pixels[0]);
-    else if (!nothing)
-        at = put_pixels(t, at);
+    *planes = nothing || alike ? 0 : t->bf16 ? 2 : 4;
     return (size_t)(at - out);
+}
+
+size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out)
+{
+    unsigned planes;
+    const size_t head = sc_tile_head(t, epoch, out, &planes), n = SC_COUNT(t->pixels);
+    if (planes == 2)
+        put_upper(t->pixels, n, out + head);
+    for (size_t i = 0; planes == 4 && i < n; i++)
+        (void)put_u32(out + head + 4 * i, t->pixels[i]);
+    return head + planes * n;
 }
 
 /* ------------------------------------------------------------------------------------- kept --- */

@@ -18,11 +18,14 @@
  * element. Tiles come in blocks of 32 x 32. */
 enum { SC_BLOCK_LOG2 = 5, SC_BLOCK_SIDE = 1 << SC_BLOCK_LOG2, SC_ENTRY_BYTES = 16 };
 struct sc_export_block {
-    uint32_t x, y;                    /* in blocks */
-    uint32_t need[SC_BLOCK_SIDE];     /* rows of bits: stored tiles, */
-    uint32_t mixed[SC_BLOCK_SIDE];    /* and those whose planes differ */
+    uint32_t x, y;                  /* in blocks */
+    uint32_t need[SC_BLOCK_SIDE];   /* rows of bits: stored tiles, */
+    uint32_t mixed[SC_BLOCK_SIDE];  /* and those whose planes differ; */
+    uint32_t above[SC_BLOCK_SIDE];  /* tiles whose pixels are those of the one above them in the */
+    uint32_t before[SC_BLOCK_SIDE]; /* block, or on their left: they share its body */
     uint8_t left, top, columns, rows; /* of the rectangle that has stored ones */
     bool alike;                       /* one table for all planes */
+    bool thin;                        /* a vector is in it */
     uint64_t first;                   /* stored tiles before it */
     uint64_t table;                   /* where its tables begin in the index */
 };
@@ -47,6 +50,7 @@ struct sc_export_at {
     unsigned bit; /* row * 32 + column */
     int64_t x, y; /* in tiles */
     bool mixed;
+    enum sc_export_like { SC_LIKE_NONE, SC_LIKE_ABOVE, SC_LIKE_BEFORE } like;
 };
 /* `planes`: bits; max_zoom: levels below the whole. */
 int sc_export_plan_new(const struct sc_scene *s, unsigned planes, unsigned max_zoom,

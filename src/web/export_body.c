@@ -13,11 +13,11 @@
 #include "picture/deflate.h"
 #include "web/export.h"
 
-enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = 16, MOST_PLANES = 4, LEVEL = 1 };
+enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE, HEAD = SC_TILE_HEAD, MOST_PLANES = 4, LEVEL = 1 };
 enum { KIND_AT = 5, KIND_SPLIT = 4 }; /* kinds 4 and 5 are 0 and 1 in planes */
 
 struct sc_body_work {
-    uint8_t body[SC_TILE_BODY], split[SC_TILE_BODY];
+    uint8_t split[SC_TILE_BODY];
     struct libdeflate_compressor *matches;
     size_t cap;
     uint8_t out[];
@@ -46,26 +46,38 @@ void sc_body_work_free(struct sc_body_work *w)
     free(w);
 }
 
-/* Little-endian numbers of 2 or 4 bytes as planes, rotated; highest first. */
-static void split_16(const uint8_t *from, uint8_t *high, uint8_t *low)
+/* The upper 16 bits of pixels, or all, as planes, rotated; highest first. */
+static inline __attribute__((always_inline)) void split(const uint32_t *restrict pixels,
+                                                        unsigned planes, uint8_t *restrict out)
 {
     for (size_t i = 0; i < PIXELS; i++) {
-        const unsigned v = from[2 * i] | (unsigned)from[2 * i + 1] << 8;
-        high[i] = (uint8_t)(v >> 7);
-        low[i] = (uint8_t)(v << 1 | v >> 15);
+        const uint32_t v = pixels[i];
+        out[i] = (uint8_t)(v >> 23);
+        out[PIXELS + i] = (uint8_t)(planes == 2 ? (v >> 15 & 0xfe) | v >> 31 : v >> 15);
+    }
+    for (size_t i = 0; planes == 4 && i < PIXELS; i++) {
+        const uint32_t v = pixels[i];
+        out[2 * PIXELS + i] = (uint8_t)(v >> 7);
+        out[3 * PIXELS + i] = (uint8_t)(v << 1 | v >> 31);
     }
 }
 
-static void split_32(const uint8_t *from, uint8_t *planes)
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static void split_avx512(const uint32_t *pixels, unsigned planes, uint8_t *out)
 {
-    for (size_t i = 0; i < PIXELS; i++) {
-        const uint32_t v = from[4 * i] | (uint32_t)from[4 * i + 1] << 8 |
-                           (uint32_t)from[4 * i + 2] << 16 | (uint32_t)from[4 * i + 3] << 24;
-        planes[i] = (uint8_t)(v >> 23);
-        planes[PIXELS + i] = (uint8_t)(v >> 15);
-        planes[2 * PIXELS + i] = (uint8_t)(v >> 7);
-        planes[3 * PIXELS + i] = (uint8_t)(v << 1 | v >> 31);
+    split(pixels, planes, out);
+}
+#endif
+
+static void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t *out)
+{
+#if SC_HAVE_X86
+    if (sc_cpu_level() == SC_CPU_AVX512) {
+        split_avx512(pixels, planes, out);
+        return;
     }
+#endif
+    split(pixels, planes, out);
 }
 
 /* Whether a Huffman code would save something worth its time: as far as every fourth byte tells,
@@ -86,16 +98,16 @@ static bool is_noise(const uint8_t *p)
 }
 
 /* Of the rows that are not of one pixel only: are many like the one above? */
-static bool has_alike_rows(const uint8_t *body, size_t bytes)
+static bool has_alike_rows(const uint32_t *pixels)
 {
-    const size_t row = bytes / SC_SCENE_TILE, pixel = row / SC_SCENE_TILE;
+    enum { ROW = SC_SCENE_TILE * sizeof pixels[0] };
     size_t alike = 0, all = 0;
     for (size_t y = 1; y < SC_SCENE_TILE; y++) {
-        const uint8_t *at = body + y * row;
-        if (memcmp(at, at + pixel, row - pixel) == 0)
+        const uint32_t *at = pixels + y * SC_SCENE_TILE;
+        if (memcmp(at, at + 1, ROW - sizeof *at) == 0)
             continue;
         all++;
-        alike += memcmp(at, at - row, row) == 0;
+        alike += memcmp(at, at - SC_SCENE_TILE, ROW) == 0;
     }
     return alike > 0 && alike >= all / 4;
 }
@@ -112,24 +124,20 @@ static void put_plane(struct sc_deflate *b, const uint8_t *p, bool runs, bool la
 
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
 {
-    const size_t n = sc_tile_body(t, 0, w->body);
-    const size_t planes = (n - HEAD) / PIXELS;
+    unsigned planes;
+    const size_t head = sc_tile_head(t, 0, w->split, &planes), n = head + planes * (size_t)PIXELS;
     struct sc_deflate b = {.to = w->out};
 
     *out = w->out;
     if (planes == 0) {
-        sc_deflate_stored(&b, w->body, n, true);
+        sc_deflate_stored(&b, w->split, n, true);
         return (size_t)(b.to - w->out);
     }
-    memcpy(w->split, w->body, HEAD);
     w->split[KIND_AT] |= KIND_SPLIT;
-    if (planes == 2)
-        split_16(w->body + HEAD, w->split + HEAD, w->split + HEAD + PIXELS);
-    else
-        split_32(w->body + HEAD, w->split + HEAD);
+    split_pixels(t->pixels, planes, w->split + HEAD);
     const bool runs = sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
                       sc_deflate_has_runs(w->split + n - PIXELS, PIXELS);
-    if (has_alike_rows(w->body + HEAD, n - HEAD)) {
+    if (has_alike_rows(t->pixels)) {
         const size_t packed = libdeflate_deflate_compress(w->matches, w->split, n, w->out, w->cap);
         if (packed)
             return packed;

@@ -4,7 +4,10 @@
  * Below zoom 0 a pixel belongs to one tensor at most, since tensors take whole units. Where all
  * that stands in a tile is shown element by element one level above, the tile is that level's,
  * each pixel as 2 x 2: it is not stored. So the deep levels, which only a few large tensors need,
- * are as small as these. */
+ * are as small as these.
+ *
+ * A vector is drawn some units thick, which are thousands of pixels where each of its elements is
+ * one. Tiles that it crosses from edge to edge are alike, so they share a body. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +134,7 @@ static void mark(const struct sc_export_plan *p, const struct sc_export_level *l
                                                SC_MIN(r.x1 - x, (int64_t)SC_BLOCK_SIDE - 1));
             if (!b)
                 continue;
+            b->thin = b->thin || place->rows == 1 || place->cols == 1;
             for (int64_t k = SC_MAX(r.y0 - y, INT64_C(0));
                  k <= SC_MIN(r.y1 - y, (int64_t)SC_BLOCK_SIDE - 1); k++) {
                 b->need[k] |= bits;
@@ -138,6 +142,82 @@ static void mark(const struct sc_export_plan *p, const struct sc_export_level *l
                     b->mixed[k] |= bits;
             }
         }
+}
+
+static void set_bits(uint32_t *rows, int64_t x0, int64_t x1, int64_t y0, int64_t y1)
+{
+    x0 = SC_MAX(x0, INT64_C(0));
+    x1 = SC_MIN(x1, (int64_t)SC_BLOCK_SIDE - 1);
+    for (int64_t y = SC_MAX(y0, INT64_C(0)); y <= y1 && y < SC_BLOCK_SIDE && x0 <= x1; y++)
+        rows[y] |= bits_between(x0, x1);
+}
+
+/* Tiles that [unit, unit + n) fills along an axis, but for the first: they are as the one before.
+ * Counted from `first`, inclusive; *end < *start: none. */
+static void filled(int64_t unit, int64_t n, int z, int64_t first, int64_t *start, int64_t *end)
+{
+    *start = tile_of_end(0, unit, z) + 2 - first;
+    *end = tile_at(unit + n, z) - 1 - first;
+}
+
+/* Tiles of a block, one bit each, in both directions. */
+struct likeness {
+    uint32_t above[SC_BLOCK_SIDE], before[SC_BLOCK_SIDE];
+};
+struct comparing {
+    int z;
+    int64_t x, y;             /* first tile of the block */
+    struct likeness is, not ; /* as far as vectors go; what others make different */
+};
+
+/* The tile behind the end of a place differs from the last one in it, too. */
+static int compare(void *ctx, const struct sc_place *pl)
+{
+    struct comparing *c = ctx;
+    const struct range r = tiles_of(pl, c->z);
+    const int64_t x0 = r.x0 - c->x, x1 = r.x1 - c->x, y0 = r.y0 - c->y, y1 = r.y1 - c->y;
+    int64_t start = 0, end = -1;
+    if (pl->rows == 1)
+        filled(pl->y, pl->h, c->z, c->y, &start, &end);
+    if (start > end) {
+        set_bits(c->not .above, x0, x1, y0, y1 + 1);
+    } else {
+        set_bits(c->is.above, x0, x1, start, end);
+        set_bits(c->not .above, x0, x1, y0, start - 1);
+        set_bits(c->not .above, x0, x1, end + 1, y1 + 1);
+    }
+    start = 0;
+    end = -1;
+    if (pl->cols == 1)
+        filled(pl->x, pl->w, c->z, c->x, &start, &end);
+    if (start > end) {
+        set_bits(c->not .before, x0, x1 + 1, y0, y1);
+    } else {
+        set_bits(c->is.before, start, end, y0, y1);
+        set_bits(c->not .before, x0, start - 1, y0, y1);
+        set_bits(c->not .before, end + 1, x1 + 1, y0, y1);
+    }
+    return 0;
+}
+
+/* Bodies that tiles of a block share: of two neighbours in which the same vectors stand from edge
+ * to edge, and nothing else. */
+static void share_bodies(const struct sc_scene *s, int z, struct sc_export_block *b)
+{
+    struct comparing c = {.z = z};
+    const int64_t one = 1;
+    const int log2 = z + LOG2_TILE; /* units of a tile */
+    c.x = (int64_t)b->x << SC_BLOCK_LOG2;
+    c.y = (int64_t)b->y << SC_BLOCK_LOG2;
+    const int64_t x = log2 >= 0 ? c.x << log2 : c.x >> -log2;
+    const int64_t y = log2 >= 0 ? c.y << log2 : c.y >> -log2;
+    const int64_t n = log2 + SC_BLOCK_LOG2 >= 0 ? one << (log2 + SC_BLOCK_LOG2) : 1;
+    (void)sc_scene_look(s, x, y, n, n, compare, &c);
+    for (size_t k = 0; k < SC_BLOCK_SIDE; k++) {
+        if (k > 0) /* the row above stands in another block */
+            b->above[k] = c.is.above[k] & ~c.not .above[k];
+        b->before[k] = c.is.before[k] & ~c.not .before[k] & ~UINT32_C(1);
+    }
 }
 
 static unsigned count_bits(uint32_t v)
@@ -189,8 +269,12 @@ static int add_level(struct sc_export_plan *p, const struct sc_scene *s, int z, 
     for (size_t i = 0; i < s->n_places; i++)
         if (is_needed(&s->places[i], z))
             mark(p, l, &s->places[i], s->shows != SC_SHOWS_BYTES); /* entropy is of many */
-    for (size_t i = 0; i < k->n; i++)
-        finish_block(p, &p->blocks[l->first_block + i]);
+    for (size_t i = 0; i < k->n; i++) {
+        struct sc_export_block *b = &p->blocks[l->first_block + i];
+        finish_block(p, b);
+        if (b->thin)
+            share_bodies(s, z, b);
+    }
     l->n = p->n_tiles - l->first;
     return 0;
 }
@@ -280,6 +364,9 @@ static void set_at(const struct sc_export_plan *p, struct sc_export_at *at)
     at->x = ((int64_t)b->x << SC_BLOCK_LOG2) + col;
     at->y = ((int64_t)b->y << SC_BLOCK_LOG2) + row;
     at->mixed = b->mixed[row] >> col & 1;
+    at->like = b->above[row] >> col & 1    ? SC_LIKE_ABOVE
+               : b->before[row] >> col & 1 ? SC_LIKE_BEFORE
+                                           : SC_LIKE_NONE;
 }
 
 void sc_export_tile_at(const struct sc_export_plan *p, uint64_t i, struct sc_export_at *out)

@@ -45,6 +45,12 @@ struct slot {
     uint64_t offset[SC_PLANES_ALL]; /* in all packs */
     struct sc_error e;
 };
+/* Where the bodies of a tile are: of those that stand last in each column of a block. */
+struct placed {
+    uint64_t offset[SC_PLANES_ALL];
+    size_t size[SC_PLANES_ALL];
+    uint32_t crc[SC_PLANES_ALL];
+};
 struct batch {
     struct slot *slots;
     size_t n;
@@ -60,6 +66,7 @@ struct packing {
     uint64_t done;  /* tiles that are written */
     size_t level;   /* of the last that was placed, and the two above when it began */
     uint64_t level_at, level_bytes;
+    struct placed column[SC_BLOCK_SIDE];
     struct batch now, before;
     pthread_mutex_t lock; /* of what follows */
     struct thread_work *free;
@@ -105,7 +112,6 @@ static bool cancelled(const struct packing *p)
 static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 {
     const struct sc_export_plan *plan = p->j->plan;
-    s->n = s->at.mixed ? plan->n_planes : 1;
     for (unsigned i = 0; i < s->n; i++) {
         t[i].z = plan->levels[s->at.level].z;
         t[i].x = s->at.x;
@@ -125,8 +131,12 @@ static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 
 static int pack_tiles(struct packing *p, struct slot *s)
 {
-    struct thread_work *w = take_work(p);
+    struct thread_work *w;
     size_t used = 0;
+    s->n = s->at.mixed ? p->j->plan->n_planes : 1;
+    if (s->at.like != SC_LIKE_NONE)
+        return 0;
+    w = take_work(p);
     if (!w)
         return sc_fail_memory(&s->e);
     int code = make_tiles(p, s, w->tiles);
@@ -173,7 +183,7 @@ static int write_slot(struct packing *p, struct slot *s)
     const struct sc_export_plan *plan = p->j->plan;
     const uint8_t *from = s->bytes;
     const unsigned entries = plan->blocks[s->at.block].alike ? 1 : plan->n_planes;
-    for (unsigned i = 0; i < s->n; from += s->size[i], i++) {
+    for (unsigned i = 0; i < s->n && s->at.like == SC_LIKE_NONE; from += s->size[i], i++) {
         const uint64_t number = s->offset[i] / plan->pack_bytes;
         size_t k = 0;
         while (p->packs[k].number != number)
@@ -250,6 +260,41 @@ static void enter_level(struct packing *p, size_t level)
     p->level_bytes = p->bytes;
 }
 
+/* What a tile shares, or what others may share with it. */
+static struct placed *column_of(struct packing *p, const struct sc_export_at *at, bool shared)
+{
+    const unsigned col = at->bit % SC_BLOCK_SIDE;
+    return &p->column[shared && at->like == SC_LIKE_BEFORE ? col - 1 : col];
+}
+
+/* Bodies of a tile behind all others, or where those that it shares are. */
+static int place_slot(struct packing *p, struct slot *s, struct sc_error *e)
+{
+    const uint64_t each = p->j->plan->pack_bytes;
+    if (s->at.like != SC_LIKE_NONE) {
+        const struct placed *of = column_of(p, &s->at, true);
+        memcpy(s->offset, of->offset, sizeof s->offset);
+        memcpy(s->size, of->size, sizeof s->size);
+        memcpy(s->crc, of->crc, sizeof s->crc);
+    }
+    for (unsigned k = 0; k < s->n && s->at.like == SC_LIKE_NONE; k++) {
+        const uint64_t room = each - p->at % each;
+        if (s->size[k] > room)
+            p->at += room;
+        s->offset[k] = p->at;
+        p->at += s->size[k];
+        p->bytes += s->size[k];
+        if (p->at / each > MOST_PACKS)
+            return sc_fail(e, SCRUPLE_ELIMIT, "an export has at most %d packs", MOST_PACKS);
+        TRY(open_pack(p, s->offset[k] / each, e));
+    }
+    struct placed *to = column_of(p, &s->at, false);
+    memcpy(to->offset, s->offset, sizeof to->offset);
+    memcpy(to->size, s->size, sizeof to->size);
+    memcpy(to->crc, s->crc, sizeof to->crc);
+    return 0;
+}
+
 /* Where the bodies of the batch go. Returns 1 when a level does not fit: it is left out. */
 static int place_batch(struct packing *p, struct sc_error *e)
 {
@@ -257,17 +302,7 @@ static int place_batch(struct packing *p, struct sc_error *e)
     for (size_t i = 0; i < p->now.n; i++) {
         struct slot *s = &p->now.slots[i];
         enter_level(p, s->at.level);
-        for (unsigned k = 0; k < s->n; k++) {
-            const uint64_t room = plan->pack_bytes - p->at % plan->pack_bytes;
-            if (s->size[k] > room)
-                p->at += room;
-            s->offset[k] = p->at;
-            p->at += s->size[k];
-            p->bytes += s->size[k];
-            if (p->at / plan->pack_bytes > MOST_PACKS)
-                return sc_fail(e, SCRUPLE_ELIMIT, "an export has at most %d packs", MOST_PACKS);
-            TRY(open_pack(p, s->offset[k] / plan->pack_bytes, e));
-        }
+        TRY(place_slot(p, s, e));
         if (sc_add_up(p->bytes, plan->levels[s->at.level].end) > p->j->most) {
             sc_export_plan_cut(plan, s->at.level);
             while (p->now.n > 0 && p->now.slots[p->now.n - 1].at.level >= plan->n_levels)
@@ -317,8 +352,21 @@ static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned 
     if (!read_at(p->index, entry, sizeof entry, sc_export_entry(p->j->plan, at, plane)))
         return false;
     const uint64_t offset = get_le(entry, 8), size = get_le(entry + 8, 4);
-    if (plane > 0 && !at->mixed) /* the body of the first */
+    const uint32_t crc = (uint32_t)get_le(entry + 12, 4);
+    struct placed *to = column_of(p, at, false);
+    if (at->like != SC_LIKE_NONE) {
+        const struct placed *of = column_of(p, at, true);
+        const unsigned k = at->mixed ? plane : 0;
+        if (offset != of->offset[k] || size != of->size[k] || crc != of->crc[k])
+            return false;
+    } else if (plane > 0 && !at->mixed) { /* the body of the first */
         return offset + size == *next;
+    }
+    to->offset[plane] = offset;
+    to->size[plane] = size;
+    to->crc[plane] = crc;
+    if (at->like != SC_LIKE_NONE)
+        return true;
     if (*next % each + size > each)
         *next += each - *next % each;
     if (size == 0 || size > MOST_PACKED || offset != *next || open_pack(p, offset / each, &e) < 0)
@@ -328,7 +376,7 @@ static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned 
         return false;
     *next += size;
     *bytes += size;
-    return libdeflate_crc32(0, work_space, size) == get_le(entry + 12, 4);
+    return libdeflate_crc32(0, work_space, size) == crc;
 }
 
 /* Tiles that an earlier run has left, as a number; what lies behind them is written anew. */
@@ -567,7 +615,7 @@ static uint64_t size_of_level(const struct slot *s, const struct sc_export_level
     const uint64_t n = SC_MIN(l->n, (uint64_t)SAMPLES);
     uint64_t sum = 0;
     for (uint64_t i = 0; i < n; i++)
-        for (unsigned k = 0; k < s[i].n; k++)
+        for (unsigned k = 0; k < s[i].n && s[i].at.like == SC_LIKE_NONE; k++)
             sum += s[i].size[k];
     return sum / n * l->n + sum % n * l->n / n;
 }

@@ -108,6 +108,10 @@ void sc_difference_view_clear(struct sc_difference_view *v);
  * the tile was filled. */
 #define SC_TILE_BODY (16 + 4 * (size_t)SC_SCENE_TILE * SC_SCENE_TILE)
 size_t sc_tile_body(const struct sc_tile *t, uint64_t epoch, uint8_t *out);
+/* The part of it in front of pixels; all of it, when there are none. *planes: bytes of a pixel, 0:
+ * there are none. */
+enum { SC_TILE_HEAD = 16 };
+size_t sc_tile_head(const struct sc_tile *t, uint64_t epoch, uint8_t *out, unsigned *planes);
 /* colours.json */
 void sc_web_colours(struct sc_out *o);
 
@@ -165,10 +169,10 @@ struct sc_exported {
  * holds something else; SCRUPLE_EWRITE: what has been written stays, and the next run goes on. */
 int sc_export(const struct sc_export_options *o, const struct sc_web_view *views, size_t n_views,
               struct sc_exported *out, struct sc_error *e);
-/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png or .avif, as `render` draws them, which was made
- * of `ro`: Z is 0 where everything is in one tile, X and Y count from the upper left corner. Goes
- * on where an earlier run for the same weights and looks ended, and takes the place of others. *n:
- * of them; *kept: that were there. */
+/* Pictures of the tiles of one model, DIR/tiles/Z/X/Y.png or .avif, as `render` draws them, which
+ * was made of `ro`: Z is 0 where everything is in one tile, X and Y count from the upper left
+ * corner. Goes on where an earlier run for the same weights and looks ended, and takes the place of
+ * others. *n: of them; *kept: that were there. */
 int sc_export_pictures(const struct sc_export_options *o, const struct sc_render_options *ro,
                        struct sc_render *render, const struct sc_palette *palette, uint64_t *n,
                        uint64_t *kept, struct sc_error *e);

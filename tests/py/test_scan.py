@@ -89,6 +89,18 @@ class Case(unittest.TestCase):
         self.assertIn(done.returncode, exits, done.stderr.decode())
         return done
 
+    def peak(self, *command, exits=(0,)):
+        """KiB of memory that are of no file, at most, while a command runs: what /proc says, looked at often."""
+        most = 0
+        with subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL) as child:
+            while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                with open(f"/proc/{child.pid}/status", encoding="ascii") as status:
+                    most = max([most] + [int(line.split()[1]) for line in status if line.startswith("RssAnon:")])
+                time.sleep(.002)
+        self.assertIn(child.returncode, exits)
+        self.assertGreater(most, 0)
+        return most
+
     def scan(self, *words, exits=(0,), **environment):
         return json.loads(self.run_it(*words, "--json", exits=exits, **environment).stdout)
 
@@ -348,15 +360,7 @@ class Promises(Case):
         text = json.dumps(header).encode()
         with open(path, "wb") as f:
             f.write(struct.pack("<Q", len(text)) + text + self.rng.normal(0, 1, 4 * n).astype("<f4").tobytes())
-        with subprocess.Popen([SCRUPLE, "scan", "-j2", "--no-cache", "-o", self.at("o"), path],
-                              env=self.environment) as child:
-            most = 0
-            while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                with open(f"/proc/{child.pid}/status", encoding="ascii") as status:
-                    most = max([most] + [int(line.split()[1]) for line in status if line.startswith("RssAnon:")])
-                time.sleep(.002)
-        self.assertEqual(0, child.returncode)
-        self.assertGreater(most, 0)
+        most = self.peak(SCRUPLE, "scan", "-j2", "--no-cache", "-o", self.at("o"), path)
         self.assertLess(most, 12 << 10)
 
     def test_interrupt(self):

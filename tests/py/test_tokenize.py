@@ -144,6 +144,15 @@ class Command(unittest.TestCase):
                 "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.unknown_token_id": 0}
         self.compare(keys, "llama2", goldens("llama2.json"))
 
+    def test_gguf_of_gemma_4_gives_the_same(self):
+        model, tokens = self.gguf_of("gemma")
+        kinds = [3 if t in ("<s>", "</s>") else 2 if t == "<unk>" else 6 if t.startswith("<0x") else 1 for t in tokens]
+        keys = {"general.architecture": "gemma4", "tokenizer.ggml.model": "gemma4", "tokenizer.ggml.tokens": tokens,
+                "tokenizer.ggml.merges": [m if isinstance(m, str) else " ".join(m) for m in model["merges"]],
+                "tokenizer.ggml.token_type": kinds, "tokenizer.ggml.bos_token_id": tokens.index("<s>"),
+                "tokenizer.ggml.unknown_token_id": tokens.index("<unk>")}
+        self.compare(keys, "gemma", goldens("gemma.json"))
+
     def test_gguf_of_wordpieces_gives_the_same(self):
         _, tokens = self.gguf_of("bert")
         spelled = [t if i < 5 else t[2:] if t.startswith("##") else "▁" + t for i, t in enumerate(tokens)]

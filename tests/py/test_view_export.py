@@ -246,6 +246,34 @@ class Tiles(Exports):
         self.assertGreater(len(e.entries), 200)
         self.assertLess(packed, 3000 * len(e.entries))
 
+    def test_vectors_are_cheap(self):
+        """Tiles that a vector crosses from edge to edge share bodies, and are still its pixels: in a row, in a column,
+        beside others. A run that was killed goes on."""
+        shapes = {"a.bias": (300000,), "b.weight": (40000, 1), "c.weight": (70, 90), "d.bias": (3000,)}
+        tensors = {n: ("F32", self.rng.standard_normal(s).astype("<f4")) for n, s in shapes.items()}
+        model = self.model(tensors)
+        e = self.export(model)
+        deep = [entry[0] for key, entry in e.entries.items() if key[:2] == (e.deepest, "mean")]
+        self.assertLess(3 * len(set(deep)), len(deep))
+        p, names = e.scene["places"], e.scene["tensors"]["name"]
+        for name in ("a.bias", "b.weight", "d.bias"):
+            row, i = tensors[name][1].reshape(-1), p["tensor"].index(names.index(name))
+            down = name == "b.weight"
+            along, across, length, side = "yxhw" if down else "xywh"
+            z = -p["d" + along][i]  # an element is a pixel along its length, and thick
+            thick = p[side][i] << -z
+            self.assertGreaterEqual(thick, 16)
+            for k in [0, len(row) - 1] + self.rng.integers(0, len(row), 9).tolist():
+                for deep in (0, thick // 2, thick - 1):
+                    at = {along: (p[along][i] << -z) + k, across: (p[across][i] << -z) + deep}
+                    tile = e.tile(z, "mean", at["x"] // 256, at["y"] // 256)
+                    self.assertEqual(row[k:k + 1].view("<u4")[0], tile[at["y"] % 256, at["x"] % 256], (name, k, deep))
+        whole = e.files()
+        with open(self.at("out/0/tiles/index.bin"), "r+b") as f:
+            f.seek(os.path.getsize(self.at("out/0/tiles/index.bin")) // 2)
+            f.write(bytes(160))
+        self.assertEqual(whole, self.export(model).files())
+
     def test_documents(self):
         model = self.towers()
         e = self.export(model, "--title", "A <b>title</b> & more")

@@ -223,6 +223,28 @@ class Bytes(Remote):
             np.testing.assert_array_equal(mine.level(z, "mean"), there.level(z, "mean"))
         self.assertIn("model.layers.1.mlp.up_proj.weight", json.dumps(there.scene))
 
+    def test_an_export_that_was_killed_goes_on(self):
+        """By the name of the model or the address of a file, small as git keeps it or large as LFS does."""
+        rng = np.random.default_rng(8)
+        for path in ("notes.bin", "large.safetensors"):
+            with open(os.path.join(self.local(BASE), path), "wb") as f:
+                f.write(rng.integers(0, 256, 6 << 20, np.uint8).tobytes())
+        for i, name in enumerate((f"hf://{BASE}/notes.bin", f"{self.hub.endpoint}/{BASE}/resolve/main/large.safetensors")):
+            words = ["view", "--layout", "hilbert", name, "--no-cache", "--planes", "mean", "--pack-bytes", "1M", "-j", "1"]
+            whole, out = self.at(f"whole{i}"), self.at(f"out{i}")
+            self.run_(*words, "-q", "--out", whole)
+            pack = os.path.join(out, "0", "tiles", "pack-001.bin")
+            process = subprocess.Popen([SCRUPLE, *words, "-q", "--out", out], env=self.env(), stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            while process.poll() is None and not (os.path.exists(pack) and os.path.getsize(pack)):
+                pass
+            process.kill()
+            process.wait()
+            self.assertNotEqual(0, process.returncode, "it was killed before its end")
+            said = self.run_(*words, "--out", out).stderr.decode()
+            self.assertIn("earlier run", said, name)
+            self.assertEqual(Export(whole).files(), Export(out).files())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -9,7 +9,7 @@
 
 #include "math/math.h"
 #include "picture/bytes.h"
-#include "picture/bytes_count.h"
+#include "picture/bytes_parts.h"
 #include "picture/curve.h"
 #include "source/source.h"
 
@@ -98,17 +98,110 @@ TEST(windows_are_counted_exactly)
 {
     for (uint64_t round = 0; round < 3000; round++) {
         uint8_t p[SC_BYTE_WINDOW];
+        uint64_t bits = 0;
         const size_t n = round < 600 ? SC_BYTE_WINDOW : 1 + sc_random(1, round) % SC_BYTE_WINDOW;
         fill(round, p, n);
-        struct sc_byte_sum s = sc_byte_sum_of_none();
         const struct sc_byte_sum want = slowly(p, n);
-        sc_byte_sum_add(&s, p, n, true);
-        CHECK(memcmp(s.count, want.count, sizeof s.count) == 0);
-        CHECK(memcmp(s.sum, want.sum, sizeof s.sum) == 0);
-        CHECK(s.min == want.min && s.max == want.max);
-        CHECK(fabs(sc_byte_sum_entropy(&s) - entropy(p, n)) < 4e-6);
-        CHECK((double)sc_byte_entropy(p, n) == (double)(float)sc_byte_sum_entropy(&s));
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            struct sc_byte_sum s = sc_byte_sum_of_none();
+            sc_byte_sum_add(&s, p, n, true, level);
+            CHECK(memcmp(s.count, want.count, sizeof s.count) == 0);
+            CHECK(memcmp(s.sum, want.sum, sizeof s.sum) == 0);
+            CHECK(s.min == want.min && s.max == want.max);
+            CHECK(fabs(sc_byte_sum_entropy(&s) - entropy(p, n)) < 4e-6);
+            sc_byte_entropies(p, n, level, &bits);
+            CHECK_U64(bits, s.entropy);
+            CHECK((double)sc_byte_entropy(bits, n) == (double)(float)sc_byte_sum_entropy(&s));
+        }
     }
+}
+
+/* n log2 n in 2^-20, rounded, as the header says it. */
+static uint64_t entropy_slowly(const uint8_t *p, size_t n)
+{
+    size_t seen[256] = {0};
+    uint64_t sum = n > 1 ? (uint64_t)llround(ldexp((double)n * log2((double)n), 20)) : 0;
+    for (size_t i = 0; i < n; i++)
+        seen[p[i]]++;
+    for (unsigned v = 0; v < 256; v++)
+        if (seen[v] > 1)
+            sum -= (uint64_t)llround(ldexp((double)seen[v] * log2((double)seen[v]), 20));
+    return sum;
+}
+
+/* Windows of all kinds beside each other, of a number that is not that of any level; and every
+ * number of equal bytes, small and large ones. */
+TEST(many_windows_have_the_entropy_of_each_at_every_level)
+{
+    enum { WINDOWS = 8 + 4 + 3, MOST = WINDOWS * SC_BYTE_WINDOW };
+    uint8_t p[MOST + 1];
+    for (uint64_t round = 0; round < 600; round++) {
+        const size_t n = MOST - (round % 3 ? sc_random(7, round) % MOST : 0), at = round % 2;
+        for (size_t w = 0; w < WINDOWS; w++) {
+            uint8_t *window = p + at + w * SC_BYTE_WINDOW;
+            fill(round + w, window, SC_BYTE_WINDOW);
+            if (w % 4 == 3) /* so many of one */
+                memset(window, (int)(sc_random(8, round) & 0xff), (round * 4 + w / 4) % 257);
+        }
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            uint64_t got[WINDOWS];
+            struct sc_byte_sum s = sc_byte_sum_of_none();
+            const struct sc_byte_sum want = slowly(p + at, n);
+            uint64_t all = 0;
+            sc_byte_entropies(p + at, n, level, got);
+            for (size_t k = 0; k * SC_BYTE_WINDOW < n; k++) {
+                const size_t from = k * SC_BYTE_WINDOW;
+                const size_t some = SC_MIN(n - from, (size_t)SC_BYTE_WINDOW);
+                CHECK_U64(got[k], entropy_slowly(p + at + from, some));
+                all += got[k];
+            }
+            sc_byte_sum_add(&s, p + at, n, true, level);
+            CHECK_U64(s.entropy, all);
+            CHECK(memcmp(s.count, want.count, sizeof s.count) == 0);
+            CHECK(memcmp(s.sum, want.sum, sizeof s.sum) == 0);
+            CHECK(s.min == want.min && s.max == want.max);
+        }
+    }
+}
+
+/* A square of 16 x 16 pixels of a tile is what the curve says, and nothing beside it is written. */
+TEST(squares_of_pixels_follow_the_curve_at_every_level)
+{
+    enum { SIDE = 16, COLUMN = 7, ROWS = SIDE + 2 };
+    const size_t corner = SC_SCENE_TILE + COLUMN;
+    uint32_t *got = malloc(3 * sizeof *got * ROWS * SC_SCENE_TILE), v[SC_BYTE_GROUP];
+    uint8_t p[SC_BYTE_GROUP + 1];
+    CHECK(got);
+    for (uint64_t round = 0; got && round < 64; round++)
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            const unsigned first = (unsigned)round % SC_CURVE_STATES;
+            const uint8_t *bytes = p + round % 2;
+            uint32_t *words = got + ROWS * SC_SCENE_TILE, *same = words + ROWS * SC_SCENE_TILE;
+            size_t wrong = 0;
+            memset(got, 0xee, 3 * sizeof *got * ROWS * SC_SCENE_TILE);
+            for (size_t i = 0; i <= SC_BYTE_GROUP; i++)
+                p[i] = (uint8_t)sc_random(20 + round, i);
+            for (size_t i = 0; i < SC_BYTE_GROUP; i++)
+                v[i] = (uint32_t)sc_random(120 + round, i);
+            sc_bytes_put_bytes(first, bytes, level, got + corner);
+            sc_bytes_put_words(first, v, level, words + corner);
+            sc_bytes_put_same(v[0], level, same + corner);
+            for (uint64_t d = 0; d < SC_BYTE_GROUP; d++) {
+                uint64_t x, y, px, py;
+                unsigned state = first, point = first;
+                sc_curve_point(4, d, &x, &y, &state);
+                sc_bytes_point(d, &px, &py, &point);
+                wrong += px != x || py != y || point != state;
+                const size_t at = corner + y * SC_SCENE_TILE + x;
+                wrong +=
+                    got[at] != sc_bits_of((float)bytes[d]) || words[at] != v[d] || same[at] != v[0];
+                got[at] = words[at] = same[at] = UINT32_C(0xeeeeeeee);
+            }
+            for (size_t i = 0; i < 3 * (size_t)ROWS * SC_SCENE_TILE; i++)
+                wrong += got[i] != UINT32_C(0xeeeeeeee);
+            CHECK_U64(wrong, 0);
+        }
+    free(got);
 }
 
 /* Plane main by its definition: the first class that most are of, the rounded mean of its bytes. */

@@ -267,3 +267,54 @@ TEST(another_draw_of_the_same_distribution)
     CHECK(c.relative_l2 > 1.3 && c.relative_l2 < 1.5);
     CHECK(fabs(c.cosine) < 0.1);
 }
+
+/* Places on the line of all numbers of a type, as the definition says. */
+static int64_t place(uint32_t code, unsigned bytes)
+{
+    const uint32_t sign = UINT32_C(1) << (8 * bytes - 1);
+    return code & sign ? -(int64_t)(code & (sign - 1)) : (int64_t)(code & (sign - 1));
+}
+
+TEST(distances_are_counted_by_powers_of_two_at_every_level)
+{
+    static const struct {
+        uint32_t inf;
+        unsigned bytes;
+    } types[] = {{0x7f80, 2}, {0x7c00, 2}, {0x7f800000, 4}, {0x7f, 1}, {0x7c, 1}};
+    enum { MOST = 2500 };
+    static uint8_t a[4 * MOST + 1], b[4 * MOST + 1];
+
+    for (size_t round = 0; round < 60; round++) {
+        const unsigned bytes = types[round % 5].bytes;
+        const uint32_t inf = types[round % 5].inf, sign = UINT32_C(1) << (8 * bytes - 1);
+        const size_t n = round < 5 ? 0 : (size_t)((uniform() + 0.5) * MOST), at = round & 1;
+        struct sc_change_ulps want = {{0}, 0};
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t mask = sign | (sign - 1);
+            uint32_t u = (uint32_t)((uniform() + 0.5) * 4294967295.0) & mask;
+            uint32_t v = u ^ (uint32_t)((uniform() + 0.5) * 4294967295.0) % (1U << round % 8);
+            v = i % 50 == 7 ? v ^ sign : i % 97 == 3 ? ~v & mask : v;
+            for (unsigned k = 0; k < bytes; k++) {
+                a[at + i * bytes + k] = (uint8_t)(u >> 8 * k);
+                b[at + i * bytes + k] = (uint8_t)(v >> 8 * k);
+            }
+            if ((u & (sign - 1)) >= inf || (v & (sign - 1)) >= inf)
+                continue;
+            const int64_t d = place(v, bytes) - place(u, bytes);
+            const uint64_t far = (uint64_t)(d < 0 ? -d : d);
+            unsigned bin = 0;
+            while (bin + 1 < SC_ULP_BINS && far >= UINT64_C(1) << bin)
+                bin++;
+            want.bin[bin]++;
+            want.most = SC_MAX(want.most, far);
+        }
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            struct sc_change_ulps got = {{0}, 0};
+            const size_t half = n / 2;
+            sc_change_ulps(a + at, b + at, half, bytes, inf, level, &got);
+            sc_change_ulps(a + at + half * bytes, b + at + half * bytes, n - half, bytes, inf,
+                           level, &got);
+            CHECK(memcmp(&got, &want, sizeof got) == 0);
+        }
+    }
+}

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "st_maker.h"
+
 static uint32_t bits_of(float f)
 {
     uint32_t u;
@@ -467,6 +469,54 @@ static size_t sparse_size(const uint8_t *p, size_t n)
     CHECK(z.total_out == n && memcmp(back, p, n) == 0);
     inflateEnd(&z);
     return (size_t)(b.to - out);
+}
+
+#if SC_HAVE_X86
+/* Words of any length from any bit on, against one bit after the other. */
+TEST(words_of_many_literals_are_those_of_each)
+{
+    static uint8_t p[1000], out[4096], want[4096];
+    uint32_t table[256], state = 9;
+    if (!sc_deflate_has_avx512())
+        return;
+    for (unsigned round = 0; round < 60; round++) {
+        const unsigned most = 1 + round % SC_DEFLATE_LONGEST;
+        for (size_t k = 0; k < 256; k++) {
+            const uint32_t bits = 1 + st_random(&state) % most;
+            table[k] = (st_random(&state) & ((1u << bits) - 1)) << 8 | bits;
+        }
+        for (size_t i = 0; i < sizeof p; i++)
+            p[i] = (uint8_t)st_random(&state);
+        const unsigned before = st_random(&state) % 8;
+        const uint64_t held = st_random(&state) & ((1u << before) - 1);
+        struct sc_deflate b = {.to = out, .held = held, .n = before};
+        const size_t n = sc_deflate_put_avx512(&b, table, p, sizeof p - st_random(&state) % 300);
+        size_t at = before;
+        memset(want, 0, sizeof want);
+        want[0] = (uint8_t)held;
+        for (size_t i = 0; i < n; i++)
+            for (uint32_t k = 0; k < (table[p[i]] & 255); k++, at++)
+                want[at / 8] |= (uint8_t)((table[p[i]] >> (8 + k) & 1) << at % 8);
+        REQUIRE(n > 600 && (size_t)(b.to - out) == at / 8 && b.n == at % 8);
+        CHECK(memcmp(out, want, at / 8) == 0 && b.held == want[at / 8]);
+    }
+}
+#endif
+
+TEST(runs_are_looked_for_at_every_seventh_byte)
+{
+    static uint8_t p[5000];
+    uint32_t state = 17;
+    for (unsigned round = 0; round < 300; round++) {
+        const size_t n = 1 + st_random(&state) % sizeof p;
+        const uint32_t few = 1 + round % 9;
+        size_t same = 0;
+        for (size_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(st_random(&state) % few);
+        for (size_t i = 1; i < n; i += 7)
+            same += p[i] == p[i - 1];
+        CHECK(sc_deflate_has_runs(p, n) == (same * 7 >= n / 4));
+    }
 }
 
 TEST(long_runs_read_back)

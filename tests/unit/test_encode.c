@@ -354,19 +354,43 @@ static int by_bits(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Lines are columns: turned, rounded, turned back. */
+static size_t round_columns(const struct sc_encoding *f, const struct sc_step *step, const float *x,
+                            size_t rows, size_t n, float *y)
+{
+    float line[LOSS_ROWS];
+    size_t full = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t r = 0; r < rows; r++)
+            line[r] = x[r * n + i];
+        full += sc_rounder(f, SC_CPU_C)(f, f->over ? step : NULL, line, rows, line);
+        for (size_t r = 0; r < rows; r++)
+            y[r * n + i] = line[r];
+    }
+    return full;
+}
+
+/* flags: 1 relative errors, 2 columns, 4 lines are columns, 8 the first values are counted. */
 static void check_losses(const struct sc_encoding *f, int kind, size_t rows, size_t n, int flags,
                          enum sc_cpu level, unsigned *done)
 {
+    const bool down = (flags & 4) != 0;
     static float x[LOSS_ROWS * LOSS_COLUMNS], y[LOSS_ROWS * LOSS_COLUMNS];
     static uint32_t peak[LOSS_ROWS * LOSS_COLUMNS / 16 + 16];
     static struct loss want, got;
-    struct sc_step step;
+    struct sc_step steps[LOSS_ROWS], step;
     sc_losses_fn *fn = sc_losses(f, level);
-    if (!fn)
+    if (!fn || (down && (f->unit > 32 || f->unit < 16)))
         return;
     for (size_t i = 0; i < rows * n; i++)
         x[i] = lossy_value(i, kind);
     sc_encoding_step(f, (struct sc_extent){-0.5F, 0.5F}, &step);
+    for (size_t r = 0; r < rows; r++) {
+        const float most = 0.4F + (float)r / 64;
+        steps[r] = step;
+        if (f->over == SC_OVER_LINE)
+            sc_encoding_step(f, (struct sc_extent){-most, most}, &steps[r]);
+    }
     struct sc_error_block b = {.x = x,
                                .y = y,
                                .x_stride = n,
@@ -374,18 +398,24 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
                                .rows = rows,
                                .n = n,
                                .above = 0x3b000000,
+                               .common = flags & 8 ? 0x3b002000 : 0,
                                .tail = want.tail,
                                .relative = (flags & 1) != 0};
     memset(&want, 0, sizeof want);
     memset(&got, 0, sizeof got);
     want.e = (struct sc_block_errors){.sums = want.sums, .columns = flags & 2 ? want.columns : 0};
     got.e = (struct sc_block_errors){.sums = got.sums, .columns = flags & 2 ? got.columns : 0};
-    want.full = sc_rounder(f, SC_CPU_C)(f, f->over ? &step : NULL, x, rows * n, y);
+    want.full = down ? round_columns(f, &step, x, rows, n, y) : 0;
+    for (size_t r = 0; r < rows && !down; r++)
+        want.full +=
+            sc_rounder(f, SC_CPU_C)(f, f->over ? &steps[r] : NULL, x + r * n, n, y + r * n);
     sc_errors(&b, SC_CPU_C, &want.e);
     const uint32_t bits = sc_group_peaks(x, rows * n / 16, level, peak);
+    if (down)
+        sc_column_peaks(x, rows, n, level, peak);
     b.y = NULL;
     b.tail = got.tail;
-    if (!fn(f, &step, &b, peak, bits, &got.e, &got.full)) {
+    if (!fn(f, steps, &b, peak, bits, down, &got.e, &got.full)) {
         CHECK_U64(got.full, 0);
         return;
     }
@@ -398,6 +428,7 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
     CHECK_U64(got.e.most, want.e.most);
     CHECK_U64(got.e.zeros, want.e.zeros);
     CHECK_U64(got.e.tail, want.e.tail);
+    CHECK_U64(got.e.common, want.e.common);
     qsort(want.tail, want.e.tail, sizeof *want.tail, by_bits);
     qsort(got.tail, got.e.tail, sizeof *got.tail, by_bits);
     CHECK_BITS(got.tail, want.tail, SC_MIN(want.e.tail, got.e.tail) * sizeof *want.tail);
@@ -406,9 +437,11 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
 TEST(losses_are_those_of_rounding_first)
 {
     static const char *const names[] = {
-        "fp0",        "bfp8",       "bfp4",       "bfp2",       "mxfp4",         "mxfp4:rceil",
-        "mxfp4:ceil", "mxfp4:even", "mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",    "mxfp6_e2m3",
-        "mxint8",     "nvfp4",      "fp8_e4m3",   "fp8_e5m2",   "fp8_e5m2:nosat"};
+        "fp0",          "bfp8",           "bfp4",       "bfp2",       "mxfp4",
+        "mxfp4:rceil",  "mxfp4:ceil",     "mxfp4:even", "mxfp8_e4m3", "mxfp8_e5m2",
+        "mxfp6_e3m2",   "mxfp6_e2m3",     "mxint8",     "nvfp4",      "fp8_e4m3",
+        "fp8_e5m2",     "fp8_e5m2:nosat", "int8",       "int4:row",   "int4:group=32",
+        "int2:group=16"};
     for (size_t k = 0; k < SC_COUNT(names); k++) {
         struct sc_encoding f;
         struct sc_error e = {0};
@@ -416,7 +449,7 @@ TEST(losses_are_those_of_rounding_first)
         for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
             unsigned done = 0;
             for (int kind = 0; kind < 5; kind++)
-                for (int flags = 0; flags < 4; flags++) {
+                for (int flags = 0; flags < 16; flags++) {
                     check_losses(&f, kind, 32, 128, flags, (enum sc_cpu)level, &done);
                     check_losses(&f, kind, 5, 96, flags, (enum sc_cpu)level, &done);
                     check_losses(&f, kind, 32, 32, flags, (enum sc_cpu)level, &done);

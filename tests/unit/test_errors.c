@@ -52,6 +52,7 @@ static struct sc_error_block block_of(struct sample *s, struct result *r, size_t
                                    .rows = rows,
                                    .n = n,
                                    .above = 0x3d000000,
+                                   .common = flags & 16 ? 0x3d100000 : 0,
                                    .tail = flags & 2 ? r->tail : NULL,
                                    .relative = (flags & 8) != 0};
 }
@@ -77,6 +78,7 @@ static void check_equal(struct result *a, struct result *b, size_t n)
     CHECK_U64(a->e.most, b->e.most);
     CHECK_U64(a->e.zeros, b->e.zeros);
     CHECK_U64(a->e.tail, b->e.tail);
+    CHECK_U64(a->e.common, b->e.common);
     qsort(a->tail, a->e.tail, sizeof *a->tail, compare);
     qsort(b->tail, b->e.tail, sizeof *b->tail, compare);
     CHECK_BITS(a->tail, b->tail, SC_MIN(a->e.tail, b->e.tail) * sizeof *a->tail);
@@ -90,7 +92,7 @@ TEST(all_levels_give_the_same_bits)
     static struct sample s;
     static struct result c, simd;
     for (int kind = 0; kind < 4; kind++)
-        for (int flags = 0; flags < 16; flags++)
+        for (int flags = 0; flags < 32; flags++)
             for (size_t rows = 1; rows <= SC_ERROR_ROWS; rows += rows < 4 ? 1 : 4)
                 for (size_t n = 0; n <= MOST; n += n < 96 ? 32 : 416) {
                     fill(&s, kind);
@@ -159,6 +161,55 @@ TEST(sums_of_bf16_values)
         sc_errors(&b, (enum sc_cpu)level, &c.e);
         CHECK(!sc_errors_good(c.e.most));
     }
+}
+
+/* Codes as they are stored, with gaps between rows: the same as widening them first. */
+TEST(bf16_codes_are_widened_and_added_up)
+{
+    enum { GAP = 3 };
+    static struct sample s;
+    static struct result want, got;
+    static uint8_t codes[SC_ERROR_ROWS * (2 * MOST + GAP)];
+    static float x[SC_ERROR_ROWS * MOST], y[SC_ERROR_ROWS * MOST];
+    static uint32_t peaks[2][SC_ERROR_ROWS * MOST / 16 + 16];
+    static const size_t widths[] = {32, 96, 128, 160, 512};
+    for (int kind = 0; kind < 7; kind++)
+        for (size_t k = 0; k < SC_COUNT(widths); k++)
+            for (size_t rows = 1; rows <= SC_ERROR_ROWS; rows += rows < 4 ? 1 : 7) {
+                const size_t n = widths[k], stride = 2 * n + GAP;
+                fill(&s, kind % 4);
+                for (size_t i = 0; i < rows * n; i++) {
+                    uint32_t bits;
+                    const float v = kind == 4              ? fabsf(s.y[i])
+                                    : kind == 5            ? -fabsf(s.y[i]) - 1
+                                    : kind == 6 && i == 37 ? INFINITY
+                                                           : s.y[i];
+                    memcpy(&bits, &v, sizeof bits);
+                    bits &= 0xffff0000;
+                    memcpy(&x[i], &bits, sizeof bits);
+                    codes[i / n * stride + i % n * 2] = (uint8_t)(bits >> 16);
+                    codes[i / n * stride + i % n * 2 + 1] = (uint8_t)(bits >> 24);
+                }
+                struct sc_error_block b = block_of(&s, &want, rows, n, 4);
+                b.brief = true;
+                b.y = x;
+                b.y_stride = n;
+                sc_errors(&b, SC_CPU_C, &want.e);
+                (void)sc_peaks(x, rows * n, 16, SC_CPU_C, peaks[0]);
+                for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
+                    (void)block_of(&s, &got, rows, n, 4);
+                    memset(y, 1, sizeof y);
+                    memset(peaks[1], 1, sizeof peaks[1]);
+                    sc_errors_bf16(codes, stride, rows, n, (enum sc_cpu)level, y, peaks[1], &got.e);
+                    CHECK_BITS(y, x, rows * n * sizeof *x);
+                    CHECK_BITS(peaks[1], peaks[0], rows * n / 16 * sizeof **peaks);
+                    for (size_t i = rows * n / 16; i % 16; i++)
+                        CHECK_U64(peaks[1][i], 0);
+                    CHECK_U64(sc_errors_good(got.e.most), sc_errors_good(want.e.most));
+                    if (sc_errors_good(want.e.most))
+                        check_equal(&want, &got, n);
+                }
+            }
 }
 
 TEST(sums_are_near_to_those_in_double)

@@ -6,7 +6,10 @@
 
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "st_maker.h"
 
 /* ------------------------------------------------------------------- a view that is computed ---
  * Value i is i mod 2^24, so that every float tells its place. */
@@ -215,6 +218,96 @@ TEST(shapes_that_do_not_fit_are_refused)
     p.n_only = 1;
     CHECK_ERR(SCRUPLE_EUSAGE, sc_panels_visit(&p, &e));
     free(b.seen);
+}
+
+/* ---------------------------------------------------------------------------------- codes --- */
+enum { CODE_ROWS = 96, CODE_COLS = 4096 };
+
+static void look_at_codes(void *ctx, const struct sc_rectangle *at, void *scratch, void *part)
+{
+    struct book *b = ctx;
+    struct sum *s = part;
+    (void)scratch;
+    if (at->values)
+        b->wrong = true;
+    for (uint64_t i = 0; i < at->n_rows; i++)
+        for (uint64_t j = 0; j < at->n_cols; j++) {
+            const uint64_t place = (at->row + i) * CODE_COLS + at->col + j;
+            const uint8_t *code = at->codes + i * at->stride + 2 * j;
+            if ((uint16_t)(code[0] | code[1] << 8) != (uint16_t)(place * 40503))
+                b->wrong = true;
+            b->seen[place]++;
+        }
+    s->n = (uint64_t)at->n_rows * at->n_cols;
+    s->index = at->index;
+}
+
+static void check_codes(const struct sc_model *m, uint32_t height, uint32_t width, unsigned threads)
+{
+    struct sc_error e = {0};
+    struct sc_values *v;
+    struct sc_pool *pool = NULL;
+    CHECK_ERR(0, sc_values_open(m, 0, &v, &e));
+    CHECK_ERR(0, sc_pool_new(threads, &pool, &e));
+    const struct sc_parallel parallel = sc_pool_parallel(pool);
+    struct book b = {.seen = calloc(v->count, 1)};
+    const struct sc_panels p = {.view = v,
+                                .matrices = 1,
+                                .rows = CODE_ROWS,
+                                .cols = CODE_COLS,
+                                .height = height,
+                                .width = width,
+                                .part = sizeof(struct sum),
+                                .codes = true,
+                                .look = look_at_codes,
+                                .merge = merge,
+                                .ctx = &b,
+                                .p = &parallel};
+    CHECK_ERR(0, sc_panels_visit(&p, &e));
+    CHECK(!b.wrong);
+    for (uint64_t i = 0; i < v->count; i++)
+        if (b.seen[i] != 1) {
+            CHECK_U64(b.seen[i], 1);
+            break;
+        }
+    free(b.seen);
+    sc_pool_free(pool);
+    sc_values_close(v);
+}
+
+/* In memory, mapped from a file, and read from one; whole rows and parts of them. */
+TEST(codes_are_those_that_are_stored)
+{
+    static uint16_t codes[CODE_ROWS * CODE_COLS];
+    struct st_maker maker = {0};
+    char *folder = make_folder(), path[512];
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    for (size_t i = 0; i < SC_COUNT(codes); i++)
+        codes[i] = (uint16_t)(i * 40503);
+    st_add(&maker, "w", "BF16", "[96,4096]", codes, sizeof codes);
+    struct blob blob = st_finish(&maker);
+    write_file(folder, "model.safetensors", blob.p, blob.n);
+    struct sc_model *models[] = {open_kept(blob), open_path(path)};
+    for (size_t i = 0; i < SC_COUNT(models); i++) {
+        for (unsigned threads = 1; threads <= 3; threads += 2) {
+            check_codes(models[i], 32, CODE_COLS, threads);
+            check_codes(models[i], 40, 1000, threads);
+            check_codes(models[i], 1, 4095, threads);
+        }
+        sc_model_close(models[i]);
+    }
+    remove_folder(folder);
+    free(blob.p);
+    struct fake f = fake_of(1, 8, 8); /* is computed, so it has none */
+    struct sc_panels p = {.view = &f.base,
+                          .matrices = 1,
+                          .rows = 8,
+                          .cols = 8,
+                          .height = 4,
+                          .width = 4,
+                          .codes = true};
+    struct sc_error e = {0};
+    CHECK_ERR(SCRUPLE_EUSAGE, sc_panels_visit(&p, &e));
 }
 
 TEST(the_first_failure_is_told)

@@ -484,6 +484,69 @@ TEST(files_that_change_fail_what_is_read_then)
     free(b.p);
 }
 
+/* Floats that were stored, which a chunk may show in place. */
+enum { STORED = 300000 };
+static float stored[STORED];
+static _Atomic bool stored_is_wrong;
+
+static void compare_stored(void *ctx, void *total, void *acc, const struct sc_chunk *c)
+{
+    const uint64_t n = c->n_rows * c->n_cols, at = c->row * c->view->cols + c->col;
+    if (c->view->count == STORED &&
+        ((uintptr_t)c->values % sizeof *c->values ||
+         memcmp(c->values, stored + at, (size_t)n * sizeof *stored) != 0))
+        stored_is_wrong = true;
+    take_chunk(ctx, total, acc, c);
+}
+
+TEST(stored_floats_are_values_wherever_they_lie)
+{
+    const struct sc_pass comparing = {"comparing", wants,     begin, start_part, compare_stored,
+                                      merge,       part_free, again, end,        drop};
+    const struct sc_pass *const passes[] = {&comparing};
+    uint32_t random = 5;
+    for (size_t i = 0; i < STORED; i++)
+        stored[i] = (float)st_random(&random) - 1e9F;
+    for (size_t before = 0; before <= 4; before++) { /* bytes, so that four of five are crooked */
+        struct st_maker maker = {0};
+        char shape[16];
+        snprintf(shape, sizeof shape, "[%zu]", before);
+        st_add(&maker, "before", "U8", shape, "....", before);
+        st_add(&maker, "floats", "F32", "[300,1000]", stored, sizeof stored);
+        struct blob b = st_finish(&maker);
+        const char *folder = make_folder();
+        write_file(folder, "model.safetensors", b.p, b.n);
+        for (int on_disk = 0; on_disk < 2; on_disk++) {
+            struct sc_model *m = on_disk ? open_path(folder) : open_kept(b);
+            struct seen seen[2] = {{0}};
+            struct run run = {.r = {.want = SC_WANT_VALUES, .visits = 2}, .seen = seen};
+            void *const pass_ctx[] = {&run.r};
+            struct sc_item *items = items_of(m, seen);
+            struct sc_pool *pool = NULL;
+            REQUIRE(sc_pool_new(2, &pool, NULL) == 0);
+            stored_is_wrong = false;
+            const struct sc_sweep s = {.pool = pool,
+                                       .model = m,
+                                       .items = items,
+                                       .n_items = m->n_tensors,
+                                       .passes = passes,
+                                       .pass_ctx = pass_ctx,
+                                       .n_passes = 1,
+                                       .done = on_done,
+                                       .ctx = &run};
+            CHECK_ERR(0, sc_sweep_run(&s, NULL));
+            CHECK(!stored_is_wrong);
+            CHECK(!run.r.wrong);
+            CHECK_U64(seen[tensor_named(m, "floats")].values, STORED);
+            sc_pool_free(pool);
+            free(items);
+            sc_model_close(m);
+        }
+        remove_folder(scratch_root);
+        free(b.p);
+    }
+}
+
 /* Looks at everything, and cuts the file at the first look. */
 static _Atomic bool shrink_at_first_look;
 

@@ -211,6 +211,42 @@ TEST(sums_of_cells_are_the_same_bits_on_every_level)
     }
 }
 
+/* Rows of pixels that are cells of one tensor, against the sums of these cells. */
+TEST(rows_of_pixels_are_those_of_their_sums)
+{
+    enum { STRIDE = SC_SCENE_TILE * 32 + 5, MOST_ROWS = 9 };
+    static float x[MOST_ROWS * STRIDE];
+    static struct sc_cell_sum c[SC_SCENE_TILE];
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 1e30F, 1e-42F, -0.0F, 0, 3e-20F};
+    uint32_t state = 3, got[SC_PLANES][SC_SCENE_TILE], wanted[SC_SCENE_TILE];
+    struct sc_pixel_row rows[SC_PLANES];
+    for (unsigned plane = 0; plane < SC_PLANES; plane++)
+        rows[plane] = (struct sc_pixel_row){(enum sc_plane)plane, got[plane]};
+    for (unsigned round = 0; round < 60; round++) {
+        const size_t width = (size_t)1 << round % 6, n_rows = 1 + st_random(&state) % MOST_ROWS;
+        const size_t skip = round < 12 ? 0 : st_random(&state) % width;
+        const size_t most = SC_SCENE_TILE * width - skip;
+        const size_t n = round < 12 ? most : 1 + st_random(&state) % most;
+        for (size_t i = 0; i < SC_COUNT(x); i++) {
+            const uint32_t r = st_random(&state);
+            x[i] = round % 3 && r % 300 == 0 ? odd[r >> 13 & 7]
+                   : round % 5 == 4          ? (r & 64 ? 0.0F : -0.0F)
+                                             : ((float)(r % 2001) - 1000) / 512;
+        }
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            memset(got, 0x55, sizeof got);
+            sc_cells_to_pixels(x, STRIDE, n_rows, n, width, skip, level, rows, SC_PLANES);
+            sc_cells_clear(c, SC_COUNT(c));
+            sc_cells_add(x, STRIDE, n_rows, n, width, skip, SC_CPU_C, c);
+            memset(wanted, 0x55, sizeof wanted);
+            for (unsigned plane = 0; plane < SC_PLANES; plane++) {
+                sc_cells_pixels(c, SC_COUNT(c), (enum sc_plane)plane, wanted);
+                REQUIRE(memcmp(got[plane], wanted, sizeof wanted) == 0);
+            }
+        }
+    }
+}
+
 /* Many pixels at once, against one after the other. */
 TEST(pixels_of_many_cells_are_those_of_each)
 {
@@ -424,6 +460,37 @@ TEST(pixels_are_elements_or_pooled_from_them)
         }
     }
     free(t);
+    end_world(&w);
+}
+
+/* All planes at once and each alone: also of tiles in which one tensor is all there is. */
+TEST(planes_that_are_filled_together_are_those_of_each)
+{
+    struct world w;
+    struct sc_tile *one = calloc(1, sizeof *one), *all = calloc(SC_PLANES, sizeof *all);
+    static const struct {
+        int z;
+        int64_t x, y;
+    } at[] = {{-3, 25, 0}, {-2, 13, 0}, {-1, 6, 0}, {-4, 50, 1}, {0, 0, 0}, {1, 1, 0}, {-2, 7, 2}};
+    struct sc_error e = {0};
+    world_of(&w, shapes, TENSORS, 4, 300, 1);
+    build(&w);
+    for (size_t k = 0; k < SC_COUNT(at); k++) {
+        memset(all, 0xa5, SC_PLANES * sizeof *all);
+        for (unsigned i = 0; i < SC_PLANES; i++)
+            all[i].plane = (enum sc_plane)i;
+        all->z = at[k].z;
+        all->x = at[k].x;
+        all->y = at[k].y;
+        CHECK_ERR(0, sc_tile_fill_planes(w.p, all, SC_PLANES, 0, &e));
+        for (unsigned i = 0; i < SC_PLANES; i++) {
+            fill(&w, one, at[k].z, at[k].x, at[k].y, i);
+            CHECK(memcmp(one, &all[i], sizeof *one) == 0);
+            CHECK_U64(count_wrong(&w, one, at[k].z < -1 ? 1e-5 : 0.02), 0);
+        }
+    }
+    free(one);
+    free(all);
     end_world(&w);
 }
 
