@@ -104,6 +104,8 @@ class Llama(unittest.TestCase):
     def compare(self, label, name, changes, options, differs):
         c = {**ref.CONFIGS[name], **changes}
         tensors = ref.make(c, 7)
+        if c.get("num_hidden_layers", 0) > 8:  # what random layers add to the stream would make errors grow with depth
+            tensors = {k: v / 4 if k.endswith(("o_proj.weight", "down_proj.weight")) else v for k, v in tensors.items()}
         path = forward_gguf.write(os.path.join(self.dir, f"{label}.gguf"), c, tensors, 0)
         folder = ref.write_folder(os.path.join(self.dir, label + "-hf"), c, tensors)
         want = ref.Reference(c, tensors).run(np.array(IDS))
