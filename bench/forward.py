@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+import forward_llama
 import scan
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 5632,
@@ -43,20 +44,31 @@ def torch_speed(bench, threads):
     return tuple(map(float, said.split())) if said else None
 
 
-def llama_speed(threads):
-    """Tokens a second: a prompt, and one token after the other."""
-    program, model = os.environ.get("LLAMA_BENCH"), os.environ.get("LLAMA_MODEL")
-    if not program or not model:
-        return None
-    said = json.loads(subprocess.run([program, "-m", model, "-p", str(TOKENS), "-n", "8", "-t", str(threads), "-o",
-                                      "json"], check=True, stdout=subprocess.PIPE).stdout)
-    return (max(r["avg_ts"] for r in said if r["n_prompt"]), max(r["avg_ts"] for r in said if r["n_gen"]))
+def best(rounds):
+    """The largest figure of each name, wall and processor time apart."""
+    return {name: tuple(max(r[name][kind] for r in rounds) for kind in (0, 1)) for name in rounds[0]}
 
 
-def rates(bench, build, model, threads):
-    f = ran(build, model, threads, 5)
+def llama_speed(peer, threads):
+    """Tokens a second of a prompt and of one token behind it."""
+    prompt, one, prompt_cpu, one_cpu = forward_llama.llama_peer.speed(*peer, threads, TOKENS, 2)
+    return {"prompt": (prompt, prompt_cpu), "one": (one, one_cpu)}
+
+
+def compare_llama(bench, f, llama, kind, what):
+    layers = 2e-9 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)  # GFLOP a token
+    once = layers + 2e-9 * 32000 * 2048  # GB, with the output matrix
+    for name, label, work, goal in (("prompt", f"{TOKENS} tokens", layers, "-"),
+                                    ("prompt16", f"{TOKENS} tokens, bf16", layers, ">= 1"),
+                                    ("one", "one token", once, "-"), ("one16", "one token, bf16", once, "-")):
+        bench.row(label + what, "1/s", f[name][kind] / work, llama[name.rstrip("16")][kind],
+                  "llama.cpp, BF16, same run", goal)
+
+
+def rates(bench, build, model, threads, peer):
+    turns = [(ran(build, model, threads, 2), llama_speed(peer, threads) if peer else None) for _ in range(3)]
+    f = best([t[0] for t in turns])
     torch = torch_speed(bench, threads)
-    llama = llama_speed(threads)
     for kind, name in ((1, "by processor time"), (0, "by the clock")):
         row = bench.row
         what = f", {threads} threads, {name}"
@@ -68,10 +80,8 @@ def rates(bench, build, model, threads):
         row("one token, bf16" + what, "GB/s", f["one16"][kind], f["memory"][kind], "adding up memory, same run", "-")
         if torch:
             row(f"{TOKENS} tokens, bf16" + what, "GFLOP/s", f["prompt16"][kind], torch[kind], "torch, bfloat16", ">= 0.9")
-    if llama:
-        weights = 2e-9 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)
-        row(f"{TOKENS} tokens, {threads} threads, by the clock", "1/s", f["prompt"][0] / weights, llama[0], "llama.cpp",
-            ">= 1")
+        if peer:
+            compare_llama(bench, f, best([t[1] for t in turns]), kind, what)
 
 
 def cold(bench, build, model, threads):
@@ -101,6 +111,7 @@ def cold(bench, build, model, threads):
 
 def measure(bench, build):
     model = model_of(bench)
+    peer = forward_llama.program_and_model(bench, model)
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
-        rates(bench, build, model, threads)
+        rates(bench, build, model, threads, peer)
     cold(bench, build, model, len(os.sched_getaffinity(0)))

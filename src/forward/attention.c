@@ -196,50 +196,84 @@ static int latent_query(struct sc_state *s, const struct sc_layer *l, const floa
     return code;
 }
 
-/* kv holds [nope of the key | value] of each head, low the latent and the shared rotated part. */
-static void split_latent(const struct sc_state *s, const float *low, const float *kv, float *k,
-                         float *v)
+/* One matrix gives [nope of the key | value] of each head. */
+static int latent_both(struct sc_state *s, const struct sc_layer *l, const float *low, float *k,
+                       float *v, struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
     const size_t heads = p->facts.heads, dim = p->facts.head_dim, value = p->facts.value_dim;
-    const size_t each = p->nope_dim + value, low_width = p->kv_rank + p->rope_dim;
+    const size_t each = p->nope_dim + value;
+    float *kv = sc_floats(s->n_rows, heads * each);
+    const struct sc_linear up = {.w = &l->w[SC_SLOT_KV_B],
+                                 .x = low,
+                                 .n = s->n_rows,
+                                 .x_stride = (size_t)p->kv_rank + p->rope_dim,
+                                 .y = kv,
+                                 .y_stride = heads * each,
+                                 .of = s->of};
+    const int code = kv ? sc_linear_run(s, &up, e) : sc_fail_memory(e);
 
-    for (size_t i = 0; i < s->n_rows; i++)
-        for (size_t h = 0; h < heads; h++) {
-            const float *from = kv + (i * heads + h) * each;
-            memcpy(k + (i * heads + h) * dim, from, p->nope_dim * sizeof *k);
-            memcpy(k + (i * heads + h) * dim + p->nope_dim, low + i * low_width + p->kv_rank,
-                   p->rope_dim * sizeof *k);
-            memcpy(v + (i * heads + h) * value, from + p->nope_dim, value * sizeof *v);
-        }
+    for (size_t i = 0; i < s->n_rows * heads && code == 0; i++) {
+        memcpy(k + i * dim, kv + i * each, p->nope_dim * sizeof *k);
+        memcpy(v + i * value, kv + i * each + p->nope_dim, value * sizeof *v);
+    }
+    free(kv);
+    return code;
+}
+
+/* The same from two stacks of matrices: those of keys are stored [rank, nope]. */
+static int latent_parts(struct sc_state *s, const struct sc_layer *l, const float *low, float *k,
+                        float *v, struct sc_error *e)
+{
+    const struct sc_plan *p = &s->f->plan;
+    const size_t heads = p->facts.heads, dim = p->facts.head_dim, value = p->facts.value_dim;
+    struct sc_weight head = l->w[SC_SLOT_K_B];
+    struct sc_linear up = {.w = &head,
+                           .x = low,
+                           .n = s->n_rows,
+                           .x_stride = (size_t)p->kv_rank + p->rope_dim,
+                           .y_stride = heads * dim,
+                           .of = s->of};
+
+    TRY(sc_views_begin(s, &l->w[SC_SLOT_K_B], e));
+    for (size_t h = 0; h < heads; h++) {
+        head.m = (struct sc_forward_matrix){.tensor = head.m.tensor,
+                                            .first = h * p->kv_rank * p->nope_dim,
+                                            .rows = p->nope_dim,
+                                            .cols = p->kv_rank,
+                                            .stride = p->nope_dim,
+                                            .transposed = true};
+        up.y = k + h * dim;
+        up.same_x = h > 0;
+        TRY(sc_linear_run(s, &up, e));
+    }
+    up.w = &l->w[SC_SLOT_V_B];
+    up.y = v;
+    up.y_stride = heads * value;
+    up.same_x = true;
+    return sc_linear_run(s, &up, e);
 }
 
 static int latent_project(struct sc_state *s, const struct sc_layer *l, const float *in, float *q,
                           float *k, float *v, struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
-    const size_t low_width = (size_t)p->kv_rank + p->rope_dim;
-    const size_t kv_width = (size_t)p->facts.heads * (p->nope_dim + p->facts.value_dim);
-    float *low = sc_floats(s->n_rows, low_width), *kv = sc_floats(s->n_rows, kv_width);
-    int code = low && kv ? latent_query(s, l, in, q, e) : sc_fail_memory(e);
+    const size_t heads = p->facts.heads, width = (size_t)p->kv_rank + p->rope_dim;
+    float *low = sc_floats(s->n_rows, width); /* the latent, and the part that is rotated */
+    int code = low ? latent_query(s, l, in, q, e) : sc_fail_memory(e);
 
     if (code == 0)
         code = project(s, &l->w[SC_SLOT_KV_A], in, false, low, e);
     if (code == 0)
-        code = norm_latent(s, &l->w[SC_SLOT_KV_A_NORM], low, p->kv_rank, low_width, e);
-    const struct sc_linear up = {.w = &l->w[SC_SLOT_KV_B],
-                                 .x = low,
-                                 .n = s->n_rows,
-                                 .x_stride = low_width,
-                                 .y = kv,
-                                 .y_stride = kv_width,
-                                 .of = s->of};
+        code = norm_latent(s, &l->w[SC_SLOT_KV_A_NORM], low, p->kv_rank, width, e);
     if (code == 0)
-        code = sc_linear_run(s, &up, e);
-    if (code == 0)
-        split_latent(s, low, kv, k, v);
+        code = (l->w[SC_SLOT_K_B].m.tensor == SC_NO_TENSOR_HERE ? latent_both
+                                                                : latent_parts)(s, l, low, k, v, e);
+    for (size_t i = 0; i < s->n_rows && code == 0; i++) /* all heads share it */
+        for (size_t h = 0; h < heads; h++)
+            memcpy(k + (i * heads + h) * p->facts.head_dim + p->nope_dim,
+                   low + i * width + p->kv_rank, p->rope_dim * sizeof *k);
     free(low);
-    free(kv);
     return code;
 }
 

@@ -36,6 +36,9 @@ bool sc_key_bool(struct sc_keys *k, const char *hf, const char *gguf, bool *out)
 struct sc_str sc_key_text(struct sc_keys *k, const char *hf, const char *gguf);
 /* Of config.json alone; NULL: absent or no list. */
 const json_t *sc_key_list(struct sc_keys *k, const char *hf);
+/* A list of `n` truth values in GGUF metadata. False: there is none; a number instead of a list, or
+ * a list of another length, is refused. */
+bool sc_key_flags(struct sc_keys *k, const char *gguf, size_t n, bool *out);
 /* What a setting is called in this container, for messages: the first of its names. */
 struct sc_key_name {
     char s[64];
@@ -60,6 +63,8 @@ enum sc_slot { /* matrices and vectors of a layer, then those outside */
                SC_SLOT_KV_A,
                SC_SLOT_KV_A_NORM,
                SC_SLOT_KV_B,
+               SC_SLOT_K_B, /* instead: k of each head, transposed; rows as they are stored */
+               SC_SLOT_V_B,
                SC_SLOT_MLP_NORM,
                SC_SLOT_GATE,
                SC_SLOT_UP,
@@ -152,11 +157,14 @@ struct sc_family {
     void (*plan)(struct sc_keys *k, struct sc_forward *f);
 };
 extern const struct sc_family sc_family_llama, sc_family_mistral, sc_family_qwen2, sc_family_qwen3,
-    sc_family_olmo, sc_family_olmo2, sc_family_phi3, sc_family_gemma, sc_family_gemma2,
-    sc_family_gemma3, sc_family_gpt2, sc_family_mixtral, sc_family_qwen2moe, sc_family_qwen3moe,
-    sc_family_olmoe, sc_family_deepseek2, sc_family_deepseek3;
+    sc_family_olmo, sc_family_olmo2, sc_family_olmo3, sc_family_phi3, sc_family_gemma,
+    sc_family_gemma2, sc_family_gemma3, sc_family_gpt2, sc_family_mixtral, sc_family_qwen2moe,
+    sc_family_qwen3moe, sc_family_olmoe, sc_family_deepseek2, sc_family_deepseek3;
 /* families.c: common settings; layers exist afterwards. */
 int sc_forward_plan(struct sc_forward *f, struct sc_keys *k);
+/* Which layers have a sliding window: those that a list of the configuration says, else all but
+ * each `period`-th. `window`: its width where none is given, 0: then there are none. */
+void sc_windows_plan(struct sc_keys *k, struct sc_plan *p, uint64_t window, uint32_t period);
 /* rope.c: the rotation that settings ask for. */
 void sc_rope_plan(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, double base,
                   uint32_t dims, bool scaled);

@@ -5,6 +5,7 @@
  * run.c, attention.c and mlp.c, and are chosen by what the plan says, never by the family's name.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "forward/engine.h"
@@ -14,18 +15,21 @@ static const struct sc_family *const families[] = {
     &sc_family_qwen3,     &sc_family_olmo,     &sc_family_olmo2,   &sc_family_phi3,
     &sc_family_gemma,     &sc_family_gemma2,   &sc_family_gemma3,  &sc_family_gpt2,
     &sc_family_qwen2moe,  &sc_family_qwen3moe, &sc_family_olmoe,   &sc_family_deepseek2,
-    &sc_family_deepseek3,
+    &sc_family_deepseek3, &sc_family_olmo3,
 };
 
 /* ------------------------------------------------------------------------ which family it is */
 
 static const struct sc_family *by_gguf(struct sc_keys *k)
 {
-    uint64_t experts = 0;
+    uint64_t experts = 0, window = 0;
 
     sc_key_uint(k, NULL, "expert_count", &experts);
+    sc_key_uint(k, NULL, "attention.sliding_window", &window);
     if (sc_str_is(k->arch, "llama") && experts)
         return &sc_family_mixtral;
+    if (sc_str_is(k->arch, "olmo2") && window) /* its name in llama.cpp, too */
+        return &sc_family_olmo3;
     for (size_t i = 0; i < SC_COUNT(families); i++)
         if (families[i]->gguf && sc_str_is(k->arch, families[i]->gguf) &&
             families[i] != &sc_family_mixtral)
@@ -82,6 +86,9 @@ static void read_sizes(struct sc_keys *k, struct sc_plan *p)
     uint64_t n = 0;
 
     f->layers = size_of(k, "num_hidden_layers n_layer", "block_count", 10000, 0);
+    if (sc_key_uint(k, NULL, "nextn_predict_layers", &n) && n < f->layers)
+        f->layers -= (uint32_t)n; /* they predict further tokens, and come last */
+    n = 0;
     f->hidden = size_of(k, "hidden_size n_embd", "embedding_length", 1 << 20, 0);
     f->heads = size_of(k, "num_attention_heads n_head", "attention.head_count", 1 << 16, 0);
     f->kv_heads = size_of(k, "num_key_value_heads", "attention.head_count_kv", 1 << 16, f->heads);
@@ -161,6 +168,42 @@ static void default_rope(struct sc_keys *k, struct sc_forward *f)
                        p->facts.head_dim);
     p->ropes[0].adjacent = p->gguf_permuted;
     sc_rope_plan(k, f, &p->ropes[0], base, (uint32_t)dims, true);
+}
+
+/* "layer_types" of config.json, or GGUF's list. False: there is none. */
+static bool listed_windows(struct sc_keys *k, uint32_t layers, bool *local)
+{
+    const json_t *types = sc_key_list(k, "layer_types");
+    const json_t *given = json_object_get(k->text, "layer_types");
+
+    for (size_t i = 0; i < json_array_size(types); i++)
+        if (!json_is_string(json_array_get(types, i)))
+            given = json_array_get(types, i);
+    if (given && !json_is_null(given) && given != types)
+        sc_keys_refuse(k, "its setting layer_types is no list of names");
+    if (!types)
+        return sc_key_flags(k, "attention.sliding_window_pattern", layers, local);
+    if (json_array_size(types) != layers)
+        sc_keys_refuse(k, "its layer types do not fit its layers");
+    for (uint32_t i = 0; i < layers && k->code == 0; i++)
+        local[i] = strcmp(json_string_value(json_array_get(types, i)), "sliding_attention") == 0;
+    return k->code == 0;
+}
+
+void sc_windows_plan(struct sc_keys *k, struct sc_plan *p, uint64_t window, uint32_t period)
+{
+    const uint32_t layers = p->facts.layers;
+    bool *local = sc_calloc(layers, sizeof *local);
+
+    if (!local && k->code == 0)
+        k->code = sc_fail_memory(k->e);
+    sc_key_uint(k, "sliding_window", "attention.sliding_window", &window);
+    if (k->code == 0 && window > UINT32_MAX)
+        sc_keys_refuse(k, "its sliding window is %llu positions wide", (unsigned long long)window);
+    const bool listed = k->code == 0 && window && listed_windows(k, layers, local);
+    for (uint32_t i = 0; i < layers && k->code == 0; i++)
+        p->layers[i].window = (listed ? local[i] : (i + 1) % period != 0) ? (uint32_t)window : 0;
+    free(local);
 }
 
 int sc_forward_plan(struct sc_forward *f, struct sc_keys *k)

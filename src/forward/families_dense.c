@@ -62,6 +62,22 @@ static void plan_olmo2(struct sc_keys *k, struct sc_forward *f)
     f->plan.qk_norm_full = true;
 }
 
+/* Layers with a window keep the rotation as it was before its lengths grew. */
+static void plan_olmo3(struct sc_keys *k, struct sc_forward *f)
+{
+    struct sc_plan *p = &f->plan;
+    double base = 10000;
+
+    p->post_only = true;
+    p->parallel_norms = true;
+    p->qk_norm_full = true;
+    sc_windows_plan(k, p, 0, 4);
+    sc_key_real(k, "rope_theta rope_parameters.rope_theta", "rope.freq_base", &base);
+    sc_rope_plan(k, f, &p->ropes[1], base, p->facts.head_dim, false);
+    for (uint32_t i = 0; i < p->facts.layers; i++)
+        p->layers[i].rope = p->layers[i].window ? 1 : 0;
+}
+
 static void plan_phi3(struct sc_keys *k, struct sc_forward *f)
 {
     plan_mistral(k, f);
@@ -91,5 +107,6 @@ const struct sc_family sc_family_qwen2 = {"qwen2", {"Qwen2ForCausalLM"}, "qwen2"
 const struct sc_family sc_family_qwen3 = {"qwen3", {"Qwen3ForCausalLM"}, "qwen3", plan_qwen3};
 const struct sc_family sc_family_olmo = {"olmo", {"OlmoForCausalLM"}, "olmo", plan_olmo};
 const struct sc_family sc_family_olmo2 = {"olmo2", {"Olmo2ForCausalLM"}, "olmo2", plan_olmo2};
+const struct sc_family sc_family_olmo3 = {"olmo3", {"Olmo3ForCausalLM"}, NULL, plan_olmo3};
 const struct sc_family sc_family_phi3 = {"phi3", {"Phi3ForCausalLM"}, "phi3", plan_phi3};
 const struct sc_family sc_family_gpt2 = {"gpt2", {"GPT2LMHeadModel"}, "gpt2", plan_gpt2};

@@ -27,32 +27,6 @@ static void read_scale(struct sc_keys *k, struct sc_plan *p)
     }
 }
 
-/* "layer_types" of config.json, where it is there; else every `period`-th layer sees all. */
-static void read_windows(struct sc_keys *k, struct sc_plan *p, uint32_t period)
-{
-    const json_t *types = sc_key_list(k, "layer_types");
-    const json_t *given = json_object_get(k->text, "layer_types");
-    uint64_t window = 0;
-
-    for (size_t i = 0; i < json_array_size(types); i++)
-        if (!json_is_string(json_array_get(types, i)))
-            given = json_array_get(types, i);
-    if (given && !json_is_null(given) && given != types)
-        sc_keys_refuse(k, "its setting layer_types is no list of names");
-
-    if (!sc_key_uint(k, "sliding_window", "attention.sliding_window", &window) || !window)
-        return;
-    if (window > UINT32_MAX || (types && json_array_size(types) != p->facts.layers)) {
-        sc_keys_refuse(k, "its sliding window and its layer types do not fit its layers");
-        return;
-    }
-    for (uint32_t i = 0; i < p->facts.layers; i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        const bool local = type ? strcmp(type, "sliding_attention") == 0 : (i + 1) % period != 0;
-        p->layers[i].window = local ? (uint32_t)window : 0;
-    }
-}
-
 static void plan_gemma2(struct sc_keys *k, struct sc_forward *f)
 {
     struct sc_plan *p = &f->plan;
@@ -65,7 +39,7 @@ static void plan_gemma2(struct sc_keys *k, struct sc_forward *f)
         p->attention_scale = 1 / sqrt((double)p->facts.hidden / p->facts.heads);
     sc_key_real(k, "attn_logit_softcapping", "attn_logit_softcapping", &p->attention_cap);
     sc_key_real(k, "final_logit_softcapping", "final_logit_softcapping", &p->logit_cap);
-    read_windows(k, p, 2);
+    sc_windows_plan(k, p, 0, 2);
 }
 
 static void plan_gemma3(struct sc_keys *k, struct sc_forward *f)
@@ -85,7 +59,7 @@ static void plan_gemma3(struct sc_keys *k, struct sc_forward *f)
         sc_keys_refuse(k, "its sliding_window_pattern is %llu", (unsigned long long)period);
     if (k->code < 0)
         return;
-    read_windows(k, p, (uint32_t)period);
+    sc_windows_plan(k, p, 0, (uint32_t)period);
     sc_key_real(k, "rope_theta rope_parameters.full_attention.rope_theta", "rope.freq_base",
                 &global);
     sc_key_real(k, "rope_local_base_freq rope_parameters.sliding_attention.rope_theta",

@@ -148,10 +148,13 @@ static void read_latent(struct sc_keys *k, struct sc_forward *f)
 static void plan_latent(struct sc_keys *k, struct sc_forward *f)
 {
     struct sc_plan *p = &f->plan;
-    double base = 10000, factor = 1, all = 0, log_multiplier = 0;
+    double base = 10000, factor = 1, all = 0, log_multiplier = 0, temperature = 0;
 
     read_latent(k, f);
     sc_key_real(k, "rope_theta rope_parameters.rope_theta", "rope.freq_base", &base);
+    sc_key_real(k, NULL, "attention.temperature_scale", &temperature);
+    if (temperature != 0)
+        sc_keys_refuse(k, "its attention grows sharper with the position");
     p->ropes[0].adjacent = true;
     sc_rope_plan(k, f, &p->ropes[0], base, p->rope_dim, true);
     sc_key_real(k, "rope_scaling.factor rope_parameters.factor", "rope.scaling.factor", &factor);

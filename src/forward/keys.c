@@ -214,3 +214,32 @@ const json_t *sc_key_list(struct sc_keys *k, const char *hf)
 
     return json_is_array(j) ? j : NULL;
 }
+
+bool sc_key_flags(struct sc_keys *k, const char *gguf, size_t n, bool *out)
+{
+    const struct sc_value *v = gguf_value(k, gguf);
+    const struct sc_catalog *c = k->m->catalog;
+    struct sc_source *s;
+    unsigned char *bytes;
+    uint32_t file = 0;
+
+    if (!v || k->code < 0)
+        return false;
+    if (v->kind != SC_VALUE_ARRAY || v->element != SC_VALUE_BOOL || v->as.a.count != n) {
+        wrong(k, NULL, gguf, "a list that says true or false of each layer");
+        return false;
+    }
+    for (size_t i = 0; i < c->n_metas; i++)
+        if (&c->metas[i].value == v)
+            file = c->metas[i].file;
+    bytes = sc_alloc(n);
+    k->code = bytes ? sc_model_source(k->m, file, &s, k->e) : sc_fail_memory(k->e);
+    if (k->code == 0) {
+        k->code = sc_source_read(s, v->as.a.offset, bytes, n, k->e);
+        sc_model_release(k->m, file);
+    }
+    for (size_t i = 0; i < n && k->code == 0; i++)
+        out[i] = bytes[i] != 0;
+    free(bytes);
+    return k->code == 0;
+}

@@ -300,12 +300,14 @@ static bool edit_at(const struct sc_forward *f, const struct sc_forward_matrix *
 
     if (edit->tensor != m->tensor)
         return false;
+    if (at < m->first)
+        return false;
     if (m->transposed) {
-        *row = at % m->stride - m->first;
-        *col = at / m->stride;
-        return at % m->stride >= m->first && *row < m->rows;
+        *row = (at - m->first) % m->stride;
+        *col = (at - m->first) / m->stride;
+        return *row < m->rows && *col < m->cols;
     }
-    if (at < m->first || at - m->first >= m->rows * m->cols)
+    if (at - m->first >= m->rows * m->cols)
         return false;
     *row = (at - m->first) / m->cols;
     *col = (at - m->first) % m->cols;

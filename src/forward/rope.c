@@ -206,6 +206,8 @@ static void scale(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, do
     sc_key_real(k,
                 "rope_scaling.factor rope_parameters.factor rope_parameters.full_attention.factor",
                 "rope.scaling.factor", &factor);
+    if (factor == 1) /* its older name */
+        sc_key_real(k, NULL, "rope.scale_linear", &factor);
     if (k->code == 0 && !(factor > 0))
         sc_keys_refuse(k, "its rope scaling has a factor that is not above 0");
     if (k->code < 0)
@@ -216,7 +218,7 @@ static void scale(struct sc_keys *k, struct sc_forward *f, struct sc_rope *r, do
         scale_llama3(k, r, factor);
     } else if (sc_str_is(type, "yarn")) {
         scale_yarn(k, r, base, factor);
-    } else if (sc_str_is(type, "linear")) {
+    } else if (sc_str_is(type, "linear") || (!type.n && !k->root)) { /* what llama.cpp assumes */
         for (uint32_t i = 0; i < r->dims / 2; i++)
             r->frequency[i] /= factor;
     } else if (sc_str_is(type, "dynamic") || sc_str_is(type, "ntk")) {

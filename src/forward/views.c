@@ -49,9 +49,10 @@ struct sc_views {
 
 /* The order in which a layer uses its matrices. Which experts it needs is not known before. */
 static const uint8_t order[] = {
-    SC_SLOT_Q,  SC_SLOT_Q_A,  SC_SLOT_Q_B,         SC_SLOT_KV_A,      SC_SLOT_KV_B,
-    SC_SLOT_K,  SC_SLOT_V,    SC_SLOT_O,           SC_SLOT_ROUTER,    SC_SLOT_GATE,
-    SC_SLOT_UP, SC_SLOT_DOWN, SC_SLOT_SHARED_GATE, SC_SLOT_SHARED_UP, SC_SLOT_SHARED_DOWN};
+    SC_SLOT_Q,         SC_SLOT_Q_A,        SC_SLOT_Q_B, SC_SLOT_KV_A, SC_SLOT_KV_B,
+    SC_SLOT_K_B,       SC_SLOT_V_B,        SC_SLOT_K,   SC_SLOT_V,    SC_SLOT_O,
+    SC_SLOT_ROUTER,    SC_SLOT_GATE,       SC_SLOT_UP,  SC_SLOT_DOWN, SC_SLOT_SHARED_GATE,
+    SC_SLOT_SHARED_UP, SC_SLOT_SHARED_DOWN};
 
 static uint64_t bytes_of_files(const struct sc_model *m)
 {
@@ -150,12 +151,12 @@ int sc_views_get(struct sc_state *s, uint32_t tensor, struct sc_values **out, st
 
 /* ----------------------------------------------------------------------------- what comes next */
 
-/* Values that rows first..first+n of a matrix take in their tensor: a transposed one is asked for
- * as a whole. */
+/* Values that rows first..first+n of a matrix take in their tensor: of a transposed one all that it
+ * lies among. */
 static void values_of(const struct sc_forward_matrix *m, uint64_t first, uint64_t n, uint64_t *from,
                       uint64_t *count)
 {
-    *from = m->transposed ? 0 : m->first + first * m->cols;
+    *from = m->transposed ? m->first - m->first % m->stride : m->first + first * m->cols;
     *count = m->transposed ? (first == 0 ? m->stride * m->cols : 0) : n * m->cols;
 }
 

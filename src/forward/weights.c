@@ -235,8 +235,18 @@ static void bind_latent(struct binder *b, struct sc_layer *l, uint32_t layer)
     bind(b, &l->w[SC_SLOT_KV_A], NAMED("kv_a_proj_with_mqa"), (uint64_t)p->kv_rank + p->rope_dim,
          facts->hidden, true);
     bind_vector(b, &l->w[SC_SLOT_KV_A_NORM], layer, kv_norm, p->kv_rank, true);
-    bind(b, &l->w[SC_SLOT_KV_B], NAMED("kv_b_proj"),
-         (uint64_t)facts->heads * (p->nope_dim + facts->value_dim), p->kv_rank, true);
+    const uint64_t heads = facts->heads;
+    const uint32_t k = find(b, "layers.%u.attn_k_b.weight", layer);
+    const uint32_t v = find(b, "layers.%u.attn_v_b.weight", layer);
+    if (k != SC_NO_TENSOR_HERE && v != SC_NO_TENSOR_HERE) {
+        /* llama.cpp turns those of k, so that queries can be multiplied with them */
+        bind_part(b, &l->w[SC_SLOT_K_B], k, heads * p->kv_rank, 0, heads * p->kv_rank, p->nope_dim);
+        bind_part(b, &l->w[SC_SLOT_V_B], v, heads * facts->value_dim, 0, heads * facts->value_dim,
+                  p->kv_rank);
+        return;
+    }
+    bind(b, &l->w[SC_SLOT_KV_B], NAMED("kv_b_proj"), heads * (p->nope_dim + facts->value_dim),
+         p->kv_rank, true);
 #undef NAMED
 }
 

@@ -10,6 +10,7 @@ from test_diff_gguf import permute, write_gguf
 
 ARCH = {"LlamaForCausalLM": "llama", "MistralForCausalLM": "llama", "MixtralForCausalLM": "llama",
         "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3", "OlmoForCausalLM": "olmo", "Olmo2ForCausalLM": "olmo2",
+        "Olmo3ForCausalLM": "olmo2",
         "Phi3ForCausalLM": "phi3", "GemmaForCausalLM": "gemma", "Gemma2ForCausalLM": "gemma2",
         "Gemma3ForCausalLM": "gemma3", "GPT2LMHeadModel": "gpt2", "Qwen2MoeForCausalLM": "qwen2moe",
         "Qwen3MoeForCausalLM": "qwen3moe", "OlmoeForCausalLM": "olmoe", "DeepseekV2ForCausalLM": "deepseek2",
@@ -31,7 +32,8 @@ BEHIND = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_la
 EXPERT = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
 
-def keys_of(c):
+def keys_of(c, whole=False):
+    """whole: keys and values of DeepSeek's heads come from one matrix, as they did until April 2025."""
     family = c["architectures"][0]
     arch = ARCH[family]
     hidden, heads = c.get("hidden_size", c.get("n_embd")), c.get("num_attention_heads", c.get("n_head"))
@@ -65,12 +67,20 @@ def keys_of(c):
         k["expert_count"] = ref.experts_of(c)
     if family.startswith("Deepseek"):
         k["rope.dimension_count"] = c["qk_rope_head_dim"]
-        k["attention.key_length"] = c["qk_nope_head_dim"] + c["qk_rope_head_dim"]
-        k["attention.value_length"] = c["v_head_dim"]
+        mla = "" if whole else "_mla"
+        k["attention.key_length" + mla] = c["qk_nope_head_dim"] + c["qk_rope_head_dim"]
+        k["attention.value_length" + mla] = c["v_head_dim"]
+        if not whole:  # one head for all, as wide as what is kept of a token
+            k["attention.head_count_kv"] = 1
+            k["attention.key_length"] = c["kv_lora_rank"] + c["qk_rope_head_dim"]
+            k["attention.value_length"] = c["kv_lora_rank"]
         k["expert_weights_norm"] = c["norm_topk_prob"]
         k["expert_gating_func"] = 2 if family == "DeepseekV3ForCausalLM" else 1
+    if family == "Olmo3ForCausalLM":
+        k["attention.sliding_window_pattern"] = [(i + 1) % 4 != 0 for i in range(c["num_hidden_layers"])]
     k.update(scaling_of(c))
-    return {"general.architecture": arch, **{f"{arch}.{name}": v for name, v in k.items()}}
+    k["vocab_size"] = c["vocab_size"]
+    return {"general.architecture": arch, "tokenizer.ggml.model": "no_vocab", **{f"{arch}.{name}": v for name, v in k.items()}}
 
 
 def scaling_of(c):
@@ -116,10 +126,11 @@ def name_of(name, behind):
     return f"blk.{i}.{(behind if module in behind else LAYER)[module]}.{kind}"
 
 
-def tensors_of(c, tensors):
+def tensors_of(c, tensors, whole=False):
     family = c["architectures"][0]
     gemma, out, stacks = family.startswith("Gemma"), divisors_of(c), {}
-    behind = BEHIND if family in ("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM") else {}
+    behind = BEHIND if family in ("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM",
+                                "Olmo3ForCausalLM") else {}
     for name, v in tensors.items():
         e = re.match(r"model\.layers\.(\d+)\..*experts\.(\d+)\.(\w+)\.weight", name)
         if e:
@@ -133,12 +144,18 @@ def tensors_of(c, tensors):
             v = v + np.float32(1)
         if family == "GPT2LMHeadModel" and ".c_" in name and v.ndim == 2:
             v = v.T
+        if name.endswith("kv_b_proj.weight") and not whole:
+            layer, heads = name.split(".")[2], v.reshape(c["num_attention_heads"], -1, v.shape[1])
+            out[f"blk.{layer}.attn_k_b.weight"] = heads[:, :c["qk_nope_head_dim"]].swapaxes(1, 2)
+            out[f"blk.{layer}.attn_v_b.weight"] = heads[:, c["qk_nope_head_dim"]:]
+            continue
         out[name_of(name, behind)] = v
     for name, parts in stacks.items():
         out[name] = np.stack([parts[e] for e in range(len(parts))])
     return out
 
 
-def write(path, c, tensors, kind):
-    write_gguf(path, keys_of(c), {n: np.asarray(v, np.float32) for n, v in tensors_of(c, tensors).items()}, kind)
+def write(path, c, tensors, kind, whole=False):
+    write_gguf(path, keys_of(c, whole),
+               {n: np.asarray(v, np.float32) for n, v in tensors_of(c, tensors, whole).items()}, kind)
     return path

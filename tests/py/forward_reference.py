@@ -71,6 +71,8 @@ CONFIGS = {
                         qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16, n_routed_experts=8,
                         num_experts_per_tok=3, n_shared_experts=1, moe_intermediate_size=40, first_k_dense_replace=1,
                         norm_topk_prob=True, routed_scaling_factor=2.5, n_group=4, topk_group=2),
+    "olmo3": config("Olmo3ForCausalLM", num_hidden_layers=5, num_key_value_heads=4, sliding_window=9, rope_scaling={
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
 }
 
 
@@ -113,13 +115,13 @@ def make(c, seed):
         m.vector("model.norm.weight", h, centre)
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}."
-        if family not in ("OlmoForCausalLM", "Olmo2ForCausalLM"):
+        if family not in ("OlmoForCausalLM", "Olmo2ForCausalLM", "Olmo3ForCausalLM"):
             m.vector(p + "input_layernorm.weight", h, centre)
         if family != "OlmoForCausalLM":
             m.vector(p + "post_attention_layernorm.weight", h, centre)
         if sandwich:
             m.vector(p + "pre_feedforward_layernorm.weight", h, centre)
-        if sandwich or family == "Olmo2ForCausalLM":
+        if sandwich or family in ("Olmo2ForCausalLM", "Olmo3ForCausalLM"):
             m.vector(p + "post_feedforward_layernorm.weight", h, centre)
         if family.startswith("Deepseek"):
             make_latent(c, m, p)
@@ -144,7 +146,7 @@ def make_attention(c, m, p, heads, kv, d):
     if family in ("Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "Gemma3ForCausalLM"):
         m.vector(p + "self_attn.q_norm.weight", d, 0.0 if family[0] == "G" else 1.0)
         m.vector(p + "self_attn.k_norm.weight", d, 0.0 if family[0] == "G" else 1.0)
-    if family in ("Olmo2ForCausalLM", "OlmoeForCausalLM"):
+    if family in ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM"):
         m.vector(p + "self_attn.q_norm.weight", heads * d)
         m.vector(p + "self_attn.k_norm.weight", kv * d)
 
@@ -379,6 +381,8 @@ class Reference:
             return w if i % 2 == 0 else 0
         if family == "Gemma3ForCausalLM":
             return w if (i + 1) % 6 else 0
+        if family == "Olmo3ForCausalLM":
+            return w if (i + 1) % 4 else 0
         return w
 
     def attention(self, x, i):
@@ -391,7 +395,7 @@ class Reference:
             q, k, v = np.split(self.linear(x, p + "qkv_proj"), [heads * d, (heads + kv) * d], 1)
         else:
             q, k, v = (self.linear(x, p + n_ + "_proj") for n_ in "qkv")
-        if family in ("Olmo2ForCausalLM", "OlmoeForCausalLM"):
+        if family in ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM"):
             q = rms_norm(q, t[p + "q_norm.weight"], c["rms_norm_eps"])
             k = rms_norm(k, t[p + "k_norm.weight"], c["rms_norm_eps"])
         if c.get("clip_qkv"):
@@ -401,8 +405,8 @@ class Reference:
             q, k = self.norm(q, p + "q_norm"), self.norm(k, p + "k_norm")
         dims = int(d * c.get("partial_rotary_factor", 1.0))
         window = self.windows(i)
-        local = family == "Gemma3ForCausalLM" and window
-        angle, f = frequencies(c, dims, n, c["rope_local_base_freq"] if local else None, not local)
+        local = family in ("Gemma3ForCausalLM", "Olmo3ForCausalLM") and window
+        angle, f = frequencies(c, dims, n, c.get("rope_local_base_freq") if local else None, not local)
         q, k = rotate(q, angle, f, dims), rotate(k, angle, f, dims)
         scale = c.get("query_pre_attn_scalar", d) ** -.5
         a = self.attend(q, k, v, scale, window, c.get("attn_logit_softcapping", 0.0), i)
@@ -450,6 +454,10 @@ class Reference:
         self.see(f"down_out.{i}", y)
         return y
 
+    def groups(self, g):
+        """What groups count as: (groups, experts of a group) of choices."""
+        return np.sort(g, 1)[:, -2:].sum(1) if self.c["architectures"][0] == "DeepseekV3ForCausalLM" else g.max(1)
+
     def choose(self, logits, i):
         """Chosen experts and weights of one token, by the largest choice, the first of equals."""
         c, family = self.c, self.c["architectures"][0]
@@ -465,8 +473,7 @@ class Reference:
                 choice[e] = -np.inf
         if deep and c["n_group"] > 1:
             g = choice.reshape(c["n_group"], -1)
-            best = np.sort(g, 1)[:, -2:].sum(1) if family == "DeepseekV3ForCausalLM" else g.max(1)
-            keep = np.argsort(-best, kind="stable")[:c["topk_group"]]
+            keep = np.argsort(-self.groups(g), kind="stable")[:c["topk_group"]]
             mask = np.full(g.shape, -np.inf)
             mask[keep] = 0
             choice = (g + mask).reshape(-1)
@@ -516,7 +523,7 @@ class Reference:
         for i in range(c["num_hidden_layers"]):
             p = f"model.layers.{i}."
             attention = self.latent if family.startswith("Deepseek") else self.attention
-            if family == "Olmo2ForCausalLM":
+            if family in ("Olmo2ForCausalLM", "Olmo3ForCausalLM"):
                 x = x + self.norm(attention(x, i), p + "post_attention_layernorm")
                 x = x + self.norm(self.mlp(x, i), p + "post_feedforward_layernorm")
             elif sandwich:

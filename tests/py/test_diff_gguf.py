@@ -26,6 +26,8 @@ def key(name, x):
         return text(name) + struct.pack("<I?", 7, x)
     if isinstance(x, float):
         return text(name) + struct.pack("<If", 6, x)
+    if isinstance(x, list):  # of truth values
+        return text(name) + struct.pack("<IIQ", 9, 7, len(x)) + bytes(x)
     return text(name) + struct.pack("<II", 4, x)
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import forward_gguf  # noqa: E402
 import forward_reference as ref  # noqa: E402
 from mockhub import MockHub  # noqa: E402
+from test_diff_gguf import write_gguf  # noqa: E402
 
 SCRUPLE = os.environ["SCRUPLE"]
 IDS = [int(v) for v in np.random.default_rng(5).integers(0, 150, 37)]
@@ -179,10 +180,13 @@ class Forward(unittest.TestCase):
                 continue
             c = {**c, **said.get(name, {})}
             exact = ref.make(c, seed + 1)
-            for kind, label, short in ((0, "F32", None), (1, "F16", np.float16)):
+            forms = [(0, "F32", None, False), (1, "F16", np.float16, False)]
+            if name.startswith("deepseek"):
+                forms.append((0, "F32-whole", None, True))
+            for kind, label, short, whole in forms:
                 tensors = {k: v.astype(short).astype("f4") if short and v.ndim > 1 else v for k, v in exact.items()}
                 path = os.path.join(self.dir, f"{name}-{label}.gguf")
-                forward_gguf.write(path, c, tensors, kind)
+                forward_gguf.write(path, c, tensors, kind, whole)
                 with self.subTest(model=name, kind=label):
                     r = ref.Reference(c, tensors)
                     want = r.run(np.array(IDS))
@@ -191,6 +195,38 @@ class Forward(unittest.TestCase):
                     for key, value in r.seen.items():
                         if key.startswith("residual"):
                             self.assertLess(np.abs(got[key] - value).max(), 2e-5 * max(np.abs(value).max(), 1), key)
+
+    def test_what_gguf_says_in_few_words(self):
+        """Settings that have a default, an older name or another meaning in GGUF alone."""
+        def changed(name, drop=(), change=None):
+            c = self.models[name][0]
+            arch, *_ = [k.split(".")[0] for k in forward_gguf.keys_of(c) if k.endswith(".block_count")]
+            keys = {k: v for k, v in forward_gguf.keys_of(c).items() if k not in [f"{arch}.{d}" for d in drop]}
+            keys.update({f"{arch}.{k}": v for k, v in (change or {}).items()})
+            path = os.path.join(self.dir, "words.gguf")
+            write_gguf(path, keys, {n: np.asarray(v, np.float32)
+                                    for n, v in forward_gguf.tensors_of(c, self.models[name][1]).items()}, 0)
+            return path
+
+        def close(path, name):
+            want = ref.Reference(*self.models[name][:2]).run(np.array(IDS))
+            got, _ = run(path, self.out())
+            self.assertLess(np.abs(got["logits"] - want).max(), 2e-5 * np.abs(want).max())
+
+        # a factor without a type is linear, and had another name before
+        close(changed("llama-linear", ["rope.scaling.type"]), "llama-linear")
+        close(changed("llama-linear", ["rope.scaling.type", "rope.scaling.factor"], {"rope.scale_linear": 4.0}),
+              "llama-linear")
+        # layers that predict further tokens come last
+        extra = changed("deepseek3", change={"nextn_predict_layers": 1, "block_count": 4})
+        close(extra, "deepseek3")
+        for name, change, words in (("deepseek3", {"attention.temperature_scale": .5}, "sharper"),
+                                    ("olmo3", {"attention.sliding_window_pattern": [True] * 4}, "sliding_window_pattern"),
+                                    ("olmo3", {"attention.sliding_window_pattern": 4}, "sliding_window_pattern")):
+            r = subprocess.run([SCRUPLE, "activations", changed(name, change=change), "--ids", "1", "-q"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            self.assertEqual((r.returncode != 0, r.stdout), (True, ""))
+            self.assertIn(words, r.stderr)
 
     def test_a_prefix_gives_the_same_bits(self):
         """Attention is causal: what comes later changes nothing (but where the length chooses the rotation)."""
