@@ -372,7 +372,7 @@ TEST(what_an_older_or_damaged_cache_says_is_not_believed)
     CHECK(!sc_scales_of(s, 3, &r, &final) && !final);
     CHECK(sc_scales_of(s, 4, &r, &final));
     sc_scales_free(s);
-    flip(cache_file(folder), 12, 2 ^ 1);
+    flip(cache_file(folder), 12, 0x2 ^ 0x1);
     find_only(&w, folder);
     s = scales_of(&w);
     CHECK(!sc_scales_of(s, 4, &r, &final));
@@ -474,7 +474,7 @@ static const struct sc_repo_ops far_ops = {.scheme = "far", .open = far_open, .c
 static void far_world(struct world *w, char **folder, uint64_t network)
 {
     const struct sc_open_options o = {.keep_repo = true};
-    struct sc_repo *inner;
+    struct sc_repo *inner = NULL;
     struct sc_error e = {0};
     file_world(w, folder);
     sc_scene_free(w->scene);

@@ -804,7 +804,7 @@ static int run_task(void *ctx, const struct sc_item *item, struct sc_values *v,
     (void)ctx;
     if (seen->merges == 0 || seen->is_done) /* after the passes, before done */
         return sc_fail(e, SCRUPLE_ELIMIT, "task out of turn");
-    const uint64_t now = task_bytes += v->count;
+    const uint64_t now = atomic_fetch_add(&task_bytes, v->count) + v->count;
     for (uint64_t most = task_most;
          now > most && !atomic_compare_exchange_weak(&task_most, &most, now);)
         ;
