@@ -246,15 +246,25 @@ static void strip(struct sc_slice *s, bool left, bool right)
     *s = sc_slice_part(s, from, to);
 }
 
-static int prepend(struct sc_encoder *en, struct sc_slice *s, struct sc_str content)
+/* `then`: what follows replaces one byte, which is not in the content, and is done on the way; or
+ * NULL. */
+static int prepend(struct sc_encoder *en, struct sc_slice *s, struct sc_str content,
+                   const struct sc_norm_step *then)
 {
-    if (!s->n || !content.n)
-        return 0;
     struct sc_draft *d = other(en, s);
     TRY(sc_draft_put(d, content.p, content.n, sc_slice_align(s, 0), en->e));
-    TRY(sc_draft_copy(d, s, 0, s->n, en->e));
+    if (then)
+        TRY(sc_draft_replace(d, s, then->literal.p[0], then->content, en->e));
+    else
+        TRY(sc_draft_copy(d, s, 0, s->n, en->e));
     *s = sc_draft_slice(d);
     return 0;
+}
+
+static bool replaces_byte(const struct sc_norm_step *step)
+{
+    return step->op == SC_NORM_REPLACE && step->literal.n == 1 &&
+           (uint8_t)step->literal.p[0] < 0x80;
 }
 
 /* The next place where a text or a pattern matches. */
@@ -286,7 +296,7 @@ static int replace(struct sc_encoder *en, struct sc_slice *s, const struct sc_no
     struct sc_draft *d = NULL;
     struct sc_match m;
 
-    if (step->literal.n == 1 && (uint8_t)step->literal.p[0] < 0x80) {
+    if (replaces_byte(step)) {
         if (s->n && memchr(s->p, step->literal.p[0], s->n)) {
             d = other(en, s);
             TRY(sc_draft_replace(d, s, step->literal.p[0], step->content, en->e));
@@ -444,7 +454,7 @@ static int run(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_s
     case SC_NORM_REPLACE:
         return replace(en, s, step);
     case SC_NORM_PREPEND:
-        return prepend(en, s, step->content);
+        return s->n && step->content.n ? prepend(en, s, step->content, NULL) : 0;
     case SC_NORM_STRIP:
         strip(s, step->left, step->right);
         return 0;
@@ -458,9 +468,24 @@ static int run(struct sc_encoder *en, struct sc_slice *s, const struct sc_norm_s
     return 0;
 }
 
+/* "▁" before a text and for its blanks is how most SentencePiece vocabularies begin. */
+static bool goes_with_next(const struct sc_tokenizer *t, size_t i, const struct sc_slice *s)
+{
+    const struct sc_norm_step *step = &t->norm[i];
+    return step->op == SC_NORM_PREPEND && s->n && step->content.n && i + 1 < t->n_norm &&
+           replaces_byte(&step[1]) &&
+           !memchr(step->content.p, step[1].literal.p[0], step->content.n);
+}
+
 int sc_normalize(struct sc_encoder *en, struct sc_slice *s)
 {
-    for (size_t i = 0; i < en->t->n_norm; i++)
-        TRY(run(en, s, &en->t->norm[i]));
+    const struct sc_tokenizer *t = en->t;
+    for (size_t i = 0; i < t->n_norm; i++)
+        if (goes_with_next(t, i, s)) {
+            TRY(prepend(en, s, t->norm[i].content, &t->norm[i + 1]));
+            i++;
+        } else {
+            TRY(run(en, s, &t->norm[i]));
+        }
     return 0;
 }

@@ -8,6 +8,8 @@
 static int put_ids(struct sc_tokens *out, size_t at, const uint32_t *ids, size_t n,
                    struct sc_error *e)
 {
+    if (!n)
+        return 0;
     TRY(sc_grow(&out->p, &out->cap, out->n + n, sizeof *out->p, e));
     memmove(out->p + at + n, out->p + at, (out->n - at) * sizeof *out->p);
     for (size_t i = 0; i < n; i++)

@@ -235,13 +235,18 @@ class Definition(unittest.TestCase):
                     tokens.append("".join(pair))
         vocab = {t: i for i, t in enumerate(tokens)}
         space = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
-        document = {"version": "1.0", "added_tokens": [], "normalizer": dice.choice([None, space]), "pre_tokenizer": None,
+        both = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": dice.choice("▁ ")}, space]}
+        document = {"version": "1.0", "added_tokens": [], "normalizer": dice.choice([None, space, both]), "pre_tokenizer": None,
                     "post_processor": None, "decoder": None,
                     "model": {"type": "BPE", "dropout": None, "unk_token": unk, "continuing_subword_prefix": None,
                               "end_of_word_suffix": None, "fuse_unk": fuse, "byte_fallback": with_bytes,
                               "ignore_merges": False, "vocab": vocab, "merges": [list(p) for p in merges]}}
-        return document, lambda text: merged(text.replace(" ", "▁") if document["normalizer"] else text, vocab, merges,
-                                             with_bytes, unk, fuse)
+
+        def normal(text):
+            text = "▁" + text if document["normalizer"] == both else text
+            return text.replace(" ", "▁") if document["normalizer"] else text
+
+        return document, lambda text: merged(normal(text), vocab, merges, with_bytes, unk, fuse)
 
     def test_parts_and_the_cache_change_nothing(self):
         dice = random.Random(4)

@@ -280,7 +280,7 @@ TEST(codes_are_those_that_are_stored)
 {
     static uint16_t codes[CODE_ROWS * CODE_COLS];
     struct st_maker maker = {0};
-    char *folder = make_folder(), path[512];
+    char *folder = make_folder(), path[640];
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     for (size_t i = 0; i < SC_COUNT(codes); i++)
         codes[i] = (uint16_t)(i * 40503);
