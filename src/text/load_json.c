@@ -117,7 +117,7 @@ static bool scan_root(struct reading *r)
         {"post_processor", &r->postprocessor},
         {"decoder", &r->decoder},
     };
-    struct sc_str key = {NULL, 0}, other;
+    struct sc_str key = {NULL, 0}, other = {NULL, 0};
     struct sc_json_walk w;
     bool ok = sc_json_into(&r->j, &w, '{');
     while (ok && sc_json_on(&r->j, &w, &key)) {
