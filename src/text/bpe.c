@@ -12,6 +12,17 @@
 enum { SHORT = 24 };
 #define NONE UINT32_MAX
 
+/* Sets of small numbers, a bit each. */
+static bool has_bit(const uint8_t *set, size_t id)
+{
+    return set[id >> 3] >> (id & 7) & 1;
+}
+
+static void put_bit(uint8_t *set, size_t id)
+{
+    set[id >> 3] |= (uint8_t)(1u << (id & 7));
+}
+
 /* -------------------------------------------------------------------------------------- merges ---
  */
 static uint64_t merge_hash(uint64_t key)
@@ -37,7 +48,7 @@ const struct sc_merge *sc_bpe_find(const struct sc_bpe *b, uint32_t left, uint32
     if (!b->merges)
         return NULL;
     const size_t bit = maybe_bit(b, key);
-    if (!(b->maybe[bit >> 3] >> (bit & 7) & 1))
+    if (!has_bit(b->maybe, bit))
         return NULL;
     for (size_t at = merge_place(b, key);; at = (at + 1) & ((UINT64_C(1) << b->bits) - 1)) {
         if (b->merges[at].key == key)
@@ -71,32 +82,20 @@ void sc_bpe_put(struct sc_bpe *b, uint32_t left, uint32_t right, uint32_t rank, 
     b->n_merges += b->merges[at].key != key;
     b->merges[at] = (struct sc_merge){key, rank, id};
     const size_t bit = maybe_bit(b, key);
-    b->maybe[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+    put_bit(b->maybe, bit);
 }
 
-static bool is_byte(const struct sc_bpe *b, uint32_t id)
+/* Whether a merge has a part of `unspelled`: tokens that do not stand in the text as they are
+ * spelled. And which tokens merges make. */
+static bool look_at_merges(const struct sc_bpe *b, const uint8_t *unspelled, uint8_t *made)
 {
-    if (id < b->least_byte || id > b->largest_byte)
-        return false;
-    for (unsigned i = 0; i < 256; i++)
-        if (b->byte_ids[i] == id)
-            return true;
-    return false;
-}
-
-/* Whether a merge has a part that is not spelled as it stands in the text: a byte, or what is
- * unknown. `made`: a bit for each token that a merge makes. */
-static bool merges_unspelled(const struct sc_tokenizer *t, uint8_t *made)
-{
-    const struct sc_bpe *b = &t->bpe;
     bool found = false;
     for (size_t i = 0; b->merges && i < (size_t)1 << b->bits; i++) {
-        const uint32_t part[2] = {(uint32_t)(b->merges[i].key >> 32), (uint32_t)b->merges[i].key};
-        if (b->merges[i].key == UINT64_MAX)
+        const uint64_t key = b->merges[i].key;
+        if (key == UINT64_MAX)
             continue;
-        made[b->merges[i].id >> 3] |= (uint8_t)(1u << (b->merges[i].id & 7));
-        for (unsigned k = 0; k < 2; k++)
-            found |= part[k] == t->unk || is_byte(b, part[k]);
+        found |= has_bit(unspelled, (uint32_t)(key >> 32)) || has_bit(unspelled, (uint32_t)key);
+        put_bit(made, b->merges[i].id);
     }
     return found;
 }
@@ -104,12 +103,11 @@ static bool merges_unspelled(const struct sc_tokenizer *t, uint8_t *made)
 /* What is next to each other in the pieces that merges make may meet; what is not never does. */
 static void note_neighbours(struct sc_bpe *b, struct sc_str s)
 {
-    static const char space[] = "\xe2\x96\x81";
     for (size_t k = 1; k < s.n; k++) {
         const uint8_t left = (uint8_t)s.p[k - 1], right = (uint8_t)s.p[k];
         if (left < 128 && right < 128)
             b->apart[left][right] = false;
-        if (s.n - k >= 3 && memcmp(s.p + k, space, 3) == 0)
+        if (sc_is_blank_mark(s.p + k, s.n - k))
             b->crossed[left] = true;
     }
 }
@@ -121,32 +119,32 @@ static void note_neighbours(struct sc_bpe *b, struct sc_str s)
 static int find_cuts(struct sc_tokenizer *t, struct sc_error *e)
 {
     struct sc_bpe *b = &t->bpe;
+    const size_t bytes = t->vocab.n / 8 + 1;
     bool all_bytes = b->byte_fallback;
 
-    b->least_byte = UINT32_MAX;
-    for (unsigned i = 0; i < 256; i++) {
+    for (unsigned i = 0; i < 256; i++)
         all_bytes &= b->byte_ids[i] != SC_NO_ID;
-        if (b->byte_ids[i] != SC_NO_ID) {
-            b->least_byte = SC_MIN(b->least_byte, b->byte_ids[i]);
-            b->largest_byte = SC_MAX(b->largest_byte, b->byte_ids[i]);
-        }
-    }
     if (t->bytes || b->suffix.n || b->prefix.n || b->ignore_merges ||
         (!all_bytes && t->unk == SC_NO_ID))
         return 0;
-    uint8_t *made = sc_calloc(t->vocab.n / 8 + 1, 1);
+    uint8_t *made = sc_calloc(bytes, 2), *unspelled = made ? made + bytes : NULL;
     if (!made)
         return sc_fail_memory(e);
-    b->cuts = !merges_unspelled(t, made);
-    const bool space_known = sc_vocab_find(&t->vocab, SC_STR("\xe2\x96\x81")) != SC_NO_ID;
     for (unsigned i = 0; i < 256; i++)
-        b->crossed[i] = !space_known;
+        if (b->byte_ids[i] != SC_NO_ID)
+            put_bit(unspelled, b->byte_ids[i]);
+    if (t->unk < t->vocab.n)
+        put_bit(unspelled, t->unk);
+    b->cuts = !look_at_merges(b, unspelled, made);
+    const bool mark_known = sc_vocab_find(&t->vocab, SC_STR(SC_BLANK_MARK)) != SC_NO_ID;
+    for (unsigned i = 0; i < 256; i++)
+        b->crossed[i] = !mark_known;
     for (unsigned i = 0; i < 128; i++)
         for (unsigned k = 0; k < 128; k++)
             b->apart[i][k] =
                 all_bytes || (b->ascii_ids[i] != SC_NO_ID && b->ascii_ids[k] != SC_NO_ID);
-    for (size_t id = 0; b->cuts && id < t->vocab.n; id++)
-        if (made[id >> 3] >> (id & 7) & 1)
+    for (uint32_t id = 0; b->cuts && id < t->vocab.n; id++)
+        if (has_bit(made, id))
             note_neighbours(b, t->vocab.pieces[id]);
     free(made);
     return 0;

@@ -283,40 +283,38 @@ static int decode_text(const struct sc_load *l, enum sc_decode_op op, struct sc_
     step->prepended = true;
     step->cleanup = true;
     step->left = 1;
-    return op == SC_DECODE_REPLACE ? sc_regex_literal(SC_STR("\xe2\x96\x81"), &step->regex, l->e)
+    return op == SC_DECODE_REPLACE ? sc_regex_literal(SC_STR(SC_BLANK_MARK), &step->regex, l->e)
                                    : 0;
+}
+
+/* As SentencePiece has a text: "▁" for blanks, with one in front where there is a prefix, and bytes
+ * for what has no token. */
+static int load_sentencepiece(struct gguf *g, bool prefix)
+{
+    const struct sc_str mark = SC_STR(SC_BLANK_MARK);
+    g->t->kind = SC_KIND_BPE;
+    g->t->bpe.byte_fallback = g->t->bpe.fuse_unk = true;
+    if (prefix)
+        TRY(norm_text(g->l, SC_NORM_PREPEND, mark, sc_str(NULL, 0)));
+    TRY(norm_text(g->l, SC_NORM_REPLACE, mark, SC_STR(" ")));
+    TRY(decode_text(g->l, SC_DECODE_REPLACE, SC_STR(" ")));
+    TRY(decode_text(g->l, SC_DECODE_FALLBACK, sc_str("", 0)));
+    TRY(decode_text(g->l, SC_DECODE_FUSE, sc_str("", 0)));
+    return prefix ? decode_text(g->l, SC_DECODE_STRIP, SC_STR(" ")) : 0;
 }
 
 static int load_llama(struct gguf *g)
 {
-    const struct sc_str space = SC_STR("\xe2\x96\x81");
     if (!g->scores)
         return sc_fail(g->l->e, SCRUPLE_EFORMAT, "the vocabulary has no scores");
-    g->t->kind = SC_KIND_BPE;
-    g->t->bpe.byte_fallback = g->t->bpe.fuse_unk = true;
-    const bool prefix = flag(g, "tokenizer.ggml.add_space_prefix", true);
-    if (prefix)
-        TRY(norm_text(g->l, SC_NORM_PREPEND, space, sc_str(NULL, 0)));
-    TRY(norm_text(g->l, SC_NORM_REPLACE, space, SC_STR(" ")));
-    TRY(decode_text(g->l, SC_DECODE_REPLACE, SC_STR(" ")));
-    TRY(decode_text(g->l, SC_DECODE_FALLBACK, sc_str("", 0)));
-    TRY(decode_text(g->l, SC_DECODE_FUSE, sc_str("", 0)));
-    if (prefix)
-        TRY(decode_text(g->l, SC_DECODE_STRIP, SC_STR(" ")));
+    TRY(load_sentencepiece(g, flag(g, "tokenizer.ggml.add_space_prefix", true)));
     return merges_of_scores(g);
 }
 
-/* Gemma 4: the text as SentencePiece has it, "▁" for blanks and bytes for what is unknown, but with
- * merges that are listed. */
+/* Gemma 4: no blank in front, and merges that are listed. */
 static int load_gemma4(struct gguf *g)
 {
-    const struct sc_str space = SC_STR("\xe2\x96\x81");
-    g->t->kind = SC_KIND_BPE;
-    g->t->bpe.byte_fallback = g->t->bpe.fuse_unk = true;
-    TRY(norm_text(g->l, SC_NORM_REPLACE, space, SC_STR(" ")));
-    TRY(decode_text(g->l, SC_DECODE_REPLACE, SC_STR(" ")));
-    TRY(decode_text(g->l, SC_DECODE_FALLBACK, sc_str("", 0)));
-    TRY(decode_text(g->l, SC_DECODE_FUSE, sc_str("", 0)));
+    TRY(load_sentencepiece(g, false));
     return read_merges(g);
 }
 
@@ -339,7 +337,7 @@ static int load_bert(struct gguf *g)
     for (uint32_t id = 0; code == 0 && id < g->n; id++) {
         struct sc_str s = t->vocab.pieces[id];
         struct sc_buf b = {.max = SC_MAX_TOKEN_BYTES + 8};
-        if (s.n >= 3 && memcmp(s.p, "\xe2\x96\x81", 3) == 0)
+        if (sc_is_blank_mark(s.p, s.n))
             s = sc_str(s.p + 3, s.n - 3);
         else if (g->types[id] == NORMAL && !(s.n && s.p[0] == '['))
             sc_buf_puts(&b, "##");
@@ -401,12 +399,12 @@ static int load_t5(struct gguf *g)
     struct sc_pre_step *pre = sc_load_pre(g->l, SC_PRE_METASPACE);
     if (!pre)
         return SCRUPLE_ELIMIT;
-    pre->replacement = SC_STR("\xe2\x96\x81");
+    pre->replacement = SC_STR(SC_BLANK_MARK);
     pre->one = 0x2581;
     pre->split = true;
     pre->prepend =
         flag(g, "tokenizer.ggml.add_space_prefix", true) ? SC_PREPEND_ALWAYS : SC_PREPEND_NEVER;
-    TRY(decode_text(g->l, SC_DECODE_METASPACE, SC_STR("\xe2\x96\x81")));
+    TRY(decode_text(g->l, SC_DECODE_METASPACE, SC_STR(SC_BLANK_MARK)));
     TRY(sc_grow(&t->scores, &t->scores_cap, g->n + 1, sizeof *t->scores, g->l->e));
     bool any = false;
     for (uint32_t id = 0; id < g->n; id++) {

@@ -251,7 +251,7 @@ static int metaspace(const struct sc_load *l, const json_t *value)
     if (!step)
         return SCRUPLE_ELIMIT;
     if (!replacement.p || !replacement.n)
-        replacement = SC_STR("\xe2\x96\x81");
+        replacement = SC_STR(SC_BLANK_MARK);
     if (sc_uc_next(replacement.p, &step->one) != replacement.n)
         return wrong(l, "Metaspace", "its replacement is not one character");
     step->split = sc_json_flag(value, "split", true);

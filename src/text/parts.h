@@ -11,6 +11,8 @@
 #include "text/text.h"
 #include "text/unicode.h"
 
+#include <string.h>
+
 /* -------------------------------------------------------------------------------------- slices ---
  */
 /* What bytes of the text a byte stands for. */
@@ -56,6 +58,13 @@ int sc_draft_change(struct sc_draft *d, const struct sc_slice *s,
                     const struct sc_uc_change *changes, size_t n, size_t skip, struct sc_error *e);
 /* Any bytes as valid UTF-8: each maximal part of a character that is none becomes U+FFFD. */
 int sc_draft_repair(struct sc_draft *d, struct sc_str text, struct sc_error *e);
+
+/* What stands for a blank in the vocabularies of SentencePiece: "▁", three bytes. */
+#define SC_BLANK_MARK "\xe2\x96\x81"
+static inline bool sc_is_blank_mark(const char *p, size_t n)
+{
+    return n >= 3 && memcmp(p, SC_BLANK_MARK, 3) == 0;
+}
 
 /* ---------------------------------------------------------------------------------- vocabulary ---
  */
@@ -175,9 +184,8 @@ struct sc_bpe {
     unsigned bits;
     size_t n_merges;
     struct sc_str prefix, suffix;
-    uint32_t byte_ids[256];            /* of the byte alphabet, or of <0xHH> with byte_fallback */
-    uint32_t ascii_ids[128];           /* of single characters */
-    uint32_t least_byte, largest_byte; /* of byte_ids */
+    uint32_t byte_ids[256];  /* of the byte alphabet, or of <0xHH> with byte_fallback */
+    uint32_t ascii_ids[128]; /* of single characters */
     bool byte_fallback, fuse_unk, ignore_merges;
     bool cuts;            /* a piece may be encoded in parts: ... */
     bool crossed[256];    /* ... before "▁", but not behind these bytes; */

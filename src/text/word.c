@@ -89,6 +89,20 @@ static inline struct sc_cached *set_of(const struct sc_encoder *en, const uint64
     return &en->cache[h >> (64 - SC_CACHE_BITS) & ~UINT64_C(1)];
 }
 
+/* The tokens of en->word. */
+static int append_word(struct sc_encoder *en, const struct sc_slice *s)
+{
+    for (size_t i = 0; i < en->n_word; i++)
+        TRY(append(en, s, en->word[i].id, en->word[i].begin, en->word[i].end));
+    return 0;
+}
+
+static int encode_long(struct sc_encoder *en, const struct sc_slice *s)
+{
+    TRY(encode(en, sc_str(s->p, s->n)));
+    return append_word(en, s);
+}
+
 /* Encodes a word and keeps it in *c where it fits. */
 static int encode_new(struct sc_encoder *en, const struct sc_word_ahead *w, struct sc_cached *c)
 {
@@ -99,15 +113,12 @@ static int encode_new(struct sc_encoder *en, const struct sc_word_ahead *w, stru
         c->length = (uint8_t)w->s.n;
         c->n = (uint8_t)en->n_word;
     }
-    for (size_t i = 0; i < en->n_word; i++) {
-        if (fits) {
-            c->ids[i] = en->word[i].id;
-            c->begins[i] = (uint8_t)en->word[i].begin;
-            c->ends[i] = (uint8_t)en->word[i].end;
-        }
-        TRY(append(en, &w->s, en->word[i].id, en->word[i].begin, en->word[i].end));
+    for (size_t i = 0; fits && i < en->n_word; i++) {
+        c->ids[i] = en->word[i].id;
+        c->begins[i] = (uint8_t)en->word[i].begin;
+        c->ends[i] = (uint8_t)en->word[i].end;
     }
-    return 0;
+    return append_word(en, &w->s);
 }
 
 static inline bool is_kept(const struct sc_cached *c, const struct sc_word_ahead *w)
@@ -133,14 +144,6 @@ static int encode_cached(struct sc_encoder *en, const struct sc_word_ahead *w)
         TRY(append(en, &w->s, c->ids[i], c->begins[i], c->ends[i]));
     if (w->place && c->n == 1 && c->begins[0] == 0 && c->ends[0] == w->s.n)
         *w->place = (struct sc_short_word){w->key[0], (uint32_t)w->s.n, c->ids[0]};
-    return 0;
-}
-
-static int encode_long(struct sc_encoder *en, const struct sc_slice *s)
-{
-    TRY(encode(en, sc_str(s->p, s->n)));
-    for (size_t i = 0; i < en->n_word; i++)
-        TRY(append(en, s, en->word[i].id, en->word[i].begin, en->word[i].end));
     return 0;
 }
 
@@ -194,8 +197,7 @@ static inline bool is_cut(const struct sc_bpe *b, const struct sc_slice *s, size
     const uint8_t left = (uint8_t)s->p[at - 1], right = (uint8_t)s->p[at];
     if (right < 128)
         return left < 128 && b->apart[left][right];
-    return right == 0xE2 && to - at >= 3 && memcmp(s->p + at, "\xe2\x96\x81", 3) == 0 &&
-           !b->crossed[left];
+    return sc_is_blank_mark(s->p + at, to - at) && !b->crossed[left];
 }
 
 int sc_word(struct sc_encoder *en, const struct sc_slice *s, size_t from, size_t to)
