@@ -14,21 +14,7 @@ enum { BLOCK = 1024 };
 
 INLINE uint32_t code_at(const uint8_t *p, unsigned bytes)
 {
-    uint32_t four;
-    uint16_t two;
-    if (bytes == 1)
-        return p[0];
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    if (bytes == 2)
-        return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-#endif
-    if (bytes == 2) {
-        memcpy(&two, p, sizeof two);
-        return two;
-    }
-    memcpy(&four, p, sizeof four);
-    return four;
+    return bytes == 1 ? p[0] : bytes == 2 ? sc_le16(p) : sc_le32(p);
 }
 
 /* The largest of those that are one. No branch, which would end a wide loop. */

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "scruple.h"
 
@@ -273,17 +274,30 @@ bool sc_cursor_u8(struct sc_cursor *c, uint8_t *out);
 bool sc_cursor_u16(struct sc_cursor *c, uint16_t *out);
 bool sc_cursor_u32(struct sc_cursor *c, uint32_t *out);
 bool sc_cursor_u64(struct sc_cursor *c, uint64_t *out);
+/* The bytes of a number as they lie in memory: whether the least one comes first. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define SC_LITTLE_ENDIAN 0
+#else
+#define SC_LITTLE_ENDIAN 1
+#endif
+/* Plain loads, which compilers widen in loops; p needs no alignment. */
 static inline uint16_t sc_le16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] | p[1] << 8);
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return SC_LITTLE_ENDIAN ? v : __builtin_bswap16(v);
 }
 static inline uint32_t sc_le32(const uint8_t *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return SC_LITTLE_ENDIAN ? v : __builtin_bswap32(v);
 }
 static inline uint64_t sc_le64(const uint8_t *p)
 {
-    return (uint64_t)sc_le32(p) | (uint64_t)sc_le32(p + 4) << 32;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return SC_LITTLE_ENDIAN ? v : __builtin_bswap64(v);
 }
 
 /* A float's bits, and back. */

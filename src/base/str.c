@@ -139,7 +139,7 @@ static inline size_t common_prefix(const char *a, const char *b, size_t n)
         memcpy(&x, a + i, 8);
         memcpy(&y, b + i, 8);
         if (x != y) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if SC_LITTLE_ENDIAN
             return i + (size_t)(__builtin_ctzll(x ^ y) >> 3);
 #else
             break;

@@ -11,23 +11,13 @@
 #include <immintrin.h>
 #endif
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    v = __builtin_bswap64(v);
-#endif
-    return v;
-}
-
 void sc_count_codes8(const void *codes, size_t n, uint32_t table[256])
 {
     /* Here equal neighbours are common, and four tables are small. */
     uint32_t part[4][256] = {{0}};
     const uint8_t *p = codes;
     for (; n >= 8; n -= 8, p += 8) {
-        const uint64_t v = load64(p);
+        const uint64_t v = sc_le64(p);
         part[0][v & 0xff]++;
         part[1][v >> 8 & 0xff]++;
         part[2][v >> 16 & 0xff]++;
@@ -47,7 +37,7 @@ void sc_count_codes16(const void *codes, size_t n, uint32_t table[65536])
 {
     const uint8_t *p = codes;
     for (; n >= 8; n -= 8, p += 16) {
-        const uint64_t a = load64(p), b = load64(p + 8);
+        const uint64_t a = sc_le64(p), b = sc_le64(p + 8);
         if (a == b && a == (a & 0xffff) * UINT64_C(0x0001000100010001)) {
             table[a & 0xffff] += 8; /* eight increments of one place would wait for each other */
             continue;

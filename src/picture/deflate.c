@@ -136,7 +136,7 @@ static void make_code(const uint32_t *count, size_t n, unsigned longest, struct 
 
 static inline void flush(struct sc_deflate *b)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if SC_LITTLE_ENDIAN
     memcpy(b->to, &b->held, 8);
 #else
     for (int i = 0; i < 8; i++)

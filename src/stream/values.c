@@ -50,14 +50,6 @@ static int refuse(const struct sc_tensor *t, int code, struct sc_error *e, const
                    why, what);
 }
 
-static bool is_little_endian(void)
-{
-    const uint32_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 1;
-}
-
 static int set_decoder(struct values *v, const struct sc_tensor *t, struct sc_error *e)
 {
     const sc_codec_id id = v->parts[0].codec;
@@ -74,7 +66,7 @@ static int set_decoder(struct values *v, const struct sc_tensor *t, struct sc_er
                       c->name);
     v->per_block = c->block * sc_codec_values(id);
     v->base.is_double = !v->decode;
-    v->is_float = id == sc_codec_find(SC_STR("F32")) && is_little_endian();
+    v->is_float = id == sc_codec_find(SC_STR("F32")) && SC_LITTLE_ENDIAN;
     if (c->block == 1 && v->per_block == 1 && (c->bytes == 1 || c->bytes == 2 || c->bytes == 4))
         v->base.code_bytes = (uint8_t)c->bytes;
     return 0;

@@ -65,7 +65,7 @@ static bool is_alike(const struct sc_tile *t)
 static void put_upper(const uint32_t *pixels, size_t n, uint8_t *to)
 {
     for (size_t i = 0; i < n; i++) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if SC_LITTLE_ENDIAN
         const uint16_t upper = (uint16_t)(pixels[i] >> 16);
         memcpy(to + 2 * i, &upper, sizeof upper);
 #else
