@@ -166,8 +166,8 @@ struct likeness {
 };
 struct comparing {
     int z;
-    int64_t x, y;             /* first tile of the block */
-    struct likeness is, not ; /* as far as vectors go; what others make different */
+    int64_t x, y;                  /* first tile of the block */
+    struct likeness alike, unlike; /* as far as vectors go; what others make different */
 };
 
 /* The tile behind the end of a place differs from the last one in it, too. */
@@ -180,22 +180,22 @@ static int compare(void *ctx, const struct sc_place *pl)
     if (pl->rows == 1)
         filled(pl->y, pl->h, c->z, c->y, &start, &end);
     if (start > end) {
-        set_bits(c->not .above, x0, x1, y0, y1 + 1);
+        set_bits(c->unlike.above, x0, x1, y0, y1 + 1);
     } else {
-        set_bits(c->is.above, x0, x1, start, end);
-        set_bits(c->not .above, x0, x1, y0, start - 1);
-        set_bits(c->not .above, x0, x1, end + 1, y1 + 1);
+        set_bits(c->alike.above, x0, x1, start, end);
+        set_bits(c->unlike.above, x0, x1, y0, start - 1);
+        set_bits(c->unlike.above, x0, x1, end + 1, y1 + 1);
     }
     start = 0;
     end = -1;
     if (pl->cols == 1)
         filled(pl->x, pl->w, c->z, c->x, &start, &end);
     if (start > end) {
-        set_bits(c->not .before, x0, x1 + 1, y0, y1);
+        set_bits(c->unlike.before, x0, x1 + 1, y0, y1);
     } else {
-        set_bits(c->is.before, start, end, y0, y1);
-        set_bits(c->not .before, x0, start - 1, y0, y1);
-        set_bits(c->not .before, end + 1, x1 + 1, y0, y1);
+        set_bits(c->alike.before, start, end, y0, y1);
+        set_bits(c->unlike.before, x0, start - 1, y0, y1);
+        set_bits(c->unlike.before, end + 1, x1 + 1, y0, y1);
     }
     return 0;
 }
@@ -215,8 +215,8 @@ static void share_bodies(const struct sc_scene *s, int z, struct sc_export_block
     (void)sc_scene_look(s, x, y, n, n, compare, &c);
     for (size_t k = 0; k < SC_BLOCK_SIDE; k++) {
         if (k > 0) /* the row above stands in another block */
-            b->above[k] = c.is.above[k] & ~c.not .above[k];
-        b->before[k] = c.is.before[k] & ~c.not .before[k] & ~UINT32_C(1);
+            b->above[k] = c.alike.above[k] & ~c.unlike.above[k];
+        b->before[k] = c.alike.before[k] & ~c.unlike.before[k] & ~UINT32_C(1);
     }
 }
 
