@@ -13,7 +13,7 @@ enum {
     END = 256,         /* end of block */
     LENGTHS = 19,      /* symbols of the code of code lengths */
     RUN_LONGEST = 258, /* bytes of one run */
-    WIDE = 256         /* bytes that are worth more than one at a time */
+    WIDE = 128         /* bytes that are worth more than one at a time */
 };
 
 /* -------------------------------------------------------------------------------- Huffman --- */
@@ -383,6 +383,16 @@ struct piece {
 };
 enum { STEP = 16, MOST_PIECES = SC_DEFLATE_SPARSE / STEP + 1 };
 
+/* STEP bytes that are equal to the one before. */
+static bool is_same(const uint8_t *p)
+{
+    uint64_t a[2], b[2];
+    memcpy(a, p, sizeof a);
+    memcpy(b, p - 1, sizeof b);
+    return a[0] == b[0] && a[1] == b[1];
+}
+_Static_assert(STEP == 2 * sizeof(uint64_t), "two words are a step");
+
 /* Runs of at least 2 * STEP bytes, and some of STEP, which costs little more than looking at one
  * of STEP bytes. */
 static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
@@ -391,7 +401,7 @@ static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
 
     for (size_t i = STEP; i + STEP <= n;) {
         size_t start = i, end = i + STEP;
-        if (memcmp(p + i, p + i - 1, STEP) != 0) {
+        if (!is_same(p + i)) {
             i += STEP;
             continue;
         }
