@@ -198,7 +198,7 @@ static int open_or_adopt(struct opener *o, struct sc_plan *plan, const struct sc
     struct sc_parsed parsed;
     if (sc_cancelled(o->c))
         return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-    if (!sc_ahead_take(plan->ahead, pf->path, &parsed))
+    if (!sc_shards_take(plan->shards, pf->path, &parsed))
         return open_one(o, pf, map, e);
     const int status = adopt_one(o, pf, map, &parsed, e);
     sc_parsed_clear(&parsed);
@@ -242,7 +242,7 @@ static int open_all(struct opener *o, struct sc_plan *plan, struct sc_error *e)
         ahead.ahead -= remote ? pf->head + pf->tail : 0;
         split |= o->c->files[o->c->n_files - 1].format == &sc_format_gguf;
     }
-    sc_ahead_keep_names(plan->ahead, &o->c->arena);
+    sc_shards_keep_names(plan->shards, &o->c->arena);
     if (split)
         TRY(sc_gguf_check_split(o->c, e));
     for (size_t i = 0; i < plan->n_maps; i++)

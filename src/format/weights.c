@@ -68,7 +68,7 @@ void sc_plan_clear(struct sc_plan *plan)
 {
     for (size_t i = 0; i < plan->n_maps; i++)
         sc_weight_map_clear(&plan->maps[i]);
-    sc_ahead_end(plan->ahead);
+    sc_shards_end(plan->shards);
     free(plan->maps);
     free(plan->files);
     *plan = (struct sc_plan){0};
@@ -261,15 +261,15 @@ static bool is_there(struct planner *p, const char *path)
 }
 
 /* The shards of an index, in the order of the plan. */
-static struct sc_ahead *start_ahead(const struct planner *p, const struct candidate *named,
-                                    size_t shards, uint64_t guess)
+static struct sc_shards *start_shards(const struct planner *p, const struct candidate *named,
+                                      size_t shards, uint64_t guess)
 {
-    struct sc_ahead_file *files = sc_alloc(shards * sizeof *files);
+    struct sc_shard *files = sc_alloc(shards * sizeof *files);
     size_t n = 0;
     for (size_t i = 0; files && i < p->n; i++)
         if (is_shard_of(&p->all[i], named))
-            files[n++] = (struct sc_ahead_file){p->all[i].path, guess};
-    struct sc_ahead *a = n ? sc_ahead_start(p->repo, p->c->options, files, n) : NULL;
+            files[n++] = (struct sc_shard){p->all[i].path, guess};
+    struct sc_shards *a = n ? sc_shards_start(p->repo, p->c->options, files, n) : NULL;
     free(files);
     return a;
 }
@@ -295,9 +295,9 @@ static void expect_shards(struct planner *p, const char *path)
     const uint64_t guess = shards ? index->bytes / shards * 3 / 2 + ROUNDING : 0;
     if (!shards || guess > MOST_BYTES / shards)
         return;
-    if (!p->plan->ahead && !p->c->filed)
-        p->plan->ahead = start_ahead(p, &named, (size_t)shards, guess);
-    if (p->plan->ahead || (!quick && !sc_repo_is_remote(p->repo)))
+    if (!p->plan->shards && !p->c->filed)
+        p->plan->shards = start_shards(p, &named, (size_t)shards, guess);
+    if (p->plan->shards || (!quick && !sc_repo_is_remote(p->repo)))
         return;
     p->ahead = true;
     for (size_t i = 0; i < p->n; i++)

@@ -4,7 +4,7 @@
 #ifndef SC_WEIGHTS_H
 #define SC_WEIGHTS_H
 
-#include "format/ahead.h"
+#include "format/shards.h"
 
 /* One weight_map. Names are kept as keyed 64-bit hashes: an index of 92,000 tensors is read once,
  * in a sliding window, and costs 16 bytes a tensor. */
@@ -38,7 +38,7 @@ struct sc_plan {
     struct sc_weight_map *maps;
     size_t n_files, files_cap, n_maps, maps_cap;
     const char *weight_set;
-    struct sc_ahead *ahead; /* optional: the shards of the first index, while others are read */
+    struct sc_shards *shards; /* optional: the shards of the first index, while others are read */
 };
 
 /* Decide what to open; reads index files only. Says what it left out through options->note and as

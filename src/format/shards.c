@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ahead: see the header.
+/* shards: see the header.
  *
  *   file     0     1     2     3     4     5     6     7 ...
  *          taken sound begun sound begun free  free  free
  *                  ^ the caller is here        ^ whoever has time begins here
  */
-#include "format/ahead.h"
+#include "format/shards.h"
 #include "format/weights.h"
 
 #include <pthread.h>
@@ -23,13 +23,13 @@ enum {
 
 enum state { FREE, BEGUN, SOUND, LEFT /* to the caller */ };
 
-struct sc_ahead {
+struct sc_shards {
     struct sc_repo *repo;
     struct sc_open_options options;
     size_t n_files;
     unsigned n_threads; /* that were started */
     struct worker {
-        struct sc_ahead *a;
+        struct sc_shards *a;
         pthread_t thread;
         struct sc_arena arena; /* names that it found: one for all of its files wastes least */
     } workers[MOST_THREADS];   /* [0] is the caller */
@@ -40,7 +40,7 @@ struct sc_ahead {
     uint64_t waiting; /* bytes of entries that nobody has taken */
     bool over;        /* no more files are begun */
     struct job {
-        struct sc_ahead_file file;
+        struct sc_shard file;
         enum state state;
         struct sc_parsed parsed; /* SOUND */
     } jobs[];                    /* (n_files) */
@@ -71,9 +71,9 @@ static bool hash_names(struct sc_parsed *p)
 }
 
 /* Whatever goes wrong is said by the caller, who meets it again. */
-static bool parse(struct worker *w, const struct sc_ahead_file *f, struct sc_parsed *out)
+static bool parse(struct worker *w, const struct sc_shard *f, struct sc_parsed *out)
 {
-    const struct sc_ahead *a = w->a;
+    const struct sc_shards *a = w->a;
     struct sc_source *s = NULL;
     struct sc_io io = {0};
     const char *stranger;
@@ -105,7 +105,7 @@ static uint64_t weight(const struct sc_parsed *p)
     return p->c ? p->c->n_entries * sizeof p->c->entries[0] : 0;
 }
 
-static bool has_room(const struct sc_ahead *a)
+static bool has_room(const struct sc_shards *a)
 {
     return a->options.quick || a->waiting < MOST_BYTES;
 }
@@ -113,7 +113,7 @@ static bool has_room(const struct sc_ahead *a)
 /* With the lock held, which is let go meanwhile. */
 static void parse_next(struct worker *w)
 {
-    struct sc_ahead *a = w->a;
+    struct sc_shards *a = w->a;
     struct job *job = &a->jobs[a->n_begun++];
     const size_t later = (size_t)(job - a->jobs) + ANNOUNCED;
     struct sc_parsed parsed;
@@ -132,7 +132,7 @@ static void parse_next(struct worker *w)
 static void *work(void *ctx)
 {
     struct worker *w = ctx;
-    struct sc_ahead *a = w->a;
+    struct sc_shards *a = w->a;
     pthread_mutex_lock(&a->lock);
     while (a->n_begun < a->n_files && !a->over) {
         if (has_room(a))
@@ -145,7 +145,7 @@ static void *work(void *ctx)
 }
 
 /* Without signals, which are for the threads that the host made. */
-static void start_threads(struct sc_ahead *a, unsigned n)
+static void start_threads(struct sc_shards *a, unsigned n)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -156,8 +156,8 @@ static void start_threads(struct sc_ahead *a, unsigned n)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-struct sc_ahead *sc_ahead_start(struct sc_repo *repo, const struct sc_open_options *options,
-                                const struct sc_ahead_file *files, size_t n)
+struct sc_shards *sc_shards_start(struct sc_repo *repo, const struct sc_open_options *options,
+                                  const struct sc_shard *files, size_t n)
 {
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     const unsigned threads = options ? SC_MIN(options->threads, (unsigned)MOST_THREADS) : 0;
@@ -166,7 +166,7 @@ struct sc_ahead *sc_ahead_start(struct sc_repo *repo, const struct sc_open_optio
     if (threads < 2 || cpus < 2 || n < WORTH_IT || n > SIZE_MAX / sizeof(struct job) / 2 ||
         sc_repo_is_remote(repo) || repo->fault || (repo->io && repo->io->log))
         return NULL;
-    struct sc_ahead *a = sc_calloc(1, sizeof *a + n * sizeof a->jobs[0]);
+    struct sc_shards *a = sc_calloc(1, sizeof *a + n * sizeof a->jobs[0]);
     if (!a)
         return NULL;
     a->repo = repo;
@@ -183,12 +183,12 @@ struct sc_ahead *sc_ahead_start(struct sc_repo *repo, const struct sc_open_optio
     start_threads(a, started);
     if (a->n_threads > 0)
         return a;
-    sc_ahead_end(a);
+    sc_shards_end(a);
     return NULL;
 }
 
 /* Where the file stands, which is mostly behind the one before; n_files: nowhere. */
-static size_t find(const struct sc_ahead *a, const char *path)
+static size_t find(const struct sc_shards *a, const char *path)
 {
     for (size_t k = 0; k < a->n_files; k++) {
         const size_t i = (a->n_asked + k) % a->n_files;
@@ -198,7 +198,7 @@ static size_t find(const struct sc_ahead *a, const char *path)
     return a->n_files;
 }
 
-bool sc_ahead_take(struct sc_ahead *a, const char *path, struct sc_parsed *out)
+bool sc_shards_take(struct sc_shards *a, const char *path, struct sc_parsed *out)
 {
     *out = (struct sc_parsed){0};
     const size_t i = a ? find(a, path) : 0;
@@ -230,7 +230,7 @@ bool sc_ahead_take(struct sc_ahead *a, const char *path, struct sc_parsed *out)
 }
 
 /* No more files are begun, and those that were are finished. */
-static void stop(struct sc_ahead *a)
+static void stop(struct sc_shards *a)
 {
     pthread_mutex_lock(&a->lock);
     a->over = true;
@@ -241,7 +241,7 @@ static void stop(struct sc_ahead *a)
     a->n_threads = 0;
 }
 
-void sc_ahead_keep_names(struct sc_ahead *a, struct sc_arena *arena)
+void sc_shards_keep_names(struct sc_shards *a, struct sc_arena *arena)
 {
     if (!a)
         return;
@@ -250,7 +250,7 @@ void sc_ahead_keep_names(struct sc_ahead *a, struct sc_arena *arena)
         sc_arena_join(arena, &a->workers[i].arena);
 }
 
-void sc_ahead_end(struct sc_ahead *a)
+void sc_shards_end(struct sc_shards *a)
 {
     if (!a)
         return;

@@ -146,19 +146,16 @@ TEST(sound_shards)
 
 TEST(the_first_bad_shard_is_named)
 {
-    static const char
-        *const
-            bad[] =
-                {
-                    "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,10]}}", /* size */
-                    "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,",      /* JSON */
-                    "{\"model.layers.2.t1\":{\"dtype\":\"U8\",\"shape\":[84],\"data_offsets\":[0,"
-                    "84]}}", /* twice
-                              */
-                    "{\"a\":{\"dtype\":\"STRANGE\",\"shape\":[84],\"data_offsets\":[0,84]}}", /* a
-                                                                                                 warning
-                                                                                               */
-                };
+    static const char *const bad[] = {
+        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,10]}}", /* size */
+        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,",      /* JSON */
+        "{\"model.layers.2.t1\":{\"dtype\":\"U8\",\"shape\":[84],\"data_offsets\":[0,"
+        "84]}}",                                                                  /* twice
+                                                                                   */
+        "{\"a\":{\"dtype\":\"STRANGE\",\"shape\":[84],\"data_offsets\":[0,84]}}", /* a
+                                                                                     warning
+                                                                                   */
+    };
     for (size_t i = 0; i < SC_COUNT(bad); i++) {
         char *d = make_shards();
         write_shard(d, 30, bad[1]);
