@@ -229,7 +229,7 @@ static void choose_overview(const struct sc_scene *s, struct first *f)
 static int first_picture(const char *name, unsigned threads)
 {
     const double start = now();
-    const struct sc_open_options o = {.keep_repo = true, .quick = true};
+    const struct sc_open_options o = {.keep_repo = true, .quick = true, .threads = threads};
     const struct sc_scene_options so = {.filter = NULL};
     struct sc_model *m;
     struct sc_scene *s;

@@ -152,6 +152,8 @@ struct sc_arena {
 void *sc_arena_alloc(struct sc_arena *a, size_t n, size_t align); /* not cleared */
 char *sc_arena_copy(struct sc_arena *a, const void *p, size_t n); /* NUL is added after n bytes */
 void sc_arena_clear(struct sc_arena *a);
+/* What lies in `from` lies in `a` from now on, where it is; `from` is empty. */
+void sc_arena_join(struct sc_arena *a, struct sc_arena *from);
 #define SC_ARENA_NEW(arena, type, count)                                                           \
     ((type *)sc_arena_alloc((arena), sizeof(type) * (count), _Alignof(type)))
 

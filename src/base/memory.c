@@ -215,6 +215,22 @@ char *sc_arena_copy(struct sc_arena *a, const void *p, size_t n)
     return copy;
 }
 
+void sc_arena_join(struct sc_arena *a, struct sc_arena *from)
+{
+    struct sc_arena_chunk *last = from->head;
+    while (last && last->next)
+        last = last->next;
+    if (last && a->head) { /* what is left in the current chunk stays in use */
+        last->next = a->head->next;
+        a->head->next = from->head;
+    } else if (last) {
+        a->head = from->head;
+    }
+    a->total += from->total;
+    from->head = NULL;
+    from->total = 0;
+}
+
 void sc_arena_clear(struct sc_arena *a)
 {
     struct sc_arena_chunk *c = a->head;

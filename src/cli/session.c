@@ -191,6 +191,7 @@ struct sc_open_options sc_cli_open_options(struct sc_cli *c)
         .include = c->set.include.p,
         .exclude = c->set.exclude.p,
         .lenient = c->set.lenient,
+        .threads = c->set.threads ? (unsigned)SC_MIN(c->set.threads, 4096) : 4096,
         .cancel = &sc_cancel,
         .note = tell_note,
         .note_ctx = c,

@@ -130,6 +130,35 @@ int sc_catalog_add(struct sc_catalog *c, struct sc_str name, const uint64_t *sha
     return 0;
 }
 
+int sc_catalog_adopt(struct sc_catalog *c, uint32_t file, const struct sc_catalog *from,
+                     struct sc_error *e)
+{
+    struct sc_file *f = &c->files[file];
+    const uint64_t *dims = NULL, *before = NULL; /* neighbours often have one shape */
+    f->format = from->files[0].format;
+    f->header_bytes = from->files[0].header_bytes;
+    f->data_offset = from->files[0].data_offset;
+    if (from->n_entries >= UINT32_MAX - 1 - c->n_entries)
+        return sc_fail(e, SCRUPLE_ELIMIT, "more than %u tensors", UINT32_MAX - 1);
+    TRY(sc_pages_grow(c->filed, &c->entries, &c->entries_cap, c->n_entries + from->n_entries,
+                      sizeof c->entries[0], e));
+    for (size_t i = 0; i < from->n_entries; i++) {
+        struct sc_entry en = from->entries[i];
+        if (en.shape != before) {
+            dims = intern_shape(c, en.shape, en.rank, e);
+            if (!dims)
+                return SCRUPLE_EMEMORY;
+            before = en.shape;
+        }
+        en.shape = dims;
+        en.file = file;
+        c->entries[c->n_entries++] = en;
+    }
+    for (size_t i = 0; i < from->n_metas; i++)
+        TRY(sc_catalog_add_meta(c, file, from->metas[i].key, &from->metas[i].value, e));
+    return 0;
+}
+
 int sc_catalog_foreign_type(struct sc_catalog *c, struct sc_str name, uint32_t *dtype,
                             struct sc_error *e)
 {

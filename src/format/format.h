@@ -162,6 +162,9 @@ struct sc_open_options {
                         headers of the shards of an index come from the disk together: for whoever
                         must begin at once */
     bool names_only; /* leave roles, towers, layers and experts of names unread */
+    /* Headers of many shards are parsed by so many threads, as far as there are processors for
+     * them; 0 and 1: by the caller alone. The result is the same. */
+    unsigned threads;
     uint64_t max_extra_memory; /* 0: the built-in ceilings */
     const _Atomic int *cancel; /* optional: non-zero stops with SCRUPLE_EINTERRUPTED */
     void (*note)(void *ctx, const char *sentence); /* "3 weight sets, showing safetensors" */
@@ -226,6 +229,10 @@ int sc_catalog_add(struct sc_catalog *c, struct sc_str name, const uint64_t *sha
 /* As sc_catalog_add with a name that already lives in c->arena (no copy). */
 int sc_catalog_add_borrowed(struct sc_catalog *c, struct sc_str name, const uint64_t *shape,
                             size_t rank, const struct sc_entry *proto, struct sc_error *e);
+/* Adds what a catalog of one file holds, which is nothing but entries and metadata, to `file` of c.
+ * The names of entries stay where they are, and have to live as long as c. */
+int sc_catalog_adopt(struct sc_catalog *c, uint32_t file, const struct sc_catalog *from,
+                     struct sc_error *e);
 /* dtype value for a type that has no codec row; it is listed under this name. */
 int sc_catalog_foreign_type(struct sc_catalog *c, struct sc_str name, uint32_t *dtype,
                             struct sc_error *e);

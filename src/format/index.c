@@ -22,8 +22,12 @@ void sc_weight_map_clear(struct sc_weight_map *map)
 
 uint64_t sc_name_hash(const char *component, struct sc_str name)
 {
-    const uint64_t h = sc_hash(name.p, name.n);
-    return component[0] ? sc_hash_mix(h, sc_hash(component, strlen(component))) : h;
+    return sc_name_hash_in(component, sc_hash(name.p, name.n));
+}
+
+uint64_t sc_name_hash_in(const char *component, uint64_t hash)
+{
+    return component[0] ? sc_hash_mix(hash, sc_hash(component, strlen(component))) : hash;
 }
 
 struct sc_str sc_entry_raw_name(const struct sc_catalog *c, const struct sc_entry *en)

@@ -57,11 +57,14 @@ static int check_name(struct opener *o, uint32_t i, uint64_t hash, struct sc_err
 }
 
 /* In batches, so that the table's memory arrives while the next names are hashed. The hashes are
- * kept only when an index file will ask for them. */
-static int check_names(struct opener *o, uint32_t file, size_t first, struct sc_error *e)
+ * kept only when an index file will ask for them. `known`, if any: sc_name_hash("", name) of each.
+ */
+static int check_names(struct opener *o, uint32_t file, size_t first, const uint64_t *known,
+                       struct sc_error *e)
 {
     enum { BATCH = 64 };
     struct sc_catalog *c = o->c;
+    const char *component = c->files[file].component;
     uint64_t hash[BATCH];
     if (first == c->n_entries)
         return 0;
@@ -72,8 +75,8 @@ static int check_names(struct opener *o, uint32_t file, size_t first, struct sc_
     for (size_t i = first; i < c->n_entries;) {
         const size_t n = SC_MIN((size_t)BATCH, c->n_entries - i);
         for (size_t k = 0; k < n; k++) {
-            hash[k] =
-                sc_name_hash(c->files[file].component, sc_entry_raw_name(c, &c->entries[i + k]));
+            hash[k] = known ? sc_name_hash_in(component, known[i + k - first])
+                            : sc_name_hash(component, sc_entry_raw_name(c, &c->entries[i + k]));
             sc_index_prefetch(&o->names.index, hash[k]);
         }
         if (o->keep_hashes)
@@ -102,6 +105,16 @@ static int sum_file(struct opener *o, uint32_t file, size_t first, struct sc_err
     return 0;
 }
 
+/* Once its entries are there. */
+static int finish_file(struct opener *o, uint32_t file, size_t first, const uint64_t *known,
+                       struct sc_error *e)
+{
+    if (o->c->files[file].component[0])
+        TRY(prefix_names(o->c, first, o->c->files[file].component, e));
+    TRY(check_names(o, file, first, known, e));
+    return sum_file(o, file, first, e);
+}
+
 static int parse_file(struct opener *o, uint32_t file, struct sc_source *s, struct sc_error *e)
 {
     struct sc_catalog *c = o->c;
@@ -120,10 +133,26 @@ static int parse_file(struct opener *o, uint32_t file, struct sc_source *s, stru
             sc_error_prefix(e, "%s", sc_quote(&q, sc_strz(c->files[file].path)));
         return status;
     }
-    if (c->files[file].component[0])
-        TRY(prefix_names(c, first, c->files[file].component, e));
-    TRY(check_names(o, file, first, e));
-    return sum_file(o, file, first, e);
+    return finish_file(o, file, first, NULL, e);
+}
+
+/* A file whose header was parsed already. */
+static int adopt_one(struct opener *o, const struct sc_plan_file *pf, struct sc_weight_map *map,
+                     struct sc_parsed *parsed, struct sc_error *e)
+{
+    struct sc_catalog *c = o->c;
+    const size_t first = c->n_entries;
+    uint32_t file;
+    if (o->repo->io) {
+        o->repo->io->bytes_read += parsed->bytes_read;
+        o->repo->io->requests += parsed->requests;
+    }
+    TRY(sc_catalog_add_file(c, pf->path, parsed->c->files[0].bytes, &file, e));
+    c->files[file].component = pf->component;
+    if (map)
+        map->shard_file[pf->shard] = file;
+    TRY(sc_catalog_adopt(c, file, parsed->c, e));
+    return finish_file(o, file, first, parsed->hash, e);
 }
 
 static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_weight_map *map,
@@ -132,8 +161,6 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
     struct sc_catalog *c = o->c;
     struct sc_source *s = NULL;
     uint32_t file;
-    if (sc_cancelled(c))
-        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
     struct sc_error why;
     int status = sc_repo_open_file(o->repo, pf->path, &s, &why);
     const int added = sc_catalog_add_file(c, pf->path, s ? s->size : 0, &file, e);
@@ -161,6 +188,20 @@ static int open_one(struct opener *o, const struct sc_plan_file *pf, struct sc_w
         status = sc_problem(c, SC_ERROR, "file.unreadable", file, SC_NO_TENSOR, SC_NO_OFFSET, e,
                             "%s", why.text);
     }
+    return status;
+}
+
+static int open_or_adopt(struct opener *o, struct sc_plan *plan, const struct sc_plan_file *pf,
+                         struct sc_error *e)
+{
+    struct sc_weight_map *map = pf->map == UINT32_MAX ? NULL : &plan->maps[pf->map];
+    struct sc_parsed parsed;
+    if (sc_cancelled(o->c))
+        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    if (!sc_shards_take(plan->shards, pf->path, &parsed))
+        return open_one(o, pf, map, e);
+    const int status = adopt_one(o, pf, map, &parsed, e);
+    sc_parsed_clear(&parsed);
     return status;
 }
 
@@ -197,10 +238,11 @@ static int open_all(struct opener *o, struct sc_plan *plan, struct sc_error *e)
         const struct sc_plan_file *pf = &plan->files[i];
         if (remote)
             look_ahead(o, plan, &ahead);
-        TRY(open_one(o, pf, pf->map == UINT32_MAX ? NULL : &plan->maps[pf->map], e));
+        TRY(open_or_adopt(o, plan, pf, e));
         ahead.ahead -= remote ? pf->head + pf->tail : 0;
         split |= o->c->files[o->c->n_files - 1].format == &sc_format_gguf;
     }
+    sc_shards_keep_names(plan->shards, &o->c->arena);
     if (split)
         TRY(sc_gguf_check_split(o->c, e));
     for (size_t i = 0; i < plan->n_maps; i++)

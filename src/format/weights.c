@@ -68,6 +68,7 @@ void sc_plan_clear(struct sc_plan *plan)
 {
     for (size_t i = 0; i < plan->n_maps; i++)
         sc_weight_map_clear(&plan->maps[i]);
+    sc_shards_end(plan->shards);
     free(plan->maps);
     free(plan->files);
     *plan = (struct sc_plan){0};
@@ -259,9 +260,24 @@ static bool is_there(struct planner *p, const char *path)
     return true;
 }
 
-/* An index that is elsewhere, or on a disk, has to come before it tells anything. Meanwhile its shards can: it
- * names each tensor once, with the name of a file, and a header once, with type, shape and place,
- * which is about as long; so the size of the index tells that of the headers. */
+/* The shards of an index, in the order of the plan. */
+static struct sc_shards *start_shards(const struct planner *p, const struct candidate *named,
+                                      size_t shards, uint64_t guess)
+{
+    struct sc_shard *files = sc_alloc(shards * sizeof *files);
+    size_t n = 0;
+    for (size_t i = 0; files && i < p->n; i++)
+        if (is_shard_of(&p->all[i], named))
+            files[n++] = (struct sc_shard){p->all[i].path, guess};
+    struct sc_shards *a = n ? sc_shards_start(p->repo, p->c->options, files, n) : NULL;
+    free(files);
+    return a;
+}
+
+/* An index has to come, and to be read, before it tells anything. Meanwhile its shards can come
+ * from a network or a disk, and be parsed by other threads: it names each tensor once, with the
+ * name of a file, and a header once, with type, shape and place, which is about as long; so the
+ * size of the index tells that of the headers. */
 static void expect_shards(struct planner *p, const char *path)
 {
     enum { MOST_BYTES = 48 << 20, ROUNDING = 8 << 10 };
@@ -270,14 +286,18 @@ static void expect_shards(struct planner *p, const char *path)
     uint64_t shards = 0;
     const bool quick = p->c->options && p->c->options->quick;
     p->ahead = false;
-    if ((!sc_repo_is_remote(p->repo) && !quick) || p->set != SET_SAFETENSORS || !index ||
-        index->bytes > MOST_BYTES)
+    if (p->set != SET_SAFETENSORS || !index || index->bytes > MOST_BYTES)
         return;
-    sc_repo_expect(p->repo, path, index->bytes, 0);
+    if (quick || sc_repo_is_remote(p->repo))
+        sc_repo_expect(p->repo, path, index->bytes, 0);
     for (size_t i = 0; i < p->n; i++)
         shards += is_shard_of(&p->all[i], &named);
     const uint64_t guess = shards ? index->bytes / shards * 3 / 2 + ROUNDING : 0;
     if (!shards || guess > MOST_BYTES / shards)
+        return;
+    if (!p->plan->shards && !p->c->filed)
+        p->plan->shards = start_shards(p, &named, (size_t)shards, guess);
+    if (p->plan->shards || (!quick && !sc_repo_is_remote(p->repo)))
         return;
     p->ahead = true;
     for (size_t i = 0; i < p->n; i++)

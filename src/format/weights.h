@@ -4,7 +4,7 @@
 #ifndef SC_WEIGHTS_H
 #define SC_WEIGHTS_H
 
-#include "format/format.h"
+#include "format/shards.h"
 
 /* One weight_map. Names are kept as keyed 64-bit hashes: an index of 92,000 tensors is read once,
  * in a sliding window, and costs 16 bytes a tensor. */
@@ -38,6 +38,7 @@ struct sc_plan {
     struct sc_weight_map *maps;
     size_t n_files, files_cap, n_maps, maps_cap;
     const char *weight_set;
+    struct sc_shards *shards; /* optional: the shards of the first index, while others are read */
 };
 
 /* Decide what to open; reads index files only. Says what it left out through options->note and as
@@ -61,6 +62,8 @@ int sc_weight_map_check(struct sc_catalog *c, struct sc_repo *repo, const struct
 void sc_weight_map_clear(struct sc_weight_map *map);
 
 uint64_t sc_name_hash(const char *component, struct sc_str name);
+/* The same from sc_name_hash("", name). */
+uint64_t sc_name_hash_in(const char *component, uint64_t hash);
 /* The name as the file has it, without the component in front. */
 struct sc_str sc_entry_raw_name(const struct sc_catalog *c, const struct sc_entry *en);
 

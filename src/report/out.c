@@ -92,18 +92,28 @@ void sc_out_repeat(struct sc_out *o, char c, size_t n)
 
 void sc_out_u64(struct sc_out *o, uint64_t v)
 {
-    char digits[20], *p = digits + sizeof digits, *to = room_for_few(o);
+    enum { MOST = 20 };
+    char digits[MOST + FEW], *const end = digits + MOST, *p = end, *to = room_for_few(o);
 
     if (to && v < 10) {
         *to = (char)('0' + v);
         took(o, 1);
         return;
     }
-    do {
+    for (; v >> 32; v /= 10) /* the larger half of a number takes the longer division */
         *--p = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    sc_out_put(o, p, (size_t)(digits + sizeof digits - p));
+    uint32_t rest = (uint32_t)v;
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (to) { /* with some of what is behind: a fixed length takes two instructions */
+        memset(end, 0, FEW);
+        memcpy(to, p, MOST);
+        took(o, (size_t)(end - p));
+    } else {
+        sc_out_put(o, p, (size_t)(end - p));
+    }
 }
 
 int sc_out_finish(struct sc_out *o)

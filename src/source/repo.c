@@ -153,8 +153,8 @@ bool sc_path_is_inside(struct sc_str path)
     return true;
 }
 
-int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **out,
-                      struct sc_error *e)
+int sc_repo_open_counted(struct sc_repo *r, const char *path, struct sc_io *io,
+                         struct sc_source **out, struct sc_error *e)
 {
     struct sc_quoted q;
     struct sc_source *s = NULL;
@@ -168,10 +168,16 @@ int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **ou
     TRY(r->ops->open(r, path, &s, e));
     if (r->fault)
         TRY(sc_source_fault(s, r->fault, &s, e));
-    if (r->io && !r->counts_itself)
-        TRY(sc_source_count(s, r->io, &s, e));
+    if (io && !r->counts_itself)
+        TRY(sc_source_count(s, io, &s, e));
     *out = s;
     return 0;
+}
+
+int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **out,
+                      struct sc_error *e)
+{
+    return sc_repo_open_counted(r, path, r->io, out, e);
 }
 
 bool sc_repo_is_remote(const struct sc_repo *r)

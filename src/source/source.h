@@ -250,6 +250,9 @@ const struct sc_repo_file *sc_repo_find(const struct sc_repo *r, const char *pat
  * repository. A path that leaves the folder is refused, so names from index files may be passed. */
 int sc_repo_open_file(struct sc_repo *r, const char *path, struct sc_source **out,
                       struct sc_error *e);
+/* The same, but counted in `io` alone. */
+int sc_repo_open_counted(struct sc_repo *r, const char *path, struct sc_io *io,
+                         struct sc_source **out, struct sc_error *e);
 /* A small text file whole, NUL-terminated, at most max bytes; caller frees *out. SCRUPLE_ENOTFOUND
  * when it is not there (e is not filled then). */
 int sc_repo_read_text(struct sc_repo *r, const char *path, uint64_t max, char **out, size_t *n,
