@@ -5,16 +5,20 @@
  *
  * One tab-separated line a measurement: what, 10^9 values a second of plain C, AVX2 and AVX-512 (0:
  * not on this processor), bytes of a value. First the loops over a block in cache, then all metrics
- * of a BF16 matrix of 4096 columns in a file in memory. The last line is "read" and the GB/s of
- * adding up memory. One thread; CPU time; the fastest of several runs. With FORMATS ("bfp8 fp0"),
- * only these together. */
+ * of a BF16 matrix of 4096 columns: "report" of one in memory, "file" of one in a file in memory.
+ * These have one more column, the GB/s of adding up the same bytes, which takes turns with them: in
+ * memory, or in the file, from mapping it to unmapping it. One thread; CPU time; the fastest of
+ * several runs. With FORMATS ("bfp8 fp0"), only reports of these together; with 0 values, only the
+ * loops, and with one format besides, only its own. */
 #include "analyze/quality.h"
 
 #include "clock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { COLS = 4096, RUNS = 5, REPORTS = 12 };
@@ -77,7 +81,7 @@ static double round_speed(const char *name, enum sc_cpu level)
     sc_encoding_step(&f, (struct sc_extent){-0.2F, 0.2F}, &step);
     for (int run = 0; run < RUNS; run++) {
         const double begin = cpu_now();
-        const int times = level == SC_CPU_C ? 200 : 20000;
+        const int times = level == SC_CPU_C ? 200 : 4000;
         for (int i = 0; i < times; i++)
             sink = (double)fn(&f, f.over ? &step : NULL, x, BLOCK, y);
         const double speed = 1e-9 * BLOCK * times / (cpu_now() - begin);
@@ -119,7 +123,7 @@ static double lose_speed(const char *name, enum sc_cpu level)
     b.above = to.tail > BLOCK / 60 ? tail[to.tail - BLOCK / 60] : 0;
     for (int run = 0; run < RUNS; run++) {
         const double begin = cpu_now();
-        const int times = 20000;
+        const int times = 4000;
         for (int i = 0; i < times; i++) {
             if (!fn(&f, &step, &b, peaks, bits, false, &to, &full))
                 return 0;
@@ -133,104 +137,141 @@ static double lose_speed(const char *name, enum sc_cpu level)
 
 /* ----------------------------------------------------------------------------------- reports ---
  */
-static char path[64];
-
-static void write_model(size_t n)
+/* A safetensors file of one matrix, malloc'ed. */
+static uint8_t *make_model(size_t n, size_t *size)
 {
     char header[256];
-    snprintf(path, sizeof path, "/dev/shm/scruple-quality-%ld.safetensors", (long)getpid());
-    FILE *file = fopen(path, "wbx");
     const int len =
-        snprintf(header + 8, sizeof header - 8,
+        snprintf(header, sizeof header,
                  "{\"w\":{\"dtype\":\"BF16\",\"shape\":[%zu,%d],\"data_offsets\":[0,%zu]}}",
                  n / COLS, COLS, 2 * n);
-    if (!file)
-        die("no place for a file");
-    for (int i = 0; i < 8; i++)
-        header[i] = (char)((unsigned)len >> (8 * i) & 255);
-    fwrite(header, 1, (size_t)len + 8, file);
+    const size_t begin = ((size_t)len + 8 + 63) / 64 * 64; /* values as writers align them */
+    uint8_t *const p = malloc(begin + 2 * n);
     uint64_t state = 1;
-    for (size_t at = 0; at < n; at += COLS) {
-        uint16_t row[COLS];
-        for (size_t i = at; i < at + COLS; i++) {
-            double sum = 0;
-            for (int k = 0; k < 4; k++) {
-                state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-                sum += (double)(state >> 40) * 0x1p-24 - 0.5;
-            }
-            const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
-            uint32_t bits;
-            memcpy(&bits, &v, sizeof bits);
-            row[i - at] = (uint16_t)(bits >> 16);
+    if (!p)
+        die("no memory");
+    memset(p, ' ', begin);
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)((begin - 8) >> (8 * i) & 255);
+    memcpy(p + 8, header, (size_t)len);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int k = 0; k < 4; k++) {
+            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            sum += (double)(state >> 40) * 0x1p-24 - 0.5;
         }
-        fwrite(row, sizeof row, 1, file);
+        const float v = (float)(sum * (i % 99991 == 0 ? 0.4 : 0.03));
+        const uint32_t bits = sc_bits_of(v);
+        p[begin + 2 * i] = (uint8_t)(bits >> 16);
+        p[begin + 2 * i + 1] = (uint8_t)(bits >> 24);
     }
-    if (fclose(file))
-        die("no room for a file");
+    *size = begin + 2 * n;
+    return p;
 }
 
-static double report_speed(const struct sc_model *m, const char *names)
+static const char *write_file(const uint8_t *p, size_t size)
 {
-    struct sc_encoding f[16];
-    struct sc_error e = {0};
-    struct sc_values *v;
+    static char path[64];
+    snprintf(path, sizeof path, "/dev/shm/scruple-quality-%ld.safetensors", (long)getpid());
+    FILE *file = fopen(path, "wbx");
+    if (!file)
+        die("no place for a file");
+    if (fwrite(p, 1, size, file) != size || fclose(file))
+        die("no room for a file");
+    return path;
+}
+
+/* GB/s of adding up memory. */
+static double add_up(const uint8_t *from, size_t size)
+{
+    const uint64_t *p = (const void *)from;
+    uint64_t sum[8] = {0};
+    const double begin = cpu_now();
+    for (size_t i = 0; i + 8 <= size / 8; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            sum[j] += p[i + j];
+    const double end = cpu_now();
+    for (size_t j = 0; j < 8; j++)
+        sink = (double)sum[j];
+    return 1e-9 * (double)size / (end - begin);
+}
+
+/* The same of a file, from mapping it to unmapping it. */
+static double add_up_file(const char *path, size_t size)
+{
+    const double begin = cpu_now();
+    const int file = open(path, O_RDONLY);
+    const uint8_t *p = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    if (file < 0 || p == MAP_FAILED)
+        die("no file to map");
+    (void)add_up(p, size);
+    munmap((void *)(uintptr_t)p, size);
+    close(file);
+    return 1e-9 * (double)size / (cpu_now() - begin);
+}
+
+static size_t parse_formats(const char *names, struct sc_encoding f[16])
+{
+    struct sc_error e;
     size_t n = 0;
-    double best = 0;
     for (const char *p = names; *p; n++) {
         const size_t len = strcspn(p, " ");
         if (sc_encoding_parse(sc_str(p, len), &f[n], &e) < 0)
             die(e.text);
         p += len + (p[len] == ' ');
     }
+    return n;
+}
+
+/* What a report is compared with: the same bytes, added up. */
+struct bytes {
+    const uint8_t *memory; /* (size) */
+    const char *path;      /* or NULL: they are in memory */
+    size_t size;
+};
+
+/* A report and its limit take turns; the fastest of each. */
+static void report(const char *what, const struct sc_model *m, const char *names,
+                   const struct bytes *limit)
+{
+    struct sc_encoding f[16];
+    struct sc_error e = {0};
+    struct sc_values *v;
+    const size_t n = parse_formats(names, f);
+    double best = 0, most = 0;
     if (sc_values_open(m, 0, &v, &e) < 0)
         die(e.text);
     for (int run = 0; run < REPORTS; run++) {
         const struct sc_quality_options o = {.formats = f, .n = n, .memory = UINT64_C(1) << 30};
         struct sc_quality_result r;
+        const double read = limit->path ? add_up_file(limit->path, limit->size)
+                                        : add_up(limit->memory, limit->size);
         const double begin = cpu_now();
         if (sc_quality_measure(v, &o, &r, &e) < 0)
             die(e.text);
         const double speed = 1e-9 * (double)v->count / (cpu_now() - begin);
         best = SC_MAX(best, speed);
+        most = SC_MAX(most, read);
         sink = n ? r.formats[0].mse : 0;
         sc_quality_clear(&r);
     }
     sc_values_close(v);
-    return best;
+    printf("%s %s\t0\t0\t%.3f\t2\t%.2f\n", what, *names ? names : "of x alone", best, most);
 }
 
-static double read_speed(size_t n)
-{
-    uint64_t *p = malloc(2 * n), sum[8] = {0};
-    double best = 0;
-    if (!p)
-        die("no memory");
-    memset(p, 1, 2 * n);
-    for (int run = 0; run < RUNS; run++) {
-        const double begin = cpu_now();
-        for (size_t i = 0; i + 8 <= n / 4; i += 8)
-            for (size_t j = 0; j < 8; j++)
-                sum[j] += p[i + j];
-        const double speed = 2e-9 * (double)n / (cpu_now() - begin);
-        best = SC_MAX(best, speed);
-        for (size_t j = 0; j < 8; j++)
-            sink = (double)sum[j];
-    }
-    free(p);
-    return best;
-}
-
-/* The kernels in cache. */
-static void loops(void)
+/* The kernels in cache: of one format, or of all and of errors alone. */
+static void loops(const char *only)
 {
     double speed[3];
-    for (int with_x = 0; with_x < 2; with_x++) {
+    for (int with_x = 0; !only && with_x < 2; with_x++) {
         for (int level = 0; level < 3; level++)
             speed[level] = level > (int)sc_cpu_level() ? 0 : loop_speed((enum sc_cpu)level, with_x);
         printf("%s\t%.3f\t%.3f\t%.3f\t4\n", with_x ? "errors" : "sums of x", speed[0], speed[1],
                speed[2]);
     }
     for (size_t k = 0; k < SC_COUNT(all); k++) {
+        if (only && strcmp(all[k], only) != 0)
+            continue;
         for (int level = 0; level < 3; level++)
             speed[level] =
                 level > (int)sc_cpu_level() ? 0 : round_speed(all[k], (enum sc_cpu)level);
@@ -241,11 +282,24 @@ static void loops(void)
     }
 }
 
+static void reports(const char *what, const struct sc_model *m, const struct bytes *limit,
+                    const char *only)
+{
+    static const char *const sets[] = {"",      "bfp8",  "bfp4",
+                                       "mxfp4", "nvfp4", "mxfp4 nvfp4 bf16 bfp8 bfp4 bfp2 fp0"};
+    if (only)
+        report(what, m, only, limit);
+    for (size_t k = 0; !only && k < SC_COUNT(sets); k++)
+        report(what, m, sets[k], limit);
+}
+
 int main(int argc, char **argv)
 {
     const size_t n =
         (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * 1000000 / (COLS * 32) * (COLS * 32);
+    const char *const only = argc > 2 ? argv[2] : NULL;
     const struct sc_open_options o = {.keep_repo = true};
+    struct sc_repo *repo = NULL;
     struct sc_model *m = NULL;
     struct sc_error e = {0};
     uint64_t state = 7;
@@ -254,20 +308,24 @@ int main(int argc, char **argv)
         x[i] = ((float)(state >> 40) * 0x1p-24F - 0.5F) * 0.1F;
         y[i] = x[i] * 1.01F;
     }
-    if (argc < 3)
-        loops();
-    write_model(n);
-    if (sc_model_open(path, &o, &m, &e) < 0)
+    if (!only || n == 0)
+        loops(only);
+    if (n == 0)
+        return 0;
+    struct bytes bytes = {.path = NULL};
+    uint8_t *const memory = make_model(n, &bytes.size);
+    bytes.memory = memory;
+    if (sc_repo_open_memory(memory, bytes.size, "model.safetensors", &repo, &e) < 0 ||
+        sc_model_open_repo(repo, &o, &m, &e) < 0)
         die(e.text);
-    static const char *const reports[] = {"",      "bfp8",  "bfp4",
-                                          "mxfp4", "nvfp4", "mxfp4 nvfp4 bf16 bfp8 bfp4 bfp2 fp0"};
-    if (argc > 2)
-        printf("report %s\t0\t0\t%.3f\t2\n", argv[2], report_speed(m, argv[2]));
-    for (size_t k = 0; argc < 3 && k < SC_COUNT(reports); k++)
-        printf("report %s\t0\t0\t%.3f\t2\n", *reports[k] ? reports[k] : "of x alone",
-               report_speed(m, reports[k]));
-    printf("read\t%.2f\n", read_speed(n));
+    reports("report", m, &bytes, only);
     sc_model_close(m);
-    unlink(path);
+    bytes.path = write_file(memory, bytes.size);
+    if (sc_model_open(bytes.path, &o, &m, &e) < 0)
+        die(e.text);
+    reports("file", m, &bytes, only);
+    sc_model_close(m);
+    unlink(bytes.path);
+    free(memory);
     return 0;
 }

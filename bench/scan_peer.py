@@ -3,7 +3,12 @@
 """What a Python user would run for the three analyses of `scan`, with torch and as many threads as
 it takes: moments, outliers by quartiles, integers of eight bits, dead rows and thresholds.
 
-    scan_peer.py [MILLION_VALUES]     prints GB of BF16 a second; nothing without torch"""
+    scan_peer.py [MILLION_VALUES]     prints GB of BF16 a second; nothing without torch
+
+$WEIGHTSCOPE, when set, is a folder with the source of WeightScope: then a second line says the same
+of its own functions for basic statistics, quantization and sparsity, with two threads."""
+import importlib.util
+import os
 import sys
 import time
 
@@ -43,16 +48,41 @@ def sparsity(w):
         [(x.amax(dim=1) <= 1e-6).sum(), (x.amax(dim=0) <= 1e-6).sum()]
 
 
+def seconds(analyses, weights, runs):
+    best = 1e9
+    for _ in range(runs):
+        start = time.perf_counter()
+        for analysis in analyses:
+            analysis(weights)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def figures_of(analysis):
+    return lambda weights: [figure.item() for figure in analysis(weights)]
+
+
+def weightscope(folder):
+    """Its analyses, without the rest of it, which wants more to be installed."""
+    for name, function in (("basic", "analyze_basic_stats"),
+                           ("quantization", "analyze_quantization_sensitivity"),
+                           ("sparsity", "analyze_sparsity")):
+        path = os.path.join(folder, "weightscope", "analyzers", name + ".py")
+        spec = importlib.util.spec_from_file_location("weightscope_" + name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield getattr(module, function)
+
+
 def main():
     n = (int(sys.argv[1]) if len(sys.argv) > 1 else 8) << 20
     weights = (torch.randn(n // COLS, COLS) * 0.02).to(torch.bfloat16)
-    best = 1e9
-    for _ in range(3):
-        start = time.perf_counter()
-        for analysis in (moments, integers, sparsity):
-            [figure.item() for figure in analysis(weights)]
-        best = min(best, time.perf_counter() - start)
+    best = seconds([figures_of(f) for f in (moments, integers, sparsity)], weights, 3)
     print(f"{2 * n / best / 1e9:.5f}")
+    if "WEIGHTSCOPE" in os.environ:
+        torch.set_num_threads(2)
+        best = seconds(list(weightscope(os.environ["WEIGHTSCOPE"])), weights, 2)
+        print(f"{2 * n / best / 1e9:.5f}")
 
 
 main()

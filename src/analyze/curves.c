@@ -110,7 +110,7 @@ size_t sc_magnitude_bin(int top, double d)
 
 size_t sc_error_bin(double edge, double d)
 {
-    double t = edge > 0 ? (d / edge + 1) / 2 * SC_CURVE_HISTOGRAM : SC_CURVE_HISTOGRAM / 2;
+    double t = edge > 0 ? (d / edge + 1) / 2 * SC_CURVE_HISTOGRAM : SC_CURVE_HISTOGRAM / 2.0;
 
     return t > 0 ? (size_t)SC_MIN(t, SC_CURVE_HISTOGRAM - 1) : 0;
 }
@@ -259,12 +259,13 @@ static void trace(const struct sc_curves *all, struct sc_curve *c, const struct 
     }
     sc_curve_finish(&sums, c);
     c->edge = sums.most;
-    for (size_t i = 0; i < all->n_points * n; i++) {
-        double d = y[i] - all->x[i / n];
-        if (d != 0)
-            c->magnitude[sc_magnitude_bin(all->error_top, d)]++;
-        c->error[sc_error_bin(c->edge, d)]++;
-    }
+    for (size_t i = 0; i < all->n_points; i++)
+        for (size_t k = 0; k < n; k++) {
+            double d = y[i * n + k] - all->x[i];
+            if (d != 0)
+                c->magnitude[sc_magnitude_bin(all->error_top, d)]++;
+            c->error[sc_error_bin(c->edge, d)]++;
+        }
 }
 
 /* A curve, or two, for each format. */

@@ -52,8 +52,9 @@ struct tracing {
 
 static struct layout layout_of(size_t n_points, size_t n_formats)
 {
-    struct layout l = {
-        .n_points = n_points, .n_formats = n_formats, .n_tiles = (HEIGHT / TILE) * (WIDTH / TILE)};
+    struct layout l = {.n_points = n_points,
+                       .n_formats = n_formats,
+                       .n_tiles = (size_t)(HEIGHT / TILE) * (WIDTH / TILE)};
 
     l.tiles_x = n_points * sizeof(uint64_t);
     l.formats = l.tiles_x + l.n_tiles * (sizeof(double) + sizeof(uint64_t));
@@ -237,7 +238,7 @@ static void look_format(const struct tracing *t, const struct sc_rectangle *at, 
 
     clear_extremes(&p, l->n_points);
     for (uint32_t row = 0; row < at->n_rows; row++) {
-        double *tiles = p.tiles_dd + row / TILE * (WIDTH / TILE);
+        double *tiles = p.tiles_dd + (size_t)(row / TILE) * (WIDTH / TILE);
         for (uint32_t col = 0; col < at->n_cols; col++) {
             size_t i = (size_t)row * at->n_cols + col;
             double x = (double)at->values[i], y = isfinite((double)q[i]) ? (double)q[i] : 0;

@@ -300,20 +300,19 @@ static void keep_few(struct sc_elements *t, struct part *p, uint64_t at, const u
         t->decode(codes, p->scratch, n);
         x = p->scratch;
     }
-    for (size_t i = 0; i < n && p->n_few < t->view->count; i++) {
-        uint64_t raw = 0;
-        uint32_t bits;
-        if (codes)
-            raw = sc_le16(codes + 2 * i);
-        else if (x64)
-            memcpy(&raw, x64 + i, sizeof raw);
-        else {
-            memcpy(&bits, x + i, sizeof bits);
-            raw = bits;
-        }
+    n = (size_t)SC_MIN(n, t->view->count - p->n_few);
+    uint64_t *few = p->few + p->n_few;
+    uint32_t peak;
+    if (x64)
+        memcpy(few, x64, n * sizeof *few);
+    for (size_t i = 0; codes && i < n; i++)
+        few[i] = sc_le16(codes + 2 * i);
+    for (size_t i = 0; !codes && !x64 && i < n; i++)
+        few[i] = sc_bits_of(x[i]);
+    const bool finite = !x64 && sc_peaks(x, n, n, t->level, &peak) < 0x7f800000;
+    for (size_t i = 0; !finite && i < n; i++)
         note(&p->tally, x64 ? x64[i] : (double)x[i], at + i);
-        p->few[p->n_few++] = raw;
-    }
+    p->n_few += n;
 }
 
 /* Is every value an F16? */
@@ -587,8 +586,10 @@ static void merge(void *ctx, void *total, void *part)
     merge_tally(&t->tally, &p->tally);
     if (p->visit == 0 && p->count)
         merge_counts(t, p->count);
-    for (size_t i = 0; i < p->n_few && t->n_few < t->view->count; i++)
-        t->few[t->n_few++] = p->few[i];
+    const size_t n_few = (size_t)SC_MIN(p->n_few, t->view->count - t->n_few);
+    if (n_few)
+        memcpy(t->few + t->n_few, p->few, n_few * sizeof *t->few);
+    t->n_few += n_few;
     flush_picked(t, p);
     sc_lines_merge(&t->lines, &p->lines);
     sc_lines_reset(&p->lines);

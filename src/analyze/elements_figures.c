@@ -31,19 +31,27 @@ static double power_of_two_near(double x)
     return x > 0 ? ldexp(1, ilogb(x)) : 1;
 }
 
+/* The divisor is a power of two: a product is the same number, where there is such a factor. */
+static inline double in_units(double x, double unit, double per_unit)
+{
+    return isnormal(per_unit) ? x * per_unit : x / unit;
+}
+
 static void central_sums(struct sc_gathered *g, double mean)
 {
     const struct sc_order *o = g->order;
+    const double unit = g->unit, per_unit = 1 / unit;
     struct sc_sum square = {0, 0}, third = {0, 0}, fourth = {0, 0};
-    for (size_t i = 0; i < o->n; i++)
+    for (size_t i = 0; i < o->n; i++) {
+        const double x = in_units(o->low[i], unit, per_unit);
         for (unsigned side = 0; side < SC_SIDES; side++) {
-            const double n = (double)count_in(o, side, i);
-            const double x = side == SC_NEGATIVE ? -o->low[i] : o->low[i];
-            const double d = x / g->unit - mean, d2 = d * d;
+            const double n = (double)(int64_t)count_in(o, side, i);
+            const double d = (side == SC_NEGATIVE ? -x : x) - mean, d2 = d * d;
             sc_sum_add(&square, n * d2);
             sc_sum_add(&third, n * d2 * d);
             sc_sum_add(&fourth, n * d2 * d2);
         }
+    }
     g->central_square = sc_sum_total(square);
     g->central_third = sc_sum_total(third);
     g->central_fourth = sc_sum_total(fourth);
@@ -63,12 +71,12 @@ void sc_figures_sums(struct sc_gathered *g)
     struct sc_sum sum = {0, 0}, sum_abs = {0, 0}, square = {0, 0};
     extremes(g);
     g->unit = power_of_two_near(g->abs_max);
+    const double unit = g->unit, per_unit = 1 / unit;
     for (size_t i = 0; i < o->n; i++) { /* x and -x cancel as integers */
-        const uint64_t positive = count_in(o, SC_POSITIVE, i),
-                       negative = count_in(o, SC_NEGATIVE, i);
-        const double x = o->low[i] / g->unit, both = (double)(positive + negative);
-        sc_sum_add(&sum, positive >= negative ? (double)(positive - negative) * x
-                                              : -((double)(negative - positive) * x));
+        const int64_t positive = (int64_t)count_in(o, SC_POSITIVE, i),
+                      negative = (int64_t)count_in(o, SC_NEGATIVE, i);
+        const double x = in_units(o->low[i], unit, per_unit), both = (double)(positive + negative);
+        sc_sum_add(&sum, (double)(positive - negative) * x);
         sc_sum_add(&sum_abs, both * x);
         sc_sum_add(&square, both * (x * x));
     }
@@ -392,12 +400,12 @@ static void exact_per_tensor(const struct sc_gathered *g, double most_steps,
 {
     const struct sc_order *o = g->order;
     struct sc_sum square = {0, 0}, sum_abs = {0, 0}, cross = {0, 0};
-    const double top = g->abs_max / g->unit;
+    const double unit = g->unit, per_unit = 1 / unit, top = g->abs_max / unit;
     *out = (struct sc_int_sums){0, 0, 0, 0};
     for (size_t i = 0; i < o->n && top > 0; i++) {
         const double n =
-            (double)(o->below[0][i + 1] - o->below[0][i] + o->below[1][i + 1] - o->below[1][i]);
-        const double x = o->low[i] / g->unit;
+            (double)(int64_t)(count_in(o, SC_POSITIVE, i) + count_in(o, SC_NEGATIVE, i));
+        const double x = in_units(o->low[i], unit, per_unit);
         const double e = x - rint(x * most_steps / top) * top / most_steps;
         sc_sum_add(&square, n * (e * e));
         sc_sum_add(&sum_abs, n * fabs(e));
@@ -440,10 +448,12 @@ static int clip_new(const struct sc_gathered *g, double most_steps, struct clip 
                        p + 3 * o->n,
                        p + 4 * o->n + 1,
                        p + 5 * o->n + 2};
+    const double unit = g->unit, per_unit = 1 / unit;
     for (size_t i = 0; i < o->n; i++) {
-        const double a = o->low[i] / g->unit;
-        const double b = o->high ? SC_MIN(o->high[i], g->abs_max) / g->unit : a;
-        const double n = (double)(count_in(o, SC_POSITIVE, i) + count_in(o, SC_NEGATIVE, i));
+        const double a = in_units(o->low[i], unit, per_unit);
+        const double b = o->high ? in_units(SC_MIN(o->high[i], g->abs_max), unit, per_unit) : a;
+        const double n =
+            (double)(int64_t)(count_in(o, SC_POSITIVE, i) + count_in(o, SC_NEGATIVE, i));
         c->n[i] = n;
         c->low[i] = a;
         c->high[i] = b;

@@ -23,7 +23,7 @@ struct pattern_list {
 
 void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n)
 {
-    uint64_t differ = 0;
+    uint64_t differ = 0, *from = v, *to = spare;
     for (size_t i = 1; i < n; i++)
         differ |= v[i] ^ v[0];
     for (unsigned shift = 0; shift < 64; shift += 8) {
@@ -31,13 +31,44 @@ void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n)
         if ((differ >> shift & 0xff) == 0)
             continue;
         for (size_t i = 0; i < n; i++)
-            first[(v[i] >> shift & 0xff) + 1]++;
+            first[(from[i] >> shift & 0xff) + 1]++;
         for (size_t i = 0; i < 256; i++)
             first[i + 1] += first[i];
         for (size_t i = 0; i < n; i++)
-            spare[first[v[i] >> shift & 0xff]++] = v[i];
-        memcpy(v, spare, n * sizeof *v);
+            to[first[from[i] >> shift & 0xff]++] = from[i];
+        uint64_t *const sorted = to;
+        to = from;
+        from = sorted;
     }
+    if (from != v)
+        memcpy(v, from, n * sizeof *v);
+}
+
+/* Codes are counted, which costs less than to sort them. Of the table only those stretches are
+ * used, and cleared, in which some code lies. */
+static bool patterns_of_few_codes(const struct sc_elements *t, struct pattern_list *out)
+{
+    bool used[SC_TOPS / SC_COUNTS_TOGETHER] = {false};
+    _Static_assert(SC_FEW_VALUES <= UINT16_MAX, "counts have 16 bits");
+    uint16_t *count = sc_alloc(SC_TOPS * sizeof *count);
+    out->p = sc_alloc((t->n_few + 1) * sizeof *out->p);
+    const bool ok = count && out->p;
+    for (size_t i = 0; ok && i < t->n_few; i++)
+        used[t->few[i] / SC_COUNTS_TOGETHER] = true;
+    for (size_t i = 0; ok && i < SC_COUNT(used); i++)
+        if (used[i])
+            memset(count + i * SC_COUNTS_TOGETHER, 0, SC_COUNTS_TOGETHER * sizeof *count);
+    for (size_t i = 0; ok && i < t->n_few; i++)
+        count[t->few[i]]++;
+    for (size_t i = 0; ok && i < SC_COUNT(used); i++)
+        for (size_t k = 0; used[i] && k < SC_COUNTS_TOGETHER; k++) { /* without branches */
+            const size_t code = i * SC_COUNTS_TOGETHER + k;
+            out->p[out->n].raw = code;
+            out->p[out->n].n = count[code];
+            out->n += count[code] > 0;
+        }
+    free(count);
+    return ok;
 }
 
 static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
@@ -281,13 +312,21 @@ void sc_elements_find_holds(struct sc_elements *t)
  */
 static double entropy_of(const struct pattern_list *list)
 {
+    enum { KNOWN = 64 };
     uint64_t all = 0;
-    double sum = 0;
+    double sum = 0, terms[KNOWN] = {0}; /* of small counts, which come again and again */
     for (size_t i = 0; i < list->n; i++)
         all += list->p[i].n;
     for (size_t i = 0; i < list->n; i++) {
-        const double share = (double)list->p[i].n / (double)all;
-        sum -= share * log2(share);
+        const uint64_t n = list->p[i].n;
+        double term = n < KNOWN ? terms[n] : 0;
+        if (term == 0) {
+            const double share = (double)n / (double)all;
+            term = share * log2(share);
+            if (n < KNOWN)
+                terms[n] = term;
+        }
+        sum -= term;
     }
     return all ? sum + 0.0 : NAN;
 }
@@ -322,8 +361,9 @@ static void counts_of_patterns(struct sc_elements *t, const struct pattern_list 
 static void gather_exact(struct sc_elements *t)
 {
     struct pattern_list list = {NULL, 0};
-    const bool found =
-        t->way == SC_WAY_FEW ? patterns_of_few(t, &list) : patterns_of_counts(t, &list);
+    const bool found = t->way != SC_WAY_FEW ? patterns_of_counts(t, &list)
+                       : t->codes           ? patterns_of_few_codes(t, &list)
+                                            : patterns_of_few(t, &list);
     if (found)
         find_values(t, &list);
     if (found && order_of_patterns(t, &list)) {

@@ -175,7 +175,7 @@ static int make_curve(struct curve *job, enum sc_mix_metric m, uint64_t *bytes,
     const struct sc_mix_targets t = {.by_bytes = true, .bytes = bytes, .n = job->n};
     TRY(sc_mix_select(job->s, job->p, &t, cuts, e));
     const size_t threads = job->s->p ? SC_MAX(job->s->p->threads, 1U) : 1;
-    job->share = (job->n + threads - 1) / threads;
+    job->share = SC_MAX((job->n + threads - 1) / threads, (size_t)1);
     for (size_t i = 0; i < job->n; i++)
         job->points[i].spent = cuts[i].bytes;
     sc_parallel_run(job->s->p, (job->n + job->share - 1) / job->share, walk, job);

@@ -71,7 +71,7 @@ static void begin(struct greedy *g)
 {
     for (uint64_t i = 0; i < g->c->n; i++) {
         const struct sc_cell_values *v = &g->c->values[i];
-        g->format[i] = v->n ? 0 : (int8_t)sc_mix_cheapest(g->c, v->part);
+        g->format[i] = (int8_t)(v->n ? 0 : sc_mix_cheapest(g->c, v->part));
         if (v->n == 0)
             continue; /* nothing to decide */
         const struct sc_cell_error *error = sc_cell_error(g->c, i, 0);

@@ -117,12 +117,15 @@ static void sum_run(void *ctx, const struct sc_mix_run *r, void *partial)
 
     for (uint64_t i = 0; i < r->n; i++) {
         const struct sc_cell_values *v = &c->values[r->first + i];
-        const int f = job->format[r->at + i];
-        if (f >= 0) {
+        const int8_t format = job->format[r->at + i];
+        const struct sc_cell_error *error = NULL;
+        if (format >= 0) {
+            const size_t f = (size_t)format;
             used |= UINT32_C(1) << f;
             out->bytes = sc_add_up(out->bytes, c->bytes[f][v->part]);
+            error = sc_cell_error(c, r->first + i, f);
         }
-        sc_mix_sums_add(&out->sums, v, f < 0 ? NULL : sc_cell_error(c, r->first + i, (size_t)f));
+        sc_mix_sums_add(&out->sums, v, error);
     }
     atomic_fetch_or(&job->used[r->table], used);
 }

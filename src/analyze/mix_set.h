@@ -64,7 +64,6 @@ void sc_mix_sum_table(const struct sc_cells *c, const int8_t *format, struct sc_
 /* Formats from fewest bytes for cells of a part up, ties in their order; and the first of them. */
 void sc_mix_order_part(const struct sc_cells *c, uint32_t part, uint8_t order[SC_MIX_FORMATS]);
 uint8_t sc_mix_cheapest(const struct sc_cells *c, uint32_t part);
-uint8_t sc_mix_cheapest(const struct sc_cells *c, uint32_t part);
 /* Refused: more formats than an assignment or more cells than memory can name. */
 int sc_mix_check(const struct sc_cells *c, struct sc_error *e);
 /* *out for a table, every cell without a format. */

@@ -36,6 +36,7 @@ struct sc_block {
     const float *x;           /* (rows * whole) */
     uint32_t bits;            /* of all values, or-ed */
     struct sc_seen *seen;
+    struct sc_ahead ahead; /* the block that comes next, until somebody brings it nearer */
 };
 
 /* Where sc_look() works. */

@@ -15,6 +15,7 @@ struct facts {
     struct sc_quality_pass *q;
     struct sc_extent of; /* of the tensor */
     bool count;          /* a format over the tensor is narrowed */
+    bool codes;          /* panels hold BF16 as it is stored */
     pthread_mutex_t lock;
     uint64_t *tops; /* (TOPS) values by their upper 16 bits */
     bool turned;    /* lines are columns */
@@ -30,12 +31,31 @@ static void widen(struct sc_extent *to, struct sc_extent by)
 
 /* ------------------------------------------------------------------------------ the tensor --- */
 
+/* BF16 as it is stored: rows one by one, or all that lie behind each other. */
+static void extremes_of_codes(const struct sc_rectangle *at, enum sc_cpu level,
+                              struct sc_extent *out)
+{
+    const bool whole = at->stride == sizeof(uint16_t) * at->n_cols;
+    const size_t rows = whole ? 1 : at->n_rows,
+                 n = whole ? (size_t)at->n_rows * at->n_cols : at->n_cols;
+    *out = (struct sc_extent){INFINITY, -INFINITY};
+    for (size_t r = 0; r < rows; r++) {
+        struct sc_extent of;
+        sc_extremes_bf16(at->codes + r * at->stride, n, level, &of.min, &of.max);
+        widen(out, of);
+    }
+}
+
 static void look_at_tensor(void *ctx, const struct sc_rectangle *at, void *scratch, void *part)
 {
     struct facts *f = ctx;
     struct sc_extent *of = part;
     const size_t n = (size_t)at->n_rows * at->n_cols;
     uint32_t *tops = scratch;
+    if (at->codes) {
+        extremes_of_codes(at, f->q->level, of);
+        return;
+    }
     sc_extremes(at->values, n, f->q->level, &of->min, &of->max);
     if (!f->count)
         return;
@@ -75,7 +95,8 @@ static int visit(struct facts *f, uint32_t height, uint32_t width, size_t part, 
                                 .p = q->o->p,
                                 .cancel = q->o->cancel,
                                 .only = same ? q->only : NULL,
-                                .n_only = same ? q->n_only : 0};
+                                .n_only = same ? q->n_only : 0,
+                                .codes = f->codes};
     return sc_panels_visit(&p, e);
 }
 
@@ -83,7 +104,7 @@ static int visit(struct facts *f, uint32_t height, uint32_t width, size_t part, 
 static int narrow(const struct facts *f, const struct sc_encoding *format, struct sc_extent *of,
                   struct sc_error *e)
 {
-    const bool exact = f->q->v->codec == sc_codec_find(SC_STR("BF16")) && f->q->v->code_bytes == 2;
+    const bool exact = sc_stores_bf16(f->q->v);
     float *x = sc_alloc(TOPS * sizeof *x);
     uint32_t *weight = sc_alloc(TOPS * sizeof *weight);
     uint64_t most = 0;
@@ -124,6 +145,7 @@ static int of_tensor(struct sc_quality_pass *q, struct sc_error *e)
         return 0;
     if (f.count && !(f.tops = sc_calloc(TOPS, sizeof *f.tops)))
         return sc_fail_memory(e);
+    f.codes = !f.count && sc_stores_bf16(q->v);
     pthread_mutex_init(&f.lock, NULL);
     int code = visit(&f, q->cut.height, q->cut.width, sizeof f.of,
                      f.count ? TOPS * sizeof(uint32_t) : 0, look_at_tensor, merge_tensor, e);

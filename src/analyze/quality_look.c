@@ -106,6 +106,17 @@ static void copy_block(const struct sc_block *b, const float *src, size_t stride
     }
 }
 
+/* The block behind this one, or below; that of the next panel, mostly. Nobody reads it here. */
+static struct sc_ahead what_comes(const struct sc_desk *d, size_t row, size_t col)
+{
+    const size_t next = col + d->q->cut.segment, stride = d->at->stride;
+    if (!d->at->codes || d->q->decode)
+        return (struct sc_ahead){NULL, 0};
+    if (next < d->at->n_cols)
+        return (struct sc_ahead){d->at->codes + row * stride + 2 * next, stride};
+    return (struct sc_ahead){d->at->codes + (row + SC_ERROR_ROWS) * stride, stride};
+}
+
 /* Where a block stands; nothing of it is read. */
 static void start_block(const struct sc_desk *d, size_t row, size_t end_row, size_t col,
                         struct sc_block *b)
@@ -116,6 +127,7 @@ static void start_block(const struct sc_desk *d, size_t row, size_t end_row, siz
     b->n = SC_MIN((size_t)c->segment, d->at->n_cols - col);
     b->whole = (size_t)sc_align_up(b->n, SC_ERROR_COLUMNS);
     b->seen = &d->seen[row / SC_ERROR_ROWS * d->segments + col / c->segment];
+    b->ahead = what_comes(d, row, col);
 }
 
 static void copy_x(const struct sc_desk *d, const struct sc_block *b)
@@ -197,6 +209,22 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
     put_sums(d, b, f, tiles, e);
 }
 
+/* Whether formats are rounded and added up in one loop; nobody asks for what they make of x. */
+static bool loses(const struct sc_desk *d, const struct sc_planned *p)
+{
+    const struct sc_quality_pass *q = d->q;
+    return p->losses && p->active && p->tail && !q->exact && q->look != SC_LOOK_SAMPLE &&
+           !(sc_cells_are_lines(d) && p->mix >= 0);
+}
+
+static bool loses_any(const struct sc_desk *d)
+{
+    for (size_t f = 0; f < d->q->n; f++)
+        if (loses(d, &d->q->formats[f]))
+            return true;
+    return false;
+}
+
 /* Reads a block, with its peaks, and adds it up: the errors of what keeps nothing, with the other
  * sign. BF16 as it is stored goes through all of it at once. */
 static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
@@ -210,7 +238,7 @@ static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
         *e = (struct sc_block_errors){.sums = d->sums,
                                       .columns = columns_of(d, b, q->n) ? d->columns : NULL};
         sc_errors_bf16(d->at->codes + b->row * d->at->stride + 2 * b->col, d->at->stride, b->rows,
-                       b->n, q->level, d->block, d->peaks, e);
+                       b->n, q->level, loses_any(d) ? NULL : b->ahead.codes, d->block, d->peaks, e);
         b->bits = 0;
         if (!sc_errors_good(e->most))
             sc_errors_exact(&k, e, &overflowed);
@@ -276,24 +304,35 @@ static size_t coarse_bin(uint32_t magnitude)
     return 2 * (bin / each) + (bin % each != 0);
 }
 
-/* Of a sample, or of a small tensor: every |d|. */
+/* |d|, where y that is not finite counts as 0. */
+static float error_of(float x, float y)
+{
+    return fabsf((is_finite(y) ? y : 0.0F) - x);
+}
+
+/* Of a small tensor: every |d|. */
 static void keep_all(struct sc_desk *d, const struct sc_block *b, size_t f, const float *y)
 {
-    const struct sc_planned *p = &d->q->formats[f];
     const struct sc_cut *c = &d->q->cut;
-    uint32_t *coarse = d->q->exact ? NULL : d->book->coarse + f * SC_COARSE_BINS;
+    for (size_t r = 0; r < b->rows; r++) {
+        const uint64_t row = d->at->matrix * c->rows + d->at->row + b->row + r;
+        float *to = d->q->formats[f].errors + row * c->cols + d->at->col + b->col;
+        for (size_t i = 0; i < b->n; i++) {
+            const float v = b->x[r * b->whole + i];
+            to[i] = is_finite(v) ? error_of(v, y[r * b->whole + i]) : NAN;
+        }
+    }
+}
+
+/* Of a sample: how often each |d| comes, about. */
+static void count_all(struct sc_desk *d, const struct sc_block *b, size_t f, const float *y)
+{
+    uint32_t *coarse = d->book->coarse + f * SC_COARSE_BINS;
     for (size_t r = 0; r < b->rows; r++)
         for (size_t i = 0; i < b->n; i++) {
-            const float v = b->x[r * b->whole + i], u = y[r * b->whole + i];
-            const float a = fabsf((is_finite(u) ? u : 0.0F) - v);
-            const uint64_t place = (d->at->matrix * c->rows + d->at->row + b->row + r) * c->cols +
-                                   d->at->col + b->col + i;
-            uint32_t magnitude;
-            memcpy(&magnitude, &a, sizeof a);
-            if (d->q->look == SC_LOOK_ALL)
-                p->errors[place] = is_finite(v) ? a : NAN;
-            else if (is_finite(v))
-                coarse[coarse_bin(magnitude)]++;
+            const float v = b->x[r * b->whole + i], a = error_of(v, y[r * b->whole + i]);
+            if (is_finite(v))
+                coarse[coarse_bin(sc_bits_of(a))]++;
         }
 }
 
@@ -338,10 +377,12 @@ static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, con
     struct sc_sums_d *s = &d->part.d[f];
     struct sc_block_errors e;
     uint64_t overflowed;
-    if (q->look == SC_LOOK_SAMPLE || p->errors)
-        keep_all(d, b, f, y);
-    if (q->look == SC_LOOK_SAMPLE)
+    if (q->look == SC_LOOK_SAMPLE) {
+        count_all(d, b, f, y);
         return;
+    }
+    if (p->errors)
+        keep_all(d, b, f, y);
     const struct sc_error_block k = block_of(d, b, f, y);
     add_up(d, b, &k, f, d->d + f * d->across, sc_errors_good(b->seen->most), &e, &overflowed);
     note(d, b, f, &e);
@@ -352,16 +393,18 @@ static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, con
         sc_lines_of_y(d, b, p->mix, y);
 }
 
-/* Rounded and added up in one loop, where that can be done and nobody asks for y. */
-static bool lose_block(struct sc_desk *d, const struct sc_block *b, size_t f)
+/* Rounded and added up in one loop, where that can be done. The first one has the next block
+ * brought nearer. */
+static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
 {
     const struct sc_quality_pass *q = d->q;
     const struct sc_planned *p = &q->formats[f];
     uint64_t *saturated = &d->part.d[f].saturated, full = 0;
-    if (!p->losses || q->exact || !sc_errors_good(b->seen->most) || !p->tail ||
-        q->look == SC_LOOK_SAMPLE || (sc_cells_are_lines(d) && p->mix >= 0))
+    if (!loses(d, p) || !sc_errors_good(b->seen->most))
         return false;
-    const struct sc_error_block k = block_of(d, b, f, NULL);
+    struct sc_error_block k = block_of(d, b, f, NULL);
+    k.ahead = b->ahead;
+    b->ahead.codes = NULL;
     struct sc_block_errors e = {.sums = d->sums,
                                 .columns = columns_of(d, b, f) ? d->columns : NULL};
     if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, p->down ? d->down : d->peaks, b->bits,
@@ -388,7 +431,7 @@ static uint64_t round_down(struct sc_desk *d, const struct sc_block *b, size_t f
 }
 
 /* One format of the lines of a block: at once where it does not matter where a line ends. */
-static void round_block(struct sc_desk *d, const struct sc_block *b, size_t f)
+static void round_block(struct sc_desk *d, struct sc_block *b, size_t f)
 {
     const struct sc_planned *p = &d->q->formats[f];
     const struct sc_step *steps = &d->steps[f * SC_ERROR_ROWS];

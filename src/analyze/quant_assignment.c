@@ -248,7 +248,7 @@ static int read_array(const struct sc_model *m, const char *path, const struct m
                 code =
                     sc_fail(e, SCRUPLE_EFORMAT,
                             "%s: cell %llu has format %d, but there are %zu (from 0 on; -1: none)",
-                            sc_quote(&q, sc_strz(path)), (unsigned long long)(at + i), (int)part[i],
+                            sc_quote(&q, sc_strz(path)), (unsigned long long)at + i, (int)part[i],
                             map->formats.n);
             else
                 out->format[at + i] = (int8_t)part[i];

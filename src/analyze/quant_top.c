@@ -267,7 +267,7 @@ const struct sc_table *sc_quant_table(struct sc_document *d, const struct sc_qua
                            .legacy = look->legacy ? sc_quant_legacy_bytes(q, i, &row) : (double)NAN,
                            .bytes = c->bytes,
                            .has_cells = !row.f,
-                           .goal = row.f ? -1 : t->good};
+                           .goal = (int8_t)(row.f ? -1 : t->good)};
         sc_quant_row_name(&row, l->format);
         if (c->bytes == UINT64_MAX) {
             const size_t n = strlen(l->format);
@@ -309,7 +309,7 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
                            .legacy = look->legacy ? m.legacy_bytes : (double)NAN,
                            .bytes = m.total_bytes,
                            .has_cells = !row.f,
-                           .goal = row.f ? -1 : m.n_good == m.n};
+                           .goal = (int8_t)(row.f ? -1 : m.n_good == m.n)};
         sc_quant_row_name(&row, l->format);
         memcpy(l->cells, m.cells, sizeof l->cells);
     }
@@ -321,10 +321,10 @@ const struct sc_table *sc_quant_summary_table(struct sc_document *d, const struc
 static int8_t goal_of(const struct sc_quant *q, const struct sc_mix_totals *p)
 {
     if (p == &q->total)
-        return q->good;
+        return (int8_t)q->good;
     if (q->plan->algorithm == SC_ALGORITHM_BUDGET)
         return -1;
-    return sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric));
+    return (int8_t)sc_mix_good(&q->plan->goal, sc_mix_value(p, q->plan->goal.metric));
 }
 
 const struct sc_table *sc_quant_curve_table(struct sc_document *d, const struct sc_quant *q,

@@ -177,7 +177,7 @@ static bool line_bytes(const struct sc_encoding *f, uint64_t n, uint64_t *out)
 static bool tile_bytes(const struct sc_encoding *f, uint64_t matrices, uint64_t rows_of,
                        uint64_t cols, uint64_t *out)
 {
-    const uint64_t tile = TILE * TILE / 16 + TILE * TILE * (uint64_t)f->bits / 8;
+    const uint64_t tile = (uint64_t)TILE * TILE / 16 + (uint64_t)TILE * TILE * f->bits / 8;
     uint64_t tiles;
     return sc_mul(ceil_div(rows_of, TILE), ceil_div(cols, TILE), &tiles) &&
            sc_mul(tiles, matrices, &tiles) && sc_mul(tiles, tile, out);

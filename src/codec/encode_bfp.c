@@ -154,7 +154,7 @@ static size_t place_of(size_t face, size_t r, size_t stride)
 
 size_t sc_bfp_pack_tile(const struct sc_encoding *f, const float *x, size_t stride, uint8_t *dst)
 {
-    uint8_t *exponents = dst, *codes = dst + FACES * FACE;
+    uint8_t *exponents = dst, *codes = dst + (size_t)FACES * FACE;
     for (size_t face = 0; face < FACES; face++)
         for (size_t r = 0; r < FACE; r++) {
             *exponents++ = pack_group(f, x + place_of(face, r, stride), GROUP, codes);
@@ -166,7 +166,7 @@ size_t sc_bfp_pack_tile(const struct sc_encoding *f, const float *x, size_t stri
 void sc_bfp_unpack_tile(const struct sc_encoding *f, const uint8_t *src, float *x, size_t stride)
 {
     const unsigned m = magnitude_bits(f), per_byte = 8U / f->bits;
-    const uint8_t *exponents = src, *codes = src + FACES * FACE;
+    const uint8_t *exponents = src, *codes = src + (size_t)FACES * FACE;
     for (size_t face = 0; face < FACES; face++)
         for (size_t r = 0; r < FACE; r++, exponents++, codes += GROUP * f->bits / 8)
             for (unsigned i = 0; i < GROUP; i++) {

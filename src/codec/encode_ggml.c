@@ -60,7 +60,8 @@ static float inverse(float d)
 static void codes32(const float *x, float less, float scale, float plus, int most, uint8_t *q)
 {
     for (size_t i = 0; i < 32; i++) {
-        const int code = (int8_t)(uint8_t)sc_truncate((x[i] - less) * scale + plus);
+        const uint8_t bits = (uint8_t)sc_truncate((x[i] - less) * scale + plus);
+        const int code = bits < 128 ? bits : bits - 256;
         q[i] = (uint8_t)SC_MIN(most, code);
     }
 }

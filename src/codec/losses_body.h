@@ -110,12 +110,16 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
         if (down) {                                                                                \
-            AT(add_block)(b, out, AT(down_##name), how, true, true);                               \
+            AT(add_block)                                                                          \
+            (b, out, AT(down_##name), how,                                                         \
+             (struct AT(error_wants)){.tail = true, .relative = true});                            \
             out->relative = b->relative ? out->relative : 0;                                       \
         } else if (b->relative) {                                                                  \
-            AT(add_block)(b, out, AT(kept_##name), how, true, true);                               \
+            AT(add_block)                                                                          \
+            (b, out, AT(kept_##name), how,                                                         \
+             (struct AT(error_wants)){.tail = true, .relative = true});                            \
         } else {                                                                                   \
-            AT(add_block)(b, out, AT(kept_##name), how, true, false);                              \
+            AT(add_block)(b, out, AT(kept_##name), how, (struct AT(error_wants)){.tail = true});   \
         }                                                                                          \
     } while (0)
 
@@ -133,7 +137,9 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
-    AT(add_block)(b, out, AT(kept_none), NULL, true, b->relative);
+    AT(add_block)
+    (b, out, AT(kept_none), NULL,
+     (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
     return true;
 }
 

@@ -241,19 +241,20 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
 }
 
 void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
-                    float *x, uint32_t *peaks, struct sc_block_errors *out)
+                    const uint8_t *ahead, float *x, uint32_t *peaks, struct sc_block_errors *out)
 {
     const struct sc_error_block b = {.y = x, .brief = true, .y_stride = n, .rows = rows, .n = n};
 #if SC_HAVE_X86
     if (level == SC_CPU_AVX512 && n == SC_BF16_COLUMNS && rows % 2 == 0) {
         sc_errors_clear(&b, out);
-        sc_errors_bf16_avx512(codes, stride, rows, x, peaks, out);
+        sc_errors_bf16_avx512(codes, stride, rows, ahead, x, peaks, out);
         out->most = most_of_short(&b, out);
         out->min += 0.0F;
         out->max += 0.0F;
         return;
     }
 #endif
+    (void)ahead;
     for (size_t r = 0; r < rows; r++, codes += stride)
         for (size_t i = 0; i < n; i++)
             x[r * n + i] =
@@ -344,4 +345,49 @@ void sc_extremes(const float *x, size_t n, enum sc_cpu level, float *min, float 
     extremes_c(x + done, n - done, &low, &high);
     *min = low + 0.0F; /* -0 and 0 are the same extreme, whichever came first */
     *max = high + 0.0F;
+}
+
+/* Values of one sign, and those that are not finite: as floats. */
+static void extremes_of_floats(const uint8_t *codes, size_t n, enum sc_cpu level, float *min,
+                               float *max)
+{
+    enum { SOME = 512 };
+    float x[SOME];
+    *min = INFINITY;
+    *max = -INFINITY;
+    for (size_t i = 0; i < n; i += SOME) {
+        const size_t some = SC_MIN(n - i, (size_t)SOME);
+        float low, high;
+        for (size_t k = 0; k < some; k++)
+            x[k] = sc_float_of((uint32_t)codes[2 * (i + k)] << 16 | (uint32_t)codes[2 * (i + k) + 1]
+                                                                        << 24);
+        sc_extremes(x, some, level, &low, &high);
+        *min = SC_MIN(*min, low);
+        *max = SC_MAX(*max, high);
+    }
+}
+
+void sc_extremes_bf16(const uint8_t *codes, size_t n, enum sc_cpu level, float *min, float *max)
+{
+    const uint16_t infinite = 0x7f80, sign = 0x8000;
+    int16_t high = INT16_MIN;
+    uint16_t far = 0;
+    size_t i = 0;
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        i = sc_code_extremes_avx512(codes, n, &high, &far);
+    else if (level == SC_CPU_AVX2)
+        i = sc_code_extremes_avx2(codes, n, &high, &far);
+#endif
+    for (; i < n; i++) {
+        const uint16_t code = (uint16_t)(codes[2 * i] | codes[2 * i + 1] << 8);
+        high = SC_MAX(high, (int16_t)code);
+        far = SC_MAX(far, code);
+    }
+    if (high < 0 || high >= (int16_t)infinite || far < sign || far >= (sign | infinite)) {
+        extremes_of_floats(codes, n, level, min, max);
+        return;
+    }
+    *min = sc_float_of((uint32_t)far << 16) + 0.0F;
+    *max = sc_float_of((uint32_t)(uint16_t)high << 16) + 0.0F;
 }

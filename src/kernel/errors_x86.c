@@ -28,32 +28,38 @@ struct lying {
     {                                                                                              \
         const struct lying y = {b->y, b->y_stride};                                                \
         if (b->tail && !b->relative)                                                               \
-            AT(add_block)(b, out, AT(lying), &y, true, false);                                     \
+            AT(add_block)(b, out, AT(lying), &y, (struct AT(error_wants)){.tail = true});          \
         else                                                                                       \
-            AT(add_block)(b, out, AT(lying), &y, b->tail, b->relative);                            \
+            AT(add_block)                                                                          \
+            (b, out, AT(lying), &y,                                                                \
+             (struct AT(error_wants)){.tail = b->tail, .relative = b->relative});                  \
     }
 
-#define LANES    struct sc_lanes2
-#define MASK     struct sc_lanes2
-#define TARGET   SC_TARGET_AVX2
-#define AT(name) name##_avx2
+#define LANES             struct sc_lanes2
+#define MASK              struct sc_lanes2
+#define TARGET            SC_TARGET_AVX2
+#define AT(name)          name##_avx2
+#define SC_VECTORS_BESIDE 1
 #include "kernel/errors_body.h"
 BLOCKS
 #undef LANES
 #undef MASK
 #undef TARGET
 #undef AT
+#undef SC_VECTORS_BESIDE
 
-#define LANES    __m512i
-#define MASK     __mmask16
-#define TARGET   SC_TARGET_AVX512
-#define AT(name) name##_avx512
+#define LANES             __m512i
+#define MASK              __mmask16
+#define TARGET            SC_TARGET_AVX512
+#define AT(name)          name##_avx512
+#define SC_VECTORS_BESIDE 2
 #include "kernel/errors_body.h"
 BLOCKS
 #undef LANES
 #undef MASK
 #undef TARGET
 #undef AT
+#undef SC_VECTORS_BESIDE
 
 /* ------------------------------------------------------------------- AVX2: y itself --- */
 /* Four doubles of each of 16 lanes, while sums of y itself are added up. */
@@ -275,10 +281,9 @@ SC_TARGET_AVX512 static inline __m512i peaks_of_rows(const __m512i a[WORDS], con
                                     _mm512_and_si512(one, _mm512_set1_epi32((int)0xffff0000)));
 }
 
-/* One row: widened, added up; magnitudes of its codes. What stands behind it belongs to the next
- * block: rows are too far apart for the processor to see that by itself. */
+/* One row: widened, added up; magnitudes of its codes. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
-row_bf16(const uint8_t *codes, float *x, struct brief16 *g, float row[SC_LANES],
+row_bf16(const uint8_t *codes, const char *ahead, float *x, struct brief16 *g, float row[SC_LANES],
          __m512i magnitudes[WORDS])
 {
     const __m512i step = _mm512_set1_epi32(0x10000);
@@ -289,7 +294,7 @@ row_bf16(const uint8_t *codes, float *x, struct brief16 *g, float row[SC_LANES],
     __m512 of_row = _mm512_setzero_ps();
     for (size_t i = 0; i < WORDS; i++) {
         const __m512i v = _mm512_loadu_si512(codes + 64 * i);
-        _mm_prefetch(codes + sizeof(uint16_t) * SC_BF16_COLUMNS + 64 * i, _MM_HINT_T0);
+        _mm_prefetch(ahead + 64 * i, _MM_HINT_T0);
         const __m512 w[2] = {
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v)),
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, high, v))};
@@ -327,7 +332,8 @@ SC_TARGET_AVX512 static bool extremes_of_codes(__m512i of_signed, __m512i of_all
 }
 
 SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
-                                            float *x, uint32_t *peaks, struct sc_block_errors *out)
+                                            const uint8_t *ahead, float *x, uint32_t *peaks,
+                                            struct sc_block_errors *out)
 {
     enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
     const __m512 zero = _mm512_setzero_ps();
@@ -336,6 +342,8 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
     struct brief16 g = {.high = _mm512_set1_epi16(INT16_MIN), .far = _mm512_setzero_si512()};
     struct error_tiles_avx512 tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
     float *const begin = x;
+    const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
+    const size_t next_stride = stride;
     for (size_t half = 0; half < HALVES; half++) {
         const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
         for (size_t i = 0; i < VECTORS; i++)
@@ -343,7 +351,8 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
             __m512i magnitudes[2][WORDS];
             for (size_t k = 0; k < 2; k++, codes += stride, x += SC_BF16_COLUMNS) {
-                row_bf16(codes, x, &g, of_rows[r + k], magnitudes[k]);
+                row_bf16(codes, next, x, &g, of_rows[r + k], magnitudes[k]);
+                next += next_stride;
                 for (size_t i = 0; i < SC_COUNT(g.zeros); i++)
                     out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
             }
@@ -417,6 +426,64 @@ SC_TARGET_AVX512 size_t sc_extremes_avx512(const float *x, size_t n, float *min,
         }
     *min = _mm512_reduce_min_ps(_mm512_min_ps(low[0], low[1]));
     *max = _mm512_reduce_max_ps(_mm512_max_ps(high[0], high[1]));
+    return i;
+}
+
+SC_TARGET_AVX2 size_t sc_code_extremes_avx2(const uint8_t *codes, size_t n, int16_t *high,
+                                            uint16_t *far)
+{
+    enum { SOME = 64 };
+    __m256i most[4], least[4];
+    int16_t of_signed[16];
+    uint16_t of_all[16];
+    size_t i = 0;
+    for (size_t j = 0; j < 4; j++) {
+        most[j] = _mm256_set1_epi16(*high);
+        least[j] = _mm256_set1_epi16((int16_t)*far);
+    }
+    for (; n - i >= SOME; i += SOME)
+        for (size_t j = 0; j < 4; j++) {
+            const __m256i v = _mm256_loadu_si256((const void *)(codes + 2 * i + 32 * j));
+            most[j] = _mm256_max_epi16(most[j], v);
+            least[j] = _mm256_max_epu16(least[j], v);
+        }
+    for (size_t j = 0; j < 4; j++) {
+        _mm256_storeu_si256((void *)of_signed, most[j]);
+        _mm256_storeu_si256((void *)of_all, least[j]);
+        for (size_t k = 0; k < 16; k++) {
+            *high = SC_MAX(*high, of_signed[k]);
+            *far = SC_MAX(*far, of_all[k]);
+        }
+    }
+    return i;
+}
+
+SC_TARGET_AVX512 size_t sc_code_extremes_avx512(const uint8_t *codes, size_t n, int16_t *high,
+                                                uint16_t *far)
+{
+    enum { SOME = 128 };
+    __m512i most[4], least[4];
+    int16_t of_signed[32];
+    uint16_t of_all[32];
+    size_t i = 0;
+    for (size_t j = 0; j < 4; j++) {
+        most[j] = _mm512_set1_epi16(*high);
+        least[j] = _mm512_set1_epi16((int16_t)*far);
+    }
+    for (; n - i >= SOME; i += SOME)
+        for (size_t j = 0; j < 4; j++) {
+            const __m512i v = _mm512_loadu_si512(codes + 2 * i + 64 * j);
+            most[j] = _mm512_max_epi16(most[j], v);
+            least[j] = _mm512_max_epu16(least[j], v);
+        }
+    for (size_t j = 0; j < 4; j++) {
+        _mm512_storeu_si512(of_signed, most[j]);
+        _mm512_storeu_si512(of_all, least[j]);
+        for (size_t k = 0; k < 32; k++) {
+            *high = SC_MAX(*high, of_signed[k]);
+            *far = SC_MAX(*far, of_all[k]);
+        }
+    }
     return i;
 }
 #endif

@@ -6,7 +6,6 @@
  * cache. */
 #include "picture/deflate.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -14,7 +13,7 @@ enum {
     END = 256,         /* end of block */
     LENGTHS = 19,      /* symbols of the code of code lengths */
     RUN_LONGEST = 258, /* bytes of one run */
-    WIDE = 256         /* bytes that are worth more than one at a time */
+    WIDE = 128         /* bytes that are worth more than one at a time */
 };
 
 /* -------------------------------------------------------------------------------- Huffman --- */
@@ -25,29 +24,44 @@ struct code {
     uint16_t word[SYMBOLS]; /* first bit lowest */
 };
 
-struct leaf {
-    uint64_t count;
-    uint16_t symbol;
-};
+/* A count, and below it the symbol: leaves of equal counts are in the order of their symbols. */
+typedef uint64_t leaf;
+enum { SYMBOL_BITS = 16 };
 
-static int by_count(const void *a, const void *b)
+static leaf leaf_of(uint32_t count, size_t symbol)
 {
-    const struct leaf *x = a, *y = b;
+    return (leaf)count << SYMBOL_BITS | symbol;
+}
 
-    if (x->count != y->count)
-        return x->count < y->count ? -1 : 1;
-    return x->symbol < y->symbol ? -1 : 1;
+static uint16_t symbol_of(leaf l)
+{
+    return (uint16_t)l;
+}
+
+/* Shell's sort with gaps of Ciura (2001): a few hundred words are in order before a function that
+ * compares has been called for half of them. */
+static void sort_leaves(leaf *l, size_t n)
+{
+    static const size_t gaps[] = {132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < SC_COUNT(gaps); g++)
+        for (size_t i = gaps[g]; i < n; i++) {
+            const leaf x = l[i];
+            size_t k = i;
+            for (; k >= gaps[g] && l[k - gaps[g]] > x; k -= gaps[g])
+                l[k] = l[k - gaps[g]];
+            l[k] = x;
+        }
 }
 
 /* Depths of the leaves of a Huffman tree over n counts that ascend: two queues. */
-static void depths_of(const struct leaf *leaf, size_t n, uint8_t *depth)
+static void depths_of(const leaf *leaves, size_t n, uint8_t *depth)
 {
     uint64_t weight[2 * SYMBOLS];
     uint16_t parent[2 * SYMBOLS];
     size_t next_leaf = 0, next_node = n, made = n;
 
     for (size_t i = 0; i < n; i++)
-        weight[i] = leaf[i].count;
+        weight[i] = leaves[i] >> SYMBOL_BITS;
     for (; made < 2 * n - 1; made++) {
         uint64_t sum = 0;
         for (int k = 0; k < 2; k++) {
@@ -105,7 +119,7 @@ static uint16_t reversed(uint16_t word, unsigned bits)
  * wants it. */
 static void make_code(const uint32_t *count, size_t n, unsigned longest, struct code *c)
 {
-    struct leaf leaf[SYMBOLS] = {{0}};
+    leaf leaves[SYMBOLS];
     uint8_t depth[SYMBOLS];
     uint16_t next[SC_DEFLATE_LONGEST + 2] = {0}, of_length[SC_DEFLATE_LONGEST + 2] = {0};
     size_t used = 0;
@@ -114,15 +128,15 @@ static void make_code(const uint32_t *count, size_t n, unsigned longest, struct 
     c->n = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
         if (count[i])
-            leaf[used++] = (struct leaf){count[i], (uint16_t)i};
+            leaves[used++] = leaf_of(count[i], i);
     for (size_t i = 0; used < 2; i++)
         if (!count[i])
-            leaf[used++] = (struct leaf){0, (uint16_t)i};
-    qsort(leaf, used, sizeof *leaf, by_count);
-    depths_of(leaf, used, depth);
+            leaves[used++] = leaf_of(0, i);
+    sort_leaves(leaves, used);
+    depths_of(leaves, used, depth);
     limit_depths(depth, used, longest);
     for (size_t i = 0; i < used; i++) {
-        c->bits[leaf[i].symbol] = depth[i];
+        c->bits[symbol_of(leaves[i])] = depth[i];
         of_length[depth[i]]++;
     }
     for (unsigned k = 1; k <= longest; k++)
@@ -320,12 +334,13 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n)
     return same * 7 >= n / 4;
 }
 
-void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+/* A block of literals of which these counts are known. */
+static void put_block(struct sc_deflate *b, uint32_t count[SYMBOLS], const uint8_t *p, size_t n,
+                      bool last)
 {
-    uint32_t count[SYMBOLS] = {0}, table[256];
+    uint32_t table[256];
     struct code c;
 
-    count_bytes(p, n, count);
     count[END] = 1;
     make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
     put_header(b, &c, last);
@@ -334,11 +349,49 @@ void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool 
     put(b, c.word[END], c.bits[END]);
 }
 
+void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    uint32_t count[SYMBOLS] = {0};
+
+    count_bytes(p, n, count);
+    put_block(b, count, p, n, last);
+}
+
+/* 16 bytes of each 72 are counted, which is all columns of a picture in time; what lies between the
+ * least and the largest byte may occur elsewhere. */
+void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    enum { SOME = 16, STEP = 72, WEIGHT = 16 };
+    uint32_t part[4][256] = {{0}}, count[SYMBOLS] = {0};
+    uint8_t least = 255, largest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        least = SC_MIN(p[i], least);
+        largest = SC_MAX(p[i], largest);
+    }
+    for (size_t i = 0; i < n; i += STEP)
+        count_some(p + i, SC_MIN(n - i, (size_t)SOME), part);
+    for (unsigned k = 0; k < 256; k++)
+        count[k] = WEIGHT * (part[0][k] + part[1][k] + part[2][k] + part[3][k]) +
+                   (k >= least && k <= largest);
+    put_block(b, count, p, n, last);
+}
+
 /* Some literals, then bytes that are equal to the one before. */
 struct piece {
     uint32_t literals, run;
 };
 enum { STEP = 16, MOST_PIECES = SC_DEFLATE_SPARSE / STEP + 1 };
+
+/* STEP bytes that are equal to the one before. */
+static bool is_same(const uint8_t *p)
+{
+    uint64_t a[2], b[2];
+    memcpy(a, p, sizeof a);
+    memcpy(b, p - 1, sizeof b);
+    return a[0] == b[0] && a[1] == b[1];
+}
+_Static_assert(STEP == 2 * sizeof(uint64_t), "two words are a step");
 
 /* Runs of at least 2 * STEP bytes, and some of STEP, which costs little more than looking at one
  * of STEP bytes. */
@@ -348,7 +401,7 @@ static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
 
     for (size_t i = STEP; i + STEP <= n;) {
         size_t start = i, end = i + STEP;
-        if (memcmp(p + i, p + i - 1, STEP) != 0) {
+        if (!is_same(p + i)) {
             i += STEP;
             continue;
         }

@@ -22,6 +22,9 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n);
  * needs n numbers of work; as they are. */
 void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
 void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last, uint16_t *work);
+/* Literals with a code that fits a part of them, at twice the speed: some tenths of a percent more
+ * bytes. */
+void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
 /* Literals and long runs only, at nearly the speed of literals; n is at most SC_DEFLATE_SPARSE. */
 #define SC_DEFLATE_SPARSE ((size_t)1 << 16)
 void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);

@@ -43,46 +43,53 @@ SC_TARGET_SHIFTS static inline struct words quads_of(struct words a, struct word
                                  _mm512_permutex2var_epi64(a.bits, odd, b.bits)});
 }
 
-SC_TARGET_SHIFTS static inline void emit(struct sc_deflate *b, const uint64_t *word,
-                                         const uint64_t *bits, size_t n)
+/* Words of 56 bits at most go beside 7 that are held. */
+SC_TARGET_SHIFTS static inline bool fit(struct words w)
 {
-    for (size_t i = 0; i < n; i++) {
-        b->held |= word[i] << b->n;
-        b->n += (unsigned)bits[i];
-        memcpy(b->to, &b->held, 8);
-        b->to += b->n >> 3;
-        b->held >>= b->n & 56;
-        b->n &= 7;
+    return !_mm512_cmpgt_epu64_mask(w.bits, _mm512_set1_epi64(56));
+}
+
+SC_TARGET_SHIFTS static inline void emit(struct sc_deflate *b, const struct words *w, size_t n)
+{
+    uint64_t word[8], bits[8];
+    for (size_t k = 0; k < n; k++) {
+        _mm512_storeu_si512(word, w[k].word);
+        _mm512_storeu_si512(bits, w[k].bits);
+        for (size_t i = 0; i < 8; i++) {
+            b->held |= word[i] << b->n;
+            b->n += (unsigned)bits[i];
+            memcpy(b->to, &b->held, 8);
+            b->to += b->n >> 3;
+            b->held >>= b->n & 56;
+            b->n &= 7;
+        }
     }
 }
 
 SC_TARGET_SHIFTS size_t sc_deflate_put_avx512(struct sc_deflate *out, const uint32_t table[256],
                                               const uint8_t *p, size_t n)
 {
+    enum { TOGETHER = 128 };
     struct sc_deflate b = *out;
-    uint64_t word[16], bits[16];
     size_t i = 0;
 
-    for (; i + 64 <= n; i += 64) {
-        struct words quads[2];
-        for (size_t k = 0; k < 2; k++) {
+    for (; i + TOGETHER <= n; i += TOGETHER) {
+        struct words quads[4];
+        for (size_t k = 0; k < SC_COUNT(quads); k++) {
             const __m512i s = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(p + i + 32 * k)));
             const __m512i t =
                 _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(p + i + 32 * k + 16)));
             quads[k] = quads_of(pairs_of(_mm512_i32gather_epi32(s, table, 4)),
                                 pairs_of(_mm512_i32gather_epi32(t, table, 4)));
         }
-        const struct words eights = quads_of(quads[0], quads[1]);
-        const bool fits = !_mm512_cmpgt_epu64_mask(eights.bits, _mm512_set1_epi64(56));
-        if (fits) {
-            _mm512_storeu_si512(word, eights.word);
-            _mm512_storeu_si512(bits, eights.bits);
-        }
-        for (size_t k = 0; k < 2 && !fits; k++) {
-            _mm512_storeu_si512(word + 8 * k, quads[k].word);
-            _mm512_storeu_si512(bits + 8 * k, quads[k].bits);
-        }
-        emit(&b, word, bits, fits ? 8 : 16);
+        const struct words eights[] = {quads_of(quads[0], quads[1]), quads_of(quads[2], quads[3])};
+        const struct words sixteens = quads_of(eights[0], eights[1]);
+        if (fit(sixteens))
+            emit(&b, &sixteens, 1);
+        else if (fit(eights[0]) && fit(eights[1]))
+            emit(&b, eights, 2);
+        else
+            emit(&b, quads, 4);
     }
     *out = b;
     return i;

@@ -117,6 +117,21 @@ void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, s
                      struct sc_cell_lanes *out);
 #endif
 
+/* ---------------------------------------------------------------------------- tiles_facts.c ---
+ * What finite elements of a row add: column i to lane i % SC_ROW_LANES. */
+enum { SC_ROW_LANES = 8 };
+struct sc_row_sums {
+    double sum[SC_ROW_LANES], square[SC_ROW_LANES];
+    float min[SC_ROW_LANES], max[SC_ROW_LANES];
+    uint32_t any, zeros; /* bits that occur; zeros of either sign */
+};
+#if SC_HAVE_X86
+/* Adds the first of n elements, as many as are returned, and their squares one by one. */
+size_t sc_row_add_avx512(const float *x, size_t n, double *squares, struct sc_row_sums *out);
+/* The bits of the largest magnitude. */
+uint32_t sc_row_largest_avx512(const float *x, size_t n);
+#endif
+
 /* ---------------------------------------------------------------------------- magnitudes.c ---
  * How often |x| of finite values lies in each step: the exponent and five bits of the fraction. */
 enum { SC_MAGNITUDE_SHIFT = 18, SC_MAGNITUDES = 0x7f800000 >> SC_MAGNITUDE_SHIFT };

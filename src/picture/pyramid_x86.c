@@ -150,24 +150,24 @@ SC_TARGET_AVX512 void sc_cell_columns_avx512(const float *x, size_t stride, size
     }
 }
 
-/* What 16 vectors of columns or of cells hold. */
+/* What 16 vectors of columns or of cells hold; the largest magnitude is that of an extreme, and
+ * what is no number makes a sum that is none. */
 struct sixteen {
     __m512 sum, square, min, max;
-    __m512i most;
 };
 
-SC_TARGET_AVX512 static inline struct sixteen column16(const float *x, size_t stride, size_t rows)
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
+column16(const float *x, size_t stride, size_t rows, bool squares)
 {
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_set1_ps(INFINITY),
-                        _mm512_set1_ps(-INFINITY), _mm512_setzero_si512()};
+                        _mm512_set1_ps(-INFINITY)};
     for (size_t r = 0; r < rows; r++) {
         const __m512 v = _mm512_loadu_ps(x + r * stride);
         s.sum = _mm512_add_ps(s.sum, v);
-        s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));
+        if (squares)
+            s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));
         s.min = _mm512_min_ps(v, s.min);
         s.max = _mm512_max_ps(v, s.max);
-        s.most = _mm512_max_epu32(s.most, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
     }
     return s;
 }
@@ -186,43 +186,37 @@ SC_TARGET_AVX512 static inline struct sixteen column16(const float *x, size_t st
 
 /* 16 cells, their columns added from left to right. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
-cells16(const float *x, size_t stride, size_t rows, const size_t width)
+cells16(const float *x, size_t stride, size_t rows, const size_t width, bool squares)
 {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    __m512 sum[8], square[8], min[8], max[8], most[8];
+    __m512 sum[8], square[8], min[8], max[8];
     for (size_t i = 0; i < width; i++) {
-        const struct sixteen c = column16(x + 16 * i, stride, rows);
+        const struct sixteen c = column16(x + 16 * i, stride, rows, squares);
         sum[i] = c.sum;
         square[i] = c.square;
         min[i] = c.min;
         max[i] = c.max;
-        most[i] = _mm512_castsi512_ps(c.most);
     }
     BY_COLUMN(sum, width)
-    BY_COLUMN(square, width)
-    struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), min[0], max[0],
-                        _mm512_castps_si512(most[0])};
+    if (squares)
+        BY_COLUMN(square, width)
+    struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), min[0], max[0]};
     for (size_t i = 0; i < width; i++) {
         s.sum = _mm512_add_ps(s.sum, sum[i]);
-        s.square = _mm512_add_ps(s.square, square[i]);
+        if (squares)
+            s.square = _mm512_add_ps(s.square, square[i]);
     }
     /* Extremes do not depend on the order, once zeros have no sign: pairs, then pairs of these. */
     for (size_t n = width; n > 1; n /= 2)
         for (size_t i = 0; i < n / 2; i++) {
             const __m512 a = min[2 * i], b = min[2 * i + 1], c = max[2 * i], d = max[2 * i + 1];
-            const __m512i p = _mm512_castps_si512(most[2 * i]);
-            const __m512i q = _mm512_castps_si512(most[2 * i + 1]);
-            const __m512i pe = _mm512_permutex2var_epi32(p, even, q);
-            const __m512i po = _mm512_permutex2var_epi32(p, odd, q);
             min[i] = _mm512_min_ps(_mm512_permutex2var_ps(a, even, b),
                                    _mm512_permutex2var_ps(a, odd, b));
             max[i] = _mm512_max_ps(_mm512_permutex2var_ps(c, even, d),
                                    _mm512_permutex2var_ps(c, odd, d));
-            most[i] = _mm512_castsi512_ps(_mm512_max_epu32(pe, po));
         }
-    s.most = _mm512_castps_si512(most[0]);
     const __mmask16 low0 = _mm512_cmpeq_ps_mask(min[0], _mm512_setzero_ps());
     const __mmask16 high0 = _mm512_cmpeq_ps_mask(max[0], _mm512_setzero_ps());
     s.min = _mm512_mask_blend_ps(low0, min[0], _mm512_setzero_ps());
@@ -250,18 +244,27 @@ SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, s
                                                 size_t width, const struct sc_pixel_row *out,
                                                 size_t n, size_t at)
 {
-    const struct sixteen s = width == 2   ? cells16(x, stride, rows, 2)
-                             : width == 4 ? cells16(x, stride, rows, 4)
-                                          : cells16(x, stride, rows, 8);
+    struct sixteen s;
+    bool squares = false;
+    for (size_t i = 0; i < n; i++)
+        squares = squares || out[i].plane == SC_PLANE_RMS;
+    if (squares)
+        s = width == 2   ? cells16(x, stride, rows, 2, true)
+            : width == 4 ? cells16(x, stride, rows, 4, true)
+                         : cells16(x, stride, rows, 8, true);
+    else
+        s = width == 2   ? cells16(x, stride, rows, 2, false)
+            : width == 4 ? cells16(x, stride, rows, 4, false)
+                         : cells16(x, stride, rows, 8, false);
+    const __m512 minus = _mm512_castsi512_ps(_mm512_set1_epi32((int)0x80000000));
+    const __m512 abs = _mm512_max_ps(_mm512_xor_ps(s.min, minus), s.max);
     const double share = 1 / (double)(rows * width); /* exact: a power of two */
     for (size_t i = 0; i < n; i++) {
         __m512 v = s.min;
         if (out[i].plane == SC_PLANE_MAX)
             v = s.max;
         else if (out[i].plane == SC_PLANE_ABS)
-            v = _mm512_max_ps(_mm512_castsi512_ps(_mm512_xor_si512(
-                                  _mm512_castps_si512(s.min), _mm512_set1_epi32((int)0x80000000))),
-                              s.max);
+            v = abs;
         else if (out[i].plane == SC_PLANE_RMS)
             v = scaled16(s.square, share, true);
         else if (out[i].plane == SC_PLANE_MEAN)
@@ -269,11 +272,12 @@ SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, s
         _mm512_storeu_si512(out[i].pixels + at, _mm512_castps_si512(v));
     }
     /* As sc_errors_good(). */
-    const __m512i most = s.most;
+    const __m512i most = _mm512_castps_si512(abs);
+    const __mmask16 number = _mm512_cmp_ps_mask(s.sum, s.sum, _CMP_ORD_Q);
     const __mmask16 good = _mm512_cmpge_epu32_mask(most, _mm512_set1_epi32(0x2b800000)) &
                            _mm512_cmplt_epu32_mask(most, _mm512_set1_epi32(0x5b000000));
     const __mmask16 none = _mm512_cmpeq_epi32_mask(most, _mm512_setzero_si512());
-    return (uint32_t)(uint16_t) ~(good | none);
+    return (uint32_t)(uint16_t) ~((good | none) & number);
 }
 
 SC_TARGET_AVX2 size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least)
@@ -290,6 +294,53 @@ SC_TARGET_AVX2 size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t
             break;
     }
     return i;
+}
+
+/* -------------------------------------------------------------------------- rows of a tensor ---
+ */
+
+SC_TARGET_AVX512 size_t sc_row_add_avx512(const float *x, size_t n, double *squares,
+                                          struct sc_row_sums *out)
+{
+    __m512d sum = _mm512_loadu_pd(out->sum), square = _mm512_loadu_pd(out->square);
+    __m256 min = _mm256_loadu_ps(out->min), max = _mm256_loadu_ps(out->max);
+    __m256i any = _mm256_setzero_si256();
+    uint32_t zeros = 0;
+    size_t i = 0;
+    for (; i + SC_ROW_LANES <= n; i += SC_ROW_LANES) {
+        const __m256 v = _mm256_loadu_ps(x + i);
+        const __m512d w = _mm512_cvtps_pd(v), s = _mm512_mul_pd(w, w);
+        any = _mm256_or_si256(any, _mm256_castps_si256(v));
+        zeros +=
+            (uint32_t)__builtin_popcount(_mm256_cmp_ps_mask(v, _mm256_setzero_ps(), _CMP_EQ_OQ));
+        sum = _mm512_add_pd(sum, w);
+        square = _mm512_add_pd(square, s);
+        _mm512_storeu_pd(squares + i, _mm512_add_pd(_mm512_loadu_pd(squares + i), s));
+        min = _mm256_min_ps(v, min);
+        max = _mm256_max_ps(v, max);
+    }
+    uint32_t lanes[SC_ROW_LANES];
+    _mm512_storeu_pd(out->sum, sum);
+    _mm512_storeu_pd(out->square, square);
+    _mm256_storeu_ps(out->min, min);
+    _mm256_storeu_ps(out->max, max);
+    _mm256_storeu_si256((__m256i *)lanes, any);
+    for (size_t k = 0; k < SC_ROW_LANES; k++)
+        out->any |= lanes[k];
+    out->zeros += zeros;
+    return i;
+}
+
+SC_TARGET_AVX512 uint32_t sc_row_largest_avx512(const float *x, size_t n)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i most = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 some = n - i < 16 ? (__mmask16)((1U << (n - i)) - 1) : (__mmask16)0xffff;
+        const __m512i v = _mm512_maskz_loadu_epi32(some, x + i);
+        most = _mm512_max_epu32(most, _mm512_and_si512(v, magnitude));
+    }
+    return _mm512_reduce_max_epu32(most);
 }
 #else
 typedef int sc_no_x86; /* a file needs a declaration */

@@ -32,7 +32,7 @@ enum { MOST_ZOOM = 40 };
 #define POOLED_VALUES  (UINT64_C(32) << 20) /* that are read for one place of a tile at most, */
 #define PATIENT_VALUES (UINT64_C(1) << 20)  /* and while its pyramid is on its way */
 #define MOST_ELEMENTS  (UINT64_C(1) << 48)  /* along an axis */
-#define TOGETHER       ((size_t)1 << 14)    /* values that are read and pooled in the cache */
+#define TOGETHER       ((size_t)1 << 13)    /* values that are read and pooled in the cache */
 
 /* --------------------------------------------------------------------------------- scratch --- */
 
@@ -68,8 +68,18 @@ static void leave_scratch(struct sc_pyramids *p, struct sc_scratch *s)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Before anything that may leave pixels as they are. */
+static void clear_pixels(struct sc_fill *f)
+{
+    for (size_t k = 0; k < f->n && !f->cleared; k++)
+        for (size_t i = 0; i < SC_COUNT(f->t->pixels); i++)
+            f->t[k].pixels[i] = SC_PIXEL_OUTSIDE;
+    f->cleared = true;
+}
+
 struct sc_cell_sum *sc_tile_sums(struct sc_fill *f)
 {
+    clear_pixels(f);
     if (!f->summed)
         sc_cells_clear(f->s->sums, SC_COUNT(f->s->sums));
     f->summed = true;
@@ -106,31 +116,67 @@ static uint32_t pixel_of(float x)
     return (bits & 0x7fffffff) > 0x7f800000 ? SC_PIXEL_NAN : bits;
 }
 
-/* A row of pixels that are elements one by one. */
-static void put_elements(const float *x, size_t n, uint32_t *pixels)
+/* Rows of pixels that are elements one by one. Loops that compilers make wide. */
+static inline __attribute__((always_inline)) void put_elements(const float *restrict x,
+                                                               size_t stride, size_t rows, size_t n,
+                                                               uint32_t *restrict pixels)
 {
-    for (size_t i = 0; i < n; i++)
-        pixels[i] = pixel_of(x[i]);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            pixels[r * SC_SCENE_TILE + i] = pixel_of(x[r * stride + i]);
 }
 
-/* Every pixel is an element, or a part of one. */
-static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+static inline __attribute__((always_inline)) uint32_t bits_in(const uint32_t *pixels, size_t n)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++)
+        any |= pixels[i];
+    return any;
+}
+
+#if SC_HAVE_X86
+SC_TARGET_AVX512 static void put_elements_avx512(const float *x, size_t stride, size_t rows,
+                                                 size_t n, uint32_t *pixels)
+{
+    put_elements(x, stride, rows, n, pixels);
+}
+
+SC_TARGET_AVX512 static uint32_t bits_in_avx512(const uint32_t *pixels, size_t n)
+{
+    return bits_in(pixels, n);
+}
+#endif
+
+static void put_elements_of(enum sc_cpu level, const float *x, size_t stride, size_t rows, size_t n,
+                            uint32_t *pixels)
+{
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512) {
+        put_elements_avx512(x, stride, rows, n, pixels);
+        return;
+    }
+#endif
+    (void)level;
+    put_elements(x, stride, rows, n, pixels);
+}
+
+/* Rows of pixels j..end, of elements from `row` and `col` on. */
+static void put_rows(struct sc_fill *f, const struct sc_shown *sh, const float *values,
+                     uint64_t row, unsigned j, unsigned end)
 {
     const struct sc_axis *ax = &sh->x, *ay = &sh->y;
-    const uint64_t row = ay->from[ay->first], col = ax->from[ax->first];
-    const size_t n_rows = (size_t)(ay->to[ay->end - 1] - row);
-    const uint64_t n_cols = ax->to[ax->end - 1] - col;
-    float *values = f->s->values;
-    TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + col, sh->cols, n_rows,
-                         n_cols, values, e));
+    const uint64_t col = ax->from[ax->first], n_cols = ax->to[ax->end - 1] - col;
     struct sc_cell_sum *sums = f->t->z > 0 ? sc_tile_sums(f) : NULL;
     const size_t n_pixels = ax->end - ax->first;
     const bool alike = !sums && ax->log2 == 0 && n_pixels == n_cols;
-    for (unsigned j = ay->first; j < ay->end; j++) {
+    if (alike && ay->log2 == 0)
+        put_elements_of(f->level, values, n_cols, end - j, n_cols,
+                        f->t->pixels + (size_t)j * SC_SCENE_TILE + ax->first);
+    for (; j < end; j++) {
         const float *from = values + (ay->from[j] - row) * n_cols;
         const size_t at = (size_t)j * SC_SCENE_TILE;
-        if (alike)
-            put_elements(from, n_pixels, f->t->pixels + at + ax->first);
+        if (alike && ay->log2 != 0)
+            put_elements(from, n_cols, 1, n_pixels, f->t->pixels + at + ax->first);
         for (unsigned i = ax->first; i < ax->end && !alike; i++)
             if (sums)
                 sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
@@ -140,6 +186,24 @@ static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_er
             memcpy(f->t[k].pixels + at + ax->first, f->t->pixels + at + ax->first,
                    n_pixels * sizeof f->t->pixels[0]);
     }
+}
+
+/* Every pixel is an element, or a part of one. */
+static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    const uint64_t col = ax->from[ax->first], n_cols = ax->to[ax->end - 1] - col;
+    if (ax->end - ax->first < SC_SCENE_TILE || ay->end - ay->first < SC_SCENE_TILE)
+        clear_pixels(f);
+    for (unsigned j = ay->first, end; j < ay->end; j = end) {
+        const uint64_t row = ay->from[j];
+        for (end = j + 1; end < ay->end && (ay->to[end] - row) * n_cols <= TOGETHER;)
+            end++;
+        TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + col, sh->cols,
+                             (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
+        put_rows(f, sh, f->s->values, row, j, end);
+    }
+    f->cleared = true;
     return 0;
 }
 
@@ -462,6 +526,8 @@ static int fill_place(void *ctx, const struct sc_place *pl)
     if (!sc_tile_shown(f, pl, sh))
         return 0;
     f->flags &= ~(unsigned)SC_TILE_EMPTY;
+    if (sh->x.log2 > 0 || sh->y.log2 > 0 || !sh->entry->drawn)
+        clear_pixels(f); /* else fill_exact() does */
     const int code = sh->entry->drawn
                          ? show(f, pl, sh, &e)
                          : sc_fail(&e, SCRUPLE_ELIMIT, "a tensor is too large to be drawn");
@@ -471,12 +537,15 @@ static int fill_place(void *ctx, const struct sc_place *pl)
 /* ------------------------------------------------------------------------------------ a tile ---
  */
 
-static bool is_bf16(const struct sc_tile *t)
+static bool is_bf16(const struct sc_tile *t, enum sc_cpu level)
 {
-    uint32_t any = 0;
-    for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
-        any |= t->pixels[i];
-    return (any & 0xffff) == 0;
+    const size_t n = SC_COUNT(t->pixels);
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        return (bits_in_avx512(t->pixels, n) & 0xffff) == 0;
+#endif
+    (void)level;
+    return (bits_in(t->pixels, n) & 0xffff) == 0;
 }
 
 static int check_zoom(const struct sc_tile *t, struct sc_error *e)
@@ -509,15 +578,13 @@ static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *
 static void fill_tile(struct sc_fill *f)
 {
     int64_t x, y, w, h;
-    for (size_t k = 0; k < f->n; k++)
-        for (size_t i = 0; i < SC_COUNT(f->t->pixels); i++)
-            f->t[k].pixels[i] = SC_PIXEL_OUTSIDE;
     f->flags = SC_TILE_EMPTY;
-    f->summed = false;
+    f->summed = f->cleared = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
     f->s->n_later = 0;
     if (tile_area(f, &x, &y, &w, &h) && sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
         sc_tile_sample_all(f);
+    clear_pixels(f);
 }
 
 int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
@@ -551,7 +618,7 @@ int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsi
         f.flags |= SC_TILE_EXACT;
     for (size_t i = 0; i < n; i++) {
         t[i].flags = f.flags;
-        t[i].bf16 = is_bf16(&t[i]);
+        t[i].bf16 = is_bf16(&t[i], f.level);
     }
     return 0;
 }

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 #define WHOLE ((uint64_t)16 << 20)
-enum { RUNS = 1024, RUN = 4096, TOPS = 65536, STEP_LOG2 = 4, STEP = 1 << STEP_LOG2 };
+enum { RUNS = 1024, RUN = 4096, TOPS = 65536, NARROW = 32768 };
+enum { STEP_LOG2 = 4, STEP = 1 << STEP_LOG2 };
 
 /* A product that is not rounded before the sum gives other bits; see codec/decode.h. */
 #if defined(__clang__)
@@ -97,8 +98,12 @@ struct gather {
     double row[SC_PROFILE], col[SC_PROFILE];
     uint64_t row_n[SC_PROFILE], col_n[SC_PROFILE];
     float values[2 * RUN];
-    double squares[RUN]; /* of some of them */
     enum sc_cpu level;
+    /* Sums of squares of `n_squares` columns from `first_col` on, of rows whose elements are all
+     * finite, before they go to the profile; rows[i] more rows are in column i than in i - 1. */
+    uint64_t first_col, n_squares;
+    double *squares;
+    int64_t *rows;
 };
 
 /* n elements of one row that are in one step of both profiles; some are not finite. */
@@ -133,119 +138,106 @@ static void gather_piece(struct gather *g, const float *x, size_t n, size_t r, s
     g->col_n[c] += finite;
 }
 
-enum { LANES = 8 };
-/* What a row adds: sums in LANES, all bits that occur. */
-struct row_sums {
-    double sum[LANES];
-    float min[LANES], max[LANES];
-    uint32_t any, zeros;
-};
-
-/* Loops that compilers make wide, at whatever level they are compiled for: each lane is a sum of
- * its own, so the bits are the same. */
-static inline __attribute__((always_inline)) uint32_t look_for_largest(const float *x, size_t n)
+/* To the profile of columns. */
+static void fold_squares(struct gather *g)
 {
-    uint32_t most = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits &= 0x7fffffff;
-        most = bits > most ? bits : most;
+    size_t c = (size_t)(g->first_col * g->out->n_cols / g->grid->cols);
+    const uint64_t n = SC_MIN(g->n_squares, g->grid->cols - g->first_col);
+    int64_t rows = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        c += g->first_col + i == g->col_from[c + 1];
+        rows += g->rows[i];
+        g->col[c] += g->squares[i];
+        g->col_n[c] += (uint64_t)rows;
     }
-    return most;
+    memset(g->squares, 0, (size_t)g->n_squares * sizeof *g->squares);
+    memset(g->rows, 0, ((size_t)g->n_squares + 1) * sizeof *g->rows);
 }
-
-static inline __attribute__((always_inline)) void
-add_row(const float *restrict x, size_t n, double *restrict squares, struct row_sums *restrict out)
-{
-    struct row_sums r = {.any = 0};
-    const size_t whole = n / LANES * LANES;
-    for (size_t k = 0; k < LANES; k++) {
-        r.min[k] = INFINITY;
-        r.max[k] = -INFINITY;
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        r.any |= bits;
-        r.zeros += x[i] == 0;
-        squares[i] = (double)x[i] * (double)x[i];
-    }
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            const float v = x[i + k];
-            r.sum[k] += (double)v;
-            r.min[k] = v < r.min[k] ? v : r.min[k];
-            r.max[k] = v > r.max[k] ? v : r.max[k];
-        }
-    for (size_t k = 0; k < n - whole; k++) {
-        const float v = x[whole + k];
-        r.sum[k] += (double)v;
-        r.min[k] = v < r.min[k] ? v : r.min[k];
-        r.max[k] = v > r.max[k] ? v : r.max[k];
-    }
-    *out = r;
-}
-
-#if SC_HAVE_X86
-SC_TARGET_AVX512 static uint32_t largest_avx512(const float *x, size_t n)
-{
-    return look_for_largest(x, n);
-}
-SC_TARGET_AVX512 static void add_row_avx512(const float *x, size_t n, double *squares,
-                                            struct row_sums *out)
-{
-    add_row(x, n, squares, out);
-}
-#endif
 
 static uint32_t largest_bits(const float *x, size_t n, enum sc_cpu level)
 {
+    uint32_t most = 0;
 #if SC_HAVE_X86
     if (level == SC_CPU_AVX512)
-        return largest_avx512(x, n);
+        return sc_row_largest_avx512(x, n);
 #endif
     (void)level;
-    return look_for_largest(x, n);
+    for (size_t i = 0; i < n; i++)
+        most = SC_MAX(most, sc_bits_of(x[i]) & 0x7fffffff);
+    return most;
 }
 
-/* n finite elements of one row: all but the profiles. */
-static void gather_row(struct gather *g, const float *x, size_t n)
+enum { LANES = SC_ROW_LANES };
+
+/* Elements first..n, each to the lane of its column. */
+static void add_row_c(const float *x, size_t first, size_t n, double *squares,
+                      struct sc_row_sums *out)
 {
-    struct row_sums r;
+    for (size_t i = first; i < n; i++) {
+        const size_t k = i % LANES;
+        const double v = (double)x[i], square = v * v;
+        out->any |= sc_bits_of(x[i]);
+        out->zeros += x[i] == 0;
+        out->sum[k] += v;
+        out->square[k] += square;
+        squares[i] += square;
+        out->min[k] = x[i] < out->min[k] ? x[i] : out->min[k];
+        out->max[k] = x[i] > out->max[k] ? x[i] : out->max[k];
+    }
+}
+
+static void add_row(const float *x, size_t n, double *squares, enum sc_cpu level,
+                    struct sc_row_sums *out)
+{
+    size_t done = 0;
+    *out = (struct sc_row_sums){.any = 0};
+    for (size_t k = 0; k < LANES; k++) {
+        out->min[k] = INFINITY;
+        out->max[k] = -INFINITY;
+    }
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512)
+        done = sc_row_add_avx512(x, n, squares, out);
+#else
+    (void)level;
+#endif
+    add_row_c(x, done, n, squares, out);
+}
+
+static double sum_of_lanes(const double v[LANES])
+{
+    return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+}
+
+/* n finite elements of one row, from column `col` on; r: its step of the profile. */
+static void gather_row(struct gather *g, const float *x, size_t n, uint64_t col, size_t r)
+{
+    struct sc_row_sums s;
+    if (col < g->first_col || col + n > g->first_col + g->n_squares) {
+        fold_squares(g);
+        g->first_col = col;
+    }
+    const size_t at = (size_t)(col - g->first_col);
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], sizeof bits);
         g->tops[bits >> 16]++;
     }
-#if SC_HAVE_X86
-    if (g->level == SC_CPU_AVX512)
-        add_row_avx512(x, n, g->squares, &r);
-    else
-#endif
-        add_row(x, n, g->squares, &r);
+    add_row(x, n, g->squares + at, g->level, &s);
     for (size_t k = 0; k < LANES; k++) {
-        g->sum.min = r.min[k] < g->sum.min ? r.min[k] : g->sum.min;
-        g->sum.max = r.max[k] > g->sum.max ? r.max[k] : g->sum.max;
+        g->sum.min = s.min[k] < g->sum.min ? s.min[k] : g->sum.min;
+        g->sum.max = s.max[k] > g->sum.max ? s.max[k] : g->sum.max;
     }
-    g->sum.sum += ((r.sum[0] + r.sum[4]) + (r.sum[1] + r.sum[5])) +
-                  ((r.sum[2] + r.sum[6]) + (r.sum[3] + r.sum[7]));
-    g->sum.n += n;
-    g->zeros += r.zeros;
-    g->any |= r.any;
-}
-
-/* The same of a part of that row: squares, for the profiles and as a whole. */
-static void gather_squares(struct gather *g, size_t from, size_t n, size_t r, size_t c)
-{
-    double square = 0;
-    for (size_t i = from; i < from + n; i++)
-        square += g->squares[i];
+    const double square = sum_of_lanes(s.square);
+    g->sum.sum += sum_of_lanes(s.sum);
     g->sum.square += square;
+    g->sum.n += n;
+    g->zeros += s.zeros;
+    g->any |= s.any;
     g->row[r] += square;
-    g->col[c] += square;
     g->row_n[r] += n;
-    g->col_n[c] += n;
+    g->rows[at]++;
+    g->rows[at + n]--;
 }
 
 static void gather_values(struct gather *g, uint64_t first, uint64_t n)
@@ -254,19 +246,18 @@ static void gather_values(struct gather *g, uint64_t first, uint64_t n)
     uint64_t row = first / cols, col = first % cols;
     for (uint64_t i = 0; i < n; row++, col = 0) {
         const uint64_t end = SC_MIN(n, i + (cols - col));
-        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows), start = (size_t)i;
-        const float *x = g->values + start;
-        const bool finite = largest_bits(x, (size_t)(end - i), g->level) < 0x7f800000;
-        if (finite)
-            gather_row(g, x, (size_t)(end - i));
+        const size_t r = (size_t)(row * g->out->n_rows / g->n_rows), some = (size_t)(end - i);
+        const float *x = g->values + i;
+        if (largest_bits(x, some, g->level) < 0x7f800000) {
+            gather_row(g, x, some, col, r);
+            i = end;
+            continue;
+        }
         for (size_t c = (size_t)(col * g->out->n_cols / cols); i < end; c++) {
-            const uint64_t some = SC_MIN(g->col_from[c + 1] - col, end - i);
-            if (finite)
-                gather_squares(g, (size_t)i - start, (size_t)some, r, c);
-            else
-                gather_piece(g, g->values + i, (size_t)some, r, c);
-            i += some;
-            col += some;
+            const uint64_t part = SC_MIN(g->col_from[c + 1] - col, end - i);
+            gather_piece(g, g->values + i, (size_t)part, r, c);
+            i += part;
+            col += part;
         }
     }
 }
@@ -441,8 +432,14 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     for (size_t c = 0; c <= out->n_cols; c++)
         g->col_from[c] = (c * g->grid->cols + out->n_cols - 1) / out->n_cols;
     sc_cells_clear(&g->sum, 1);
+    g->n_squares = g->grid->cols <= NARROW ? g->grid->cols : RUN;
+    g->squares = sc_calloc((size_t)g->n_squares, sizeof *g->squares);
+    g->rows = sc_calloc((size_t)g->n_squares + 1, sizeof *g->rows);
+    if (!g->squares || !g->rows)
+        return sc_fail_memory(e);
     TRY(each_run(g, gather_values, e));
     note_used(g);
+    fold_squares(g);
     find_quantiles(g);
     out->zeros = out->sampled ? UINT64_MAX : g->zeros;
     out->nonfinite = out->sampled ? UINT64_MAX : g->nonfinite;
@@ -492,6 +489,8 @@ static int look(struct sc_pyramids *p, uint32_t tensor,
         code = fn(p, tensor, g, e);
         sc_pyramids_release(p, tensor, g->view);
     }
+    free(g->squares);
+    free(g->rows);
     free(g);
     return code;
 }

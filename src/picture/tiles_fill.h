@@ -40,7 +40,8 @@ struct sc_fill {
     size_t n;
     struct sc_scratch *s;
     enum sc_cpu level;
-    bool summed; /* sums are in use */
+    bool summed;  /* sums are in use */
+    bool cleared; /* pixels are, or all of them have been filled */
     unsigned flags;
     uint64_t until, patient_until; /* microseconds */
     int code;

@@ -23,6 +23,7 @@ enum {
     STACK_BYTES = 8 << 10, /* small reads need no memory of their own */
     SHORT_RUN = 16 << 10,  /* bytes of a row below which a mapping pays, */
     NEAR_RUN = 64 << 10,   /* and from one row to the next */
+    RUNS_AHEAD = 4,        /* rows of a mapping that are on their way */
     LONE_RUN = 512,        /* values that are a sample: the first touch of a page of a mapping reads
                               what lies around it, too */
 };
@@ -421,6 +422,14 @@ int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double 
     return 0;
 }
 
+/* The run `ahead` bytes behind this one. What is not in memory stays where it is. */
+static void prefetch_near(const uint8_t *src, size_t ahead, size_t n)
+{
+    enum { LINE = 64 };
+    for (size_t i = 0; i < n; i += LINE)
+        __builtin_prefetch(src + ahead + i);
+}
+
 /* Over a network every run would be a round trip. */
 static void prefetch_runs(struct values *v, uint64_t first, uint64_t stride, size_t n_runs,
                           uint64_t n)
@@ -460,11 +469,16 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
     const bool map = near && n / v->per_block * v->parts[0].unit < SHORT_RUN;
     const bool lone =
         !base->ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
+    /* Short runs end before a processor sees where they lead. */
+    const size_t unit = v->base.ops || v->unpack ? 0 : v->parts[0].unit;
+    const size_t ahead = map ? (size_t)(stride / v->per_block) * unit * RUNS_AHEAD : 0;
     bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
         const struct blocks b = map ? blocks_of(v, at, n) : (struct blocks){0};
         const uint8_t *src = map ? sc_stored_map(&v->parts[0], b.first, b.n, false) : NULL;
+        if (src && i + RUNS_AHEAD < n_runs)
+            prefetch_near(src, ahead, (size_t)b.n * unit);
         if (src)
             decode(v, src, b.skip, n, dst + i * n, NULL);
         else

@@ -80,20 +80,20 @@ static void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t *out)
     split(pixels, planes, out);
 }
 
-/* Whether a Huffman code would save something worth its time: as far as every fourth byte tells,
- * the sum of squares of frequencies is not that of noise. */
+/* Whether a Huffman code would save something worth its time: as far as a sixteenth of the bytes
+ * tells, from all columns, the sum of squares of frequencies is not that of noise. */
 static bool is_noise(const uint8_t *p)
 {
-    uint32_t count[4][256] = {{0}};
-    uint64_t squares = 0;
-    for (size_t i = 0; i < PIXELS; i += 16)
-        for (size_t k = 0; k < 4; k++)
+    enum { STEP = 61, TOGETHER = 4 };
+    uint32_t count[TOGETHER][256] = {{0}};
+    uint64_t squares = 0, n = 0;
+    for (size_t i = 0; i + TOGETHER <= PIXELS; i += STEP, n += TOGETHER)
+        for (size_t k = 0; k < TOGETHER; k++)
             count[k][p[i + k]]++;
     for (size_t k = 0; k < 256; k++) {
-        const uint64_t n = (uint64_t)count[0][k] + count[1][k] + count[2][k] + count[3][k];
-        squares += n * n;
+        const uint64_t all = (uint64_t)count[0][k] + count[1][k] + count[2][k] + count[3][k];
+        squares += all * all;
     }
-    const uint64_t n = PIXELS / 4;
     return squares < n * n / 256 + n + n * n / 2048; /* noise has n * n / 256 + n */
 }
 
@@ -119,7 +119,7 @@ static void put_plane(struct sc_deflate *b, const uint8_t *p, bool runs, bool la
     else if (runs && sc_deflate_has_runs(p, PIXELS))
         sc_deflate_sparse(b, p, PIXELS, last);
     else
-        sc_deflate_literals(b, p, PIXELS, last);
+        sc_deflate_nearly(b, p, PIXELS, last);
 }
 
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)

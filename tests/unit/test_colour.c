@@ -451,14 +451,16 @@ TEST(wrong_use_and_full_disks)
 
 /* --------------------------------------------------------------------- long runs, as in exports */
 
+typedef void deflate_fn(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
+
 /* Packs, unpacks with zlib, compares; its size. */
-static size_t sparse_size(const uint8_t *p, size_t n)
+static size_t packed_size(deflate_fn *fn, const uint8_t *p, size_t n)
 {
     static uint8_t out[3 * SC_DEFLATE_SPARSE], back[SC_DEFLATE_SPARSE + 1];
     struct sc_deflate b = {.to = out};
     z_stream z = {0};
 
-    sc_deflate_sparse(&b, p, n, true);
+    fn(&b, p, n, true);
     sc_deflate_align(&b);
     CHECK(inflateInit2(&z, -15) == Z_OK);
     z.next_in = out;
@@ -469,6 +471,31 @@ static size_t sparse_size(const uint8_t *p, size_t n)
     CHECK(z.total_out == n && memcmp(back, p, n) == 0);
     inflateEnd(&z);
     return (size_t)(b.to - out);
+}
+
+static size_t sparse_size(const uint8_t *p, size_t n)
+{
+    return packed_size(sc_deflate_sparse, p, n);
+}
+
+/* A code of a part of the bytes has words for all of them, also for those that occur once. */
+TEST(codes_of_a_part_read_back)
+{
+    static uint8_t p[SC_DEFLATE_SPARSE];
+    static const size_t sizes[] = {0, 1, 2, 15, 16, 17, 71, 72, 73, 255, 1000, 65535, 65536};
+    for (int how = 0; how < FILLINGS; how++) {
+        fill(p, sizeof p, (enum filling)how);
+        for (size_t k = 0; k < SC_COUNT(sizes); k++)
+            (void)packed_size(sc_deflate_nearly, p, sizes[k]);
+        const size_t all = packed_size(sc_deflate_literals, p, sizeof p);
+        CHECK((double)packed_size(sc_deflate_nearly, p, sizeof p) <= 1.01 * (double)all + 64);
+        for (size_t at = 0; at < 73; at++) { /* a byte that is seen, or not */
+            const uint8_t was = p[5000 + at];
+            p[5000 + at] = (uint8_t)(at % 2 ? 0 : 255);
+            (void)packed_size(sc_deflate_nearly, p, sizeof p);
+            p[5000 + at] = was;
+        }
+    }
 }
 
 #if SC_HAVE_X86

@@ -401,6 +401,8 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
                                .common = flags & 8 ? 0x3b002000 : 0,
                                .tail = want.tail,
                                .relative = (flags & 1) != 0};
+    if (flags & 2) /* a hint: any bytes do */
+        b.ahead = (struct sc_ahead){(const uint8_t *)y, 2 * n};
     memset(&want, 0, sizeof want);
     memset(&got, 0, sizeof got);
     want.e = (struct sc_block_errors){.sums = want.sums, .columns = flags & 2 ? want.columns : 0};

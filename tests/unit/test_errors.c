@@ -200,7 +200,8 @@ TEST(bf16_codes_are_widened_and_added_up)
                     (void)block_of(&s, &got, rows, n, 4);
                     memset(y, 1, sizeof y);
                     memset(peaks[1], 1, sizeof peaks[1]);
-                    sc_errors_bf16(codes, stride, rows, n, (enum sc_cpu)level, y, peaks[1], &got.e);
+                    sc_errors_bf16(codes, stride, rows, n, (enum sc_cpu)level,
+                                   rows % 2 ? codes : NULL, y, peaks[1], &got.e);
                     CHECK_BITS(y, x, rows * n * sizeof *x);
                     CHECK_BITS(peaks[1], peaks[0], rows * n / 16 * sizeof **peaks);
                     for (size_t i = rows * n / 16; i % 16; i++)
@@ -333,6 +334,38 @@ TEST(extremes_are_of_what_is_finite)
                 sc_extremes(x, n, (enum sc_cpu)level, &min, &max);
                 CHECK_BITS(&min, &low, sizeof min);
                 CHECK_BITS(&max, &high, sizeof max);
+            }
+        }
+}
+
+/* Of codes: with values of one sign, zeros of both, and what is not finite. */
+TEST(extremes_of_bf16_codes)
+{
+    enum { N = 700 };
+    static uint8_t codes[2 * N + 1];
+    static float x[N];
+    for (int kind = 0; kind < 8; kind++)
+        for (size_t n = 0; n <= (size_t)N; n += n < 260 ? 1 : 55) {
+            float want_min, want_max;
+            for (size_t i = 0; i < n; i++) {
+                double v = uniform() - 0.5;
+                v = kind == 1 ? fabs(v) : kind == 2 ? -fabs(v) : v;
+                v = kind == 3 && i == n / 2 ? (double)NAN : v;
+                v = kind == 4 && i == n - 1 ? (double)-INFINITY : v;
+                v = kind == 5 && i == 0 ? (double)INFINITY : v;
+                v = kind == 6 ? (i % 3 ? 0.0 : -0.0) : v;
+                v = kind == 7 ? (double)NAN : v;
+                const uint32_t bits = sc_bits_of((float)v);
+                codes[2 * i + 1] = (uint8_t)(bits >> 16); /* at an odd address */
+                codes[2 * i + 2] = (uint8_t)(bits >> 24);
+                x[i] = sc_float_of(bits & 0xffff0000);
+            }
+            sc_extremes(x, n, SC_CPU_C, &want_min, &want_max);
+            for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
+                float min, max;
+                sc_extremes_bf16(codes + 1, n, (enum sc_cpu)level, &min, &max);
+                CHECK_BITS(&min, &want_min, sizeof min);
+                CHECK_BITS(&max, &want_max, sizeof max);
             }
         }
 }
