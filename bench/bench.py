@@ -356,19 +356,21 @@ def qualities():
 
 def diffs():
     """The numbers of a diff: loops against memory, whole programs against numpy."""
-    said = subprocess.run([os.path.join(BUILD, "bench", "change")], check=True,
+    a, b = (made("weights-" + kind, os.path.join(HERE, "make_weights.py"), kind)
+            for kind in ("bf16", "bf16-twin"))
+    said = subprocess.run([os.path.join(BUILD, "bench", "change"), "5", a, b], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
     lines = [line.split("\t") for line in said.splitlines()]
     read = float(lines.pop()[0])
+    both = float(lines.pop()[1])
+    row("diff, the model and its twin in memory", "GB/s", float(lines.pop()[1]), both,
+        "adding up the same memory", ">= 0.7")
     for name, *numbers in lines:
         for level, speed in zip(("c", "avx2", "avx512"), map(float, numbers)):
             if speed:
-                goal = ">= 0.7" if (name, level) == ("BF16, all changed", "avx512") else "-"
-                row(f"diff, {name}, {level}", "GB/s", speed, read, "adding up memory", goal)
+                row(f"diff, {name}, {level}", "GB/s", speed, read, "adding up memory", "-")
     peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "diff_peer.py")], check=False,
                           stdout=subprocess.PIPE, text=True).stdout.split()
-    a, b = (made("weights-" + kind, os.path.join(HERE, "make_weights.py"), kind)
-            for kind in ("bf16", "bf16-twin"))
     values = sum(os.path.getsize(os.path.join(a, name)) for name in os.listdir(a)) / 2
     best = 1e9
     for _ in range(3):

@@ -45,16 +45,19 @@ void sc_change_ulps(const uint8_t *a, const uint8_t *b, size_t n, unsigned bytes
                     enum sc_cpu level, struct sc_change_ulps *out);
 
 /* ------------------------------------------------ between change_sums.c and change_sums_x86.c ---
- * Value i goes into lane i mod 8; lanes are added in one order. */
-enum { SC_CHANGE_LANES = 8 };
+ * Value i goes into lane i mod 32; lanes are added in one order. Where values of a block are not in
+ * their order, neither are the lanes. */
+enum { SC_CHANGE_LANES = 32 };
 struct sc_change_lanes {
-    double a[SC_CHANGE_LANES], aa[SC_CHANGE_LANES], bb[SC_CHANGE_LANES], d[SC_CHANGE_LANES],
-        dd[SC_CHANGE_LANES], abs_d[SC_CHANGE_LANES], min_d[SC_CHANGE_LANES], max_d[SC_CHANGE_LANES];
+    double a[SC_CHANGE_LANES], aa[SC_CHANGE_LANES], bb[SC_CHANGE_LANES], dd[SC_CHANGE_LANES];
+    double d[SC_CHANGE_LANES], abs_d[SC_CHANGE_LANES]; /* of one block */
+    double min_d, max_d;
     uint64_t significant;
 };
 /* What the bits alone tell of n pairs, added to what is there. */
 struct sc_change_scan {
     uint32_t max_a, max_b;   /* largest magnitude, as bits */
+    uint32_t least;          /* of 16-bit codes with AVX-512: the smallest that is not zero */
     uint64_t changed, flips; /* where all are finite */
 };
 /* What will be looked at next, n values of each side: memory may bring it while others are added
@@ -64,10 +67,15 @@ struct sc_change_next {
     size_t bytes; /* of a value, 2 or 4 */
 };
 #if SC_HAVE_X86
-/* n is a multiple of 8 and every value is finite; l was started. */
+/* n is a multiple of 32 and every value is finite; l was started. */
 void sc_change_lanes_avx2(const float *a, const float *b, size_t n, struct sc_change_lanes *l);
 void sc_change_lanes_avx512(const float *a, const float *b, size_t n,
                             const struct sc_change_next *next, struct sc_change_lanes *l);
+/* The same sums of values that are 16-bit floats, with differences as floats. Values are multiples
+ * of a power of two; limit: 2^24 of those, up to which floats hold all of them. False: a sum comes
+ * to that, and may have been rounded; then nothing was added. */
+bool sc_change_floats_avx512(const float *a, const float *b, size_t n, float limit,
+                             const struct sc_change_next *next, struct sc_change_lanes *l);
 /* Likewise, where b is a. */
 void sc_change_same_avx2(const float *a, size_t n, struct sc_change_lanes *l);
 void sc_change_same_avx512(const float *a, size_t n, struct sc_change_lanes *l);
@@ -77,6 +85,14 @@ void sc_change_scan_avx512(const float *a, const float *b, size_t n, struct sc_c
 void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n, struct sc_change_scan *s);
 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
                              struct sc_change_scan *s);
+/* Bits that differ between n pairs of BF16 codes, n a multiple of 256, and their values in the
+ * order of sc_change_widen_avx2(). A zero on either side: *zeros, and s counts what is not to be
+ * counted.
+ */
+uint64_t sc_change_look16_avx512(const uint8_t *a, const uint8_t *b, size_t n, float *x, float *y,
+                                 struct sc_change_scan *s);
+/* Values of n BF16 codes, n a multiple of 32, in that order. */
+void sc_change_widen_avx512(const uint8_t *codes, float *out, size_t n);
 /* n is a multiple of 64. */
 uint64_t sc_change_bits_avx2(const uint8_t *a, const uint8_t *b, size_t n);
 uint64_t sc_change_bits_avx512(const uint8_t *a, const uint8_t *b, size_t n);

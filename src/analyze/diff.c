@@ -71,8 +71,12 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
     struct sc_diff_work *r = ctx;
     const size_t i = r->at[item];
 
-    if (why && r->spectra)
-        return 0; /* the figures of its values are there; a spectrum that is not is null */
+    if (why &&
+        r->spectra) { /* the figures of its values are there; a spectrum that is not is null */
+        if (why->code == SCRUPLE_ELIMIT && r->refused++ == 0)
+            (void)sc_put_safe(&r->refusal, sc_strz(why->text), 0);
+        return 0;
+    }
     if (why)
         return sc_diff_give_up_on(r, i, why);
     if (!r->spectra)
@@ -89,12 +93,18 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t total, const char *
     r->o->progress(r->o->ctx, sc_add_up(r->before, done), r->total, tensor);
 }
 
+static bool by_factors(const struct sc_diff_work *r, const struct sc_update *u)
+{
+    return u && u->rank <= PRODUCT_RANK &&
+           (!r->o->memory || sc_svd_product_memory(u->rows, u->rank, u->cols) <= r->o->memory);
+}
+
 static uint64_t spectrum_memory(void *ctx, const struct sc_item *item, const struct sc_values *v)
 {
     struct sc_diff_work *r = ctx;
     const struct sc_update *u = r->d->pairs[r->at[item - r->items]].update;
 
-    if (u && u->rank <= PRODUCT_RANK)
+    if (by_factors(r, u))
         return sc_svd_product_memory(u->rows, u->rank, u->cols);
     return sc_task_spectrum.memory(&r->measure, item, v);
 }
@@ -126,7 +136,7 @@ static int spectrum_run(void *ctx, const struct sc_item *item, struct sc_values 
     struct sc_health h = {0};
     struct sc_item inner = *item;
 
-    if (u && u->rank <= PRODUCT_RANK)
+    if (by_factors(r, u))
         return product_spectrum(r, u, v, &c->difference, e);
     inner.user = &h;
     TRY(sc_task_spectrum.run(&r->measure, &inner, v, p, e));
@@ -193,6 +203,28 @@ static int sweep(struct sc_diff_work *r)
     const int code = sc_sweep_run(&w, r->e);
     r->before = sc_add_up(r->before, bytes);
     return code;
+}
+
+/* What is not as exact as it would be with more memory, or not there. */
+static int note_memory(struct sc_diff_work *r)
+{
+    struct sc_buf text = {0};
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->d->n && r->spectra; i++)
+        n += sc_diff_is_limited(r, sc_diff_change(r, i));
+    if (n)
+        sc_buf_printf(
+            &text, "spectra of %zu matri%s are estimates, since exact ones take more than --memory",
+            n, n == 1 ? "x" : "ces");
+    if (r->refused)
+        sc_buf_printf(&text, "%s%zu spectr%s not measured: %s", n ? "; " : "", r->refused,
+                      r->refused == 1 ? "um is" : "a are", r->refusal.n ? r->refusal.p : "");
+    const bool failed = text.failed || r->refusal.failed;
+    if (text.n && !failed && r->o->note)
+        r->o->note(r->o->ctx, text.p);
+    sc_buf_clear(&text);
+    return failed ? sc_fail_memory(r->e) : 0;
 }
 
 /* ----------------------------------------------------------------------------------- sums --- */
@@ -330,6 +362,7 @@ static int run_all(struct sc_diff_work *r)
     TRY(sweep(r));
     r->spectra = true;
     TRY(sweep(r));
+    TRY(note_memory(r));
     settle(r);
     return rank(r);
 }
@@ -362,6 +395,7 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
                                     .group = 128,
                                     .refine = true,
                                     .max_rank = 16384,
+                                    .memory = o->memory,
                                     .cancel = o->cancel};
     r.results = o->cache ? sc_results_open(o->cache, o->note, o->ctx) : NULL;
     int code = adapter ? sc_diff_settle_adapter(adapter, a, r.e) : 0;
@@ -373,6 +407,7 @@ int sc_diff_run(const struct sc_model *a, const struct sc_model *b, struct sc_ad
     free(r.at);
     free(r.stored);
     sc_buf_clear(&r.key);
+    sc_buf_clear(&r.refusal);
     return code;
 }
 

@@ -59,7 +59,7 @@ struct sc_change {
     uint64_t ulp[SC_ULP_BINS], max_ulp;
     struct sc_spectrum difference; /* of B - A; method SC_SPECTRUM_NONE: not measured */
 };
-#define SC_CHANGE_VERSION 2
+#define SC_CHANGE_VERSION 3
 enum sc_cast_of { SC_CAST_NONE, SC_CAST_OF_A, SC_CAST_OF_B };
 /* What a change is. */
 enum sc_change_kind {

@@ -12,9 +12,17 @@ static void *part_of(struct sc_change *c, enum sc_diff_todo part, size_t *n)
     return part == SC_DIFF_TODO_SPECTRUM ? (void *)&c->difference : (void *)c;
 }
 
+bool sc_diff_is_limited(const struct sc_diff_work *r, const struct sc_change *c)
+{
+    const struct sc_spectrum *s = &c->difference;
+
+    return r->measure.memory && s->method == SC_SPECTRUM_ESTIMATE &&
+           SC_MIN(s->rows, s->cols) <= r->measure.max_rank;
+}
+
 /* false: nothing names the content of one of them. */
-static bool make_key(struct sc_diff_work *r, enum sc_diff_todo part, struct sc_values *a,
-                     struct sc_values *b)
+static bool make_key(struct sc_diff_work *r, enum sc_diff_todo part, bool limited,
+                     struct sc_values *a, struct sc_values *b)
 {
     r->key.n = 0;
     if (part == SC_DIFF_TODO_CHANGE)
@@ -24,8 +32,12 @@ static bool make_key(struct sc_diff_work *r, enum sc_diff_todo part, struct sc_v
                       : r->o->casts_text        ? r->o->casts_text
                                                 : "");
     else
-        sc_buf_printf(&r->key, "change spectrum %d %llu\n", SC_HEALTH_VERSION,
+        sc_buf_printf(&r->key, "change spectrum %d %llu", SC_HEALTH_VERSION,
                       (unsigned long long)r->measure.max_rank);
+    if (limited)
+        sc_buf_printf(&r->key, " within %llu", (unsigned long long)r->measure.memory);
+    if (part == SC_DIFF_TODO_SPECTRUM)
+        sc_buf_putc(&r->key, '\n');
     const bool first = sc_values_identity(a, &r->key);
     sc_buf_putc(&r->key, '\n');
     return first && sc_values_identity(b, &r->key) && !r->key.failed;
@@ -33,10 +45,13 @@ static bool make_key(struct sc_diff_work *r, enum sc_diff_todo part, struct sc_v
 
 void sc_diff_remember(struct sc_diff_work *r, size_t i, enum sc_diff_todo part)
 {
+    const bool limited =
+        part == SC_DIFF_TODO_SPECTRUM && sc_diff_is_limited(r, sc_diff_change(r, i));
     struct sc_values *a = NULL, *b = NULL;
     size_t n;
 
-    if (r->results && sc_diff_open_pair(r, i, &a, &b, NULL) == 0 && make_key(r, part, a, b)) {
+    if (r->results && sc_diff_open_pair(r, i, &a, &b, NULL) == 0 &&
+        make_key(r, part, limited, a, b)) {
         const void *p = part_of(sc_diff_change(r, i), part, &n);
         sc_results_put(r->results, sc_str(r->key.p, r->key.n), p, n);
     }
@@ -44,13 +59,13 @@ void sc_diff_remember(struct sc_diff_work *r, size_t i, enum sc_diff_todo part)
     sc_values_close(b);
 }
 
-static bool recall(struct sc_diff_work *r, size_t i, enum sc_diff_todo part, struct sc_values *a,
-                   struct sc_values *b)
+static bool recall(struct sc_diff_work *r, size_t i, enum sc_diff_todo part, bool limited,
+                   struct sc_values *a, struct sc_values *b)
 {
     size_t n;
     void *p = part_of(sc_diff_change(r, i), part, &n);
 
-    return r->results && make_key(r, part, a, b) &&
+    return r->results && make_key(r, part, limited, a, b) &&
            sc_results_get(r->results, sc_str(r->key.p, r->key.n), p, n);
 }
 
@@ -98,10 +113,11 @@ int sc_diff_look_up(struct sc_diff_work *r, size_t i)
         SC_DIFF_TODO_CHANGE | (r->d->methods & SC_METHOD_SPECTRAL ? SC_DIFF_TODO_SPECTRUM : 0);
     sc_diff_change(r, i)->difference.method = SC_SPECTRUM_NONE;
     int code = sc_diff_open_pair(r, i, &a, &b, &why);
-    if (code == 0 && recall(r, i, SC_DIFF_TODO_CHANGE, a, b))
+    if (code == 0 && recall(r, i, SC_DIFF_TODO_CHANGE, false, a, b))
         r->todo[i] &= (uint8_t)~SC_DIFF_TODO_CHANGE;
     if (code == 0 && (r->todo[i] & SC_DIFF_TODO_SPECTRUM) &&
-        recall(r, i, SC_DIFF_TODO_SPECTRUM, a, b))
+        (recall(r, i, SC_DIFF_TODO_SPECTRUM, false, a, b) ||
+         recall(r, i, SC_DIFF_TODO_SPECTRUM, true, a, b)))
         r->todo[i] &= (uint8_t)~SC_DIFF_TODO_SPECTRUM;
     sc_values_close(a);
     sc_values_close(b);

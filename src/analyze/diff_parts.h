@@ -21,8 +21,10 @@ struct sc_diff_work {
     bool *stored;                 /* of an item: both sides are read as they are */
     const struct sc_casts *casts; /* what is tried */
     bool spectra;                 /* this sweep is for them */
-    uint64_t before, total;       /* bytes of earlier sweeps, of all */
-    struct sc_buf key;            /* scratch of diff_known.c */
+    size_t refused;               /* spectra that do not fit the memory; and about the first */
+    struct sc_buf refusal;
+    uint64_t before, total; /* bytes of earlier sweeps, of all */
+    struct sc_buf key;      /* scratch of diff_known.c */
     struct sc_error *e;
 };
 
@@ -57,6 +59,8 @@ int sc_diff_open_difference(struct sc_diff_work *r, size_t i, struct sc_values *
                             struct sc_error *e);
 
 /* --------------------------------------------------------------------------- diff_known.c --- */
+/* Its spectrum is an estimate only because an exact one does not fit the memory. */
+bool sc_diff_is_limited(const struct sc_diff_work *r, const struct sc_change *c);
 /* Takes figures of an earlier run, or says in todo[i] what has to be measured and adds its bytes to
  * the total; a pair that cannot be opened is given up on. */
 int sc_diff_look_up(struct sc_diff_work *r, size_t i);

@@ -185,13 +185,15 @@ extern const char *const sc_spectrum_method_names[]; /* "gram", "gram+qr", "lanc
 
 /* ---------------------------------------------------------------------- how it is measured --- */
 struct sc_measure {
-    unsigned methods;          /* enum sc_method */
-    uint32_t bits;             /* 2 to 8; 8 */
-    uint32_t group;            /* 128; 0: whole rows */
-    bool quick;                /* spectra: the largest singular values only */
-    bool shuffled;             /* spectra: also of a shuffled copy */
-    bool refine;               /* spectra: exact condition numbers above 3e5; on by default */
-    uint64_t max_rank;         /* above this smaller side a spectrum is an estimate; 16384 */
+    unsigned methods;  /* enum sc_method */
+    uint32_t bits;     /* 2 to 8; 8 */
+    uint32_t group;    /* 128; 0: whole rows */
+    bool quick;        /* spectra: the largest singular values only */
+    bool shuffled;     /* spectra: also of a shuffled copy */
+    bool refine;       /* spectra: exact condition numbers above 3e5; on by default */
+    uint64_t max_rank; /* above this smaller side a spectrum is an estimate; 16384 */
+    uint64_t memory;   /* bytes for a spectrum: where an exact one takes more it is an estimate,
+                          and where that does, SCRUPLE_ELIMIT; 0: as needed */
     const _Atomic int *cancel; /* ends spectra between two steps; NULL: nothing does */
 };
 /* item->user is a struct sc_health. The context of both is a const struct sc_measure. */

@@ -102,6 +102,7 @@ static struct sc_svd_options options_of(const struct sc_measure *how)
         .top = SC_TOP_SIGMA,
         .refine = how->refine,
         .max_rank = how->max_rank,
+        .memory = how->memory,
         .cancel = how->cancel,
     };
 }
@@ -213,6 +214,15 @@ static double badness(const struct sc_spectrum *s)
     return s->stable_rank > 0 ? 1 / s->stable_rank : INFINITY;
 }
 
+static int check_memory(const struct sc_measure *how, uint64_t bytes, struct sc_error *e)
+{
+    if (!how->memory || bytes <= how->memory)
+        return 0;
+    return sc_fail(e, SCRUPLE_ELIMIT,
+                   "even an estimate takes %.0f MB, more than the %.0f MB of --memory",
+                   ceil((double)bytes * 1e-6), (double)how->memory * 1e-6);
+}
+
 static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
                     const struct sc_parallel *p, struct sc_error *e)
 {
@@ -223,6 +233,7 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
     uint32_t measured = 0;
 
     sc_spectrum_none(worst);
+    TRY(check_memory(how, task_memory(ctx, item, v), e));
     for (uint64_t i = 0; i < all.n && i < UINT32_MAX; i++) {
         struct sc_values_matrix m;
         sc_values_matrix(v, i * all.rows * all.cols, all.rows, all.cols, &m);

@@ -100,20 +100,29 @@ SC_TARGET_AVX512 static uint32_t look_up(const uint8_t seen[256])
     return large + (uint32_t)_mm512_reduce_add_epi32(low);
 }
 
-/* `MANY` whole windows. */
-enum { MANY = 8 };
-SC_TARGET_AVX512 static void count_windows_avx512(const uint8_t *p, uint64_t *bits)
+/* Whole windows, at most MANY. */
+enum { MANY = 8, FEW = 4 };
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+count_whole(const uint8_t *p, size_t windows, uint64_t *bits)
 {
     _Alignas(64) uint8_t seen[MANY][256];
-    memset(seen, 0, sizeof seen);
+    memset(seen, 0, windows * sizeof seen[0]);
     for (size_t i = 0; i < SC_BYTE_WINDOW; i++)
-        for (size_t k = 0; k < MANY; k++) {
+        for (size_t k = 0; k < windows; k++) {
             uint8_t *count = &seen[k][p[k * SC_BYTE_WINDOW + i]];
             *count = (uint8_t)(*count + 1);
         }
-    for (size_t k = 0; k < MANY; k++) /* all the same: the one number that a byte cannot hold */
+    for (size_t k = 0; k < windows; k++) /* all the same: the one number that a byte cannot hold */
         bits[k] =
             seen[k][p[k * SC_BYTE_WINDOW]] == 0 ? 0 : whole[SC_BYTE_WINDOW] - look_up(seen[k]);
+}
+SC_TARGET_AVX512 static void count_many_avx512(const uint8_t *p, uint64_t *bits)
+{
+    count_whole(p, MANY, bits);
+}
+SC_TARGET_AVX512 static void count_few_avx512(const uint8_t *p, uint64_t *bits)
+{
+    count_whole(p, FEW, bits);
 }
 #endif
 
@@ -123,10 +132,12 @@ void sc_byte_entropies(const uint8_t *p, size_t n, enum sc_cpu level, uint64_t *
     pthread_once(&once, make_tables);
 #if SC_HAVE_X86
     if (level >= SC_CPU_AVX512)
-        for (; n >= (size_t)MANY * SC_BYTE_WINDOW; bits += MANY) {
-            count_windows_avx512(p, bits);
-            n -= (size_t)MANY * SC_BYTE_WINDOW;
-            p += (size_t)MANY * SC_BYTE_WINDOW;
+        while (n >= (size_t)FEW * SC_BYTE_WINDOW) {
+            const size_t some = n >= (size_t)MANY * SC_BYTE_WINDOW ? MANY : FEW;
+            (some == MANY ? count_many_avx512 : count_few_avx512)(p, bits);
+            n -= some * SC_BYTE_WINDOW;
+            p += some * SC_BYTE_WINDOW;
+            bits += some;
         }
 #endif
     (void)level;

@@ -13,6 +13,7 @@
 
 #define WHOLE ((uint64_t)16 << 20)
 enum { RUNS = 1024, RUN = 4096, TOPS = 65536, NARROW = 32768 };
+enum { STEP_LOG2 = 4, STEP = 1 << STEP_LOG2 };
 
 /* A product that is not rounded before the sum gives other bits; see codec/decode.h. */
 #if defined(__clang__)
@@ -92,6 +93,7 @@ struct gather {
     struct sc_cell_sum sum;
     uint64_t zeros, nonfinite;
     uint32_t tops[TOPS], any;          /* how often upper halves occur; bits that do */
+    uint64_t used[TOPS / STEP / 64];   /* parts of the table in which some may */
     uint64_t col_from[SC_PROFILE + 1]; /* the first column of each step of the profile */
     double row[SC_PROFILE], col[SC_PROFILE];
     uint64_t row_n[SC_PROFILE], col_n[SC_PROFILE];
@@ -300,6 +302,23 @@ static void gather_bins(struct gather *g, uint64_t first, uint64_t n)
         count_in_bin(g->out, (double)g->values[i], 1);
 }
 
+/* Of a small tensor few upper halves occur, and most of the table is not looked at. */
+static void note_used(struct gather *g)
+{
+    const bool small = g->count <= RUN; /* then `values` has all */
+    memset(g->used, small ? 0 : 0xff, sizeof g->used);
+    for (size_t i = 0; i < g->count && small; i++) {
+        const uint32_t part = sc_bits_of(g->values[i]) >> (16 + STEP_LOG2);
+        g->used[part / 64] |= UINT64_C(1) << part % 64;
+    }
+}
+
+/* STEP of the table, from one of them. */
+static bool is_used(const struct gather *g, uint32_t top)
+{
+    return g->used[top / STEP / 64] >> (top / STEP % 64) & 1;
+}
+
 /* Where all values have 16 bits, their patterns are the values, and nothing is read again. */
 static int fill_bins(struct gather *g, struct sc_error *e)
 {
@@ -308,7 +327,9 @@ static int fill_bins(struct gather *g, struct sc_error *e)
     if (g->any & 0xffff)
         return each_run(g, gather_bins, e);
     for (uint32_t top = 0; top < TOPS; top++)
-        if (g->tops[top])
+        if (top % STEP == 0 && !is_used(g, top))
+            top += STEP - 1;
+        else if (g->tops[top])
             count_in_bin(g->out, (double)sc_bf16_value((uint16_t)top), g->tops[top]);
     return 0;
 }
@@ -326,12 +347,21 @@ static void find_quantiles(struct gather *g)
     const uint64_t n = g->sum.n, steps = SC_TENSOR_QUANTILES - 1;
     for (uint32_t i = 0; i < TOPS && n > 0; i++) {
         const uint32_t top = nth_top(i);
+        if (i % STEP == 0 && !is_used(g, top)) {
+            i += STEP - 1;
+            continue;
+        }
         seen += g->tops[top];
         for (; from <= steps && seen > from * (n - 1) / steps; from++)
             out->quantile[from] = sc_bf16_value((uint16_t)top);
     }
     uint64_t above = 0, most = n / 1000;
     for (uint32_t top = TOPS / 2; top-- > 0;) {
+        if (top >= STEP && top % STEP == STEP - 1 && !is_used(g, top) &&
+            !is_used(g, top | 0x8000)) {
+            top -= STEP - 1;
+            continue;
+        }
         above += g->tops[top] + g->tops[top | 0x8000];
         out->robust = (double)sc_bf16_value((uint16_t)top);
         if (above > most)
@@ -408,6 +438,7 @@ static int measure(struct sc_pyramids *p, uint32_t tensor, struct gather *g, str
     if (!g->squares || !g->rows)
         return sc_fail_memory(e);
     TRY(each_run(g, gather_values, e));
+    note_used(g);
     fold_squares(g);
     find_quantiles(g);
     out->zeros = out->sampled ? UINT64_MAX : g->zeros;
@@ -431,6 +462,7 @@ static int measure_quantiles(struct sc_pyramids *p, uint32_t tensor, struct gath
 {
     (void)p, (void)tensor;
     TRY(each_run(g, gather_tops, e));
+    note_used(g);
     find_quantiles(g);
     return 0;
 }

@@ -99,12 +99,19 @@ void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page)
     sc_out_putc(o, '"');
 }
 
+void sc_json_number(double v, char out[40])
+{
+    if (isfinite(v))
+        sc_format_double(v, out);
+    else
+        memcpy(out, "null", 5);
+}
+
 void sc_out_json_number(struct sc_out *o, double v)
 {
-    char text[40] = "null";
+    char text[40];
 
-    if (isfinite(v))
-        sc_format_double(v, text);
+    sc_json_number(v, text);
     sc_out_puts(o, text);
 }
 

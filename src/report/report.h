@@ -89,6 +89,7 @@ void sc_report_json_field(struct sc_out *o, const struct sc_field *f, size_t ind
 void sc_out_json_text(struct sc_out *o, struct sc_str s, bool in_page);
 /* A JSON number that round-trips; null when it is not finite. And an integer with a sign. */
 void sc_out_json_number(struct sc_out *o, double v);
+void sc_json_number(double v, char out[40]); /* the same as text */
 void sc_out_i64(struct sc_out *o, int64_t v);
 /* RFC 4180 quoting, lines end in LF, first line the keys. Text that a spreadsheet would run as a
  * formula gets a leading apostrophe; control characters are escaped as on the terminal. */

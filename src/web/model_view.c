@@ -148,12 +148,16 @@ static int view_value(void *ctx, uint64_t tensor, uint64_t slice, uint64_t row, 
 
 /* ----------------------------------------------------------------------------------- tensor --- */
 
+/* Quantiles of few values are often the same as their neighbour. */
 static void put_floats(struct sc_out *o, const char *key, const float *v, size_t n)
 {
+    char text[40] = "";
     sc_out_puts(o, key);
     for (size_t i = 0; i < n; i++) {
         sc_out_putc(o, i ? ',' : '[');
-        sc_out_json_number(o, (double)v[i]);
+        if (i == 0 || sc_bits_of(v[i]) != sc_bits_of(v[i - 1]))
+            sc_json_number((double)v[i], text);
+        sc_out_puts(o, text);
     }
     sc_out_puts(o, n ? "]" : "[]");
 }

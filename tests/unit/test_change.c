@@ -198,6 +198,83 @@ TEST(codes_give_the_same_bits_as_values)
     }
 }
 
+/* Weights and small changes of them, whose differences are added up as floats; pairs beside the
+ * limit of what is significant, of every 16-bit float; and others, of which few sums are floats. */
+static double value_of(int code, bool bf16)
+{
+    return (double)(bf16 ? sc_bf16_value((uint16_t)code) : sc_f16_value((uint16_t)code));
+}
+
+/* `steps` codes from the one at or below |x|, with the sign of x. */
+static uint16_t neighbour(double x, int steps, bool bf16)
+{
+    const int most = bf16 ? 0x7f7f : 0x7bff;
+    int low = 0, high = most + 1;
+
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (value_of(middle, bf16) <= fabs(x))
+            low = middle;
+        else
+            high = middle;
+    }
+    low = SC_MIN(SC_MAX(low + steps, 0), most);
+    return (uint16_t)(low | (x < 0 ? 0x8000 : 0));
+}
+
+TEST(differences_as_floats_are_those_of_doubles)
+{
+    enum { N = 70000, BESIDE = 10 };
+    uint16_t *a = malloc(N * BESIDE * sizeof *a), *b = malloc(N * BESIDE * sizeof *b);
+
+    REQUIRE(a && b);
+    for (int kind = 0; kind < 4; kind++) {
+        for (size_t i = 0; i < N; i++) {
+            const double w = (uniform() + uniform() + uniform()) * 0.05;
+            const double d = kind == 3 ? uniform() : uniform() * 1e-3 * (kind == 1);
+            a[i] = kind == 2 ? (uint16_t)(0x0001 + i % 0x7f00) : neighbour(w, 0, true);
+            b[i] = neighbour(value_of(a[i], true) + d, kind == 0 ? (int)(i % 3) : 0, true);
+        }
+        check_codes("BF16", 0x7f80, a, b, N);
+        check_codes("BF16", 0x7f80, a, b, N / 7);
+    }
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        size_t n = 0;
+        for (int code = 0; code < (bf16 ? 0x7f80 : 0x7c00); code++)
+            for (int k = 0; k < BESIDE; k++) {
+                const double x = value_of(code, bf16);
+                const double limit = 0.01 * (x + 1e-10);
+                a[n] = (uint16_t)(code | (n % 2 ? 0x8000 : 0));
+                const double beside = k < BESIDE / 2 ? x + limit : x - limit;
+                b[n] = neighbour(n % 2 ? -beside : beside, k % (BESIDE / 2) - 2, bf16);
+                n++;
+            }
+        check_codes(bf16 ? "BF16" : "F16", bf16 ? 0x7f80 : 0x7c00, a, b, n);
+    }
+    free(a);
+    free(b);
+}
+
+#if SC_HAVE_X86
+TEST(sums_of_floats_that_may_be_rounded_are_not_taken)
+{
+    static float a[64], b[64];
+    struct sc_change_lanes want, got;
+
+    if (sc_cpu_level() < SC_CPU_AVX512)
+        return;
+    for (size_t i = 0; i < 64; i++)
+        a[i] = 1, b[i] = i % 2 ? 1.5f : 0.25f;
+    memset(&want, 0, sizeof want);
+    got = want;
+    sc_change_lanes_avx512(a, b, 64, NULL, &want);
+    CHECK(sc_change_floats_avx512(a, b, 64, 1.75f, NULL, &got)); /* two of 0.75 in a lane */
+    CHECK_BITS(&got, &want, sizeof got);
+    CHECK(!sc_change_floats_avx512(a, b, 64, 1.5f, NULL, &got));
+    CHECK_BITS(&got, &want, sizeof got);
+}
+#endif
+
 TEST(identical)
 {
     const float a[] = {1, -0.0f, NAN, INFINITY, 3}, b[] = {1, 0.0f, NAN, INFINITY, 3};

@@ -88,6 +88,44 @@ TEST(the_type_tells_what_a_condition_number_can_mean)
     free(b.p);
 }
 
+TEST(spectra_keep_to_the_memory)
+{
+    enum { N = 320, LONG = 400 };
+    float *w = malloc(sizeof *w * N * LONG);
+    struct st_maker maker = {0};
+    struct sc_health all, near;
+    struct blob b;
+    REQUIRE(w);
+    for (uint64_t i = 0; i < N * LONG; i++)
+        w[i] = (float)((int)(sc_random(5, i) >> 56) - 128) / 1024;
+    st_add(&maker, "a.weight", "F32", "[400,320]", w, sizeof *w * N * LONG);
+    struct sc_model *m = open_made(&maker, &b);
+    struct sc_measure within = exact;
+    const uint64_t whole = run(m, "a.weight", &exact, &all);
+    within.memory = whole;
+    CHECK_U64(run(m, "a.weight", &within, &near), whole);
+    CHECK_U64(near.spectrum.method, SC_SPECTRUM_GRAM);
+    within.memory = whole - 1;
+    const uint64_t less = run(m, "a.weight", &within, &near);
+    CHECK(less < whole);
+    CHECK_U64(near.spectrum.method, SC_SPECTRUM_ESTIMATE);
+    CHECK_NEAR(near.spectrum.sigma_max / all.spectrum.sigma_max, 1, 1e-3);
+
+    within.memory = less - 1;
+    const struct sc_item item = {
+        .tensor = tensor_named(m, "a.weight"), .tensor_b = SC_NO_NODE, .user = &near};
+    struct sc_values *v = NULL;
+    struct sc_error e = {0};
+    CHECK_ERR(0, sc_values_open(m, item.tensor, &v, &e));
+    CHECK_U64(SCRUPLE_ELIMIT, sc_task_spectrum.run(&within, &item, v, NULL, &e));
+    CHECK(strstr(e.text, "--memory") != NULL);
+    CHECK_U64(near.spectrum.method, SC_SPECTRUM_NONE);
+    sc_values_close(v);
+    sc_model_close(m);
+    free(b.p);
+    free(w);
+}
+
 TEST(of_a_stack_the_worst_matrix_is_shown)
 {
     static float w[3 * VALUES];
