@@ -264,9 +264,9 @@ int main(int argc, char **argv)
 {
     const struct sc_open_options o = {.keep_repo = true, .quick = true};
     const struct sc_scene_options so = {.filter = NULL};
-    struct sc_model *m;
-    struct sc_scene *s;
-    struct sc_pool *pool;
+    struct sc_model *m = NULL;
+    struct sc_scene *s = NULL;
+    struct sc_pool *pool = NULL;
     struct sc_error e = {0};
     if (argc > 2 && strcmp(argv[1], "--first") == 0)
         return first_picture(argv[2], argc > 3 ? (unsigned)atoi(argv[3]) : 2);

@@ -146,15 +146,14 @@ TEST(sound_shards)
 
 TEST(the_first_bad_shard_is_named)
 {
+    /* Of a wrong size; not JSON; a name that is there already; one that only warns. */
+    static const char twice[] = "{\"model.layers.2.t1\":{\"dtype\":\"U8\",\"shape\":[84],"
+                                "\"data_offsets\":[0,84]}}";
     static const char *const bad[] = {
-        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,10]}}", /* size */
-        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,",      /* JSON */
-        "{\"model.layers.2.t1\":{\"dtype\":\"U8\",\"shape\":[84],\"data_offsets\":[0,"
-        "84]}}",                                                                  /* twice
-                                                                                   */
-        "{\"a\":{\"dtype\":\"STRANGE\",\"shape\":[84],\"data_offsets\":[0,84]}}", /* a
-                                                                                     warning
-                                                                                   */
+        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,10]}}",
+        "{\"a\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[0,",
+        twice,
+        "{\"a\":{\"dtype\":\"STRANGE\",\"shape\":[84],\"data_offsets\":[0,84]}}",
     };
     for (size_t i = 0; i < SC_COUNT(bad); i++) {
         char *d = make_shards();
