@@ -86,9 +86,8 @@ void sc_change_scan16_avx2(const uint8_t *a, const uint8_t *b, size_t n, struct 
 void sc_change_scan16_avx512(const uint8_t *a, const uint8_t *b, size_t n,
                              struct sc_change_scan *s);
 /* Bits that differ between n pairs of BF16 codes, n a multiple of 256, and their values in the
- * order of sc_change_widen_avx2(). A zero on either side: *zeros, and s counts what is not to be
- * counted.
- */
+ * order of sc_change_widen_avx512(). With a zero on either side s->least is 0, and s counts what is
+ * not to be counted. */
 uint64_t sc_change_look16_avx512(const uint8_t *a, const uint8_t *b, size_t n, float *x, float *y,
                                  struct sc_change_scan *s);
 /* Values of n BF16 codes, n a multiple of 32, in that order. */

@@ -71,8 +71,8 @@ static int item_done(void *ctx, size_t item, const struct sc_error *why)
     struct sc_diff_work *r = ctx;
     const size_t i = r->at[item];
 
-    if (why &&
-        r->spectra) { /* the figures of its values are there; a spectrum that is not is null */
+    if (why && r->spectra) {
+        /* The figures of its values are there; a spectrum that is not is null. */
         if (why->code == SCRUPLE_ELIMIT && r->refused++ == 0)
             (void)sc_put_safe(&r->refusal, sc_strz(why->text), 0);
         return 0;

@@ -62,9 +62,9 @@ static const struct sc_map_spots *find_spots(struct sc_map_list *k, const struct
         (void)sc_fail_memory(e);
         return NULL;
     }
-    for (size_t i = 0; i < (size_t)x->n_layers * x->n_experts; i++) {
+    for (size_t i = 0; i < x->n_layers * x->n_experts; i++) {
         const struct sc_expert_figures *f =
-            &x->layers[i / x->n_experts].cells[part * x->n_experts + i % x->n_experts];
+            &x->layers[i / x->n_experts].cells[(size_t)part * x->n_experts + i % x->n_experts];
         struct sc_spot spot;
         at[i] = NULL;
         if (!f->known || !sc_spot_find(s->scene, f->tensor, f->first, &spot))

@@ -359,8 +359,7 @@ static void extremes_of_floats(const uint8_t *codes, size_t n, enum sc_cpu level
         const size_t some = SC_MIN(n - i, (size_t)SOME);
         float low, high;
         for (size_t k = 0; k < some; k++)
-            x[k] = sc_float_of((uint32_t)codes[2 * (i + k)] << 16 | (uint32_t)codes[2 * (i + k) + 1]
-                                                                        << 24);
+            x[k] = sc_float_of((uint32_t)sc_le16(codes + 2 * (i + k)) << 16);
         sc_extremes(x, some, level, &low, &high);
         *min = SC_MIN(*min, low);
         *max = SC_MAX(*max, high);
@@ -380,7 +379,7 @@ void sc_extremes_bf16(const uint8_t *codes, size_t n, enum sc_cpu level, float *
         i = sc_code_extremes_avx2(codes, n, &high, &far);
 #endif
     for (; i < n; i++) {
-        const uint16_t code = (uint16_t)(codes[2 * i] | codes[2 * i + 1] << 8);
+        const uint16_t code = sc_le16(codes + 2 * i);
         high = SC_MAX(high, (int16_t)code);
         far = SC_MAX(far, code);
     }

@@ -31,8 +31,8 @@ struct lying {
             AT(add_block)(b, out, AT(lying), &y, (struct AT(error_wants)){.tail = true});          \
         else                                                                                       \
             AT(add_block)                                                                          \
-            (b, out, AT(lying), &y,                                                                \
-             (struct AT(error_wants)){.tail = b->tail, .relative = b->relative});                  \
+        (b, out, AT(lying), &y,                                                                    \
+         (struct AT(error_wants)){.tail = b->tail, .relative = b->relative});                      \
     }
 
 #define LANES             struct sc_lanes2
@@ -343,7 +343,6 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
     struct error_tiles_avx512 tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
     float *const begin = x;
     const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
-    const size_t next_stride = stride;
     for (size_t half = 0; half < HALVES; half++) {
         const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
         for (size_t i = 0; i < VECTORS; i++)
@@ -352,7 +351,7 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
             __m512i magnitudes[2][WORDS];
             for (size_t k = 0; k < 2; k++, codes += stride, x += SC_BF16_COLUMNS) {
                 row_bf16(codes, next, x, &g, of_rows[r + k], magnitudes[k]);
-                next += next_stride;
+                next += stride;
                 for (size_t i = 0; i < SC_COUNT(g.zeros); i++)
                     out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
             }

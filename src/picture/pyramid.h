@@ -128,8 +128,6 @@ struct sc_row_sums {
 #if SC_HAVE_X86
 /* Adds the first of n elements, as many as are returned, and their squares one by one. */
 size_t sc_row_add_avx512(const float *x, size_t n, double *squares, struct sc_row_sums *out);
-/* The bits of the largest magnitude. */
-uint32_t sc_row_largest_avx512(const float *x, size_t n);
 #endif
 
 /* ---------------------------------------------------------------------------- magnitudes.c ---

@@ -330,18 +330,6 @@ SC_TARGET_AVX512 size_t sc_row_add_avx512(const float *x, size_t n, double *squa
     out->zeros += zeros;
     return i;
 }
-
-SC_TARGET_AVX512 uint32_t sc_row_largest_avx512(const float *x, size_t n)
-{
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    __m512i most = _mm512_setzero_si512();
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 some = (__mmask16)(n - i < 16 ? (1U << (n - i)) - 1 : 0xffffU);
-        const __m512i v = _mm512_maskz_loadu_epi32(some, x + i);
-        most = _mm512_max_epu32(most, _mm512_and_si512(v, magnitude));
-    }
-    return _mm512_reduce_max_epu32(most);
-}
 #else
 typedef int sc_no_x86; /* a file needs a declaration */
 #endif

@@ -116,14 +116,12 @@ static uint32_t pixel_of(float x)
     return (bits & 0x7fffffff) > 0x7f800000 ? SC_PIXEL_NAN : bits;
 }
 
-/* Rows of pixels that are elements one by one. Loops that compilers make wide. */
-static inline __attribute__((always_inline)) void put_elements(const float *restrict x,
-                                                               size_t stride, size_t rows, size_t n,
+/* A row of pixels that are elements one by one. Loops that compilers make wide. */
+static inline __attribute__((always_inline)) void put_elements(const float *restrict x, size_t n,
                                                                uint32_t *restrict pixels)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < n; i++)
-            pixels[r * SC_SCENE_TILE + i] = pixel_of(x[r * stride + i]);
+    for (size_t i = 0; i < n; i++)
+        pixels[i] = pixel_of(x[i]);
 }
 
 static inline __attribute__((always_inline)) uint32_t bits_in(const uint32_t *pixels, size_t n)
@@ -135,10 +133,9 @@ static inline __attribute__((always_inline)) uint32_t bits_in(const uint32_t *pi
 }
 
 #if SC_HAVE_X86
-SC_TARGET_AVX512 static void put_elements_avx512(const float *x, size_t stride, size_t rows,
-                                                 size_t n, uint32_t *pixels)
+SC_TARGET_AVX512 static void put_elements_avx512(const float *x, size_t n, uint32_t *pixels)
 {
-    put_elements(x, stride, rows, n, pixels);
+    put_elements(x, n, pixels);
 }
 
 SC_TARGET_AVX512 static uint32_t bits_in_avx512(const uint32_t *pixels, size_t n)
@@ -147,17 +144,16 @@ SC_TARGET_AVX512 static uint32_t bits_in_avx512(const uint32_t *pixels, size_t n
 }
 #endif
 
-static void put_elements_of(enum sc_cpu level, const float *x, size_t stride, size_t rows, size_t n,
-                            uint32_t *pixels)
+static void put_elements_of(enum sc_cpu level, const float *x, size_t n, uint32_t *pixels)
 {
 #if SC_HAVE_X86
     if (level == SC_CPU_AVX512) {
-        put_elements_avx512(x, stride, rows, n, pixels);
+        put_elements_avx512(x, n, pixels);
         return;
     }
 #endif
     (void)level;
-    put_elements(x, stride, rows, n, pixels);
+    put_elements(x, n, pixels);
 }
 
 /* Rows of pixels j..end, of elements from `row` and `col` on. */
@@ -169,14 +165,11 @@ static void put_rows(struct sc_fill *f, const struct sc_shown *sh, const float *
     struct sc_cell_sum *sums = f->t->z > 0 ? sc_tile_sums(f) : NULL;
     const size_t n_pixels = ax->end - ax->first;
     const bool alike = !sums && ax->log2 == 0 && n_pixels == n_cols;
-    if (alike && ay->log2 == 0)
-        put_elements_of(f->level, values, n_cols, end - j, n_cols,
-                        f->t->pixels + (size_t)j * SC_SCENE_TILE + ax->first);
     for (; j < end; j++) {
         const float *from = values + (ay->from[j] - row) * n_cols;
         const size_t at = (size_t)j * SC_SCENE_TILE;
-        if (alike && ay->log2 != 0)
-            put_elements(from, n_cols, 1, n_pixels, f->t->pixels + at + ax->first);
+        if (alike)
+            put_elements_of(f->level, from, n_pixels, f->t->pixels + at + ax->first);
         for (unsigned i = ax->first; i < ax->end && !alike; i++)
             if (sums)
                 sc_cell_take(&sums[at + i], from[ax->from[i] - col]);
@@ -289,6 +282,7 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
     const size_t own = (size_t)(ax->to[ax->first] - left); /* columns of the first pixel */
     const size_t skip = ax->first + 1 == ax->end ? 0 : width - own;
     struct sc_pixel_row out[SC_PLANES];
+    clear_pixels(f);
     for (unsigned j = ay->first, end; j < ay->end; j = end) {
         const uint64_t row = ay->from[j];
         for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
@@ -526,8 +520,6 @@ static int fill_place(void *ctx, const struct sc_place *pl)
     if (!sc_tile_shown(f, pl, sh))
         return 0;
     f->flags &= ~(unsigned)SC_TILE_EMPTY;
-    if (sh->x.log2 > 0 || sh->y.log2 > 0 || !sh->entry->drawn)
-        clear_pixels(f); /* else fill_exact() does */
     const int code = sh->entry->drawn
                          ? show(f, pl, sh, &e)
                          : sc_fail(&e, SCRUPLE_ELIMIT, "a tensor is too large to be drawn");

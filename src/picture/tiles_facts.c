@@ -154,19 +154,6 @@ static void fold_squares(struct gather *g)
     memset(g->rows, 0, ((size_t)g->n_squares + 1) * sizeof *g->rows);
 }
 
-static uint32_t largest_bits(const float *x, size_t n, enum sc_cpu level)
-{
-    uint32_t most = 0;
-#if SC_HAVE_X86
-    if (level == SC_CPU_AVX512)
-        return sc_row_largest_avx512(x, n);
-#endif
-    (void)level;
-    for (size_t i = 0; i < n; i++)
-        most = SC_MAX(most, sc_bits_of(x[i]) & 0x7fffffff);
-    return most;
-}
-
 enum { LANES = SC_ROW_LANES };
 
 /* Elements first..n, each to the lane of its column. */
@@ -248,7 +235,8 @@ static void gather_values(struct gather *g, uint64_t first, uint64_t n)
         const uint64_t end = SC_MIN(n, i + (cols - col));
         const size_t r = (size_t)(row * g->out->n_rows / g->n_rows), some = (size_t)(end - i);
         const float *x = g->values + i;
-        if (largest_bits(x, some, g->level) < 0x7f800000) {
+        uint32_t peak;
+        if (sc_peaks(x, some, some, g->level, &peak) < 0x7f800000) {
             gather_row(g, x, some, col, r);
             i = end;
             continue;
