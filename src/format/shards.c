@@ -144,12 +144,10 @@ static void *work(void *ctx)
     return NULL;
 }
 
-/* Without signals, which are for the threads that the host made. */
 static void start_threads(struct sc_shards *a, unsigned n)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    sc_signals_block(&before);
     for (struct worker *w = &a->workers[1];
          a->n_threads < n && pthread_create(&w->thread, NULL, work, w) == 0; w++)
         a->n_threads++;

@@ -155,3 +155,13 @@ void sc_guard_remove(int slot)
     set_range(&slots[slot], 0, 0);
     pthread_mutex_unlock(&table_lock);
 }
+
+void sc_signals_block(sigset_t *before)
+{
+    static const int own[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t set;
+    sigfillset(&set);
+    for (size_t i = 0; i < SC_COUNT(own); i++)
+        sigdelset(&set, own[i]);
+    pthread_sigmask(SIG_BLOCK, &set, before);
+}

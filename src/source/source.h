@@ -13,6 +13,7 @@
 #ifndef SC_SOURCE_H
 #define SC_SOURCE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/base.h"
@@ -73,6 +74,10 @@ int sc_source_read(struct sc_source *s, uint64_t off, void *dst, size_t len, str
 /* NULL when this source cannot map (network file systems, sockets, faults): read instead. */
 const uint8_t *sc_source_map(struct sc_source *s, uint64_t off, size_t len);
 int sc_source_check(struct sc_source *s, struct sc_error *e);
+/* Before threads of ours are started: signals go to those that the host made, but for what a
+ * thread's own instruction raises. Blocked, that would end the process, and SIGBUS is how a mapped
+ * file tells that it shrank. *before: the mask to go back to. */
+void sc_signals_block(sigset_t *before);
 /* Maps off..off+len until the window is closed, so that neither pages nor page tables of a long
  * file pile up. False: read instead. Its bytes may change when the file does; what the file no
  * longer has reads as zeros, which closing reports: SCRUPLE_EIO. Costs some microseconds, beside

@@ -201,19 +201,6 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Signals go to the threads that the host made, but for those that a thread's own instruction
- * raises: blocked, they would end the process, and SIGBUS is how a mapped file tells that it
- * shrank. */
-static void block_signals(sigset_t *before)
-{
-    static const int own[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t set;
-    sigfillset(&set);
-    for (size_t i = 0; i < SC_COUNT(own); i++)
-        sigdelset(&set, own[i]);
-    pthread_sigmask(SIG_BLOCK, &set, before);
-}
-
 /* As many as the system gives us. */
 static void start_workers(struct sc_pool *p)
 {
@@ -222,7 +209,7 @@ static void start_workers(struct sc_pool *p)
     if (pthread_attr_init(&attr) != 0)
         return;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    block_signals(&before);
+    sc_signals_block(&before);
     while (p->n_workers + 1 < p->threads &&
            pthread_create(&p->workers[p->n_workers], &attr, work, p) == 0)
         p->n_workers++;

@@ -144,6 +144,16 @@ TEST(sound_shards)
     remove_folder(d);
 }
 
+/* A mapped file that shrinks while a thread of ours reads it must not end the process. */
+TEST(faults_reach_the_thread_that_made_them)
+{
+    sigset_t before, now;
+    sc_signals_block(&before);
+    CHECK(pthread_sigmask(SIG_SETMASK, &before, &now) == 0);
+    CHECK(sigismember(&now, SIGINT) == 1 && sigismember(&now, SIGTERM) == 1);
+    CHECK(sigismember(&now, SIGBUS) == 0 && sigismember(&now, SIGSEGV) == 0);
+}
+
 TEST(the_first_bad_shard_is_named)
 {
     /* Of a wrong size; not JSON; a name that is there already; one that only warns. */
