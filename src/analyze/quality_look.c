@@ -16,6 +16,8 @@
 
 #include "analyze/quality_desk.h"
 
+enum { CACHE_LINE = 64 }; /* bytes */
+
 /* Pieces of memory one behind the other, 64 bytes aligned; base NULL: only their sum. */
 struct shelf {
     char *base;
@@ -106,15 +108,18 @@ static void copy_block(const struct sc_block *b, const float *src, size_t stride
     }
 }
 
-/* The block behind this one, or below; that of the next panel, mostly. Nobody reads it here. */
+/* The block behind this one, or below; that of the next panel, mostly. Nobody reads it here. Named
+ * by the last of 64 bytes: rows seldom begin where a line of the cache does, and the line in which
+ * one begins came with the block before. */
 static struct sc_ahead what_comes(const struct sc_desk *d, size_t row, size_t col)
 {
     const size_t next = col + d->q->cut.segment, stride = d->at->stride;
-    if (!d->at->codes || d->q->decode)
+    const uint8_t *const codes = d->at->codes;
+    if (!codes || d->q->decode)
         return (struct sc_ahead){NULL, 0};
     if (next < d->at->n_cols)
-        return (struct sc_ahead){d->at->codes + row * stride + 2 * next, stride};
-    return (struct sc_ahead){d->at->codes + (row + SC_ERROR_ROWS) * stride, stride};
+        return (struct sc_ahead){codes + row * stride + 2 * next + CACHE_LINE - 1, stride};
+    return (struct sc_ahead){codes + (row + SC_ERROR_ROWS) * stride + CACHE_LINE - 1, stride};
 }
 
 /* Where a block stands; nothing of it is read. */
