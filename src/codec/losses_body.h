@@ -105,21 +105,23 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
     return full;
 }
 
-#define SUMS(name, how, down)                                                                      \
+#define SUMS(name, how, down, slowly)                                                              \
     do {                                                                                           \
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
         if (down) {                                                                                \
             AT(add_block)                                                                          \
             (b, out, AT(down_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true});                            \
+             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
             out->relative = b->relative ? out->relative : 0;                                       \
         } else if (b->relative) {                                                                  \
             AT(add_block)                                                                          \
             (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true});                            \
+             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
         } else {                                                                                   \
-            AT(add_block)(b, out, AT(kept_##name), how, (struct AT(error_wants)){.tail = true});   \
+            AT(add_block)                                                                          \
+            (b, out, AT(kept_##name), how,                                                         \
+             (struct AT(error_wants)){.tail = true, .slow = (slowly)});                            \
         }                                                                                          \
     } while (0)
 
@@ -180,9 +182,9 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
         store(g.c + k, top);
     }
     if (!(bits & 0x7f))
-        SUMS(bfp, &g, down);
+        SUMS(bfp, &g, down, false);
     else
-        SUMS(bfp_cut, &g, down);
+        SUMS(bfp_cut, &g, down, false);
     return true;
 }
 
@@ -228,7 +230,7 @@ TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step
     if (!AT(groups_of)(b, false, &s.g))
         return false;
     AT(small_of)(&sc_smalls[f->element], &s);
-    SUMS(cast, &s, false);
+    SUMS(cast, &s, false, false);
     if (f->saturate || *full == before)
         return true;
     *full = before;
@@ -264,7 +266,7 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
         store(s.g.a + k, addi(s.least, more));
         store(s.g.b + k, addi(s.largest, more));
     }
-    SUMS(mx, &s, down);
+    SUMS(mx, &s, down, false);
     return true;
 }
 
@@ -296,7 +298,7 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
-    SUMS(nvfp4, &s, down);
+    SUMS(nvfp4, &s, down, true);
     return true;
 }
 
@@ -362,7 +364,7 @@ TARGET bool AT(sc_losses_int)(const struct sc_encoding *f, const struct sc_step 
             s.g.b[i] = 1 / own.scale;
         }
     }
-    SUMS(int, &s, false);
+    SUMS(int, &s, false, true);
     return true;
 }
 

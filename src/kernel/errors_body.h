@@ -8,8 +8,15 @@
 /* 16 elements of row r from column `col` on as they are kept; `above`: what was too large. */
 typedef LANES AT(kept_fn)(const void *how, LANES x, size_t r, size_t col, MASK *above);
 
-/* Vectors of columns that are added up beside each other: as many as there are registers for. */
-enum { AT(BESIDE) = SC_VECTORS_BESIDE };
+/* Vectors of columns that are added up beside each other: as many as there are registers for; where
+ * each takes long, more. A span is as many, but a tile at least. */
+enum {
+    AT(BESIDE) = SC_VECTORS_BESIDE,
+    AT(MANY) = AT(BESIDE) * AT(BESIDE),
+    AT(TILE) = SC_ERROR_COLUMNS / SC_LANES,
+    AT(SPAN) = SC_MAX(AT(MANY), AT(TILE)),
+    AT(SPAN_VECTORS) = AT(SPAN) * SC_ERROR_ROWS,
+};
 
 /* 16 rows of 16 columns while they are added up, and then a tile. */
 struct AT(error_group) {
@@ -22,25 +29,30 @@ INLINE struct AT(error_group) AT(no_errors)(void)
     return (struct AT(error_group)){zero, zero, zero, zero, zero, zero};
 }
 
-/* What is known, and wanted, of errors. Constants where this is inlined, but for `counted`. */
+/* What is known, and wanted, of errors. Constants where this is inlined. */
 struct AT(error_wants) {
     bool tail, relative;
     bool nothing; /* y is 0: what follows from other sums then is not added up */
-    bool counted; /* what belongs to the tail, but is only counted */
+    bool slow;    /* y is long in the making */
 };
 
-/* What goes beside the sums of a tile: in registers, and in memory. The tail of a tile is taken out
- * of its |d| afterwards: there are few of them, and a bit each costs less than moving them. */
+/* What goes beside the sums of a span: in registers, and in memory. The tail is taken out of its
+ * |d| afterwards: there are few of them, and a bit each costs less than moving them. Vectors lie
+ * there in the order in which they are met. */
 struct AT(error_notes) {
     LANES above, common;
     float relative;
 };
 struct AT(error_marks) {
     struct AT(sc_marks) zeros;
-    uint16_t tail[2 * SC_ERROR_ROWS];    /* of 16 |d|: which are above both */
-    uint16_t counted[2 * SC_ERROR_ROWS]; /* which are above `above`, where some are only counted */
+    uint16_t tail[AT(SPAN_VECTORS)];    /* of 16 |d|: which are above both */
+    uint16_t counted[AT(SPAN_VECTORS)]; /* which are above `above`: the others are only counted */
     float rows[SC_ERROR_ROWS][SC_LANES];
-    float abs[2 * SC_ERROR_ROWS * SC_LANES];
+    float abs[AT(SPAN_VECTORS) * SC_LANES];
+};
+/* The same of vectors that stand beside each other. */
+struct AT(error_masks) {
+    MASK zeros[AT(SPAN)], tail[AT(SPAN)], counted[AT(SPAN)];
 };
 
 TARGET static __attribute__((noinline)) void AT(see_relative)(LANES x, LANES y, float *relative)
@@ -51,27 +63,28 @@ TARGET static __attribute__((noinline)) void AT(see_relative)(LANES x, LANES y, 
     sc_errors_relative(v, w, relative);
 }
 
-/* 16 elements, number `at` of 64 in the tile; `row`: squares of its row, which are returned. */
-INLINE LANES AT(add_errors)(struct AT(error_group) * g, struct AT(error_notes) * notes,
-                            struct AT(error_marks) * m, LANES x, LANES y, LANES row, size_t at,
+/* 16 elements, vector `k` of those beside each other, whose |d| go to `abs`; `row`: squares of its
+ * row, which are returned. */
+INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
+                            struct AT(error_notes) * notes, struct AT(error_masks) * masks,
+                            float *abs, LANES x, LANES y, LANES row, size_t k,
                             struct AT(error_wants) wants)
 {
     const LANES d = wants.nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
     g->d = wants.nothing ? subf(g->d, d) : addf(g->d, d);
     g->abs = addf(g->abs, a);
     g->square = fma(d, d, g->square);
-    g->largest = maxi(g->largest, a);
+    *largest = maxi(*largest, a);
     if (!wants.nothing) {
         g->values = fma(y, y, g->values);
         g->cross = fma(x, d, g->cross);
-        mark(&m->zeros, at, zerof(y));
+        masks->zeros[k] = zerof(y);
     }
     if (wants.tail) {
-        store(m->abs + at * SC_LANES, a);
-        store_mask(&m->tail[at], morei(a, notes->common));
+        store(abs + k * SC_LANES, a);
+        masks->tail[k] = morei(a, notes->common);
+        masks->counted[k] = morei(a, notes->above);
     }
-    if (wants.counted)
-        store_mask(&m->counted[at], morei(a, notes->above));
     if (wants.relative) {
         const LANES bound = mulf(all(sc_bits_of(notes->relative)), andi(x, all(INT32_MAX)));
         if (SC_UNLIKELY(count(moref(a, bound))))
@@ -97,6 +110,15 @@ struct AT(error_tiles) {
     float lanes[SC_LANES][SC_LANES];
 };
 
+/* Lanes that no tile uses are added up, too. */
+INLINE void AT(begin_tiles)(struct AT(error_tiles) * t, const struct sc_block_errors *out)
+{
+    t->n = 0;
+    t->of = out->sums;
+    for (size_t i = 0; i < SC_LANES; i++)
+        store(t->lanes[i], all(0));
+}
+
 INLINE void AT(end_tiles)(struct AT(error_tiles) * t)
 {
     if (t->n == 0)
@@ -114,7 +136,8 @@ INLINE void AT(end_tiles)(struct AT(error_tiles) * t)
     t->n = 0;
 }
 
-INLINE void AT(end_errors)(const struct AT(error_group) * g, struct AT(error_tiles) * t)
+INLINE void AT(end_errors)(const struct AT(error_group) * g, struct AT(error_tiles) * t,
+                           struct sc_block_errors *out)
 {
     float(*const to)[SC_LANES] = t->lanes + t->n * AT(SUMS);
     store(to[0], g->d);
@@ -123,6 +146,7 @@ INLINE void AT(end_errors)(const struct AT(error_group) * g, struct AT(error_til
     store(to[3], g->values);
     store(to[4], g->cross);
     t->of[t->n].most = first(most(g->largest));
+    out->most = SC_MAX(out->most, t->of[t->n].most);
     if (++t->n == AT(TILES))
         AT(end_tiles)(t);
 }
@@ -138,78 +162,106 @@ INLINE void AT(end_rows)(float rows[][SC_LANES], size_t n_rows, double *out)
         out[r] = sc_quarter_sum(quarter(load(rows[r])));
 }
 
-/* How many of the tail of a tile are only counted. */
-INLINE size_t AT(count_common)(const struct AT(error_marks) * m)
+/* Words of bits of which some are taken, and where the first of each stands. */
+struct AT(error_words) {
+    size_t n;
+    uint64_t bits[AT(SPAN_VECTORS) / 4];
+    uint32_t place[AT(SPAN_VECTORS) / 4];
+};
+
+/* |d| of the first bit, if there is one, behind `to`; what has more bits goes into w. */
+INLINE uint32_t *AT(take_bit)(const float *abs, uint64_t bits, uint32_t place, uint32_t *to,
+                              struct AT(error_words) * w)
 {
-    enum { WORD = 64 / SC_LANES };
-    size_t n = 0;
-    for (size_t at = 0; at < 2 * SC_ERROR_ROWS; at += WORD) {
-        uint64_t all_of_them, listed;
-        memcpy(&all_of_them, &m->counted[at], sizeof all_of_them);
-        memcpy(&listed, &m->tail[at], sizeof listed);
-        n += (size_t)__builtin_popcountll(all_of_them ^ listed);
-    }
-    return n;
+    const uint64_t rest = bits & (bits - 1);
+    *to = sc_bits_of(abs[place + (uint32_t)__builtin_ctzll(bits | UINT64_C(1) << 63)]);
+    w->bits[w->n] = rest;
+    w->place[w->n] = place;
+    w->n += rest != 0;
+    return to + (bits != 0);
 }
 
-/* The |d| of a tile that are marked, behind `to`. */
-INLINE uint32_t *AT(take_tail)(const struct AT(error_marks) * m, LANES above, uint32_t *to)
+/* The |d| of n vectors that are marked, being larger than `above`, behind `to`; *common: how many
+ * more are only counted.
+ *
+ * Nobody can guess which words have bits, so nothing branches on it: a round takes one bit of every
+ * word, and what has more stands in front of the next. Full words, which are rare, go by vectors.
+ */
+TARGET static __attribute__((noinline)) uint32_t *AT(take_tail)(const struct AT(error_marks) * m,
+                                                                size_t n_vectors, LANES above,
+                                                                size_t *common, uint32_t *to)
 {
-    enum { FEW = 4, WORD = 64 / SC_LANES };
-    for (size_t at = 0; at < 2 * SC_ERROR_ROWS; at += WORD) {
-        const float *const abs = m->abs + at * SC_LANES;
-        uint64_t found;
-        memcpy(&found, &m->tail[at], sizeof found);
-        const size_t n = (size_t)__builtin_popcountll(found);
-        if (SC_UNLIKELY(n > FEW)) {
-            for (size_t i = 0; i < WORD; i++) {
-                const LANES a = load(abs + i * SC_LANES);
+    enum { WORD = 64 / SC_LANES, FULL = 12 };
+    const uint32_t *const begin = to;
+    struct AT(error_words) w;
+    uint64_t marked = 0;
+    w.n = 0;
+    for (size_t at = 0; at < n_vectors; at += WORD) {
+        uint64_t bits, counted;
+        memcpy(&bits, &m->tail[at], sizeof bits);
+        memcpy(&counted, &m->counted[at], sizeof counted);
+        marked += (uint64_t)__builtin_popcountll(counted);
+        if (SC_UNLIKELY(__builtin_popcountll(bits) > FULL)) {
+            for (size_t i = at; i < SC_MIN(at + WORD, n_vectors); i++) {
+                const LANES a = load(m->abs + i * SC_LANES);
                 to += squeeze(to, morei(a, above), a);
             }
             continue;
         }
-        for (size_t i = 0; i < FEW; i++) { /* those behind the last one are overwritten */
-            to[i] = sc_bits_of(abs[__builtin_ctzll(found | UINT64_C(1) << 63)]);
-            found &= found - 1;
-        }
-        to += n;
+        to = AT(take_bit)(m->abs, bits, (uint32_t)(at * SC_LANES), to, &w);
     }
+    for (size_t n = w.n; n > 0; n = w.n) {
+        w.n = 0;
+        for (size_t i = 0; i < n; i++)
+            to = AT(take_bit)(m->abs, w.bits[i], w.place[i], to, &w);
+    }
+    *common += marked - (size_t)(to - begin);
     return to;
 }
 
-/* 16 rows of a tile from row `begin` on, and AT(BESIDE) vectors of its columns from number `half`
- * on, into g[half] and behind it. */
+/* 16 rows of a span from row `begin` on, and `beside` vectors of its columns from number `first`
+ * on, into g[first] and behind it. */
 INLINE void AT(add_rows)(const struct sc_error_block *b, struct AT(error_notes) * notes,
                          struct AT(error_marks) * m, struct AT(error_group) * g, AT(kept_fn) * kept,
-                         const void *how, size_t at, size_t half, size_t begin, size_t end,
-                         struct AT(error_wants) wants)
+                         const void *how, size_t at, size_t first, size_t beside, size_t begin,
+                         size_t end, struct AT(error_wants) wants)
 {
-    const size_t stride = b->x_stride, col = at + half * SC_LANES; /* stores could change it */
+    enum { A_LINE = 64 / sizeof(uint16_t) / SC_LANES }; /* vectors whose codes are a line */
+    const size_t stride = b->x_stride, col = at + first * SC_LANES; /* stores could change it */
     const float *x = b->x + begin * stride + col;
     const uintptr_t ahead_step = b->ahead.codes ? b->ahead.stride : 0;
     uintptr_t ahead = b->ahead.codes
                           ? (uintptr_t)b->ahead.codes + begin * ahead_step + at * sizeof(uint16_t)
                           : (uintptr_t)x;
-    struct AT(error_group) own[AT(BESIDE)];
-    for (size_t k = 0; k < AT(BESIDE); k++)
+    struct AT(error_group) own[AT(SPAN)];
+    for (size_t k = 0; k < beside; k++)
         own[k] = AT(no_errors)();
     for (size_t r = begin; r < end; r++, x += stride) {
+        const size_t place = first * SC_ERROR_ROWS + r * beside;
+        struct AT(error_masks) masks;
         LANES row = load(m->rows[r]);
         /* Into the second cache: often rows have the same few places in the first. Where nothing
          * comes, what is here already: a place that does not exist would be looked for. */
-        __builtin_prefetch((const void *)ahead, 0, 2);
+        for (size_t k = 0; k < beside; k += A_LINE)
+            __builtin_prefetch((const void *)(ahead + k / A_LINE * 64), 0, 2);
         ahead += ahead_step;
-        for (size_t k = 0; k < AT(BESIDE); k++) {
+        for (size_t k = 0; k < beside; k++) {
             MASK above;
             const LANES v = load(x + k * SC_LANES);
             const LANES y = kept(how, v, r, col + k * SC_LANES, &above);
-            row =
-                AT(add_errors)(&own[k], notes, m, v, y, row, (half + k) * SC_ERROR_ROWS + r, wants);
+            row = AT(add_errors)(&own[k], &own[k / AT(TILE) * AT(TILE)].largest, notes, &masks,
+                                 m->abs + place * SC_LANES, v, y, row, k, wants);
         }
         store(m->rows[r], row);
+        if (!wants.nothing)
+            mark(&m->zeros, place, masks.zeros, beside);
+        if (wants.tail) {
+            store_masks(m->tail + place, masks.tail, beside);
+            store_masks(m->counted + place, masks.counted, beside);
+        }
     }
-    for (size_t k = 0; k < AT(BESIDE); k++)
-        g[half + k] = own[k];
+    for (size_t k = 0; k < beside; k++)
+        g[first + k] = own[k];
 }
 
 /* The sums that follow from others where y is 0. */
@@ -218,54 +270,79 @@ INLINE void AT(add_nothing)(struct AT(error_group) * g)
     g->cross = subf(all(0), g->square);
 }
 
+/* What a span of `vectors` columns of vectors adds to a block. */
+INLINE void AT(add_span)(const struct sc_error_block *b, struct sc_block_errors *out,
+                         struct AT(error_notes) * notes, struct AT(error_marks) * m,
+                         struct AT(error_tiles) * tiles, AT(kept_fn) * kept, const void *how,
+                         size_t at, size_t vectors, size_t beside, uint32_t **behind,
+                         struct AT(error_wants) wants)
+{
+    enum { TOGETHER = SC_ERROR_TOGETHER, PARTS = SC_ERROR_ROWS / TOGETHER };
+    const size_t n_rows = b->rows, parts = (n_rows + TOGETHER - 1) / TOGETHER;
+    const size_t met = vectors == beside ? n_rows * vectors : SC_ERROR_ROWS * vectors;
+    struct AT(error_group) g[PARTS][AT(SPAN)];
+    for (size_t k = 0; k < vectors; k += beside)
+        for (size_t part = 0; part < parts; part++)
+            AT(add_rows)
+    (b, notes, m, g[part], kept, how, at, k, beside, part * TOGETHER,
+     SC_MIN((part + 1) * TOGETHER, n_rows), wants);
+    for (size_t first = 0; first < vectors; first += AT(TILE)) {
+        struct AT(error_group) tile = AT(no_errors)();
+        LANES square[AT(TILE)];
+        for (size_t half = 0; half < AT(TILE); half++) {
+            const size_t k = first + half;
+            square[half] = all(0);
+            for (size_t part = 0; part < parts; part++) {
+                if (wants.nothing)
+                    AT(add_nothing)(&g[part][k]);
+                AT(add_error_groups)(&tile, &g[part][k]);
+                square[half] = addf(square[half], g[part][k].square);
+            }
+            if (out->columns)
+                store_wide(out->columns + at + k * SC_LANES, square[half]);
+        }
+        tile.square = addf(square[0], square[1]);
+        AT(end_errors)(&tile, tiles, out);
+    }
+    out->zeros += wants.nothing ? vectors * SC_LANES * n_rows : marks(&m->zeros, met);
+    if (wants.tail)
+        *behind = AT(take_tail)(m, met, notes->common, &out->common, *behind);
+}
+
+/* None of any vector, and so none of rows that are missing. */
+INLINE void AT(clear_masks)(struct AT(error_marks) * m)
+{
+    memset(&m->zeros, 0, sizeof m->zeros);
+    memset(m->tail, 0, sizeof m->tail);
+    memset(m->counted, 0, sizeof m->counted);
+}
+
 /* A block of b->x against what `kept` makes of it, which is a constant where this is inlined. What
  * is too large is not counted: masks take one of the two units that do
  * arithmetic, and there is enough of them. */
 INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors *out,
                           AT(kept_fn) * kept, const void *how, struct AT(error_wants) wants)
 {
-    enum { TOGETHER = SC_ERROR_TOGETHER, PARTS = SC_ERROR_ROWS / TOGETHER };
-    const size_t n_rows = b->rows, n = b->n, parts = (n_rows + TOGETHER - 1) / TOGETHER;
-    double *const columns = out->columns;
+    const size_t n_rows = b->rows, beside = wants.slow ? AT(MANY) : AT(BESIDE);
+    const size_t vectors = SC_MAX(beside, (size_t)AT(TILE)), wide = vectors * SC_LANES;
     struct AT(error_notes) notes = {all(b->above), all(SC_MAX(b->above, b->common)), 0};
-    struct AT(error_tiles) tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
+    struct AT(error_tiles) tiles;
     struct AT(error_marks) m;
     uint32_t *behind = b->tail;
-    memset(&m.zeros, 0, sizeof m.zeros);
-    memset(m.tail, 0, sizeof m.tail);
-    memset(m.counted, 0, sizeof m.counted);
-    wants.counted = wants.tail && b->common > b->above;
+    size_t at = 0;
+    AT(begin_tiles)(&tiles, out);
+    AT(clear_masks)(&m);
     memset(m.rows, 0, n_rows * sizeof m.rows[0]);
     if (wants.tail && n_rows < SC_ERROR_ROWS)
         memset(m.abs, 0, sizeof m.abs);
-    for (size_t at = 0; at < n; at += SC_ERROR_COLUMNS) {
-        const struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
-        struct AT(error_group) tile = AT(no_errors)(), g[PARTS][2];
-        LANES square[2];
-        for (size_t half = 0; half < 2; half += AT(BESIDE))
-            for (size_t part = 0; part < parts; part++)
-                AT(add_rows)
-        (b, &notes, &m, g[part], kept, how, at, half, part * TOGETHER,
-         SC_MIN((part + 1) * TOGETHER, n_rows), wants);
-        for (size_t half = 0; half < 2; half++) {
-            square[half] = all(0);
-            for (size_t part = 0; part < parts; part++) {
-                if (wants.nothing)
-                    AT(add_nothing)(&g[part][half]);
-                AT(add_error_groups)(&tile, &g[part][half]);
-                square[half] = addf(square[half], g[part][half].square);
-            }
-            if (columns)
-                store_wide(columns + at + half * SC_LANES, square[half]);
-        }
-        tile.square = addf(square[0], square[1]);
-        AT(end_errors)(&tile, &tiles);
-        out->most = SC_MAX(out->most, s->most);
-        out->zeros += wants.nothing ? SC_ERROR_COLUMNS * n_rows : marks(&m.zeros);
-        if (wants.counted)
-            out->common += AT(count_common)(&m);
-        if (wants.tail)
-            behind = AT(take_tail)(&m, notes.common, behind);
+    for (; b->n - at >= wide; at += wide)
+        AT(add_span)
+    (b, out, &notes, &m, &tiles, kept, how, at, vectors, beside, &behind, wants);
+    if (vectors > AT(TILE) && at < b->n) { /* a tile is left */
+        AT(clear_masks)(&m);
+        AT(add_span)
+        (b, out, &notes, &m, &tiles, kept, how, at, AT(TILE), SC_MIN(beside, (size_t)AT(TILE)),
+         &behind, wants);
     }
     AT(end_tiles)(&tiles);
     AT(end_rows)(m.rows, n_rows, out->row_square);
@@ -280,9 +357,10 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     enum { HALF = SC_ERROR_TOGETHER };
     const size_t n_rows = b->rows, stride = b->y_stride;
     double *const columns = out->columns;
-    struct AT(error_tiles) tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
+    struct AT(error_tiles) tiles;
     struct AT(error_marks) m;
     LANES least = all(sc_bits_of(out->min)), largest = all(sc_bits_of(out->max));
+    AT(begin_tiles)(&tiles, out);
     memset(&m.zeros, 0, sizeof m.zeros);
     memset(m.rows, 0, n_rows * sizeof m.rows[0]);
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
@@ -302,7 +380,8 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
                     store(m.rows[r], fma(v, v, load(m.rows[r])));
                     least = minf(v, least);
                     largest = maxf(v, largest);
-                    mark(&m.zeros, half * SC_ERROR_ROWS + r, zerof(v));
+                    const MASK zero = zerof(v);
+                    mark(&m.zeros, half * SC_ERROR_ROWS + r, &zero, 1);
                 }
                 tile.d = addf(tile.d, sum);
                 square[half] = addf(square[half], of);
@@ -311,8 +390,8 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
                 store_wide(columns + col, square[half]);
         }
         tile.square = tile.values = addf(square[0], square[1]);
-        AT(end_errors)(&tile, &tiles);
-        out->zeros += marks(&m.zeros);
+        AT(end_errors)(&tile, &tiles, out);
+        out->zeros += marks(&m.zeros, AT(TILE) * SC_ERROR_ROWS);
     }
     AT(end_tiles)(&tiles);
     AT(end_rows)(m.rows, n_rows, out->row_square);

@@ -340,9 +340,10 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
     float of_rows[SC_ERROR_ROWS][SC_LANES];
     __m512 sum[HALVES][VECTORS], square[HALVES][VECTORS];
     struct brief16 g = {.high = _mm512_set1_epi16(INT16_MIN), .far = _mm512_setzero_si512()};
-    struct error_tiles_avx512 tiles = {.n = 0, .of = out->sums, .lanes = {{0}}};
+    struct error_tiles_avx512 tiles;
     float *const begin = x;
     const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
+    begin_tiles_avx512(&tiles, out);
     for (size_t half = 0; half < HALVES; half++) {
         const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
         for (size_t i = 0; i < VECTORS; i++)
@@ -379,7 +380,7 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
                                   _mm512_castps_si512(squares[k]));
         }
         tile.square = tile.values = _mm512_castps_si512(_mm512_add_ps(squares[0], squares[1]));
-        end_errors_avx512(&tile, &tiles);
+        end_errors_avx512(&tile, &tiles, out);
     }
     end_tiles_avx512(&tiles);
     end_rows_avx512(of_rows, rows, out->row_square);

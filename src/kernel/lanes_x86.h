@@ -171,24 +171,27 @@ OP size_t squeeze_avx2(uint32_t *to, struct sc_lanes2 mask, struct sc_lanes2 x)
         to[n++] = lanes[__builtin_ctz(found)];
     return n;
 }
-/* Masks of up to 64 vectors, which are counted together. */
+/* Masks of up to 128 vectors, which are counted together: of `n` that stand beside each other from
+ * number `at` on; then those of the first `n`, and it begins anew. */
 struct sc_marks_avx2 {
     struct sc_lanes2 sum;
 };
-OP void mark_avx2(struct sc_marks_avx2 *m, size_t at, struct sc_lanes2 mask)
+OP void mark_avx2(struct sc_marks_avx2 *m, size_t at, const struct sc_lanes2 *masks, size_t n)
 {
     (void)at;
-    m->sum = subi_avx2(m->sum, mask);
+    for (size_t i = 0; i < n; i++)
+        m->sum = subi_avx2(m->sum, masks[i]);
 }
-OP uint64_t marks_avx2(struct sc_marks_avx2 *m)
+OP uint64_t marks_avx2(struct sc_marks_avx2 *m, size_t n)
 {
     uint32_t lanes[8];
-    uint64_t n = 0;
+    uint64_t sum = 0;
+    (void)n;
     _mm256_storeu_si256((void *)lanes, _mm256_add_epi32(m->sum.a, m->sum.b));
     for (int i = 0; i < 8; i++)
-        n += lanes[i];
+        sum += lanes[i];
     m->sum = all_avx2(0);
-    return n;
+    return sum;
 }
 /* Lanes i, i + 4, ... as ((i, i + 8), (i + 4, i + 12)). */
 OP __m128 quarter_avx2(struct sc_lanes2 x)
@@ -196,9 +199,10 @@ OP __m128 quarter_avx2(struct sc_lanes2 x)
     const __m256 eight = _mm256_add_ps(PS(x.a), PS(x.b));
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
 }
-OP void store_mask_avx2(uint16_t *p, struct sc_lanes2 mask)
+OP void store_masks_avx2(uint16_t *p, const struct sc_lanes2 *masks, size_t n)
 {
-    *p = (uint16_t)bits_of_avx2(mask);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint16_t)bits_of_avx2(masks[i]);
 }
 /* The lanes of 16 rows, each added up as quarter() and sc_quarter_sum() do. */
 OP struct sc_lanes2 sums_of_16_avx2(float rows[][SC_LANES])
@@ -295,33 +299,40 @@ OP size_t squeeze_avx512(uint32_t *to, __mmask16 mask, __m512i x)
     _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, x));
     return (size_t)__builtin_popcount(_cvtmask16_u32(mask));
 }
+/* Of 1, 2 or 4 vectors at once, where that can be: few units store. */
+OP void store_masks_avx512(uint16_t *p, const __mmask16 *masks, size_t n)
+{
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        const uint32_t word = _cvtmask32_u32(_mm512_kunpackw(masks[i + 1], masks[i]));
+        memcpy(p + i, &word, sizeof word);
+    }
+    if (i < n)
+        p[i] = (uint16_t)_cvtmask16_u32(masks[i]);
+}
 /* Bits that are counted later: two units do arithmetic, others store. */
 struct sc_marks_avx512 {
-    _Alignas(64) uint16_t word[64]; /* gcc 12 takes it for aligned in any case */
+    _Alignas(64) uint16_t word[128]; /* gcc 12 takes it for aligned in any case */
 };
-OP void mark_avx512(struct sc_marks_avx512 *m, size_t at, __mmask16 mask)
+OP void mark_avx512(struct sc_marks_avx512 *m, size_t at, const __mmask16 *masks, size_t n)
 {
-    m->word[at] = (uint16_t)_cvtmask16_u32(mask);
+    store_masks_avx512(m->word + at, masks, n);
 }
-OP uint64_t marks_avx512(struct sc_marks_avx512 *m)
+OP uint64_t marks_avx512(struct sc_marks_avx512 *m, size_t n)
 {
-    uint64_t n = 0;
-    for (size_t i = 0; i < 64; i += 4) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i += 4) {
         uint64_t four;
         memcpy(&four, m->word + i, sizeof four);
-        n += (uint64_t)__builtin_popcountll(four);
+        sum += (uint64_t)__builtin_popcountll(four);
     }
-    return n;
+    return sum;
 }
 OP __m128 quarter_avx512(__m512i x)
 {
     const __m256 eight =
         _mm256_add_ps(_mm512_castps512_ps256(PS(x)), _mm512_extractf32x8_ps(PS(x), 1));
     return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-}
-OP void store_mask_avx512(uint16_t *p, __mmask16 mask)
-{
-    _store_mask16(p, mask);
 }
 /* Two rows become half a register each, then four a quarter each, and so on. */
 OP __m512 added_halves(__m512 x, __m512 y)
