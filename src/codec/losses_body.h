@@ -36,10 +36,22 @@ INLINE LANES AT(peaks_of_32)(const struct AT(groups) * g, const uint32_t *peak, 
     return maxi(load_bits(peak + at), load_bits(peak + second + at));
 }
 
-/* Whether any of the groups has bits of a positive float outside of [least, largest]. */
-INLINE bool AT(any_outside)(LANES v, uint32_t least, uint32_t largest)
+/* Between which bits of positive floats those of groups lie. */
+struct AT(extent) {
+    LANES least, largest;
+};
+INLINE struct AT(extent) AT(no_extent)(void)
 {
-    return count(morei(all(least), v)) || count(morei(v, all(largest)));
+    return (struct AT(extent)){all(INT32_MAX), all(0)};
+}
+INLINE void AT(extend)(struct AT(extent) * to, LANES v)
+{
+    to->least = mini(to->least, v);
+    to->largest = maxi(to->largest, v);
+}
+INLINE bool AT(is_inside)(const struct AT(extent) * of, uint32_t least, uint32_t largest)
+{
+    return !count(morei(all(least), of->least)) && !count(morei(of->largest, all(largest)));
 }
 
 /* Groups of zeros, and those that do not exist, have any scale: one in the middle. */
@@ -72,36 +84,31 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
                                AT(step_fn) * step, const void *how)
 {
     const struct AT(groups) *g = how;
-    uint32_t found[SC_LOSS_GROUPS + 16], place[16]; /* groups, first all of them */
+    uint16_t found[SC_LOSS_GROUPS / 16]; /* groups, a bit each */
     uint64_t full = 0;
-    size_t n = 0;
-    for (uint32_t i = 0; i < 16; i++)
-        place[i] = i;
-    const LANES lanes = load_bits(place);
     for (size_t k = 0; k < g->n; k += 16) {
         MASK above;
         (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
                    &above);
-        n += squeeze(found + n, above, addi(lanes, all((uint32_t)k)));
+        store_masks(found + k / 16, &above, 1);
     }
-    for (size_t i = 0; i < n && !g->down; i++) {
-        const size_t k = found[i];
-        MASK above;
-        (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
-                   all(sc_bits_of(g->c[k])), &above);
-        full += count(above);
-    }
-    for (size_t i = 0; i < n && g->down; i++) { /* of 16 columns at once, so once for all */
-        const size_t k = found[i] & ~UINT32_C(15), row = k / g->per_row * 16, col = k % g->per_row;
-        if (i > 0 && (found[i - 1] & ~UINT32_C(15)) == k)
-            continue;
-        for (size_t r = row; r < SC_MIN(row + 16, b->rows); r++) {
+    for (size_t at = 0; at < g->n && g->down; at += 16) { /* of 16 columns at once */
+        const size_t row = at / g->per_row * 16, col = at % g->per_row;
+        for (size_t r = row; found[at / 16] && r < SC_MIN(row + 16, b->rows); r++) {
             MASK above;
-            (void)step(how, load(b->x + r * b->n + col), load(g->a + k), load(g->b + k),
-                       load(g->c + k), &above);
+            (void)step(how, load(b->x + r * b->n + col), load(g->a + at), load(g->b + at),
+                       load(g->c + at), &above);
             full += count(above);
         }
     }
+    for (size_t at = 0; at < g->n && !g->down; at += 16)
+        for (unsigned left = found[at / 16]; left; left &= left - 1) {
+            const size_t k = at + (size_t)__builtin_ctz(left);
+            MASK above;
+            (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
+                       all(sc_bits_of(g->c[k])), &above);
+            full += count(above);
+        }
     return full;
 }
 
@@ -168,6 +175,7 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
                               bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
+    struct AT(extent) tops = AT(no_extent)();
     struct AT(groups) g;
     (void)step;
     if (!AT(groups_of)(b, down, &g))
@@ -175,12 +183,13 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
     for (size_t k = 0; k < g.n; k += 16) {
         const LANES p = load_bits(peak + k);
         const LANES top = AT(unless_zero)(p, andi(p, all(SC_INFINITE)), 127U << 23);
-        if (AT(any_outside)(top, 10U << 23, 230U << 23))
-            return false;
+        AT(extend)(&tops, top);
         store(g.a + k, ori(addi(top, all((24 - m) << 23)), all(1U << 22)));
         store(g.b + k, ori(top, all(ones)));
         store(g.c + k, top);
     }
+    if (!AT(is_inside)(&tops, 10U << 23, 230U << 23))
+        return false;
     if (!(bits & 0x7f))
         SUMS(bfp, &g, down, false);
     else
@@ -251,6 +260,7 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
                              bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const struct AT(mx) c = AT(mx_of)(f);
+    struct AT(extent) powers = AT(no_extent)();
     struct AT(small) s;
     (void)step, (void)bits;
     if (!AT(groups_of)(b, down, &s.g))
@@ -260,12 +270,13 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
         const LANES p = AT(peaks_of_32)(&s.g, peak, k);
         const LANES field = subi(srl(addi(p, c.more), all(23)), c.emax); /* of the scale */
         const LANES power = AT(unless_zero)(p, field, 127);
-        if (AT(any_outside)(power, 40, 200))
-            return false;
+        AT(extend)(&powers, power);
         const LANES more = sll(subi(power, all(127)), all(23));
         store(s.g.a + k, addi(s.least, more));
         store(s.g.b + k, addi(s.largest, more));
     }
+    if (!AT(is_inside)(&powers, 40, 200))
+        return false;
     SUMS(mx, &s, down, false);
     return true;
 }
@@ -285,6 +296,7 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                 bool down, struct sc_block_errors *out, uint64_t *full)
 {
+    struct AT(extent) units = AT(no_extent)();
     struct AT(small) s;
     (void)bits;
     if (!AT(groups_of)(b, down, &s.g) || !(step->scale > 0))
@@ -293,11 +305,12 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
     for (size_t k = 0; k < s.g.n; k += 16) {
         const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
         const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
-        if (AT(any_outside)(unit, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
-            return false;
+        AT(extend)(&units, unit);
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
+    if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
+        return false;
     SUMS(nvfp4, &s, down, true);
     return true;
 }
@@ -364,6 +377,8 @@ TARGET bool AT(sc_losses_int)(const struct sc_encoding *f, const struct sc_step 
             s.g.b[i] = 1 / own.scale;
         }
     }
+    store(s.g.a + s.g.n, all(sc_bits_of(1))); /* 16 are looked at together */
+    store(s.g.b + s.g.n, all(sc_bits_of(1)));
     SUMS(int, &s, false, true);
     return true;
 }
