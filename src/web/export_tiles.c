@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_tiles: packs of tiles and their index.
  *
- * Tiles are made in batches: while the threads make those of one, they write those of the one
- * before, each at a place that was known once its size was. The table entry of a tile has the
+ * Tiles are made in batches: while the threads make those of one, one of them writes those of the
+ * one before, each at a place that was known once its size was. The table entry of a tile has the
  * checksum of its body, so that a run that follows one which was killed can tell how far it came:
  * up to the first entry that does not fit. */
 #include <errno.h>
@@ -68,7 +68,8 @@ struct packing {
     uint64_t level_at, level_bytes;
     struct placed column[SC_BLOCK_SIDE];
     struct batch now, before;
-    pthread_mutex_t lock; /* of what follows */
+    struct sc_error written; /* of the batch before */
+    pthread_mutex_t lock;    /* of what follows */
     struct thread_work *free;
 };
 
@@ -177,40 +178,80 @@ static void put_le(uint8_t *to, uint64_t v, int n)
         to[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Bodies and entries of a slot, which was given its place. */
-static int write_slot(struct packing *p, struct slot *s)
+static int write_bodies(struct packing *p, const struct slot *s, struct sc_error *e)
 {
-    const struct sc_export_plan *plan = p->j->plan;
+    const uint64_t each = p->j->plan->pack_bytes;
     const uint8_t *from = s->bytes;
-    const unsigned entries = plan->blocks[s->at.block].alike ? 1 : plan->n_planes;
-    for (unsigned i = 0; i < s->n && s->at.like == SC_LIKE_NONE; from += s->size[i], i++) {
-        const uint64_t number = s->offset[i] / plan->pack_bytes;
-        size_t k = 0;
+    for (unsigned i = 0, end; i < s->n; i = end) { /* those that lie in one pack */
+        const uint64_t number = s->offset[i] / each;
+        size_t k = 0, n = 0;
+        for (end = i; end < s->n && s->offset[end] / each == number; end++)
+            n += s->size[end];
         while (p->packs[k].number != number)
             k++;
-        if (!write_at(p->packs[k].fd, from, s->size[i], s->offset[i] % plan->pack_bytes))
-            return sc_export_failed(p->j->dir, &s->e);
-    }
-    for (unsigned i = 0; i < entries; i++) {
-        const unsigned k = s->n == 1 ? 0 : i;
-        uint8_t entry[SC_ENTRY_BYTES];
-        put_le(entry, s->offset[k], 8);
-        put_le(entry + 8, s->size[k], 4);
-        put_le(entry + 12, s->crc[k], 4);
-        if (!write_at(p->index, entry, sizeof entry, sc_export_entry(plan, &s->at, i)))
-            return sc_export_failed(p->j->dir, &s->e);
+        if (!write_at(p->packs[k].fd, from, n, s->offset[i] % each))
+            return sc_export_failed(p->j->dir, e);
+        from += n;
     }
     return 0;
 }
 
-/* The i-th of the batch before is written, that of the next is made. */
+/* Entries that lie behind each other in the index. */
+struct entries {
+    uint8_t bytes[64 * SC_ENTRY_BYTES];
+    size_t n;
+    uint64_t at;
+};
+
+static bool write_entries(const struct packing *p, struct entries *x)
+{
+    const bool good = x->n == 0 || write_at(p->index, x->bytes, x->n, x->at);
+    x->n = 0;
+    return good;
+}
+
+static bool put_entry(const struct packing *p, const struct slot *s, unsigned plane,
+                      struct entries *x)
+{
+    const unsigned k = s->n == 1 ? 0 : plane;
+    const uint64_t at = sc_export_entry(p->j->plan, &s->at, plane);
+    if ((x->n == sizeof x->bytes || at != x->at + x->n) && !write_entries(p, x))
+        return false;
+    if (x->n == 0)
+        x->at = at;
+    put_le(x->bytes + x->n, s->offset[k], 8);
+    put_le(x->bytes + x->n + 8, s->size[k], 4);
+    put_le(x->bytes + x->n + 12, s->crc[k], 4);
+    x->n += SC_ENTRY_BYTES;
+    return true;
+}
+
+/* Bodies and entries of a batch, which were given their places. One thread does it: the system lets
+ * only one write to a file, and those that wait for it do nothing else. */
+static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
+{
+    const struct sc_export_plan *plan = p->j->plan;
+    struct entries x = {.n = 0};
+    for (size_t i = 0; i < b->n; i++)
+        if (b->slots[i].at.like == SC_LIKE_NONE)
+            TRY(write_bodies(p, &b->slots[i], e));
+    for (unsigned plane = 0; plane < plan->n_planes; plane++)
+        for (size_t i = 0; i < b->n; i++) {
+            const struct slot *s = &b->slots[i];
+            if ((plane == 0 || !plan->blocks[s->at.block].alike) && !put_entry(p, s, plane, &x))
+                return sc_export_failed(p->j->dir, e);
+        }
+    return write_entries(p, &x) ? 0 : sc_export_failed(p->j->dir, e);
+}
+
+/* The batch before is written, the tiles of the next are made. */
 static void work(void *ctx, size_t i)
 {
     struct packing *p = ctx;
-    if (i < p->before.n)
-        write_slot(p, &p->before.slots[i]);
-    if (i < p->now.n)
-        pack_tiles(p, &p->now.slots[i]);
+    if (i == 0)
+        write_batch(p, &p->before, &p->written);
+    else
+        pack_tiles(p, &p->now.slots[i - 1]);
 }
 
 /* ---------------------------------------------------------------------------------- places --- */
@@ -476,8 +517,11 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
             p->now.slots[p->now.n].e.code = 0;
             p->now.slots[p->now.n++].at = at;
         }
-        sc_pool_for(j->o->pool, SC_MAX(p->now.n, p->before.n), work, p);
-        TRY(first_error(&p->before, e));
+        sc_pool_for(j->o->pool, 1 + p->now.n, work, p);
+        if (p->written.code) {
+            *e = p->written;
+            return e->code;
+        }
         TRY(first_error(&p->now, e));
         if (cancelled(p))
             return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
