@@ -433,6 +433,10 @@ void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool la
     const uint8_t *at = p;
     struct code c;
 
+    if (n_pieces == 1) { /* no runs */
+        sc_deflate_nearly(b, p, n, last);
+        return;
+    }
     for (size_t i = 0; i < n_pieces; at += pieces[i].literals + pieces[i].run, i++) {
         count_some(at, pieces[i].literals, part);
         for (uint32_t run = pieces[i].run; run; run -= part_of_run(run))
