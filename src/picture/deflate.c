@@ -407,6 +407,8 @@ static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
         }
         while (start > from + 1 && p[start - 1] == p[start - 2])
             start--;
+        while (end + STEP <= n && is_same(p + end))
+            end += STEP;
         while (end < n && p[end] == p[end - 1])
             end++;
         out[k++] = (struct piece){(uint32_t)(start - from), (uint32_t)(end - start)};

@@ -548,8 +548,7 @@ static int check_zoom(const struct sc_tile *t, struct sc_error *e)
     return 0;
 }
 
-/* The tile in units, cut to the scene; false: they have nothing in common. */
-static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h)
+bool sc_tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h)
 {
     const struct sc_tile *t = f->t;
     const struct sc_scene *s = f->p->scene;
@@ -574,7 +573,8 @@ static void fill_tile(struct sc_fill *f)
     f->summed = f->cleared = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
     f->s->n_later = 0;
-    if (tile_area(f, &x, &y, &w, &h) && sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
+    if (sc_tile_area(f, &x, &y, &w, &h) &&
+        sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
         sc_tile_sample_all(f);
     clear_pixels(f);
 }

@@ -76,6 +76,10 @@ struct sc_body_work *sc_body_work_new(void);
 void sc_body_work_free(struct sc_body_work *w);
 /* The body of a tile in deflate, in w's memory until the next call; its size. */
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out);
+/* The same of a tile whose pixels are these: their upper halves, which are all there is. t->pixels
+ * is overwritten. */
+size_t sc_body_pack_halves(struct sc_body_work *w, struct sc_tile *t, const uint16_t *halves,
+                           const uint8_t **out);
 
 /* ------------------------------------------------------------------------- export_tiles.c --- */
 struct sc_export_job {

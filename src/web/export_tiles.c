@@ -30,6 +30,7 @@ enum {
 struct thread_work {
     struct thread_work *next;
     struct sc_body_work *body;
+    uint16_t halves[SC_SCENE_TILE * SC_SCENE_TILE];
     struct sc_tile tiles[]; /* of each plane */
 };
 struct pack {
@@ -112,13 +113,6 @@ static bool cancelled(const struct packing *p)
 
 static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 {
-    const struct sc_export_plan *plan = p->j->plan;
-    for (unsigned i = 0; i < s->n; i++) {
-        t[i].z = plan->levels[s->at.level].z;
-        t[i].x = s->at.x;
-        t[i].y = s->at.y;
-        t[i].plane = plan->planes[i];
-    }
     for (int i = 0; i < TRIES && !cancelled(p); i++) {
         TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
         if (t->flags & SC_TILE_EXACT)
@@ -132,18 +126,29 @@ static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 
 static int pack_tiles(struct packing *p, struct slot *s)
 {
+    const struct sc_export_plan *plan = p->j->plan;
+    const struct sc_web_view *view = p->j->view;
     struct thread_work *w;
     size_t used = 0;
-    s->n = s->at.mixed ? p->j->plan->n_planes : 1;
+    s->n = s->at.mixed ? plan->n_planes : 1;
     if (s->at.like != SC_LIKE_NONE)
         return 0;
     w = take_work(p);
     if (!w)
         return sc_fail_memory(&s->e);
-    int code = make_tiles(p, s, w->tiles);
+    for (unsigned i = 0; i < s->n; i++) {
+        w->tiles[i].z = plan->levels[s->at.level].z;
+        w->tiles[i].x = s->at.x;
+        w->tiles[i].y = s->at.y;
+        w->tiles[i].plane = plan->planes[i];
+    }
+    const bool halves =
+        s->n == 1 && view->kind->halves && view->kind->halves(view->ctx, w->tiles, w->halves);
+    int code = halves ? 0 : make_tiles(p, s, w->tiles);
     for (unsigned i = 0; i < s->n && code == 0; i++) {
         const uint8_t *body;
-        s->size[i] = sc_body_pack(w->body, &w->tiles[i], &body);
+        s->size[i] = halves ? sc_body_pack_halves(w->body, w->tiles, w->halves, &body)
+                            : sc_body_pack(w->body, &w->tiles[i], &body);
         s->crc[i] = libdeflate_crc32(0, body, s->size[i]);
         code = sc_grow(&s->bytes, &s->cap, used + s->size[i], 1, &s->e);
         if (code == 0)
