@@ -81,6 +81,19 @@ size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8
 size_t sc_body_pack_halves(struct sc_body_work *w, struct sc_tile *t, const uint16_t *halves,
                            const uint8_t **out);
 
+/* ------------------------------------------------------------------------- export_write.c --- */
+bool sc_write_at(int fd, const void *bytes, size_t n, uint64_t at); /* false: see errno */
+/* Bytes on their way to files. Where such that follow each other are put one after the other, they
+ * are written in large pieces, past the memory in which the system keeps files. */
+struct sc_stage;
+struct sc_stage *sc_stage_new(void);    /* NULL: no memory */
+void sc_stage_free(struct sc_stage *s); /* what is held is lost; NULL is allowed */
+/* False: see errno. Of an error nothing more is to be expected. */
+bool sc_stage_put(struct sc_stage *s, int fd, const void *bytes, size_t n, uint64_t at);
+bool sc_stage_flush(struct sc_stage *s);
+int sc_stage_fd(const struct sc_stage *s); /* whose bytes are held; -1: none */
+void sc_stage_plain(struct sc_stage *s);   /* from now on through that memory */
+
 /* ------------------------------------------------------------------------- export_tiles.c --- */
 struct sc_export_job {
     const struct sc_export_options *o;

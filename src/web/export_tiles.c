@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_tiles: packs of tiles and their index.
  *
- * Tiles are made in batches: while the threads make those of one, one of them writes those of the
- * one before, each at a place that was known once its size was. The table entry of a tile has the
+ * Tiles are made in batches: while the threads make those of one, another writes those of the one
+ * before, each at a place that was known once its size was. The table entry of a tile has the
  * checksum of its body, so that a run that follows one which was killed can tell how far it came:
  * up to the first entry that does not fit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hub/cache.h"
@@ -25,6 +27,7 @@ enum {
     SAMPLES = 4,          /* of a level, for an estimate */
     MOST_PACKS = 1000000, /* of a view */
 };
+#define SLOW        UINT64_C(1000000)   /* microseconds of waiting for the disk, */
 #define MOST_PACKED (UINT64_C(1) << 20) /* bytes of one tile, for certain */
 
 struct thread_work {
@@ -69,8 +72,14 @@ struct packing {
     uint64_t level_at, level_bytes;
     struct placed column[SC_BLOCK_SIDE];
     struct batch now, before;
+    struct sc_stage *stage;  /* of the packs: the writer's, while it is busy */
     struct sc_error written; /* of the batch before */
-    pthread_mutex_t lock;    /* of what follows */
+    uint64_t began, waited;  /* microseconds: when tiles began; for the writer */
+    pthread_t writer_thread;
+    bool has_writer;
+    pthread_cond_t turn;
+    pthread_mutex_t lock; /* of what follows */
+    enum writer_state { IDLE, BUSY, OVER } writer;
     struct thread_work *free;
 };
 
@@ -159,24 +168,6 @@ static int pack_tiles(struct packing *p, struct slot *s)
     return code;
 }
 
-static bool write_at(int fd, const void *bytes, size_t n, uint64_t at)
-{
-    const char *p = bytes;
-    while (n > 0) {
-        const ssize_t done = pwrite(fd, p, n, (off_t)at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done == 0 ? EIO : errno;
-            return false;
-        }
-        p += done;
-        n -= (size_t)done;
-        at += (uint64_t)done;
-    }
-    return true;
-}
-
 static void put_le(uint8_t *to, uint64_t v, int n)
 {
     for (int i = 0; i < n; i++)
@@ -194,7 +185,7 @@ static int write_bodies(struct packing *p, const struct slot *s, struct sc_error
             n += s->size[end];
         while (p->packs[k].number != number)
             k++;
-        if (!write_at(p->packs[k].fd, from, n, s->offset[i] % each))
+        if (!sc_stage_put(p->stage, p->packs[k].fd, from, n, s->offset[i] % each))
             return sc_export_failed(p->j->dir, e);
         from += n;
     }
@@ -210,7 +201,7 @@ struct entries {
 
 static bool write_entries(const struct packing *p, struct entries *x)
 {
-    const bool good = x->n == 0 || write_at(p->index, x->bytes, x->n, x->at);
+    const bool good = x->n == 0 || sc_write_at(p->index, x->bytes, x->n, x->at);
     x->n = 0;
     return good;
 }
@@ -232,7 +223,8 @@ static bool put_entry(const struct packing *p, const struct slot *s, unsigned pl
 }
 
 /* Bodies and entries of a batch, which were given their places. One thread does it: the system lets
- * only one write to a file, and those that wait for it do nothing else. */
+ * only one write to a file, and those that wait for it do nothing else. Entries may be there before
+ * the last bodies: their checksums tell. */
 static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
 {
     const struct sc_export_plan *plan = p->j->plan;
@@ -249,14 +241,96 @@ static int write_batch(struct packing *p, const struct batch *b, struct sc_error
     return write_entries(p, &x) ? 0 : sc_export_failed(p->j->dir, e);
 }
 
-/* The batch before is written, the tiles of the next are made. */
-static void work(void *ctx, size_t i)
+static int first_error(const struct batch *b, struct sc_error *e)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->slots[i].e.code) {
+            *e = b->slots[i].e;
+            return e->code;
+        }
+    return 0;
+}
+
+static void make_one(void *ctx, size_t i)
 {
     struct packing *p = ctx;
-    if (i == 0)
+    pack_tiles(p, &p->now.slots[i]);
+}
+
+/* ----------------------------------------------------------------------------------- writer ---
+ * A thread beside those of the pool, since it mostly waits for the disk. */
+
+static void *write_batches(void *ctx)
+{
+    struct packing *p = ctx;
+    pthread_mutex_lock(&p->lock);
+    while (p->writer != OVER) {
+        if (p->writer == IDLE) {
+            pthread_cond_wait(&p->turn, &p->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&p->lock);
         write_batch(p, &p->before, &p->written);
+        pthread_mutex_lock(&p->lock);
+        p->writer = IDLE;
+        pthread_cond_broadcast(&p->turn);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Without one the batches are written in between. */
+static void start_writer(struct packing *p)
+{
+    sigset_t before;
+    sc_signals_block(&before);
+    p->has_writer = pthread_create(&p->writer_thread, NULL, write_batches, p) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void turn_writer(struct packing *p, enum writer_state to)
+{
+    pthread_mutex_lock(&p->lock);
+    p->writer = to;
+    pthread_cond_broadcast(&p->turn);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static uint64_t microseconds(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* A disk that is much slower than the threads gets what it can take at once, and the system keeps
+ * the rest for it. */
+static int await_writer(struct packing *p, struct sc_error *e)
+{
+    const uint64_t before = microseconds();
+    pthread_mutex_lock(&p->lock);
+    while (p->writer == BUSY)
+        pthread_cond_wait(&p->turn, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    const uint64_t now = microseconds();
+    p->waited += now - before;
+    if (p->waited > SLOW && p->waited > (now - p->began) / 4)
+        sc_stage_plain(p->stage);
+    if (p->written.code)
+        *e = p->written;
+    return p->written.code;
+}
+
+/* The batch before is written, the tiles of the next are made. */
+static int work(struct packing *p, struct sc_error *e)
+{
+    if (p->has_writer)
+        turn_writer(p, BUSY);
     else
-        pack_tiles(p, &p->now.slots[i - 1]);
+        write_batch(p, &p->before, &p->written);
+    sc_pool_for(p->j->o->pool, p->now.n, make_one, p);
+    TRY(await_writer(p, e));
+    return first_error(&p->now, e);
 }
 
 /* ---------------------------------------------------------------------------------- places --- */
@@ -288,11 +362,17 @@ static int close_packs(struct packing *p, bool all, struct sc_error *e)
     const uint64_t number = p->at / p->j->plan->pack_bytes;
     size_t n = 0;
     int code = 0;
-    for (size_t i = 0; i < p->n_packs; i++)
-        if (!all && p->packs[i].number >= number)
+    for (size_t i = 0; i < p->n_packs; i++) {
+        const int fd = p->packs[i].fd;
+        if (!all && p->packs[i].number >= number) {
             p->packs[n++] = p->packs[i];
-        else if (close(p->packs[i].fd) < 0 && errno != EINTR && code == 0)
+            continue;
+        }
+        bool good = !p->stage || fd != sc_stage_fd(p->stage) || sc_stage_flush(p->stage);
+        good = (close(fd) == 0 || errno == EINTR) && good;
+        if (!good && code == 0)
             code = sc_export_failed(p->j->dir, e);
+    }
     p->n_packs = n;
     return code;
 }
@@ -488,7 +568,7 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
     *begun = code == 0 && read_at(p->index, old, head.n, 0) && memcmp(old, head.p, 4) == 0 &&
              memcmp(old + 8, head.p + 8, head.n - 8) == 0; /* but for the number of levels */
     if (code == 0 && !*begun &&
-        (ftruncate(p->index, 0) < 0 || !write_at(p->index, head.p, head.n, 0)))
+        (ftruncate(p->index, 0) < 0 || !sc_write_at(p->index, head.p, head.n, 0)))
         code = sc_export_failed(p->path.p, e);
     free(old);
     sc_buf_clear(&head);
@@ -498,16 +578,6 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
 
 /* ------------------------------------------------------------------------------------- runs --- */
 
-static int first_error(const struct batch *b, struct sc_error *e)
-{
-    for (size_t i = 0; i < b->n; i++)
-        if (b->slots[i].e.code) {
-            *e = b->slots[i].e;
-            return e->code;
-        }
-    return 0;
-}
-
 static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc_error *e)
 {
     const struct sc_export_job *j = p->j;
@@ -516,18 +586,14 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
     if (more)
         sc_export_tile_at(j->plan, start, &at);
     p->done = start;
+    p->began = microseconds();
     while (more || p->before.n) {
         p->now.n = 0;
         for (; more && p->now.n < most; more = sc_export_next(j->plan, &at)) {
             p->now.slots[p->now.n].e.code = 0;
             p->now.slots[p->now.n++].at = at;
         }
-        sc_pool_for(j->o->pool, 1 + p->now.n, work, p);
-        if (p->written.code) {
-            *e = p->written;
-            return e->code;
-        }
-        TRY(first_error(&p->now, e));
+        TRY(work(p, e));
         if (cancelled(p))
             return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
         p->done += p->before.n;
@@ -542,7 +608,7 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
         p->now = p->before;
         p->before = swap;
     }
-    return 0;
+    return sc_stage_flush(p->stage) ? 0 : sc_export_failed(j->dir, e);
 }
 
 /* The last levels may have been given up: what stands in the packs behind the last tile goes, the
@@ -564,7 +630,7 @@ static int finish(struct packing *p, uint64_t *bytes, struct sc_error *e)
     uint8_t levels[4];
     put_le(levels, (uint64_t)plan->n_levels * plan->n_planes, 4);
     *bytes = p->bytes + end;
-    if (ftruncate(p->index, (off_t)end) < 0 || !write_at(p->index, levels, sizeof levels, 4))
+    if (ftruncate(p->index, (off_t)end) < 0 || !sc_write_at(p->index, levels, sizeof levels, 4))
         return sc_export_failed(p->j->dir, e);
     p->path.n = 0;
     sc_buf_printf(&p->path, "%s/index.part", p->j->dir);
@@ -583,6 +649,7 @@ static int start_packing(struct packing *p, struct sc_export_job *j, size_t most
     *p = (struct packing){.j = j, .index = -1, .level = SIZE_MAX};
     if (pthread_mutex_init(&p->lock, NULL) != 0)
         return sc_fail_memory(e);
+    pthread_cond_init(&p->turn, NULL);
     p->now.slots = sc_calloc(most, sizeof *p->now.slots);
     p->before.slots = sc_calloc(most, sizeof *p->before.slots);
     return p->now.slots && p->before.slots ? 0 : sc_fail_memory(e);
@@ -602,11 +669,17 @@ static void end_packing(struct packing *p, size_t most)
         sc_body_work_free(w->body);
         free(w);
     }
+    if (p->has_writer) {
+        turn_writer(p, OVER);
+        pthread_join(p->writer_thread, NULL);
+    }
     (void)close_packs(p, true, &ignored);
+    sc_stage_free(p->stage);
     if (p->index >= 0)
         close(p->index);
     free(p->packs);
     sc_buf_clear(&p->path);
+    pthread_cond_destroy(&p->turn);
     pthread_mutex_destroy(&p->lock);
 }
 
@@ -623,6 +696,10 @@ int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, st
     if (code == 0 && begun)
         code = find_done(&p, &start, e);
     *kept = start;
+    if (code == 0 && !(p.stage = sc_stage_new()))
+        code = sc_fail_memory(e);
+    if (code == 0)
+        start_writer(&p);
     if (code == 0)
         code = run_batches(&p, start, most, e);
     if (code == 0 && j->plan->n_levels == 0)
