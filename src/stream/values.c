@@ -467,25 +467,39 @@ static bool may_map_runs(const struct values *v, uint64_t stride, size_t n_runs,
            n / v->per_block * unit < SHORT_RUN;
 }
 
-int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
-                        uint64_t n, float *dst, struct sc_error *e)
+/* Rows of a tensor as a whole that are as small as a few of a wider one: one run. */
+static int read_mapped(struct values *v, uint64_t first, uint64_t n, float *dst, bool *mapped,
+                       struct sc_error *e)
 {
-    struct values *v = (struct values *)base;
+    const struct blocks b = blocks_of(v, first, n);
+    const uint8_t *src = sc_stored_map(&v->parts[0], b.first, b.n, false);
+    *mapped = src != NULL;
+    if (!src)
+        return read_values(v, first, n, false, dst, e);
+    decode(v, src, b.skip, n, dst, NULL);
+    return 0;
+}
+
+static int read_runs(struct values *v, uint64_t first, uint64_t stride, size_t n_runs, uint64_t n,
+                     float *dst, bool *mapped, struct sc_error *e)
+{
     uint64_t all;
+    *mapped = false;
     if (n_runs == 0 || n == 0)
         return 0;
     TRY(check_runs(v, first, stride, n_runs, n, e));
-    if (stride == n && sc_mul(n, n_runs, &all))
-        return sc_values_read(base, first, all, dst, e);
-    if (!base->ops)
-        prefetch_runs(v, first, stride, n_runs, n);
     const bool map = may_map_runs(v, stride, n_runs, n);
-    const bool lone =
-        !base->ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
-    /* Short runs end before a processor sees where they lead. */
     const size_t unit = v->base.ops || v->unpack ? 0 : v->parts[0].unit;
+    if (stride == n && sc_mul(n, n_runs, &all))
+        return map && all / v->per_block * unit <= NEAR_RUN
+                   ? read_mapped(v, first, all, dst, mapped, e)
+                   : sc_values_read(&v->base, first, all, dst, e);
+    if (!v->base.ops)
+        prefetch_runs(v, first, stride, n_runs, n);
+    const bool lone =
+        !v->base.ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
+    /* Short runs end before a processor sees where they lead. */
     const size_t ahead = map ? (size_t)(stride / v->per_block) * unit * RUNS_AHEAD : 0;
-    bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
         const struct blocks b = map ? blocks_of(v, at, n) : (struct blocks){0};
@@ -496,9 +510,24 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
             decode(v, src, b.skip, n, dst + i * n, NULL);
         else
             TRY(read_values(v, at, n, lone && !v->mapped, dst + i * n, e));
-        mapped = mapped || src;
+        *mapped = *mapped || src;
     }
+    return 0;
+}
+
+int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                        uint64_t n, float *dst, struct sc_error *e)
+{
+    bool mapped;
+    TRY(read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e));
     return mapped ? sc_values_check(base, false, e) : 0;
+}
+
+int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                             uint64_t n, float *dst, struct sc_error *e)
+{
+    bool mapped;
+    return read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e);
 }
 
 static int fail_codes(const struct sc_values *base, struct sc_error *e)
