@@ -189,7 +189,7 @@ SC_TARGET_BYTES static size_t put_permuted(struct sc_deflate *out, const uint32_
 size_t sc_deflate_put_avx512(struct sc_deflate *b, const uint32_t table[256], const uint8_t *p,
                              size_t n)
 {
-    enum { WORTH = 512 }; /* bytes, to put the table into registers */
+    enum { WORTH = 256 }; /* bytes, to put the table into registers */
     return n >= WORTH && __builtin_cpu_supports("avx512vbmi") ? put_permuted(b, table, p, n)
                                                               : put_gathered(b, table, p, n);
 }
