@@ -357,23 +357,40 @@ void sc_deflate_literals(struct sc_deflate *b, const uint8_t *p, size_t n, bool 
     put_block(b, count, p, n, last);
 }
 
-/* 16 bytes of each 72 are counted, which is all columns of a picture in time; what lies between the
- * least and the largest byte may occur elsewhere. */
-void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
-{
-    enum { SOME = 16, STEP = 72, WEIGHT = 16 };
-    uint32_t part[4][256] = {{0}}, count[SYMBOLS] = {0};
-    uint8_t least = 255, largest = 0;
+/* 16 bytes of each 72 are counted, which is all columns of a picture in time. */
+enum { PART = 16, PARTS_APART = 72 };
 
+/* Of p[from..to) those that are such. */
+static void count_parts(const uint8_t *p, size_t from, size_t to, uint32_t part[4][256])
+{
+    for (size_t i = from / PARTS_APART * PARTS_APART; i < to; i += PARTS_APART) {
+        const size_t first = SC_MAX(i, from), end = SC_MIN(i + PART, to);
+        if (first < end)
+            count_some(p + first, end - first, part);
+    }
+}
+
+/* `weight` times what was counted. What lies between the least and the largest byte may occur
+ * elsewhere. */
+static void spread_counts(uint32_t part[4][256], uint32_t weight, const uint8_t *p, size_t n,
+                          uint32_t count[SYMBOLS])
+{
+    uint8_t least = 255, largest = 0;
     for (size_t i = 0; i < n; i++) {
         least = SC_MIN(p[i], least);
         largest = SC_MAX(p[i], largest);
     }
-    for (size_t i = 0; i < n; i += STEP)
-        count_some(p + i, SC_MIN(n - i, (size_t)SOME), part);
     for (unsigned k = 0; k < 256; k++)
-        count[k] = WEIGHT * (part[0][k] + part[1][k] + part[2][k] + part[3][k]) +
+        count[k] = weight * (part[0][k] + part[1][k] + part[2][k] + part[3][k]) +
                    (k >= least && k <= largest);
+}
+
+void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool last)
+{
+    uint32_t part[4][256] = {{0}}, count[SYMBOLS] = {0};
+
+    count_parts(p, 0, n, part);
+    spread_counts(part, 16, p, n, count);
     put_block(b, count, p, n, last);
 }
 
@@ -381,7 +398,7 @@ void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool la
 struct piece {
     uint32_t literals, run;
 };
-enum { STEP = 16, MOST_PIECES = SC_DEFLATE_SPARSE / STEP + 1 };
+enum { RUN_WEIGHT = 2, STEP = 16, MOST_PIECES = SC_DEFLATE_SPARSE / STEP + 1 };
 
 /* STEP bytes that are equal to the one before. */
 static bool is_same(const uint8_t *p)
@@ -407,6 +424,8 @@ static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
         }
         while (start > from + 1 && p[start - 1] == p[start - 2])
             start--;
+        while (end + STEP <= n && is_same(p + end))
+            end += STEP;
         while (end < n && p[end] == p[end - 1])
             end++;
         out[k++] = (struct piece){(uint32_t)(start - from), (uint32_t)(end - start)};
@@ -433,13 +452,17 @@ void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool la
     const uint8_t *at = p;
     struct code c;
 
-    for (size_t i = 0; i < n_pieces; at += pieces[i].literals + pieces[i].run, i++) {
-        count_some(at, pieces[i].literals, part);
-        for (uint32_t run = pieces[i].run; run; run -= part_of_run(run))
-            count[length_of(part_of_run(run)).symbol]++;
+    if (n_pieces == 1) { /* no runs */
+        sc_deflate_nearly(b, p, n, last);
+        return;
     }
-    for (unsigned k = 0; k < 256; k++)
-        count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
+    for (size_t i = 0; i < n_pieces; at += pieces[i].literals + pieces[i].run, i++) {
+        const size_t from = (size_t)(at - p);
+        count_parts(p, from, from + pieces[i].literals, part);
+        for (uint32_t run = pieces[i].run; run; run -= part_of_run(run))
+            count[length_of(part_of_run(run)).symbol] += RUN_WEIGHT;
+    }
+    spread_counts(part, RUN_WEIGHT * PARTS_APART / PART, p, n, count);
     count[END] = 1;
     make_code(count, SYMBOLS, SC_DEFLATE_LONGEST, &c);
     put_header(b, &c, last);

@@ -100,12 +100,29 @@ void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_a
 
 /* ----------------------------------------------------------------------------------- values --- */
 
+/* Complex numbers become their modulus. */
+static void fold_elements(unsigned each, size_t n, float *x)
+{
+    for (size_t i = 0; each == 2 && i < n; i++)
+        x[i] = hypotf(x[2 * i], x[2 * i + 1]);
+}
+
 int sc_read_elements(struct sc_values *v, unsigned each, uint64_t first, uint64_t stride,
                      size_t n_runs, uint64_t n, float *dst, struct sc_error *e)
 {
     TRY(sc_values_read_runs(v, first * each, stride * each, n_runs, n * each, dst, e));
-    for (size_t i = 0; each == 2 && i < n_runs * n; i++)
-        dst[i] = hypotf(dst[2 * i], dst[2 * i + 1]);
+    fold_elements(each, n_runs * n, dst);
+    return 0;
+}
+
+/* The same for rows of a place, which is looked at when all are read. */
+static int read_rows(const struct sc_shown *sh, uint64_t row, uint64_t col, uint64_t n_rows,
+                     uint64_t n, float *dst, struct sc_error *e)
+{
+    const unsigned each = sh->each;
+    TRY(sc_values_read_unchecked(sh->view, (sh->first + row * sh->cols + col) * each,
+                                 sh->cols * each, (size_t)n_rows, n * each, dst, e));
+    fold_elements(each, (size_t)(n_rows * n), dst);
     return 0;
 }
 
@@ -192,8 +209,7 @@ static int fill_exact(struct sc_fill *f, const struct sc_shown *sh, struct sc_er
         const uint64_t row = ay->from[j];
         for (end = j + 1; end < ay->end && (ay->to[end] - row) * n_cols <= TOGETHER;)
             end++;
-        TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + col, sh->cols,
-                             (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
+        TRY(read_rows(sh, row, col, ay->to[end - 1] - row, n_cols, f->s->values, e));
         put_rows(f, sh, f->s->values, row, j, end);
     }
     f->cleared = true;
@@ -243,8 +259,7 @@ static int pool_strip(struct sc_fill *f, const struct sc_shown *sh, uint64_t row
     for (uint64_t c = left; c < right; c += n_cols)
         for (uint64_t r = row; r < end; r += n_rows) {
             const uint64_t n = SC_MIN(n_cols, right - c), m = SC_MIN(n_rows, end - r);
-            TRY(sc_read_elements(sh->view, sh->each, sh->first + r * sh->cols + c, sh->cols,
-                                 (size_t)m, n, f->s->values, e));
+            TRY(read_rows(sh, r, c, m, n, f->s->values, e));
             add_to_strip(f, ax, c, f->s->values, (size_t)m, (size_t)n);
         }
     return 0;
@@ -287,8 +302,7 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
         const uint64_t row = ay->from[j];
         for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
             end++;
-        TRY(sc_read_elements(sh->view, sh->each, sh->first + row * sh->cols + left, sh->cols,
-                             (size_t)(ay->to[end - 1] - row), n_cols, f->s->values, e));
+        TRY(read_rows(sh, row, left, ay->to[end - 1] - row, n_cols, f->s->values, e));
         for (unsigned k = j; k < end; k++) {
             const float *x = f->s->values + (ay->from[k] - row) * n_cols;
             const size_t at = (size_t)k * SC_SCENE_TILE + ax->first;
@@ -442,6 +456,8 @@ static int read_place(struct sc_fill *f, const struct sc_place *pl, struct sc_sh
         code = fill_parts(f, pl, sh, e);
     else
         code = fill_pooled(f, sh, e);
+    if (code == 0)
+        code = sc_values_check(sh->view, false, e);
     sc_pyramids_release(f->p, sh->tensor, sh->view);
     return code;
 }
@@ -548,8 +564,7 @@ static int check_zoom(const struct sc_tile *t, struct sc_error *e)
     return 0;
 }
 
-/* The tile in units, cut to the scene; false: they have nothing in common. */
-static bool tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h)
+bool sc_tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h)
 {
     const struct sc_tile *t = f->t;
     const struct sc_scene *s = f->p->scene;
@@ -574,7 +589,8 @@ static void fill_tile(struct sc_fill *f)
     f->summed = f->cleared = false;
     f->until = sc_microseconds() + SC_SAMPLE_MICROSECONDS;
     f->s->n_later = 0;
-    if (tile_area(f, &x, &y, &w, &h) && sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
+    if (sc_tile_area(f, &x, &y, &w, &h) &&
+        sc_scene_look(f->p->scene, x, y, w, h, fill_place, f) == 0)
         sc_tile_sample_all(f);
     clear_pixels(f);
 }

@@ -163,6 +163,13 @@ int sc_tile_fill(struct sc_pyramids *p, struct sc_tile *t, unsigned patience, st
 int sc_tile_fill_planes(struct sc_pyramids *p, struct sc_tile *t, size_t n, unsigned patience,
                         struct sc_error *e);
 
+/* The same for a tile in which nothing stands but elements that are stored as bfloat16, a pixel
+ * each, in files that are here: the upper halves of its pixels (the lower ones are 0), copied from
+ * the file. Takes z, x and y of t, and sets flags and bf16, not t->pixels. False: there is
+ * something else, or it cannot be read; sc_tile_fill() tells. */
+bool sc_tile_fill_halves(struct sc_pyramids *p, struct sc_tile *t,
+                         uint16_t halves[SC_SCENE_TILE * SC_SCENE_TILE]);
+
 /* ---------------------------------------------------------------------- single elements --- */
 struct sc_element_facts {
     double value;

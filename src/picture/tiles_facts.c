@@ -455,6 +455,18 @@ static int measure_quantiles(struct sc_pyramids *p, uint32_t tensor, struct gath
     return 0;
 }
 
+/* What is read as a whole lies in a mapping, if it is here: it is read once, from end to end. */
+static int open_view(struct sc_pyramids *p, uint32_t tensor, struct gather *g, bool mapped,
+                     struct sc_error *e)
+{
+    if (!mapped)
+        return sc_pyramids_view(p, tensor, &g->view, e);
+    TRY(sc_pyramids_open(p, tensor, &g->view, e));
+    sc_values_map(g->view);
+    sc_values_read_ahead(g->view, 0, g->view->count);
+    return 0;
+}
+
 static int look(struct sc_pyramids *p, uint32_t tensor,
                 int (*fn)(struct sc_pyramids *p, uint32_t tensor, struct gather *g,
                           struct sc_error *e),
@@ -471,11 +483,17 @@ static int look(struct sc_pyramids *p, uint32_t tensor,
     g->n_rows = g->grid->slices * g->grid->rows;
     g->count = g->n_rows * g->grid->cols;
     out->sampled = g->count > WHOLE;
-    int code = sc_pyramids_view(p, tensor, &g->view, e);
+    const bool mapped = !out->sampled && !sc_pyramids_is_far(p, tensor);
+    int code = open_view(p, tensor, g, mapped, e);
     if (code == 0) {
         g->each = sc_values_each(g->view, g->grid);
         code = fn(p, tensor, g, e);
-        sc_pyramids_release(p, tensor, g->view);
+        if (code == 0 && mapped)
+            code = sc_values_check(g->view, false, e);
+        if (mapped)
+            sc_values_close(g->view);
+        else
+            sc_pyramids_release(p, tensor, g->view);
     }
     free(g->squares);
     free(g->rows);

@@ -63,7 +63,9 @@ int sc_tile_later(struct sc_fill *f, const struct sc_place *pl, const struct sc_
  */
 void sc_tile_sample_all(struct sc_fill *f);
 /* ---- tiles.c
- * Where a place stands in the tile; false: not there. */
+ * The tile in units, cut to the scene; false: they have nothing in common. */
+bool sc_tile_area(const struct sc_fill *f, int64_t *x, int64_t *y, int64_t *w, int64_t *h);
+/* Where a place stands in the tile; false: not there. */
 bool sc_tile_shown(const struct sc_fill *f, const struct sc_place *pl, struct sc_shown *sh);
 /* After an error of a place; 0, or what ends the tile. */
 int sc_tile_failed(struct sc_fill *f, const struct sc_shown *sh, const struct sc_error *e);

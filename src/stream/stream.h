@@ -68,6 +68,10 @@ int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double 
 /* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
 int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                         uint64_t n, float *dst, struct sc_error *e);
+/* One of many such: whether the file has changed meanwhile is for sc_values_check() to say, after
+ * the last of them. */
+int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                             uint64_t n, float *dst, struct sc_error *e);
 /* SCRUPLE_ELIMIT for an expanded view (PyTorch) that shows a few stored elements as more than 2^32
  * values: nobody reads it whole. Sweeps ask for their passes; a task has to ask itself. */
 int sc_values_check_expanded(const struct sc_values *base, struct sc_error *e);
@@ -75,6 +79,10 @@ int sc_values_check_expanded(const struct sc_values *base, struct sc_error *e);
  * scratch (n * code_bytes). *out is valid until close or the next use of scratch. */
 int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,
                     const void **out, struct sc_error *e);
+/* n_runs runs of such elements, `stride` elements apart, each `apart` bytes behind the one before.
+ */
+int sc_values_read_codes(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                         uint64_t n, void *dst, size_t apart, struct sc_error *e);
 /* A hint: values first..first+n will be read soon (remote files). */
 void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n);
 /* From now on a plain tensor is read through a mapping of its whole file, where the file can be

@@ -448,31 +448,58 @@ static void prefetch_runs(struct values *v, uint64_t first, uint64_t stride, siz
     }
 }
 
-int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
-                        uint64_t n, float *dst, struct sc_error *e)
+/* At least one run, and one value. */
+static int check_runs(const struct values *v, uint64_t first, uint64_t stride, size_t n_runs,
+                      uint64_t n, struct sc_error *e)
 {
-    struct values *v = (struct values *)base;
     uint64_t last, end;
+    const bool good = sc_mul(stride, n_runs - 1, &last) && sc_add(first, last, &last) &&
+                      sc_add(last, n, &end) && end <= v->base.count;
+    return good ? 0 : check_range(v, UINT64_MAX, n, e);
+}
+
+/* A page of a mapping that is touched first brings the pages around it: a waste, when the next run
+ * is not among them. */
+static bool may_map_runs(const struct values *v, uint64_t stride, size_t n_runs, uint64_t n)
+{
+    const uint64_t unit = v->base.ops || v->unpack ? 0 : v->parts[0].unit;
+    return unit && n_runs > 1 && stride / v->per_block <= NEAR_RUN / unit &&
+           n / v->per_block * unit < SHORT_RUN;
+}
+
+/* Rows of a tensor as a whole that are as small as a few of a wider one: one run. */
+static int read_mapped(struct values *v, uint64_t first, uint64_t n, float *dst, bool *mapped,
+                       struct sc_error *e)
+{
+    const struct blocks b = blocks_of(v, first, n);
+    const uint8_t *src = sc_stored_map(&v->parts[0], b.first, b.n, false);
+    *mapped = src != NULL;
+    if (!src)
+        return read_values(v, first, n, false, dst, e);
+    decode(v, src, b.skip, n, dst, NULL);
+    return 0;
+}
+
+static int read_runs(struct values *v, uint64_t first, uint64_t stride, size_t n_runs, uint64_t n,
+                     float *dst, bool *mapped, struct sc_error *e)
+{
+    uint64_t all;
+    *mapped = false;
     if (n_runs == 0 || n == 0)
         return 0;
-    if (!sc_mul(stride, n_runs - 1, &last) || !sc_add(first, last, &last) ||
-        !sc_add(last, n, &end) || end > base->count)
-        return check_range(v, UINT64_MAX, n, e);
-    if (stride == n && sc_mul(n, n_runs, &end))
-        return sc_values_read(base, first, end, dst, e);
-    if (!base->ops)
-        prefetch_runs(v, first, stride, n_runs, n);
-    /* A page of a mapping that is touched first brings the pages around it: a waste, when the next
-     * run is not among them. */
-    const bool near = !base->ops && !v->unpack && n_runs > 1 &&
-                      stride / v->per_block <= NEAR_RUN / v->parts[0].unit;
-    const bool map = near && n / v->per_block * v->parts[0].unit < SHORT_RUN;
-    const bool lone =
-        !base->ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
-    /* Short runs end before a processor sees where they lead. */
+    TRY(check_runs(v, first, stride, n_runs, n, e));
+    const bool map = may_map_runs(v, stride, n_runs, n);
     const size_t unit = v->base.ops || v->unpack ? 0 : v->parts[0].unit;
+    if (stride == n && sc_mul(n, n_runs, &all))
+        return map && all / v->per_block * unit <= NEAR_RUN
+                   ? read_mapped(v, first, all, dst, mapped, e)
+                   : sc_values_read(&v->base, first, all, dst, e);
+    if (!v->base.ops)
+        prefetch_runs(v, first, stride, n_runs, n);
+    const bool lone =
+        !v->base.ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
+    /* Short runs end before a processor sees where they lead. */
     const size_t ahead = map ? (size_t)(stride / v->per_block) * unit * RUNS_AHEAD : 0;
-    bool mapped = false;
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
         const struct blocks b = map ? blocks_of(v, at, n) : (struct blocks){0};
@@ -483,25 +510,73 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
             decode(v, src, b.skip, n, dst + i * n, NULL);
         else
             TRY(read_values(v, at, n, lone && !v->mapped, dst + i * n, e));
-        mapped = mapped || src;
+        *mapped = *mapped || src;
     }
+    return 0;
+}
+
+int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                        uint64_t n, float *dst, struct sc_error *e)
+{
+    bool mapped;
+    TRY(read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e));
     return mapped ? sc_values_check(base, false, e) : 0;
+}
+
+int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                             uint64_t n, float *dst, struct sc_error *e)
+{
+    bool mapped;
+    return read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e);
+}
+
+static int fail_codes(const struct sc_values *base, struct sc_error *e)
+{
+    struct sc_quoted q;
+    return sc_fail(e, SCRUPLE_EUSAGE, "tensor \"%s\" has no codes of its own",
+                   sc_quote(&q, sc_str(base->tensor->name, base->tensor->name_len)));
 }
 
 int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,
                     const void **out, struct sc_error *e)
 {
     struct values *v = (struct values *)base;
-    struct sc_quoted q;
     const uint8_t *p;
     *out = scratch;
     TRY(check_range(v, first, n, e));
     if (!base->code_bytes)
-        return sc_fail(e, SCRUPLE_EUSAGE, "tensor \"%s\" has no codes of its own",
-                       sc_quote(&q, sc_str(base->tensor->name, base->tensor->name_len)));
+        return fail_codes(base, e);
     TRY(find_raw(v, NULL, first, n, scratch, &p, e));
     *out = p;
     return 0;
+}
+
+int sc_values_read_codes(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
+                         uint64_t n, void *dst, size_t apart, struct sc_error *e)
+{
+    struct values *v = (struct values *)base;
+    struct sc_stored *st = &v->parts[0];
+    const size_t each = base->code_bytes, run = (size_t)n * each, step = (size_t)stride * each;
+    const uint8_t *src = NULL;
+    if (n_runs == 0 || n == 0)
+        return 0;
+    TRY(check_runs(v, first, stride, n_runs, n, e));
+    if (each == 0)
+        return fail_codes(base, e);
+    if (may_map_runs(v, stride, n_runs, n))
+        src = sc_stored_map(st, first, (n_runs - 1) * stride + n, false);
+    else
+        prefetch_runs(v, first, stride, n_runs, n);
+    for (size_t i = 0; i < n_runs; i++) {
+        uint8_t *to = (uint8_t *)dst + i * apart;
+        if (src && i + RUNS_AHEAD < n_runs)
+            prefetch_near(src + i * step, step * RUNS_AHEAD, run);
+        if (src)
+            memcpy(to, src + i * step, run);
+        else
+            TRY(sc_stored_read(st, first + i * stride, n, to, e));
+    }
+    return src ? sc_values_check(base, false, e) : 0;
 }
 
 void sc_values_prefetch(struct sc_values *base, uint64_t first, uint64_t n)

@@ -76,6 +76,23 @@ struct sc_body_work *sc_body_work_new(void);
 void sc_body_work_free(struct sc_body_work *w);
 /* The body of a tile in deflate, in w's memory until the next call; its size. */
 size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out);
+/* The same of a tile whose pixels are these: their upper halves, which are all there is. t->pixels
+ * is overwritten. */
+size_t sc_body_pack_halves(struct sc_body_work *w, struct sc_tile *t, const uint16_t *halves,
+                           const uint8_t **out);
+
+/* ------------------------------------------------------------------------- export_write.c --- */
+bool sc_write_at(int fd, const void *bytes, size_t n, uint64_t at); /* false: see errno */
+/* Bytes on their way to files. Where such that follow each other are put one after the other, they
+ * are written in large pieces, past the memory in which the system keeps files. */
+struct sc_stage;
+struct sc_stage *sc_stage_new(void);    /* NULL: no memory */
+void sc_stage_free(struct sc_stage *s); /* what is held is lost; NULL is allowed */
+/* False: see errno. Of an error nothing more is to be expected. */
+bool sc_stage_put(struct sc_stage *s, int fd, const void *bytes, size_t n, uint64_t at);
+bool sc_stage_flush(struct sc_stage *s);
+int sc_stage_fd(const struct sc_stage *s); /* whose bytes are held; -1: none */
+void sc_stage_plain(struct sc_stage *s);   /* from now on through that memory */
 
 /* ------------------------------------------------------------------------- export_tiles.c --- */
 struct sc_export_job {

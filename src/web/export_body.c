@@ -62,7 +62,23 @@ static inline __attribute__((always_inline)) void split(const uint32_t *restrict
     }
 }
 
+/* The same of upper halves. */
+static inline __attribute__((always_inline)) void split_two(const uint16_t *restrict halves,
+                                                            uint8_t *restrict out)
+{
+    for (size_t i = 0; i < PIXELS; i++) {
+        const unsigned v = halves[i];
+        out[i] = (uint8_t)(v >> 7);
+        out[PIXELS + i] = (uint8_t)(v << 1 | v >> 15);
+    }
+}
+
 #if SC_HAVE_X86
+SC_TARGET_AVX512 static void split_two_avx512(const uint16_t *halves, uint8_t *out)
+{
+    split_two(halves, out);
+}
+
 SC_TARGET_AVX512 static void split_avx512(const uint32_t *pixels, unsigned planes, uint8_t *out)
 {
     split(pixels, planes, out);
@@ -78,6 +94,17 @@ static void split_pixels(const uint32_t *pixels, unsigned planes, uint8_t *out)
     }
 #endif
     split(pixels, planes, out);
+}
+
+static void split_halves(const uint16_t *halves, uint8_t *out)
+{
+#if SC_HAVE_X86
+    if (sc_cpu_level() == SC_CPU_AVX512) {
+        split_two_avx512(halves, out);
+        return;
+    }
+#endif
+    split_two(halves, out);
 }
 
 /* Whether a Huffman code would save something worth its time: as far as a sixteenth of the bytes
@@ -97,17 +124,19 @@ static bool is_noise(const uint8_t *p)
     return squares < n * n / 256 + n + n * n / 2048; /* noise has n * n / 256 + n */
 }
 
-/* Of the rows that are not of one pixel only: are many like the one above? */
-static bool has_alike_rows(const uint32_t *pixels)
+/* Of the rows that are not of one pixel only: are many like the one above? `each`: bytes a pixel.
+ */
+static bool has_alike_rows(const void *pixels, size_t each)
 {
-    enum { ROW = SC_SCENE_TILE * sizeof pixels[0] };
+    const size_t row = SC_SCENE_TILE * each;
+    const uint8_t *at = pixels;
     size_t alike = 0, all = 0;
     for (size_t y = 1; y < SC_SCENE_TILE; y++) {
-        const uint32_t *at = pixels + y * SC_SCENE_TILE;
-        if (memcmp(at, at + 1, ROW - sizeof *at) == 0)
+        at += row;
+        if (memcmp(at, at + each, row - each) == 0)
             continue;
         all++;
-        alike += memcmp(at, at - SC_SCENE_TILE, ROW) == 0;
+        alike += memcmp(at, at - row, row) == 0;
     }
     return alike > 0 && alike >= all / 4;
 }
@@ -122,29 +151,54 @@ static void put_plane(struct sc_deflate *b, const uint8_t *p, bool runs, bool la
         sc_deflate_nearly(b, p, PIXELS, last);
 }
 
-size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
+/* A head and planes, as they stand in w->split. */
+static size_t pack_planes(struct sc_body_work *w, unsigned planes, bool alike_rows)
 {
-    unsigned planes;
-    const size_t head = sc_tile_head(t, 0, w->split, &planes), n = head + planes * (size_t)PIXELS;
+    const size_t n = HEAD + planes * (size_t)PIXELS;
     struct sc_deflate b = {.to = w->out};
-
-    *out = w->out;
-    if (planes == 0) {
-        sc_deflate_stored(&b, w->split, n, true);
-        return (size_t)(b.to - w->out);
-    }
     w->split[KIND_AT] |= KIND_SPLIT;
-    split_pixels(t->pixels, planes, w->split + HEAD);
-    const bool runs = sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
-                      sc_deflate_has_runs(w->split + n - PIXELS, PIXELS);
-    if (has_alike_rows(t->pixels)) {
+    if (alike_rows) {
         const size_t packed = libdeflate_deflate_compress(w->matches, w->split, n, w->out, w->cap);
         if (packed)
             return packed;
     }
+    const bool runs = sc_deflate_has_runs(w->split + HEAD, PIXELS) &&
+                      sc_deflate_has_runs(w->split + n - PIXELS, PIXELS);
     sc_deflate_stored(&b, w->split, HEAD, false);
     for (size_t k = 0; k < planes; k++)
         put_plane(&b, w->split + HEAD + k * PIXELS, runs, k + 1 == planes);
     sc_deflate_align(&b);
     return (size_t)(b.to - w->out);
+}
+
+size_t sc_body_pack(struct sc_body_work *w, const struct sc_tile *t, const uint8_t **out)
+{
+    unsigned planes;
+    const size_t head = sc_tile_head(t, 0, w->split, &planes);
+    struct sc_deflate b = {.to = w->out};
+
+    *out = w->out;
+    if (planes == 0) {
+        sc_deflate_stored(&b, w->split, head, true);
+        return (size_t)(b.to - w->out);
+    }
+    split_pixels(t->pixels, planes, w->split + HEAD);
+    return pack_planes(w, planes, has_alike_rows(t->pixels, sizeof t->pixels[0]));
+}
+
+size_t sc_body_pack_halves(struct sc_body_work *w, struct sc_tile *t, const uint16_t *halves,
+                           const uint8_t **out)
+{
+    unsigned planes;
+    /* What the head says of pixels: are all the same? */
+    t->pixels[0] = (uint32_t)halves[0] << 16;
+    const bool alike = memcmp(halves, halves + 1, (PIXELS - 1) * sizeof *halves) == 0;
+    for (size_t i = 1; i < (alike ? PIXELS : 2); i++)
+        t->pixels[i] = alike ? t->pixels[0] : ~t->pixels[0];
+    (void)sc_tile_head(t, 0, w->split, &planes);
+    if (planes == 0)
+        return sc_body_pack(w, t, out);
+    *out = w->out;
+    split_halves(halves, w->split + HEAD);
+    return pack_planes(w, planes, has_alike_rows(halves, sizeof *halves));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_tiles: packs of tiles and their index.
  *
- * Tiles are made in batches: while the threads make those of one, they write those of the one
+ * Tiles are made in batches: while the threads make those of one, another writes those of the one
  * before, each at a place that was known once its size was. The table entry of a tile has the
  * checksum of its body, so that a run that follows one which was killed can tell how far it came:
  * up to the first entry that does not fit. */
@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <libdeflate.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hub/cache.h"
@@ -25,11 +27,13 @@ enum {
     SAMPLES = 4,          /* of a level, for an estimate */
     MOST_PACKS = 1000000, /* of a view */
 };
+#define SLOW        UINT64_C(1000000)   /* microseconds of waiting for the disk, */
 #define MOST_PACKED (UINT64_C(1) << 20) /* bytes of one tile, for certain */
 
 struct thread_work {
     struct thread_work *next;
     struct sc_body_work *body;
+    uint16_t halves[SC_SCENE_TILE * SC_SCENE_TILE];
     struct sc_tile tiles[]; /* of each plane */
 };
 struct pack {
@@ -68,7 +72,14 @@ struct packing {
     uint64_t level_at, level_bytes;
     struct placed column[SC_BLOCK_SIDE];
     struct batch now, before;
+    struct sc_stage *stage;  /* of the packs: the writer's, while it is busy */
+    struct sc_error written; /* of the batch before */
+    uint64_t began, waited;  /* microseconds: when tiles began; for the writer */
+    pthread_t writer_thread;
+    bool has_writer;
+    pthread_cond_t turn;
     pthread_mutex_t lock; /* of what follows */
+    enum writer_state { IDLE, BUSY, OVER } writer;
     struct thread_work *free;
 };
 
@@ -111,13 +122,6 @@ static bool cancelled(const struct packing *p)
 
 static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 {
-    const struct sc_export_plan *plan = p->j->plan;
-    for (unsigned i = 0; i < s->n; i++) {
-        t[i].z = plan->levels[s->at.level].z;
-        t[i].x = s->at.x;
-        t[i].y = s->at.y;
-        t[i].plane = plan->planes[i];
-    }
     for (int i = 0; i < TRIES && !cancelled(p); i++) {
         TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
         if (t->flags & SC_TILE_EXACT)
@@ -131,18 +135,29 @@ static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 
 static int pack_tiles(struct packing *p, struct slot *s)
 {
+    const struct sc_export_plan *plan = p->j->plan;
+    const struct sc_web_view *view = p->j->view;
     struct thread_work *w;
     size_t used = 0;
-    s->n = s->at.mixed ? p->j->plan->n_planes : 1;
+    s->n = s->at.mixed ? plan->n_planes : 1;
     if (s->at.like != SC_LIKE_NONE)
         return 0;
     w = take_work(p);
     if (!w)
         return sc_fail_memory(&s->e);
-    int code = make_tiles(p, s, w->tiles);
+    for (unsigned i = 0; i < s->n; i++) {
+        w->tiles[i].z = plan->levels[s->at.level].z;
+        w->tiles[i].x = s->at.x;
+        w->tiles[i].y = s->at.y;
+        w->tiles[i].plane = plan->planes[i];
+    }
+    const bool halves =
+        s->n == 1 && view->kind->halves && view->kind->halves(view->ctx, w->tiles, w->halves);
+    int code = halves ? 0 : make_tiles(p, s, w->tiles);
     for (unsigned i = 0; i < s->n && code == 0; i++) {
         const uint8_t *body;
-        s->size[i] = sc_body_pack(w->body, &w->tiles[i], &body);
+        s->size[i] = halves ? sc_body_pack_halves(w->body, w->tiles, w->halves, &body)
+                            : sc_body_pack(w->body, &w->tiles[i], &body);
         s->crc[i] = libdeflate_crc32(0, body, s->size[i]);
         code = sc_grow(&s->bytes, &s->cap, used + s->size[i], 1, &s->e);
         if (code == 0)
@@ -153,64 +168,169 @@ static int pack_tiles(struct packing *p, struct slot *s)
     return code;
 }
 
-static bool write_at(int fd, const void *bytes, size_t n, uint64_t at)
-{
-    const char *p = bytes;
-    while (n > 0) {
-        const ssize_t done = pwrite(fd, p, n, (off_t)at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done == 0 ? EIO : errno;
-            return false;
-        }
-        p += done;
-        n -= (size_t)done;
-        at += (uint64_t)done;
-    }
-    return true;
-}
-
 static void put_le(uint8_t *to, uint64_t v, int n)
 {
     for (int i = 0; i < n; i++)
         to[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Bodies and entries of a slot, which was given its place. */
-static int write_slot(struct packing *p, struct slot *s)
+static int write_bodies(struct packing *p, const struct slot *s, struct sc_error *e)
 {
-    const struct sc_export_plan *plan = p->j->plan;
+    const uint64_t each = p->j->plan->pack_bytes;
     const uint8_t *from = s->bytes;
-    const unsigned entries = plan->blocks[s->at.block].alike ? 1 : plan->n_planes;
-    for (unsigned i = 0; i < s->n && s->at.like == SC_LIKE_NONE; from += s->size[i], i++) {
-        const uint64_t number = s->offset[i] / plan->pack_bytes;
-        size_t k = 0;
+    for (unsigned i = 0, end; i < s->n; i = end) { /* those that lie in one pack */
+        const uint64_t number = s->offset[i] / each;
+        size_t k = 0, n = 0;
+        for (end = i; end < s->n && s->offset[end] / each == number; end++)
+            n += s->size[end];
         while (p->packs[k].number != number)
             k++;
-        if (!write_at(p->packs[k].fd, from, s->size[i], s->offset[i] % plan->pack_bytes))
-            return sc_export_failed(p->j->dir, &s->e);
-    }
-    for (unsigned i = 0; i < entries; i++) {
-        const unsigned k = s->n == 1 ? 0 : i;
-        uint8_t entry[SC_ENTRY_BYTES];
-        put_le(entry, s->offset[k], 8);
-        put_le(entry + 8, s->size[k], 4);
-        put_le(entry + 12, s->crc[k], 4);
-        if (!write_at(p->index, entry, sizeof entry, sc_export_entry(plan, &s->at, i)))
-            return sc_export_failed(p->j->dir, &s->e);
+        if (!sc_stage_put(p->stage, p->packs[k].fd, from, n, s->offset[i] % each))
+            return sc_export_failed(p->j->dir, e);
+        from += n;
     }
     return 0;
 }
 
-/* The i-th of the batch before is written, that of the next is made. */
-static void work(void *ctx, size_t i)
+/* Entries that lie behind each other in the index. */
+struct entries {
+    uint8_t bytes[64 * SC_ENTRY_BYTES];
+    size_t n;
+    uint64_t at;
+};
+
+static bool write_entries(const struct packing *p, struct entries *x)
+{
+    const bool good = x->n == 0 || sc_write_at(p->index, x->bytes, x->n, x->at);
+    x->n = 0;
+    return good;
+}
+
+static bool put_entry(const struct packing *p, const struct slot *s, unsigned plane,
+                      struct entries *x)
+{
+    const unsigned k = s->n == 1 ? 0 : plane;
+    const uint64_t at = sc_export_entry(p->j->plan, &s->at, plane);
+    if ((x->n == sizeof x->bytes || at != x->at + x->n) && !write_entries(p, x))
+        return false;
+    if (x->n == 0)
+        x->at = at;
+    put_le(x->bytes + x->n, s->offset[k], 8);
+    put_le(x->bytes + x->n + 8, s->size[k], 4);
+    put_le(x->bytes + x->n + 12, s->crc[k], 4);
+    x->n += SC_ENTRY_BYTES;
+    return true;
+}
+
+/* Bodies and entries of a batch, which were given their places. One thread does it: the system lets
+ * only one write to a file, and those that wait for it do nothing else. Entries may be there before
+ * the last bodies: their checksums tell. */
+static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
+{
+    const struct sc_export_plan *plan = p->j->plan;
+    struct entries x = {.n = 0};
+    for (size_t i = 0; i < b->n; i++)
+        if (b->slots[i].at.like == SC_LIKE_NONE)
+            TRY(write_bodies(p, &b->slots[i], e));
+    for (unsigned plane = 0; plane < plan->n_planes; plane++)
+        for (size_t i = 0; i < b->n; i++) {
+            const struct slot *s = &b->slots[i];
+            if ((plane == 0 || !plan->blocks[s->at.block].alike) && !put_entry(p, s, plane, &x))
+                return sc_export_failed(p->j->dir, e);
+        }
+    return write_entries(p, &x) ? 0 : sc_export_failed(p->j->dir, e);
+}
+
+static int first_error(const struct batch *b, struct sc_error *e)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->slots[i].e.code) {
+            *e = b->slots[i].e;
+            return e->code;
+        }
+    return 0;
+}
+
+static void make_one(void *ctx, size_t i)
 {
     struct packing *p = ctx;
-    if (i < p->before.n)
-        write_slot(p, &p->before.slots[i]);
-    if (i < p->now.n)
-        pack_tiles(p, &p->now.slots[i]);
+    pack_tiles(p, &p->now.slots[i]);
+}
+
+/* ----------------------------------------------------------------------------------- writer ---
+ * A thread beside those of the pool, since it mostly waits for the disk. */
+
+static void *write_batches(void *ctx)
+{
+    struct packing *p = ctx;
+    pthread_mutex_lock(&p->lock);
+    while (p->writer != OVER) {
+        if (p->writer == IDLE) {
+            pthread_cond_wait(&p->turn, &p->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&p->lock);
+        write_batch(p, &p->before, &p->written);
+        pthread_mutex_lock(&p->lock);
+        p->writer = IDLE;
+        pthread_cond_broadcast(&p->turn);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Without one the batches are written in between. */
+static void start_writer(struct packing *p)
+{
+    sigset_t before;
+    sc_signals_block(&before);
+    p->has_writer = pthread_create(&p->writer_thread, NULL, write_batches, p) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void turn_writer(struct packing *p, enum writer_state to)
+{
+    pthread_mutex_lock(&p->lock);
+    p->writer = to;
+    pthread_cond_broadcast(&p->turn);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static uint64_t microseconds(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* A disk that is much slower than the threads gets what it can take at once, and the system keeps
+ * the rest for it. */
+static int await_writer(struct packing *p, struct sc_error *e)
+{
+    const uint64_t before = microseconds();
+    pthread_mutex_lock(&p->lock);
+    while (p->writer == BUSY)
+        pthread_cond_wait(&p->turn, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    const uint64_t now = microseconds();
+    p->waited += now - before;
+    if (p->waited > SLOW && p->waited > (now - p->began) / 4)
+        sc_stage_plain(p->stage);
+    if (p->written.code)
+        *e = p->written;
+    return p->written.code;
+}
+
+/* The batch before is written, the tiles of the next are made. */
+static int work(struct packing *p, struct sc_error *e)
+{
+    if (p->has_writer)
+        turn_writer(p, BUSY);
+    else
+        write_batch(p, &p->before, &p->written);
+    sc_pool_for(p->j->o->pool, p->now.n, make_one, p);
+    TRY(await_writer(p, e));
+    return first_error(&p->now, e);
 }
 
 /* ---------------------------------------------------------------------------------- places --- */
@@ -242,11 +362,17 @@ static int close_packs(struct packing *p, bool all, struct sc_error *e)
     const uint64_t number = p->at / p->j->plan->pack_bytes;
     size_t n = 0;
     int code = 0;
-    for (size_t i = 0; i < p->n_packs; i++)
-        if (!all && p->packs[i].number >= number)
+    for (size_t i = 0; i < p->n_packs; i++) {
+        const int fd = p->packs[i].fd;
+        if (!all && p->packs[i].number >= number) {
             p->packs[n++] = p->packs[i];
-        else if (close(p->packs[i].fd) < 0 && errno != EINTR && code == 0)
+            continue;
+        }
+        bool good = !p->stage || fd != sc_stage_fd(p->stage) || sc_stage_flush(p->stage);
+        good = (close(fd) == 0 || errno == EINTR) && good;
+        if (!good && code == 0)
             code = sc_export_failed(p->j->dir, e);
+    }
     p->n_packs = n;
     return code;
 }
@@ -442,7 +568,7 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
     *begun = code == 0 && read_at(p->index, old, head.n, 0) && memcmp(old, head.p, 4) == 0 &&
              memcmp(old + 8, head.p + 8, head.n - 8) == 0; /* but for the number of levels */
     if (code == 0 && !*begun &&
-        (ftruncate(p->index, 0) < 0 || !write_at(p->index, head.p, head.n, 0)))
+        (ftruncate(p->index, 0) < 0 || !sc_write_at(p->index, head.p, head.n, 0)))
         code = sc_export_failed(p->path.p, e);
     free(old);
     sc_buf_clear(&head);
@@ -452,16 +578,6 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
 
 /* ------------------------------------------------------------------------------------- runs --- */
 
-static int first_error(const struct batch *b, struct sc_error *e)
-{
-    for (size_t i = 0; i < b->n; i++)
-        if (b->slots[i].e.code) {
-            *e = b->slots[i].e;
-            return e->code;
-        }
-    return 0;
-}
-
 static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc_error *e)
 {
     const struct sc_export_job *j = p->j;
@@ -470,15 +586,14 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
     if (more)
         sc_export_tile_at(j->plan, start, &at);
     p->done = start;
+    p->began = microseconds();
     while (more || p->before.n) {
         p->now.n = 0;
         for (; more && p->now.n < most; more = sc_export_next(j->plan, &at)) {
             p->now.slots[p->now.n].e.code = 0;
             p->now.slots[p->now.n++].at = at;
         }
-        sc_pool_for(j->o->pool, SC_MAX(p->now.n, p->before.n), work, p);
-        TRY(first_error(&p->before, e));
-        TRY(first_error(&p->now, e));
+        TRY(work(p, e));
         if (cancelled(p))
             return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
         p->done += p->before.n;
@@ -493,7 +608,7 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
         p->now = p->before;
         p->before = swap;
     }
-    return 0;
+    return sc_stage_flush(p->stage) ? 0 : sc_export_failed(j->dir, e);
 }
 
 /* The last levels may have been given up: what stands in the packs behind the last tile goes, the
@@ -515,7 +630,7 @@ static int finish(struct packing *p, uint64_t *bytes, struct sc_error *e)
     uint8_t levels[4];
     put_le(levels, (uint64_t)plan->n_levels * plan->n_planes, 4);
     *bytes = p->bytes + end;
-    if (ftruncate(p->index, (off_t)end) < 0 || !write_at(p->index, levels, sizeof levels, 4))
+    if (ftruncate(p->index, (off_t)end) < 0 || !sc_write_at(p->index, levels, sizeof levels, 4))
         return sc_export_failed(p->j->dir, e);
     p->path.n = 0;
     sc_buf_printf(&p->path, "%s/index.part", p->j->dir);
@@ -534,6 +649,7 @@ static int start_packing(struct packing *p, struct sc_export_job *j, size_t most
     *p = (struct packing){.j = j, .index = -1, .level = SIZE_MAX};
     if (pthread_mutex_init(&p->lock, NULL) != 0)
         return sc_fail_memory(e);
+    pthread_cond_init(&p->turn, NULL);
     p->now.slots = sc_calloc(most, sizeof *p->now.slots);
     p->before.slots = sc_calloc(most, sizeof *p->before.slots);
     return p->now.slots && p->before.slots ? 0 : sc_fail_memory(e);
@@ -553,11 +669,17 @@ static void end_packing(struct packing *p, size_t most)
         sc_body_work_free(w->body);
         free(w);
     }
+    if (p->has_writer) {
+        turn_writer(p, OVER);
+        pthread_join(p->writer_thread, NULL);
+    }
     (void)close_packs(p, true, &ignored);
+    sc_stage_free(p->stage);
     if (p->index >= 0)
         close(p->index);
     free(p->packs);
     sc_buf_clear(&p->path);
+    pthread_cond_destroy(&p->turn);
     pthread_mutex_destroy(&p->lock);
 }
 
@@ -574,6 +696,10 @@ int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, st
     if (code == 0 && begun)
         code = find_done(&p, &start, e);
     *kept = start;
+    if (code == 0 && !(p.stage = sc_stage_new()))
+        code = sc_fail_memory(e);
+    if (code == 0)
+        start_writer(&p);
     if (code == 0)
         code = run_batches(&p, start, most, e);
     if (code == 0 && j->plan->n_levels == 0)

@@ -104,6 +104,12 @@ static int view_planes(void *ctx, struct sc_tile *t, size_t n, unsigned patience
     return sc_tile_fill_planes(m->pyramids, t, n, patience, e);
 }
 
+static bool view_halves(void *ctx, struct sc_tile *t, uint16_t *halves)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_tile_fill_halves(m->pyramids, t, halves);
+}
+
 static bool view_key(void *ctx, char key[65])
 {
     const struct sc_model_view *m = ctx;
@@ -364,6 +370,7 @@ const struct sc_web_view_kind sc_web_model_kind = {
     .search = view_search,
     .tile = view_tile,
     .planes = view_planes,
+    .halves = view_halves,
     .progress = view_progress,
     .sample = view_sample,
     .build = view_build,

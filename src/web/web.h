@@ -48,6 +48,8 @@ struct sc_web_view_kind {
     int (*tile)(void *ctx, struct sc_tile *t, unsigned patience, struct sc_error *e);
     /* As sc_tile_fill_planes(). */
     int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
+    /* As sc_tile_fill_halves(). NULL: no tile is such. */
+    bool (*halves)(void *ctx, struct sc_tile *t, uint16_t *halves);
     double (*progress)(void *ctx, uint64_t *epoch);
     /* What is cheap to know of values, before any tile needs it: scales; of files that are here,
      * and of `most` tensors, spread over all (SIZE_MAX: all). */

@@ -494,6 +494,39 @@ TEST(planes_that_are_filled_together_are_those_of_each)
     end_world(&w);
 }
 
+/* Of tiles with one tensor, with the edges of some, with a NaN, with other formats. */
+TEST(halves_that_are_copied_are_those_of_pixels)
+{
+    struct world w;
+    struct sc_tile *want = calloc(1, sizeof *want), *t = calloc(1, sizeof *t);
+    static uint16_t halves[SC_SCENE_TILE * SC_SCENE_TILE];
+    size_t copied = 0;
+    world_of(&w, shapes, TENSORS, 4, 300, 1);
+    build(&w);
+    for (int z = -5; z <= 1; z++)
+        for (int64_t y = 0; y < n_tiles(w.scene->h, z); y++)
+            for (int64_t x = 0; x < n_tiles(w.scene->w, z); x++) {
+                t->z = z;
+                t->x = x;
+                t->y = y;
+                t->flags = 0xff;
+                t->bf16 = false;
+                if (!sc_tile_fill_halves(w.p, t, halves))
+                    continue;
+                copied++;
+                fill(&w, want, z, x, y, SC_PLANE_ABS);
+                size_t wrong = 0;
+                for (size_t i = 0; i < SC_COUNT(halves); i++)
+                    wrong += (uint32_t)halves[i] << 16 != want->pixels[i];
+                CHECK_U64(wrong, 0);
+                CHECK(t->flags == want->flags && t->bf16 && want->bf16);
+            }
+    CHECK(copied > 10);
+    free(want);
+    free(t);
+    end_world(&w);
+}
+
 TEST(pixels_from_cells_agree_where_they_hold_the_same_elements)
 {
     /* places stand at multiples of 16 units, so to zoom 4 a pixel is made of whole cells */

@@ -110,6 +110,7 @@ TEST(plain_types_have_their_values)
             CHECK_BITS(codes, cases[i].bytes, cases[i].n);
         } else {
             CHECK_ERR(SCRUPLE_EUSAGE, sc_values_codes(v, 0, 2, scratch, &codes, NULL));
+            CHECK_ERR(SCRUPLE_EUSAGE, sc_values_read_codes(v, 0, 1, 1, 1, scratch, 8, NULL));
         }
         sc_values_close(v);
     }
@@ -216,6 +217,13 @@ static void check_pieces(struct sc_values *v, const char *what)
                    sc_values_codes(v, 0, n, scratch + 4 * n, &codes_all, &e) == 0 &&
                    same_bits(codes, (const char *)codes_all + first * v->code_bytes,
                              k * v->code_bytes);
+            const size_t each = v->code_bytes, apart = (k + 3) * each;
+            unsigned char *many = calloc(runs, apart);
+            good = good && sc_values_read_codes(v, first, stride, runs, k, many, apart, &e) == 0;
+            for (size_t i = 0; good && i < runs; i++)
+                good = same_bits(many + i * apart,
+                                 (const char *)codes_all + (first + i * stride) * each, k * each);
+            free(many);
             free(scratch);
         }
     }

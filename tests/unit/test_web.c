@@ -4,10 +4,15 @@
 
 #include "test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "hub/cache.h"
+#include "scratch.h"
+
 #include "web/body.h"
+#include "web/export.h"
 #include "web/page.h"
 
 #define TOKEN "00112233445566778899aabbccddeeff"
@@ -389,4 +394,70 @@ TEST(titles_stay_text)
     CHECK(!strstr(policy.p, "unsafe") && strstr(policy.p, "frame-ancestors 'none'"));
     sc_buf_clear(&page);
     sc_buf_clear(&policy);
+}
+
+/* ---------------------------------------------------------------------------------- exports --- */
+
+static uint32_t next_of(uint32_t *state)
+{
+    return (*state = *state * 1664525u + 1013904223u) >> 8;
+}
+
+/* Pieces of any size, from any byte on, one behind the other and not, into two files by turns. */
+TEST(bytes_on_their_way_reach_their_files)
+{
+    enum { SIZE = 5 << 20, PIECES = 60 };
+    static uint8_t want[2][SIZE], piece[400000];
+    uint32_t state = 5;
+    scratch_new();
+    for (unsigned round = 0; round < 3; round++) {
+        struct sc_stage *s = sc_stage_new();
+        int fd[2];
+        size_t end[2] = {0, 777}, size[2] = {0};
+        memset(want, 0, sizeof want);
+        REQUIRE(s);
+        for (int i = 0; i < 2; i++)
+            REQUIRE((fd[i] = open(scratch_at(i ? "b" : "a"), O_RDWR | O_CREAT | O_TRUNC, 0600)) >=
+                    0);
+        for (unsigned k = 0; k < PIECES; k++) {
+            const unsigned i = k / 20 % 2;
+            const size_t n = next_of(&state) % (k % 3 ? sizeof piece : 5000);
+            if (k % 17 == 3)
+                end[i] += next_of(&state) % 9000; /* a hole */
+            if (end[i] + n > SIZE)
+                continue;
+            for (size_t at = 0; at < n; at++)
+                piece[at] = (uint8_t)next_of(&state);
+            memcpy(want[i] + end[i], piece, n);
+            CHECK(sc_stage_put(s, fd[i], piece, n, end[i]));
+            end[i] += n;
+            size[i] = n ? end[i] : size[i];
+            if (round == 1 && k == PIECES / 2)
+                sc_stage_plain(s);
+        }
+        CHECK(round == 2 || (sc_stage_fd(s) >= 0 && sc_stage_flush(s) && sc_stage_fd(s) == -1));
+        CHECK(round < 2 || sc_stage_flush(s));
+        for (int i = 0; i < 2; i++) {
+            size_t n = 0;
+            char *got = sc_read_file(scratch_at(i ? "b" : "a"), SIZE + 1, &n);
+            REQUIRE(got);
+            CHECK_U64(n, size[i]);
+            CHECK(memcmp(got, want[i], n) == 0);
+            free(got);
+            close(fd[i]);
+        }
+        sc_stage_free(s);
+    }
+    scratch_remove();
+}
+
+TEST(bytes_that_cannot_be_written_are_an_error)
+{
+    struct sc_stage *s = sc_stage_new();
+    static uint8_t piece[3 << 20];
+    REQUIRE(s);
+    const int fd = open("/dev/null", O_RDONLY);
+    CHECK(!sc_stage_put(s, fd, piece, sizeof piece, 100) && errno == EBADF);
+    close(fd);
+    sc_stage_free(s);
 }
