@@ -86,12 +86,13 @@ static void set_facts(const struct sc_quality_pass *q, uint64_t values, struct s
 /* Whether panels need not be decoded as a whole: nobody looks at whole lines of them. */
 static void choose_codes(struct sc_quality_pass *q)
 {
+    const bool bf16 = sc_values_are_bf16(q->v);
     q->codes = !q->exact && q->v->code_bytes && !q->any_other_axis;
     for (size_t f = 0; f < q->n; f++)
         q->codes = q->codes && (q->formats[f].f->over != SC_OVER_LINE || q->formats[f].lines);
-    if (q->codes && q->v->codec != sc_codec_find(SC_STR("BF16")))
+    if (q->codes && !bf16)
         q->decode = sc_decoder(q->v->codec, q->level);
-    if (!q->decode && q->v->codec != sc_codec_find(SC_STR("BF16")))
+    if (!q->decode && !bf16)
         q->codes = false;
 }
 

@@ -104,7 +104,7 @@ static int visit(struct facts *f, uint32_t height, uint32_t width, size_t part, 
 static int narrow(const struct facts *f, const struct sc_encoding *format, struct sc_extent *of,
                   struct sc_error *e)
 {
-    const bool exact = sc_stores_bf16(f->q->v);
+    const bool exact = sc_values_are_bf16(f->q->v);
     float *x = sc_alloc(TOPS * sizeof *x);
     uint32_t *weight = sc_alloc(TOPS * sizeof *weight);
     uint64_t most = 0;
@@ -145,7 +145,7 @@ static int of_tensor(struct sc_quality_pass *q, struct sc_error *e)
         return 0;
     if (f.count && !(f.tops = sc_calloc(TOPS, sizeof *f.tops)))
         return sc_fail_memory(e);
-    f.codes = !f.count && sc_stores_bf16(q->v);
+    f.codes = !f.count && sc_values_are_bf16(q->v);
     pthread_mutex_init(&f.lock, NULL);
     int code = visit(&f, q->cut.height, q->cut.width, sizeof f.of,
                      f.count ? TOPS * sizeof(uint32_t) : 0, look_at_tensor, merge_tensor, e);

@@ -133,8 +133,6 @@ struct sc_block_sums {
 
 /* plan */
 bool sc_is_vector(const struct sc_values *v);
-/* Its codes are BF16. */
-bool sc_stores_bf16(const struct sc_values *v);
 void sc_plan_format(const struct sc_values *v, const struct sc_encoding *f, struct sc_planned *out);
 /* false: there is no panel that holds whole units of all of them. `sampled`: blocks as low as the
  * formats allow. */

@@ -26,11 +26,6 @@ bool sc_is_vector(const struct sc_values *v)
     return v->tensor->rank < 2;
 }
 
-bool sc_stores_bf16(const struct sc_values *v)
-{
-    return v->codec == sc_codec_find(SC_STR("BF16")) && v->code_bytes == sizeof(uint16_t);
-}
-
 void sc_plan_format(const struct sc_values *v, const struct sc_encoding *f, struct sc_planned *out)
 {
     const bool any_float = f->scheme == SC_SCHEME_CAST && f->element == SC_ELEMENT_F32;

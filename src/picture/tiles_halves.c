@@ -17,8 +17,7 @@ struct copy {
 
 static bool is_plain(const struct sc_shown *sh)
 {
-    return sh->each == 1 && sh->view->code_bytes == 2 &&
-           sh->view->codec == sc_codec_find(SC_STR("BF16"));
+    return sh->each == 1 && sc_values_are_bf16(sh->view);
 }
 
 static int copy_elements(const struct sc_shown *sh, uint16_t *halves)

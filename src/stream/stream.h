@@ -65,6 +65,8 @@ int sc_values_read(struct sc_values *base, uint64_t first, uint64_t n, float *ds
                    struct sc_error *e);
 int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double *dst,
                      struct sc_error *e);
+/* They are BF16 as it is stored: so are the codes. */
+bool sc_values_are_bf16(const struct sc_values *base);
 /* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
 int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                         uint64_t n, float *dst, struct sc_error *e);

@@ -537,6 +537,11 @@ static int fail_codes(const struct sc_values *base, struct sc_error *e)
                    sc_quote(&q, sc_str(base->tensor->name, base->tensor->name_len)));
 }
 
+bool sc_values_are_bf16(const struct sc_values *base)
+{
+    return base->codec == sc_codec_find(SC_STR("BF16")) && base->code_bytes == sizeof(uint16_t);
+}
+
 int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,
                     const void **out, struct sc_error *e)
 {
