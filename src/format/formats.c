@@ -83,11 +83,18 @@ static bool all_zero(const struct sc_probe *p)
     return true;
 }
 
+/* UTF-8 without control characters; the last one may be cut where the head ends. */
 static bool is_text(const struct sc_probe *p)
 {
-    for (size_t i = 0; i < p->head_len; i++)
-        if (p->head[i] < 0x20 && !memchr("\t\r\n\f\x1b", p->head[i], 5))
+    enum { LONGEST = 4 };
+    for (size_t i = 0, n; i < p->head_len; i += n) {
+        uint32_t c;
+        n = sc_utf8_decode((const char *)p->head + i, p->head_len - i, &c);
+        if (n == 0)
+            return p->head_len < p->size && p->head_len - i < LONGEST;
+        if (c < 0x20 && !memchr("\t\r\n\f\x1b", (int)c, 5))
             return false;
+    }
     return true;
 }
 
@@ -113,7 +120,12 @@ static const char *name_stranger(const struct sc_probe *p)
     if (all_zero(p))
         return "all zeros where it should begin (a download that was preallocated and never "
                "finished?)";
-    return is_text(p) ? "a text file" : NULL;
+    if (is_text(p))
+        return "a text file";
+    return sc_str_ends(sc_strz(p->path), ".safetensors")
+               ? "one that does not begin with the size of the JSON behind it, as a safetensors "
+                 "file does (cut off, or damaged?)"
+               : NULL;
 }
 
 int sc_format_probe(struct sc_source *s, const struct sc_format **format, const char **stranger,
