@@ -550,9 +550,9 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
         first_of_floats(t, p, at, c->values, n);
     else if (t->way == SC_WAY_FLOATS && t->finer)
         again_of_floats(t, p, at, c->values, n);
-    else if (t->way == SC_WAY_DOUBLES && p->visit == 0)
+    else if (t->way == SC_WAY_DOUBLES && x64 && p->visit == 0)
         first_of_doubles(p, at, x64, n);
-    else if (t->way == SC_WAY_DOUBLES)
+    else if (t->way == SC_WAY_DOUBLES && x64)
         again_of_doubles(t, p, x64, n);
     if (wants_lines && (codes || x64))
         lines_of(t, p, at, codes, x64, n);

@@ -394,7 +394,7 @@ static void put_off(struct sc_lines *l, uint64_t at, uint64_t row, uint64_t col,
 void sc_lines_add(struct sc_lines *l, uint64_t at, const float *x, size_t n)
 {
     const struct sc_lines_plan *p = l->plan;
-    if (!l->clean)
+    if (!l->clean || !p->cols)
         return;
     while (n) {
         const uint64_t row = at / p->cols, in_row = at % p->cols;

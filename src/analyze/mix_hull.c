@@ -86,7 +86,7 @@ void sc_mix_hull_of(const struct sc_mix_price *p, const struct sc_mix_run *r, ui
         if (key)
             push(h, f, key, bytes, error);
     }
-    if (h->n == 0)
+    if (h->n == 0 && cheapest >= 0)
         push(h, (uint8_t)cheapest, UINT64_MAX, c->bytes[cheapest][v->part], 0);
 }
 

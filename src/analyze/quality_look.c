@@ -296,7 +296,7 @@ static void count_tail(const struct sc_desk *d, size_t f, const struct sc_block_
     for (size_t i = 0; i < e->tail; i++) {
         const uint32_t bin =
             SC_MIN((d->tail[i] >> SC_TAIL_SHIFT) - first, (uint32_t)SC_TAIL_BINS - 1);
-        bins[bin * SC_TAIL_WAYS + i % SC_TAIL_WAYS]++;
+        bins[(size_t)bin * SC_TAIL_WAYS + i % SC_TAIL_WAYS]++;
     }
     bins[0] += e->common;
 }
@@ -603,6 +603,25 @@ static void look_at_turned(struct sc_desk *d, size_t row, size_t end_row, size_t
         }
 }
 
+/* The formats of the other axis, each as a whole first. */
+static void look_along_columns(struct sc_desk *d)
+{
+    struct sc_quality_pass *q = d->q;
+    const struct sc_rectangle *at = d->at;
+    const size_t high = q->cut.tile_rows;
+    sc_turn(at->values, at->n_rows, at->n_cols, d->turned);
+    for (size_t f = 0; f < q->n; f++) {
+        const struct sc_planned *p = &q->formats[f];
+        if (!p->active || p->lossless || !is_later(p))
+            continue;
+        d->part.d[f].saturated += sc_round_panel(p, &q->cut, at, d->turned, d->back, d->full);
+        for (size_t row = 0; row < at->n_rows; row += high) {
+            look_at_turned(d, row, SC_MIN(row + high, (size_t)at->n_rows), f);
+            end_tiles(d, row, f);
+        }
+    }
+}
+
 void sc_look(void *ctx, const struct sc_rectangle *at, void *scratch, void *part)
 {
     struct sc_quality_pass *q = ctx;
@@ -624,16 +643,6 @@ void sc_look(void *ctx, const struct sc_rectangle *at, void *scratch, void *part
                 end_tiles(&d, row, f);
     }
     if (q->any_other_axis)
-        sc_turn(at->values, at->n_rows, at->n_cols, d.turned);
-    for (size_t f = 0; f < q->n; f++) {
-        const struct sc_planned *p = &q->formats[f];
-        if (!p->active || p->lossless || !is_later(p))
-            continue;
-        d.part.d[f].saturated += sc_round_panel(p, &q->cut, at, d.turned, d.back, d.full);
-        for (size_t row = 0; row < at->n_rows; row += high) {
-            look_at_turned(&d, row, SC_MIN(row + high, (size_t)at->n_rows), f);
-            end_tiles(&d, row, f);
-        }
-    }
+        look_along_columns(&d);
     sc_book_return(q, d.book);
 }

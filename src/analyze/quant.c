@@ -327,13 +327,15 @@ static void tell_share(void *ctx, double share)
 }
 
 static int measure(struct sc_quant_work *r, size_t i, struct sc_values *v,
-                   struct sc_quality_options *o, struct sc_quality_result *out, struct sc_error *e)
+                   const struct sc_quality_options *o, struct sc_quality_result *out,
+                   struct sc_error *e)
 {
     struct telling t = {r, tensor_of(r->q, i), 0};
+    struct sc_quality_options telling = *o;
 
-    o->progress = r->o->progress ? tell_share : NULL;
-    o->ctx = &t;
-    const int code = sc_quality_measure(v, o, out, e);
+    telling.progress = r->o->progress ? tell_share : NULL;
+    telling.ctx = &t;
+    const int code = sc_quality_measure(v, &telling, out, e);
     pthread_mutex_lock(&r->tell);
     r->under_way -= t.told;
     pthread_mutex_unlock(&r->tell);

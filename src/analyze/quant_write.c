@@ -194,7 +194,8 @@ static uint8_t stored_type(const struct sc_model *m, const struct sc_tensor *t)
     for (uint8_t i = 0; t->n_parts == 1 && i < TYPE_OTHER; i++)
         if (strcmp(t->dtype, types[i].name) == 0)
             return i;
-    const uint32_t dtype = main_of(m, t)->dtype;
+    const struct sc_entry *stored = main_of(m, t);
+    const uint32_t dtype = stored->dtype;
     const uint8_t kind =
         dtype < SC_FOREIGN_TYPE ? sc_codec((sc_codec_id)dtype)->kind : SC_KIND_FLOAT;
     const bool whole = kind == SC_KIND_INT || kind == SC_KIND_UINT || kind == SC_KIND_BOOL;

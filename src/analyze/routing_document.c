@@ -194,13 +194,13 @@ static void get_output(const void *ctx, size_t row, size_t column, struct sc_cel
                                    [O_FORMS] = o->forms,
                                    [O_SUPER] = o->super};
 
-    if (column >= O_995) {
-        out->text = sc_strz(flags[column] ? "yes" : "no");
-    } else if (column == O_VALUE) {
+    if (column == O_VALUE) {
         put_number((double)o->value, out);
         out->text = sc_short_number((double)o->value, t->text);
-    } else {
+    } else if (column < O_995) {
         out->u = counts[column];
+    } else {
+        out->text = sc_strz(flags[column] ? "yes" : "no");
     }
 }
 

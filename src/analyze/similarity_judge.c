@@ -137,7 +137,7 @@ static void merge(struct groups *g, size_t a, size_t b, uint32_t *cluster)
     g->size[a] += g->size[b];
     g->size[b] = 0;
     for (size_t i = 0; i < g->n; i++)
-        if (g->size[i] && (i <= b))
+        if (i <= b && g->size[i])
             look(g, i);
 }
 

@@ -78,6 +78,11 @@ static inline int sc_fail_memory(struct sc_error *e)
     sc_say_memory(e);
     return SCRUPLE_EMEMORY; /* in sight of the compiler and the analysers */
 }
+#if defined(__clang_analyzer__)
+/* That these answer `code`, which is negative, is for the analyser to see, too. */
+#define sc_fail(e, code, ...)            (sc_fail(e, code, __VA_ARGS__), (code))
+#define sc_fail_at(e, code, offset, ...) (sc_fail_at(e, code, offset, __VA_ARGS__), (code))
+#endif
 /* Put "fmt: " in front of the message that is there. */
 void sc_error_prefix(struct sc_error *e, const char *fmt, ...) SC_PRINTF(2, 3);
 const char *sc_code_text(int code);

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef sc_fail /* here are the functions themselves */
+#undef sc_fail_at
+
 /* A message that was too long ends in "...", and never in half a UTF-8 sequence. */
 static void mark_cut(char *text, size_t size)
 {

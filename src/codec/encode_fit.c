@@ -229,7 +229,7 @@ static void pack_iq4_xs(uint8_t *dst, const struct sc_fit_found *f, const uint8_
 void sc_fit_pack(enum sc_fit_type type, const struct sc_fit_found *f, const uint8_t *codes,
                  size_t blocks, uint8_t *dst)
 {
-    uint8_t index[SC_FIT_VALUES];
+    uint8_t index[SC_FIT_VALUES] = {0};
     if (sc_fit_shapes[type].levels)
         indices(codes, index);
     for (size_t b = 0; b < blocks; b++, dst += sc_fit_shapes[type].bytes)

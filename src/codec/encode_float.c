@@ -19,6 +19,8 @@
  * ggml and processors convert it: a NaN keeps its upper bits and becomes quiet. */
 #include "codec/encode.h"
 
+#include <math.h>
+
 const struct sc_small sc_smalls[SC_ELEMENT_COUNT] = {
     [SC_ELEMENT_BF16] = {16, 7, 127, 0x7f7f, 0x7f80, 0x7fc0, false},
     [SC_ELEMENT_F16] = {16, 10, 15, 0x7bff, 0x7c00, 0x7e00, false},
@@ -121,7 +123,7 @@ uint32_t sc_element_encode(enum sc_element t, float x, bool saturate)
     size_t full = 0;
     if (t == SC_ELEMENT_F32)
         return sc_bits_of(x);
-    if (sc_smalls[t].bits < 8 && !(x <= 0) && !(x > 0)) /* no NaN among so few codes */
+    if (sc_smalls[t].bits < 8 && isnan(x)) /* no NaN among so few codes */
         return 0;
     return code_of(&sc_smalls[t], round_one(&f, x, &full));
 }

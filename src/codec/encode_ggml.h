@@ -51,7 +51,7 @@ static inline void sc_put_half(uint8_t *p, float x)
 /* Towards zero; INT_MIN for what is no int: the answer of an x86. */
 static inline int32_t sc_truncate(float x)
 {
-    return x >= -0x1p31F && x < 0x1p31F ? (int32_t)x : INT32_MIN;
+    return x >= -2147483648.0F && x < 2147483648.0F ? (int32_t)x : INT32_MIN;
 }
 /* To nearest, ties away from zero: what is added is the largest float below 1/2. */
 #define SC_ALMOST_HALF 0x1.fffffep-2F

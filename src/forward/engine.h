@@ -141,6 +141,8 @@ struct sc_plan {
     struct sc_layer *layers;
     struct sc_weight top[SC_SLOTS - SC_SLOTS_OF_LAYER];
 };
+/* What is in a slot that is of no layer. */
+#define SC_TOP(plan, slot) (&(plan)->top[(slot)-SC_SLOTS_OF_LAYER])
 struct sc_forward {
     const struct sc_model *m;
     struct sc_plan plan;

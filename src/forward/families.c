@@ -195,8 +195,10 @@ void sc_windows_plan(struct sc_keys *k, struct sc_plan *p, uint64_t window, uint
     const uint32_t layers = p->facts.layers;
     bool *local = sc_calloc(layers, sizeof *local);
 
-    if (!local && k->code == 0)
-        k->code = sc_fail_memory(k->e);
+    if (!local) {
+        k->code = k->code < 0 ? k->code : sc_fail_memory(k->e);
+        return;
+    }
     sc_key_uint(k, "sliding_window", "attention.sliding_window", &window);
     if (k->code == 0 && window > UINT32_MAX)
         sc_keys_refuse(k, "its sliding window is %llu positions wide", (unsigned long long)window);

@@ -138,7 +138,7 @@ static void divide(struct sc_keys *k, const struct sc_rope *r, double *frequency
         }
         if (k->code == 0)
             k->code = sc_values_open(m, (uint32_t)t, &v, k->e);
-        if (k->code < 0)
+        if (k->code != 0)
             return;
         k->code = sc_values_read(v, 0, r->dims / 2, by, k->e);
         sc_values_close(v);

@@ -104,8 +104,8 @@ static uint32_t first_use(const struct sc_plan *p, uint32_t tensor)
                 l->experts[x].down.m.tensor == tensor)
                 return i;
     }
-    const struct sc_weight *top = p->top - SC_SLOTS_OF_LAYER;
-    return top[SC_SLOT_OUTPUT].m.tensor == tensor && top[SC_SLOT_EMBED].m.tensor != tensor
+    return SC_TOP(p, SC_SLOT_OUTPUT)->m.tensor == tensor &&
+                   SC_TOP(p, SC_SLOT_EMBED)->m.tensor != tensor
                ? p->facts.layers
                : UINT32_MAX;
 }
@@ -305,14 +305,14 @@ int sc_see(struct sc_state *s, enum sc_hook hook, int32_t layer, int32_t part, c
 static int embed(struct sc_state *s, struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
-    const struct sc_weight *top = p->top - SC_SLOTS_OF_LAYER;
     const size_t hidden = p->facts.hidden;
     struct sc_values *tokens = NULL, *positions = NULL;
     float *row = sc_floats(1, hidden);
-    int code = row ? sc_views_get(s, top[SC_SLOT_EMBED].m.tensor, &tokens, e) : sc_fail_memory(e);
+    int code =
+        row ? sc_views_get(s, SC_TOP(p, SC_SLOT_EMBED)->m.tensor, &tokens, e) : sc_fail_memory(e);
 
     if (code == 0 && p->learned_positions)
-        code = sc_views_get(s, top[SC_SLOT_POSITIONS].m.tensor, &positions, e);
+        code = sc_views_get(s, SC_TOP(p, SC_SLOT_POSITIONS)->m.tensor, &positions, e);
     for (size_t i = 0; i < s->n_rows && code == 0; i++) {
         const struct sc_stream *st = &s->streams[s->of[i]];
         const size_t t = i - st->first;
@@ -450,7 +450,7 @@ static int give_logits(struct sc_state *s, const uint32_t *rows, size_t n, float
 static int run_output(struct sc_state *s, const float *normed, float *gathered, struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
-    const struct sc_weight *w = &(p->top - SC_SLOTS_OF_LAYER)[SC_SLOT_OUTPUT];
+    const struct sc_weight *w = SC_TOP(p, SC_SLOT_OUTPUT);
     const size_t hidden = p->facts.hidden, vocab = p->facts.vocab;
     const size_t group = SC_MAX(((size_t)64 << 20) / sizeof(float) / vocab, (size_t)1);
     uint32_t *rows = sc_calloc(s->n_rows, 2 * sizeof *rows);
@@ -487,11 +487,10 @@ static int run_output(struct sc_state *s, const float *normed, float *gathered, 
 static int finish(struct sc_state *s, float *normed, float *gathered, struct sc_error *e)
 {
     const struct sc_plan *p = &s->f->plan;
-    const struct sc_weight *top = p->top - SC_SLOTS_OF_LAYER;
 
     if (!s->r->logits && !sc_wants(s, SC_HOOK_FINAL_NORM))
         return 0;
-    TRY(sc_norm_run(s, &top[SC_SLOT_FINAL_NORM], s->x, p->facts.hidden, normed, e));
+    TRY(sc_norm_run(s, SC_TOP(p, SC_SLOT_FINAL_NORM), s->x, p->facts.hidden, normed, e));
     TRY(sc_see(s, SC_HOOK_FINAL_NORM, -1, -1, normed, p->facts.hidden, e));
     return s->r->logits ? run_output(s, normed, gathered, e) : 0;
 }

@@ -84,8 +84,8 @@ static int list_turns(const struct sc_state *s, struct sc_views *v, struct sc_er
             if (p->layers[i].w[order[k]].m.tensor != SC_NO_TENSOR_HERE)
                 v->turns[v->n_turns++] = (struct turn){.w = &p->layers[i].w[order[k]], .layer = i};
     if (s->r->logits)
-        v->turns[v->n_turns++] = (struct turn){.w = &p->top[SC_SLOT_OUTPUT - SC_SLOTS_OF_LAYER],
-                                               .layer = p->facts.layers};
+        v->turns[v->n_turns++] =
+            (struct turn){.w = SC_TOP(p, SC_SLOT_OUTPUT), .layer = p->facts.layers};
     uint64_t before = 0;
     for (size_t i = 0; i < v->n_turns; i++) {
         v->turns[i].before = before;

@@ -421,7 +421,6 @@ static void bind_layer(struct binder *b, struct sc_layer *l, uint32_t layer)
 static void bind_top(struct binder *b)
 {
     struct sc_plan *p = &b->f->plan;
-    struct sc_weight *top = p->top - SC_SLOTS_OF_LAYER;
     const uint32_t embed = find(b, "embed_tokens.weight");
     const uint64_t hidden = p->facts.hidden;
     const bool conv1d = p->conv1d;
@@ -435,19 +434,20 @@ static void bind_top(struct binder *b)
         if (vocab < 1 || vocab > UINT32_C(1) << 28)
             refuse_shape(b, embed, p->facts.vocab, hidden);
         p->facts.vocab = (uint32_t)vocab;
-        bind_part(b, &top[SC_SLOT_EMBED], embed, vocab, 0, vocab, hidden);
+        bind_part(b, SC_TOP(p, SC_SLOT_EMBED), embed, vocab, 0, vocab, hidden);
     }
     if (p->learned_positions && b->code == 0) {
         const uint32_t wpe = find(b, "embed_positions.weight");
         const uint64_t n = wpe == SC_NO_TENSOR_HERE ? 0 : b->f->m->tensors[wpe].parameters / hidden;
-        bind(b, &top[SC_SLOT_POSITIONS], "embed_positions", n, hidden, true);
+        bind(b, SC_TOP(p, SC_SLOT_POSITIONS), "embed_positions", n, hidden, true);
         p->facts.context = n;
     }
-    bind_both(b, &top[SC_SLOT_FINAL_NORM], "norm", 1, hidden, hidden, p->norm != SC_NORM_PLAIN);
+    bind_both(b, SC_TOP(p, SC_SLOT_FINAL_NORM), "norm", 1, hidden, hidden,
+              p->norm != SC_NORM_PLAIN);
     if (!p->tied)
-        bind(b, &top[SC_SLOT_OUTPUT], "lm_head", p->facts.vocab, hidden, p->untied);
-    if (top[SC_SLOT_OUTPUT].m.tensor == SC_NO_TENSOR_HERE)
-        top[SC_SLOT_OUTPUT] = top[SC_SLOT_EMBED];
+        bind(b, SC_TOP(p, SC_SLOT_OUTPUT), "lm_head", p->facts.vocab, hidden, p->untied);
+    if (SC_TOP(p, SC_SLOT_OUTPUT)->m.tensor == SC_NO_TENSOR_HERE)
+        *SC_TOP(p, SC_SLOT_OUTPUT) = *SC_TOP(p, SC_SLOT_EMBED);
     p->conv1d = conv1d;
 }
 

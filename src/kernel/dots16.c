@@ -228,7 +228,7 @@ void sc_dots16(const struct sc_dots16 *d, enum sc_dots16_unit unit)
     if (unit == SC_DOTS16_AMX)
         sc_dots16_begin_amx();
 #endif
-    for (size_t t = 0; t < d->n_x; t += GROUPS * GROUP)
+    for (size_t t = 0; t < d->n_x; t += (size_t)GROUPS * GROUP)
         for (size_t r = 0; r < d->n_w; r += ROWS)
             multiply(d, r, t, SC_MIN(d->n_x - t, (size_t)GROUPS * GROUP), s, unit);
 #if SC_HAVE_X86

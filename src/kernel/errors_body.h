@@ -391,7 +391,7 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
         }
         tile.square = tile.values = addf(square[0], square[1]);
         AT(end_errors)(&tile, &tiles, out);
-        out->zeros += marks(&m.zeros, AT(TILE) * SC_ERROR_ROWS);
+        out->zeros += marks(&m.zeros, (size_t)AT(TILE) * SC_ERROR_ROWS);
     }
     AT(end_tiles)(&tiles);
     AT(end_rows)(m.rows, n_rows, out->row_square);

@@ -181,7 +181,7 @@ SC_TARGET_AVX512 static inline void see_avx512(const float *y, struct sums16 *g,
     const __m512 w = _mm512_loadu_ps(y);
     const __m512d wide[2] = {_mm512_cvtps_pd(_mm256_loadu_ps(y)),
                              _mm512_cvtps_pd(_mm256_loadu_ps(y + 8))};
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         const __m512d v2 = _mm512_mul_pd(wide[i], wide[i]);
         g->sum[i] = _mm512_add_pd(g->sum[i], wide[i]);
         g->square[i] = _mm512_add_pd(g->square[i], v2);
@@ -357,7 +357,7 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
                     out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
             }
             _mm512_storeu_si512(peaks, peaks_of_rows(magnitudes[0], magnitudes[1]));
-            peaks += 2 * VECTORS;
+            peaks += (size_t)2 * VECTORS;
         }
         for (size_t i = 0; i < VECTORS; i++) {
             sum[half][i] = g.sum[i];

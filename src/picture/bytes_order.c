@@ -15,6 +15,7 @@
 #endif
 
 enum { LOG2 = 4, SIDE = 1 << LOG2, RUN = 16, RUNS = SIDE / 4 /* beside each other */ };
+#define ROW ((size_t)SC_SCENE_TILE) /* pixels from one row of a tile to the next */
 
 struct order {
     uint8_t of[SC_BYTE_GROUP];             /* by row and column: which of the run */
@@ -59,7 +60,7 @@ void sc_bytes_point(uint64_t d, uint64_t *x, uint64_t *y, unsigned *state)
 static void put_words(const struct order *o, const uint32_t *v, uint32_t *to)
 {
     const uint8_t *of = o->of;
-    for (size_t row = 0; row < SIDE; row++, to += SC_SCENE_TILE, of += SIDE)
+    for (size_t row = 0; row < SIDE; row++, to += ROW, of += SIDE)
         for (size_t col = 0; col < SIDE; col++)
             to[col] = v[of[col]];
 }
@@ -68,22 +69,22 @@ static void put_words(const struct order *o, const uint32_t *v, uint32_t *to)
 SC_TARGET_AVX512 static void put_words_avx512(const struct order *o, const uint32_t *v,
                                               uint32_t *to)
 {
-    for (size_t band = 0; band < RUNS; band++, to += 4 * SC_SCENE_TILE) {
+    for (size_t band = 0; band < RUNS; band++, to += 4 * ROW) {
         __m512i x[RUNS]; /* of a run, its rows of 4 */
         for (size_t k = 0; k < RUNS; k++) {
             const __m128i within =
                 _mm_load_si128((const __m128i *)(const void *)(o->within[band] + k * RUN));
             x[k] = _mm512_permutexvar_epi32(_mm512_cvtepu8_epi32(within),
-                                            _mm512_loadu_si512(v + RUN * o->run[band][k]));
+                                            _mm512_loadu_si512(v + RUN * (size_t)o->run[band][k]));
         }
         const __m512i a = _mm512_shuffle_i32x4(x[0], x[1], 0x44);
         const __m512i b = _mm512_shuffle_i32x4(x[2], x[3], 0x44);
         const __m512i c = _mm512_shuffle_i32x4(x[0], x[1], 0xee);
         const __m512i d = _mm512_shuffle_i32x4(x[2], x[3], 0xee);
         _mm512_storeu_si512(to, _mm512_shuffle_i32x4(a, b, 0x88));
-        _mm512_storeu_si512(to + SC_SCENE_TILE, _mm512_shuffle_i32x4(a, b, 0xdd));
-        _mm512_storeu_si512(to + 2 * SC_SCENE_TILE, _mm512_shuffle_i32x4(c, d, 0x88));
-        _mm512_storeu_si512(to + 3 * SC_SCENE_TILE, _mm512_shuffle_i32x4(c, d, 0xdd));
+        _mm512_storeu_si512(to + ROW, _mm512_shuffle_i32x4(a, b, 0xdd));
+        _mm512_storeu_si512(to + 2 * ROW, _mm512_shuffle_i32x4(c, d, 0x88));
+        _mm512_storeu_si512(to + 3 * ROW, _mm512_shuffle_i32x4(c, d, 0xdd));
     }
 }
 #endif
@@ -107,7 +108,7 @@ void sc_bytes_put_words(unsigned state, const uint32_t v[SC_BYTE_GROUP], enum sc
 
 static void fill_square(uint32_t v, uint32_t *to)
 {
-    for (size_t row = 0; row < SIDE; row++, to += SC_SCENE_TILE)
+    for (size_t row = 0; row < SIDE; row++, to += ROW)
         for (size_t col = 0; col < SIDE; col++)
             to[col] = v;
 }
@@ -117,7 +118,7 @@ SC_TARGET_AVX512 static void fill_square_avx512(uint32_t v, uint32_t *to)
 {
     const __m512i row = _mm512_set1_epi32((int)v);
     for (size_t k = 0; k < SIDE; k++)
-        _mm512_storeu_si512(to + k * SC_SCENE_TILE, row);
+        _mm512_storeu_si512(to + k * ROW, row);
 }
 #endif
 
@@ -139,7 +140,7 @@ void sc_bytes_put_same(uint32_t v, enum sc_cpu level, uint32_t *to)
 static void put_bytes(const struct order *o, const uint8_t *p, uint32_t *to)
 {
     const uint8_t *of = o->of;
-    for (size_t row = 0; row < SIDE; row++, to += SC_SCENE_TILE, of += SIDE)
+    for (size_t row = 0; row < SIDE; row++, to += ROW, of += SIDE)
         for (size_t col = 0; col < SIDE; col++)
             to[col] = sc_bits_of((float)p[of[col]]);
 }
@@ -162,7 +163,7 @@ SC_TARGET_AVX2 static inline void put_row_avx2(__m128i row, uint32_t *to)
 
 SC_TARGET_AVX2 static void put_bytes_avx2(const struct order *o, const uint8_t *p, uint32_t *to)
 {
-    for (size_t band = 0; band < RUNS; band++, to += 4 * SC_SCENE_TILE) {
+    for (size_t band = 0; band < RUNS; band++, to += 4 * ROW) {
         __m128i x[RUNS];
         for (size_t k = 0; k < RUNS; k++)
             x[k] = _mm_shuffle_epi8(
@@ -171,9 +172,9 @@ SC_TARGET_AVX2 static void put_bytes_avx2(const struct order *o, const uint8_t *
         const __m128i a = _mm_unpacklo_epi32(x[0], x[1]), b = _mm_unpacklo_epi32(x[2], x[3]);
         const __m128i c = _mm_unpackhi_epi32(x[0], x[1]), d = _mm_unpackhi_epi32(x[2], x[3]);
         put_row_avx2(_mm_unpacklo_epi64(a, b), to);
-        put_row_avx2(_mm_unpackhi_epi64(a, b), to + SC_SCENE_TILE);
-        put_row_avx2(_mm_unpacklo_epi64(c, d), to + 2 * SC_SCENE_TILE);
-        put_row_avx2(_mm_unpackhi_epi64(c, d), to + 3 * SC_SCENE_TILE);
+        put_row_avx2(_mm_unpackhi_epi64(a, b), to + ROW);
+        put_row_avx2(_mm_unpacklo_epi64(c, d), to + 2 * ROW);
+        put_row_avx2(_mm_unpackhi_epi64(c, d), to + 3 * ROW);
     }
 }
 
@@ -186,7 +187,7 @@ SC_TARGET_AVX512 static void put_bytes_avx512(const struct order *o, const uint8
 {
     /* row r of run k, four bytes, to place k of lane r */
     const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    for (size_t band = 0; band < RUNS; band++, to += 4 * SC_SCENE_TILE) {
+    for (size_t band = 0; band < RUNS; band++, to += 4 * ROW) {
         __m512i x = _mm512_castsi128_si512(run_at(p, o, band, 0));
         x = _mm512_inserti32x4(x, run_at(p, o, band, 1), 1);
         x = _mm512_inserti32x4(x, run_at(p, o, band, 2), 2);
@@ -194,9 +195,9 @@ SC_TARGET_AVX512 static void put_bytes_avx512(const struct order *o, const uint8
         x = _mm512_shuffle_epi8(x, _mm512_load_si512(o->within[band]));
         x = _mm512_permutexvar_epi32(turn, x);
         put_row_avx512(_mm512_castsi512_si128(x), to);
-        put_row_avx512(_mm512_extracti32x4_epi32(x, 1), to + SC_SCENE_TILE);
-        put_row_avx512(_mm512_extracti32x4_epi32(x, 2), to + 2 * SC_SCENE_TILE);
-        put_row_avx512(_mm512_extracti32x4_epi32(x, 3), to + 3 * SC_SCENE_TILE);
+        put_row_avx512(_mm512_extracti32x4_epi32(x, 1), to + ROW);
+        put_row_avx512(_mm512_extracti32x4_epi32(x, 2), to + 2 * ROW);
+        put_row_avx512(_mm512_extracti32x4_epi32(x, 3), to + 3 * ROW);
     }
 }
 #endif

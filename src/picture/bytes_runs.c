@@ -98,7 +98,8 @@ INLINE void main_pixels(const struct counts *c, size_t n, uint32_t bytes, uint32
         sum = choose(is_full, 255 * (uint32_t)full, sum);
         most = SC_MAX(full, most);
         /* whole numbers below 2^17: the quotient of floats is never rounded up to the next */
-        const int32_t mean = (int32_t)((float)((int32_t)sum + most / 2) / (float)most);
+        const int32_t half = most / 2;
+        const int32_t mean = (int32_t)((float)((int32_t)sum + half) / (float)most);
         /* the mean of control bytes may fall between 31 and 127 */
         const uint32_t held = choose(mean < 79, (uint32_t)SC_MIN(mean, 31), 127);
         const uint32_t only_control = is_control & ~(is_text | is_high | is_full);

@@ -188,7 +188,7 @@ static void blot(const struct square *q, const struct gaps *g)
 static int fill_near(struct square *q, uint64_t end, struct sc_error *e)
 {
     uint8_t *p = sc_alloc(BLOCK);
-    uint64_t bits[BLOCK / SC_BYTE_WINDOW];
+    uint64_t bits[BLOCK / SC_BYTE_WINDOW] = {0};
     const size_t group = (size_t)GROUP << 2 * q->z; /* bytes */
     if (!p)
         return sc_fail_memory(e);

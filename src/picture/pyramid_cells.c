@@ -79,7 +79,7 @@ static void add_columns(const float *x, size_t stride, size_t rows, size_t width
     (void)level;
 #endif
         columns_c(x, stride, rows, n, &col);
-    for (size_t i = 0; i < n; i += width, c++) {
+    for (size_t i = 0; i + width <= n; i += width, c++) {
         float sum = 0, square = 0, min = INFINITY, max = -INFINITY;
         uint32_t most = 0;
         for (size_t k = i; k < i + width; k++) {
@@ -391,6 +391,8 @@ void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, si
         at = 0;
     }
     const size_t left = (skip + n + width - 1) / width;
+    if (left == 0)
+        return;
     sc_cells_clear(cells, left);
     sc_cells_add(x, stride, rows, n, width, skip, level, cells);
     for (size_t i = 0; i < n_out; i++)

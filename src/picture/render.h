@@ -37,7 +37,7 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
 void sc_render_free(struct sc_render *r); /* NULL is allowed */
 /* A tile as 256 x 256 indices; `tile` says which (z, x, y, plane) and is overwritten. Any thread.
  */
-int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *indices,
+int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to,
                    struct sc_error *e);
 /* The scale of the whole picture, for a legend. */
 const struct sc_colours *sc_render_colours(const struct sc_render *r);

@@ -108,14 +108,14 @@ static int pattern_key(struct finder *f, const struct sc_tensor *t, struct sc_st
     *out++ = (char)('A' + t->tower);
     *out++ = layer ? 'l' : '-';
     *out++ = expert ? 'e' : '-';
-    *out++ = !stack ? '-' : t->rank >= 3 ? '3' : '2';
+    *out++ = (char)(!stack ? '-' : t->rank >= 3 ? '3' : '2');
     *out++ = stack && m->config.experts > 1 && t->shape[0] == m->config.experts ? 'c' : '-';
     memcpy(out, folder, folder_n);
     out += folder_n;
     *out++ = '/';
     char *word = out;
     for (size_t i = 0; i <= t->name_len; i++) {
-        const char c = i < t->name_len ? t->name[i] : '.';
+        const char c = (char)(i < t->name_len ? t->name[i] : '.');
         if (c != '.') {
             *out++ = c;
             continue;

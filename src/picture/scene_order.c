@@ -44,7 +44,7 @@ static int role_of(struct sc_str module, bool in_layer, enum sc_role *out, struc
     struct sc_buf name = {0};
     sc_buf_puts(&name, in_layer ? "layers.0." : "");
     for (size_t i = 0; i < module.n; i++)
-        sc_buf_putc(&name, module.p[i] == '#' ? '0' : module.p[i]);
+        sc_buf_putc(&name, (char)(module.p[i] == '#' ? '0' : module.p[i]));
     sc_buf_puts(&name, ".weight");
     const bool failed = name.failed;
     *out = failed ? SC_ROLE_OTHER : sc_name_facts(sc_str(name.p, name.n), 0).role;

@@ -85,7 +85,7 @@ static bool fill_shelves(struct scene_slot *slots, uint32_t n, int64_t limit, in
         const int64_t wide = SC_MAX(column_w, (int64_t)s->w);
         if (column_h && (at + s->h > most + COLUMN_SLACK || x + wide > limit)) {
             x = sc_scene_behind(x + column_w, SC_SCENE_GAP);
-            column_w = column_h = at = 0;
+            column_w = at = 0;
             if (x + s->w > limit) {
                 y = sc_scene_behind(y + shelf_h, SC_SCENE_GAP);
                 x = shelf_h = 0;
@@ -124,8 +124,9 @@ static uint32_t square_columns(uint32_t n, int64_t w, int64_t h, int64_t gap)
     if (w <= 0 || h <= 0)
         return 1;
     for (uint32_t c = 1; c <= n; c++) {
+        const uint32_t rows = (n + c - 1) / c;
         const double all_w = (c - 1) * step_w + (double)w;
-        const double all_h = ((n + c - 1) / c - 1) * step_h + (double)h;
+        const double all_h = (rows - 1) * step_h + (double)h;
         const double aspect = all_w > all_h ? all_w / all_h : all_h / all_w;
         if (aspect < least) {
             least = aspect;

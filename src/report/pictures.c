@@ -89,7 +89,8 @@ static void put_file_name(const struct sc_picture_set *s, const struct sc_pictur
         return;
     k->name(s->data, item, &name);
     for (size_t i = 0; i < name.n; i++)
-        name.p[i] = name.p[i] == ' ' ? '-' : name.p[i];
+        if (name.p[i] == ' ')
+            name.p[i] = '-';
     sc_buf_putc(out, '-');
     const size_t from = out->n;
     sc_picture_slug(sc_str(name.p ? name.p : "", name.n), out);

@@ -291,7 +291,7 @@ static void draw_violin(struct sc_svg *s, const struct sc_layer_panel *p, double
         most = SC_MAX(most, density[i]);
     }
     size_t n = 0;
-    for (size_t i = 0; i < 2 * N; i++) {
+    for (size_t i = 0; i < SC_COUNT(y); i++) {
         const double half = w * density[i / 2] / SC_MAX(most, 1e-300);
         /* A single value far out is seen, too. */
         const double seen = a->bins[i / 2] ? SC_MAX(half, 0.35) : 0;

@@ -112,9 +112,9 @@ static void draw_squares(struct sc_svg *s, const struct sc_attention_map *m,
         odd = odd || isnan(v);
         /* what lies behind a token is not seen by it */
         const bool seen = col * t->by_cols <= SC_MIN((row + 1) * t->by_rows, t->down) - 1;
-        index[i] = !seen || isnan(v)
-                       ? SC_SQUARE_NONE
-                       : (int8_t)SC_MIN((int)(sqrt(v) * SC_RAMP_STEPS), SC_RAMP_STEPS - 1);
+        index[i] = SC_SQUARE_NONE;
+        if (seen && !isnan(v))
+            index[i] = (int8_t)SC_MIN((int)(sqrt(v) * SC_RAMP_STEPS), SC_RAMP_STEPS - 1);
     }
     if (index)
         sc_tiling_squares(s, t, index, inks, SC_RAMP_STEPS, SC_INK_GRID);

@@ -68,10 +68,10 @@ static void draw_frontier(struct sc_svg *s, const struct sc_panel *p, double uni
         double y = sc_panel_y(p, sc_metric_of(&t[i], m));
         sc_svg_to(s, x, y);
         /* Names keep out of its way. */
-        double steps = ceil(fmax(fabs(x - last_x), fabs(y - last_y)) / 10);
-        for (double k = 1; k <= steps; k++)
-            sc_svg_take(s, last_x + (x - last_x) * k / steps - 3,
-                        last_y + (y - last_y) * k / steps - 3, 6, 6);
+        const double steps = ceil(fmax(fabs(x - last_x), fabs(y - last_y)) / 10);
+        for (uint64_t k = 1; (double)k <= steps; k++)
+            sc_svg_take(s, last_x + (x - last_x) * (double)k / steps - 3,
+                        last_y + (y - last_y) * (double)k / steps - 3, 6, 6);
         last_x = x;
         last_y = y;
     }

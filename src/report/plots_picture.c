@@ -181,7 +181,7 @@ void sc_picture_slug(struct sc_str name, struct sc_buf *out)
         bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                     c == '-' || c == '.' || c == '_';
         if (good || !gap)
-            slug[n++] = good ? c : '_';
+            slug[n++] = (char)(good ? c : '_');
         gap = !good;
     }
     while (first < n && (slug[first] == '_' || slug[first] == '.')) /* nor is a file hidden */

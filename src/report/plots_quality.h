@@ -62,8 +62,8 @@ struct sc_size_plot {
     size_t n_frontier;
     double threshold; /* of the goal; NaN: none */
 };
-int sc_picture_size(const struct sc_size_plot *s, const struct sc_picture *p, struct sc_buf *out,
-                    struct sc_error *e);
+int sc_picture_size(const struct sc_size_plot *plot, const struct sc_picture *picture,
+                    struct sc_buf *out, struct sc_error *e);
 /* Frontiers of several tensors over bits a weight, that of the model among them. */
 struct sc_frontier {
     struct sc_str name;
@@ -93,12 +93,12 @@ struct sc_threshold_sweep {
     const struct sc_encoding *formats; /* of totals.cells */
     size_t n_formats;
 };
-int sc_picture_sweep(const struct sc_threshold_sweep *s, enum sc_mix_metric metric,
-                     const struct sc_picture *p, struct sc_buf *out, struct sc_error *e);
+int sc_picture_sweep(const struct sc_threshold_sweep *w, enum sc_mix_metric metric,
+                     const struct sc_picture *picture, struct sc_buf *out, struct sc_error *e);
 /* One panel a weight with a line a layer, or one panel a layer with a line a weight. */
-int sc_picture_sweeps(const struct sc_threshold_sweep *s, size_t n, bool by_layer,
-                      enum sc_mix_metric metric, const struct sc_picture *p, struct sc_buf *out,
-                      struct sc_error *e);
+int sc_picture_sweeps(const struct sc_threshold_sweep *all, size_t n, bool by_layer,
+                      enum sc_mix_metric metric, const struct sc_picture *picture,
+                      struct sc_buf *out, struct sc_error *e);
 
 /* ---------------------------------------------------------------------------------- curves --- */
 int sc_picture_curves(const struct sc_curves *c, const struct sc_picture *p, struct sc_buf *out,

@@ -277,7 +277,7 @@ static void draw_signed(struct sc_svg *s, const struct sc_tiling *t, const float
 {
     sc_svg_grid(s, t->box.x, t->box.y, t->w, t->h);
     for (int k = -STEPS; k <= STEPS; k++) {
-        const int8_t wanted = k == STEPS ? INT8_MAX : (int8_t)k;
+        const int wanted = k == STEPS ? INT8_MAX : k;
         bool any = false;
         for (uint64_t i = 0; i < t->n_rows * t->n_cols; i++) {
             if (step_of((double)v[i], edge) != wanted)
@@ -304,9 +304,10 @@ static void draw_signed_ramp(struct sc_svg *s, double x, double y, double edge)
     sc_svg_textz(s, x, y + 12, SC_START, SC_LOOK_TICK, text);
     x += sc_svg_text_width(sc_strz(text), SC_LOOK_TICK) + 8;
     sc_svg_grid(s, x, y, 11, 15);
+    uint64_t col = 0;
     for (int k = -STEPS; k < STEPS; k++) {
         sc_svg_faint_runs(s, k < 0 ? SC_INK_BLUE : SC_INK_ORANGE, opacity_of(k < 0 ? -1 - k : k));
-        sc_svg_run(s, (uint64_t)(k + STEPS), 0, 1);
+        sc_svg_run(s, col++, 0, 1);
         sc_svg_end_runs(s);
     }
     sc_svg_end_grid(s);
@@ -329,8 +330,8 @@ static void put_hovers(struct sc_svg *s, const struct sc_tiling *t, const float 
                      (unsigned long long)SC_MIN(left + t->by_cols, t->across) - 1,
                      sc_value_text((double)v[i]).s);
         else
-            snprintf(tip, sizeof tip, "[%llu, %llu]: %s", (unsigned long long)(t->first_row + row),
-                     (unsigned long long)(t->first_col + col), sc_value_text((double)v[i]).s);
+            snprintf(tip, sizeof tip, "[%llu, %llu]: %s", (unsigned long long)t->first_row + row,
+                     (unsigned long long)t->first_col + col, sc_value_text((double)v[i]).s);
         sc_svg_item(s, UINT32_MAX, sc_strz(tip));
         sc_svg_hover(s, t->box.x + (double)col * t->w, t->box.y + (double)row * t->h, t->w, t->h);
         sc_svg_end_item(s);

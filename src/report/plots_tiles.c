@@ -51,14 +51,16 @@ static int8_t majority(const struct sc_cells *c, const int8_t *format, const str
 
     for (uint64_t y = row * t->by_rows; y < last_row; y++)
         for (uint64_t x = col * t->by_cols; x < last_col; x++) {
-            int f = format[y * t->across + x];
+            const int8_t f = format[y * t->across + x];
             count[f >= 0 && (size_t)f < c->n_formats ? p->place[f] : 16]++;
         }
     size_t best = 16;
     for (size_t k = p->n; k-- > 0;)
         if (count[k] && count[k] >= count[best])
             best = k;
-    return best == 16 ? NONE : (int8_t)best;
+    if (best == 16)
+        return NONE;
+    return (int8_t)best;
 }
 
 static void count_formats(const struct sc_cells *c, const int8_t *format,

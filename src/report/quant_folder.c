@@ -266,7 +266,7 @@ static void put_model(struct sc_buf *b, const struct sc_model *m)
         const char c = name.p[i];
         const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                           (c >= '0' && c <= '9') || c == '-' || c == '_' || (c == '.' && i);
-        sc_buf_putc(b, good ? c : '_');
+        sc_buf_putc(b, (char)(good ? c : '_'));
     }
     if (!name.n)
         sc_buf_puts(b, "model");

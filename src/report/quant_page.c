@@ -59,28 +59,30 @@ int sc_quant_page_write(struct sc_out *o, const struct sc_quant *q, struct sc_er
                                  .goal = q->plan->goal,
                                  .algorithm = sc_algorithm_names[q->plan->algorithm],
                                  .tensors = tensors};
+    size_t n = 0;
     int code = 0;
 
-    for (size_t i = 0; i < q->n && page.n < SC_PAGE_TENSORS && code == 0; i++) {
+    for (size_t i = 0; i < q->n && n < SC_PAGE_TENSORS && code == 0; i++) {
         const struct sc_quant_tensor *t = &q->tensors[i];
         if (!t->cells || !t->assignment)
             continue;
-        code = sc_quant_points_make(q, i, &points[page.n], e);
-        tensors[page.n] = (struct sc_quant_page_tensor){
+        code = sc_quant_points_make(q, i, &points[n], e);
+        tensors[n] = (struct sc_quant_page_tensor){
             .name = sc_tensor_name(&q->model->tensors[t->tensor]),
             .cells = t->cells,
             .chosen = t->assignment,
             .chosen_totals = &t->totals,
-            .points = points[page.n].points,
-            .n_points = points[page.n].n,
+            .points = points[n].points,
+            .n_points = points[n].n,
             .frontier = t->curve,
             .n_frontier = t->n_curve,
         };
-        page.n++;
+        n++;
     }
+    page.n = n;
     if (code == 0)
         code = sc_report_quant_page(o, &page, e);
-    for (size_t i = 0; i < page.n; i++)
+    for (size_t i = 0; i < n; i++)
         sc_quant_points_clear(&points[i]);
     return code;
 }

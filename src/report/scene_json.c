@@ -59,7 +59,7 @@ static int find(struct writer *w, struct list *l, uint64_t hash, uint32_t id,
                 bool (*same)(const struct writer *, uint32_t, uint32_t), uint32_t *out)
 {
     size_t probe = 0;
-    while ((*out = sc_index_next(&l->index, hash, &probe)) != UINT32_MAX)
+    while ((*out = sc_index_next(&l->index, hash, &probe)) < l->n)
         if (l->first[*out] == id || same(w, l->first[*out], id))
             return 0;
     TRY(sc_grow(&l->first, &l->cap, l->n + 1, sizeof *l->first, NULL));

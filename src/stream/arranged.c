@@ -146,7 +146,9 @@ static int read_added(struct sc_values *base, uint64_t first, uint64_t n, float 
     float some[PIECE];
     for (uint64_t at = 0; at < n; at += PIECE) {
         const uint64_t take = SC_MIN(n - at, (uint64_t)PIECE);
-        float *dst = floats ? floats + at : some;
+        float *dst = some;
+        if (floats)
+            dst = floats + at;
         TRY(sc_values_read(v->inner, first + at, take, dst, e));
         for (uint64_t i = 0; i < take; i++) {
             dst[i] = plus_one(dst[i], v->step.half);
@@ -297,7 +299,7 @@ int sc_values_open_pair(const struct sc_model *a, const struct sc_model *b,
     int code = open_side(a, pair->a, pair->how_a, of_a, e);
     if (code == 0)
         code = open_side(b, pair->b, pair->how_b, of_b, e);
-    if (code < 0) {
+    if (code != 0) {
         sc_values_close(*of_a);
         *of_a = *of_b = NULL;
         return code;

@@ -74,7 +74,9 @@ static int read_derived(struct sc_values *base, uint64_t first, uint64_t n, floa
         return subtract_floats(v, first, n, floats, e);
     for (uint64_t at = 0; at < n; at += PIECE) {
         const uint64_t take = SC_MIN(n - at, (uint64_t)PIECE);
-        double *dst = doubles ? doubles + at : piece;
+        double *dst = piece;
+        if (doubles)
+            dst = doubles + at;
         TRY(v->compute(v, first + at, take, dst, e));
         for (uint64_t i = 0; floats && i < take; i++)
             floats[at + i] = (float)dst[i];

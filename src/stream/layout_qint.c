@@ -114,6 +114,8 @@ static int read_channels(const struct sc_unpack *u, struct sc_unpack_scratch *w,
     double z[STEP];
     TRY(read_numbers(u, w, &u->scale, first, n, scale, e));
     TRY(read_numbers(u, w, &u->zero, first, n, z, e));
+    for (size_t i = 0; i < n; i++)
+        zero[i] = (float)z[i];
     for (size_t i = 0; i < n; i++) {
         if (floats)
             scale[i] = (double)(float)scale[i];
@@ -121,8 +123,7 @@ static int read_channels(const struct sc_unpack *u, struct sc_unpack_scratch *w,
             return sc_unpack_refuse(u, &u->zero, SCRUPLE_EFORMAT, e,
                                     "zero point %.0f of channel %llu is outside of the type of the "
                                     "codes",
-                                    z[i], (unsigned long long)(first + i));
-        zero[i] = (float)z[i];
+                                    z[i], (unsigned long long)first + i);
     }
     return 0;
 }

@@ -76,7 +76,7 @@ int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t st
                              uint64_t n, float *dst, struct sc_error *e);
 /* SCRUPLE_ELIMIT for an expanded view (PyTorch) that shows a few stored elements as more than 2^32
  * values: nobody reads it whole. Sweeps ask for their passes; a task has to ask itself. */
-int sc_values_check_expanded(const struct sc_values *base, struct sc_error *e);
+int sc_values_check_expanded(const struct sc_values *v, struct sc_error *e);
 /* Elements as stored (code_bytes each), in place when the file can be mapped, else copied to
  * scratch (n * code_bytes). *out is valid until close or the next use of scratch. */
 int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *scratch,

@@ -55,9 +55,10 @@ static struct cut cut_of(uint64_t rows, uint64_t cols, uint64_t chunk)
     if (rows == 0 || cols == 0)
         return c;
     c.chunk_cols = SC_MIN(cols, chunk);
-    c.chunk_rows = SC_MAX(chunk / cols, UINT64_C(1));
+    c.chunk_rows = chunk / cols;
     if (c.chunk_rows > ROWS_TOGETHER) /* as passes like to take them */
         c.chunk_rows -= c.chunk_rows % ROWS_TOGETHER;
+    c.chunk_rows = SC_MAX(c.chunk_rows, UINT64_C(1));
     c.segment_cols = SC_MIN(cols, SC_SEGMENT_VALUES);
     c.segment_rows = SC_MAX(SC_SEGMENT_VALUES / cols, UINT64_C(1));
     if (c.segment_rows > c.chunk_rows)

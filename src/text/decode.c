@@ -129,10 +129,10 @@ static int hex(char c)
 /* "<0x41>" */
 static int byte_of(struct sc_str s)
 {
-    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>' || hex(s.p[3]) < 0 ||
-        hex(s.p[4]) < 0)
+    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>')
         return -1;
-    return hex(s.p[3]) << 4 | hex(s.p[4]);
+    const int high = hex(s.p[3]), low = hex(s.p[4]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
 /* Bytes that follow each other: text, or U+FFFD for each of them. */

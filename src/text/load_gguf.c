@@ -334,7 +334,7 @@ static int load_bert(struct gguf *g)
     struct sc_tokenizer *t = g->t;
     struct sc_vocab v = {0};
     int code = 0;
-    for (uint32_t id = 0; code == 0 && id < g->n; id++) {
+    for (uint32_t id = 0; code >= 0 && id < g->n; id++) {
         struct sc_str s = t->vocab.pieces[id];
         struct sc_buf b = {.max = SC_MAX_TOKEN_BYTES + 8};
         if (sc_is_blank_mark(s.p, s.n))
@@ -344,7 +344,7 @@ static int load_bert(struct gguf *g)
         sc_buf_put(&b, s.p, s.n);
         code = b.failed ? sc_fail_memory(g->l->e)
                         : sc_load_keep(g->l, sc_str(b.p ? b.p : "", b.n), &s);
-        if (code == 0)
+        if (code >= 0)
             code = sc_vocab_put(&v, s, id, g->l->e);
         sc_buf_clear(&b);
     }

@@ -329,7 +329,7 @@ static int read_merges(struct reading *r)
     if (!r->merges.p)
         return sc_bpe_reserve(&r->t->bpe, 0, r->l->e);
     TRY(sc_bpe_reserve(&r->t->bpe, count_items(r->merges), r->l->e));
-    char *room = sc_alloc(2 * SC_MAX_TOKEN_BYTES);
+    char *room = sc_alloc((size_t)2 * SC_MAX_TOKEN_BYTES);
     if (!room)
         return sc_fail_memory(r->l->e);
     again(r, r->merges, &j);

@@ -56,8 +56,8 @@ typedef size_t one_fn(uint32_t c, uint32_t out[3], int32_t how[3]);
 static int each(struct sc_encoder *en, struct sc_slice *s, one_fn *f)
 {
     size_t first = 0, n = 0, skip = 0;
-    uint32_t c, out[3];
-    int32_t how[3];
+    uint32_t c, out[3] = {0};
+    int32_t how[3] = {0};
 
     for (;; first += sc_uc_next(s->p + first, &c)) { /* many texts stay as they are */
         if (first >= s->n)

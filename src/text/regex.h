@@ -91,7 +91,7 @@ struct regex_program {
 };
 int sc_regex_parse(struct sc_str pattern, struct regex_program *out, struct sc_error *e);
 void sc_regex_program_clear(struct regex_program *p);
-int sc_regex_build(const struct regex_program *p, struct sc_regex *out, struct sc_error *e);
+int sc_regex_build(const struct regex_program *g, struct sc_regex *out, struct sc_error *e);
 
 /* regex_set.c */
 int sc_set_add(struct regex_set *s, uint32_t from, uint32_t to, struct sc_error *e);

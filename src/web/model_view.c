@@ -277,7 +277,7 @@ static void put_found(struct sc_out *o, const uint8_t *ranks, uint32_t n, size_t
         total += ranks[i] < MISSES;
     sc_put_key_whole(o, "{\"total\": ", total);
     sc_out_puts(o, ", \"tensors\": [");
-    for (uint8_t rank = IS_IT; rank < MISSES; rank++)
+    for (int rank = IS_IT; rank < MISSES; rank++)
         for (uint32_t i = 0; i < n && put < limit; i++)
             if (ranks[i] == rank)
                 sc_put_key_whole(o, put++ ? ", " : "", i);
