@@ -324,7 +324,7 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n)
     size_t same = 0, i = 1;
 
 #if SC_HAVE_X86
-    if (n >= 2 * WIDE && sc_deflate_has_avx512()) {
+    if (n >= (size_t)2 * WIDE && sc_deflate_has_avx512()) {
         i = n;
         same = sc_deflate_same_avx512(p, &i);
     }

@@ -33,7 +33,7 @@ bool sc_tile_is_here(struct sc_fill *f, const struct sc_shown *sh)
     const uint64_t row = ay->from[ay->first], col = ax->from[ax->first];
     const size_t n_rows = (size_t)(ay->to[ay->end - 1] - row);
     const uint64_t n_cols = ax->to[ax->end - 1] - col;
-    const struct timespec nap = {0, POLL_US * 1000};
+    const struct timespec nap = {0, POLL_US * 1000L};
     for (bool ask = true;; ask = false) {
         if (sc_values_are_here(sh->view, (sh->first + row * sh->cols + col) * sh->each,
                                sh->cols * sh->each, n_rows, n_cols * sh->each, ask))

@@ -57,8 +57,8 @@ static inline __attribute__((always_inline)) void split(const uint32_t *restrict
     }
     for (size_t i = 0; planes == 4 && i < PIXELS; i++) {
         const uint32_t v = pixels[i];
-        out[2 * PIXELS + i] = (uint8_t)(v >> 7);
-        out[3 * PIXELS + i] = (uint8_t)(v << 1 | v >> 31);
+        out[i + 2 * (size_t)PIXELS] = (uint8_t)(v >> 7);
+        out[i + 3 * (size_t)PIXELS] = (uint8_t)(v << 1 | v >> 31);
     }
 }
 

@@ -743,7 +743,7 @@ static uint64_t size_of_level(const struct slot *s, const struct sc_export_level
     for (uint64_t i = 0; i < n; i++)
         for (unsigned k = 0; k < s[i].n && s[i].at.like == SC_LIKE_NONE; k++)
             sum += s[i].size[k];
-    return sum / n * l->n + sum % n * l->n / n;
+    return n == 0 ? 0 : sum / n * l->n + sum % n * l->n / n;
 }
 
 int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error *e)
