@@ -24,6 +24,7 @@ enum {
     BATCH = 32,           /* tiles a thread */
     PATIENCE = 60000,     /* milliseconds that a tile waits for the network, */
     TRIES = 10,           /* so often */
+    LOST = 4,             /* whose entries are written together */
     SAMPLES = 4,          /* of a level, for an estimate */
     MOST_PACKS = 1000000, /* of a view */
 };
@@ -222,23 +223,31 @@ static bool put_entry(const struct packing *p, const struct slot *s, unsigned pl
     return true;
 }
 
-/* Bodies and entries of a batch, which were given their places. One thread does it: the system lets
- * only one write to a file, and those that wait for it do nothing else. Entries may be there before
- * the last bodies: their checksums tell. */
-static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
+/* Bodies and entries of n slots. Entries may be there before the last bodies: their checksums tell.
+ */
+static int write_slots(struct packing *p, const struct slot *slots, size_t n, struct sc_error *e)
 {
     const struct sc_export_plan *plan = p->j->plan;
     struct entries x = {.n = 0};
-    for (size_t i = 0; i < b->n; i++)
-        if (b->slots[i].at.like == SC_LIKE_NONE)
-            TRY(write_bodies(p, &b->slots[i], e));
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].at.like == SC_LIKE_NONE)
+            TRY(write_bodies(p, &slots[i], e));
     for (unsigned plane = 0; plane < plan->n_planes; plane++)
-        for (size_t i = 0; i < b->n; i++) {
-            const struct slot *s = &b->slots[i];
-            if ((plane == 0 || !plan->blocks[s->at.block].alike) && !put_entry(p, s, plane, &x))
+        for (size_t i = 0; i < n; i++)
+            if ((plane == 0 || !plan->blocks[slots[i].at.block].alike) &&
+                !put_entry(p, &slots[i], plane, &x))
                 return sc_export_failed(p->j->dir, e);
-        }
     return write_entries(p, &x) ? 0 : sc_export_failed(p->j->dir, e);
+}
+
+/* A batch, whose tiles were given their places, in parts: so much may be lost when it is killed.
+ * One thread does it: the system lets only one write to a file, and those that wait for it do
+ * nothing else. */
+static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
+{
+    for (size_t i = 0; i < b->n; i += LOST)
+        TRY(write_slots(p, b->slots + i, SC_MIN(b->n - i, (size_t)LOST), e));
+    return 0;
 }
 
 static int first_error(const struct batch *b, struct sc_error *e)
