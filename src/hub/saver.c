@@ -61,11 +61,10 @@ static void *work(void *ctx)
 /* Signals are for the threads of the program. */
 static bool start_thread(struct sc_saver *s)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigset_t before;
+    sc_signals_block(&before);
     const int error = pthread_create(&s->thread, NULL, work, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error == 0;
 }
 

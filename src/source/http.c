@@ -116,15 +116,14 @@ static int start_multi(struct sc_http *h, struct sc_error *e)
 static int start_thread(struct sc_http *h, struct sc_error *e)
 {
     pthread_attr_t attr;
-    sigset_t all, old;
+    sigset_t before;
 
     if (pthread_attr_init(&attr) != 0)
         return sc_fail_memory(e);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sc_signals_block(&before);
     const int error = pthread_create(&h->thread, &attr, sc_http_thread, h);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     if (error)
         return sc_fail(e, SCRUPLE_EMEMORY, "no thread for the network can be started: %s",
