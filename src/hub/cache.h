@@ -31,7 +31,9 @@ bool sc_write_file(const char *path, const void *p, size_t n, unsigned mode);
 bool sc_write_file_via(const char *stem, const char *path, const void *p, size_t n, unsigned mode);
 /* A new file STEM.<8 hex>SUFFIX, open for reading and writing, whose name is left in *path. */
 int sc_open_temporary(struct sc_buf *path, const char *stem, const char *suffix, unsigned mode);
-bool sc_write_all(int fd, const void *p, size_t n); /* false: errno says why */
+bool sc_write_all(int fd, const void *p, size_t n);                /* false: errno says why */
+bool sc_write_at(int fd, const void *src, size_t n, uint64_t off); /* likewise */
+bool sc_read_at(int fd, void *dst, size_t n, uint64_t off);        /* all of it, or false */
 bool sc_sync(int fd);
 void sc_sync_folder_of(const char *path); /* after a rename() to path */
 /* What has grown at *place gets its name, which must be free, or of a folder that of an empty one;

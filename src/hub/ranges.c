@@ -27,7 +27,7 @@ bool sc_ranges_write(struct sc_ranges *r, uint64_t off, const void *src, size_t 
     pthread_mutex_unlock(&r->lock);
     if (fd < 0)
         return sc_ranges_note(r, error);
-    bool ok = sc_ranges_write_at(fd, src, len, off);
+    bool ok = sc_write_at(fd, src, len, off);
     error = errno;
     pthread_mutex_lock(&r->lock);
     sc_ranges_give(&r->data);
@@ -76,10 +76,10 @@ static bool read_extent(int fd, const struct sc_extent *x, uint64_t off, void *d
 {
     const uint64_t at = sc_ranges_place_of(&x->unit, off);
     if (x->sound)
-        return sc_ranges_read_at(fd, dst, n, at);
+        return sc_read_at(fd, dst, n, at);
     if (off == x->unit.off && n == x->unit.end - x->unit.off)
-        return sc_ranges_read_at(fd, dst, n, at) && sc_ranges_crc(dst, n) == x->unit.crc;
-    return sc_ranges_check_unit(fd, &x->unit) && sc_ranges_read_at(fd, dst, n, at);
+        return sc_read_at(fd, dst, n, at) && sc_ranges_crc(dst, n) == x->unit.crc;
+    return sc_ranges_check_unit(fd, &x->unit) && sc_read_at(fd, dst, n, at);
 }
 
 /* The extent that holds off; looks once for what others have added. With the lock held. */

@@ -92,8 +92,6 @@ void sc_ranges_give(struct sc_ranges_file *f);
 void sc_ranges_shut(struct sc_ranges_file *f);
 bool sc_ranges_is_in_place(const struct sc_ranges *r, const struct sc_ranges_file *f);
 bool sc_ranges_still_ours(const struct sc_ranges *r);
-bool sc_ranges_read_at(int fd, void *dst, size_t n, uint64_t off);
-bool sc_ranges_write_at(int fd, const void *src, size_t n, uint64_t off);
 /* Keeps the first error for sc_ranges_error(). Returns false. */
 bool sc_ranges_note(struct sc_ranges *r, int error);
 

@@ -138,38 +138,6 @@ int sc_ranges_take_data(struct sc_ranges *r)
     return -1;
 }
 
-bool sc_ranges_read_at(int fd, void *dst, size_t n, uint64_t off)
-{
-    for (char *at = dst; n > 0;) {
-        ssize_t got = pread(fd, at, n, (off_t)off);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        off += (uint64_t)got;
-        n -= (size_t)got;
-    }
-    return true;
-}
-
-bool sc_ranges_write_at(int fd, const void *src, size_t n, uint64_t off)
-{
-    for (const char *at = src; n > 0;) {
-        ssize_t done = pwrite(fd, at, n, (off_t)off);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done == 0 ? ENOSPC : errno;
-            return false;
-        }
-        at += done;
-        off += (uint64_t)done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
 bool sc_ranges_note(struct sc_ranges *r, int error)
 {
     int none = 0;

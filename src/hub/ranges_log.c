@@ -52,10 +52,10 @@ bool sc_ranges_read_header(int fd, char etag[SC_RANGES_ETAG + 1], uint64_t *size
                            uint64_t *bytes)
 {
     uint8_t h[SC_RANGES_HEADER];
-    if (!sc_ranges_read_at(fd, h, HEAD, 0) || memcmp(h, MAGIC, 8) != 0 || sc_le32(h + 8) != VERSION)
+    if (!sc_read_at(fd, h, HEAD, 0) || memcmp(h, MAGIC, 8) != 0 || sc_le32(h + 8) != VERSION)
         return false;
     size_t n = sc_le32(h + 12);
-    if (n > SC_RANGES_ETAG || !sc_ranges_read_at(fd, h + HEAD, n + 4, HEAD) ||
+    if (n > SC_RANGES_ETAG || !sc_read_at(fd, h + HEAD, n + 4, HEAD) ||
         sc_le32(h + HEAD + n) != sc_ranges_crc(h, HEAD + n))
         return false;
     memcpy(etag, h + HEAD, n);
@@ -115,7 +115,7 @@ static bool check_bytes(int fd, uint64_t from, uint64_t len, uint32_t want)
     bool ok = buf != NULL;
     for (uint64_t done = 0; ok && done < len;) {
         size_t n = (size_t)SC_MIN(len - done, (uint64_t)CHUNK);
-        ok = sc_ranges_read_at(fd, buf, n, from + done);
+        ok = sc_read_at(fd, buf, n, from + done);
         if (ok)
             crc = libdeflate_crc32(crc, buf, n);
         done += n;
@@ -137,7 +137,7 @@ static void take_name(struct sc_ranges *r, int fd, uint64_t from, uint64_t len)
     if (!name)
         return;
     name[len] = '\0';
-    if (sc_ranges_read_at(fd, name, (size_t)len, from) && strlen(name) == len)
+    if (sc_read_at(fd, name, (size_t)len, from) && strlen(name) == len)
         r->name = name;
     else
         free(name);
@@ -213,7 +213,7 @@ void sc_ranges_read_log(struct sc_ranges *r)
     const uint64_t junk = r->junk;
     while (w.end >= r->map_at + SC_RANGES_RECORD) {
         w.n = (size_t)SC_MIN(w.end - r->map_at, (uint64_t)LOG_CHUNK);
-        if (!sc_ranges_read_at(fd, buf, w.n, r->map_at))
+        if (!sc_read_at(fd, buf, w.n, r->map_at))
             break;
         take_piece(r, &w, &batch);
     }

@@ -295,8 +295,7 @@ static bool put_extent(struct sc_ranges *r, const struct sc_extent *x, struct sc
         struct sc_ranges_file *f = sc_ranges_file_of(r, &x->unit);
         uint8_t *buf = sc_alloc(n);
         int fd = sc_ranges_take(r, f);
-        bool ok =
-            buf && fd >= 0 && sc_ranges_read_at(fd, buf, n, sc_ranges_place_of(&x->unit, x->off));
+        bool ok = buf && fd >= 0 && sc_read_at(fd, buf, n, sc_ranges_place_of(&x->unit, x->off));
         crc = ok ? sc_ranges_crc(buf, n) : 0;
         if (ok && x->unit.at)
             put_carried(r, x->off, buf, n, out);

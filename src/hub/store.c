@@ -179,6 +179,38 @@ bool sc_write_all(int fd, const void *p, size_t n)
     return true;
 }
 
+bool sc_read_at(int fd, void *dst, size_t n, uint64_t off)
+{
+    for (char *at = dst; n > 0;) {
+        ssize_t got = pread(fd, at, n, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        at += got;
+        off += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+bool sc_write_at(int fd, const void *src, size_t n, uint64_t off)
+{
+    for (const char *at = src; n > 0;) {
+        ssize_t done = pwrite(fd, at, n, (off_t)off);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            errno = done == 0 ? ENOSPC : errno;
+            return false;
+        }
+        at += done;
+        off += (uint64_t)done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
 /* Some file systems have no fsync; a real failure to store is reported by it, though. */
 bool sc_sync(int fd)
 {

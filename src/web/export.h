@@ -82,7 +82,6 @@ size_t sc_body_pack_halves(struct sc_body_work *w, struct sc_tile *t, const uint
                            const uint8_t **out);
 
 /* ------------------------------------------------------------------------- export_write.c --- */
-bool sc_write_at(int fd, const void *bytes, size_t n, uint64_t at); /* false: see errno */
 /* Bytes on their way to files. Where such that follow each other are put one after the other, they
  * are written in large pieces, past the memory in which the system keeps files. */
 struct sc_stage;

@@ -461,22 +461,6 @@ static uint64_t get_le(const uint8_t *from, int n)
     return v;
 }
 
-static bool read_at(int fd, void *bytes, size_t n, uint64_t at)
-{
-    char *p = bytes;
-    while (n > 0) {
-        const ssize_t done = pread(fd, p, n, (off_t)at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-        at += (uint64_t)done;
-    }
-    return true;
-}
-
 /* The body of an entry is where it would have been put, and whole. */
 static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned plane,
                      uint64_t *next, uint64_t *bytes, uint8_t *work_space)
@@ -484,7 +468,7 @@ static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned 
     const uint64_t each = p->j->plan->pack_bytes;
     uint8_t entry[SC_ENTRY_BYTES];
     struct sc_error e;
-    if (!read_at(p->index, entry, sizeof entry, sc_export_entry(p->j->plan, at, plane)))
+    if (!sc_read_at(p->index, entry, sizeof entry, sc_export_entry(p->j->plan, at, plane)))
         return false;
     const uint64_t offset = get_le(entry, 8), size = get_le(entry + 8, 4);
     const uint32_t crc = (uint32_t)get_le(entry + 12, 4);
@@ -507,7 +491,7 @@ static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned 
     if (size == 0 || size > MOST_PACKED || offset != *next || open_pack(p, offset / each, &e) < 0)
         return false;
     const struct pack *pack = &p->packs[p->n_packs - 1];
-    if (pack->number != offset / each || !read_at(pack->fd, work_space, size, offset % each))
+    if (pack->number != offset / each || !sc_read_at(pack->fd, work_space, size, offset % each))
         return false;
     *next += size;
     *bytes += size;
@@ -574,7 +558,7 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
         code = sc_export_failed(p->path.p, e);
     if (code == 0 && !(old = sc_alloc(head.n)))
         code = sc_fail_memory(e);
-    *begun = code == 0 && read_at(p->index, old, head.n, 0) && memcmp(old, head.p, 4) == 0 &&
+    *begun = code == 0 && sc_read_at(p->index, old, head.n, 0) && memcmp(old, head.p, 4) == 0 &&
              memcmp(old + 8, head.p + 8, head.n - 8) == 0; /* but for the number of levels */
     if (code == 0 && !*begun &&
         (ftruncate(p->index, 0) < 0 || !sc_write_at(p->index, head.p, head.n, 0)))

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hub/cache.h"
 #include "web/export.h"
 
 enum { BLOCK = 4096, ROOM = 1 << 20 };
@@ -59,24 +60,6 @@ void sc_stage_plain(struct sc_stage *s)
 int sc_stage_fd(const struct sc_stage *s)
 {
     return s->fd;
-}
-
-bool sc_write_at(int fd, const void *bytes, size_t n, uint64_t at)
-{
-    const char *p = bytes;
-    while (n > 0) {
-        const ssize_t done = pwrite(fd, p, n, (off_t)at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done == 0 ? EIO : errno;
-            return false;
-        }
-        p += done;
-        n -= (size_t)done;
-        at += (uint64_t)done;
-    }
-    return true;
 }
 
 /* Whole blocks, past the system's memory; false: not in that way. */
