@@ -12,11 +12,10 @@
 #if SC_HAVE_X86
 #include "kernel/lanes_names.h"
 
-#define LANES             struct sc_lanes2
-#define MASK              struct sc_lanes2
-#define TARGET            SC_TARGET_AVX2
-#define AT(name)          name##_avx2
-#define SC_VECTORS_BESIDE 1
+#define LANES    struct sc_lanes2
+#define MASK     struct sc_lanes2
+#define TARGET   SC_TARGET_AVX2
+#define AT(name) name##_avx2
 #include "codec/encode_body.h"
 #include "kernel/errors_body.h"
 #include "codec/losses_body.h"
@@ -24,13 +23,11 @@
 #undef MASK
 #undef TARGET
 #undef AT
-#undef SC_VECTORS_BESIDE
 
-#define LANES             __m512i
-#define MASK              __mmask16
-#define TARGET            SC_TARGET_AVX512
-#define AT(name)          name##_avx512
-#define SC_VECTORS_BESIDE 2
+#define LANES    __m512i
+#define MASK     __mmask16
+#define TARGET   SC_TARGET_AVX512
+#define AT(name) name##_avx512
 #include "codec/encode_body.h"
 #include "kernel/errors_body.h"
 #include "codec/losses_body.h"

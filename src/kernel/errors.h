@@ -8,6 +8,8 @@
 
 /* Rows of a column that are added up as floats by themselves. */
 enum { SC_ERROR_TOGETHER = 16 };
+/* Vectors of columns that are added up beside each other: as many as there are registers for. */
+enum { BESIDE_avx2 = 1, BESIDE_avx512 = 2 };
 
 /* *most becomes at least the largest |y - x| / |x| of 16 elements, x not 0. */
 void sc_errors_relative(const float *x, const float *y, float *most);

@@ -8,10 +8,9 @@
 /* 16 elements of row r from column `col` on as they are kept; `above`: what was too large. */
 typedef LANES AT(kept_fn)(const void *how, LANES x, size_t r, size_t col, MASK *above);
 
-/* Vectors of columns that are added up beside each other: as many as there are registers for; where
- * each takes long, more. A span is as many, but a tile at least. */
+/* Where each vector takes long, more of them stand beside each other. A span is as many, but a tile
+ * at least. */
 enum {
-    AT(BESIDE) = SC_VECTORS_BESIDE,
     AT(MANY) = AT(BESIDE) * AT(BESIDE),
     AT(TILE) = SC_ERROR_COLUMNS / SC_LANES,
     AT(SPAN) = SC_MAX(AT(MANY), AT(TILE)),

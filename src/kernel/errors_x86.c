@@ -35,31 +35,27 @@ struct lying {
          (struct AT(error_wants)){.tail = b->tail, .relative = b->relative});                      \
     }
 
-#define LANES             struct sc_lanes2
-#define MASK              struct sc_lanes2
-#define TARGET            SC_TARGET_AVX2
-#define AT(name)          name##_avx2
-#define SC_VECTORS_BESIDE 1
+#define LANES    struct sc_lanes2
+#define MASK     struct sc_lanes2
+#define TARGET   SC_TARGET_AVX2
+#define AT(name) name##_avx2
 #include "kernel/errors_body.h"
 BLOCKS
 #undef LANES
 #undef MASK
 #undef TARGET
 #undef AT
-#undef SC_VECTORS_BESIDE
 
-#define LANES             __m512i
-#define MASK              __mmask16
-#define TARGET            SC_TARGET_AVX512
-#define AT(name)          name##_avx512
-#define SC_VECTORS_BESIDE 2
+#define LANES    __m512i
+#define MASK     __mmask16
+#define TARGET   SC_TARGET_AVX512
+#define AT(name) name##_avx512
 #include "kernel/errors_body.h"
 BLOCKS
 #undef LANES
 #undef MASK
 #undef TARGET
 #undef AT
-#undef SC_VECTORS_BESIDE
 
 /* ------------------------------------------------------------------- AVX2: y itself --- */
 /* Four doubles of each of 16 lanes, while sums of y itself are added up. */
