@@ -163,6 +163,13 @@ static int forget(struct exporting *x, struct sc_error *e)
     return 0;
 }
 
+/* There is one only when everything that it shows is. */
+static int remove_page(struct exporting *x, struct sc_error *e)
+{
+    TRY(name_path(x, e, "index.html"));
+    return unlink(x->path.p) == 0 || errno == ENOENT ? 0 : sc_export_failed(x->path.p, e);
+}
+
 /* ------------------------------------------------------------------------------- documents --- */
 
 static int scene_of(const struct sc_web_view *v, struct sc_buf *b, struct sc_error *e)
@@ -437,6 +444,7 @@ static int write_folder(struct exporting *x, struct sc_error *e)
     TRY(make_key(x, e));
     TRY(check_budget(x, page_bytes() + x->scenes, e));
     TRY(take_folder(x, e));
+    TRY(remove_page(x, e));
     if (!x->goes_on)
         TRY(forget(x, e));
     TRY(write_marker(x, false, e));

@@ -312,12 +312,17 @@ class Folders(Exports):
         model = self.model(tensors)
         whole = self.export(model, "--pack-bytes", "1M", to="whole").files()
         out, pack = self.at("out"), self.at("out/0/tiles/pack-%03d.bin")
+
+        def written(path):
+            return os.stat(path).st_mtime_ns if os.path.exists(path) else None
+
         for number in (0, 1, 3, 3, 5):
+            before = written(pack % number)  # a round may have come further than it was meant to
             process = subprocess.Popen(
                 [SCRUPLE, "view", model, "--out", out, "--no-cache", "-q", "--pack-bytes", "1M", "-j",
                  "1"], stderr=subprocess.DEVNULL)
-            while process.poll() is None and not (os.path.exists(pack % number) and
-                                                  os.path.getsize(pack % number)):
+            while process.poll() is None and (written(pack % number) == before or
+                                              os.path.getsize(pack % number) == 0):
                 pass
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -341,6 +346,18 @@ class Folders(Exports):
         e = self.export(second)
         self.assertNotIn("earlier run", self.said)
         self.same(self.export(second, to="new").files(), e.files())
+
+    def test_no_page_shows_what_is_not_there(self):
+        self.export(self.towers(5))
+        self.assertTrue(os.path.exists(self.at("out/index.html")))
+        other = self.towers(6)
+        failed = subprocess.run([SCRUPLE, "view", other, "--out", self.at("out"), "--no-cache"],
+                                stderr=subprocess.PIPE, preexec_fn=lambda: resource.setrlimit(
+                                    resource.RLIMIT_FSIZE, (50000, 50000)))
+        self.assertNotEqual(0, failed.returncode)
+        self.assertTrue(os.path.exists(self.at("out/0/scene.json")))
+        self.assertFalse(os.path.exists(self.at("out/index.html")))
+        self.same(self.export(other, to="new").files(), self.export(other).files())
 
     def test_folders_of_others_stay(self):
         model = self.towers(1)
