@@ -13,6 +13,9 @@
 #define ASK    0x100  /* a flag of entries: other lower bits may mean another step */
 #define A_STEP 0x1000 /* of special_entry(): not special */
 
+/* Upper bits of a float, and what is not its sign. */
+enum { SIGN = 0x8000, INFINITE = 0x7f80, SIZE = 0x7fffffff };
+
 const char *const sc_colour_modes[SC_COLOUR_MODES + 1] = {
     "diverging", "linear", "magnitude", "sign", "exponent", "bits",  "rank", "range",
     "classes",   "value",  "entropy",   "rms",  "abs-log",  "exact", NULL};
@@ -241,13 +244,69 @@ static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
     return (upper & 0xff) * SC_COLOUR_STEPS / 256;
 }
 
-/* When both ends of the entry are in one step, so is what lies between. */
-static unsigned scaled_entry(const struct sc_colours *c, uint32_t upper)
+/* Entries from..to - 1 of values without a sign, or with one. */
+static void fill_entries(struct sc_colours *c, uint32_t sign, uint32_t from, uint32_t to,
+                         unsigned entry)
 {
-    float one = sc_float_of(upper << 16), other = sc_float_of(upper << 16 | 0xffff);
-    unsigned step = step_of(c, c->folded ? fabsf(one) : one);
+    for (uint32_t u = from; u < to; u++)
+        c->of[sign | u] = (uint16_t)entry;
+}
 
-    return step == step_of(c, c->folded ? fabsf(other) : other) ? step : step | ASK;
+/* How many edges are below 0, and at most 0. */
+static unsigned edges_below(const struct sc_colours *c, bool or_at)
+{
+    unsigned k = 0;
+    while (k < c->n_edges && (c->edge[k] < 0 || (or_at && c->edge[k] == 0)))
+        k++;
+    return k;
+}
+
+/* Steps of values without a sign: they rise from entry to entry. An edge inside of an entry leaves
+ * it to be asked. */
+static void fill_positive(struct sc_colours *c)
+{
+    unsigned k = edges_below(c, true);
+    uint32_t u = 0;
+    while (k < c->n_edges) {
+        const uint32_t bits = sc_bits_of(c->edge[k]), at = bits >> 16;
+        fill_entries(c, 0, u, at, k);
+        u = SC_MAX(u, at);
+        if (!(bits & 0xffff)) {
+            k++;
+            continue;
+        }
+        c->of[u++] = (uint16_t)(k | ASK);
+        while (k < c->n_edges && sc_bits_of(c->edge[k]) >> 16 == at)
+            k++;
+    }
+    fill_entries(c, 0, u, INFINITE, k);
+}
+
+/* Of values with one: they fall. */
+static void fill_negative(struct sc_colours *c)
+{
+    unsigned k = edges_below(c, false);
+    uint32_t u = 0;
+    while (k > 0) {
+        const uint32_t at = (sc_bits_of(c->edge[k - 1]) & SIZE) >> 16;
+        fill_entries(c, SIGN, u, at, k);
+        unsigned inside = 0, last = 0; /* of all edges of the entry; at its other end */
+        for (; inside < k && (sc_bits_of(c->edge[k - 1 - inside]) & SIZE) >> 16 == at; inside++)
+            last += (sc_bits_of(c->edge[k - 1 - inside]) & 0xffff) == 0xffff;
+        c->of[SIGN | at] = (uint16_t)(k | (last < inside ? ASK : 0));
+        k -= inside;
+        u = at + 1;
+    }
+    fill_entries(c, SIGN, u, INFINITE, k);
+}
+
+static void fill_steps(struct sc_colours *c)
+{
+    fill_positive(c);
+    if (c->folded)
+        memcpy(c->of + SIGN, c->of, INFINITE * sizeof *c->of);
+    else
+        fill_negative(c);
 }
 
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
@@ -264,11 +323,20 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
     c->mode = s->mode;
     c->end = known ? scale : 0;
     c->smallest = s->smallest;
-    for (uint32_t upper = 0; upper < 65536; upper++) {
-        unsigned entry = special_entry(upper, s->smallest, s->shows);
-        if (entry == A_STEP)
-            entry = plain ? plain_step(s->mode, upper) : scaled_entry(c, upper);
-        c->of[upper] = (uint16_t)entry;
+    for (uint32_t u = 0; plain && u < INFINITE; u++) {
+        c->of[u] = (uint16_t)plain_step(s->mode, u);
+        c->of[SIGN | u] = (uint16_t)plain_step(s->mode, SIGN | u);
+    }
+    if (!plain)
+        fill_steps(c);
+    for (uint32_t u = 0; u < SIGN; u++) {
+        const unsigned entry = special_entry(u, s->smallest, s->shows);
+        if (entry == A_STEP) { /* and so are all others that are finite */
+            u = INFINITE - 1;
+            continue;
+        }
+        c->of[u] = (uint16_t)entry;
+        c->of[SIGN | u] = (uint16_t)special_entry(SIGN | u, s->smallest, s->shows);
     }
 }
 

@@ -167,6 +167,53 @@ TEST(ranks)
     CHECK(index_of(c, bits_of(3)) < 240);
 }
 
+/* The table against the edges, one by one: at both ends of each entry, and inside. */
+static size_t wrong_entries(const struct sc_colours *c)
+{
+    static const uint32_t low[] = {0, 1, 0x7fff, 0xffff};
+    size_t wrong = 0;
+    for (uint32_t upper = 1; upper < 0xff80; upper++)
+        for (size_t k = 0; k < SC_COUNT(low); k++) {
+            const uint32_t bits = upper << 16 | low[k];
+            float x;
+            memcpy(&x, &bits, sizeof x);
+            unsigned step = 0;
+            if (!isfinite(x) || x == 0)
+                continue;
+            x = c->folded ? fabsf(x) : x;
+            while (step < c->n_edges && c->edge[step] <= x)
+                step++;
+            wrong += index_of(c, bits) != step;
+        }
+    return wrong;
+}
+
+TEST(every_entry_is_between_its_edges)
+{
+    static const enum sc_colour_mode modes[] = {SC_COLOURS_DIVERGING, SC_COLOURS_LINEAR,
+                                                SC_COLOURS_MAGNITUDE, SC_COLOURS_VALUE};
+    static const float scales[] = {1, 0.0371f, 1e-44f, 3.4e38f};
+    static const uint32_t ends[] = {0, 0, 1, 0xffff, 0xfffe, 0x8000};
+    float q[SC_COLOUR_QUANTILES];
+
+    for (size_t m = 0; m < SC_COUNT(modes); m++)
+        for (size_t k = 0; k < SC_COUNT(scales); k++)
+            CHECK_U64(wrong_entries(colours(modes[m], scales[k], NULL)), 0);
+    for (uint64_t kind = 0; kind < 12; kind++) { /* on, before and behind the ends of entries */
+        const bool zeros = kind % 3 == 0, infinite = kind % 4 == 1;
+        for (uint64_t i = 0; i < SC_COLOUR_QUANTILES; i++) {
+            const uint64_t size = i < 128 ? 127 - i : i - 128, r = sc_random(kind, i / 2);
+            const uint32_t bits = (uint32_t)(i < 128) << 31 |
+                                  (uint32_t)(0x3e00 + size / 2 * 3) << 16 |
+                                  ends[r % SC_COUNT(ends)];
+            memcpy(&q[i], &bits, sizeof q[i]);
+            q[i] = zeros && size < 20 ? (i < 128 ? -0.0f : 0.0f) : q[i];
+            q[i] = infinite && size > 100 ? (i < 128 ? -INFINITY : INFINITY) : q[i];
+        }
+        CHECK_U64(wrong_entries(colours(SC_COLOURS_RANK, 1, q)), 0);
+    }
+}
+
 TEST(values_of_steps)
 {
     const struct sc_colours *c = colours(SC_COLOURS_LINEAR, 2, NULL);
