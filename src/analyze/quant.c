@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "analyze/quant_run.h"
 
@@ -33,10 +32,7 @@ static const struct sc_tensor *tensor_of(const struct sc_quant *q, size_t i)
 
 double sc_quant_now(void)
 {
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return 1e-6 * (double)sc_microseconds();
 }
 
 /* --------------------------------------------------------------------------------- choose --- */

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "analyze/results.h"
@@ -53,14 +52,6 @@ struct sc_results {
 };
 
 /* ----------------------------------------------------------------------------------- small --- */
-static uint64_t now_ms(void)
-{
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void tell(struct sc_results *r, const char *fmt, ...) SC_PRINTF(2, 3);
 static void tell(struct sc_results *r, const char *fmt, ...)
 {
@@ -355,7 +346,7 @@ static void flush(struct sc_results *r)
         return;
     }
     (void)r->lib->exec(r->db, "ROLLBACK", NULL, NULL, NULL);
-    r->since = now_ms();
+    r->since = sc_milliseconds();
     if ((code & 0xff) == SQLITE_BUSY && r->n_wait < WAITING_MAX)
         return; /* the next batch takes them along */
     if ((code & 0xff) != SQLITE_BUSY)
@@ -374,9 +365,9 @@ void sc_results_put(struct sc_results *r, struct sc_str key, const void *blob, s
         memcpy(bytes, key.p, key.n);
         memcpy(bytes + key.n, blob, n);
         if (!r->n_wait)
-            r->since = now_ms();
+            r->since = sc_milliseconds();
         r->wait[r->n_wait++] = (struct waiting){bytes, key.n, n};
-        if (r->n_wait % BATCH == 0 || now_ms() - r->since >= WAIT_MS)
+        if (r->n_wait % BATCH == 0 || sc_milliseconds() - r->since >= WAIT_MS)
             flush(r);
     }
     pthread_mutex_unlock(&r->lock);

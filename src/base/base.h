@@ -325,6 +325,11 @@ static inline float sc_float_of(uint32_t bits)
     return v.f;
 }
 
+/* ----------------------------------------------------------------------------------- clock --- */
+/* Since some moment, whatever is done to the time of day. */
+uint64_t sc_microseconds(void);
+uint64_t sc_milliseconds(void);
+
 /* ------------------------------------------------------------------------ shared libraries --- */
 struct sc_symbol {
     const char *name;

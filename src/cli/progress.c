@@ -39,14 +39,6 @@ static struct {
     bool any;
 } bar = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static uint64_t now_ms(void)
-{
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* ---------------------------------------------------------------------------------- rate --- */
 static void take_sample(uint64_t now, uint64_t moved)
 {
@@ -230,7 +222,7 @@ void sc_progress_start(const struct sc_cli *c, int forced)
     bar.how = (uint8_t)how;
     bar.width = bar.n_samples = 0;
     bar.any = false;
-    bar.start = bar.shown = now_ms();
+    bar.start = bar.shown = sc_milliseconds();
     pthread_mutex_unlock(&bar.lock);
 }
 
@@ -241,7 +233,7 @@ void sc_progress_show(const struct sc_progress *p)
 
     pthread_mutex_lock(&bar.lock);
     if (bar.how != HOW_NOT) {
-        uint64_t now = now_ms();
+        uint64_t now = sc_milliseconds();
         take_sample(now, p->moved);
         bar.last = *p;
         bar.any = true;
@@ -254,7 +246,7 @@ void sc_progress_show(const struct sc_progress *p)
 double sc_progress_end(void)
 {
     pthread_mutex_lock(&bar.lock);
-    uint64_t now = now_ms();
+    uint64_t now = sc_milliseconds();
     wipe();
     if (bar.how == HOW_JSON && bar.any)
         draw(now);

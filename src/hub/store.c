@@ -298,20 +298,13 @@ char *sc_read_file(const char *path, size_t max, size_t *n)
 }
 
 /* ---------------------------------------------------------------------------------- locks --- */
-static uint64_t now_ms(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static bool wait_for_lock(int fd, unsigned wait_ms, const _Atomic int *cancel)
 {
-    uint64_t start = now_ms();
+    uint64_t start = sc_milliseconds();
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR)
             continue;
-        uint64_t waited = now_ms() - start;
+        uint64_t waited = sc_milliseconds() - start;
         if (errno != EWOULDBLOCK || waited >= wait_ms || (cancel && atomic_load(cancel)))
             return false;
         unsigned ms = (unsigned)SC_MIN((uint64_t)POLL_MS, wait_ms - waited);

@@ -13,13 +13,6 @@
 
 enum { LEAST_ORDER = 4, MOST_CELL = 12 }; /* a cell's sums have 32 bits */
 
-uint64_t sc_bytes_microseconds(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* ----------------------------------------------------------------------------------- plan --- */
 
 /* A scene wants a model: its tensors are the files, and all places are said to be of the first. */
@@ -331,7 +324,7 @@ static bool wait_for(struct sc_source *s, struct sc_span span, uint64_t until)
         nanosleep(&nap, NULL);
         if (sc_source_has(s, span))
             return true;
-    } while (sc_bytes_microseconds() < until);
+    } while (sc_microseconds() < until);
     return false;
 }
 

@@ -67,7 +67,6 @@ void sc_bytes_get(struct sc_bytes *b, uint64_t at, size_t n, uint8_t *p, uint64_
                   void (*fn)(void *ctx, const struct byte_stretch *gap), void *ctx);
 /* Says that the bytes will be read soon. */
 void sc_bytes_announce(struct sc_bytes *b, uint64_t at, uint64_t n);
-uint64_t sc_bytes_microseconds(void);
 
 /* bytes_order.c: 256 neighbours on the curve from a multiple of 256 on, a square of 16 x 16 pixels
  * of a tile that lies as `state` (curve.h), whose upper left corner is *to: numbers, bytes

@@ -6,7 +6,6 @@
  * until then what one window says of its neighbours, too. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "picture/bytes_parts.h"
 #include "picture/curve.h"
@@ -352,7 +351,7 @@ int sc_bytes_tiles(struct sc_bytes *b, struct sc_tile *t, size_t n, unsigned pat
 {
     struct square q = {.b = b, .t = t, .n = n};
     q.level = sc_cpu_level();
-    q.until = sc_bytes_microseconds() + (uint64_t)patience * 1000;
+    q.until = sc_microseconds() + (uint64_t)patience * 1000;
     for (size_t i = 0; i < n; i++) {
         if (t->z < 0 || t->z > MOST_ZOOM || !sc_plane_suits(t[i].plane, SC_SHOWS_BYTES))
             return sc_fail(e, SCRUPLE_EUSAGE, "bytes have no tiles of zoom %d and plane %s", t->z,

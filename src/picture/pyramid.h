@@ -291,6 +291,5 @@ int sc_read_elements(struct sc_values *v, unsigned each, uint64_t first, uint64_
 unsigned sc_values_each(const struct sc_values *v, const struct sc_cell_grid *g);
 /* Pixels may look better now; `soon` is said often, and counts ten times a second at most. */
 void sc_pyramids_grow(struct sc_pyramids *p, bool soon);
-uint64_t sc_milliseconds(void);
 
 #endif

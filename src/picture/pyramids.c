@@ -14,16 +14,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { VIEWS = 64, SOON_MS = 100 };
-
-uint64_t sc_milliseconds(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* ------------------------------------------------------------------------- making, freeing --- */
 

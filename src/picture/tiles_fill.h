@@ -47,7 +47,6 @@ struct sc_fill {
     int code;
     struct sc_error why;
 };
-uint64_t sc_microseconds(void);
 struct sc_cell_sum *sc_tile_sums(struct sc_fill *f);
 /* Says of all pixels of a place that they wait or are unknown (SC_IS_*). */
 void sc_tile_mark(struct sc_fill *f, const struct sc_axis *ax, const struct sc_axis *ay,

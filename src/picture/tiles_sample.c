@@ -20,13 +20,6 @@ enum {
     POLL_US = 500
 };
 
-uint64_t sc_microseconds(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 bool sc_tile_is_here(struct sc_fill *f, const struct sc_shown *sh)
 {
     const struct sc_axis *ax = &sh->x, *ay = &sh->y;

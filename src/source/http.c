@@ -166,7 +166,7 @@ int sc_http_start(const struct sc_http_options *o, struct sc_http **out, struct 
     if (!h)
         return sc_fail_memory(e);
     h->c = c;
-    h->seed = sc_hash_mix((uint64_t)(uintptr_t)h, sc_http_now());
+    h->seed = sc_hash_mix((uint64_t)(uintptr_t)h, sc_milliseconds());
     pthread_mutex_init(&h->lock, NULL);
     const int code = begin(h, o, e);
     if (code < 0)

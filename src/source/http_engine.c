@@ -14,13 +14,6 @@
 
 #include "source/http_internal.h"
 
-uint64_t sc_http_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 uint64_t sc_http_unix_time(void)
 {
     struct timespec t;
@@ -440,7 +433,7 @@ static bool is_cancelled(const struct sc_http *h)
 
 static void step(struct sc_http *h)
 {
-    const uint64_t now = sc_http_now();
+    const uint64_t now = sc_milliseconds();
     int going;
 
     if (atomic_exchange(&h->aborts, false))
@@ -460,7 +453,7 @@ void *sc_http_thread(void *ctx)
     struct sc_http *h = ctx;
     while (take_inbox(h)) {
         step(h);
-        const int ms = next_step(h, sc_http_now());
+        const int ms = next_step(h, sc_milliseconds());
         if (ms > 0)
             h->c->multi_poll(h->multi, NULL, 0, ms, NULL);
     }

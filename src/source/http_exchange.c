@@ -34,7 +34,7 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
     } else if (j->a.status >= 200) {
         j->judged = true;
         j->code = sc_http_judge(j, &j->error);
-        j->deadline = sc_http_now() + j->h->o.stall_ms;
+        j->deadline = sc_milliseconds() + j->h->o.stall_ms;
     }
     return j->code < 0 ? 0 : n;
 }
@@ -243,7 +243,7 @@ int sc_http_exchange_start(struct sc_http_job *j, struct sc_error *e)
         return sc_fail_memory(e);
     }
     j->exchanges++;
-    j->started = sc_http_now();
+    j->started = sc_milliseconds();
     j->deadline = j->started + h->o.answer_ms;
     j->q->reply.token_sent = j->q->reply.token_sent || token;
     if (h->o.io && !h->counted)

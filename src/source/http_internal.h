@@ -151,7 +151,6 @@ struct sc_http {
 
 /* -------------------------------------------------------------------------------- engine --- */
 void *sc_http_thread(void *ctx);                                       /* the engine */
-uint64_t sc_http_now(void);                                            /* ms, monotonic */
 void sc_http_list_push(struct sc_http_list *l, struct sc_http_job *j); /* at the end */
 /* The job is done: callback, waiters. j must not be used any more. */
 void sc_http_finish(struct sc_http_job *j, int code);

@@ -56,7 +56,7 @@ static void sleep_or_give_up(struct sc_http_job *j, unsigned tries)
         give_up(j);
         return;
     }
-    j->wake = sc_http_now() + pause_ms(j);
+    j->wake = sc_milliseconds() + pause_ms(j);
     sc_http_list_push(&j->h->sleeping, j);
 }
 
@@ -302,7 +302,7 @@ static uint64_t asked_pause(const struct sc_http_answer *a)
 
 static void pause_origin(struct sc_http_origin *o, uint64_t seconds)
 {
-    const uint64_t now = sc_http_now();
+    const uint64_t now = sc_milliseconds();
     if (o->paused_until <= now)
         o->next_note = 0;
     o->paused_until = SC_MAX(o->paused_until, now + seconds * 1000);
@@ -343,7 +343,8 @@ void sc_http_note_limits(struct sc_http_job *j)
         pause_origin(j->origin, seconds);
     if (a->has_rate && a->rest < j->h->o.connections) {
         j->origin->most = (unsigned)SC_MAX(a->rest, UINT64_C(1));
-        j->origin->limit_until = sc_http_now() + SC_MIN(a->renewal, UINT64_C(3600)) * 1000 + 1000;
+        j->origin->limit_until =
+            sc_milliseconds() + SC_MIN(a->renewal, UINT64_C(3600)) * 1000 + 1000;
     }
 }
 

@@ -157,7 +157,7 @@ struct sweep {
 
     pthread_mutex_t tell; /* around done() and progress() */
     uint64_t bytes, bytes_done;
-    struct timespec told;
+    uint64_t told; /* milliseconds */
 };
 
 static unsigned n_threads(const struct sweep *sw)
@@ -207,15 +207,12 @@ static uint64_t item_bytes(const struct sweep *sw, const struct sc_item *item)
 
 static void tell_progress(struct sweep *sw, const struct work *w, uint64_t bytes, bool always)
 {
-    struct timespec now = {0};
     if (!sw->s->progress)
         return;
     pthread_mutex_lock(&sw->tell);
     sw->bytes_done = sc_add_up(sw->bytes_done, bytes);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const int64_t passed =
-        (now.tv_sec - sw->told.tv_sec) * (int64_t)1000 + (now.tv_nsec - sw->told.tv_nsec) / 1000000;
-    if (always || passed >= TELL_EVERY) {
+    const uint64_t now = sc_milliseconds();
+    if (always || now - sw->told >= TELL_EVERY) {
         sw->told = now;
         sw->s->progress(sw->s->ctx, SC_MIN(sw->bytes_done, sw->bytes), sw->bytes,
                         w ? w->a->tensor->name : NULL);

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hub/cache.h"
@@ -305,23 +304,16 @@ static void turn_writer(struct packing *p, enum writer_state to)
     pthread_mutex_unlock(&p->lock);
 }
 
-static uint64_t microseconds(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* A disk that is much slower than the threads gets what it can take at once, and the system keeps
  * the rest for it. */
 static int await_writer(struct packing *p, struct sc_error *e)
 {
-    const uint64_t before = microseconds();
+    const uint64_t before = sc_microseconds();
     pthread_mutex_lock(&p->lock);
     while (p->writer == BUSY)
         pthread_cond_wait(&p->turn, &p->lock);
     pthread_mutex_unlock(&p->lock);
-    const uint64_t now = microseconds();
+    const uint64_t now = sc_microseconds();
     p->waited += now - before;
     if (p->waited > SLOW && p->waited > (now - p->began) / 4)
         sc_stage_plain(p->stage);
@@ -579,7 +571,7 @@ static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc
     if (more)
         sc_export_tile_at(j->plan, start, &at);
     p->done = start;
-    p->began = microseconds();
+    p->began = sc_microseconds();
     while (more || p->before.n) {
         p->now.n = 0;
         for (; more && p->now.n < most; more = sc_export_next(j->plan, &at)) {

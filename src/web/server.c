@@ -36,13 +36,6 @@ enum {
     FIRST_SCALES = 2048,    /* tensors whose scales are estimated before the first picture */
 };
 
-uint64_t sc_web_now(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* ----------------------------------------------------------------------------- connections --- */
 
 /* With the lock held. The thread of the connection sees its end; its descriptor is still open, as
@@ -58,7 +51,7 @@ static void end_connection(struct sc_web_connection *c)
 static void make_room(struct sc_web_server *s)
 {
     struct sc_web_connection *oldest = NULL;
-    const uint64_t now = sc_web_now();
+    const uint64_t now = sc_milliseconds();
     size_t n = 0;
     for (size_t i = 0; i < s->n_connections; i++) {
         struct sc_web_connection *c = &s->connections[i];
@@ -95,7 +88,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
             c->used = true;
             c->busy = c->is_events = c->ended = false;
             c->fd = info ? info->connect_fd : -1;
-            c->since = sc_web_now();
+            c->since = sc_milliseconds();
             *socket_context = c;
         }
     }
@@ -115,14 +108,14 @@ static void set_busy(struct sc_web_server *s, struct sc_web_connection *c, bool 
     pthread_mutex_lock(&s->lock);
     c->busy = busy;
     c->is_events = false;
-    c->since = sc_web_now();
+    c->since = sc_milliseconds();
     pthread_mutex_unlock(&s->lock);
 }
 
 /* What takes too long ends. */
 static void watch(struct sc_web_server *s)
 {
-    const uint64_t now = sc_web_now();
+    const uint64_t now = sc_milliseconds();
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->n_connections; i++) {
         struct sc_web_connection *c = &s->connections[i];

@@ -58,7 +58,5 @@ struct sc_body *sc_web_scene(struct sc_web_server *s, uint32_t view);
 void sc_web_work_free(struct sc_web_work *list);
 /* What is the same for every model. */
 int sc_web_prepare(struct sc_web_server *s, struct sc_error *e);
-/* Milliseconds of a clock that only goes forward. */
-uint64_t sc_web_now(void);
 
 #endif

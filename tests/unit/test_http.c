@@ -161,7 +161,7 @@ static bool has(const char *text, const char *part)
 
 static double seconds_now(void)
 {
-    return (double)sc_http_now() / 1000;
+    return (double)sc_milliseconds() / 1000;
 }
 
 /* ---------------------------------------------------------------------------------- headers --- */
