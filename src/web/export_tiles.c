@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_tiles: packs of tiles and their index.
  *
- * Tiles are made in batches: while the threads make those of one, another writes those of the one
- * before, each at a place that was known once its size was. The table entry of a tile has the
- * checksum of its body, so that a run that follows one which was killed can tell how far it came:
- * up to the first entry that does not fit. */
+ * Tiles are made on a line (stream/line.h): by all threads, and each is written at a place that was
+ * known once its size was. The table entry of a tile has the checksum of its body, so that a run
+ * that follows one which was killed can tell how far it came: up to the first entry that does not
+ * fit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "hub/cache.h"
+#include "stream/line.h"
 #include "web/export.h"
 
 enum {
@@ -27,11 +26,10 @@ enum {
     SAMPLES = 4,          /* of a level, for an estimate */
     MOST_PACKS = 1000000, /* of a view */
 };
-#define SLOW        UINT64_C(1000000)   /* microseconds of waiting for the disk, */
 #define MOST_PACKED (UINT64_C(1) << 20) /* bytes of one tile, for certain */
 
 struct thread_work {
-    struct thread_work *next;
+    struct sc_spare spare;
     struct sc_body_work *body;
     uint16_t halves[SC_SCENE_TILE * SC_SCENE_TILE];
     struct sc_tile tiles[]; /* of each plane */
@@ -55,10 +53,6 @@ struct placed {
     size_t size[SC_PLANES_ALL];
     uint32_t crc[SC_PLANES_ALL];
 };
-struct batch {
-    struct slot *slots;
-    size_t n;
-};
 struct packing {
     struct sc_export_job *j;
     struct sc_buf path;
@@ -67,31 +61,23 @@ struct packing {
     size_t n_packs, packs_cap;
     uint64_t at;    /* where the next body goes, in all packs */
     uint64_t bytes; /* of bodies */
-    uint64_t done;  /* tiles that are written */
     size_t level;   /* of the last that was placed, and the two above when it began */
     uint64_t level_at, level_bytes;
     struct placed column[SC_BLOCK_SIDE];
-    struct batch now, before;
-    struct sc_stage *stage;  /* of the packs: the writer's, while it is busy */
-    struct sc_error written; /* of the batch before */
-    uint64_t began, waited;  /* microseconds: when tiles began; for the writer */
-    pthread_t writer_thread;
-    bool has_writer;
-    pthread_cond_t turn;
-    pthread_mutex_t lock; /* of what follows */
-    enum writer_state { IDLE, BUSY, OVER } writer;
-    struct thread_work *free;
+    struct slot *slots[2]; /* (most) batches of the line */
+    size_t most;
+    uint64_t start;         /* tiles of an earlier run */
+    struct sc_stage *stage; /* of the packs; the line's, while it puts */
+    struct sc_spares works;
+    struct sc_export_at next;
+    bool more; /* `next` is one */
 };
 
 /* ---------------------------------------------------------------------------------- threads --- */
 
 static struct thread_work *take_work(struct packing *p)
 {
-    pthread_mutex_lock(&p->lock);
-    struct thread_work *w = p->free;
-    if (w)
-        p->free = w->next;
-    pthread_mutex_unlock(&p->lock);
+    struct thread_work *w = sc_spares_take(&p->works);
     if (w)
         return w;
     w = sc_alloc(sizeof *w + p->j->plan->n_planes * sizeof *w->tiles);
@@ -105,12 +91,11 @@ static struct thread_work *take_work(struct packing *p)
     return w;
 }
 
-static void leave_work(struct packing *p, struct thread_work *w)
+static void free_work(void *work)
 {
-    pthread_mutex_lock(&p->lock);
-    w->next = p->free;
-    p->free = w;
-    pthread_mutex_unlock(&p->lock);
+    struct thread_work *w = work;
+    sc_body_work_free(w->body);
+    free(w);
 }
 
 /* ------------------------------------------------------------------------------- one tile --- */
@@ -164,7 +149,7 @@ static int pack_tiles(struct packing *p, struct slot *s)
             memcpy(s->bytes + used, body, s->size[i]);
         used += s->size[i];
     }
-    leave_work(p, w);
+    sc_spares_leave(&p->works, w);
     return code;
 }
 
@@ -239,99 +224,37 @@ static int write_slots(struct packing *p, const struct slot *slots, size_t n, st
     return write_entries(p, &x) ? 0 : sc_export_failed(p->j->dir, e);
 }
 
-/* A batch, whose tiles were given their places, in parts: so much may be lost when it is killed.
- * One thread does it: the system lets only one write to a file, and those that wait for it do
- * nothing else. */
-static int write_batch(struct packing *p, const struct batch *b, struct sc_error *e)
+/* Tiles that were given their places, in parts: so much may be lost when it is killed. One thread
+ * does it: the system lets only one write to a file, and those that wait for it do nothing else. */
+static int put_tiles(void *ctx, void *things, size_t n, struct sc_error *e)
 {
-    for (size_t i = 0; i < b->n; i += LOST)
-        TRY(write_slots(p, b->slots + i, SC_MIN(b->n - i, (size_t)LOST), e));
+    const struct slot *slots = things;
+    for (size_t i = 0; i < n; i += LOST)
+        TRY(write_slots(ctx, slots + i, SC_MIN(n - i, (size_t)LOST), e));
     return 0;
 }
 
-static int first_error(const struct batch *b, struct sc_error *e)
+/* A disk that is much slower than the threads gets what it can take at once, and the system keeps
+ * the rest for it. */
+static void write_plainly(void *ctx)
 {
-    for (size_t i = 0; i < b->n; i++)
-        if (b->slots[i].e.code) {
-            *e = b->slots[i].e;
+    const struct packing *p = ctx;
+    sc_stage_plain(p->stage);
+}
+
+static int first_error(const struct slot *slots, size_t n, struct sc_error *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].e.code) {
+            *e = slots[i].e;
             return e->code;
         }
     return 0;
 }
 
-static void make_one(void *ctx, size_t i)
+static void make_one(void *ctx, void *thing)
 {
-    struct packing *p = ctx;
-    pack_tiles(p, &p->now.slots[i]);
-}
-
-/* ----------------------------------------------------------------------------------- writer ---
- * A thread beside those of the pool, since it mostly waits for the disk. */
-
-static void *write_batches(void *ctx)
-{
-    struct packing *p = ctx;
-    pthread_mutex_lock(&p->lock);
-    while (p->writer != OVER) {
-        if (p->writer == IDLE) {
-            pthread_cond_wait(&p->turn, &p->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&p->lock);
-        write_batch(p, &p->before, &p->written);
-        pthread_mutex_lock(&p->lock);
-        p->writer = IDLE;
-        pthread_cond_broadcast(&p->turn);
-    }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
-}
-
-/* Without one the batches are written in between. */
-static void start_writer(struct packing *p)
-{
-    sigset_t before;
-    sc_signals_block(&before);
-    p->has_writer = pthread_create(&p->writer_thread, NULL, write_batches, p) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-static void turn_writer(struct packing *p, enum writer_state to)
-{
-    pthread_mutex_lock(&p->lock);
-    p->writer = to;
-    pthread_cond_broadcast(&p->turn);
-    pthread_mutex_unlock(&p->lock);
-}
-
-/* A disk that is much slower than the threads gets what it can take at once, and the system keeps
- * the rest for it. */
-static int await_writer(struct packing *p, struct sc_error *e)
-{
-    const uint64_t before = sc_microseconds();
-    pthread_mutex_lock(&p->lock);
-    while (p->writer == BUSY)
-        pthread_cond_wait(&p->turn, &p->lock);
-    pthread_mutex_unlock(&p->lock);
-    const uint64_t now = sc_microseconds();
-    p->waited += now - before;
-    if (p->waited > SLOW && p->waited > (now - p->began) / 4)
-        sc_stage_plain(p->stage);
-    if (p->written.code)
-        *e = p->written;
-    return p->written.code;
-}
-
-/* The batch before is written, the tiles of the next are made. */
-static int work(struct packing *p, struct sc_error *e)
-{
-    if (p->has_writer)
-        turn_writer(p, BUSY);
-    else
-        write_batch(p, &p->before, &p->written);
-    sc_pool_for(p->j->o->pool, p->now.n, make_one, p);
-    TRY(await_writer(p, e));
-    return first_error(&p->now, e);
+    pack_tiles(ctx, thing);
 }
 
 /* ---------------------------------------------------------------------------------- places --- */
@@ -422,18 +345,18 @@ static int place_slot(struct packing *p, struct slot *s, struct sc_error *e)
     return 0;
 }
 
-/* Where the bodies of the batch go. Returns 1 when a level does not fit: it is left out. */
-static int place_batch(struct packing *p, struct sc_error *e)
+/* Where the bodies of n tiles go. Returns 1 when a level does not fit: it is left out. */
+static int place_slots(struct packing *p, struct slot *slots, size_t *n, struct sc_error *e)
 {
     struct sc_export_plan *plan = p->j->plan;
-    for (size_t i = 0; i < p->now.n; i++) {
-        struct slot *s = &p->now.slots[i];
+    for (size_t i = 0; i < *n; i++) {
+        struct slot *s = &slots[i];
         enter_level(p, s->at.level);
         TRY(place_slot(p, s, e));
         if (sc_add_up(p->bytes, plan->levels[s->at.level].end) > p->j->most) {
             sc_export_plan_cut(plan, s->at.level);
-            while (p->now.n > 0 && p->now.slots[p->now.n - 1].at.level >= plan->n_levels)
-                p->now.n--;
+            while (*n > 0 && slots[*n - 1].at.level >= plan->n_levels)
+                --*n;
             p->at = p->level_at;
             p->bytes = p->level_bytes;
             return 1;
@@ -563,37 +486,50 @@ static int open_index(struct packing *p, bool *begun, struct sc_error *e)
 
 /* ------------------------------------------------------------------------------------- runs --- */
 
-static int run_batches(struct packing *p, uint64_t start, size_t most, struct sc_error *e)
+static size_t next_tiles(void *ctx, void *things)
 {
-    const struct sc_export_job *j = p->j;
-    struct sc_export_at at;
-    bool more = start < j->plan->n_tiles;
-    if (more)
-        sc_export_tile_at(j->plan, start, &at);
-    p->done = start;
-    p->began = sc_microseconds();
-    while (more || p->before.n) {
-        p->now.n = 0;
-        for (; more && p->now.n < most; more = sc_export_next(j->plan, &at)) {
-            p->now.slots[p->now.n].e.code = 0;
-            p->now.slots[p->now.n++].at = at;
-        }
-        TRY(work(p, e));
-        if (cancelled(p))
-            return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-        p->done += p->before.n;
-        if (j->o->progress)
-            j->o->progress(j->o->ctx, j->done_before + p->done, j->total);
-        TRY(close_packs(p, false, e));
-        const int cut = place_batch(p, e);
-        if (cut < 0)
-            return cut;
-        more = more && !cut;
-        struct batch swap = p->now;
-        p->now = p->before;
-        p->before = swap;
+    struct packing *p = ctx;
+    struct slot *slots = things;
+    size_t n = 0;
+    for (; p->more && n < p->most; p->more = sc_export_next(p->j->plan, &p->next)) {
+        slots[n].e.code = 0;
+        slots[n++].at = p->next;
     }
-    return sc_stage_flush(p->stage) ? 0 : sc_export_failed(j->dir, e);
+    return n;
+}
+
+static int arrange_tiles(void *ctx, void *things, size_t *n, uint64_t done, struct sc_error *e)
+{
+    struct packing *p = ctx;
+    const struct sc_export_job *j = p->j;
+    TRY(first_error(things, *n, e));
+    if (cancelled(p))
+        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    if (j->o->progress)
+        j->o->progress(j->o->ctx, j->done_before + p->start + done, j->total);
+    TRY(close_packs(p, false, e));
+    return place_slots(p, things, n, e);
+}
+
+/* Those from number `start` on. */
+static int run_tiles(struct packing *p, uint64_t start, struct sc_error *e)
+{
+    const struct sc_line line = {.pool = p->j->o->pool,
+                                 .most = p->most,
+                                 .size = sizeof **p->slots,
+                                 .batches = {p->slots[0], p->slots[1]},
+                                 .ctx = p,
+                                 .next = next_tiles,
+                                 .make = make_one,
+                                 .arrange = arrange_tiles,
+                                 .put = put_tiles,
+                                 .slow = write_plainly};
+    p->start = start;
+    p->more = start < p->j->plan->n_tiles;
+    if (p->more)
+        sc_export_tile_at(p->j->plan, start, &p->next);
+    TRY(sc_line_run(&line, e));
+    return sc_stage_flush(p->stage) ? 0 : sc_export_failed(p->j->dir, e);
 }
 
 /* The last levels may have been given up: what stands in the packs behind the last tile goes, the
@@ -631,41 +567,33 @@ static int finish(struct packing *p, uint64_t *bytes, struct sc_error *e)
 static int start_packing(struct packing *p, struct sc_export_job *j, size_t most,
                          struct sc_error *e)
 {
-    *p = (struct packing){.j = j, .index = -1, .level = SIZE_MAX};
-    if (pthread_mutex_init(&p->lock, NULL) != 0)
+    *p = (struct packing){.j = j, .index = -1, .level = SIZE_MAX, .most = most};
+    if (!sc_spares_begin(&p->works))
         return sc_fail_memory(e);
-    pthread_cond_init(&p->turn, NULL);
-    p->now.slots = sc_calloc(most, sizeof *p->now.slots);
-    p->before.slots = sc_calloc(most, sizeof *p->before.slots);
-    return p->now.slots && p->before.slots ? 0 : sc_fail_memory(e);
+    for (size_t k = 0; k < SC_COUNT(p->slots); k++)
+        p->slots[k] = sc_calloc(most, sizeof *p->slots[k]);
+    return p->slots[0] && p->slots[1] ? 0 : sc_fail_memory(e);
 }
 
-static void end_packing(struct packing *p, size_t most)
+static void free_slots(struct slot *slots, size_t n)
 {
-    struct batch *const both[] = {&p->now, &p->before};
+    for (size_t i = 0; slots && i < n; i++)
+        free(slots[i].bytes);
+    free(slots);
+}
+
+static void end_packing(struct packing *p)
+{
     struct sc_error ignored;
-    for (size_t k = 0; k < SC_COUNT(both); k++) {
-        for (size_t i = 0; both[k]->slots && i < most; i++)
-            free(both[k]->slots[i].bytes);
-        free(both[k]->slots);
-    }
-    for (struct thread_work *w = p->free, *next; w; w = next) {
-        next = w->next;
-        sc_body_work_free(w->body);
-        free(w);
-    }
-    if (p->has_writer) {
-        turn_writer(p, OVER);
-        pthread_join(p->writer_thread, NULL);
-    }
+    for (size_t k = 0; k < SC_COUNT(p->slots); k++)
+        free_slots(p->slots[k], p->most);
+    sc_spares_end(&p->works, free_work);
     (void)close_packs(p, true, &ignored);
     sc_stage_free(p->stage);
     if (p->index >= 0)
         close(p->index);
     free(p->packs);
     sc_buf_clear(&p->path);
-    pthread_cond_destroy(&p->turn);
-    pthread_mutex_destroy(&p->lock);
 }
 
 int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, struct sc_error *e)
@@ -684,15 +612,13 @@ int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, st
     if (code == 0 && !(p.stage = sc_stage_new()))
         code = sc_fail_memory(e);
     if (code == 0)
-        start_writer(&p);
-    if (code == 0)
-        code = run_batches(&p, start, most, e);
+        code = run_tiles(&p, start, e);
     if (code == 0 && j->plan->n_levels == 0)
         code = sc_fail(e, SCRUPLE_ELIMIT,
                        "not even the overview fits into as many bytes as are allowed");
     if (code == 0)
         code = finish(&p, bytes, e);
-    end_packing(&p, most);
+    end_packing(&p);
     return code;
 }
 
@@ -742,7 +668,7 @@ int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error
     if (code == 0)
         sc_pool_for(j->o->pool, n, sample, &x);
     if (code == 0)
-        code = first_error(&(struct batch){x.slots, n}, e);
+        code = first_error(x.slots, n, e);
     if (code == 0 && cancelled(&x.p))
         code = sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
     uint64_t sum = 0;
@@ -750,9 +676,7 @@ int sc_export_estimate(struct sc_export_job *j, uint64_t *bytes, struct sc_error
         sum = sc_add_up(sum, size_of_level(x.slots + i * SAMPLES, &j->plan->levels[i]));
         bytes[i] = sc_add_up(sum, j->plan->levels[i].end);
     }
-    for (size_t i = 0; x.slots && i < n; i++)
-        free(x.slots[i].bytes);
-    free(x.slots);
-    end_packing(&x.p, 1);
+    free_slots(x.slots, n);
+    end_packing(&x.p);
     return code;
 }
