@@ -364,6 +364,21 @@ void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t
     }
 }
 
+void sc_colours_apply_halves(const struct sc_colours *c, const uint16_t *halves, size_t n,
+                             uint8_t *out)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4) { /* one store of four */
+        uint8_t four[4];
+        for (size_t k = 0; k < 4; k++)
+            four[k] = (uint8_t)c->of[halves[i + k]];
+        memcpy(out + i, four, sizeof four);
+    }
+    for (; i < n; i++)
+        out[i] = (uint8_t)c->of[halves[i]];
+}
+
 double sc_colours_value(const struct sc_colours *c, unsigned step)
 {
     if (c->n_edges < 1 || step > c->n_edges)

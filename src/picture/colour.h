@@ -122,6 +122,9 @@ double sc_colours_value(const struct sc_colours *c, unsigned step);
 bool sc_colours_ends(const struct sc_colours *c, double *low, double *high);
 /* n pixels to palette indices. */
 void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t n, uint8_t *out);
+/* The same of pixels whose lower halves are 0: of their upper halves. */
+void sc_colours_apply_halves(const struct sc_colours *c, const uint16_t *halves, size_t n,
+                             uint8_t *out);
 
 /* ---------------------------------------------------------------------------- indexed PNG ---
  * Rows from above in any portions; one block of literals and runs a strip, no filter, Adler and CRC

@@ -9,11 +9,24 @@
 #include <string.h>
 
 #include "picture/maps.h"
+#include "stream/line.h"
 
 const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NULL};
 
+enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
+
+/* What a thread draws with. */
+struct work {
+    struct sc_spare spare;
+    uint32_t tensor; /* whose colours these are; UINT32_MAX: none yet */
+    struct sc_colours colours;
+    struct sc_tile tile;
+    uint16_t halves[PIXELS]; /* or these, the upper halves of its pixels */
+};
+
 struct sc_render {
     struct sc_render_options o;
+    struct sc_spares works;
     struct sc_scales *own; /* when none were given */
     float roles[SC_ROLE_COUNT], whole;
     struct sc_colours colours; /* of the whole */
@@ -127,8 +140,10 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
     struct sc_render *r = sc_calloc(1, sizeof *r);
 
     *out = NULL;
-    if (!r)
+    if (!r || !sc_spares_begin(&r->works)) {
+        free(r);
         return sc_fail_memory(e);
+    }
     r->o = *o;
     r->whole = 1;
     const int code = o->fill ? 0 : measure(r, e);
@@ -151,6 +166,7 @@ void sc_render_free(struct sc_render *r)
         free(r->quantiles[i]);
     free((void *)(uintptr_t)r->quantiles);
     sc_scales_free(r->own);
+    sc_spares_end(&r->works, NULL);
     free(r);
 }
 
@@ -221,28 +237,51 @@ static struct window window_of(const struct sc_tile *t, int64_t x, int64_t y, in
 
 struct painting {
     const struct sc_render *r;
-    const struct sc_tile *tile;
-    struct sc_colours *colours; /* of the last tensor */
-    uint32_t tensor;
+    struct work *w;
+    bool halves; /* pixels are w->halves */
     uint8_t *to;
     struct sc_error *e;
 };
 
-/* The pixels of a place in its own scale. What is hardly a pixel stays in that of the whole. */
+/* Pixels from number `at` on. */
+static void paint(const struct painting *p, const struct sc_colours *c, size_t at, size_t n)
+{
+    if (p->halves)
+        sc_colours_apply_halves(c, p->w->halves + at, n, p->to + at);
+    else
+        sc_colours_apply(c, p->w->tile.pixels + at, n, p->to + at);
+}
+
+/* What is hardly a pixel stays in the scale of the whole. */
+static bool has_own_scale(const struct window *w)
+{
+    return w->x1 - w->x0 >= 2 || w->y1 - w->y0 >= 2;
+}
+
+/* Non-zero: all pixels are of this place. */
+static int covers(void *ctx, const struct sc_place *p)
+{
+    const struct painting *at = ctx;
+    const struct window w = window_of(&at->w->tile, p->x, p->y, p->w, p->h);
+    return w.x0 == 0 && w.y0 == 0 && w.x1 == SC_SCENE_TILE && w.y1 == SC_SCENE_TILE;
+}
+
+/* The pixels of a place in its own scale. */
 static int paint_place(void *ctx, const struct sc_place *p)
 {
-    struct painting *at = ctx;
-    struct window w = window_of(at->tile, p->x, p->y, p->w, p->h);
+    const struct painting *at = ctx;
+    struct work *work = at->w;
+    const struct window w = window_of(&work->tile, p->x, p->y, p->w, p->h);
 
-    if (w.x1 - w.x0 < 2 && w.y1 - w.y0 < 2)
+    if (!has_own_scale(&w))
         return 0;
-    if (p->tensor != at->tensor) {
-        TRY(colours_of(at->r, p->tensor, at->colours, at->e));
-        at->tensor = p->tensor;
+    if (p->tensor != work->tensor) {
+        work->tensor = UINT32_MAX;
+        TRY(colours_of(at->r, p->tensor, &work->colours, at->e));
+        work->tensor = p->tensor;
     }
     for (int64_t y = w.y0; y < w.y1 && w.x0 < w.x1; y++)
-        sc_colours_apply(at->colours, at->tile->pixels + y * SC_SCENE_TILE + w.x0,
-                         (size_t)(w.x1 - w.x0), at->to + y * SC_SCENE_TILE + w.x0);
+        paint(at, &work->colours, (size_t)(y * SC_SCENE_TILE + w.x0), (size_t)(w.x1 - w.x0));
     return 0;
 }
 
@@ -278,30 +317,54 @@ static void paint_frames(const struct sc_render *r, const struct sc_tile *t, uin
     }
 }
 
-int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to, struct sc_error *e)
+/* Values of the tile: stored bfloat16 as they are, where there is nothing else. */
+static int fill_values(const struct sc_render *r, struct work *w, bool *halves, struct sc_error *e)
 {
     enum { PATIENCE = 60000 }; /* a file of a picture waits for the network */
-    const int64_t x = unit_at(tile->x * SC_SCENE_TILE, tile->z);
-    const int64_t y = unit_at(tile->y * SC_SCENE_TILE, tile->z);
-    const int64_t x1 = unit_behind((tile->x + 1) * SC_SCENE_TILE, tile->z);
-    const int64_t y1 = unit_behind((tile->y + 1) * SC_SCENE_TILE, tile->z);
-    struct painting at = {.r = r,
-                          .tile = tile,
-                          .tensor = UINT32_MAX,
-                          .to = to,
-                          .e = e,
-                          .colours = sc_alloc(sizeof *at.colours)};
+    *halves = !r->o.fill && sc_tile_fill_halves(r->o.pyramids, &w->tile, w->halves);
+    if (*halves)
+        return 0;
+    return r->o.fill ? r->o.fill(r->o.fill_ctx, &w->tile, PATIENCE, e)
+                     : sc_tile_fill(r->o.pyramids, &w->tile, PATIENCE, e);
+}
 
-    if (!at.colours)
+static int draw_tile(const struct sc_render *r, struct work *w, uint8_t *to, struct sc_error *e)
+{
+    const struct sc_tile *t = &w->tile;
+    const int64_t x = unit_at(t->x * SC_SCENE_TILE, t->z);
+    const int64_t y = unit_at(t->y * SC_SCENE_TILE, t->z);
+    const int64_t x1 = unit_behind((t->x + 1) * SC_SCENE_TILE, t->z);
+    const int64_t y1 = unit_behind((t->y + 1) * SC_SCENE_TILE, t->z);
+    struct painting at = {.r = r, .w = w, .to = to, .e = e};
+
+    TRY(fill_values(r, w, &at.halves, e));
+    if (!sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, covers, &at))
+        paint(&at, &r->colours, 0, PIXELS);
+    const int code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
+    paint_frames(r, t, to);
+    return code;
+}
+
+static struct work *take_work(struct sc_render *r)
+{
+    struct work *w = sc_spares_take(&r->works);
+    if (!w && (w = sc_alloc(sizeof *w)))
+        w->tensor = UINT32_MAX;
+    return w;
+}
+
+int sc_render_tile(struct sc_render *r, int z, int64_t x, int64_t y, uint8_t *to,
+                   struct sc_error *e)
+{
+    struct work *w = take_work(r);
+    if (!w)
         return sc_fail_memory(e);
-    int code = r->o.fill ? r->o.fill(r->o.fill_ctx, tile, PATIENCE, e)
-                         : sc_tile_fill(r->o.pyramids, tile, PATIENCE, e);
-    if (code == 0) {
-        sc_colours_apply(&r->colours, tile->pixels, SC_COUNT(tile->pixels), to);
-        code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
-        paint_frames(r, tile, to);
-    }
-    free(at.colours);
+    w->tile.z = z;
+    w->tile.x = x;
+    w->tile.y = y;
+    w->tile.plane = r->o.plane;
+    const int code = draw_tile(r, w, to, e);
+    sc_spares_leave(&r->works, w);
     return code;
 }
 
@@ -320,25 +383,19 @@ static void fill_tile(void *ctx, size_t i)
 {
     struct strip *s = ctx;
     struct sc_error *e = &s->errors[i];
-    struct sc_tile *tile = sc_alloc(sizeof *tile);
-    uint8_t *to = sc_alloc((size_t)SC_SCENE_TILE * SC_SCENE_TILE);
-    const int64_t x = (s->first_tile + (int64_t)i) * SC_SCENE_TILE;
+    const int64_t number = s->first_tile + (int64_t)i, x = number * SC_SCENE_TILE;
     const int64_t from = SC_MAX(x, s->x0), until = SC_MIN(x + SC_SCENE_TILE, s->x1);
 
     e->code = 0;
-    if (!tile || !to) {
+    if (atomic_load(s->r->o.cancel))
+        return;
+    uint8_t *to = sc_alloc(PIXELS);
+    if (!to)
         (void)sc_fail_memory(e);
-    } else if (!atomic_load(s->r->o.cancel)) {
-        tile->z = s->z;
-        tile->x = s->first_tile + (int64_t)i;
-        tile->y = s->row_of_tiles;
-        tile->plane = s->r->o.plane;
-        if (sc_render_tile(s->r, tile, to, e) == 0)
-            for (int64_t y = 0; y < SC_SCENE_TILE; y++)
-                memcpy(s->indices + y * (s->x1 - s->x0) + (from - s->x0),
-                       to + y * SC_SCENE_TILE + (from - x), (size_t)(until - from));
-    }
-    free(tile);
+    else if (sc_render_tile(s->r, s->z, number, s->row_of_tiles, to, e) == 0)
+        for (int64_t y = 0; y < SC_SCENE_TILE; y++)
+            memcpy(s->indices + y * (s->x1 - s->x0) + (from - s->x0),
+                   to + y * SC_SCENE_TILE + (from - x), (size_t)(until - from));
     free(to);
 }
 

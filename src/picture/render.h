@@ -35,9 +35,8 @@ struct sc_render;
  * the quantiles of a tensor, which are measured when it is drawn. Everything is borrowed. */
 int sc_render_new(const struct sc_render_options *o, struct sc_render **out, struct sc_error *e);
 void sc_render_free(struct sc_render *r); /* NULL is allowed */
-/* A tile as 256 x 256 indices; `tile` says which (z, x, y, plane) and is overwritten. Any thread.
- */
-int sc_render_tile(const struct sc_render *r, struct sc_tile *tile, uint8_t *to,
+/* Tile (x, y) of zoom z as 256 x 256 indices. Any thread. */
+int sc_render_tile(struct sc_render *r, int z, int64_t x, int64_t y, uint8_t *to,
                    struct sc_error *e);
 /* The scale of the whole picture, for a legend. */
 const struct sc_colours *sc_render_colours(const struct sc_render *r);

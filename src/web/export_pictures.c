@@ -25,7 +25,6 @@ struct drawing {
     const struct sc_export_options *o;
     struct sc_render *render;
     const struct sc_palette *palette;
-    enum sc_plane plane;
     const struct sc_export_plan *plan;
     int top;
     struct sc_export_at *at;
@@ -211,23 +210,18 @@ static void draw(void *ctx, size_t i)
     e->code = 0;
     if (d->goes_on && is_there(d, at))
         return;
-    struct sc_tile *t = sc_alloc(sizeof *t);
     uint8_t *indices = sc_alloc(PIXELS);
     uint8_t *picture = NULL;
     size_t n = 0;
 
-    if (!t || !indices) {
+    if (!indices) {
         (void)sc_fail_memory(e);
     } else if (!atomic_load(d->o->cancel)) {
-        t->z = d->plan->levels[at->level].z;
-        t->x = at->x;
-        t->y = at->y;
-        t->plane = d->plane;
-        if (sc_render_tile(d->render, t, indices, e) == 0 &&
+        if (sc_render_tile(d->render, d->plan->levels[at->level].z, at->x, at->y, indices, e) ==
+                0 &&
             encode_picture(d, indices, &picture, &n, e) == 0)
             (void)write_picture(d, at, picture, n, e);
     }
-    free(t);
     free(indices);
     free(picture);
 }
@@ -267,7 +261,6 @@ int sc_export_pictures(const struct sc_export_options *o, const struct sc_render
     struct drawing d = {.o = o,
                         .render = render,
                         .palette = palette,
-                        .plane = ro->plane,
                         .plan = &plan,
                         .top = ro->scene->top,
                         .at = sc_calloc(most, sizeof *d.at),
