@@ -88,6 +88,7 @@ struct sc_settings {
     bool light, vertical; /* view, show */
     /* view, show */
     const char *picture;                      /* --png FILE */
+    const char *pmtiles;                      /* --pmtiles FILE */
     uint64_t mode, plane, scale_of, graphics; /* enums of picture and report */
     uint64_t width;                           /* 0: what fits */
     /* tokenize */

@@ -69,6 +69,9 @@ static const struct sc_option view_options[] = {
      "write one picture of everything, or of what the filters match"},
     {"width", 0, SC_OPTION_UINT, SC_COMPLETE_NOTHING, FIELD(width), "N", NULL,
      "at most N pixels wide (default: 2048); the scale is a power of two"},
+    {"pmtiles", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(pmtiles), "FILE", NULL,
+     "write pictures of all zooms into one file, as PMTiles for any map viewer; --max-zoom, "
+     "--title and --tile-format hold for it, too"},
     {"out", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(out_dir), "DIR", NULL,
      "write the viewer and its data into a folder that any web server can offer, or into one page "
      "when the name ends in .html"},
@@ -80,7 +83,8 @@ static const struct sc_option view_options[] = {
      "of --out: also write pictures tiles/Z/X/Y.png, as maps have them, coloured by --mode, "
      "--plane and --scale"},
     {"tile-format", 0, SC_OPTION_ENUM, 0, FIELD(tile_format), "FORMAT", sc_picture_formats,
-     "of --tiles: png, or avif, which has the same colours exactly but takes about four times the "
+     "of --tiles and --pmtiles: png, or avif, which has the same colours exactly but takes about "
+     "four times the "
      "room and much longer"},
     {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
      "write the page of an export anew, as this version has it; takes no MODEL"},
@@ -210,11 +214,14 @@ static int run_view(struct sc_cli *c)
 {
     struct picture x = {0};
 
-    if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture > 1)
-        return sc_wrong_use(c, "--png, --out and --regen-html are three things to do: name one");
-    if (c->set.at && (c->set.regen || c->set.picture))
+    if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture + !!c->set.pmtiles > 1)
+        return sc_wrong_use(
+            c, "--png, --pmtiles, --out and --regen-html are four things to do: name one");
+    if (c->set.at && (c->set.regen || c->set.picture || c->set.pmtiles))
         return sc_wrong_use(c, "--at is where the viewer begins: it does not go with %s",
-                            c->set.regen ? "--regen-html" : "--png");
+                            c->set.regen     ? "--regen-html"
+                            : c->set.picture ? "--png"
+                                             : "--pmtiles");
     if (c->set.sides && (!c->set.changes || !c->set.out_dir))
         return sc_wrong_use(c, "--sides is for the files of --diff A B --out DIR");
     if (c->set.changes && c->set.layout)
@@ -227,11 +234,15 @@ static int run_view(struct sc_cli *c)
         return sc_wrong_use(c, "--list is for --layout hilbert");
     if (c->set.out_dir)
         return sc_view_export(c);
-    if (!c->set.picture)
+    if (!c->set.picture && !c->set.pmtiles)
         return sc_view_live(c);
     int status = open_picture(&x, c);
-    if (!status)
+    if (!status && c->set.pmtiles) {
+        const struct sc_render_options ro = sc_display_render(&x.display);
+        status = sc_view_pmtiles(c, &ro, x.render, &x.palette, x.display.views[0].title);
+    } else if (!status) {
         status = sc_view_png(c, x.scene, x.render, &x.palette, c->set.picture);
+    }
     close_picture(&x);
     return status;
 }
@@ -311,6 +322,7 @@ static const struct sc_example view_examples[] = {
      "a layer, the largest weight of each pixel"},
     {"scruple view --diff base tuned", "what changed, each weight in its place"},
     {"scruple view model --out site", "the viewer as files, for any web server"},
+    {"scruple view model --pmtiles model.pmtiles", "every zoom as pictures, in one file"},
     {"scruple view --layout hilbert a.gguf notes.txt", "two files as bytes"},
     {NULL, NULL},
 };

@@ -438,7 +438,8 @@ static int start_at(const struct sc_cli *c, const struct sc_bytes *b, char out[4
     return 0;
 }
 
-static int draw_png(struct sc_cli *c, struct sc_bytes_view *v, struct sc_error *e)
+static int draw_pictures(struct sc_cli *c, struct sc_bytes_view *v, const char *title,
+                         struct sc_error *e)
 {
     struct sc_render_options ro = sc_bytes_render(v);
     struct sc_palette palette;
@@ -448,7 +449,8 @@ static int draw_png(struct sc_cli *c, struct sc_bytes_view *v, struct sc_error *
     sc_palette_make(ro.mode, !c->set.light, &palette);
     TRY(sc_bytes_build(v->bytes, e));
     TRY(sc_render_new(&ro, &render, e));
-    const int status = sc_view_png(c, ro.scene, render, &palette, c->set.picture);
+    const int status = c->set.pmtiles ? sc_view_pmtiles(c, &ro, render, &palette, title)
+                                      : sc_view_png(c, ro.scene, render, &palette, c->set.picture);
     sc_render_free(render);
     return status;
 }
@@ -460,8 +462,8 @@ static int show(struct sc_cli *c, struct sc_bytes_view *v, uint64_t memory, stru
     char at[40];
     if (c->set.at)
         TRY(start_at(c, v->bytes, at, e));
-    if (c->set.picture)
-        return draw_png(c, v, e);
+    if (c->set.picture || c->set.pmtiles)
+        return draw_pictures(c, v, view.title, e);
     if (!c->set.out_dir)
         return sc_view_serve(c, &view, 1, memory / 4, c->set.at ? at : NULL);
     struct sc_render_options ro = sc_bytes_render(v);

@@ -76,6 +76,57 @@ static int write_pictures(struct sc_cli *c, const struct sc_export_options *o,
     return code;
 }
 
+static int write_pmtiles(struct sc_cli *c, const struct sc_render_options *ro,
+                         struct sc_render *render, const struct sc_palette *palette,
+                         const char *title, int fd, struct sc_error *e)
+{
+    const struct sc_settings *set = &c->set;
+    struct sc_exported done = {0};
+    const struct sc_export_options o = {.title = set->title ? set->title : title,
+                                        .max_zoom =
+                                            (unsigned)SC_MIN(set->max_zoom, (uint64_t)UINT_MAX),
+                                        .pictures = (enum sc_picture_format)set->tile_format,
+                                        .pool = ro->pool,
+                                        .cancel = &sc_cancel,
+                                        .progress = on_progress,
+                                        .ctx = c};
+    char bytes[32], tiles[32];
+
+    if (o.pictures == SC_PICTURES_AVIF)
+        TRY(sc_avif_check(e));
+    sc_progress_start(c, 0);
+    const int code = sc_export_pmtiles(&o, ro, render, palette, fd, set->pmtiles, &done, e);
+    (void)sc_progress_end();
+    if (code < 0 || set->quiet)
+        return code;
+    sc_format_bytes(done.bytes, bytes);
+    sc_format_count(done.tiles, tiles);
+    sc_say(c, "note", "%s: %s tiles, %s", set->pmtiles, tiles, bytes);
+    return code;
+}
+
+int sc_view_pmtiles(struct sc_cli *c, const struct sc_render_options *ro, struct sc_render *render,
+                    const struct sc_palette *palette, const char *title)
+{
+    static const char no_file[] = "not a file, of which the beginning can be written last";
+    struct sc_sink sink = {0};
+    struct sc_error e = {0}, of_sink = {0};
+    if (c->set.tiles || c->set.max_bytes || c->set.planes)
+        return sc_wrong_use(c,
+                            "--tiles, --planes and --max-bytes are for --out, not for --pmtiles");
+    if (strcmp(c->set.pmtiles, "-") == 0)
+        return sc_wrong_use(c, "--pmtiles -: %s", no_file);
+    if (sc_sink_open(&sink, c->set.pmtiles, false, 0, &e) < 0)
+        return sc_fail_exit(c, &e);
+    int code = sink.temporary
+                   ? write_pmtiles(c, ro, render, palette, title, sink.fd, &e)
+                   : sc_fail(&e, SCRUPLE_EUSAGE, "--pmtiles %s: %s", c->set.pmtiles, no_file);
+    const int closed = sc_sink_close(&sink, code == 0, &of_sink);
+    if (closed < 0 && (code == 0 || code == SCRUPLE_EWRITE))
+        return sc_fail_exit(c, &of_sink);
+    return code < 0 ? sc_fail_exit(c, &e) : 0;
+}
+
 /* The planes that a page shows at first, when none are named. */
 static unsigned usual_planes(enum sc_shows shows)
 {

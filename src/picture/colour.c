@@ -4,14 +4,14 @@
  * A step is what lies between two edges, and edges are floats that are computed once. As the upper
  * 16 bits of a float mostly tell the step, a table of these is enough for most pixels; where an
  * edge lies inside of a table's entry the edges are asked. */
-#include "picture/colour.h"
+#include "picture/colour_parts.h"
 
 #include <math.h>
 #include <string.h>
 
-#define HALF   120    /* steps on one side of zero */
-#define ASK    0x100  /* a flag of entries: other lower bits may mean another step */
-#define A_STEP 0x1000 /* of special_entry(): not special */
+#define HALF    120                                  /* steps on one side of zero */
+#define FOREVER (UINT32_C(0xffff) << SC_COLOUR_LAST) /* an entry without edges */
+#define A_STEP  0x1000                               /* of special_entry(): not special */
 
 /* Upper bits of a float, and what is not its sign. */
 enum { SIGN = 0x8000, INFINITE = 0x7f80, SIZE = 0x7fffffff };
@@ -140,12 +140,14 @@ bool sc_colour_shares(enum sc_colour_mode mode, double out[SC_COLOUR_STEPS - 1])
     return true;
 }
 
-static void edges_of_scale(enum sc_colour_mode mode, float scale, struct sc_colours *c)
+static void edges_of_scale(enum sc_colour_mode mode, const double *share, float scale,
+                           struct sc_colours *c)
 {
-    double share[SC_COLOUR_STEPS - 1];
+    double own[SC_COLOUR_STEPS - 1];
 
-    if (!sc_colour_shares(mode, share))
+    if (!share && !sc_colour_shares(mode, own))
         return;
+    share = share ? share : own;
     c->folded = mode == SC_COLOURS_MAGNITUDE;
     c->n_edges = SC_COLOUR_STEPS - 1;
     for (unsigned k = 0; k < c->n_edges; k++)
@@ -227,12 +229,12 @@ static unsigned special_entry(uint32_t upper, float smallest, enum sc_shows show
     uint32_t bits = upper << 16, size = bits & 0x7fffffff;
 
     if (size == 0)
-        return (shows == SC_SHOWS_DIFFERENCES ? SC_SPECIAL_SAME : SC_SPECIAL_ZERO) | ASK;
+        return (shows == SC_SHOWS_DIFFERENCES ? SC_SPECIAL_SAME : SC_SPECIAL_ZERO) | SC_COLOUR_ASK;
     if (size >= 0x7f800000)
-        return special_of(bits) | (size == 0x7f800000 ? ASK : 0);
+        return special_of(bits) | (size == 0x7f800000 ? SC_COLOUR_ASK : 0);
     if (sc_float_of(size) >= smallest)
         return A_STEP;
-    return SC_SPECIAL_SUBNORMAL | (sc_float_of(size | 0xffff) < smallest ? 0 : ASK);
+    return SC_SPECIAL_SUBNORMAL | (sc_float_of(size | 0xffff) < smallest ? 0 : SC_COLOUR_ASK);
 }
 
 static unsigned plain_step(enum sc_colour_mode mode, uint32_t upper)
@@ -249,7 +251,14 @@ static void fill_entries(struct sc_colours *c, uint32_t sign, uint32_t from, uin
                          unsigned entry)
 {
     for (uint32_t u = from; u < to; u++)
-        c->of[sign | u] = (uint16_t)entry;
+        c->of[sign | u] = entry | FOREVER;
+}
+
+/* An entry with n edges inside: `step` up to the first of them, at these lower bits. */
+static void split_entry(struct sc_colours *c, uint32_t u, unsigned step, unsigned n, uint32_t lower)
+{
+    c->of[u] = n > 1 ? step | SC_COLOUR_ASK | FOREVER
+                     : step | (u & SIGN ? SC_COLOUR_FALLS : 0) | (lower - 1) << SC_COLOUR_LAST;
 }
 
 /* How many edges are below 0, and at most 0. */
@@ -261,40 +270,44 @@ static unsigned edges_below(const struct sc_colours *c, bool or_at)
     return k;
 }
 
-/* Steps of values without a sign: they rise from entry to entry. An edge inside of an entry leaves
- * it to be asked. */
+/* Steps of values without a sign: they rise from entry to entry. */
 static void fill_positive(struct sc_colours *c)
 {
     unsigned k = edges_below(c, true);
     uint32_t u = 0;
     while (k < c->n_edges) {
         const uint32_t bits = sc_bits_of(c->edge[k]), at = bits >> 16;
+        unsigned inside = 0;
         fill_entries(c, 0, u, at, k);
         u = SC_MAX(u, at);
         if (!(bits & 0xffff)) {
             k++;
             continue;
         }
-        c->of[u++] = (uint16_t)(k | ASK);
-        while (k < c->n_edges && sc_bits_of(c->edge[k]) >> 16 == at)
-            k++;
+        while (k + inside < c->n_edges && sc_bits_of(c->edge[k + inside]) >> 16 == at)
+            inside++;
+        split_entry(c, u++, k, inside, bits & 0xffff);
+        k += inside;
     }
     fill_entries(c, 0, u, INFINITE, k);
 }
 
-/* Of values with one: they fall. */
+/* Of values with one: they fall. An edge belongs to the step above it. */
 static void fill_negative(struct sc_colours *c)
 {
     unsigned k = edges_below(c, false);
     uint32_t u = 0;
     while (k > 0) {
-        const uint32_t at = (sc_bits_of(c->edge[k - 1]) & SIZE) >> 16;
+        const uint32_t bits = sc_bits_of(c->edge[k - 1]) & SIZE, at = bits >> 16;
+        unsigned all = 0, inside = 0; /* edges of the entry; and those before its last value */
         fill_entries(c, SIGN, u, at, k);
-        unsigned inside = 0, last = 0; /* of all edges of the entry; at its other end */
-        for (; inside < k && (sc_bits_of(c->edge[k - 1 - inside]) & SIZE) >> 16 == at; inside++)
-            last += (sc_bits_of(c->edge[k - 1 - inside]) & 0xffff) == 0xffff;
-        c->of[SIGN | at] = (uint16_t)(k | (last < inside ? ASK : 0));
-        k -= inside;
+        for (; all < k && (sc_bits_of(c->edge[k - 1 - all]) & SIZE) >> 16 == at; all++)
+            inside += (sc_bits_of(c->edge[k - 1 - all]) & 0xffff) != 0xffff;
+        if (inside)
+            split_entry(c, SIGN | at, k, inside, (bits & 0xffff) + 1);
+        else
+            c->of[SIGN | at] = k | FOREVER;
+        k -= all;
         u = at + 1;
     }
     fill_entries(c, SIGN, u, INFINITE, k);
@@ -315,17 +328,18 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
     const float scale = known ? s->scale : 1;
     const bool plain = is_plain(s->mode);
 
-    memset(c, 0, sizeof *c);
+    c->folded = false;
+    c->n_edges = 0;
     if (sc_colour_mode_ranks(s->mode) && s->quantile)
         edges_of_rank(s->quantile, c);
     else
-        edges_of_scale(s->mode, scale, c);
+        edges_of_scale(s->mode, s->shares, scale, c);
     c->mode = s->mode;
     c->end = known ? scale : 0;
     c->smallest = s->smallest;
     for (uint32_t u = 0; plain && u < INFINITE; u++) {
-        c->of[u] = (uint16_t)plain_step(s->mode, u);
-        c->of[SIGN | u] = (uint16_t)plain_step(s->mode, SIGN | u);
+        c->of[u] = plain_step(s->mode, u) | FOREVER;
+        c->of[SIGN | u] = plain_step(s->mode, SIGN | u) | FOREVER;
     }
     if (!plain)
         fill_steps(c);
@@ -335,8 +349,8 @@ void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
             u = INFINITE - 1;
             continue;
         }
-        c->of[u] = (uint16_t)entry;
-        c->of[SIGN | u] = (uint16_t)special_entry(SIGN | u, s->smallest, s->shows);
+        c->of[u] = entry | FOREVER;
+        c->of[SIGN | u] = special_entry(SIGN | u, s->smallest, s->shows) | FOREVER;
     }
 }
 
@@ -354,14 +368,29 @@ static unsigned look_closer(const struct sc_colours *c, uint32_t bits)
     return step_of(c, c->folded ? fabsf(x) : x);
 }
 
+static uint8_t index_of(const struct sc_colours *c, uint32_t bits)
+{
+    const uint32_t lower = bits & 0xffff, entry = c->of[bits >> 16];
+    if (SC_UNLIKELY((entry & SC_COLOUR_ASK) && lower))
+        return (uint8_t)look_closer(c, bits);
+    /* Nobody can guess on which side of an edge it is: nothing branches. */
+    const unsigned behind = lower > entry >> SC_COLOUR_LAST, down = (entry & SC_COLOUR_FALLS) != 0;
+    return (uint8_t)(entry + behind - 2 * (behind & down));
+}
+
 void sc_colours_apply(const struct sc_colours *c, const uint32_t *pixels, size_t n, uint8_t *out)
 {
-    for (size_t i = 0; i < n; i++) {
-        unsigned entry = c->of[pixels[i] >> 16];
-        if (SC_UNLIKELY((entry & ASK) && (pixels[i] & 0xffff)))
-            entry = look_closer(c, pixels[i]);
-        out[i] = (uint8_t)entry;
+    size_t i = 0;
+#if SC_HAVE_X86
+    const bool fast = sc_cpu_level() == SC_CPU_AVX512;
+    while (fast && n - i >= 16) {
+        i += sc_colours_apply_avx512(c, pixels + i, n - i, out + i);
+        for (size_t k = 0; k < 16 && i < n; k++, i++)
+            out[i] = index_of(c, pixels[i]);
     }
+#endif
+    for (; i < n; i++)
+        out[i] = index_of(c, pixels[i]);
 }
 
 void sc_colours_apply_halves(const struct sc_colours *c, const uint16_t *halves, size_t n,

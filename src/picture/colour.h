@@ -91,15 +91,15 @@ struct sc_colour_scale {
     enum sc_shows shows;
     float scale;           /* the |x| at the end; not positive or not finite: 1 */
     float smallest;        /* least normal |x| of the stored type: below is subnormal; 0: none */
+    const double *shares;  /* what sc_colour_shares() said of the mode; NULL: it is asked */
     const float *quantile; /* (SC_COLOUR_QUANTILES) ascending, for ranks and ranges; NULL: -scale ..
                               scale */
 };
 /* A scale, ready for many pixels. Making one takes microseconds. */
 struct sc_colours {
-    uint16_t of[65536]; /* by the upper 16 bits: a palette index; + 256: where lower bits are
-                  not zero, the edges tell */
-    bool folded;        /* edges are of |x| */
-    unsigned n_edges;   /* 0: a mode whose steps are bits */
+    uint32_t of[65536];          /* by the upper 16 bits: what colour.c says of entries */
+    bool folded;                 /* edges are of |x| */
+    unsigned n_edges;            /* 0: a mode whose steps are bits */
     float edge[SC_COLOUR_STEPS]; /* ascending: step k is edge[k - 1] <= x < edge[k] */
     enum sc_colour_mode mode;
     float smallest;

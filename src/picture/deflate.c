@@ -317,9 +317,8 @@ static void count_bytes(const uint8_t *p, size_t n, uint32_t count[SYMBOLS])
         count[k] = part[0][k] + part[1][k] + part[2][k] + part[3][k];
 }
 
-/* Whether runs are worth looking for: a quarter of the pixels, as far as every seventh tells, are
- * equal to the one before. */
-bool sc_deflate_has_runs(const uint8_t *p, size_t n)
+/* Bytes that are equal to the one before, as far as every seventh tells. */
+static size_t bytes_alike(const uint8_t *p, size_t n)
 {
     size_t same = 0, i = 1;
 
@@ -331,7 +330,13 @@ bool sc_deflate_has_runs(const uint8_t *p, size_t n)
 #endif
     for (; i < n; i += 7)
         same += p[i] == p[i - 1];
-    return same * 7 >= n / 4;
+    return same * 7;
+}
+
+/* Whether runs are worth looking for. */
+bool sc_deflate_has_runs(const uint8_t *p, size_t n)
+{
+    return bytes_alike(p, n) >= n / 4;
 }
 
 /* A block of literals of which these counts are known. */
@@ -434,6 +439,18 @@ static size_t find_pieces(const uint8_t *p, size_t n, struct piece *out)
     }
     out[k++] = (struct piece){(uint32_t)(n - from), 0};
     return k;
+}
+
+/* Nearly all bytes that are like the one before are in long runs, as in a tile in which a matrix
+ * ends. */
+bool sc_deflate_has_long_runs(const uint8_t *p, size_t n)
+{
+    struct piece pieces[MOST_PIECES];
+    const size_t n_pieces = find_pieces(p, n, pieces), alike = bytes_alike(p, n);
+    size_t in_runs = 0;
+    for (size_t i = 0; i < n_pieces; i++)
+        in_runs += pieces[i].run;
+    return in_runs >= alike - alike / 4;
 }
 
 /* How much of a long run one symbol takes, so that what is left is none or at least three. */

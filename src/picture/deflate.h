@@ -26,8 +26,10 @@ void sc_deflate_runs(struct sc_deflate *b, const uint8_t *p, size_t n, bool last
  * bytes. */
 void sc_deflate_nearly(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
 /* Literals and long runs only, at nearly the speed of literals; n is at most SC_DEFLATE_SPARSE. */
-#define SC_DEFLATE_SPARSE ((size_t)1 << 16)
+#define SC_DEFLATE_SPARSE ((size_t)257 << 8) /* a tile, with a byte before each row */
 void sc_deflate_sparse(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
+/* Would that take nearly as few bytes as all runs? n likewise. */
+bool sc_deflate_has_long_runs(const uint8_t *p, size_t n);
 void sc_deflate_stored(struct sc_deflate *b, const uint8_t *p, size_t n, bool last);
 #if SC_HAVE_X86
 /* The words of as many of n bytes as it likes to; how many. table: words from bit 8 on, lengths

@@ -74,6 +74,7 @@ struct sc_indexed_png {
     struct shape shape;
     uint32_t row;
     bool fast, begun;
+    bool tile; /* one block, whose code may be a little worse than the best */
     int status;
     uint32_t adler;
     size_t in_strip; /* bytes of rows that wait, with their filter bytes */
@@ -87,7 +88,7 @@ struct sc_indexed_png {
     void *ctx;
 };
 
-/* Takes over shape, fast, put, ctx and perhaps chunk of `like`. */
+/* Takes over shape, fast, tile, put, ctx and perhaps chunk of `like`. */
 static int new_picture(const struct sc_indexed_png *like, struct sc_indexed_png **out,
                        struct sc_error *e)
 {
@@ -105,6 +106,8 @@ static int new_picture(const struct sc_indexed_png *like, struct sc_indexed_png 
     *p = *like;
     p->adler = 1;
     p->rows_of_strip = SC_MAX(STRIP / (bytes_of_row(&p->shape) + 1), (size_t)1);
+    if (p->tile) /* its caller has room for all of it */
+        p->rows_of_strip = height;
     p->rows_of_strip = SC_MIN(p->rows_of_strip, (size_t)height);
     size_t bytes = p->rows_of_strip * (bytes_of_row(&p->shape) + 1);
     p->strip = sc_alloc(bytes);
@@ -160,9 +163,10 @@ static int end_strip(struct sc_indexed_png *p, bool last, struct sc_error *e)
     if (!p->begun && deliver(p, put_head(p->chunk, &p->shape), e) < 0)
         return e->code;
     bool runs = !p->fast && sc_deflate_has_runs(p->strip, p->in_strip);
-    if (runs && !p->work)
+    const bool sparse = runs && p->tile && sc_deflate_has_long_runs(p->strip, p->in_strip);
+    if (runs && !sparse && !p->work)
         p->work = sc_alloc(p->rows_of_strip * (bytes_of_row(&p->shape) + 1) * sizeof *p->work);
-    if (runs && !p->work)
+    if (runs && !sparse && !p->work)
         return sc_fail_memory(e);
     uint8_t *start = p->chunk + 8;
     p->bits.to = start;
@@ -174,8 +178,12 @@ static int end_strip(struct sc_indexed_png *p, bool last, struct sc_error *e)
     p->adler = libdeflate_adler32(p->adler, p->strip, p->in_strip);
     if (p->fast)
         sc_deflate_stored(&p->bits, p->strip, p->in_strip, last);
+    else if (sparse)
+        sc_deflate_sparse(&p->bits, p->strip, p->in_strip, last);
     else if (runs)
         sc_deflate_runs(&p->bits, p->strip, p->in_strip, last, p->work);
+    else if (p->tile)
+        sc_deflate_nearly(&p->bits, p->strip, p->in_strip, last);
     else
         sc_deflate_literals(&p->bits, p->strip, p->in_strip, last);
     p->in_strip = 0;
@@ -266,8 +274,10 @@ size_t sc_indexed_png_tile(const uint8_t *indices, uint32_t width, uint32_t heig
 {
     uint8_t rank[256], *row = sc_alloc(width);
     struct sc_indexed_png *p = NULL;
-    struct sc_indexed_png like = {
-        .shape = {.width = width, .height = height}, .fast = fast, .chunk = out};
+    struct sc_indexed_png like = {.shape = {.width = width, .height = height},
+                                  .fast = fast,
+                                  .tile = ((size_t)width + 1) * height <= SC_DEFLATE_SPARSE,
+                                  .chunk = out};
     struct sc_error e;
     size_t n = 0;
 

@@ -15,11 +15,13 @@ const char *const sc_scale_names[SC_SCALES + 1] = {"tensor", "role", "model", NU
 
 enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
 
-/* What a thread draws with. */
+/* What a thread draws with. Neighbours of a tensor are mostly the same few, whose numbers are near.
+ */
+enum { KEPT = 8 };
 struct work {
     struct sc_spare spare;
-    uint32_t tensor; /* whose colours these are; UINT32_MAX: none yet */
-    struct sc_colours colours;
+    uint32_t tensor[KEPT]; /* whose colours these are, by its last bits; UINT32_MAX: nobody's */
+    struct sc_colours colours[KEPT];
     struct sc_tile tile;
     uint16_t halves[PIXELS]; /* or these, the upper halves of its pixels */
 };
@@ -30,6 +32,8 @@ struct sc_render {
     struct sc_scales *own; /* when none were given */
     float roles[SC_ROLE_COUNT], whole;
     struct sc_colours colours; /* of the whole */
+    double shares[SC_COLOUR_STEPS - 1];
+    bool has_shares;
     /* (n_tensors) 257 quantiles each, of tensors that were drawn by rank; NULL: no ranks */
     float *_Atomic *quantiles;
 };
@@ -87,6 +91,7 @@ static int colours_of(const struct sc_render *r, uint32_t tensor, struct sc_colo
     const struct sc_tensor *t = &r->o.scene->model->tensors[tensor];
     struct sc_colour_scale s = {.mode = r->o.mode,
                                 .shows = r->o.scene->shows,
+                                .shares = r->has_shares ? r->shares : NULL,
                                 .scale = r->whole,
                                 .smallest = smallest_normal(r->o.scene, t)};
     struct sc_scale_range range;
@@ -146,6 +151,7 @@ int sc_render_new(const struct sc_render_options *o, struct sc_render **out, str
     }
     r->o = *o;
     r->whole = 1;
+    r->has_shares = sc_colour_shares(o->mode, r->shares);
     const int code = o->fill ? 0 : measure(r, e);
     if (code < 0) {
         sc_render_free(r);
@@ -272,16 +278,17 @@ static int paint_place(void *ctx, const struct sc_place *p)
     const struct painting *at = ctx;
     struct work *work = at->w;
     const struct window w = window_of(&work->tile, p->x, p->y, p->w, p->h);
+    const size_t k = p->tensor % KEPT;
 
     if (!has_own_scale(&w))
         return 0;
-    if (p->tensor != work->tensor) {
-        work->tensor = UINT32_MAX;
-        TRY(colours_of(at->r, p->tensor, &work->colours, at->e));
-        work->tensor = p->tensor;
+    if (work->tensor[k] != p->tensor) {
+        work->tensor[k] = UINT32_MAX;
+        TRY(colours_of(at->r, p->tensor, &work->colours[k], at->e));
+        work->tensor[k] = p->tensor;
     }
     for (int64_t y = w.y0; y < w.y1 && w.x0 < w.x1; y++)
-        paint(at, &work->colours, (size_t)(y * SC_SCENE_TILE + w.x0), (size_t)(w.x1 - w.x0));
+        paint(at, &work->colours[k], (size_t)(y * SC_SCENE_TILE + w.x0), (size_t)(w.x1 - w.x0));
     return 0;
 }
 
@@ -349,7 +356,7 @@ static struct work *take_work(struct sc_render *r)
 {
     struct work *w = sc_spares_take(&r->works);
     if (!w && (w = sc_alloc(sizeof *w)))
-        w->tensor = UINT32_MAX;
+        memset(w->tensor, 0xff, sizeof w->tensor);
     return w;
 }
 

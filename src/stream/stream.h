@@ -70,8 +70,8 @@ bool sc_values_are_bf16(const struct sc_values *base);
 /* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
 int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                         uint64_t n, float *dst, struct sc_error *e);
-/* One of many such: whether the file has changed meanwhile is for sc_values_check() to say, after
- * the last of them. */
+/* One of many such, each behind the one before: whether the file has changed meanwhile is for
+ * sc_values_check() to say, after the last of them. */
 int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                              uint64_t n, float *dst, struct sc_error *e);
 /* SCRUPLE_ELIMIT for an expanded view (PyTorch) that shows a few stored elements as more than 2^32

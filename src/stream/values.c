@@ -480,8 +480,9 @@ static int read_mapped(struct values *v, uint64_t first, uint64_t n, float *dst,
     return 0;
 }
 
+/* goes_on: the runs behind these are read next. */
 static int read_runs(struct values *v, uint64_t first, uint64_t stride, size_t n_runs, uint64_t n,
-                     float *dst, bool *mapped, struct sc_error *e)
+                     bool goes_on, float *dst, bool *mapped, struct sc_error *e)
 {
     uint64_t all;
     *mapped = false;
@@ -490,7 +491,7 @@ static int read_runs(struct values *v, uint64_t first, uint64_t stride, size_t n
     TRY(check_runs(v, first, stride, n_runs, n, e));
     const bool map = may_map_runs(v, stride, n_runs, n);
     const size_t unit = v->base.ops || v->unpack ? 0 : v->parts[0].unit;
-    if (stride == n && sc_mul(n, n_runs, &all))
+    if (stride == n && sc_mul(n, n_runs, &all) && !(map && goes_on && n > LONE_RUN))
         return map && all / v->per_block * unit <= NEAR_RUN
                    ? read_mapped(v, first, all, dst, mapped, e)
                    : sc_values_read(&v->base, first, all, dst, e);
@@ -500,11 +501,13 @@ static int read_runs(struct values *v, uint64_t first, uint64_t stride, size_t n
         !v->base.ops && v->unpack && (n_runs == 1 || stride > NEAR_RUN) && n <= LONE_RUN;
     /* Short runs end before a processor sees where they lead. */
     const size_t ahead = map ? (size_t)(stride / v->per_block) * unit * RUNS_AHEAD : 0;
+    const uint64_t behind = goes_on && stride > 0 ? (v->base.count - first - n) / stride + 1 : 0;
+    const uint64_t coming = SC_MAX(behind, (uint64_t)n_runs);
     for (size_t i = 0; i < n_runs; i++) {
         const uint64_t at = first + i * stride;
         const struct blocks b = map ? blocks_of(v, at, n) : (struct blocks){0};
         const uint8_t *src = map ? sc_stored_map(&v->parts[0], b.first, b.n, false) : NULL;
-        if (src && i + RUNS_AHEAD < n_runs)
+        if (src && i + RUNS_AHEAD < coming)
             prefetch_near(src, ahead, (size_t)b.n * unit);
         if (src)
             decode(v, src, b.skip, n, dst + i * n, NULL);
@@ -519,7 +522,7 @@ int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride,
                         uint64_t n, float *dst, struct sc_error *e)
 {
     bool mapped;
-    TRY(read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e));
+    TRY(read_runs((struct values *)base, first, stride, n_runs, n, false, dst, &mapped, e));
     return mapped ? sc_values_check(base, false, e) : 0;
 }
 
@@ -527,7 +530,7 @@ int sc_values_read_unchecked(struct sc_values *base, uint64_t first, uint64_t st
                              uint64_t n, float *dst, struct sc_error *e)
 {
     bool mapped;
-    return read_runs((struct values *)base, first, stride, n_runs, n, dst, &mapped, e);
+    return read_runs((struct values *)base, first, stride, n_runs, n, true, dst, &mapped, e);
 }
 
 static int fail_codes(const struct sc_values *base, struct sc_error *e)

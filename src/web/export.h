@@ -60,6 +60,15 @@ void sc_export_plan_clear(struct sc_export_plan *p);
 void sc_export_tile_at(const struct sc_export_plan *p, uint64_t i, struct sc_export_at *out);
 /* From one to the next; false: there is none. */
 bool sc_export_next(const struct sc_export_plan *p, struct sc_export_at *at);
+/* All stored tiles, those below a tile right behind it: weights that several zooms are made of are
+ * read while they are near. */
+struct sc_export_walk {
+    const struct sc_export_plan *p;
+    struct sc_export_at at;   /* the tile */
+    struct sc_export_at root; /* the last that has none above it */
+};
+bool sc_export_walk_start(struct sc_export_walk *w, const struct sc_export_plan *p);
+bool sc_export_walk_next(struct sc_export_walk *w); /* false: that was the last */
 /* Leaves the first n levels. Tables stay where they are. */
 void sc_export_plan_cut(struct sc_export_plan *p, size_t n_levels);
 /* Puts the tables of all levels that there are one behind the other. */
@@ -92,6 +101,28 @@ bool sc_stage_put(struct sc_stage *s, int fd, const void *bytes, size_t n, uint6
 bool sc_stage_flush(struct sc_stage *s);
 int sc_stage_fd(const struct sc_stage *s); /* whose bytes are held; -1: none */
 void sc_stage_plain(struct sc_stage *s);   /* from now on through that memory */
+
+/* ------------------------------------------------------------------------------ pmtiles.c --- */
+/* A file of pictures by zoom and place. Bodies go to places that are given in the order of calls;
+ * one thread gives places, and one puts bodies. */
+struct sc_pmtiles;
+struct sc_pmtiles_facts {
+    const char *path; /* for messages */
+    enum sc_picture_format format;
+    double wide, high;    /* of the whole, as shares of the tile of zoom 0 */
+    const char *metadata; /* an object in JSON */
+};
+int sc_pmtiles_new(int fd, struct sc_pmtiles **out, struct sc_error *e); /* fd is borrowed */
+void sc_pmtiles_free(struct sc_pmtiles *p);                              /* NULL is allowed */
+/* Where `size` bytes of a tile will stand; each tile once, size > 0. */
+int sc_pmtiles_place(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, size_t size,
+                     uint64_t *offset, struct sc_error *e);
+bool sc_pmtiles_put(struct sc_pmtiles *p, const void *bytes, size_t n, uint64_t offset);
+void sc_pmtiles_slow(struct sc_pmtiles *p); /* between puts: as sc_stage_plain() */
+/* Directories and header; *bytes: of the file. */
+int sc_pmtiles_end(struct sc_pmtiles *p, const struct sc_pmtiles_facts *f, uint64_t *bytes,
+                   struct sc_error *e);
+uint64_t sc_pmtiles_id(unsigned zoom, uint64_t x, uint64_t y); /* of a tile; zoom at most 31 */
 
 /* ------------------------------------------------------------------------- export_tiles.c --- */
 struct sc_export_job {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export_pictures: tiles as pictures, at the addresses that maps have: DIR/tiles/Z/X/Y.png (or
- * .avif). Z is 0 where everything is in one tile; what is empty, or the tile above magnified, has
- * no file.
+ * .avif), or in one file (pmtiles.c). Z is 0 where everything is in one tile; what is empty, or the
+ * tile above magnified, has no picture.
  *
- * tiles/tiles.json comes first and names weights and looks: pictures that stand below the same name
- * are kept. Each gets its name when it is complete. */
+ * Of a folder tiles/tiles.json comes first and names weights and looks: pictures that stand below
+ * the same name are kept. Each gets its name when it is complete. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,9 +16,10 @@
 
 #include "hub/cache.h"
 #include "picture/avif.h"
+#include "stream/line.h"
 #include "web/export.h"
 
-enum { BATCH = 64 /* tiles a thread */, PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
+enum { BATCH = 32 /* tiles a thread */, PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
 
 const char *const sc_picture_formats[] = {"png", "avif", NULL};
 
@@ -27,10 +29,20 @@ struct drawing {
     const struct sc_palette *palette;
     const struct sc_export_plan *plan;
     int top;
-    struct sc_export_at *at;
-    struct sc_error *errors; /* of each of a batch */
-    bool goes_on;            /* pictures that are there are these */
+    struct sc_pmtiles *archive; /* NULL: files */
+    const char *path;           /* of it */
+    struct sc_export_walk walk;
+    bool more;    /* it is at a tile */
+    size_t most;  /* pictures of a batch */
+    bool goes_on; /* pictures that are there are these */
     _Atomic uint64_t kept;
+};
+struct picture {
+    struct sc_export_at at;
+    uint8_t *bytes;
+    size_t n;
+    uint64_t offset; /* in the archive */
+    struct sc_error e;
 };
 
 /* ---------------------------------------------------------------------- of an earlier run --- */
@@ -191,93 +203,209 @@ static int write_picture(const struct drawing *d, const struct sc_export_at *at,
     return code;
 }
 
-static int encode_picture(const struct drawing *d, const uint8_t *indices, uint8_t **out, size_t *n,
-                          struct sc_error *e)
+static int encode(const struct drawing *d, const uint8_t *indices, struct picture *p,
+                  struct sc_error *e)
 {
-    if (d->o->pictures == SC_PICTURES_AVIF)
-        return sc_avif_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, out, n, e);
-    *out = sc_alloc(sc_indexed_png_bound(SC_SCENE_TILE, SC_SCENE_TILE));
-    *n = *out ? sc_indexed_png_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, false, *out)
-              : 0;
-    return *n ? 0 : sc_fail_memory(e);
+    if (d->o->pictures == SC_PICTURES_AVIF) {
+        free(p->bytes);
+        p->bytes = NULL;
+        return sc_avif_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, &p->bytes, &p->n, e);
+    }
+    if (!p->bytes)
+        p->bytes = sc_alloc(sc_indexed_png_bound(SC_SCENE_TILE, SC_SCENE_TILE));
+    p->n = p->bytes ? sc_indexed_png_tile(indices, SC_SCENE_TILE, SC_SCENE_TILE, d->palette, false,
+                                          p->bytes)
+                    : 0;
+    return p->n ? 0 : sc_fail_memory(e);
 }
 
-static void draw(void *ctx, size_t i)
+static int draw(struct drawing *d, struct picture *p, uint8_t *indices, struct sc_error *e)
+{
+    const struct sc_export_at *at = &p->at;
+    TRY(sc_render_tile(d->render, d->plan->levels[at->level].z, at->x, at->y, indices, e));
+    TRY(encode(d, indices, p, e));
+    return d->archive ? 0 : write_picture(d, at, p->bytes, p->n, e);
+}
+
+/* ----------------------------------------------------------------------------------- a line --- */
+
+static size_t next_pictures(void *ctx, void *things)
 {
     struct drawing *d = ctx;
-    const struct sc_export_at *at = &d->at[i];
-    struct sc_error *e = &d->errors[i];
-    e->code = 0;
-    if (d->goes_on && is_there(d, at))
-        return;
-    uint8_t *indices = sc_alloc(PIXELS);
-    uint8_t *picture = NULL;
+    struct picture *p = things;
     size_t n = 0;
-
-    if (!indices) {
-        (void)sc_fail_memory(e);
-    } else if (!atomic_load(d->o->cancel)) {
-        if (sc_render_tile(d->render, d->plan->levels[at->level].z, at->x, at->y, indices, e) ==
-                0 &&
-            encode_picture(d, indices, &picture, &n, e) == 0)
-            (void)write_picture(d, at, picture, n, e);
+    for (; d->more && n < d->most; d->more = sc_export_walk_next(&d->walk)) {
+        p[n].e.code = 0;
+        p[n++].at = d->walk.at;
     }
-    free(indices);
-    free(picture);
+    return n;
 }
 
-static int draw_all(struct drawing *d, size_t most, struct sc_error *e)
+static void make_picture(void *ctx, void *thing)
 {
-    struct sc_export_at at;
-    bool more = d->plan->n_tiles > 0;
-    uint64_t done = 0;
-    if (more)
-        sc_export_tile_at(d->plan, 0, &at);
-    while (more) {
-        size_t n = 0;
-        for (; more && n < most; more = sc_export_next(d->plan, &at))
-            d->at[n++] = at;
-        sc_pool_for(d->o->pool, n, draw, d);
-        if (atomic_load(d->o->cancel))
-            return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
-        for (size_t i = 0; i < n; i++)
-            if (d->errors[i].code) {
-                *e = d->errors[i];
-                return e->code;
-            }
-        done += n;
-        if (d->o->progress)
-            d->o->progress(d->o->ctx, done, d->plan->n_tiles);
+    struct drawing *d = ctx;
+    struct picture *p = thing;
+    if (atomic_load(d->o->cancel) || (d->goes_on && is_there(d, &p->at)))
+        return;
+    uint8_t *indices = sc_alloc(PIXELS);
+    if (indices)
+        (void)draw(d, p, indices, &p->e);
+    else
+        (void)sc_fail_memory(&p->e);
+    free(indices);
+}
+
+static int arrange_pictures(void *ctx, void *things, size_t *n, uint64_t done, struct sc_error *e)
+{
+    struct drawing *d = ctx;
+    struct picture *p = things;
+    if (atomic_load(d->o->cancel))
+        return sc_fail(e, SCRUPLE_EINTERRUPTED, "interrupted");
+    for (size_t i = 0; i < *n; i++) {
+        if (p[i].e.code) {
+            *e = p[i].e;
+            return e->code;
+        }
+        if (d->archive)
+            TRY(sc_pmtiles_place(d->archive, d->top - d->plan->levels[p[i].at.level].z, p[i].at.x,
+                                 p[i].at.y, p[i].n, &p[i].offset, e));
     }
+    if (d->o->progress)
+        d->o->progress(d->o->ctx, done, d->plan->n_tiles);
     return 0;
+}
+
+static int put_pictures(void *ctx, void *things, size_t n, struct sc_error *e)
+{
+    struct drawing *d = ctx;
+    const struct picture *p = things;
+    for (size_t i = 0; i < n && d->archive; i++)
+        if (!sc_pmtiles_put(d->archive, p[i].bytes, p[i].n, p[i].offset))
+            return sc_export_failed(d->path, e);
+    return 0;
+}
+
+static void put_slowly(void *ctx)
+{
+    const struct drawing *d = ctx;
+    if (d->archive)
+        sc_pmtiles_slow(d->archive);
+}
+
+static void free_pictures(struct picture *p, size_t n)
+{
+    for (size_t i = 0; p && i < n; i++)
+        free(p[i].bytes);
+    free(p);
+}
+
+static int draw_all(struct drawing *d, struct sc_error *e)
+{
+    struct picture *batches[2] = {sc_calloc(d->most, sizeof **batches),
+                                  sc_calloc(d->most, sizeof **batches)};
+    const struct sc_line line = {.pool = d->o->pool,
+                                 .most = d->most,
+                                 .size = sizeof **batches,
+                                 .batches = {batches[0], batches[1]},
+                                 .ctx = d,
+                                 .next = next_pictures,
+                                 .make = make_picture,
+                                 .arrange = arrange_pictures,
+                                 .put = put_pictures,
+                                 .slow = put_slowly};
+    d->more = sc_export_walk_start(&d->walk, d->plan);
+    const int code = batches[0] && batches[1] ? sc_line_run(&line, e) : sc_fail_memory(e);
+    for (size_t k = 0; k < SC_COUNT(batches); k++)
+        free_pictures(batches[k], d->most);
+    return code;
+}
+
+static struct drawing drawing_of(const struct sc_export_options *o,
+                                 const struct sc_render_options *ro, struct sc_render *render,
+                                 const struct sc_palette *palette,
+                                 const struct sc_export_plan *plan)
+{
+    return (struct drawing){.o = o,
+                            .render = render,
+                            .palette = palette,
+                            .plan = plan,
+                            .top = ro->scene->top,
+                            .most = (size_t)BATCH * sc_pool_threads(o->pool)};
 }
 
 int sc_export_pictures(const struct sc_export_options *o, const struct sc_render_options *ro,
                        struct sc_render *render, const struct sc_palette *palette, uint64_t *n,
                        uint64_t *kept, struct sc_error *e)
 {
-    const size_t most = (size_t)BATCH * sc_pool_threads(o->pool);
-    struct sc_export_plan plan;
-    struct drawing d = {.o = o,
-                        .render = render,
-                        .palette = palette,
-                        .plan = &plan,
-                        .top = ro->scene->top,
-                        .at = sc_calloc(most, sizeof *d.at),
-                        .errors = sc_calloc(most, sizeof *d.errors)};
+    struct sc_export_plan plan = {0};
+    struct drawing d = drawing_of(o, ro, render, palette, &plan);
     int code =
         sc_export_plan_new(ro->scene, 1u << ro->plane, o->max_zoom, SC_EXPORT_PACK, &plan, e);
 
-    if (code == 0 && (!d.at || !d.errors))
-        code = sc_fail_memory(e);
     if (code == 0)
         code = take_over(&d, ro, e);
     if (code == 0)
-        code = draw_all(&d, most, e);
+        code = draw_all(&d, e);
     *n = plan.n_tiles;
     *kept = d.kept;
     sc_export_plan_clear(&plan);
-    free(d.at);
-    free(d.errors);
+    return code;
+}
+
+/* ----------------------------------------------------------------------------- in one file --- */
+
+static int make_metadata(const struct sc_export_options *o, const struct sc_render_options *ro,
+                         struct sc_buf *b, struct sc_error *e)
+{
+    struct sc_out out = {.write = sc_export_into, .ctx = b};
+    sc_out_puts(&out, "{\"name\": ");
+    sc_out_json_text(&out, sc_strz(o->title ? o->title : ""), false);
+    sc_out_puts(&out, ", \"type\": \"baselayer\", \"format\": ");
+    sc_out_json_text(&out, sc_strz(sc_picture_formats[o->pictures]), false);
+    sc_out_puts(&out, ", \"generator\": \"scruple ");
+    sc_out_puts(&out, scruple_version());
+    sc_out_puts(&out, "\", \"mode\": ");
+    sc_out_json_text(&out, sc_strz(sc_colour_modes[ro->mode]), false);
+    sc_out_puts(&out, ", \"plane\": ");
+    sc_out_json_text(&out, sc_strz(sc_plane_names[ro->plane]), false);
+    sc_out_puts(&out, ", \"scale\": ");
+    sc_out_json_text(&out, sc_strz(sc_scale_names[ro->scale_of]), false);
+    sc_out_puts(&out, "}");
+    const int code = sc_out_finish(&out);
+    sc_buf_putc(b, '\0');
+    return code < 0 || b->failed ? sc_fail_memory(e) : 0;
+}
+
+int sc_export_pmtiles(const struct sc_export_options *o, const struct sc_render_options *ro,
+                      struct sc_render *render, const struct sc_palette *palette, int fd,
+                      const char *path, struct sc_exported *out, struct sc_error *e)
+{
+    const struct sc_scene *s = ro->scene;
+    const double side = ldexp(SC_SCENE_TILE, s->top); /* units of the tile of zoom 0 */
+    struct sc_export_plan plan = {0};
+    struct sc_buf metadata = {0};
+    struct drawing d = drawing_of(o, ro, render, palette, &plan);
+    int code = sc_export_plan_new(s, 1u << ro->plane, o->max_zoom, SC_EXPORT_PACK, &plan, e);
+
+    *out = (struct sc_exported){.tiles = plan.n_tiles, .cut = plan.cut};
+    d.path = path;
+    if (code == 0)
+        code = sc_pmtiles_new(fd, &d.archive, e);
+    if (code == 0)
+        code = make_metadata(o, ro, &metadata, e);
+    if (code == 0)
+        code = draw_all(&d, e);
+    const struct sc_pmtiles_facts facts = {
+        .path = path,
+        .format = o->pictures,
+        .wide = (double)s->w / side,
+        .high = (double)s->h / side,
+        .metadata = metadata.p,
+    };
+    if (code == 0)
+        code = sc_pmtiles_end(d.archive, &facts, &out->bytes, e);
+    sc_pmtiles_free(d.archive);
+    sc_buf_clear(&metadata);
+    sc_export_plan_clear(&plan);
     return code;
 }

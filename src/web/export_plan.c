@@ -412,6 +412,68 @@ bool sc_export_next(const struct sc_export_plan *p, struct sc_export_at *at)
     return false;
 }
 
+/* ------------------------------------------------------------------------------------ walks --- */
+
+/* The stored tile (x, y) of a level; false: it is none. */
+static bool find_tile(const struct sc_export_plan *p, size_t level, int64_t x, int64_t y,
+                      struct sc_export_at *out)
+{
+    const struct sc_export_block *b =
+        block_at(p, &p->levels[level], x >> SC_BLOCK_LOG2, y >> SC_BLOCK_LOG2);
+    const unsigned col = (unsigned)x % SC_BLOCK_SIDE, row = (unsigned)y % SC_BLOCK_SIDE;
+    if (!b || !(b->need[row] >> col & 1))
+        return false;
+    *out = (struct sc_export_at){
+        .level = level, .block = (size_t)(b - p->blocks), .bit = row * SC_BLOCK_SIDE + col};
+    set_at(p, out);
+    return true;
+}
+
+static bool find_above(const struct sc_export_plan *p, const struct sc_export_at *at,
+                       struct sc_export_at *out)
+{
+    return at->level > 0 && p->levels[at->level - 1].z == p->levels[at->level].z + 1 &&
+           find_tile(p, at->level - 1, at->x >> 1, at->y >> 1, out);
+}
+
+/* The first stored one of the four below, from number q on. */
+static bool find_below(const struct sc_export_plan *p, const struct sc_export_at *at, unsigned q,
+                       struct sc_export_at *out)
+{
+    if (at->level + 1 >= p->n_levels || p->levels[at->level + 1].z != p->levels[at->level].z - 1)
+        return false;
+    for (; q < 4; q++)
+        if (find_tile(p, at->level + 1, 2 * at->x + (q & 1), 2 * at->y + (q >> 1), out))
+            return true;
+    return false;
+}
+
+bool sc_export_walk_start(struct sc_export_walk *w, const struct sc_export_plan *p)
+{
+    w->p = p;
+    if (p->n_tiles == 0)
+        return false;
+    sc_export_tile_at(p, 0, &w->root);
+    w->at = w->root;
+    return true;
+}
+
+bool sc_export_walk_next(struct sc_export_walk *w)
+{
+    struct sc_export_at at = w->at, above;
+    if (find_below(w->p, &at, 0, &w->at))
+        return true;
+    for (; find_above(w->p, &at, &above); at = above)
+        if (find_below(w->p, &above, (unsigned)((at.x & 1) + 2 * (at.y & 1)) + 1, &w->at))
+            return true;
+    while (sc_export_next(w->p, &w->root))
+        if (!find_above(w->p, &w->root, &above)) {
+            w->at = w->root;
+            return true;
+        }
+    return false;
+}
+
 void sc_export_plan_cut(struct sc_export_plan *p, size_t n_levels)
 {
     if (n_levels >= p->n_levels)

@@ -178,6 +178,11 @@ int sc_export(const struct sc_export_options *o, const struct sc_web_view *views
 int sc_export_pictures(const struct sc_export_options *o, const struct sc_render_options *ro,
                        struct sc_render *render, const struct sc_palette *palette, uint64_t *n,
                        uint64_t *kept, struct sc_error *e);
+/* The same pictures in one file, as PMTiles: fd, which is empty and open for writing, is filled;
+ * `path` is for messages. Takes title, max_zoom, pictures, pool, cancel and progress of *o. */
+int sc_export_pmtiles(const struct sc_export_options *o, const struct sc_render_options *ro,
+                      struct sc_render *render, const struct sc_palette *palette, int fd,
+                      const char *path, struct sc_exported *out, struct sc_error *e);
 /* Writes page, style and modules of an export anew, as this version has them; title: NULL as it is.
  * *single: the page holds everything. */
 int sc_export_page(const char *dir, const char *title, bool *single, struct sc_error *e);

@@ -6,6 +6,7 @@ The reader knows docs/viewer-protocol.md only: index, packs, bodies. Values are 
 many weights are also held against the tiles of the live server, bit by bit.
 """
 import functools
+import gzip
 import http.server
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import threading
@@ -640,6 +642,150 @@ class Pictures(Exports):
                 with open(path, "rb") as f:
                     found[os.path.relpath(path, self.at("out/tiles"))] = f.read()
         return found
+
+
+class Archive:
+    """A PMTiles file, read as its specification says."""
+
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            self.bytes = f.read()
+        h = self.bytes[:127]
+        assert h[:8] == b"PMTiles\3"
+        (root, n_root, meta, n_meta, self.leaves, _, self.data, n_data, *self.counts) = struct.unpack("<11Q", h[8:96])
+        self.kinds, self.zooms = tuple(h[96:100]), tuple(h[100:102])
+        self.west, self.south, self.east, self.north = (v / 1e7 for v in struct.unpack("<4i", h[102:118]))
+        assert root + n_root <= 16384 and self.data + n_data <= len(self.bytes)
+        self.metadata = json.loads(gzip.decompress(self.bytes[meta:meta + n_meta]))
+        self.tiles = {}
+        for n, run, size, at in self.directory(root, n_root):
+            for n, run, size, at in [(n, run, size, at)] if run else self.directory(self.leaves + at, size):
+                assert run == 1
+                self.tiles[self.place(n)] = self.bytes[self.data + at:self.data + at + size]
+
+    def directory(self, at, size):
+        numbers, value, shift = [], 0, 0
+        for byte in gzip.decompress(self.bytes[at:at + size]):
+            value, shift = value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                numbers.append(value)
+                value = shift = 0
+        n, rest = numbers[0], numbers[1:]
+        assert n > 0 and len(rest) == 4 * n
+        ids, runs, sizes, places = (rest[k * n:(k + 1) * n] for k in range(4))
+        for i in range(n):
+            ids[i] += ids[i - 1] if i else 0
+            places[i] = places[i] - 1 if places[i] else places[i - 1] + sizes[i - 1]
+        return zip(ids, runs, sizes, places)
+
+    @staticmethod
+    def place(n):
+        """Zoom, column and row, by Hilbert's curve."""
+        zoom = 0
+        while n >= 4 ** zoom:
+            n -= 4 ** zoom
+            zoom += 1
+        x = y = 0
+        for k in range(zoom):
+            side, part = 1 << k, n >> 2 * k & 3
+            if part == 0:
+                x, y = y, x
+            elif part == 3:
+                x, y = side - 1 - y, side - 1 - x
+            x, y = x + side * (part >> 1), y + side * (part in (1, 2))
+        return zoom, x, y
+
+
+class Archives(Exports):
+    def archive(self, model, *words, to="m.pmtiles", code=0):
+        done = self.run_it("view", model, "--pmtiles", self.at(to), "--no-cache", *words, code=code)
+        self.said = done.stderr.decode()
+        return Archive(self.at(to)) if code == 0 else None
+
+    def pictures_of(self, model, *words):
+        self.export(model, "--tiles", *words)
+        found = {}
+        for at, _, names in os.walk(self.at("out/tiles")):
+            for name in set(names) - {"tiles.json"}:
+                zoom, x = os.path.relpath(at, self.at("out/tiles")).split("/")
+                with open(os.path.join(at, name), "rb") as f:
+                    found[int(zoom), int(x), int(name.split(".")[0])] = f.read()
+        return found
+
+    def test_pictures_are_those_of_a_folder(self):
+        model = self.towers(3)
+        for words in ((), ("--mode", "magnitude", "--plane", "abs", "--scale", "model", "--light", "--max-zoom", "3")):
+            files, a = self.pictures_of(model, *words), self.archive(model, *words)
+            self.assertEqual(files, a.tiles)
+            self.assertEqual([len(files)] * 3, a.counts)
+            self.assertEqual((0, 2, 1, 2), a.kinds)
+            self.assertEqual((0, max(z for z, _, _ in files)), a.zooms)
+        self.assertEqual({"name": model, "type": "baselayer", "format": "png", "mode": "magnitude", "plane": "abs",
+                          "scale": "model"}, {k: v for k, v in a.metadata.items() if k != "generator"})
+        self.assertIn(f"m.pmtiles: {len(files)} tiles", self.said)
+
+    def test_bytes_do_not_depend_on_threads(self):
+        model = self.towers(3)
+        self.assertEqual(self.archive(model, "-j", "1").bytes, self.archive(model, "-j", "3", to="b.pmtiles").bytes)
+
+    def test_bounds_are_those_of_the_picture(self):
+        """In the plane of the map everything is as wide and high as in the tile of zoom 0."""
+        scene = self.export(self.towers(3)).scene
+        a = self.archive(self.at("m.safetensors"))
+        side = 256 << scene["top"]
+        self.assertAlmostEqual(-180, a.west, 6)
+        self.assertAlmostEqual(scene["width"] / side, (a.east + 180) / 360, 6)
+        high = (1 - np.arcsinh(np.tan(np.radians(a.south))) / np.pi) / 2
+        self.assertAlmostEqual(scene["height"] / side, high, 6)
+
+    def test_titles_and_bytes_of_files(self):
+        a = self.archive(self.towers(1), "--title", 'a "b" <c>')
+        self.assertEqual('a "b" <c>', a.metadata["name"])
+        with open(self.at("f.bin"), "wb") as f:
+            f.write(bytes(range(256)) * 1000)
+        done = self.run_it("view", "--layout", "hilbert", self.at("f.bin"), "--pmtiles", self.at("f.pmtiles"))
+        a = Archive(self.at("f.pmtiles"))
+        self.assertIn((0, 0, 0), a.tiles)
+        self.assertEqual("f.bin", os.path.basename(a.metadata["name"]), done)
+
+    def test_nothing_is_left_of_what_failed(self):
+        model = self.towers(3)
+        for before in (None, b"older"):
+            if before:
+                with open(self.at("m.pmtiles"), "wb") as f:
+                    f.write(before)
+            there = set(os.listdir(self.folder))
+            done = subprocess.run([SCRUPLE, "view", model, "--no-cache", "-q", "--pmtiles", self.at("m.pmtiles")],
+                                  stderr=subprocess.PIPE, preexec_fn=lambda: resource.setrlimit(
+                                      resource.RLIMIT_FSIZE, (30000, 30000)))
+            self.assertNotEqual(0, done.returncode)
+            self.assertEqual(there, set(os.listdir(self.folder)))
+            if before:
+                with open(self.at("m.pmtiles"), "rb") as f:
+                    self.assertEqual(before, f.read())
+
+    def test_what_is_no_place_for_it(self):
+        model = self.towers(1)
+        with open(model, "rb") as f:
+            weights = f.read()
+        for words, what in ((("--pmtiles", "/dev/null"), "not a file"), (("--pmtiles", "-"), "not a file"),
+                            (("--pmtiles", model), "holds weights"), (("--pmtiles", self.folder), "is a folder"),
+                            (("--pmtiles", self.at("none/m.pmtiles")), "No such file"),
+                            (("--pmtiles", self.at("x"), "--png", self.at("y")), "name one"),
+                            (("--pmtiles", self.at("x"), "--out", self.at("y")), "name one"),
+                            (("--pmtiles", self.at("x"), "--at", "w"), "--at"),
+                            (("--pmtiles", self.at("x"), "--max-bytes", "1M"), "--max-bytes"),
+                            (("--pmtiles", self.at("x"), "--tiles"), "--tiles")):
+            done = subprocess.run([SCRUPLE, "view", model, "--no-cache", *words], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, check=False)
+            self.assertNotEqual(0, done.returncode, words)
+            self.assertIn(what, done.stderr)
+            self.assertEqual(1, done.stderr.count("\n"), done.stderr)
+            self.assertEqual("", done.stdout)
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+        with open(model, "rb") as f:
+            self.assertEqual(weights, f.read())
+        self.assertEqual({"m.safetensors"}, set(os.listdir(self.folder)))
 
 
 def read_tile(path):

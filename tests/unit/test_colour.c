@@ -188,6 +188,34 @@ static size_t wrong_entries(const struct sc_colours *c)
     return wrong;
 }
 
+/* Many at once, with what asks among them, give what each gives. */
+static size_t wrong_in_a_row(const struct sc_colours *c)
+{
+    enum { N = 4099 };
+    static uint32_t pixels[N];
+    static uint16_t halves[N];
+    static uint8_t one[N], all[N];
+    size_t wrong = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        const uint64_t r = sc_random(17, i);
+        pixels[i] = (uint32_t)r;
+        if (i % 3) /* near the edges */
+            pixels[i] = bits_of(c->n_edges ? c->edge[r % c->n_edges] : 1) + (uint32_t)(r >> 62) - 1;
+        if (i % 97 == 0)
+            pixels[i] = (uint32_t)(r & 0x807fffff); /* subnormal */
+        halves[i] = (uint16_t)(pixels[i] >> 16);
+        one[i] = (uint8_t)index_of(c, pixels[i]);
+    }
+    for (size_t from = 0; from < 40; from++) {
+        sc_colours_apply(c, pixels + from, N - from, all);
+        wrong += memcmp(all, one + from, N - from) != 0;
+    }
+    sc_colours_apply_halves(c, halves, N, all);
+    for (size_t i = 0; i < N; i++)
+        wrong += all[i] != index_of(c, (uint32_t)halves[i] << 16);
+    return wrong;
+}
+
 TEST(every_entry_is_between_its_edges)
 {
     static const enum sc_colour_mode modes[] = {SC_COLOURS_DIVERGING, SC_COLOURS_LINEAR,
@@ -197,8 +225,11 @@ TEST(every_entry_is_between_its_edges)
     float q[SC_COLOUR_QUANTILES];
 
     for (size_t m = 0; m < SC_COUNT(modes); m++)
-        for (size_t k = 0; k < SC_COUNT(scales); k++)
-            CHECK_U64(wrong_entries(colours(modes[m], scales[k], NULL)), 0);
+        for (size_t k = 0; k < SC_COUNT(scales); k++) {
+            const struct sc_colours *c = colours(modes[m], scales[k], NULL);
+            CHECK_U64(wrong_entries(c), 0);
+            CHECK_U64(wrong_in_a_row(c), 0);
+        }
     for (uint64_t kind = 0; kind < 12; kind++) { /* on, before and behind the ends of entries */
         const bool zeros = kind % 3 == 0, infinite = kind % 4 == 1;
         for (uint64_t i = 0; i < SC_COLOUR_QUANTILES; i++) {
@@ -210,7 +241,9 @@ TEST(every_entry_is_between_its_edges)
             q[i] = zeros && size < 20 ? (i < 128 ? -0.0f : 0.0f) : q[i];
             q[i] = infinite && size > 100 ? (i < 128 ? -INFINITY : INFINITY) : q[i];
         }
-        CHECK_U64(wrong_entries(colours(SC_COLOURS_RANK, 1, q)), 0);
+        const struct sc_colours *c = colours(SC_COLOURS_RANK, 1, q);
+        CHECK_U64(wrong_entries(c), 0);
+        CHECK_U64(wrong_in_a_row(c), 0);
     }
 }
 
