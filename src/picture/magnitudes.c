@@ -86,23 +86,61 @@ static uint64_t chosen(uint64_t group, unsigned rate)
     return rate ? mixed >> (64 - rate) : 0;
 }
 
-void sc_magnitudes_take(struct sc_magnitudes *m, unsigned rate, uint64_t first, const float *x,
-                        uint64_t n, enum sc_cpu level)
+/* Floats, or codes. */
+struct source {
+    const float *x;
+    const uint8_t *codes;
+};
+
+/* Values from..to of a source. */
+static void take_run(struct sc_magnitudes *m, const struct source *s, uint64_t from, uint64_t to,
+                     enum sc_cpu level)
+{
+    float x[1 << RUN_LOG2];
+    if (s->x) {
+        take(m, s->x + from, (size_t)(to - from), level);
+        return;
+    }
+    for (size_t n; from < to; from += n) {
+        const uint8_t *const p = s->codes + 2 * from;
+        n = (size_t)SC_MIN(to - from, (uint64_t)SC_COUNT(x));
+        for (size_t i = 0; i < n; i++)
+            x[i] = sc_bf16_value(sc_le16(p + 2 * i));
+        take(m, x, n, level);
+    }
+}
+
+static void take_some(struct sc_magnitudes *m, unsigned rate, uint64_t first,
+                      const struct source *s, uint64_t n, enum sc_cpu level)
 {
     const unsigned log2 = RUN_LOG2 + rate;
     const uint64_t end = first + n;
     if (rate == 0)
-        take(m, x, (size_t)n, level);
+        take_run(m, s, 0, n, level);
     for (uint64_t group = first >> log2; rate > 0 && group << log2 < end; group++) {
         const uint64_t run = (group << log2) + (chosen(group, rate) << RUN_LOG2);
         const uint64_t from = SC_MAX(run, first), to = SC_MIN(run + (1U << RUN_LOG2), end);
         if (from < to)
-            take(m, x + (from - first), (size_t)(to - from), level);
+            take_run(m, s, from - first, to - first, level);
     }
     if (m->fresh > m->most / 2 + 64) {
         m->least = SC_MAX(m->least, step_of(m, m->most) << SC_MAGNITUDE_SHIFT);
         m->fresh = 0;
     }
+}
+
+void sc_magnitudes_take(struct sc_magnitudes *m, unsigned rate, uint64_t first, const float *x,
+                        uint64_t n, enum sc_cpu level)
+{
+    const struct source s = {.x = x};
+    take_some(m, rate, first, &s, n, level);
+}
+
+void sc_magnitudes_take_codes(struct sc_magnitudes *m, unsigned rate, uint64_t first,
+                              const uint8_t *codes, uint64_t n, enum sc_cpu level)
+{
+    const struct source s = {.codes = codes};
+    take_some(m, rate, first, &s, n, level);
 }
 
 void sc_magnitudes_join(struct sc_magnitudes *to, const struct sc_magnitudes *from)

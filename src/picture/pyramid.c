@@ -99,6 +99,12 @@ static uint64_t band_start(const struct sc_cell_grid *g, uint64_t bands, uint64_
     return row * g->cols;
 }
 
+/* Codes of BF16 go into sums as they are stored. */
+static bool by_codes(const struct sc_pyramid_setup *s, const struct sc_values *v)
+{
+    return s->level == SC_CPU_AVX512 && sc_values_are_bf16(v);
+}
+
 static unsigned wants(void *ctx, const struct sc_item *item, const struct sc_values *v)
 {
     const struct sc_pyramid_setup *s = ctx;
@@ -107,7 +113,9 @@ static unsigned wants(void *ctx, const struct sc_item *item, const struct sc_val
     if (v->count == 0 || !s->grid(s->ctx, item, v, &g) || !sc_cell_grid_cells(&g, &n, &all))
         return 0;
     const uint64_t shape[] = {g.slices, g.rows, g.cols};
-    return sc_product(shape, 3, &n) && n == v->count ? SC_WANT_VALUES : 0;
+    if (!sc_product(shape, 3, &n) || n != v->count)
+        return 0;
+    return by_codes(s, v) ? SC_WANT_CODES : SC_WANT_VALUES;
 }
 
 static void drop(void *ctx, void *total)
@@ -166,6 +174,8 @@ struct part {
     uint64_t band, n_bands;    /* that they touch */
     struct sc_cell_sum *cells; /* (n_bands x columns of cells) */
     size_t cap;                /* in cells */
+    float *floats;             /* of codes that do not fit cells */
+    size_t floats_cap;
     bool failed;
     struct sc_magnitudes counts;
 };
@@ -192,6 +202,7 @@ static void part_free(void *ctx, void *part)
     struct part *p = part;
     (void)ctx;
     free(p->cells);
+    free(p->floats);
     free(p);
 }
 
@@ -213,17 +224,42 @@ static struct sc_cell_sum *band_of(struct part *p, uint64_t band, size_t n_cols)
     return p->cells + (size_t)(band - p->band) * n_cols;
 }
 
-/* A part of one row, or several whole rows of one band. */
+/* Rows of codes as floats, one behind the other; NULL: no memory. */
+static const float *floats_of(struct part *p, const uint8_t *codes, size_t stride, size_t n_rows,
+                              size_t n)
+{
+    if (sc_grow(&p->floats, &p->floats_cap, n_rows * n, sizeof *p->floats, NULL) < 0)
+        return NULL;
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t i = 0; i < n; i++)
+            p->floats[r * n + i] = sc_bf16_value(sc_le16(codes + 2 * (r * stride + i)));
+    return p->floats;
+}
+
+/* A part of one row, or several whole rows of one band: values, or their codes. */
 static void add_rows(const struct total *t, struct part *p, uint64_t row, uint64_t col,
-                     const float *x, uint64_t n_rows, uint64_t n)
+                     const float *x, const uint8_t *codes, uint64_t n_rows, uint64_t n)
 {
     const struct sc_cell_grid *g = &t->p->grid;
     const uint64_t band = row / g->rows * t->bands + (row % g->rows >> g->bits_y);
     struct sc_cell_sum *cells = band_of(p, band, (size_t)cells_of(g->cols, g->bits_x));
-    const size_t width = (size_t)1 << g->bits_x;
-    if (cells)
-        sc_cells_add(x, (size_t)g->cols, (size_t)n_rows, (size_t)n, width,
-                     (size_t)(col & (width - 1)), t->setup->level, cells + (col >> g->bits_x));
+    const size_t width = (size_t)1 << g->bits_x, skip = (size_t)(col & (width - 1));
+    size_t stride = (size_t)g->cols;
+    if (!cells)
+        return;
+    cells += col >> g->bits_x;
+    if (codes && !skip && n % width == 0 && width % 16 == 0) {
+        sc_cells_add_codes(codes, stride, (size_t)n_rows, (size_t)n / width, width, cells);
+        return;
+    }
+    if (codes) {
+        x = floats_of(p, codes, stride, (size_t)n_rows, (size_t)n);
+        stride = (size_t)n;
+    }
+    if (x)
+        sc_cells_add(x, stride, (size_t)n_rows, (size_t)n, width, skip, t->setup->level, cells);
+    else
+        p->failed = true;
 }
 
 /* Rows of the view need not be rows of the picture: only the order of values counts. */
@@ -233,12 +269,13 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
     const struct sc_cell_grid *g = &t->p->grid;
     struct part *p = part;
     uint64_t at = c->row * c->view->cols + c->col, left = c->n_rows * c->n_cols;
+    const uint8_t *codes = by_codes(t->setup, c->view) ? c->codes : NULL;
+    const uint64_t first = at;
     const float *x = c->values;
     (void)ctx;
     if (p->first == UINT64_MAX)
-        p->first = at;
-    p->end = at + left;
-    sc_magnitudes_take(&p->counts, t->rate, at, x, left, t->setup->level);
+        p->first = first;
+    p->end = first + left;
     while (left > 0 && !p->failed) {
         const uint64_t row = at / g->cols, col = at % g->cols, in_slice = row % g->rows;
         uint64_t n_rows = 1, n = SC_MIN(left, g->cols - col);
@@ -247,11 +284,18 @@ static void chunk(void *ctx, void *total, void *part, const struct sc_chunk *c)
             const uint64_t band = SC_MIN(height - (in_slice & (height - 1)), g->rows - in_slice);
             n_rows = SC_MIN(left / n, band);
         }
-        add_rows(t, p, row, col, x, n_rows, n);
+        add_rows(t, p, row, col, x, codes, n_rows, n);
         at += n_rows * n;
-        x += n_rows * n;
+        x = codes ? NULL : x + n_rows * n;
+        codes = codes ? codes + 2 * n_rows * n : NULL;
         left -= n_rows * n;
     }
+    /* Of what is in the cache now. */
+    if (by_codes(t->setup, c->view))
+        sc_magnitudes_take_codes(&p->counts, t->rate, first, c->codes, p->end - first,
+                                 t->setup->level);
+    else
+        sc_magnitudes_take(&p->counts, t->rate, first, c->values, p->end - first, t->setup->level);
 }
 
 /* --------------------------------------------------------------------------------- merging --- */

@@ -60,6 +60,9 @@ static inline void sc_cell_take(struct sc_cell_sum *c, float x)
  * in cells that are cut, in double, row by row. The same bits on every level. */
 void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
                   enum sc_cpu level, struct sc_cell_sum *cells);
+/* The same of whole cells, of codes of BF16, whose width is a multiple of 16; level: AVX-512. */
+void sc_cells_add_codes(const uint8_t *codes, size_t stride, size_t rows, size_t n_cells,
+                        size_t width, struct sc_cell_sum *cells);
 /* A row of pixels, each of which is one cell and nothing else: for each plane the bits that
  * sc_cells_clear(), sc_cells_add() and sc_cells_pixels() make, but without sums in memory. At most
  * a tile's width of them. */
@@ -69,6 +72,11 @@ struct sc_pixel_row {
 };
 void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, size_t width,
                         size_t skip, enum sc_cpu level, const struct sc_pixel_row *out,
+                        size_t n_out);
+/* The same of codes of BF16, wherever they stand, from which floats need not be made first. False:
+ * nothing was done, for there is no fast way for cells of this shape. */
+bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t cells,
+                        size_t width, enum sc_cpu level, const struct sc_pixel_row *out,
                         size_t n_out);
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);
 /* What a cell of n elements adds. */
@@ -108,13 +116,16 @@ void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
 void sc_cell_columns_avx512(const float *x, size_t stride, size_t rows, size_t n,
                             struct sc_cell_columns *out);
 /* sc_cells_to_pixels() of cells that are 2, 4 or 8 columns wide and of 2^k rows: 16 of them, first
- * pixel at `at`. The bits of those that are to be summed otherwise. */
-uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, size_t rows, size_t width,
+ * pixel at `at`. The bits of those that are to be summed otherwise. x: floats, or codes of BF16,
+ * in whatever place. */
+uint32_t sc_cell_pixels_avx512(const void *x, bool bf16, size_t stride, size_t rows, size_t width,
                                const struct sc_pixel_row *out, size_t n, size_t at);
 void sc_cells_avx2(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                    struct sc_cell_lanes *out);
 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                      struct sc_cell_lanes *out);
+void sc_cells_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows, size_t width,
+                          size_t cells, struct sc_cell_lanes *out);
 #endif
 
 /* ---------------------------------------------------------------------------- tiles_facts.c ---
@@ -147,6 +158,9 @@ void sc_magnitudes_start(struct sc_magnitudes *m, uint64_t n, unsigned rate);
  * 64 * 2^rate. The same ones however a tensor is cut. */
 void sc_magnitudes_take(struct sc_magnitudes *m, unsigned rate, uint64_t first, const float *x,
                         uint64_t n, enum sc_cpu level);
+/* The same of codes of BF16. */
+void sc_magnitudes_take_codes(struct sc_magnitudes *m, unsigned rate, uint64_t first,
+                              const uint8_t *codes, uint64_t n, enum sc_cpu level);
 #if SC_HAVE_X86
 /* Below n: the first multiple of 16 of whose 16 values one is not below `least`, else the last. */
 size_t sc_magnitudes_skip_avx2(const float *x, size_t n, uint32_t least);

@@ -38,6 +38,22 @@ static void add_exact(const float *x, size_t stride, size_t rows, size_t n, stru
             sc_cell_take(c, x[r * stride + i]);
 }
 
+#if SC_HAVE_X86
+/* A cell of floats, or of codes, one by one. */
+static void add_either(const void *x, bool bf16, size_t at, size_t stride, size_t rows, size_t n,
+                       struct sc_cell_sum *c)
+{
+    const uint8_t *const codes = x;
+    if (!bf16) {
+        add_exact((const float *)x + at, stride, rows, n, c);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            sc_cell_take(c, sc_bf16_value(sc_le16(codes + 2 * (at + r * stride + i))));
+}
+#endif
+
 static void columns_c(const float *x, size_t stride, size_t rows, size_t n,
                       struct sc_cell_columns *out)
 {
@@ -151,6 +167,19 @@ static void cells_c(const float *x, size_t stride, size_t rows, size_t width, si
     }
 }
 
+/* Adds a cell of n values; false: its sums are no good. */
+static bool take_lanes(const struct sc_cell_lanes *l, size_t n, struct sc_cell_sum *c)
+{
+    if (!sc_errors_good(l->most))
+        return false;
+    c->sum += (double)l->sum;
+    c->square += (double)l->square;
+    c->n += n;
+    c->min = l->min < c->min ? l->min : c->min;
+    c->max = l->max > c->max ? l->max : c->max;
+    return true;
+}
+
 static void add_lanes(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
                       enum sc_cpu level, struct sc_cell_sum *c)
 {
@@ -165,18 +194,26 @@ static void add_lanes(const float *x, size_t stride, size_t rows, size_t width, 
     (void)level;
 #endif
         cells_c(x, stride, rows, width, cells, lanes);
-    for (size_t k = 0; k < cells; k++) {
-        const struct sc_cell_lanes *l = &lanes[k];
-        if (!sc_errors_good(l->most)) {
+    for (size_t k = 0; k < cells; k++)
+        if (!take_lanes(&lanes[k], rows * width, &c[k]))
             add_exact(x + k * width, stride, rows, width, &c[k]);
-            continue;
-        }
-        c[k].sum += (double)l->sum;
-        c[k].square += (double)l->square;
-        c[k].n += rows * width;
-        c[k].min = l->min < c[k].min ? l->min : c[k].min;
-        c[k].max = l->max > c[k].max ? l->max : c[k].max;
+}
+
+void sc_cells_add_codes(const uint8_t *codes, size_t stride, size_t rows, size_t n_cells,
+                        size_t width, struct sc_cell_sum *cells)
+{
+#if SC_HAVE_X86
+    struct sc_cell_lanes lanes[TOGETHER];
+    for (size_t done = 0; done < n_cells; done += TOGETHER) {
+        const size_t some = SC_MIN(n_cells - done, (size_t)TOGETHER);
+        sc_cells_bf16_avx512(codes + 2 * done * width, stride, rows, width, some, lanes);
+        for (size_t k = 0; k < some; k++)
+            if (!take_lanes(&lanes[k], rows * width, &cells[done + k]))
+                add_either(codes, true, (done + k) * width, stride, rows, width, &cells[done + k]);
     }
+#else
+    (void)codes, (void)stride, (void)rows, (void)n_cells, (void)width, (void)cells;
+#endif
 }
 
 void sc_cells_add(const float *x, size_t stride, size_t rows, size_t n, size_t width, size_t skip,
@@ -345,25 +382,47 @@ void sc_cells_pixels(const struct sc_cell_sum *c, size_t n, enum sc_plane plane,
 
 #if SC_HAVE_X86
 /* 16 cells at a time, as many as there are. */
-static size_t narrow_pixels(const float *x, size_t stride, size_t rows, size_t width, size_t cells,
-                            size_t at, const struct sc_pixel_row *out, size_t n_out)
+static size_t narrow_pixels(const void *x, bool bf16, size_t stride, size_t rows, size_t width,
+                            size_t cells, size_t at, const struct sc_pixel_row *out, size_t n_out)
 {
+    const size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
     size_t done = 0;
     for (; done + LANES <= cells; done += LANES) {
-        const float *from = x + done * width;
-        uint32_t rest = sc_cell_pixels_avx512(from, stride, rows, width, out, n_out, at + done);
+        uint32_t rest = sc_cell_pixels_avx512((const char *)x + done * width * size, bf16, stride,
+                                              rows, width, out, n_out, at + done);
         for (; rest; rest &= rest - 1) {
             const size_t k = (size_t)__builtin_ctz(rest);
             struct sc_cell_sum c;
             sc_cells_clear(&c, 1);
-            add_exact(from + k * width, stride, rows, width, &c);
+            add_either(x, bf16, (done + k) * width, stride, rows, width, &c);
             for (size_t i = 0; i < n_out; i++)
                 out[i].pixels[at + done + k] = sc_cell_pixel(&c, out[i].plane);
         }
     }
     return done;
 }
+
+static bool is_narrow(size_t rows, size_t width, enum sc_cpu level)
+{
+    return level == SC_CPU_AVX512 && width >= 2 && width < LANES && (rows & (rows - 1)) == 0;
+}
 #endif
+
+bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t cells,
+                        size_t width, enum sc_cpu level, const struct sc_pixel_row *out,
+                        size_t n_out)
+{
+#if SC_HAVE_X86
+    if (!is_narrow(rows, width, level) || cells % LANES)
+        return false;
+    narrow_pixels(codes, true, stride, rows, width, cells, 0, out, n_out);
+    return true;
+#else
+    (void)codes, (void)stride, (void)rows, (void)cells, (void)width, (void)level;
+    (void)out, (void)n_out;
+    return false;
+#endif
+}
 
 void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, size_t width,
                         size_t skip, enum sc_cpu level, const struct sc_pixel_row *out,
@@ -373,8 +432,9 @@ void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, si
     const size_t own = skip ? SC_MIN(n, width - skip) : 0; /* of a first cell that is cut */
     size_t at = skip ? 1 : 0, done = 0;
 #if SC_HAVE_X86
-    if (level == SC_CPU_AVX512 && width >= 2 && width < LANES && (rows & (rows - 1)) == 0)
-        done = narrow_pixels(x + own, stride, rows, width, (n - own) / width, at, out, n_out);
+    if (is_narrow(rows, width, level))
+        done =
+            narrow_pixels(x + own, false, stride, rows, width, (n - own) / width, at, out, n_out);
 #endif
     if (skip && done) {
         sc_cells_clear(cells, 1);

@@ -75,17 +75,32 @@ SC_TARGET_AVX2 void sc_cells_avx2(const float *x, size_t stride, size_t rows, si
     }
 }
 
-SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width,
-                                      size_t cells, struct sc_cell_lanes *out)
+/* 16 values of which one stands at number `at`: floats, or codes of BF16. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) __m512 values16(const void *x,
+                                                                              size_t at, bool bf16)
+{
+    if (!bf16)
+        return _mm512_loadu_ps((const float *)x + at);
+    const __m256i codes = _mm256_loadu_si256((const void *)((const uint8_t *)x + 2 * at));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(codes), 16));
+}
+
+enum { AHEAD = 512 }; /* bytes of a row */
+
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+cells512(const void *x, size_t stride, size_t rows, size_t width, size_t cells, bool bf16,
+         struct sc_cell_lanes *out)
 {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    for (size_t k = 0; k < cells; k++, x += width) {
+    for (size_t k = 0, at = 0; k < cells; k++, at += width) {
         __m512 sum = _mm512_setzero_ps(), square = sum;
         __m512 min = _mm512_set1_ps(INFINITY), max = _mm512_set1_ps(-INFINITY);
         __m512i most = _mm512_setzero_si512();
         for (size_t r = 0; r < rows; r++)
             for (size_t i = 0; i < width; i += 16) {
-                const __m512 v = _mm512_loadu_ps(x + r * stride + i);
+                if (bf16 && i % 32 == 0) /* many rows at once are more than a processor follows */
+                    __builtin_prefetch((const uint8_t *)x + 2 * (at + r * stride + i) + AHEAD);
+                const __m512 v = values16(x, at + r * stride + i, bf16);
                 sum = _mm512_add_ps(sum, v);
                 square = _mm512_add_ps(square, _mm512_mul_ps(v, v));
                 min = _mm512_min_ps(v, min);
@@ -101,6 +116,18 @@ SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows
         finish8(&e, &out[k]);
         settle(&out[k]);
     }
+}
+
+SC_TARGET_AVX512 void sc_cells_avx512(const float *x, size_t stride, size_t rows, size_t width,
+                                      size_t cells, struct sc_cell_lanes *out)
+{
+    cells512(x, stride, rows, width, cells, false, out);
+}
+
+SC_TARGET_AVX512 void sc_cells_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                           size_t width, size_t cells, struct sc_cell_lanes *out)
+{
+    cells512(codes, stride, rows, width, cells, true, out);
 }
 
 SC_TARGET_AVX2 void sc_cell_columns_avx2(const float *x, size_t stride, size_t rows, size_t n,
@@ -157,12 +184,12 @@ struct sixteen {
 };
 
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
-column16(const float *x, size_t stride, size_t rows, bool squares)
+column16(const void *x, size_t at, size_t stride, size_t rows, bool squares, bool bf16)
 {
     struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_set1_ps(INFINITY),
                         _mm512_set1_ps(-INFINITY)};
     for (size_t r = 0; r < rows; r++) {
-        const __m512 v = _mm512_loadu_ps(x + r * stride);
+        const __m512 v = values16(x, at + r * stride, bf16);
         s.sum = _mm512_add_ps(s.sum, v);
         if (squares)
             s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));
@@ -186,14 +213,14 @@ column16(const float *x, size_t stride, size_t rows, bool squares)
 
 /* 16 cells, their columns added from left to right. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
-cells16(const float *x, size_t stride, size_t rows, const size_t width, bool squares)
+cells16(const void *x, size_t stride, size_t rows, const size_t width, bool squares, bool bf16)
 {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     __m512 sum[8], square[8], min[8], max[8];
     for (size_t i = 0; i < width; i++) {
-        const struct sixteen c = column16(x + 16 * i, stride, rows, squares);
+        const struct sixteen c = column16(x, 16 * i, stride, rows, squares, bf16);
         sum[i] = c.sum;
         square[i] = c.square;
         min[i] = c.min;
@@ -240,22 +267,29 @@ SC_TARGET_AVX512 static inline __m512 scaled16(__m512 x, double by, bool root)
                               1);
 }
 
-SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const float *x, size_t stride, size_t rows,
-                                                size_t width, const struct sc_pixel_row *out,
-                                                size_t n, size_t at)
+/* Cells of a width that is known where this is inlined. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
+cells_of(const void *x, size_t stride, size_t rows, size_t width, bool squares, bool bf16)
+{
+    return width == 2   ? cells16(x, stride, rows, 2, squares, bf16)
+           : width == 4 ? cells16(x, stride, rows, 4, squares, bf16)
+                        : cells16(x, stride, rows, 8, squares, bf16);
+}
+
+SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const void *x, bool bf16, size_t stride,
+                                                size_t rows, size_t width,
+                                                const struct sc_pixel_row *out, size_t n, size_t at)
 {
     struct sixteen s;
     bool squares = false;
     for (size_t i = 0; i < n; i++)
         squares = squares || out[i].plane == SC_PLANE_RMS;
     if (squares)
-        s = width == 2   ? cells16(x, stride, rows, 2, true)
-            : width == 4 ? cells16(x, stride, rows, 4, true)
-                         : cells16(x, stride, rows, 8, true);
+        s = bf16 ? cells_of(x, stride, rows, width, true, true)
+                 : cells_of(x, stride, rows, width, true, false);
     else
-        s = width == 2   ? cells16(x, stride, rows, 2, false)
-            : width == 4 ? cells16(x, stride, rows, 4, false)
-                         : cells16(x, stride, rows, 8, false);
+        s = bf16 ? cells_of(x, stride, rows, width, false, true)
+                 : cells_of(x, stride, rows, width, false, false);
     const __m512 minus = _mm512_castsi512_ps(_mm512_set1_epi32((int)0x80000000));
     const __m512 abs = _mm512_max_ps(_mm512_xor_ps(s.min, minus), s.max);
     const double share = 1 / (double)(rows * width); /* exact: a power of two */

@@ -288,6 +288,63 @@ static void own_pixels(const struct sc_axis_place *p, int64_t units, const struc
     *end = (unsigned)SC_MAX(SC_MIN(behind, (int64_t)a->end), (int64_t)*first);
 }
 
+/* Where the planes of row k of pixels are made. */
+static void rows_of_planes(const struct sc_fill *f, size_t at, struct sc_pixel_row *out)
+{
+    for (size_t i = 0; i < f->n; i++)
+        out[i] = (struct sc_pixel_row){f->t[i].plane, f->t[i].pixels + at};
+}
+
+/* The row of pixels above, of the same elements: these are thick. */
+static void repeat_row(const struct sc_fill *f, size_t at, size_t n)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        uint32_t *to = f->t[i].pixels + at;
+        memcpy(to, to - SC_SCENE_TILE, n * sizeof *to);
+    }
+}
+
+/* Rows of codes that a row of pixels is made of, into the second cache. */
+static void ask_for_rows(const uint8_t *codes, size_t stride, size_t rows, size_t n)
+{
+    enum { LINE = 64 };
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i += LINE)
+            __builtin_prefetch(codes + r * stride + i, 0, 2);
+}
+
+/* Stored BF16 that is in memory as it is: pixels are made of codes. False: it is not so, and
+ * nothing was done. */
+static bool fill_from_codes(struct sc_fill *f, const struct sc_shown *sh)
+{
+    const struct sc_axis *ax = &sh->x, *ay = &sh->y;
+    const uint64_t left = ax->from[ax->first], top = ay->from[ay->first];
+    const size_t n_pixels = ax->end - ax->first, width = (size_t)1 << ax->log2;
+    const uint64_t all = (ay->to[ay->end - 1] - top - 1) * sh->cols + n_pixels * width;
+    struct sc_pixel_row out[SC_PLANES];
+    if (sh->each != 1 || !sc_values_are_bf16(sh->view) ||
+        ax->to[ax->end - 1] - left != n_pixels * width)
+        return false;
+    const uint8_t *const codes =
+        sc_values_map_codes(sh->view, sh->first + top * sh->cols + left, all);
+    for (unsigned k = ay->first; codes && k < ay->end; k++) {
+        const size_t at = (size_t)k * SC_SCENE_TILE + ax->first;
+        const size_t rows = (size_t)(ay->to[k] - ay->from[k]), stride = (size_t)sh->cols;
+        const uint8_t *const from = codes + 2 * (ay->from[k] - top) * stride;
+        if (k > ay->first && ay->from[k] == ay->from[k - 1]) {
+            repeat_row(f, at, n_pixels);
+            continue;
+        }
+        if (k + 1 < ay->end && ay->to[k + 1] - ay->to[k] <= rows)
+            ask_for_rows(from + 2 * rows * stride, 2 * stride, (size_t)(ay->to[k + 1] - ay->to[k]),
+                         2 * n_pixels * width);
+        rows_of_planes(f, at, out);
+        if (!sc_codes_to_pixels(from, stride, rows, n_pixels, width, f->level, out, f->n))
+            return false; /* those that are there are made once more */
+    }
+    return codes != NULL;
+}
+
 /* The pixels that fill_pooled() makes, of all planes. Several rows of them are read at once. */
 static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_error *e)
 {
@@ -298,6 +355,8 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
     const size_t skip = ax->first + 1 == ax->end ? 0 : width - own;
     struct sc_pixel_row out[SC_PLANES];
     clear_pixels(f);
+    if (fill_from_codes(f, sh))
+        return 0;
     for (unsigned j = ay->first, end; j < ay->end; j = end) {
         const uint64_t row = ay->from[j];
         for (end = j + 1; end < ay->end && ay->to[end] - row <= TOGETHER / n_cols;)
@@ -306,16 +365,13 @@ static int fill_direct(struct sc_fill *f, const struct sc_shown *sh, struct sc_e
         for (unsigned k = j; k < end; k++) {
             const float *x = f->s->values + (ay->from[k] - row) * n_cols;
             const size_t at = (size_t)k * SC_SCENE_TILE + ax->first;
-            const bool again = k > j && ay->from[k] == ay->from[k - 1]; /* of a thick element */
-            for (size_t i = 0; i < f->n; i++) {
-                uint32_t *to = f->t[i].pixels + at;
-                out[i] = (struct sc_pixel_row){f->t[i].plane, to};
-                if (again)
-                    memcpy(to, to - SC_SCENE_TILE, (ax->end - ax->first) * sizeof *to);
+            if (k > j && ay->from[k] == ay->from[k - 1]) {
+                repeat_row(f, at, ax->end - ax->first);
+                continue;
             }
-            if (!again)
-                sc_cells_to_pixels(x, n_cols, (size_t)(ay->to[k] - ay->from[k]), n_cols, width,
-                                   skip, f->level, out, f->n);
+            rows_of_planes(f, at, out);
+            sc_cells_to_pixels(x, n_cols, (size_t)(ay->to[k] - ay->from[k]), n_cols, width, skip,
+                               f->level, out, f->n);
         }
     }
     return 0;

@@ -67,6 +67,9 @@ int sc_values_read64(struct sc_values *base, uint64_t first, uint64_t n, double 
                      struct sc_error *e);
 /* They are BF16 as it is stored: so are the codes. */
 bool sc_values_are_bf16(const struct sc_values *base);
+/* Codes of n values from `first` on where they lie in memory, until the view is closed; NULL: they
+ * do not, or are not to be mapped. sc_values_check() tells, afterwards, whether they were those. */
+const uint8_t *sc_values_map_codes(struct sc_values *base, uint64_t first, uint64_t n);
 /* n_runs runs of n values, `stride` values apart, without gaps into dst: a rectangle. */
 int sc_values_read_runs(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                         uint64_t n, float *dst, struct sc_error *e);

@@ -559,6 +559,14 @@ int sc_values_codes(struct sc_values *base, uint64_t first, uint64_t n, void *sc
     return 0;
 }
 
+const uint8_t *sc_values_map_codes(struct sc_values *base, uint64_t first, uint64_t n)
+{
+    struct values *v = (struct values *)base;
+    if (base->ops || v->unpack || !base->code_bytes || n == 0 || check_range(v, first, n, NULL) < 0)
+        return NULL;
+    return sc_stored_map(&v->parts[0], first, n, false);
+}
+
 int sc_values_read_codes(struct sc_values *base, uint64_t first, uint64_t stride, size_t n_runs,
                          uint64_t n, void *dst, size_t apart, struct sc_error *e)
 {

@@ -201,6 +201,8 @@ TEST(large_tensors_are_counted_in_part)
 TEST(runs_are_the_same_however_a_tensor_is_cut)
 {
     enum { N = 70000 };
+    static uint8_t codes[2 * N];
+    static float cut[N];
     float *x = calloc(N, sizeof *x);
     struct sc_magnitudes *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
     uint32_t state = 9;
@@ -216,6 +218,17 @@ TEST(runs_are_the_same_however_a_tensor_is_cut)
             sc_magnitudes_take(b, rate, 12345 + at, x + at, n, sc_cpu_level());
         }
         a->fresh = b->fresh;
+        CHECK_BITS(a, b, sizeof *a);
+        for (size_t i = 0; i < N; i++) { /* values as codes */
+            const uint16_t code = (uint16_t)(sc_bits_of(x[i]) >> 16);
+            codes[2 * i] = (uint8_t)code;
+            codes[2 * i + 1] = (uint8_t)(code >> 8);
+            cut[i] = sc_bf16_value(code);
+        }
+        sc_magnitudes_start(a, UINT64_MAX, 0);
+        sc_magnitudes_start(b, UINT64_MAX, 0);
+        sc_magnitudes_take(a, rate, 12345, cut, N, sc_cpu_level());
+        sc_magnitudes_take_codes(b, rate, 12345, codes, N, sc_cpu_level());
         CHECK_BITS(a, b, sizeof *a);
         CHECK_NEAR((double)(a->n << rate), N, 0.03);
     }

@@ -247,6 +247,56 @@ TEST(rows_of_pixels_are_those_of_their_sums)
     }
 }
 
+/* Codes of BF16 at any place, against the floats that they are. */
+TEST(codes_have_the_sums_of_their_values)
+{
+    enum { STRIDE = SC_SCENE_TILE * 8 + 3, MOST_ROWS = 16 };
+    static float x[MOST_ROWS * STRIDE];
+    static uint8_t
+        bytes[2 * MOST_ROWS * STRIDE + 1 + 1024]; /* what is asked for ahead is no matter */
+    static struct sc_cell_sum c[SC_SCENE_TILE], wanted[SC_SCENE_TILE];
+    static const uint16_t odd[] = {0x7fc0, 0x7f80, 0xff80, 0x7149, 1, 0x8000, 0, 0x1f6c};
+    uint8_t *const codes = bytes + 1;
+    uint32_t state = 3, got[SC_PLANES][SC_SCENE_TILE], want[SC_PLANES][SC_SCENE_TILE];
+    struct sc_pixel_row rows[SC_PLANES], by_values[SC_PLANES];
+    for (unsigned plane = 0; plane < SC_PLANES; plane++) {
+        rows[plane] = (struct sc_pixel_row){(enum sc_plane)plane, got[plane]};
+        by_values[plane] = (struct sc_pixel_row){(enum sc_plane)plane, want[plane]};
+    }
+    for (unsigned round = 0; round < 40; round++) {
+        for (size_t i = 0; i < SC_COUNT(x); i++) {
+            const uint32_t r = st_random(&state);
+            const uint16_t code = round % 3 && r % 300 == 0 ? odd[r >> 13 & 7]
+                                  : round % 5 == 4          ? (uint16_t)(r << 15)
+                                                            : (uint16_t)(0x3c00 + (r & 0x83ff));
+            x[i] = sc_bf16_value(code);
+            codes[2 * i] = (uint8_t)code;
+            codes[2 * i + 1] = (uint8_t)(code >> 8);
+        }
+        const size_t width = (size_t)1 << round % 4, n_rows = (size_t)1 << round % 5;
+        const size_t cells = SC_SCENE_TILE - round % 4 * 8;
+        for (enum sc_cpu level = SC_CPU_C; level <= sc_cpu_level(); level++) {
+            memset(got, 0x55, sizeof got);
+            memset(want, 0x55, sizeof want);
+            if (!sc_codes_to_pixels(codes, STRIDE, n_rows, cells, width, level, rows, SC_PLANES))
+                continue;
+            sc_cells_to_pixels(x, STRIDE, n_rows, cells * width, width, 0, SC_CPU_C, by_values,
+                               SC_PLANES);
+            REQUIRE(memcmp(got, want, sizeof got) == 0);
+        }
+        if (sc_cpu_level() != SC_CPU_AVX512)
+            continue;
+        for (size_t wide = 16; wide <= 64; wide *= 2) {
+            const size_t n = STRIDE / wide;
+            sc_cells_clear(c, n);
+            sc_cells_clear(wanted, n);
+            sc_cells_add_codes(codes, STRIDE, n_rows, n, wide, c);
+            sc_cells_add(x, STRIDE, n_rows, n * wide, wide, 0, SC_CPU_C, wanted);
+            REQUIRE(same_sums(c, wanted, n));
+        }
+    }
+}
+
 /* Many pixels at once, against one after the other. */
 TEST(pixels_of_many_cells_are_those_of_each)
 {
