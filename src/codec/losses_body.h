@@ -24,7 +24,7 @@ INLINE bool AT(groups_of)(const struct sc_error_block *b, bool down, struct AT(g
     g->down = down;
     g->per_row = down ? b->n : b->n / 16;
     g->n = down ? (b->rows + 15) / 16 * b->n : b->rows * g->per_row;
-    return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && b->tail;
+    return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && (b->tail || b->only_sums);
 }
 
 /* The largest of two groups that share a scale; 16 of them. */
@@ -116,7 +116,15 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
     do {                                                                                           \
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
-        if (down) {                                                                                \
+        if (b->only_sums && down) {                                                                \
+            AT(add_block)                                                                          \
+            (b, out, AT(down_##name), how,                                                         \
+             (struct AT(error_wants)){.only_sums = true, .slow = (slowly)});                       \
+        } else if (b->only_sums) {                                                                 \
+            AT(add_block)                                                                          \
+            (b, out, AT(kept_##name), how,                                                         \
+             (struct AT(error_wants)){.only_sums = true, .slow = (slowly)});                       \
+        } else if (down) {                                                                         \
             AT(add_block)                                                                          \
             (b, out, AT(down_##name), how,                                                         \
              (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
@@ -146,9 +154,12 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
-    AT(add_block)
-    (b, out, AT(kept_none), NULL,
-     (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
+    if (b->only_sums)
+        AT(add_block)
+    (b, out, AT(kept_none), NULL, (struct AT(error_wants)){.only_sums = true, .nothing = true});
+    else AT(add_block)(
+        b, out, AT(kept_none), NULL,
+        (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
     return true;
 }
 

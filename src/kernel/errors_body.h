@@ -31,8 +31,9 @@ INLINE struct AT(error_group) AT(no_errors)(void)
 /* What is known, and wanted, of errors. Constants where this is inlined. */
 struct AT(error_wants) {
     bool tail, relative;
-    bool nothing; /* y is 0: what follows from other sums then is not added up */
-    bool slow;    /* y is long in the making */
+    bool only_sums; /* no rows, columns, zeros */
+    bool nothing;   /* y is 0: what follows from other sums then is not added up */
+    bool slow;      /* y is long in the making */
 };
 
 /* What goes beside the sums of a span: in registers, and in memory. The tail is taken out of its
@@ -77,7 +78,8 @@ INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
     if (!wants.nothing) {
         g->values = fma(y, y, g->values);
         g->cross = fma(x, d, g->cross);
-        masks->zeros[k] = zerof(y);
+        if (!wants.only_sums)
+            masks->zeros[k] = zerof(y);
     }
     if (wants.tail) {
         store(abs + k * SC_LANES, a);
@@ -89,7 +91,7 @@ INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
         if (SC_UNLIKELY(count(moref(a, bound))))
             AT(see_relative)(x, y, &notes->relative);
     }
-    return fma(d, d, row);
+    return wants.only_sums ? row : fma(d, d, row);
 }
 
 INLINE void AT(add_error_groups)(struct AT(error_group) * to, const struct AT(error_group) * g)
@@ -238,7 +240,7 @@ INLINE void AT(add_rows)(const struct sc_error_block *b, struct AT(error_notes) 
     for (size_t r = begin; r < end; r++, x += stride) {
         const size_t place = first * SC_ERROR_ROWS + r * beside;
         struct AT(error_masks) masks;
-        LANES row = load(m->rows[r]);
+        LANES row = wants.only_sums ? all(0) : load(m->rows[r]);
         /* Into the second cache: often rows have the same few places in the first. Where nothing
          * comes, what is here already: a place that does not exist would be looked for. */
         for (size_t k = 0; k < beside; k += A_LINE)
@@ -251,8 +253,9 @@ INLINE void AT(add_rows)(const struct sc_error_block *b, struct AT(error_notes) 
             row = AT(add_errors)(&own[k], &own[k / AT(TILE) * AT(TILE)].largest, notes, &masks,
                                  m->abs + place * SC_LANES, v, y, row, k, wants);
         }
-        store(m->rows[r], row);
-        if (!wants.nothing)
+        if (!wants.only_sums)
+            store(m->rows[r], row);
+        if (!wants.nothing && !wants.only_sums)
             mark(&m->zeros, place, masks.zeros, beside);
         if (wants.tail) {
             store_masks(m->tail + place, masks.tail, beside);
@@ -297,13 +300,14 @@ INLINE void AT(add_span)(const struct sc_error_block *b, struct sc_block_errors 
                 AT(add_error_groups)(&tile, &g[part][k]);
                 square[half] = addf(square[half], g[part][k].square);
             }
-            if (out->columns)
+            if (!wants.only_sums && out->columns)
                 store_wide(out->columns + at + k * SC_LANES, square[half]);
         }
         tile.square = addf(square[0], square[1]);
         AT(end_errors)(&tile, tiles, out);
     }
-    out->zeros += wants.nothing ? vectors * SC_LANES * n_rows : marks(&m->zeros, met);
+    if (!wants.only_sums)
+        out->zeros += wants.nothing ? vectors * SC_LANES * n_rows : marks(&m->zeros, met);
     if (wants.tail)
         *behind = AT(take_tail)(m, met, notes->common, &out->common, *behind);
 }
@@ -330,28 +334,32 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
     uint32_t *behind = b->tail;
     size_t at = 0;
     AT(begin_tiles)(&tiles, out);
-    AT(clear_masks)(&m);
-    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    if (!wants.only_sums) {
+        AT(clear_masks)(&m);
+        memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    }
     if (wants.tail && n_rows < SC_ERROR_ROWS)
         memset(m.abs, 0, sizeof m.abs);
     for (; b->n - at >= wide; at += wide)
         AT(add_span)
     (b, out, &notes, &m, &tiles, kept, how, at, vectors, beside, &behind, wants);
     if (vectors > AT(TILE) && at < b->n) { /* a tile is left */
-        AT(clear_masks)(&m);
+        if (!wants.only_sums)
+            AT(clear_masks)(&m);
         AT(add_span)
         (b, out, &notes, &m, &tiles, kept, how, at, AT(TILE), SC_MIN(beside, (size_t)AT(TILE)),
          &behind, wants);
     }
     AT(end_tiles)(&tiles);
-    AT(end_rows)(m.rows, n_rows, out->row_square);
+    if (!wants.only_sums)
+        AT(end_rows)(m.rows, n_rows, out->row_square);
     out->tail = wants.tail ? (size_t)(behind - b->tail) : 0;
     out->relative = notes.relative;
 }
 
 /* Without x, and values are those of BF16. */
-TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_block *b,
-                                                         struct sc_block_errors *out)
+INLINE void AT(add_short_of)(const struct sc_error_block *b, bool only_sums,
+                             struct sc_block_errors *out)
 {
     enum { HALF = SC_ERROR_TOGETHER };
     const size_t n_rows = b->rows, stride = b->y_stride;
@@ -360,8 +368,10 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     struct AT(error_marks) m;
     LANES least = all(sc_bits_of(out->min)), largest = all(sc_bits_of(out->max));
     AT(begin_tiles)(&tiles, out);
-    memset(&m.zeros, 0, sizeof m.zeros);
-    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    if (!only_sums) {
+        memset(&m.zeros, 0, sizeof m.zeros);
+        memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    }
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct AT(error_group) tile = AT(no_errors)();
         LANES square[2];
@@ -376,9 +386,11 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
                     const LANES v = load(y);
                     sum = addf(sum, v);
                     of = fma(v, v, of);
-                    store(m.rows[r], fma(v, v, load(m.rows[r])));
                     least = minf(v, least);
                     largest = maxf(v, largest);
+                    if (only_sums)
+                        continue;
+                    store(m.rows[r], fma(v, v, load(m.rows[r])));
                     const MASK zero = zerof(v);
                     mark(&m.zeros, half * SC_ERROR_ROWS + r, &zero, 1);
                 }
@@ -390,10 +402,12 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
         }
         tile.square = tile.values = addf(square[0], square[1]);
         AT(end_errors)(&tile, &tiles, out);
-        out->zeros += marks(&m.zeros, (size_t)AT(TILE) * SC_ERROR_ROWS);
+        if (!only_sums)
+            out->zeros += marks(&m.zeros, (size_t)AT(TILE) * SC_ERROR_ROWS);
     }
     AT(end_tiles)(&tiles);
-    AT(end_rows)(m.rows, n_rows, out->row_square);
+    if (!only_sums)
+        AT(end_rows)(m.rows, n_rows, out->row_square);
     float lanes[SC_LANES];
     store(lanes, least);
     for (size_t i = 0; i < SC_LANES; i++)
@@ -401,6 +415,15 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     store(lanes, largest);
     for (size_t i = 0; i < SC_LANES; i++)
         out->max = lanes[i] > out->max ? lanes[i] : out->max;
+}
+
+TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_block *b,
+                                                         struct sc_block_errors *out)
+{
+    if (b->only_sums)
+        AT(add_short_of)(b, true, out);
+    else
+        AT(add_short_of)(b, false, out);
 }
 
 #undef INLINE

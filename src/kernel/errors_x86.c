@@ -27,7 +27,9 @@ struct lying {
     TARGET static void AT(block)(const struct sc_error_block *b, struct sc_block_errors *out)      \
     {                                                                                              \
         const struct lying y = {b->y, b->y_stride};                                                \
-        if (b->tail && !b->relative)                                                               \
+        if (b->only_sums)                                                                          \
+            AT(add_block)(b, out, AT(lying), &y, (struct AT(error_wants)){.only_sums = true});     \
+        else if (b->tail && !b->relative)                                                          \
             AT(add_block)(b, out, AT(lying), &y, (struct AT(error_wants)){.tail = true});          \
         else                                                                                       \
             AT(add_block)                                                                          \
@@ -279,8 +281,8 @@ SC_TARGET_AVX512 static inline __m512i peaks_of_rows(const __m512i a[WORDS], con
 
 /* One row: widened, added up; magnitudes of its codes. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
-row_bf16(const uint8_t *codes, const char *ahead, float *x, struct brief16 *g, float row[SC_LANES],
-         __m512i magnitudes[WORDS])
+row_bf16(const uint8_t *codes, const char *ahead, bool only_sums, float *x, struct brief16 *g,
+         float row[SC_LANES], __m512i magnitudes[WORDS])
 {
     const __m512i step = _mm512_set1_epi32(0x10000);
     const __m512i low = _mm512_mullo_epi32(
@@ -294,20 +296,24 @@ row_bf16(const uint8_t *codes, const char *ahead, float *x, struct brief16 *g, f
         const __m512 w[2] = {
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v)),
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, high, v))};
-        const uint32_t zero = _cvtmask32_u32(_mm512_testn_epi16_mask(v, positive));
         for (size_t k = 0; k < 2; k++) {
             const size_t at = 2 * i + k;
             _mm512_storeu_ps(x + SC_LANES * at, w[k]);
             g->sum[at] = _mm512_add_ps(g->sum[at], w[k]);
             g->square[at] = _mm512_fmadd_ps(w[k], w[k], g->square[at]);
-            of_row = _mm512_fmadd_ps(w[k], w[k], of_row);
+            if (!only_sums)
+                of_row = _mm512_fmadd_ps(w[k], w[k], of_row);
         }
         g->high = _mm512_max_epi16(g->high, v);
         g->far = _mm512_max_epu16(g->far, v);
         magnitudes[i] = _mm512_and_si512(v, positive);
+        if (only_sums)
+            continue;
+        const uint32_t zero = _cvtmask32_u32(_mm512_testn_epi16_mask(v, positive));
         g->zeros[i / 2] = i % 2 ? g->zeros[i / 2] | (uint64_t)zero << 32 : zero;
     }
-    _mm512_storeu_ps(row, of_row);
+    if (!only_sums)
+        _mm512_storeu_ps(row, of_row);
 }
 
 /* Least and largest value, unless all have the same sign. */
@@ -327,9 +333,9 @@ SC_TARGET_AVX512 static bool extremes_of_codes(__m512i of_signed, __m512i of_all
     return most >= 0 && least > INT16_MAX;
 }
 
-SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
-                                            const uint8_t *ahead, float *x, uint32_t *peaks,
-                                            struct sc_block_errors *out)
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+codes_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahead, bool only_sums,
+           float *x, uint32_t *peaks, struct sc_block_errors *out)
 {
     enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
     const __m512 zero = _mm512_setzero_ps();
@@ -347,9 +353,9 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
             __m512i magnitudes[2][WORDS];
             for (size_t k = 0; k < 2; k++, codes += stride, x += SC_BF16_COLUMNS) {
-                row_bf16(codes, next, x, &g, of_rows[r + k], magnitudes[k]);
+                row_bf16(codes, next, only_sums, x, &g, of_rows[r + k], magnitudes[k]);
                 next += stride;
-                for (size_t i = 0; i < SC_COUNT(g.zeros); i++)
+                for (size_t i = 0; !only_sums && i < SC_COUNT(g.zeros); i++)
                     out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
             }
             _mm512_storeu_si512(peaks, peaks_of_rows(magnitudes[0], magnitudes[1]));
@@ -371,7 +377,7 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
                 squares[k] = _mm512_add_ps(squares[k], square[half][i + k]);
             }
             tile.d = _mm512_castps_si512(d);
-            if (out->columns)
+            if (!only_sums && out->columns)
                 store_wide_avx512(out->columns + SC_LANES * (i + k),
                                   _mm512_castps_si512(squares[k]));
         }
@@ -379,9 +385,20 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         end_errors_avx512(&tile, &tiles, out);
     }
     end_tiles_avx512(&tiles);
-    end_rows_avx512(of_rows, rows, out->row_square);
+    if (!only_sums)
+        end_rows_avx512(of_rows, rows, out->row_square);
     if (!extremes_of_codes(g.high, g.far, &out->min, &out->max))
         sc_extremes(begin, rows * SC_BF16_COLUMNS, SC_CPU_AVX512, &out->min, &out->max);
+}
+
+SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                            const uint8_t *ahead, bool only_sums, float *x,
+                                            uint32_t *peaks, struct sc_block_errors *out)
+{
+    if (only_sums)
+        codes_bf16(codes, stride, rows, ahead, true, x, peaks, out);
+    else
+        codes_bf16(codes, stride, rows, ahead, false, x, peaks, out);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

@@ -434,6 +434,15 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
     qsort(want.tail, want.e.tail, sizeof *want.tail, by_bits);
     qsort(got.tail, got.e.tail, sizeof *got.tail, by_bits);
     CHECK_BITS(got.tail, want.tail, SC_MIN(want.e.tail, got.e.tail) * sizeof *want.tail);
+    b.tail = NULL; /* and once more, nothing but sums */
+    b.relative = false;
+    b.only_sums = true;
+    memset(&got, 0, sizeof got);
+    got.e = (struct sc_block_errors){.sums = got.sums};
+    CHECK(fn(f, steps, &b, peak, bits, down, &got.e, &got.full));
+    CHECK_U64(got.full, want.full);
+    CHECK_BITS(got.sums, want.sums, n / SC_ERROR_COLUMNS * sizeof *got.sums);
+    CHECK_U64(got.e.most, want.e.most);
 }
 
 TEST(losses_are_those_of_rounding_first)
