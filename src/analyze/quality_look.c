@@ -183,6 +183,14 @@ static double *columns_of(const struct sc_desk *d, const struct sc_block *b, siz
     return d->part.cols ? d->part.cols + f * d->q->cut.width + b->col : NULL;
 }
 
+/* Where sums of a block go; whoever adds them up clears the rest. */
+static void want_sums(const struct sc_desk *d, const struct sc_block *b, size_t f,
+                      struct sc_block_errors *e)
+{
+    e->sums = d->sums;
+    e->columns = columns_of(d, b, f) ? d->columns : NULL;
+}
+
 /* Sums of a block into tiles, rows and columns; f as in formats, or n for x. */
 static void put_sums(struct sc_desk *d, const struct sc_block *b, size_t f, struct sc_tile *tiles,
                      const struct sc_block_errors *e)
@@ -206,8 +214,7 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
                    uint64_t *overflowed)
 {
     const struct sc_quality_pass *q = d->q;
-    *e = (struct sc_block_errors){.sums = d->sums,
-                                  .columns = columns_of(d, b, f) ? d->columns : NULL};
+    want_sums(d, b, f, e);
     *overflowed = 0;
     good = good && !q->exact;
     if (good) {
@@ -246,8 +253,7 @@ static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
         .y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole, .only_sums = q->o->brief};
     uint64_t overflowed;
     if (d->at->codes && !q->decode && b->n == b->whole) {
-        *e = (struct sc_block_errors){.sums = d->sums,
-                                      .columns = columns_of(d, b, q->n) ? d->columns : NULL};
+        want_sums(d, b, q->n, e);
         sc_errors_bf16(d->at->codes + b->row * d->at->stride + 2 * b->col, d->at->stride, b->rows,
                        b->n, q->level, loses_any(d) ? NULL : b->ahead.codes, q->o->brief, d->block,
                        d->peaks, e);
@@ -420,8 +426,8 @@ static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
     struct sc_error_block k = block_of(d, b, f, NULL);
     k.ahead = b->ahead;
     b->ahead.codes = NULL;
-    struct sc_block_errors e = {.sums = d->sums,
-                                .columns = columns_of(d, b, f) ? d->columns : NULL};
+    struct sc_block_errors e;
+    want_sums(d, b, f, &e);
     if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, p->down ? d->down : d->peaks, b->bits,
                    p->down, &e, &full) ||
         !sc_errors_good(e.most))

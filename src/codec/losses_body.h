@@ -112,33 +112,48 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
     return full;
 }
 
-#define SUMS(name, how, down, slowly)                                                              \
-    do {                                                                                           \
+/* Sums of one kind: a function each, for otherwise all of them pay for the memory that any needs.
+ */
+#define ALL(name, kind, kept, slowly, with_relative)                                               \
+    TARGET static __attribute__((noinline)) void AT(kind##_##name)(                                \
+        const struct sc_error_block *b, const void *how, struct sc_block_errors *out)              \
+    {                                                                                              \
+        AT(add_block)                                                                              \
+        (b, out, AT(kept), how,                                                                    \
+         (struct AT(error_wants)){.tail = true, .relative = (with_relative), .slow = (slowly)});   \
+    }
+#define SUMS(name, kind, kept)                                                                     \
+    TARGET static __attribute__((noinline)) void AT(kind##_##name)(                                \
+        const struct sc_error_block *b, const void *how, struct sc_block_errors *out)              \
+    {                                                                                              \
+        AT(add_sums)(b, out, AT(kept), how, false);                                                \
+    }
+#define VARIANTS(name, slowly)                                                                     \
+    KEPT(name)                                                                                     \
+    SUMS(name, sums, kept_##name)                                                                  \
+    SUMS(name, sums_down, down_##name)                                                             \
+    ALL(name, all_down, down_##name, slowly, true)                                                 \
+    ALL(name, relative, kept_##name, slowly, true)                                                 \
+    ALL(name, tail, kept_##name, slowly, false)                                                    \
+    TARGET static void AT(lose_##name)(const struct sc_error_block *b, const uint32_t *peak,       \
+                                       const void *how, bool down, struct sc_block_errors *out,    \
+                                       uint64_t *full)                                             \
+    {                                                                                              \
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
-        if (b->only_sums && down) {                                                                \
-            AT(add_block)                                                                          \
-            (b, out, AT(down_##name), how,                                                         \
-             (struct AT(error_wants)){.only_sums = true, .slow = (slowly)});                       \
-        } else if (b->only_sums) {                                                                 \
-            AT(add_block)                                                                          \
-            (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.only_sums = true, .slow = (slowly)});                       \
-        } else if (down) {                                                                         \
-            AT(add_block)                                                                          \
-            (b, out, AT(down_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
-            out->relative = b->relative ? out->relative : 0;                                       \
-        } else if (b->relative) {                                                                  \
-            AT(add_block)                                                                          \
-            (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
-        } else {                                                                                   \
-            AT(add_block)                                                                          \
-            (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .slow = (slowly)});                            \
-        }                                                                                          \
-    } while (0)
+        if (b->only_sums && down)                                                                  \
+            AT(sums_down_##name)(b, how, out);                                                     \
+        else if (b->only_sums)                                                                     \
+            AT(sums_##name)(b, how, out);                                                          \
+        else if (down)                                                                             \
+            AT(all_down_##name)(b, how, out);                                                      \
+        else if (b->relative)                                                                      \
+            AT(relative_##name)(b, how, out);                                                      \
+        else                                                                                       \
+            AT(tail_##name)(b, how, out);                                                          \
+        if (!b->relative)                                                                          \
+            out->relative = 0;                                                                     \
+    }
 
 /* ----------------------------------------------------------------------------------- nothing ---
  */
@@ -155,11 +170,11 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
     if (b->only_sums)
+        AT(add_sums)(b, out, AT(kept_none), NULL, true);
+    else
         AT(add_block)
-    (b, out, AT(kept_none), NULL, (struct AT(error_wants)){.only_sums = true, .nothing = true});
-    else AT(add_block)(
-        b, out, AT(kept_none), NULL,
-        (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
+    (b, out, AT(kept_none), NULL,
+     (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
     return true;
 }
 
@@ -170,7 +185,7 @@ INLINE LANES AT(step_bfp)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     (void)how, (void)c;
     return AT(bfp_short)(x, a, b, above);
 }
-KEPT(bfp)
+VARIANTS(bfp, false)
 
 /* Values of any length: bits that alignment loses are cut off first. */
 INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
@@ -179,7 +194,7 @@ INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES 
     (void)how;
     return AT(bfp_short)(andi(x, sll(all(UINT32_MAX), lost)), a, b, above);
 }
-KEPT(bfp_cut)
+VARIANTS(bfp_cut, false)
 
 TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -202,9 +217,9 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
     if (!AT(is_inside)(&tops, 10U << 23, 230U << 23))
         return false;
     if (!(bits & 0x7f))
-        SUMS(bfp, &g, down, false);
+        AT(lose_bfp)(b, peak, &g, down, out, full);
     else
-        SUMS(bfp_cut, &g, down, false);
+        AT(lose_bfp_cut)(b, peak, &g, down, out, full);
     return true;
 }
 
@@ -238,7 +253,7 @@ INLINE LANES AT(step_cast)(const void *how, LANES x, LANES a, LANES b, LANES c, 
     (void)a, (void)b, (void)c;
     return AT(small_at)(x, s->least, s->shift, s->largest, above);
 }
-KEPT(cast)
+VARIANTS(cast, false)
 
 TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -250,7 +265,7 @@ TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step
     if (!AT(groups_of)(b, false, &s.g))
         return false;
     AT(small_of)(&sc_smalls[f->element], &s);
-    SUMS(cast, &s, false, false);
+    AT(lose_cast)(b, peak, &s, false, out, full);
     if (f->saturate || *full == before)
         return true;
     *full = before;
@@ -264,7 +279,7 @@ INLINE LANES AT(step_mx)(const void *how, LANES x, LANES a, LANES b, LANES c, MA
     (void)c;
     return AT(small_at)(x, a, s->shift, b, above);
 }
-KEPT(mx)
+VARIANTS(mx, false)
 
 TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -288,7 +303,7 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
     }
     if (!AT(is_inside)(&powers, 40, 200))
         return false;
-    SUMS(mx, &s, down, false);
+    AT(lose_mx)(b, peak, &s, down, out, full);
     return true;
 }
 
@@ -301,7 +316,7 @@ INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c,
     (void)c;
     return mulf(AT(small_at)(AT(quotient)(x, a, b), s->least, s->shift, s->largest, above), a);
 }
-KEPT(nvfp4)
+VARIANTS(nvfp4, true)
 
 TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -322,7 +337,7 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
     }
     if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
         return false;
-    SUMS(nvfp4, &s, down, true);
+    AT(lose_nvfp4)(b, peak, &s, down, out, full);
     return true;
 }
 
@@ -344,7 +359,7 @@ INLINE LANES AT(step_int)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     *above = differf(code, subf(addf(far, s->magic), s->magic));
     return mulf(code, a);
 }
-KEPT(int)
+VARIANTS(int, true)
 
 /* The step of a group that begins with 16 values number k. */
 INLINE struct sc_step AT(int_step)(const struct sc_encoding *f, const struct sc_step *step,
@@ -390,7 +405,7 @@ TARGET bool AT(sc_losses_int)(const struct sc_encoding *f, const struct sc_step 
     }
     store(s.g.a + s.g.n, all(sc_bits_of(1))); /* 16 are looked at together */
     store(s.g.b + s.g.n, all(sc_bits_of(1)));
-    SUMS(int, &s, false, true);
+    AT(lose_int)(b, peak, &s, false, out, full);
     return true;
 }
 
@@ -425,6 +440,8 @@ TARGET void AT(sc_column_peaks)(const float *x, size_t rows, size_t n, uint32_t 
 }
 
 #undef INLINE
+#undef ALL
 #undef SUMS
+#undef VARIANTS
 #undef KEPT
 #endif /* LANES */

@@ -205,8 +205,15 @@ void sc_errors_relative(const float *x, const float *y, float *most)
 
 void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out)
 {
-    *out = (struct sc_block_errors){
-        .sums = out->sums, .columns = out->columns, .min = INFINITY, .max = -INFINITY};
+    out->tail = out->common = 0;
+    out->relative = 0;
+    out->min = INFINITY;
+    out->max = -INFINITY;
+    out->most = 0;
+    out->zeros = 0;
+    out->exact = false;
+    if (!b->only_sums)
+        memset(out->row_square, 0, sizeof out->row_square);
     memset(out->sums, 0, (b->n + SC_ERROR_COLUMNS - 1) / SC_ERROR_COLUMNS * sizeof *out->sums);
 }
 

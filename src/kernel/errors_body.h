@@ -31,9 +31,8 @@ INLINE struct AT(error_group) AT(no_errors)(void)
 /* What is known, and wanted, of errors. Constants where this is inlined. */
 struct AT(error_wants) {
     bool tail, relative;
-    bool only_sums; /* no rows, columns, zeros */
-    bool nothing;   /* y is 0: what follows from other sums then is not added up */
-    bool slow;      /* y is long in the making */
+    bool nothing; /* y is 0: what follows from other sums then is not added up */
+    bool slow;    /* y is long in the making */
 };
 
 /* What goes beside the sums of a span: in registers, and in memory. The tail is taken out of its
@@ -63,6 +62,23 @@ TARGET static __attribute__((noinline)) void AT(see_relative)(LANES x, LANES y, 
     sc_errors_relative(v, w, relative);
 }
 
+/* Sums of 16 elements; d and |d|. */
+INLINE LANES AT(add_to_group)(struct AT(error_group) * g, LANES *largest, LANES x, LANES y,
+                              bool nothing, LANES *abs)
+{
+    const LANES d = nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
+    g->d = nothing ? subf(g->d, d) : addf(g->d, d);
+    g->abs = addf(g->abs, a);
+    g->square = fma(d, d, g->square);
+    *largest = maxi(*largest, a);
+    if (!nothing) {
+        g->values = fma(y, y, g->values);
+        g->cross = fma(x, d, g->cross);
+    }
+    *abs = a;
+    return d;
+}
+
 /* 16 elements, vector `k` of those beside each other, whose |d| go to `abs`; `row`: squares of its
  * row, which are returned. */
 INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
@@ -70,17 +86,10 @@ INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
                             float *abs, LANES x, LANES y, LANES row, size_t k,
                             struct AT(error_wants) wants)
 {
-    const LANES d = wants.nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
-    g->d = wants.nothing ? subf(g->d, d) : addf(g->d, d);
-    g->abs = addf(g->abs, a);
-    g->square = fma(d, d, g->square);
-    *largest = maxi(*largest, a);
-    if (!wants.nothing) {
-        g->values = fma(y, y, g->values);
-        g->cross = fma(x, d, g->cross);
-        if (!wants.only_sums)
-            masks->zeros[k] = zerof(y);
-    }
+    LANES a;
+    const LANES d = AT(add_to_group)(g, largest, x, y, wants.nothing, &a);
+    if (!wants.nothing)
+        masks->zeros[k] = zerof(y);
     if (wants.tail) {
         store(abs + k * SC_LANES, a);
         masks->tail[k] = morei(a, notes->common);
@@ -91,7 +100,7 @@ INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
         if (SC_UNLIKELY(count(moref(a, bound))))
             AT(see_relative)(x, y, &notes->relative);
     }
-    return wants.only_sums ? row : fma(d, d, row);
+    return fma(d, d, row);
 }
 
 INLINE void AT(add_error_groups)(struct AT(error_group) * to, const struct AT(error_group) * g)
@@ -111,19 +120,19 @@ struct AT(error_tiles) {
     float lanes[SC_LANES][SC_LANES];
 };
 
-/* Lanes that no tile uses are added up, too. */
 INLINE void AT(begin_tiles)(struct AT(error_tiles) * t, const struct sc_block_errors *out)
 {
     t->n = 0;
     t->of = out->sums;
-    for (size_t i = 0; i < SC_LANES; i++)
-        store(t->lanes[i], all(0));
 }
 
 INLINE void AT(end_tiles)(struct AT(error_tiles) * t)
 {
     if (t->n == 0)
         return;
+    for (size_t i = t->n * AT(SUMS); i < SC_LANES;
+         i++) /* that no tile uses, but all are added up */
+        store(t->lanes[i], all(0));
     store(t->lanes[0], sums_of_16(t->lanes));
     for (size_t i = 0; i < t->n; i++) {
         const float *const from = t->lanes[0] + i * AT(SUMS);
@@ -240,7 +249,7 @@ INLINE void AT(add_rows)(const struct sc_error_block *b, struct AT(error_notes) 
     for (size_t r = begin; r < end; r++, x += stride) {
         const size_t place = first * SC_ERROR_ROWS + r * beside;
         struct AT(error_masks) masks;
-        LANES row = wants.only_sums ? all(0) : load(m->rows[r]);
+        LANES row = load(m->rows[r]);
         /* Into the second cache: often rows have the same few places in the first. Where nothing
          * comes, what is here already: a place that does not exist would be looked for. */
         for (size_t k = 0; k < beside; k += A_LINE)
@@ -253,9 +262,8 @@ INLINE void AT(add_rows)(const struct sc_error_block *b, struct AT(error_notes) 
             row = AT(add_errors)(&own[k], &own[k / AT(TILE) * AT(TILE)].largest, notes, &masks,
                                  m->abs + place * SC_LANES, v, y, row, k, wants);
         }
-        if (!wants.only_sums)
-            store(m->rows[r], row);
-        if (!wants.nothing && !wants.only_sums)
+        store(m->rows[r], row);
+        if (!wants.nothing)
             mark(&m->zeros, place, masks.zeros, beside);
         if (wants.tail) {
             store_masks(m->tail + place, masks.tail, beside);
@@ -300,14 +308,13 @@ INLINE void AT(add_span)(const struct sc_error_block *b, struct sc_block_errors 
                 AT(add_error_groups)(&tile, &g[part][k]);
                 square[half] = addf(square[half], g[part][k].square);
             }
-            if (!wants.only_sums && out->columns)
+            if (out->columns)
                 store_wide(out->columns + at + k * SC_LANES, square[half]);
         }
         tile.square = addf(square[0], square[1]);
         AT(end_errors)(&tile, tiles, out);
     }
-    if (!wants.only_sums)
-        out->zeros += wants.nothing ? vectors * SC_LANES * n_rows : marks(&m->zeros, met);
+    out->zeros += wants.nothing ? vectors * SC_LANES * n_rows : marks(&m->zeros, met);
     if (wants.tail)
         *behind = AT(take_tail)(m, met, notes->common, &out->common, *behind);
 }
@@ -334,27 +341,83 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
     uint32_t *behind = b->tail;
     size_t at = 0;
     AT(begin_tiles)(&tiles, out);
-    if (!wants.only_sums) {
-        AT(clear_masks)(&m);
-        memset(m.rows, 0, n_rows * sizeof m.rows[0]);
-    }
+    AT(clear_masks)(&m);
+    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
     if (wants.tail && n_rows < SC_ERROR_ROWS)
         memset(m.abs, 0, sizeof m.abs);
     for (; b->n - at >= wide; at += wide)
         AT(add_span)
     (b, out, &notes, &m, &tiles, kept, how, at, vectors, beside, &behind, wants);
     if (vectors > AT(TILE) && at < b->n) { /* a tile is left */
-        if (!wants.only_sums)
-            AT(clear_masks)(&m);
+        AT(clear_masks)(&m);
         AT(add_span)
         (b, out, &notes, &m, &tiles, kept, how, at, AT(TILE), SC_MIN(beside, (size_t)AT(TILE)),
          &behind, wants);
     }
     AT(end_tiles)(&tiles);
-    if (!wants.only_sums)
-        AT(end_rows)(m.rows, n_rows, out->row_square);
+    AT(end_rows)(m.rows, n_rows, out->row_square);
     out->tail = wants.tail ? (size_t)(behind - b->tail) : 0;
     out->relative = notes.relative;
+}
+
+/* The same where nothing but sums is wanted (b->only_sums): 16 rows and the next 16 of the same
+ * columns stand beside each other, so that all of a tile stays in registers. */
+INLINE void AT(add_sums)(const struct sc_error_block *b, struct sc_block_errors *out,
+                         AT(kept_fn) * kept, const void *how, bool nothing)
+{
+    enum { TOGETHER = SC_ERROR_TOGETHER, PARTS = SC_ERROR_ROWS / TOGETHER };
+    const size_t n_rows = b->rows, stride = b->x_stride,
+                 many = SC_MIN((size_t)AT(BESIDE), (size_t)PARTS);
+    const uintptr_t ahead_step = b->ahead.codes ? b->ahead.stride : 0;
+    struct AT(error_tiles) tiles;
+    AT(begin_tiles)(&tiles, out);
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
+        struct AT(error_group) tile = AT(no_errors)();
+        for (size_t half = 0; half < 2; half++) {
+            const size_t col = at + half * SC_LANES;
+            uintptr_t ahead = b->ahead.codes ? (uintptr_t)b->ahead.codes + at * sizeof(uint16_t)
+                                             : (uintptr_t)(b->x + col);
+            LANES square = all(0);
+            ahead += half * TOGETHER * ahead_step;
+            for (size_t first = 0; first < PARTS; first += many) {
+                const float *x = b->x + first * TOGETHER * stride + col;
+                const size_t begin = first * TOGETHER, last = begin + (many - 1) * TOGETHER;
+                const size_t in_all = n_rows > last ? SC_MIN(n_rows - last, (size_t)TOGETHER) : 0;
+                const size_t in_first =
+                    n_rows > begin ? SC_MIN(n_rows - begin, (size_t)TOGETHER) : 0;
+                struct AT(error_group) own[PARTS];
+                LANES unused;
+                for (size_t k = 0; k < many; k++)
+                    own[k] = AT(no_errors)();
+                for (size_t r = 0; r < in_all; r++, x += stride) {
+                    __builtin_prefetch((const void *)ahead, 0, 2);
+                    ahead += ahead_step;
+                    for (size_t k = 0; k < many; k++) {
+                        MASK above;
+                        const LANES v = load(x + k * TOGETHER * stride);
+                        const LANES y = kept(how, v, begin + k * TOGETHER + r, col, &above);
+                        (void)AT(add_to_group)(&own[k], &tile.largest, v, y, nothing, &unused);
+                    }
+                }
+                for (size_t r = in_all; r < in_first; r++, x += stride) {
+                    MASK above;
+                    const LANES v = load(x), y = kept(how, v, begin + r, col, &above);
+                    (void)AT(add_to_group)(&own[0], &tile.largest, v, y, nothing, &unused);
+                }
+                for (size_t k = 0; k < many; k++) {
+                    if (nothing)
+                        AT(add_nothing)(&own[k]);
+                    AT(add_error_groups)(&tile, &own[k]);
+                    square = addf(square, own[k].square);
+                }
+            }
+            tile.square = half ? addf(tile.square, square) : square;
+        }
+        AT(end_errors)(&tile, &tiles, out);
+    }
+    AT(end_tiles)(&tiles);
+    out->tail = 0;
+    out->relative = 0;
 }
 
 /* Without x, and values are those of BF16. */
