@@ -79,36 +79,48 @@ typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, M
         return AT(step_##name)(how, x, load(g->a + k), load(g->b + k), load(g->c + k), above);     \
     }
 
+/* The groups of 16 whose largest is too large for its scale: their numbers in order; how many. */
+INLINE size_t AT(find_full)(const uint32_t *peak, AT(step_fn) * step, const void *how,
+                            uint32_t found[SC_LOSS_GROUPS + 16])
+{
+    static const uint32_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const struct AT(groups) *g = how;
+    const LANES lanes = load_bits(numbers);
+    size_t n = 0;
+    for (size_t k = 0; k < g->n; k += 16) {
+        MASK above;
+        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
+                   &above);
+        n += squeeze(found + n, above, addi(lanes, all((uint32_t)k)));
+    }
+    return n;
+}
+
 /* How many values are too large for their scale. Where the largest of a group is not, none is. */
 INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *peak,
                                AT(step_fn) * step, const void *how)
 {
     const struct AT(groups) *g = how;
-    uint16_t found[SC_LOSS_GROUPS / 16]; /* groups, a bit each */
+    uint32_t found[SC_LOSS_GROUPS + 16];
+    const size_t n = AT(find_full)(peak, step, how, found);
     uint64_t full = 0;
-    for (size_t k = 0; k < g->n; k += 16) {
+    for (size_t i = 0; i < n && !g->down; i++) {
+        const size_t k = found[i];
         MASK above;
-        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
-                   &above);
-        store_masks(found + k / 16, &above, 1);
+        (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
+                   all(sc_bits_of(g->c[k])), &above);
+        full += count(above);
     }
-    for (size_t at = 0; at < g->n && g->down; at += 16) { /* of 16 columns at once */
-        const size_t row = at / g->per_row * 16, col = at % g->per_row;
-        for (size_t r = row; found[at / 16] && r < SC_MIN(row + 16, b->rows); r++) {
+    for (size_t i = 0, next = 0; i < n && g->down; i++) { /* of 16 columns at once */
+        const size_t at = found[i] / 16 * 16, row = at / g->per_row * 16, col = at % g->per_row;
+        for (size_t r = row; at >= next && r < SC_MIN(row + 16, b->rows); r++) {
             MASK above;
             (void)step(how, load(b->x + r * b->n + col), load(g->a + at), load(g->b + at),
                        load(g->c + at), &above);
             full += count(above);
         }
+        next = at + 16;
     }
-    for (size_t at = 0; at < g->n && !g->down; at += 16)
-        for (unsigned left = found[at / 16]; left; left &= left - 1) {
-            const size_t k = at + (size_t)__builtin_ctz(left);
-            MASK above;
-            (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
-                       all(sc_bits_of(g->c[k])), &above);
-            full += count(above);
-        }
     return full;
 }
 
@@ -201,6 +213,7 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
                               bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
+    const bool brief = !(bits & 0x7f); /* values have no bits that alignment loses */
     struct AT(extent) tops = AT(no_extent)();
     struct AT(groups) g;
     (void)step;
@@ -212,11 +225,12 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
         AT(extend)(&tops, top);
         store(g.a + k, ori(addi(top, all((24 - m) << 23)), all(1U << 22)));
         store(g.b + k, ori(top, all(ones)));
-        store(g.c + k, top);
+        if (!brief)
+            store(g.c + k, top);
     }
     if (!AT(is_inside)(&tops, 10U << 23, 230U << 23))
         return false;
-    if (!(bits & 0x7f))
+    if (brief)
         AT(lose_bfp)(b, peak, &g, down, out, full);
     else
         AT(lose_bfp_cut)(b, peak, &g, down, out, full);
