@@ -323,12 +323,25 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
 
 /* ------------------------------------------------------------------------------------- NVFP4 ---
  */
+/* With a step less than AT(quotient): off by 2^-46 before it is rounded. It must fall on the right
+ * side of what lies between two levels, t = 1, 3, 5 or 7 times a power of two. That asks for |X 2^s
+ * - m U| > 8, where X and U are the mantissas of x and of the unit as whole numbers, s >= 23, and m
+ * = t 2^w +- 1 with w >= 22 is where floats begin that are rounded to the other side; modulo 2^22
+ * it is U that must be more than 8 away from 0. */
+INLINE LANES AT(short_quotient)(LANES x, LANES unit, LANES inverse)
+{
+    const LANES q = mulf(x, inverse);
+    return fma(fnma(q, unit, x), inverse, q);
+}
+enum { AT(SHORT_BITS) = (1 << 22) - 1, AT(SHORT_AWAY) = 16 };
+
 /* a is the unit of a group, b its inverse. */
 INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
     const struct AT(small) *s = how;
     (void)c;
-    return mulf(AT(small_at)(AT(quotient)(x, a, b), s->least, s->shift, s->largest, above), a);
+    const LANES q = AT(short_quotient)(x, a, b);
+    return mulf(AT(small_at)(q, s->least, s->shift, s->largest, above), a);
 }
 VARIANTS(nvfp4, true)
 
@@ -336,7 +349,7 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                 bool down, struct sc_block_errors *out, uint64_t *full)
 {
-    struct AT(extent) units = AT(no_extent)();
+    struct AT(extent) units = AT(no_extent)(), away = units;
     struct AT(small) s;
     (void)bits;
     if (!AT(groups_of)(b, down, &s.g) || !(step->scale > 0))
@@ -346,10 +359,12 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
         const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
         const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
         AT(extend)(&units, unit);
+        AT(extend)(&away, andi(addi(unit, all(AT(SHORT_AWAY))), all(AT(SHORT_BITS))));
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
-    if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
+    if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)) ||
+        !AT(is_inside)(&away, 2 * AT(SHORT_AWAY), AT(SHORT_BITS)))
         return false;
     AT(lose_nvfp4)(b, peak, &s, down, out, full);
     return true;
