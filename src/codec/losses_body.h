@@ -181,10 +181,11 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
-    if (b->only_sums)
+    if (b->only_sums) {
         AT(add_sums)(b, out, AT(kept_none), NULL, true);
-    else
-        AT(add_block)
+        return true;
+    }
+    AT(add_block)
     (b, out, AT(kept_none), NULL,
      (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
     return true;
@@ -323,11 +324,11 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
 
 /* ------------------------------------------------------------------------------------- NVFP4 ---
  */
-/* With a step less than AT(quotient): off by 2^-46 before it is rounded. It must fall on the right
- * side of what lies between two levels, t = 1, 3, 5 or 7 times a power of two. That asks for |X 2^s
- * - m U| > 8, where X and U are the mantissas of x and of the unit as whole numbers, s >= 23, and m
- * = t 2^w +- 1 with w >= 22 is where floats begin that are rounded to the other side; modulo 2^22
- * it is U that must be more than 8 away from 0. */
+/* With a step less than AT(quotient): off by 2^-46 before it is rounded to a float, which must not
+ * cross what lies between two levels: t = 1, 3, 5 or 7 times a power of two. With mantissas X of x
+ * and U of the unit as whole numbers, quotients begin to be rounded to that at m = t 2^w +- 1, w >=
+ * 22, and X 2^s, s >= 23, would have to be within 8 of m U. Modulo 2^22 that says that U is within
+ * 8 of 0, which AT(SHORT_AWAY) rules out. */
 INLINE LANES AT(short_quotient)(LANES x, LANES unit, LANES inverse)
 {
     const LANES q = mulf(x, inverse);

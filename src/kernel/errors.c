@@ -305,7 +305,8 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
             s->values += (double)y * (double)y;
             s->cross += (double)v * d;
             s->most = SC_MAX(s->most, magnitude);
-            out->row_square[r] += square;
+            if (!b->only_sums)
+                out->row_square[r] += square;
             if (out->columns)
                 out->columns[i] += square;
             if (b->x && b->tail && magnitude > b->above)
