@@ -327,7 +327,8 @@ def mixes():
 
 def qualities():
     """What formats cost a BF16 matrix in memory, on one core: loops, and reports against memory and
-    against a peer in numpy that rounds and takes pcc, mae and the largest error."""
+    against a peer in numpy that rounds and takes pcc, mae and the largest error. Brief reports are
+    the figures that numpy makes; whole ones have quantiles and the worst parts besides."""
     said = subprocess.run([os.path.join(BUILD, "bench", "quality"), "32"], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
     peer = subprocess.run([PYTHON, "-B", os.path.join(HERE, "quality_peer.py")], check=True,
@@ -336,15 +337,16 @@ def qualities():
     goals = {"bfp8": ">= 0.25", "bfp4": ">= 0.25", "mxfp4": ">= 0.15", "nvfp4": ">= 0.15"}
     for line in said.splitlines():
         what, c, avx2, avx512, size, *read = line.split("\t")
-        kind, _, name = what.partition(" ")
         if not read:
             for level, speed in (("c", c), ("avx2", avx2), ("avx512", avx512)):
                 if float(speed):
                     row(f"{what}, {level}", "Gelem/s", float(speed), 1, "10^9 a second", "-")
             continue
+        kind = next(k for k in ("brief file", "file", "brief", "report") if what.startswith(k + " "))
+        name = what[len(kind) + 1:]
         speed, seven = float(avx512), " " in name and name != "of x alone"
         title = f"{kind} of seven formats" if seven else f"{kind}, {name}"
-        in_memory = kind == "report"
+        in_memory = not kind.endswith("file")
         row(title, "GB/s", speed * int(size), float(read[0]),
             "adding up memory" if in_memory else "adding up the file",
             (">= 0.045" if seven else goals.get(name, "-")) if in_memory else "-")

@@ -4,8 +4,9 @@
  *   quality [MILLION_VALUES [FORMATS]]
  *
  * One tab-separated line a measurement: what, 10^9 values a second of plain C, AVX2 and AVX-512 (0:
- * not on this processor), bytes of a value. First the loops over a block in cache, then all metrics
- * of a BF16 matrix of 4096 columns: "report" of one in memory, "file" of one in a file in memory.
+ * not on this processor), bytes of a value. First the loops over a block in cache, then the metrics
+ * of a BF16 matrix of 4096 columns: "report" all of them of one in memory, "brief" those of sums
+ * alone, "file" and "brief file" the same of one in a file in memory.
  * These have one more column, the GB/s of adding up the same bytes, which takes turns with them: in
  * memory, or in the file, from mapping it to unmapping it. One thread; CPU time; the fastest of
  * several runs. With FORMATS ("bfp8 fp0"), only reports of these together; with 0 values, only the
@@ -231,7 +232,7 @@ struct bytes {
 };
 
 /* A report and its limit take turns; the fastest of each. */
-static void report(const char *what, const struct sc_model *m, const char *names,
+static void report(const char *what, const struct sc_model *m, const char *names, bool brief,
                    const struct bytes *limit)
 {
     struct sc_encoding f[16];
@@ -242,7 +243,8 @@ static void report(const char *what, const struct sc_model *m, const char *names
     if (sc_values_open(m, 0, &v, &e) < 0)
         die(e.text);
     for (int run = 0; run < REPORTS; run++) {
-        const struct sc_quality_options o = {.formats = f, .n = n, .memory = UINT64_C(1) << 30};
+        const struct sc_quality_options o = {
+            .formats = f, .n = n, .brief = brief, .memory = UINT64_C(1) << 30};
         struct sc_quality_result r;
         const double read = limit->path ? add_up_file(limit->path, limit->size)
                                         : add_up(limit->memory, limit->size);
@@ -282,15 +284,15 @@ static void loops(const char *only)
     }
 }
 
-static void reports(const char *what, const struct sc_model *m, const struct bytes *limit,
-                    const char *only)
+static void reports(const char *what, const struct sc_model *m, bool brief,
+                    const struct bytes *limit, const char *only)
 {
     static const char *const sets[] = {"",      "bfp8",  "bfp4",
                                        "mxfp4", "nvfp4", "mxfp4 nvfp4 bf16 bfp8 bfp4 bfp2 fp0"};
     if (only)
-        report(what, m, only, limit);
+        report(what, m, only, brief, limit);
     for (size_t k = 0; !only && k < SC_COUNT(sets); k++)
-        report(what, m, sets[k], limit);
+        report(what, m, sets[k], brief, limit);
 }
 
 int main(int argc, char **argv)
@@ -318,12 +320,14 @@ int main(int argc, char **argv)
     if (sc_repo_open_memory(memory, bytes.size, "model.safetensors", &repo, &e) < 0 ||
         sc_model_open_repo(repo, &o, &m, &e) < 0)
         die(e.text);
-    reports("report", m, &bytes, only);
+    reports("report", m, false, &bytes, only);
+    reports("brief", m, true, &bytes, only);
     sc_model_close(m);
     bytes.path = write_file(memory, bytes.size);
     if (sc_model_open(bytes.path, &o, &m, &e) < 0)
         die(e.text);
-    reports("file", m, &bytes, only);
+    reports("file", m, false, &bytes, only);
+    reports("brief file", m, true, &bytes, only);
     sc_model_close(m);
     unlink(bytes.path);
     free(memory);

@@ -266,7 +266,7 @@ int sc_quality_measure(struct sc_values *v, const struct sc_quality_options *o,
         out->intervals = sc_calloc(o->n + 1, sizeof *out->intervals);
     if (!formats || !out->formats || (o->sample && !out->intervals))
         code = sc_fail_memory(e);
-    if (code == 0 && o->grain != SC_GRAIN_NONE && o->sample == 0)
+    if (code == 0 && o->grain != SC_GRAIN_NONE && o->sample == 0 && !o->brief)
         code = sc_cells_make(o, v, &out->cells, e);
     for (size_t i = 0; code == 0 && i < o->n; i++) {
         const bool fits = set_bytes(v, &o->formats[i], &out->formats[i]);
@@ -282,6 +282,8 @@ int sc_quality_measure(struct sc_values *v, const struct sc_quality_options *o,
     if (code == 0)
         code = v->count ? measure(v, o, formats, n, out, e) : empty(o, out);
     free(formats);
+    for (size_t i = 0; o->brief && code == 0 && i < o->n; i++)
+        sc_quality_shorten(&out->formats[i]);
     if (out->sampled == 0) {
         free(out->intervals);
         out->intervals = NULL;

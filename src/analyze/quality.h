@@ -94,6 +94,10 @@ static inline const struct sc_cell_error *sc_cell_error(const struct sc_cells *c
 struct sc_quality_options {
     const struct sc_encoding *formats; /* (n), at most SC_QUALITY_FORMATS */
     size_t n;
+    /* Nothing but what follows from sums over the tensor and its largest |d|, in half of the time:
+     * zeroed, max_relative, p99, p999 and the worst parts are not known (UINT64_MAX, NaN). All else
+     * has the same bits as without it. There are no cells. */
+    bool brief;
     enum sc_grain grain; /* cells for a mix of the formats with in_mix; SC_GRAIN_NONE: none */
     uint32_t group;
     const bool *in_mix;            /* (n) at most 16 of them; NULL: all */

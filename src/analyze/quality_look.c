@@ -38,7 +38,8 @@ size_t sc_look_lay(const struct sc_quality_pass *q, void *memory, struct sc_look
     *p = (struct sc_look_sums){0};
     p->x = put(&s, 1, sizeof *p->x);
     p->d = put(&s, q->n, sizeof *p->d);
-    p->rows = put(&s, (q->n + 1) * height, sizeof *p->rows);
+    if (!q->o->brief)
+        p->rows = put(&s, (q->n + 1) * height, sizeof *p->rows);
     if (q->columns_kept)
         p->cols = put(&s, (q->n + 1) * width, sizeof *p->cols);
     if (lines) {
@@ -62,10 +63,12 @@ static size_t lay_desk(const struct sc_quality_pass *q, void *memory, struct sc_
     d->steps = put(&s, q->n * SC_ERROR_ROWS, sizeof *d->steps);
     d->block = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->block);
     d->y = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->y);
-    d->tail = put(&s, SC_ERROR_ROWS * d->stride + SC_LANES, sizeof *d->tail);
+    if (!q->o->brief) {
+        d->tail = put(&s, SC_ERROR_ROWS * d->stride + SC_LANES, sizeof *d->tail);
+        d->columns = put(&s, d->stride, sizeof *d->columns);
+    }
     d->peaks = put(&s, SC_ERROR_ROWS * d->stride / SC_LANES + SC_LANES, sizeof *d->peaks);
     d->down = put(&s, SC_ERROR_ROWS * d->stride / SC_LANES + SC_LANES, sizeof *d->down);
-    d->columns = put(&s, d->stride, sizeof *d->columns);
     d->pieces = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->pieces);
     d->segments = (c->width + c->segment - 1) / c->segment;
     d->seen = put(&s, ((c->height - 1) / SC_ERROR_ROWS + 1) * d->segments, sizeof *d->seen);
@@ -180,17 +183,27 @@ static double *columns_of(const struct sc_desk *d, const struct sc_block *b, siz
     return d->part.cols ? d->part.cols + f * d->q->cut.width + b->col : NULL;
 }
 
+/* Where sums of a block go; whoever adds them up clears the rest. */
+static void want_sums(const struct sc_desk *d, const struct sc_block *b, size_t f,
+                      struct sc_block_errors *e)
+{
+    e->sums = d->sums;
+    e->columns = columns_of(d, b, f) ? d->columns : NULL;
+}
+
 /* Sums of a block into tiles, rows and columns; f as in formats, or n for x. */
 static void put_sums(struct sc_desk *d, const struct sc_block *b, size_t f, struct sc_tile *tiles,
                      const struct sc_block_errors *e)
 {
     double *columns = columns_of(d, b, f);
-    double *rows = d->part.rows + f * d->q->cut.height + b->row;
     const double *of_block = d->columns;
-    for (size_t i = 0, n = columns ? b->n : 0; i < n; i++)
-        columns[i] += of_block[i];
     for (size_t g = 0; g * SC_ERROR_COLUMNS < b->whole; g++)
         sc_tile_add(tile_at(d, tiles, b, g), &d->sums[g]);
+    if (!d->part.rows)
+        return;
+    double *rows = d->part.rows + f * d->q->cut.height + b->row;
+    for (size_t i = 0, n = columns ? b->n : 0; i < n; i++)
+        columns[i] += of_block[i];
     for (size_t r = 0; r < b->rows; r++)
         rows[r] += e->row_square[r];
 }
@@ -201,8 +214,7 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
                    uint64_t *overflowed)
 {
     const struct sc_quality_pass *q = d->q;
-    *e = (struct sc_block_errors){.sums = d->sums,
-                                  .columns = columns_of(d, b, f) ? d->columns : NULL};
+    want_sums(d, b, f, e);
     *overflowed = 0;
     good = good && !q->exact;
     if (good) {
@@ -218,8 +230,8 @@ static void add_up(struct sc_desk *d, const struct sc_block *b, const struct sc_
 static bool loses(const struct sc_desk *d, const struct sc_planned *p)
 {
     const struct sc_quality_pass *q = d->q;
-    return p->losses && p->active && p->tail && !q->exact && q->look != SC_LOOK_SAMPLE &&
-           !(sc_cells_are_lines(d) && p->mix >= 0);
+    return p->losses && p->active && (p->tail || q->o->brief) && !q->exact &&
+           q->look != SC_LOOK_SAMPLE && !(sc_cells_are_lines(d) && p->mix >= 0);
 }
 
 static bool loses_any(const struct sc_desk *d)
@@ -237,13 +249,14 @@ static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
 {
     const struct sc_quality_pass *q = d->q;
     const size_t groups = b->rows * b->whole / SC_LANES;
-    struct sc_error_block k = {.y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole};
+    struct sc_error_block k = {
+        .y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole, .only_sums = q->o->brief};
     uint64_t overflowed;
     if (d->at->codes && !q->decode && b->n == b->whole) {
-        *e = (struct sc_block_errors){.sums = d->sums,
-                                      .columns = columns_of(d, b, q->n) ? d->columns : NULL};
+        want_sums(d, b, q->n, e);
         sc_errors_bf16(d->at->codes + b->row * d->at->stride + 2 * b->col, d->at->stride, b->rows,
-                       b->n, q->level, loses_any(d) ? NULL : b->ahead.codes, d->block, d->peaks, e);
+                       b->n, q->level, loses_any(d) ? NULL : b->ahead.codes, q->o->brief, d->block,
+                       d->peaks, e);
         b->bits = 0;
         if (!sc_errors_good(e->most))
             sc_errors_exact(&k, e, &overflowed);
@@ -273,7 +286,6 @@ static void look_at_x(struct sc_desk *d, struct sc_block *b)
     if (!finite)
         count_nonfinite(d, b, tiles);
     *b->seen = (struct sc_seen){finite ? e.most : UINT32_MAX, e.zeros};
-    x->zeros += e.zeros - b->rows * (b->whole - b->n);
     if (b->whole > b->n) { /* padding is no value */
         e.min = INFINITY;
         e.max = -INFINITY;
@@ -356,7 +368,9 @@ static struct sc_error_block block_of(const struct sc_desk *d, const struct sc_b
                                    .above = p->above,
                                    .common = p->common,
                                    .tail = p->tail ? d->tail : NULL,
-                                   .relative = !(p->nearest && d->part.d[f].relative >= 1)};
+                                   .relative = !d->q->o->brief &&
+                                               !(p->nearest && d->part.d[f].relative >= 1),
+                                   .only_sums = d->q->o->brief};
 }
 
 /* What else is known of the errors of a block. */
@@ -365,9 +379,11 @@ static void note(struct sc_desk *d, const struct sc_block *b, size_t f,
 {
     const struct sc_planned *p = &d->q->formats[f];
     struct sc_sums_d *s = &d->part.d[f];
+    s->most = SC_MAX(s->most, e->most);
+    if (d->q->o->brief)
+        return;
     if (p->tail)
         count_tail(d, f, e);
-    s->most = SC_MAX(s->most, e->most);
     s->zeros += e->zeros - b->seen->zeros;
     s->relative = SC_MAX(s->relative, (double)e->relative);
     if (p->nearest && e->zeros > b->seen->zeros)
@@ -392,7 +408,7 @@ static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, con
     add_up(d, b, &k, f, d->d + f * d->across, sc_errors_good(b->seen->most), &e, &overflowed);
     note(d, b, f, &e);
     s->overflowed += overflowed;
-    for (size_t i = 0; !p->keeps_zero && i < b->rows * b->whole; i++)
+    for (size_t i = 0; !q->o->brief && !p->keeps_zero && i < b->rows * b->whole; i++)
         s->zeros += b->x[i] == 0 && y[i] != 0;
     if (sc_cells_are_lines(d) && p->mix >= 0)
         sc_lines_of_y(d, b, p->mix, y);
@@ -410,8 +426,8 @@ static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
     struct sc_error_block k = block_of(d, b, f, NULL);
     k.ahead = b->ahead;
     b->ahead.codes = NULL;
-    struct sc_block_errors e = {.sums = d->sums,
-                                .columns = columns_of(d, b, f) ? d->columns : NULL};
+    struct sc_block_errors e;
+    want_sums(d, b, f, &e);
     if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, p->down ? d->down : d->peaks, b->bits,
                    p->down, &e, &full) ||
         !sc_errors_good(e.most))
@@ -537,7 +553,7 @@ static void end_tiles(struct sc_desk *d, size_t row, size_t f)
         s->square += t[i].square;
         s->values += t[i].values;
         s->cross += t[i].cross;
-        if (c->parts)
+        if (c->parts && !q->o->brief)
             sc_worst_see(&s->tile, index, t[i].square, x[i].square);
         if (cells && q->formats[f].mix >= 0)
             write_cell(d, at_row, at_col, &x[i], q->formats[f].mix, &t[i]);

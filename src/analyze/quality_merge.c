@@ -14,19 +14,20 @@ int sc_totals_make(struct sc_quality_pass *q, struct sc_error *e)
     q->x = (struct sc_sums_x){.min = INFINITY, .max = -INFINITY};
     q->at_matrix = q->at_head = UINT64_MAX;
     q->d = sc_calloc(n, sizeof *q->d);
-    q->rows = sc_calloc(n * q->cut.height, sizeof *q->rows);
+    if (!q->o->brief)
+        q->rows = sc_calloc(n * q->cut.height, sizeof *q->rows);
     q->matrix = sc_calloc(n, sizeof *q->matrix);
     q->head = sc_calloc(n, sizeof *q->head);
     q->worst = sc_calloc(n * SC_WORSTS, sizeof *q->worst);
-    q->columns_kept = q->cut.parts && !q->only && !sc_is_vector(q->v) &&
+    q->columns_kept = !q->o->brief && q->cut.parts && !q->only && !sc_is_vector(q->v) &&
                       sc_mul(q->cut.cols, n * sizeof *q->cols, &columns) &&
                       columns <= q->o->memory / 4;
     if (q->columns_kept)
         q->cols = sc_calloc((size_t)q->cut.cols * n, sizeof *q->cols);
     if (q->n_blocks)
         q->blocks = sc_calloc(q->n_blocks * n, sizeof *q->blocks);
-    if (!q->d || !q->rows || !q->matrix || !q->head || !q->worst || (q->columns_kept && !q->cols) ||
-        (q->n_blocks && !q->blocks))
+    if (!q->d || (!q->rows && !q->o->brief) || !q->matrix || !q->head || !q->worst ||
+        (q->columns_kept && !q->cols) || (q->n_blocks && !q->blocks))
         return sc_fail_memory(e);
     for (size_t i = 0; i < n * SC_WORSTS; i++)
         q->worst[i].index = UINT64_MAX;
@@ -118,15 +119,38 @@ static void end_band(struct sc_quality_pass *q)
 
 void sc_totals_end(struct sc_quality_pass *q)
 {
+    if (!q->rows)
+        return;
     end_band(q);
     end_matrix(q);
     end_head(q);
 }
 
+/* Squares of a panel into its rows and columns. */
+static void add_lines(struct sc_quality_pass *q, const struct sc_rectangle *at,
+                      const struct sc_look_sums *p)
+{
+    const struct sc_cut *c = &q->cut;
+    const uint64_t row = at->matrix * c->rows + at->row;
+    if (q->band_rows && row != q->band_row)
+        end_band(q);
+    if (at->matrix != q->at_matrix) {
+        end_matrix(q);
+        q->at_matrix = at->matrix;
+    }
+    q->band_row = row;
+    q->band_rows = at->n_rows;
+    for (size_t f = 0; f <= q->n; f++)
+        for (size_t r = 0; r < at->n_rows; r++)
+            q->rows[f * c->height + r] += p->rows[f * c->height + r];
+    for (size_t f = 0; q->cols && f <= q->n; f++)
+        for (size_t i = 0; i < at->n_cols; i++)
+            q->cols[f * c->cols + at->col + i] += p->cols[f * c->width + i];
+}
+
 static void add_x(struct sc_sums_x *to, const struct sc_sums_x *x)
 {
     to->nonfinite += x->nonfinite;
-    to->zeros += x->zeros;
     to->sum += x->sum;
     to->square += x->square;
     to->min = SC_MIN(to->min, x->min);
@@ -194,29 +218,15 @@ static void add_rows(struct sc_cells *c, const struct sc_rectangle *at,
 void sc_totals_merge(void *ctx, const struct sc_rectangle *at, const void *part)
 {
     struct sc_quality_pass *q = ctx;
-    const struct sc_cut *c = &q->cut;
     struct sc_look_sums p;
-    const uint64_t row = at->matrix * c->rows + at->row;
     if (q->look != SC_LOOK_ALL)
         return;
     (void)sc_look_lay(q, (void *)(uintptr_t)part, &p);
     add_x(&q->x, p.x);
     for (size_t f = 0; f < q->n; f++)
         add_d(&q->d[f], &p.d[f]);
-    if (q->band_rows && row != q->band_row)
-        end_band(q);
-    if (at->matrix != q->at_matrix) {
-        end_matrix(q);
-        q->at_matrix = at->matrix;
-    }
-    q->band_row = row;
-    q->band_rows = at->n_rows;
-    for (size_t f = 0; f <= q->n; f++)
-        for (size_t r = 0; r < at->n_rows; r++)
-            q->rows[f * c->height + r] += p.rows[f * c->height + r];
-    for (size_t f = 0; q->cols && f <= q->n; f++)
-        for (size_t i = 0; i < at->n_cols; i++)
-            q->cols[f * c->cols + at->col + i] += p.cols[f * c->width + i];
+    if (q->rows)
+        add_lines(q, at, &p);
     if (p.row_x)
         add_rows(q->cells, at, &p, q->first);
     if (q->blocks)

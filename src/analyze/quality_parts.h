@@ -62,7 +62,7 @@ struct sc_planned {
 
 /* Sums of x, and of the errors of a format. */
 struct sc_sums_x {
-    uint64_t nonfinite, zeros;
+    uint64_t nonfinite;
     double sum, square;
     float min, max;
 };
@@ -114,7 +114,8 @@ struct sc_quality_pass {
     double before, of_all; /* shares of the work: of earlier passes, of this one */
     struct sc_sums_x x;
     struct sc_sums_d *d;          /* (n) */
-    double *rows;                 /* ((n + 1) * height) squares of the rows of this band; last: x */
+    double *rows;                 /* ((n + 1) * height) squares of the rows of this band; last: x;
+                                     or NULL: nobody asks for worst parts */
     double *cols;                 /* ((n + 1) * cols) of this matrix; or NULL */
     double *matrix, *head;        /* (n + 1) of this matrix, of this head */
     uint64_t band_row;            /* of the tensor, where this band begins */
@@ -147,7 +148,7 @@ void sc_quality_facts_free(struct sc_quality_pass *q);
 struct sc_look_sums {
     struct sc_sums_x *x;
     struct sc_sums_d *d;          /* (n) */
-    double *rows;                 /* ((n + 1) * height) squares; of x last */
+    double *rows;                 /* ((n + 1) * height) squares; of x last; NULL when brief */
     double *cols;                 /* ((n + 1) * width), or NULL */
     struct sc_cell_values *row_x; /* (height) of cells that are rows, else NULL */
     struct sc_cell_error *row_d;  /* (height * formats of cells) */
@@ -188,6 +189,7 @@ struct sc_quality_sums {
 void sc_quality_pearson(const struct sc_quality_sums *s, double *pcc, double *one_minus);
 void sc_quality_figures(const struct sc_quality_pass *q, size_t format, struct sc_quality *out);
 void sc_quality_none(struct sc_quality *out);      /* nothing is known */
+void sc_quality_shorten(struct sc_quality *out);   /* nothing that a brief report leaves out is */
 void sc_quality_no_errors(struct sc_quality *out); /* nothing but counts and bytes is */
 void sc_quality_intervals(const struct sc_quality_pass *q, struct sc_quality_interval *out);
 

@@ -29,6 +29,8 @@ static const double quantiles[TAIL_QUANTILES] = {0.99, 0.999};
 int sc_books_make(struct sc_quality_pass *q, struct sc_error *e)
 {
     const size_t n = q->o->p ? SC_MAX(q->o->p->threads, 1U) : 1;
+    if (q->o->brief)
+        return 0;
     q->books = sc_calloc(n, sizeof *q->books);
     if (!q->books)
         return sc_fail_memory(e);
@@ -58,9 +60,11 @@ void sc_books_free(struct sc_quality_pass *q)
         free(q->formats[f].errors);
 }
 
-/* There are as many as threads, so one is always free. */
+/* There are as many as threads, so one is always free; NULL: nobody counts. */
 struct sc_book *sc_book_take(struct sc_quality_pass *q)
 {
+    if (!q->books)
+        return NULL;
     pthread_mutex_lock(&q->lock);
     struct sc_book *b = q->free;
     q->free = b->next;
@@ -70,6 +74,8 @@ struct sc_book *sc_book_take(struct sc_quality_pass *q)
 
 void sc_book_return(struct sc_quality_pass *q, struct sc_book *b)
 {
+    if (!b)
+        return;
     pthread_mutex_lock(&q->lock);
     b->next = q->free;
     q->free = b;
@@ -197,6 +203,8 @@ static int sample(struct sc_quality_pass *q, struct sc_error *e)
 
 int sc_tail_begin(struct sc_quality_pass *q, struct sc_error *e)
 {
+    if (q->o->brief)
+        return 0;
     if (q->exact)
         return keep_all_errors(q, e);
     TRY(sample(q, e));
@@ -295,6 +303,8 @@ static void clear_bins(struct sc_quality_pass *q)
 
 int sc_tail_end(struct sc_quality_pass *q, struct sc_quality *out, struct sc_error *e)
 {
+    if (q->o->brief)
+        return 0;
     for (size_t f = 0; f < q->n; f++) {
         struct sc_quality *g = &out[q->formats[f].index];
         g->p99 = g->p999 = q->formats[f].lossless ? 0 : NAN;

@@ -169,15 +169,40 @@ struct sc_quality *sc_quant_record(const struct sc_quant *q, size_t i, size_t k)
     return sc_record(&q->records, i * q->n_rows + k);
 }
 
-static bool make_key(struct sc_quant_work *r, size_t i, const char *what, struct sc_values *v)
+static bool make_key(struct sc_quant_work *r, size_t i, const char *what, bool brief,
+                     struct sc_values *v)
 {
-    uint32_t rows, cols;
+    uint32_t rows = 0, cols = 0;
 
-    head_of(r->q, tensor_of(r->q, i), &rows, &cols);
+    if (!brief)
+        head_of(r->q, tensor_of(r->q, i), &rows, &cols);
     r->key.n = 0;
-    sc_buf_printf(&r->key, "quality %d %lu %lu %s\n", KEY_VERSION, (unsigned long)rows,
-                  (unsigned long)cols, what);
+    sc_buf_printf(&r->key, "%squality %d %lu %lu %s\n", brief ? "brief " : "", KEY_VERSION,
+                  (unsigned long)rows, (unsigned long)cols, what);
     return sc_values_identity(v, &r->key) && !r->key.failed;
+}
+
+static bool is_brief(const struct sc_quant_work *r)
+{
+    return r->o->brief && !sc_quant_mixes(r->o->plan);
+}
+
+/* Of recipes there is one kind of report only. */
+static bool is_kept_brief(const struct sc_quant_work *r, size_t k)
+{
+    return is_brief(r) && r->at_of[k] != SIZE_MAX;
+}
+
+/* Figures of format k. All of them serve whoever asks for some, and not the other way round. */
+static bool recall_format(struct sc_quant_work *r, size_t i, size_t k, struct sc_values *v)
+{
+    struct sc_quality *to = sc_quant_record(r->q, i, k);
+
+    for (int brief = 0; brief <= is_kept_brief(r, k); brief++)
+        if (make_key(r, i, r->q->measured.f[k].name, brief, v) &&
+            sc_results_get(r->results, sc_str(r->key.p, r->key.n), to, sizeof *to))
+            return true;
+    return false;
 }
 
 /* All of it, or nothing. A mix needs the errors of its cells, which nobody keeps. */
@@ -186,13 +211,11 @@ static bool recall(struct sc_quant_work *r, size_t i, struct sc_values *v)
     struct sc_quant_tensor *t = &r->q->tensors[i];
 
     if (!r->results || r->o->recompute || r->o->sample || r->o->held.n ||
-        sc_quant_mixes(r->o->plan) || !make_key(r, i, "facts", v) ||
+        sc_quant_mixes(r->o->plan) || !make_key(r, i, "facts", false, v) ||
         !sc_results_get(r->results, sc_str(r->key.p, r->key.n), &t->facts, sizeof t->facts))
         return false;
     for (size_t k = 0; k < r->q->measured.n; k++)
-        if (!make_key(r, i, r->q->measured.f[k].name, v) ||
-            !sc_results_get(r->results, sc_str(r->key.p, r->key.n), sc_quant_record(r->q, i, k),
-                            sizeof(struct sc_quality)))
+        if (!recall_format(r, i, k, v))
             return false;
     return true;
 }
@@ -205,10 +228,10 @@ static void remember(struct sc_quant_work *r, size_t i)
     if (!r->results || r->o->sample || r->o->held.n ||
         sc_values_open(r->q->model, t->tensor, &v, NULL) < 0)
         return;
-    if (make_key(r, i, "facts", v))
+    if (make_key(r, i, "facts", false, v))
         sc_results_put(r->results, sc_str(r->key.p, r->key.n), &t->facts, sizeof t->facts);
     for (size_t k = 0; k < r->q->measured.n; k++)
-        if (make_key(r, i, r->q->measured.f[k].name, v))
+        if (make_key(r, i, r->q->measured.f[k].name, is_kept_brief(r, k), v))
             sc_results_put(r->results, sc_str(r->key.p, r->key.n), sc_quant_record(r->q, i, k),
                            sizeof(struct sc_quality));
     sc_values_close(v);
@@ -360,6 +383,7 @@ static int task_run(void *ctx, const struct sc_item *item, struct sc_values *v,
     struct sc_quality_options o = {
         .formats = r->formats,
         .n = r->n_formats,
+        .brief = is_brief(r),
         .grain = sc_quant_mixes(r->o->plan) ? (enum sc_grain)r->o->plan->grain : SC_GRAIN_NONE,
         .group = r->o->plan->group,
         .in_mix = r->in_mix,

@@ -127,6 +127,7 @@ struct sc_quant_options {
     bool whole_numbers;               /* and of these integers, truth values and scalars too */
     uint64_t limit;                   /* the first tensors only; 0: all */
     uint64_t sample;                  /* values of a tensor to look at; 0: all */
+    bool brief;                       /* figures of tables alone (quality.h), unless it mixes */
     bool keep;                        /* assignments (and trials): somebody will write them */
     bool keep_cells;                  /* and the tables of errors */
     uint64_t curve;                   /* points of the frontier of each tensor; 0: none */

@@ -466,6 +466,7 @@ static int measure(struct quanting *x)
         .all_tensors = set->all_tensors,
         .limit = set->limit,
         .sample = set->sample,
+        .brief = x->form == FORM_TEXT && !set->results, /* tables show no more than that */
         .keep = set->results || set->write || x->form == FORM_HTML,
         .keep_cells = x->form == FORM_HTML,
         .curve = set->curve || set->results || x->form == FORM_HTML ? CURVE_POINTS : 0,

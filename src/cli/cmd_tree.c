@@ -516,8 +516,9 @@ const struct sc_command sc_cmd_tree = {
         "cannot be decoded; --json says why. Weights are measured as they are meant, with their "
         "scales applied; scales are no rows and are not rounded. Over the Hub only what matches "
         "is fetched, with --sample only some of that. An interruption ends the reading, and prints "
-        "what is known. What was measured is kept for the next time, here and in quant. How to "
-        "read the numbers: docs/quant.md.",
+        "what is known. What was measured is kept for the next time, here and in quant; --json has "
+        "more figures than a table and takes twice as long. How to read the numbers: "
+        "docs/quant.md.",
     .options = tree_options,
     .n_options = SC_COUNT(tree_options),
     .groups = SC_GROUP_INPUT | SC_GROUP_WORK | SC_GROUP_OUTPUT | SC_GROUP_CSV | SC_GROUP_COMMON,

@@ -88,6 +88,7 @@ int sc_tree_price(struct sc_tree_pricing *p, const struct sc_model *m,
         .all_tensors = true,
         .whole_numbers = true,
         .sample = c->set.sample,
+        .brief = !c->set.json, /* tables show no more than that */
         .pool = p->pool,
         .memory = sc_memory_budget(c->set.memory),
         .cache = c->set.no_cache ? NULL : p->env.cache,

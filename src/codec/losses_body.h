@@ -24,7 +24,7 @@ INLINE bool AT(groups_of)(const struct sc_error_block *b, bool down, struct AT(g
     g->down = down;
     g->per_row = down ? b->n : b->n / 16;
     g->n = down ? (b->rows + 15) / 16 * b->n : b->rows * g->per_row;
-    return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && b->tail;
+    return g->n <= SC_LOSS_GROUPS && b->x_stride == b->n && (b->tail || b->only_sums);
 }
 
 /* The largest of two groups that share a scale; 16 of them. */
@@ -79,58 +79,93 @@ typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, M
         return AT(step_##name)(how, x, load(g->a + k), load(g->b + k), load(g->c + k), above);     \
     }
 
+/* The groups of 16 whose largest is too large for its scale: their numbers in order; how many. */
+INLINE size_t AT(find_full)(const uint32_t *peak, AT(step_fn) * step, const void *how,
+                            uint32_t found[SC_LOSS_GROUPS + 16])
+{
+    static const uint32_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const struct AT(groups) *g = how;
+    const LANES lanes = load_bits(numbers);
+    size_t n = 0;
+    for (size_t k = 0; k < g->n; k += 16) {
+        MASK above;
+        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
+                   &above);
+        n += squeeze(found + n, above, addi(lanes, all((uint32_t)k)));
+    }
+    return n;
+}
+
 /* How many values are too large for their scale. Where the largest of a group is not, none is. */
 INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *peak,
                                AT(step_fn) * step, const void *how)
 {
     const struct AT(groups) *g = how;
-    uint16_t found[SC_LOSS_GROUPS / 16]; /* groups, a bit each */
+    uint32_t found[SC_LOSS_GROUPS + 16];
+    const size_t n = AT(find_full)(peak, step, how, found);
     uint64_t full = 0;
-    for (size_t k = 0; k < g->n; k += 16) {
+    for (size_t i = 0; i < n && !g->down; i++) {
+        const size_t k = found[i];
         MASK above;
-        (void)step(how, load_bits(peak + k), load(g->a + k), load(g->b + k), load(g->c + k),
-                   &above);
-        store_masks(found + k / 16, &above, 1);
+        (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
+                   all(sc_bits_of(g->c[k])), &above);
+        full += count(above);
     }
-    for (size_t at = 0; at < g->n && g->down; at += 16) { /* of 16 columns at once */
-        const size_t row = at / g->per_row * 16, col = at % g->per_row;
-        for (size_t r = row; found[at / 16] && r < SC_MIN(row + 16, b->rows); r++) {
+    for (size_t i = 0, next = 0; i < n && g->down; i++) { /* of 16 columns at once */
+        const size_t at = found[i] / 16 * 16, row = at / g->per_row * 16, col = at % g->per_row;
+        for (size_t r = row; at >= next && r < SC_MIN(row + 16, b->rows); r++) {
             MASK above;
             (void)step(how, load(b->x + r * b->n + col), load(g->a + at), load(g->b + at),
                        load(g->c + at), &above);
             full += count(above);
         }
+        next = at + 16;
     }
-    for (size_t at = 0; at < g->n && !g->down; at += 16)
-        for (unsigned left = found[at / 16]; left; left &= left - 1) {
-            const size_t k = at + (size_t)__builtin_ctz(left);
-            MASK above;
-            (void)step(how, load(b->x + 16 * k), all(sc_bits_of(g->a[k])), all(sc_bits_of(g->b[k])),
-                       all(sc_bits_of(g->c[k])), &above);
-            full += count(above);
-        }
     return full;
 }
 
-#define SUMS(name, how, down, slowly)                                                              \
-    do {                                                                                           \
+/* Sums of one kind: a function each, for otherwise all of them pay for the memory that any needs.
+ */
+#define ALL(name, kind, kept, slowly, with_relative)                                               \
+    TARGET static __attribute__((noinline)) void AT(kind##_##name)(                                \
+        const struct sc_error_block *b, const void *how, struct sc_block_errors *out)              \
+    {                                                                                              \
+        AT(add_block)                                                                              \
+        (b, out, AT(kept), how,                                                                    \
+         (struct AT(error_wants)){.tail = true, .relative = (with_relative), .slow = (slowly)});   \
+    }
+#define SUMS(name, kind, kept)                                                                     \
+    TARGET static __attribute__((noinline)) void AT(kind##_##name)(                                \
+        const struct sc_error_block *b, const void *how, struct sc_block_errors *out)              \
+    {                                                                                              \
+        AT(add_sums)(b, out, AT(kept), how, false);                                                \
+    }
+#define VARIANTS(name, slowly)                                                                     \
+    KEPT(name)                                                                                     \
+    SUMS(name, sums, kept_##name)                                                                  \
+    SUMS(name, sums_down, down_##name)                                                             \
+    ALL(name, all_down, down_##name, slowly, true)                                                 \
+    ALL(name, relative, kept_##name, slowly, true)                                                 \
+    ALL(name, tail, kept_##name, slowly, false)                                                    \
+    TARGET static void AT(lose_##name)(const struct sc_error_block *b, const uint32_t *peak,       \
+                                       const void *how, bool down, struct sc_block_errors *out,    \
+                                       uint64_t *full)                                             \
+    {                                                                                              \
         sc_errors_clear(b, out);                                                                   \
         *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
-        if (down) {                                                                                \
-            AT(add_block)                                                                          \
-            (b, out, AT(down_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
-            out->relative = b->relative ? out->relative : 0;                                       \
-        } else if (b->relative) {                                                                  \
-            AT(add_block)                                                                          \
-            (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .relative = true, .slow = (slowly)});          \
-        } else {                                                                                   \
-            AT(add_block)                                                                          \
-            (b, out, AT(kept_##name), how,                                                         \
-             (struct AT(error_wants)){.tail = true, .slow = (slowly)});                            \
-        }                                                                                          \
-    } while (0)
+        if (b->only_sums && down)                                                                  \
+            AT(sums_down_##name)(b, how, out);                                                     \
+        else if (b->only_sums)                                                                     \
+            AT(sums_##name)(b, how, out);                                                          \
+        else if (down)                                                                             \
+            AT(all_down_##name)(b, how, out);                                                      \
+        else if (b->relative)                                                                      \
+            AT(relative_##name)(b, how, out);                                                      \
+        else                                                                                       \
+            AT(tail_##name)(b, how, out);                                                          \
+        if (!b->relative)                                                                          \
+            out->relative = 0;                                                                     \
+    }
 
 /* ----------------------------------------------------------------------------------- nothing ---
  */
@@ -146,6 +181,10 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
+    if (b->only_sums) {
+        AT(add_sums)(b, out, AT(kept_none), NULL, true);
+        return true;
+    }
     AT(add_block)
     (b, out, AT(kept_none), NULL,
      (struct AT(error_wants)){.tail = true, .relative = b->relative, .nothing = true});
@@ -159,7 +198,7 @@ INLINE LANES AT(step_bfp)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     (void)how, (void)c;
     return AT(bfp_short)(x, a, b, above);
 }
-KEPT(bfp)
+VARIANTS(bfp, false)
 
 /* Values of any length: bits that alignment loses are cut off first. */
 INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
@@ -168,13 +207,14 @@ INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES 
     (void)how;
     return AT(bfp_short)(andi(x, sll(all(UINT32_MAX), lost)), a, b, above);
 }
-KEPT(bfp_cut)
+VARIANTS(bfp_cut, false)
 
 TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
                               const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                               bool down, struct sc_block_errors *out, uint64_t *full)
 {
     const uint32_t m = f->bits - 1U, ones = ((1U << (m - 1)) - 1) << (24 - m);
+    const bool brief = !(bits & 0x7f); /* values have no bits that alignment loses */
     struct AT(extent) tops = AT(no_extent)();
     struct AT(groups) g;
     (void)step;
@@ -186,14 +226,15 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
         AT(extend)(&tops, top);
         store(g.a + k, ori(addi(top, all((24 - m) << 23)), all(1U << 22)));
         store(g.b + k, ori(top, all(ones)));
-        store(g.c + k, top);
+        if (!brief)
+            store(g.c + k, top);
     }
     if (!AT(is_inside)(&tops, 10U << 23, 230U << 23))
         return false;
-    if (!(bits & 0x7f))
-        SUMS(bfp, &g, down, false);
+    if (brief)
+        AT(lose_bfp)(b, peak, &g, down, out, full);
     else
-        SUMS(bfp_cut, &g, down, false);
+        AT(lose_bfp_cut)(b, peak, &g, down, out, full);
     return true;
 }
 
@@ -227,7 +268,7 @@ INLINE LANES AT(step_cast)(const void *how, LANES x, LANES a, LANES b, LANES c, 
     (void)a, (void)b, (void)c;
     return AT(small_at)(x, s->least, s->shift, s->largest, above);
 }
-KEPT(cast)
+VARIANTS(cast, false)
 
 TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
                                const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -239,7 +280,7 @@ TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step
     if (!AT(groups_of)(b, false, &s.g))
         return false;
     AT(small_of)(&sc_smalls[f->element], &s);
-    SUMS(cast, &s, false, false);
+    AT(lose_cast)(b, peak, &s, false, out, full);
     if (f->saturate || *full == before)
         return true;
     *full = before;
@@ -253,7 +294,7 @@ INLINE LANES AT(step_mx)(const void *how, LANES x, LANES a, LANES b, LANES c, MA
     (void)c;
     return AT(small_at)(x, a, s->shift, b, above);
 }
-KEPT(mx)
+VARIANTS(mx, false)
 
 TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
                              const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
@@ -277,26 +318,39 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
     }
     if (!AT(is_inside)(&powers, 40, 200))
         return false;
-    SUMS(mx, &s, down, false);
+    AT(lose_mx)(b, peak, &s, down, out, full);
     return true;
 }
 
 /* ------------------------------------------------------------------------------------- NVFP4 ---
  */
+/* With a step less than AT(quotient): off by 2^-46 before it is rounded to a float, which must not
+ * cross what lies between two levels: t = 1, 3, 5 or 7 times a power of two. With mantissas X of x
+ * and U of the unit as whole numbers, quotients begin to be rounded to that at m = t 2^w +- 1, w >=
+ * 22, and X 2^s, s >= 23, would have to be within 8 of m U. Modulo 2^22 that says that U is within
+ * 8 of 0, which AT(SHORT_AWAY) rules out. */
+INLINE LANES AT(short_quotient)(LANES x, LANES unit, LANES inverse)
+{
+    const LANES q = mulf(x, inverse);
+    return fma(fnma(q, unit, x), inverse, q);
+}
+enum { AT(SHORT_BITS) = (1 << 22) - 1, AT(SHORT_AWAY) = 16 };
+
 /* a is the unit of a group, b its inverse. */
 INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
     const struct AT(small) *s = how;
     (void)c;
-    return mulf(AT(small_at)(AT(quotient)(x, a, b), s->least, s->shift, s->largest, above), a);
+    const LANES q = AT(short_quotient)(x, a, b);
+    return mulf(AT(small_at)(q, s->least, s->shift, s->largest, above), a);
 }
-KEPT(nvfp4)
+VARIANTS(nvfp4, true)
 
 TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
                                 const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                                 bool down, struct sc_block_errors *out, uint64_t *full)
 {
-    struct AT(extent) units = AT(no_extent)();
+    struct AT(extent) units = AT(no_extent)(), away = units;
     struct AT(small) s;
     (void)bits;
     if (!AT(groups_of)(b, down, &s.g) || !(step->scale > 0))
@@ -306,12 +360,14 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
         const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
         const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
         AT(extend)(&units, unit);
+        AT(extend)(&away, andi(addi(unit, all(AT(SHORT_AWAY))), all(AT(SHORT_BITS))));
         store(s.g.a + k, unit);
         store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
     }
-    if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)))
+    if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)) ||
+        !AT(is_inside)(&away, 2 * AT(SHORT_AWAY), AT(SHORT_BITS)))
         return false;
-    SUMS(nvfp4, &s, down, true);
+    AT(lose_nvfp4)(b, peak, &s, down, out, full);
     return true;
 }
 
@@ -333,7 +389,7 @@ INLINE LANES AT(step_int)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     *above = differf(code, subf(addf(far, s->magic), s->magic));
     return mulf(code, a);
 }
-KEPT(int)
+VARIANTS(int, true)
 
 /* The step of a group that begins with 16 values number k. */
 INLINE struct sc_step AT(int_step)(const struct sc_encoding *f, const struct sc_step *step,
@@ -379,7 +435,7 @@ TARGET bool AT(sc_losses_int)(const struct sc_encoding *f, const struct sc_step 
     }
     store(s.g.a + s.g.n, all(sc_bits_of(1))); /* 16 are looked at together */
     store(s.g.b + s.g.n, all(sc_bits_of(1)));
-    SUMS(int, &s, false, true);
+    AT(lose_int)(b, peak, &s, false, out, full);
     return true;
 }
 
@@ -414,6 +470,8 @@ TARGET void AT(sc_column_peaks)(const float *x, size_t rows, size_t n, uint32_t 
 }
 
 #undef INLINE
+#undef ALL
 #undef SUMS
+#undef VARIANTS
 #undef KEPT
 #endif /* LANES */

@@ -185,11 +185,11 @@ static void short_c(const struct sc_error_block *b, struct sc_block_errors *out)
         out->row_square[r] = sum_float(rows[r]);
 }
 
-/* The largest |y| of BF16 values; what is not finite makes its row so. */
+/* The largest |y| of BF16 values; what is not finite makes its tile so. */
 static uint32_t most_of_short(const struct sc_error_block *b, const struct sc_block_errors *out)
 {
-    for (size_t r = 0; r < b->rows; r++)
-        if (!isfinite(out->row_square[r]))
+    for (size_t i = 0; i < b->n / SC_ERROR_COLUMNS; i++)
+        if (!isfinite(out->sums[i].square))
             return UINT32_MAX;
     return b->n && b->rows ? SC_MAX(sc_bits_of(fabsf(out->min)), sc_bits_of(fabsf(out->max))) : 0;
 }
@@ -205,8 +205,15 @@ void sc_errors_relative(const float *x, const float *y, float *most)
 
 void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out)
 {
-    *out = (struct sc_block_errors){
-        .sums = out->sums, .columns = out->columns, .min = INFINITY, .max = -INFINITY};
+    out->tail = out->common = 0;
+    out->relative = 0;
+    out->min = INFINITY;
+    out->max = -INFINITY;
+    out->most = 0;
+    out->zeros = 0;
+    out->exact = false;
+    if (!b->only_sums)
+        memset(out->row_square, 0, sizeof out->row_square);
     memset(out->sums, 0, (b->n + SC_ERROR_COLUMNS - 1) / SC_ERROR_COLUMNS * sizeof *out->sums);
 }
 
@@ -241,13 +248,15 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
 }
 
 void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
-                    const uint8_t *ahead, float *x, uint32_t *peaks, struct sc_block_errors *out)
+                    const uint8_t *ahead, bool only_sums, float *x, uint32_t *peaks,
+                    struct sc_block_errors *out)
 {
-    const struct sc_error_block b = {.y = x, .brief = true, .y_stride = n, .rows = rows, .n = n};
+    const struct sc_error_block b = {
+        .y = x, .brief = true, .y_stride = n, .rows = rows, .n = n, .only_sums = only_sums};
 #if SC_HAVE_X86
     if (level == SC_CPU_AVX512 && n == SC_BF16_COLUMNS && rows % 2 == 0) {
         sc_errors_clear(&b, out);
-        sc_errors_bf16_avx512(codes, stride, rows, ahead, x, peaks, out);
+        sc_errors_bf16_avx512(codes, stride, rows, ahead, only_sums, x, peaks, out);
         out->most = most_of_short(&b, out);
         out->min += 0.0F;
         out->max += 0.0F;
@@ -296,7 +305,8 @@ void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out
             s->values += (double)y * (double)y;
             s->cross += (double)v * d;
             s->most = SC_MAX(s->most, magnitude);
-            out->row_square[r] += square;
+            if (!b->only_sums)
+                out->row_square[r] += square;
             if (out->columns)
                 out->columns[i] += square;
             if (b->x && b->tail && magnitude > b->above)

@@ -21,7 +21,7 @@ void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *ou
 /* Without `most`; rows are even in number, with SC_BF16_COLUMNS columns. */
 enum { SC_BF16_COLUMNS = 128 };
 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahead,
-                           float *x, uint32_t *peaks, struct sc_block_errors *out);
+                           bool only_sums, float *x, uint32_t *peaks, struct sc_block_errors *out);
 /* The first of n, as many as are returned; infinities count. */
 size_t sc_extremes_avx2(const float *x, size_t n, float *min, float *max);
 size_t sc_extremes_avx512(const float *x, size_t n, float *min, float *max);

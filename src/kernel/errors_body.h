@@ -62,6 +62,23 @@ TARGET static __attribute__((noinline)) void AT(see_relative)(LANES x, LANES y, 
     sc_errors_relative(v, w, relative);
 }
 
+/* Sums of 16 elements; d and |d|. */
+INLINE LANES AT(add_to_group)(struct AT(error_group) * g, LANES *largest, LANES x, LANES y,
+                              bool nothing, LANES *abs)
+{
+    const LANES d = nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
+    g->d = nothing ? subf(g->d, d) : addf(g->d, d);
+    g->abs = addf(g->abs, a);
+    g->square = fma(d, d, g->square);
+    *largest = maxi(*largest, a);
+    if (!nothing) {
+        g->values = fma(y, y, g->values);
+        g->cross = fma(x, d, g->cross);
+    }
+    *abs = a;
+    return d;
+}
+
 /* 16 elements, vector `k` of those beside each other, whose |d| go to `abs`; `row`: squares of its
  * row, which are returned. */
 INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
@@ -69,16 +86,10 @@ INLINE LANES AT(add_errors)(struct AT(error_group) * g, LANES *largest,
                             float *abs, LANES x, LANES y, LANES row, size_t k,
                             struct AT(error_wants) wants)
 {
-    const LANES d = wants.nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
-    g->d = wants.nothing ? subf(g->d, d) : addf(g->d, d);
-    g->abs = addf(g->abs, a);
-    g->square = fma(d, d, g->square);
-    *largest = maxi(*largest, a);
-    if (!wants.nothing) {
-        g->values = fma(y, y, g->values);
-        g->cross = fma(x, d, g->cross);
+    LANES a;
+    const LANES d = AT(add_to_group)(g, largest, x, y, wants.nothing, &a);
+    if (!wants.nothing)
         masks->zeros[k] = zerof(y);
-    }
     if (wants.tail) {
         store(abs + k * SC_LANES, a);
         masks->tail[k] = morei(a, notes->common);
@@ -109,19 +120,19 @@ struct AT(error_tiles) {
     float lanes[SC_LANES][SC_LANES];
 };
 
-/* Lanes that no tile uses are added up, too. */
 INLINE void AT(begin_tiles)(struct AT(error_tiles) * t, const struct sc_block_errors *out)
 {
     t->n = 0;
     t->of = out->sums;
-    for (size_t i = 0; i < SC_LANES; i++)
-        store(t->lanes[i], all(0));
 }
 
 INLINE void AT(end_tiles)(struct AT(error_tiles) * t)
 {
     if (t->n == 0)
         return;
+    for (size_t i = t->n * AT(SUMS); i < SC_LANES;
+         i++) /* that no tile uses, but all are added up */
+        store(t->lanes[i], all(0));
     store(t->lanes[0], sums_of_16(t->lanes));
     for (size_t i = 0; i < t->n; i++) {
         const float *const from = t->lanes[0] + i * AT(SUMS);
@@ -349,9 +360,69 @@ INLINE void AT(add_block)(const struct sc_error_block *b, struct sc_block_errors
     out->relative = notes.relative;
 }
 
+/* The same where nothing but sums is wanted (b->only_sums): 16 rows and the next 16 of the same
+ * columns stand beside each other, so that all of a tile stays in registers. */
+INLINE void AT(add_sums)(const struct sc_error_block *b, struct sc_block_errors *out,
+                         AT(kept_fn) * kept, const void *how, bool nothing)
+{
+    enum { TOGETHER = SC_ERROR_TOGETHER, PARTS = SC_ERROR_ROWS / TOGETHER };
+    const size_t n_rows = b->rows, stride = b->x_stride,
+                 many = SC_MIN((size_t)AT(BESIDE), (size_t)PARTS);
+    const uintptr_t ahead_step = b->ahead.codes ? b->ahead.stride : 0;
+    struct AT(error_tiles) tiles;
+    AT(begin_tiles)(&tiles, out);
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
+        struct AT(error_group) tile = AT(no_errors)();
+        for (size_t half = 0; half < 2; half++) {
+            const size_t col = at + half * SC_LANES;
+            uintptr_t ahead = b->ahead.codes ? (uintptr_t)b->ahead.codes + at * sizeof(uint16_t)
+                                             : (uintptr_t)(b->x + col);
+            LANES square = all(0);
+            ahead += half * TOGETHER * ahead_step;
+            for (size_t first = 0; first < PARTS; first += many) {
+                const float *x = b->x + first * TOGETHER * stride + col;
+                const size_t begin = first * TOGETHER, last = begin + (many - 1) * TOGETHER;
+                const size_t in_all = n_rows > last ? SC_MIN(n_rows - last, (size_t)TOGETHER) : 0;
+                const size_t in_first =
+                    n_rows > begin ? SC_MIN(n_rows - begin, (size_t)TOGETHER) : 0;
+                struct AT(error_group) own[PARTS];
+                LANES unused;
+                for (size_t k = 0; k < many; k++)
+                    own[k] = AT(no_errors)();
+                for (size_t r = 0; r < in_all; r++, x += stride) {
+                    __builtin_prefetch((const void *)ahead, 0, 2);
+                    ahead += ahead_step;
+                    for (size_t k = 0; k < many; k++) {
+                        MASK above;
+                        const LANES v = load(x + k * TOGETHER * stride);
+                        const LANES y = kept(how, v, begin + k * TOGETHER + r, col, &above);
+                        (void)AT(add_to_group)(&own[k], &tile.largest, v, y, nothing, &unused);
+                    }
+                }
+                for (size_t r = in_all; r < in_first; r++, x += stride) {
+                    MASK above;
+                    const LANES v = load(x), y = kept(how, v, begin + r, col, &above);
+                    (void)AT(add_to_group)(&own[0], &tile.largest, v, y, nothing, &unused);
+                }
+                for (size_t k = 0; k < many; k++) {
+                    if (nothing)
+                        AT(add_nothing)(&own[k]);
+                    AT(add_error_groups)(&tile, &own[k]);
+                    square = addf(square, own[k].square);
+                }
+            }
+            tile.square = half ? addf(tile.square, square) : square;
+        }
+        AT(end_errors)(&tile, &tiles, out);
+    }
+    AT(end_tiles)(&tiles);
+    out->tail = 0;
+    out->relative = 0;
+}
+
 /* Without x, and values are those of BF16. */
-TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_block *b,
-                                                         struct sc_block_errors *out)
+INLINE void AT(add_short_of)(const struct sc_error_block *b, bool only_sums,
+                             struct sc_block_errors *out)
 {
     enum { HALF = SC_ERROR_TOGETHER };
     const size_t n_rows = b->rows, stride = b->y_stride;
@@ -360,8 +431,10 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     struct AT(error_marks) m;
     LANES least = all(sc_bits_of(out->min)), largest = all(sc_bits_of(out->max));
     AT(begin_tiles)(&tiles, out);
-    memset(&m.zeros, 0, sizeof m.zeros);
-    memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    if (!only_sums) {
+        memset(&m.zeros, 0, sizeof m.zeros);
+        memset(m.rows, 0, n_rows * sizeof m.rows[0]);
+    }
     for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
         struct AT(error_group) tile = AT(no_errors)();
         LANES square[2];
@@ -376,9 +449,11 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
                     const LANES v = load(y);
                     sum = addf(sum, v);
                     of = fma(v, v, of);
-                    store(m.rows[r], fma(v, v, load(m.rows[r])));
                     least = minf(v, least);
                     largest = maxf(v, largest);
+                    if (only_sums)
+                        continue;
+                    store(m.rows[r], fma(v, v, load(m.rows[r])));
                     const MASK zero = zerof(v);
                     mark(&m.zeros, half * SC_ERROR_ROWS + r, &zero, 1);
                 }
@@ -390,10 +465,12 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
         }
         tile.square = tile.values = addf(square[0], square[1]);
         AT(end_errors)(&tile, &tiles, out);
-        out->zeros += marks(&m.zeros, (size_t)AT(TILE) * SC_ERROR_ROWS);
+        if (!only_sums)
+            out->zeros += marks(&m.zeros, (size_t)AT(TILE) * SC_ERROR_ROWS);
     }
     AT(end_tiles)(&tiles);
-    AT(end_rows)(m.rows, n_rows, out->row_square);
+    if (!only_sums)
+        AT(end_rows)(m.rows, n_rows, out->row_square);
     float lanes[SC_LANES];
     store(lanes, least);
     for (size_t i = 0; i < SC_LANES; i++)
@@ -401,6 +478,15 @@ TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_b
     store(lanes, largest);
     for (size_t i = 0; i < SC_LANES; i++)
         out->max = lanes[i] > out->max ? lanes[i] : out->max;
+}
+
+TARGET static __attribute__((unused)) void AT(add_short)(const struct sc_error_block *b,
+                                                         struct sc_block_errors *out)
+{
+    if (b->only_sums)
+        AT(add_short_of)(b, true, out);
+    else
+        AT(add_short_of)(b, false, out);
 }
 
 #undef INLINE

@@ -27,7 +27,9 @@ struct lying {
     TARGET static void AT(block)(const struct sc_error_block *b, struct sc_block_errors *out)      \
     {                                                                                              \
         const struct lying y = {b->y, b->y_stride};                                                \
-        if (b->tail && !b->relative)                                                               \
+        if (b->only_sums)                                                                          \
+            AT(add_sums)(b, out, AT(lying), &y, false);                                            \
+        else if (b->tail && !b->relative)                                                          \
             AT(add_block)(b, out, AT(lying), &y, (struct AT(error_wants)){.tail = true});          \
         else                                                                                       \
             AT(add_block)                                                                          \
@@ -279,8 +281,8 @@ SC_TARGET_AVX512 static inline __m512i peaks_of_rows(const __m512i a[WORDS], con
 
 /* One row: widened, added up; magnitudes of its codes. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
-row_bf16(const uint8_t *codes, const char *ahead, float *x, struct brief16 *g, float row[SC_LANES],
-         __m512i magnitudes[WORDS])
+row_bf16(const uint8_t *codes, const char *ahead, bool only_sums, float *x, struct brief16 *g,
+         float row[SC_LANES], __m512i magnitudes[WORDS])
 {
     const __m512i step = _mm512_set1_epi32(0x10000);
     const __m512i low = _mm512_mullo_epi32(
@@ -294,52 +296,76 @@ row_bf16(const uint8_t *codes, const char *ahead, float *x, struct brief16 *g, f
         const __m512 w[2] = {
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v)),
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, high, v))};
-        const uint32_t zero = _cvtmask32_u32(_mm512_testn_epi16_mask(v, positive));
         for (size_t k = 0; k < 2; k++) {
             const size_t at = 2 * i + k;
             _mm512_storeu_ps(x + SC_LANES * at, w[k]);
             g->sum[at] = _mm512_add_ps(g->sum[at], w[k]);
             g->square[at] = _mm512_fmadd_ps(w[k], w[k], g->square[at]);
-            of_row = _mm512_fmadd_ps(w[k], w[k], of_row);
+            if (!only_sums)
+                of_row = _mm512_fmadd_ps(w[k], w[k], of_row);
         }
         g->high = _mm512_max_epi16(g->high, v);
         g->far = _mm512_max_epu16(g->far, v);
         magnitudes[i] = _mm512_and_si512(v, positive);
+        if (only_sums)
+            continue;
+        const uint32_t zero = _cvtmask32_u32(_mm512_testn_epi16_mask(v, positive));
         g->zeros[i / 2] = i % 2 ? g->zeros[i / 2] | (uint64_t)zero << 32 : zero;
     }
-    _mm512_storeu_ps(row, of_row);
+    if (!only_sums)
+        _mm512_storeu_ps(row, of_row);
+}
+
+SC_TARGET_AVX512 static inline uint16_t largest_of_32(__m512i v)
+{
+    const __m256i half =
+        _mm256_max_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i quarter =
+        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(quarter, _mm_set1_epi16(-1)));
+    return (uint16_t)~_mm_cvtsi128_si32(least);
 }
 
 /* Least and largest value, unless all have the same sign. */
 SC_TARGET_AVX512 static bool extremes_of_codes(__m512i of_signed, __m512i of_all, float *min,
                                                float *max)
 {
-    int16_t high[2 * SC_LANES], most = INT16_MIN;
-    uint16_t far[2 * SC_LANES], least = 0;
-    _mm512_storeu_si512(high, of_signed);
-    _mm512_storeu_si512(far, of_all);
-    for (size_t i = 0; i < SC_COUNT(high); i++) {
-        most = SC_MAX(most, high[i]);
-        least = SC_MAX(least, far[i]);
-    }
+    const __m512i signs = _mm512_set1_epi16(INT16_MIN);
+    const int16_t most = (int16_t)(largest_of_32(_mm512_xor_si512(of_signed, signs)) ^ 0x8000);
+    const uint16_t least = largest_of_32(of_all);
     *min = sc_float_of((uint32_t)least << 16);
     *max = sc_float_of((uint32_t)(uint16_t)most << 16);
     return most >= 0 && least > INT16_MAX;
 }
 
-SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
-                                            const uint8_t *ahead, float *x, uint32_t *peaks,
-                                            struct sc_block_errors *out)
+/* All tiles of a block end together; `lanes` beyond theirs are added up, too. */
+SC_TARGET_AVX512 static inline void end_bf16(float lanes[SC_LANES][SC_LANES],
+                                             struct sc_block_errors *out)
+{
+    float of[SC_LANES];
+    for (size_t i = VECTORS; i < SC_LANES; i++)
+        _mm512_storeu_ps(lanes[i], _mm512_setzero_ps());
+    store_avx512(of, sums_of_16_avx512(lanes));
+    for (size_t i = 0; i < VECTORS / 2; i++) {
+        out->sums[i].d = (double)of[2 * i];
+        out->sums[i].square = out->sums[i].values = (double)of[2 * i + 1];
+    }
+}
+
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
+codes_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahead, bool only_sums,
+           float *x, uint32_t *peaks, struct sc_block_errors *out)
 {
     enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
     const __m512 zero = _mm512_setzero_ps();
     float of_rows[SC_ERROR_ROWS][SC_LANES];
     __m512 sum[HALVES][VECTORS], square[HALVES][VECTORS];
-    struct brief16 g = {.high = _mm512_set1_epi16(INT16_MIN), .far = _mm512_setzero_si512()};
-    struct error_tiles_avx512 tiles;
+    struct brief16 g;
+    float lanes[SC_LANES][SC_LANES]; /* of a tile the sum, and that of squares */
     float *const begin = x;
     const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
-    begin_tiles_avx512(&tiles, out);
+    g.high = _mm512_set1_epi16(INT16_MIN);
+    g.far = _mm512_setzero_si512();
     for (size_t half = 0; half < HALVES; half++) {
         const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
         for (size_t i = 0; i < VECTORS; i++)
@@ -347,9 +373,9 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
             __m512i magnitudes[2][WORDS];
             for (size_t k = 0; k < 2; k++, codes += stride, x += SC_BF16_COLUMNS) {
-                row_bf16(codes, next, x, &g, of_rows[r + k], magnitudes[k]);
+                row_bf16(codes, next, only_sums, x, &g, of_rows[r + k], magnitudes[k]);
                 next += stride;
-                for (size_t i = 0; i < SC_COUNT(g.zeros); i++)
+                for (size_t i = 0; !only_sums && i < SC_COUNT(g.zeros); i++)
                     out->zeros += (uint64_t)__builtin_popcountll(g.zeros[i]);
             }
             _mm512_storeu_si512(peaks, peaks_of_rows(magnitudes[0], magnitudes[1]));
@@ -361,27 +387,35 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         }
     }
     for (size_t i = 0; i < VECTORS; i += 2) {
-        struct error_group_avx512 tile = no_errors_avx512();
-        __m512 squares[2];
+        __m512 d = zero, squares[2];
         for (size_t k = 0; k < 2; k++) {
-            __m512 d = _mm512_castsi512_ps(tile.d);
             squares[k] = zero;
             for (size_t half = 0; half * SC_ERROR_TOGETHER < rows; half++) {
                 d = _mm512_add_ps(d, sum[half][i + k]);
                 squares[k] = _mm512_add_ps(squares[k], square[half][i + k]);
             }
-            tile.d = _mm512_castps_si512(d);
-            if (out->columns)
+            if (!only_sums && out->columns)
                 store_wide_avx512(out->columns + SC_LANES * (i + k),
                                   _mm512_castps_si512(squares[k]));
         }
-        tile.square = tile.values = _mm512_castps_si512(_mm512_add_ps(squares[0], squares[1]));
-        end_errors_avx512(&tile, &tiles, out);
+        _mm512_storeu_ps(lanes[i], d);
+        _mm512_storeu_ps(lanes[i + 1], _mm512_add_ps(squares[0], squares[1]));
     }
-    end_tiles_avx512(&tiles);
-    end_rows_avx512(of_rows, rows, out->row_square);
+    end_bf16(lanes, out);
+    if (!only_sums)
+        end_rows_avx512(of_rows, rows, out->row_square);
     if (!extremes_of_codes(g.high, g.far, &out->min, &out->max))
         sc_extremes(begin, rows * SC_BF16_COLUMNS, SC_CPU_AVX512, &out->min, &out->max);
+}
+
+SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                            const uint8_t *ahead, bool only_sums, float *x,
+                                            uint32_t *peaks, struct sc_block_errors *out)
+{
+    if (only_sums)
+        codes_bf16(codes, stride, rows, ahead, true, x, peaks, out);
+    else
+        codes_bf16(codes, stride, rows, ahead, false, x, peaks, out);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

@@ -147,8 +147,8 @@ struct sc_error_sums {
     double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
     uint32_t most;                        /* bits of the largest |d| */
 };
-/* What will be read next, brought nearer meanwhile: BF16 codes, as many as there are in the block. A
- * hint; some loops do not take it. */
+/* What will be read next, brought nearer meanwhile: BF16 codes, as many as there are in the block.
+ * A hint; some loops do not take it. */
 struct sc_ahead {
     const uint8_t *codes; /* or NULL */
     size_t stride;        /* bytes from row to row */
@@ -162,6 +162,8 @@ struct sc_error_block {
     uint32_t common; /* likewise: what is above the first and not above this is counted alone */
     uint32_t *tail; /* room for rows * n + 16: bits of each |d| above both, in any order; or NULL */
     bool relative;  /* the largest |d| / |x| is wanted */
+    bool only_sums; /* nothing is wanted but sums of tiles and `most` (without x: least and largest
+                       too); no tail, no columns */
     struct sc_ahead ahead;
 };
 struct sc_block_errors {
@@ -180,7 +182,8 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
  * what sc_errors() says of these without x (brief), and the largest |x| of every 16 of them as
  * bits, with zeros up to whole 16. `ahead` is rows as far apart; or NULL. */
 void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
-                    const uint8_t *ahead, float *x, uint32_t *peaks, struct sc_block_errors *out);
+                    const uint8_t *ahead, bool only_sums, float *x, uint32_t *peaks,
+                    struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left
  * out and count as zeros of d; a y that is not finite (and x is) counts as 0 and in *overflowed. */
 void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out,

@@ -97,6 +97,31 @@ class Golden(Folder):
         self.assertEqual(again("quant")[0], (b"2", b"2"))
         self.assertEqual(again("tree", "--recompute")[0], (b"2", b"0"))
 
+    def test_tables_know_less_than_documents(self):
+        """Figures of tables never serve a document; those of a document serve all."""
+        env = {**os.environ, "SCRUPLE_CACHE": self.path("cache")}
+
+        def known(command, *words):
+            done = subprocess.run([SCRUPLE, command, self.model, *words, "-v"], env=env, capture_output=True, check=True)
+            return int(re.search(rb"(\d) of them known", done.stderr).group(1)), done.stdout
+
+        plain = known("tree", "-c", "bfp8", "--no-cache")[1]
+        self.assertEqual(known("tree", "-c", "bfp8"), (0, plain))
+        self.assertEqual(known("tree", "-c", "bfp8", "--csv")[0], 2)
+        for command in ("tree", "quant"):
+            got, text = known(command, "-c", "bfp8", "--json")
+            self.assertEqual(got, 0 if command == "tree" else 2)
+            tensors = json.loads(text)["tensors"]
+            costs = [t["quality"]["formats"][0] if command == "tree" else t["results"][0] for t in tensors]
+            for cost in costs:
+                for key in ("zeroed", "max_relative", "p99_abs_error", "p999_abs_error"):
+                    self.assertIsNotNone(cost[key], key)
+                self.assertIsNotNone(cost["worst_row"]["relative_frobenius"])
+        self.assertEqual(known("tree", "-c", "bfp8"), (2, plain))
+        self.assertEqual(known("tree", "-c", "bfp8,bfp4")[0], 0)
+        self.assertEqual(known("quant", "-c", "bfp4,bfp8")[0], 2)
+        self.assertEqual(known("quant", "-c", "bfp4", "--json")[0], 0)
+
     def test_narrow_terminal(self):
         wide = on_terminal(["tree", self.model, "-c", "bfp8", "--no-totals", "--no-cache", "--color", "never", "-q",
                             "--progress", "never"], columns=200)[1]

@@ -81,6 +81,36 @@ static inline struct set open_set(const char *shape, const uint64_t *dims, unsig
     return s;
 }
 
+/* Values of a kind in a type: its codes. */
+static inline void fill_codes(const char *dtype, void *codes, uint64_t n, size_t size, int kind)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        const float v = value_of(i, kind) / 4;
+        uint32_t bits;
+        memcpy(&bits, &v, sizeof bits);
+        if (strcmp(dtype, "BF16") == 0)
+            bits = sc_element_encode(SC_ELEMENT_BF16, v, true);
+        else if (strcmp(dtype, "F16") == 0)
+            bits = sc_element_encode(SC_ELEMENT_F16, v, true);
+        else if (strcmp(dtype, "F8_E4M3") == 0)
+            bits = sc_element_encode(SC_ELEMENT_E4M3, v, true);
+        memcpy((char *)codes + i * size, &bits, size);
+    }
+}
+
+static inline struct set open_codes(const char *dtype, size_t size, const char *shape,
+                                    const uint64_t *dims, unsigned rank, int kind)
+{
+    uint64_t n = 1;
+    for (unsigned i = 0; i < rank; i++)
+        n *= dims[i];
+    void *codes = calloc(n, size);
+    fill_codes(dtype, codes, n, size, kind);
+    const struct set s = open_stored(dtype, shape, dims, rank, codes, size);
+    free(codes);
+    return s;
+}
+
 static inline void close_set(struct set *s)
 {
     sc_values_close(s->v);

@@ -336,10 +336,26 @@ struct loss {
     uint64_t full;
 };
 
+/* Where E2M1 with the scales of NVFP4 goes from one level to the next, and up to two floats beside
+ * that; the first of 16 is the largest level. */
+static float value_between_levels(size_t i)
+{
+    static const float between[] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5, 7};
+    const float whole = 0.5F / 2688; /* as below */
+    const float scale = ldexpf(8 + (float)(i / 16 % 8), (int)(i / 128 % 5) - 3),
+                unit = scale * whole;
+    if (i % 16 == 0)
+        return 6 * unit;
+    const float at = between[i % 8] * unit;
+    return sc_float_of(sc_bits_of(at) + (uint32_t)(sc_random(13, i) % 5) - 2);
+}
+
 /* Kinds: 0 BF16, 1 any floats, 2 groups of zeros, 3 wild scales, 4 the same with infinitesimal
- * ones. */
+ * ones, 5 near to where something else is the nearest. */
 static float lossy_value(size_t i, int kind)
 {
+    if (kind == 5)
+        return value_between_levels(i);
     const double v = (double)(sc_random(11, i) >> 11) * 0x1p-53 - 0.5;
     const int e = (int)(sc_random(12, i / 16) % 40) - 20;
     if (kind == 2 && i / 16 % 3 == 1)
@@ -434,6 +450,15 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
     qsort(want.tail, want.e.tail, sizeof *want.tail, by_bits);
     qsort(got.tail, got.e.tail, sizeof *got.tail, by_bits);
     CHECK_BITS(got.tail, want.tail, SC_MIN(want.e.tail, got.e.tail) * sizeof *want.tail);
+    b.tail = NULL; /* and once more, nothing but sums */
+    b.relative = false;
+    b.only_sums = true;
+    memset(&got, 0, sizeof got);
+    got.e = (struct sc_block_errors){.sums = got.sums};
+    CHECK(fn(f, steps, &b, peak, bits, down, &got.e, &got.full));
+    CHECK_U64(got.full, want.full);
+    CHECK_BITS(got.sums, want.sums, n / SC_ERROR_COLUMNS * sizeof *got.sums);
+    CHECK_U64(got.e.most, want.e.most);
 }
 
 TEST(losses_are_those_of_rounding_first)
@@ -450,7 +475,7 @@ TEST(losses_are_those_of_rounding_first)
         CHECK_ERR(0, sc_encoding_parse(sc_strz(names[k]), &f, &e));
         for (int level = SC_CPU_C; level <= (int)sc_cpu_level(); level++) {
             unsigned done = 0;
-            for (int kind = 0; kind < 5; kind++)
+            for (int kind = 0; kind < 6; kind++)
                 for (int flags = 0; flags < 16; flags++) {
                     check_losses(&f, kind, 32, 128, flags, (enum sc_cpu)level, &done);
                     check_losses(&f, kind, 5, 96, flags, (enum sc_cpu)level, &done);

@@ -87,6 +87,24 @@ static void check_equal(struct result *a, struct result *b, size_t n)
     CHECK_BITS(a->columns, b->columns, sizeof a->columns);
 }
 
+/* What is wanted when nothing but sums is: the bits of the same sums beside all else. */
+static void check_only_sums(const struct sc_error_block *whole, const struct result *want,
+                            enum sc_cpu level)
+{
+    static struct result got;
+    struct sc_error_block b = *whole;
+    memset(&got, 0, sizeof got);
+    got.e.sums = got.sums;
+    b.only_sums = true;
+    b.relative = false;
+    b.tail = NULL;
+    sc_errors(&b, level, &got.e);
+    CHECK_BITS(got.sums, want->sums, sizeof got.sums);
+    CHECK_U64(got.e.most, want->e.most);
+    CHECK_BITS(&got.e.min, &want->e.min, sizeof got.e.min);
+    CHECK_BITS(&got.e.max, &want->e.max, sizeof got.e.max);
+}
+
 TEST(all_levels_give_the_same_bits)
 {
     static struct sample s;
@@ -102,6 +120,7 @@ TEST(all_levels_give_the_same_bits)
                         b = block_of(&s, &simd, rows, n, flags);
                         sc_errors(&b, (enum sc_cpu)level, &simd.e);
                         check_equal(&c, &simd, n);
+                        check_only_sums(&b, &c, (enum sc_cpu)level);
                     }
                 }
 }
@@ -130,6 +149,7 @@ TEST(sums_of_bf16_values)
                     b.brief = true;
                     sc_errors(&b, (enum sc_cpu)level, &simd.e);
                     check_equal(&c, &simd, n);
+                    check_only_sums(&b, &c, (enum sc_cpu)level);
                 }
                 double of_sum = 0, of_square = 0, of_rows = 0;
                 for (size_t i = 0; i < n / SC_ERROR_COLUMNS; i++) {
@@ -201,7 +221,7 @@ TEST(bf16_codes_are_widened_and_added_up)
                     memset(y, 1, sizeof y);
                     memset(peaks[1], 1, sizeof peaks[1]);
                     sc_errors_bf16(codes, stride, rows, n, (enum sc_cpu)level,
-                                   rows % 2 ? codes : NULL, y, peaks[1], &got.e);
+                                   rows % 2 ? codes : NULL, false, y, peaks[1], &got.e);
                     CHECK_BITS(y, x, rows * n * sizeof *x);
                     CHECK_BITS(peaks[1], peaks[0], rows * n / 16 * sizeof **peaks);
                     for (size_t i = rows * n / 16; i % 16; i++)
@@ -209,6 +229,15 @@ TEST(bf16_codes_are_widened_and_added_up)
                     CHECK_U64(sc_errors_good(got.e.most), sc_errors_good(want.e.most));
                     if (sc_errors_good(want.e.most))
                         check_equal(&want, &got, n);
+                    (void)block_of(&s, &got, rows, n, 0);
+                    memset(y, 1, sizeof y);
+                    sc_errors_bf16(codes, stride, rows, n, (enum sc_cpu)level, NULL, true, y,
+                                   peaks[1], &got.e);
+                    CHECK_BITS(y, x, rows * n * sizeof *x);
+                    CHECK_BITS(peaks[1], peaks[0], rows * n / 16 * sizeof **peaks);
+                    CHECK_U64(sc_errors_good(got.e.most), sc_errors_good(want.e.most));
+                    if (sc_errors_good(want.e.most))
+                        CHECK_BITS(got.sums, want.sums, sizeof got.sums);
                 }
             }
 }

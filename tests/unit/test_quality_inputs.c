@@ -5,36 +5,6 @@
 
 #include "quality_set.h"
 
-/* Normal-like values in a type: its codes. */
-static void fill_codes(const char *dtype, void *codes, uint64_t n, size_t size)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        const float v = value_of(i, NORMAL) / 4;
-        uint32_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        if (strcmp(dtype, "BF16") == 0)
-            bits = sc_element_encode(SC_ELEMENT_BF16, v, true);
-        else if (strcmp(dtype, "F16") == 0)
-            bits = sc_element_encode(SC_ELEMENT_F16, v, true);
-        else if (strcmp(dtype, "F8_E4M3") == 0)
-            bits = sc_element_encode(SC_ELEMENT_E4M3, v, true);
-        memcpy((char *)codes + i * size, &bits, size);
-    }
-}
-
-static struct set open_codes(const char *dtype, size_t size, const char *shape,
-                             const uint64_t *dims, unsigned rank)
-{
-    uint64_t n = 1;
-    for (unsigned i = 0; i < rank; i++)
-        n *= dims[i];
-    void *codes = calloc(n, size);
-    fill_codes(dtype, codes, n, size);
-    const struct set s = open_stored(dtype, shape, dims, rank, codes, size);
-    free(codes);
-    return s;
-}
-
 static const char *const steps[] = {
     "int8:tensor",
     "int4:tensor,clip",
@@ -79,8 +49,8 @@ TEST(stored_types_in_formats_of_every_kind)
     struct sc_encoding f[STEPS];
     parse_formats(steps, STEPS, f);
     for (size_t k = 0; k < SC_COUNT(cases); k++) {
-        struct set s =
-            open_codes(cases[k].dtype, cases[k].size, cases[k].shape, cases[k].dims, cases[k].rank);
+        struct set s = open_codes(cases[k].dtype, cases[k].size, cases[k].shape, cases[k].dims,
+                                  cases[k].rank, NORMAL);
         /* Of what is not BF16 a clip over the tensor is chosen by 16 bits of the values; of 280
          * rows columns are no whole blocks; searches take long. */
         struct sc_encoding some[STEPS];
@@ -108,7 +78,7 @@ TEST(what_is_stored_so_already_loses_nothing)
         const char *dtype, *format;
     } cases[] = {{"BF16", "bf16"}, {"F16", "fp16"}};
     for (size_t k = 0; k < SC_COUNT(cases); k++) {
-        struct set s = open_codes(cases[k].dtype, 2, "[300,250]", dims, 2);
+        struct set s = open_codes(cases[k].dtype, 2, "[300,250]", dims, 2, NORMAL);
         struct sc_encoding f;
         struct sc_quality_result r;
         struct sc_error e = {0};
@@ -131,12 +101,12 @@ TEST(lines_longer_than_a_panel)
     static const char *const across[] = {"int8", "mxfp4", "int4:affine"};
     static const char *const down[] = {"int8.T", "bfp4.T"};
     struct sc_encoding f[3];
-    struct set s = open_codes("BF16", 2, "[2,132000]", dims, 2);
+    struct set s = open_codes("BF16", 2, "[2,132000]", dims, 2, NORMAL);
     parse_formats(across, 3, f);
     struct sc_quality_options o = options_of(f, 3);
     check_set(&s, &o, across, "[2,132000]");
     close_set(&s);
-    s = open_codes("BF16", 2, "[132000,2]", turned, 2);
+    s = open_codes("BF16", 2, "[132000,2]", turned, 2, NORMAL);
     parse_formats(down, 2, f);
     o = options_of(f, 2);
     check_set(&s, &o, down, "[132000,2]");
