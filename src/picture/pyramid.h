@@ -75,7 +75,7 @@ void sc_cells_to_pixels(const float *x, size_t stride, size_t rows, size_t n, si
                         size_t n_out);
 /* The same of codes of BF16, wherever they stand, from which floats need not be made first. False:
  * nothing was done, for there is no fast way for cells of this shape. */
-bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t cells,
+bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t n_cells,
                         size_t width, enum sc_cpu level, const struct sc_pixel_row *out,
                         size_t n_out);
 void sc_cell_stats(const struct sc_cell_sum *c, struct sc_cell_stats *out);

@@ -408,17 +408,25 @@ static bool is_narrow(size_t rows, size_t width, enum sc_cpu level)
 }
 #endif
 
-bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t cells,
+bool sc_codes_to_pixels(const uint8_t *codes, size_t stride, size_t rows, size_t n_cells,
                         size_t width, enum sc_cpu level, const struct sc_pixel_row *out,
                         size_t n_out)
 {
 #if SC_HAVE_X86
-    if (!is_narrow(rows, width, level) || cells % LANES)
+    struct sc_cell_sum cells[SC_SCENE_TILE];
+    if (is_narrow(rows, width, level) && n_cells % LANES == 0) {
+        narrow_pixels(codes, true, stride, rows, width, n_cells, 0, out, n_out);
+        return true;
+    }
+    if (level != SC_CPU_AVX512 || width % LANES)
         return false;
-    narrow_pixels(codes, true, stride, rows, width, cells, 0, out, n_out);
+    sc_cells_clear(cells, n_cells);
+    sc_cells_add_codes(codes, stride, rows, n_cells, width, cells);
+    for (size_t i = 0; i < n_out; i++)
+        sc_cells_pixels(cells, n_cells, out[i].plane, out[i].pixels);
     return true;
 #else
-    (void)codes, (void)stride, (void)rows, (void)cells, (void)width, (void)level;
+    (void)codes, (void)stride, (void)rows, (void)n_cells, (void)width, (void)level;
     (void)out, (void)n_out;
     return false;
 #endif

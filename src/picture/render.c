@@ -231,7 +231,13 @@ struct window {
     int64_t x0, y0, x1, y1;
 };
 
-static struct window window_of(const struct sc_tile *t, int64_t x, int64_t y, int64_t w, int64_t h)
+/* Which tile. */
+struct spot {
+    int z;
+    int64_t x, y;
+};
+
+static struct window window_of(const struct spot *t, int64_t x, int64_t y, int64_t w, int64_t h)
 {
     const int64_t left = t->x * SC_SCENE_TILE, top = t->y * SC_SCENE_TILE;
 
@@ -244,6 +250,7 @@ static struct window window_of(const struct sc_tile *t, int64_t x, int64_t y, in
 struct painting {
     const struct sc_render *r;
     struct work *w;
+    const struct spot *spot;
     bool halves; /* pixels are w->halves */
     uint8_t *to;
     struct sc_error *e;
@@ -264,11 +271,10 @@ static bool has_own_scale(const struct window *w)
     return w->x1 - w->x0 >= 2 || w->y1 - w->y0 >= 2;
 }
 
-/* Non-zero: all pixels are of this place. */
+/* Non-zero: all pixels of a tile are of this place. */
 static int covers(void *ctx, const struct sc_place *p)
 {
-    const struct painting *at = ctx;
-    const struct window w = window_of(&at->w->tile, p->x, p->y, p->w, p->h);
+    const struct window w = window_of(ctx, p->x, p->y, p->w, p->h);
     return w.x0 == 0 && w.y0 == 0 && w.x1 == SC_SCENE_TILE && w.y1 == SC_SCENE_TILE;
 }
 
@@ -277,7 +283,7 @@ static int paint_place(void *ctx, const struct sc_place *p)
 {
     const struct painting *at = ctx;
     struct work *work = at->w;
-    const struct window w = window_of(&work->tile, p->x, p->y, p->w, p->h);
+    const struct window w = window_of(at->spot, p->x, p->y, p->w, p->h);
     const size_t k = p->tensor % KEPT;
 
     if (!has_own_scale(&w))
@@ -335,20 +341,27 @@ static int fill_values(const struct sc_render *r, struct work *w, bool *halves, 
                      : sc_tile_fill(r->o.pyramids, &w->tile, PATIENCE, e);
 }
 
-static int draw_tile(const struct sc_render *r, struct work *w, uint8_t *to, struct sc_error *e)
+/* Calls fn for what stands in a tile, as sc_scene_look(). */
+static int look_at_tile(const struct sc_render *r, const struct spot *t,
+                        int (*fn)(void *ctx, const struct sc_place *p), void *ctx)
 {
-    const struct sc_tile *t = &w->tile;
     const int64_t x = unit_at(t->x * SC_SCENE_TILE, t->z);
     const int64_t y = unit_at(t->y * SC_SCENE_TILE, t->z);
     const int64_t x1 = unit_behind((t->x + 1) * SC_SCENE_TILE, t->z);
     const int64_t y1 = unit_behind((t->y + 1) * SC_SCENE_TILE, t->z);
-    struct painting at = {.r = r, .w = w, .to = to, .e = e};
+    return sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, fn, ctx);
+}
+
+static int draw_tile(const struct sc_render *r, struct work *w, uint8_t *to, struct sc_error *e)
+{
+    struct spot spot = {w->tile.z, w->tile.x, w->tile.y};
+    struct painting at = {.r = r, .w = w, .spot = &spot, .to = to, .e = e};
 
     TRY(fill_values(r, w, &at.halves, e));
-    if (!sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, covers, &at))
+    if (!look_at_tile(r, &spot, covers, &spot))
         paint(&at, &r->colours, 0, PIXELS);
-    const int code = sc_scene_look(r->o.scene, x, y, x1 - x, y1 - y, paint_place, &at);
-    paint_frames(r, t, to);
+    const int code = look_at_tile(r, &spot, paint_place, &at);
+    paint_frames(r, &w->tile, to);
     return code;
 }
 
@@ -373,6 +386,12 @@ int sc_render_tile(struct sc_render *r, int z, int64_t x, int64_t y, uint8_t *to
     const int code = draw_tile(r, w, to, e);
     sc_spares_leave(&r->works, w);
     return code;
+}
+
+bool sc_render_is_covered(const struct sc_render *r, int z, int64_t x, int64_t y)
+{
+    struct spot spot = {z, x, y};
+    return look_at_tile(r, &spot, covers, &spot) != 0;
 }
 
 /* --------------------------------------------------------------------------------- strips --- */

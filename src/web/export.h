@@ -117,6 +117,9 @@ void sc_pmtiles_free(struct sc_pmtiles *p);                              /* NULL
 /* Where `size` bytes of a tile will stand; each tile once, size > 0. */
 int sc_pmtiles_place(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, size_t size,
                      uint64_t *offset, struct sc_error *e);
+/* A tile that has the bytes of one that was given a place. False: that is not known any more. */
+bool sc_pmtiles_again(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, int64_t like_x,
+                      int64_t like_y);
 bool sc_pmtiles_put(struct sc_pmtiles *p, const void *bytes, size_t n, uint64_t offset);
 void sc_pmtiles_slow(struct sc_pmtiles *p); /* between puts: as sc_stage_plain() */
 /* Directories and header; *bytes: of the file. */

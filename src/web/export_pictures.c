@@ -42,6 +42,7 @@ struct picture {
     uint8_t *bytes;
     size_t n;
     uint64_t offset; /* in the archive */
+    bool twin;       /* the bytes are those of the tile above it or before it */
     struct sc_error e;
 };
 
@@ -229,6 +230,17 @@ static int draw(struct drawing *d, struct picture *p, uint8_t *indices, struct s
 
 /* ----------------------------------------------------------------------------------- a line --- */
 
+/* The tile that another one looks like; false: it does not look like any. Frames could make a
+ * difference only where something is free. */
+static bool twin_of(const struct drawing *d, const struct sc_export_at *at, int64_t *x, int64_t *y)
+{
+    const int z = d->plan->levels[at->level].z;
+    *x = at->x - (at->like == SC_LIKE_BEFORE);
+    *y = at->y - (at->like == SC_LIKE_ABOVE);
+    return at->like != SC_LIKE_NONE && sc_render_is_covered(d->render, z, at->x, at->y) &&
+           sc_render_is_covered(d->render, z, *x, *y);
+}
+
 static size_t next_pictures(void *ctx, void *things)
 {
     struct drawing *d = ctx;
@@ -241,18 +253,44 @@ static size_t next_pictures(void *ctx, void *things)
     return n;
 }
 
-static void make_picture(void *ctx, void *thing)
+static void draw_picture(struct drawing *d, struct picture *p)
 {
-    struct drawing *d = ctx;
-    struct picture *p = thing;
-    if (atomic_load(d->o->cancel) || (d->goes_on && is_there(d, &p->at)))
-        return;
     uint8_t *indices = sc_alloc(PIXELS);
     if (indices)
         (void)draw(d, p, indices, &p->e);
     else
         (void)sc_fail_memory(&p->e);
     free(indices);
+}
+
+static void make_picture(void *ctx, void *thing)
+{
+    struct drawing *d = ctx;
+    struct picture *p = thing;
+    int64_t x, y;
+    p->twin = d->archive && twin_of(d, &p->at, &x, &y);
+    if (atomic_load(d->o->cancel) || p->twin || (d->goes_on && is_there(d, &p->at)))
+        return;
+    draw_picture(d, p);
+}
+
+/* Where a picture stands in the archive. One whose twin is forgotten is drawn after all. */
+static int place_picture(struct drawing *d, struct picture *p, struct sc_error *e)
+{
+    const int zoom = d->top - d->plan->levels[p->at.level].z;
+    int64_t x, y;
+    if (p->twin && twin_of(d, &p->at, &x, &y) &&
+        sc_pmtiles_again(d->archive, zoom, p->at.x, p->at.y, x, y))
+        return 0;
+    if (p->twin) {
+        p->twin = false;
+        draw_picture(d, p);
+    }
+    if (p->e.code) {
+        *e = p->e;
+        return e->code;
+    }
+    return sc_pmtiles_place(d->archive, zoom, p->at.x, p->at.y, p->n, &p->offset, e);
 }
 
 static int arrange_pictures(void *ctx, void *things, size_t *n, uint64_t done, struct sc_error *e)
@@ -267,8 +305,7 @@ static int arrange_pictures(void *ctx, void *things, size_t *n, uint64_t done, s
             return e->code;
         }
         if (d->archive)
-            TRY(sc_pmtiles_place(d->archive, d->top - d->plan->levels[p[i].at.level].z, p[i].at.x,
-                                 p[i].at.y, p[i].n, &p[i].offset, e));
+            TRY(place_picture(d, &p[i], e));
     }
     if (d->o->progress)
         d->o->progress(d->o->ctx, done, d->plan->n_tiles);
@@ -280,7 +317,7 @@ static int put_pictures(void *ctx, void *things, size_t n, struct sc_error *e)
     struct drawing *d = ctx;
     const struct picture *p = things;
     for (size_t i = 0; i < n && d->archive; i++)
-        if (!sc_pmtiles_put(d->archive, p[i].bytes, p[i].n, p[i].offset))
+        if (!p[i].twin && !sc_pmtiles_put(d->archive, p[i].bytes, p[i].n, p[i].offset))
             return sc_export_failed(d->path, e);
     return 0;
 }

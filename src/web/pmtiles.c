@@ -20,6 +20,7 @@ enum {
     HEADER = 127,
     FRONT = 16384,   /* header and root: what a reader asks for first */
     DEEPEST = 31,    /* zoom whose tiles all have a number of 64 bits */
+    KNOWN = 1 << 16, /* tiles whose places are at hand, by the last bits of their numbers */
     AT_ONCE = 4096,  /* entries of a directory, or twice as many, ... */
     PACKED = 6,      /* level of gzip, as gzip has it */
     MOST_VARINT = 10 /* bytes */
@@ -36,8 +37,9 @@ struct sc_pmtiles {
     struct sc_stage *stage;
     struct entry *entries; /* pages */
     size_t n, cap;
-    uint64_t bytes; /* of tiles */
-    int deepest;    /* zoom that has tiles */
+    uint64_t n_bodies, bytes; /* of tiles */
+    struct entry *known;      /* (KNOWN) size 0: none */
+    int deepest;              /* zoom that has tiles */
     struct libdeflate_compressor *gzip;
 };
 
@@ -50,7 +52,8 @@ int sc_pmtiles_new(int fd, struct sc_pmtiles **out, struct sc_error *e)
     p->fd = fd;
     p->stage = sc_stage_new();
     p->gzip = libdeflate_alloc_compressor(PACKED);
-    if (!p->stage || !p->gzip) {
+    p->known = sc_calloc(KNOWN, sizeof *p->known);
+    if (!p->stage || !p->gzip || !p->known) {
         sc_pmtiles_free(p);
         return sc_fail_memory(e);
     }
@@ -64,6 +67,7 @@ void sc_pmtiles_free(struct sc_pmtiles *p)
         return;
     sc_stage_free(p->stage);
     sc_pages_free(p->entries);
+    free(p->known);
     libdeflate_free_compressor(p->gzip);
     free(p);
 }
@@ -76,6 +80,14 @@ uint64_t sc_pmtiles_id(unsigned zoom, uint64_t x, uint64_t y)
     return ((UINT64_C(1) << 2 * zoom) - 1) / 3 + sc_curve_index(zoom, x, y, &state);
 }
 
+static int add_entry(struct sc_pmtiles *p, const struct entry *x, struct sc_error *e)
+{
+    TRY(sc_pages_grow(true, &p->entries, &p->cap, p->n + 1, sizeof *p->entries, e));
+    p->entries[p->n++] = *x;
+    p->known[x->id % KNOWN] = *x;
+    return 0;
+}
+
 int sc_pmtiles_place(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, size_t size,
                      uint64_t *offset, struct sc_error *e)
 {
@@ -84,15 +96,26 @@ int sc_pmtiles_place(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, size_
             e, SCRUPLE_ELIMIT,
             "PMTiles has zooms 0 to %d and tiles inside of the first, but not %d/%lld/%lld",
             (int)DEEPEST, zoom, (long long)x, (long long)y);
-    TRY(sc_pages_grow(true, &p->entries, &p->cap, p->n + 1, sizeof *p->entries, e));
+    const struct entry entry = {.id = sc_pmtiles_id((unsigned)zoom, (uint64_t)x, (uint64_t)y),
+                                .offset = p->bytes,
+                                .size = (uint32_t)size};
+    TRY(add_entry(p, &entry, e));
     *offset = p->bytes;
-    p->entries[p->n++] =
-        (struct entry){.id = sc_pmtiles_id((unsigned)zoom, (uint64_t)x, (uint64_t)y),
-                       .offset = p->bytes,
-                       .size = (uint32_t)size};
     p->bytes += size;
+    p->n_bodies++;
     p->deepest = SC_MAX(p->deepest, zoom);
     return 0;
+}
+
+bool sc_pmtiles_again(struct sc_pmtiles *p, int zoom, int64_t x, int64_t y, int64_t like_x,
+                      int64_t like_y)
+{
+    const uint64_t like = sc_pmtiles_id((unsigned)zoom, (uint64_t)like_x, (uint64_t)like_y);
+    struct entry entry = p->known[like % KNOWN];
+    if (entry.size == 0 || entry.id != like)
+        return false;
+    entry.id = sc_pmtiles_id((unsigned)zoom, (uint64_t)x, (uint64_t)y);
+    return add_entry(p, &entry, NULL) == 0;
 }
 
 bool sc_pmtiles_put(struct sc_pmtiles *p, const void *bytes, size_t n, uint64_t offset)
@@ -218,9 +241,9 @@ static void make_header(const struct sc_pmtiles *p, const struct sc_pmtiles_fact
                         const struct sc_buf *leaves, uint8_t h[HEADER])
 {
     const uint64_t behind = FRONT + p->bytes;
-    const uint64_t words[] = {HEADER,    root->n, behind,   metadata->n, behind + metadata->n,
-                              leaves->n, FRONT,   p->bytes, p->n,        p->n,
-                              p->n};
+    const uint64_t words[] = {HEADER,     root->n, behind,   metadata->n, behind + metadata->n,
+                              leaves->n,  FRONT,   p->bytes, p->n,        p->n,
+                              p->n_bodies};
     memset(h, 0, HEADER);
     memcpy(h, "PMTiles\3", 8);
     for (size_t i = 0; i < SC_COUNT(words); i++)

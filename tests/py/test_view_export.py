@@ -724,6 +724,16 @@ class Archives(Exports):
                           "scale": "model"}, {k: v for k, v in a.metadata.items() if k != "generator"})
         self.assertIn(f"m.pmtiles: {len(files)} tiles", self.said)
 
+    def test_vectors_share_bodies(self):
+        """They are drawn thick: tiles that one crosses from edge to edge have the same bytes."""
+        shapes = {"a.bias": (120000,), "b.weight": (9000, 1), "c.weight": (70, 90)}
+        model = self.model({n: ("F32", self.rng.standard_normal(s).astype("<f4")) for n, s in shapes.items()})
+        files, a = self.pictures_of(model), self.archive(model)
+        self.assertEqual(files, a.tiles)
+        self.assertEqual(len(files), a.counts[0])
+        self.assertLess(4 * a.counts[2], 3 * a.counts[0])
+        self.assertLess(4 * len(a.bytes), 3 * sum(len(p) for p in files.values()))
+
     def test_bytes_do_not_depend_on_threads(self):
         model = self.towers(3)
         self.assertEqual(self.archive(model, "-j", "1").bytes, self.archive(model, "-j", "3", to="b.pmtiles").bytes)
