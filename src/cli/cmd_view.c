@@ -84,8 +84,7 @@ static const struct sc_option view_options[] = {
      "--plane and --scale"},
     {"tile-format", 0, SC_OPTION_ENUM, 0, FIELD(tile_format), "FORMAT", sc_picture_formats,
      "of --tiles and --pmtiles: png, or avif, which has the same colours exactly but takes about "
-     "four times the "
-     "room and much longer"},
+     "four times the room and much longer"},
     {"regen-html", 0, SC_OPTION_TEXT, SC_COMPLETE_PATH, FIELD(regen), "DIR", NULL,
      "write the page of an export anew, as this version has it; takes no MODEL"},
     {"at", 0, SC_OPTION_TEXT, SC_COMPLETE_NOTHING, FIELD(at), "PLACE", NULL,
@@ -213,7 +212,10 @@ int sc_view_png(struct sc_cli *c, const struct sc_scene *s, struct sc_render *re
 static int run_view(struct sc_cli *c)
 {
     struct picture x = {0};
+    int status = sc_view_check_pmtiles(c);
 
+    if (status)
+        return status;
     if (!!c->set.regen + !!c->set.out_dir + !!c->set.picture + !!c->set.pmtiles > 1)
         return sc_wrong_use(
             c, "--png, --pmtiles, --out and --regen-html are four things to do: name one");
@@ -236,7 +238,7 @@ static int run_view(struct sc_cli *c)
         return sc_view_export(c);
     if (!c->set.picture && !c->set.pmtiles)
         return sc_view_live(c);
-    int status = open_picture(&x, c);
+    status = open_picture(&x, c);
     if (!status && c->set.pmtiles) {
         const struct sc_render_options ro = sc_display_render(&x.display);
         status = sc_view_pmtiles(c, &ro, x.render, &x.palette, x.display.views[0].title);

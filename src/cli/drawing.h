@@ -160,7 +160,9 @@ int sc_view_export(struct sc_cli *c);
 int sc_view_write(struct sc_cli *c, const struct sc_web_view *views, size_t n,
                   const struct sc_render_options *ro, const char *start, struct sc_error *e);
 int sc_view_regenerate(struct sc_cli *c);
-/* `view --pmtiles`, whose title is this unless the command line has one. An exit code. */
+/* `view --pmtiles`: do the options go together? And the file, whose title is this unless the
+ * command line has one. Exit codes. */
+int sc_view_check_pmtiles(struct sc_cli *c);
 int sc_view_pmtiles(struct sc_cli *c, const struct sc_render_options *ro, struct sc_render *render,
                     const struct sc_palette *palette, const char *title);
 /* cmd_view.c: a picture of all of a scene into a file. An exit code. */

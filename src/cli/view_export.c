@@ -105,17 +105,23 @@ static int write_pmtiles(struct sc_cli *c, const struct sc_render_options *ro,
     return code;
 }
 
+static const char no_file[] = "not a file; the beginning of an archive is written last";
+
+int sc_view_check_pmtiles(struct sc_cli *c)
+{
+    if (c->set.pmtiles && (c->set.tiles || c->set.max_bytes || c->set.planes))
+        return sc_wrong_use(c,
+                            "--tiles, --planes and --max-bytes are for --out, not for --pmtiles");
+    return c->set.pmtiles && strcmp(c->set.pmtiles, "-") == 0
+               ? sc_wrong_use(c, "--pmtiles -: %s", no_file)
+               : 0;
+}
+
 int sc_view_pmtiles(struct sc_cli *c, const struct sc_render_options *ro, struct sc_render *render,
                     const struct sc_palette *palette, const char *title)
 {
-    static const char no_file[] = "not a file, of which the beginning can be written last";
     struct sc_sink sink = {0};
     struct sc_error e = {0}, of_sink = {0};
-    if (c->set.tiles || c->set.max_bytes || c->set.planes)
-        return sc_wrong_use(c,
-                            "--tiles, --planes and --max-bytes are for --out, not for --pmtiles");
-    if (strcmp(c->set.pmtiles, "-") == 0)
-        return sc_wrong_use(c, "--pmtiles -: %s", no_file);
     if (sc_sink_open(&sink, c->set.pmtiles, false, 0, &e) < 0)
         return sc_fail_exit(c, &e);
     int code = sink.temporary
