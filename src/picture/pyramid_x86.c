@@ -85,7 +85,7 @@ SC_TARGET_AVX512 static inline __attribute__((always_inline)) __m512 values16(co
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(codes), 16));
 }
 
-enum { AHEAD = 512 }; /* bytes of a row */
+enum { AHEAD = 256 }; /* bytes of a row */
 
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
 cells512(const void *x, size_t stride, size_t rows, size_t width, size_t cells, bool bf16,
