@@ -190,6 +190,8 @@ column16(const void *x, size_t at, size_t stride, size_t rows, bool squares, boo
                         _mm512_set1_ps(-INFINITY)};
     for (size_t r = 0; r < rows; r++) {
         const __m512 v = values16(x, at + r * stride, bf16);
+        if (bf16 && at % 32 == 0) /* rows of the next pixels */
+            __builtin_prefetch((const uint8_t *)x + 2 * (at + (r + rows) * stride));
         s.sum = _mm512_add_ps(s.sum, v);
         if (squares)
             s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));

@@ -304,15 +304,6 @@ static void repeat_row(const struct sc_fill *f, size_t at, size_t n)
     }
 }
 
-/* Rows of codes that a row of pixels is made of, into the second cache. */
-static void ask_for_rows(const uint8_t *codes, size_t stride, size_t rows, size_t n)
-{
-    enum { LINE = 64 };
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < n; i += LINE)
-            __builtin_prefetch(codes + r * stride + i, 0, 2);
-}
-
 /* Stored BF16 that is in memory as it is: pixels are made of codes. False: it is not so, and
  * nothing was done. */
 static bool fill_from_codes(struct sc_fill *f, const struct sc_shown *sh)
@@ -335,9 +326,6 @@ static bool fill_from_codes(struct sc_fill *f, const struct sc_shown *sh)
             repeat_row(f, at, n_pixels);
             continue;
         }
-        if (k + 1 < ay->end && ay->to[k + 1] - ay->to[k] <= rows)
-            ask_for_rows(from + 2 * rows * stride, 2 * stride, (size_t)(ay->to[k + 1] - ay->to[k]),
-                         2 * n_pixels * width);
         rows_of_planes(f, at, out);
         if (!sc_codes_to_pixels(from, stride, rows, n_pixels, width, f->level, out, f->n))
             return false; /* those that are there are made once more */
