@@ -112,7 +112,8 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
         full += count(above);
     }
     for (size_t i = 0, next = 0; i < n && g->down; i++) { /* of 16 columns at once */
-        const size_t at = found[i] / 16 * 16, row = at / g->per_row * 16, col = at % g->per_row;
+        const size_t at = (size_t)(found[i] / 16) * 16, row = at / g->per_row * 16;
+        const size_t col = at % g->per_row;
         for (size_t r = row; at >= next && r < SC_MIN(row + 16, b->rows); r++) {
             MASK above;
             (void)step(how, load(b->x + r * b->n + col), load(g->a + at), load(g->b + at),

@@ -316,10 +316,10 @@ static void fill_negative(struct sc_colours *c)
 static void fill_steps(struct sc_colours *c)
 {
     fill_positive(c);
-    if (c->folded)
-        memcpy(c->of + SIGN, c->of, INFINITE * sizeof *c->of);
-    else
+    if (!c->folded)
         fill_negative(c);
+    for (uint32_t u = 0; c->folded && u < INFINITE; u++)
+        c->of[SIGN | u] = c->of[u];
 }
 
 void sc_colours_make(const struct sc_colour_scale *s, struct sc_colours *c)
