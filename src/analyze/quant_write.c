@@ -330,12 +330,6 @@ static int sort_jobs(struct writing *x)
 }
 
 /* ---------------------------------------------------------------------------------- write --- */
-static void put_le(uint8_t *to, uint64_t bits, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = (uint8_t)(bits >> 8 * i);
-}
-
 static void put_floats(const struct writing *x, uint8_t type, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++) {
@@ -343,11 +337,11 @@ static void put_floats(const struct writing *x, uint8_t type, uint64_t n)
         uint32_t bits;
         memcpy(&bits, &v, sizeof bits);
         if (type == TYPE_F32)
-            put_le(x->stored + 4 * i, bits, 4);
+            sc_put_le(x->stored + 4 * i, bits, 4);
         else if (type == TYPE_BF16)
-            put_le(x->stored + 2 * i, bits >> 16 | (isnan(v) ? 0x40u : 0), 2);
+            sc_put_le(x->stored + 2 * i, bits >> 16 | (isnan(v) ? 0x40u : 0), 2);
         else
-            put_le(x->stored + 2 * i, sc_element_encode(SC_ELEMENT_F16, v, false), 2);
+            sc_put_le(x->stored + 2 * i, sc_element_encode(SC_ELEMENT_F16, v, false), 2);
     }
 }
 
@@ -365,7 +359,7 @@ static int put_doubles(const struct writing *x, uint8_t type, uint64_t n, const 
                                name);
             bits = (uint64_t)(int64_t)v;
         }
-        put_le(x->stored + 8 * i, bits, 8);
+        sc_put_le(x->stored + 8 * i, bits, 8);
     }
     return 0;
 }

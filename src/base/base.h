@@ -307,6 +307,13 @@ static inline uint64_t sc_le64(const uint8_t *p)
     return SC_LITTLE_ENDIAN ? v : __builtin_bswap64(v);
 }
 
+/* The lowest bytes of v, the lowest first. */
+static inline void sc_put_le(uint8_t *to, uint64_t v, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = (uint8_t)(v >> 8 * i);
+}
+
 /* A float's bits, and back. */
 static inline uint32_t sc_bits_of(float value)
 {

@@ -61,20 +61,14 @@ static void describe(void *ctx, size_t i)
     sc_buf_clear(&text);
 }
 
-static void put_le(uint8_t *to, uint64_t v, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = (uint8_t)(v >> 8 * i);
-}
-
 static bool write_batch(int fd, struct facts *x, size_t n, uint64_t *at)
 {
     uint64_t next = *at;
     uint8_t entry[ENTRY];
     for (size_t i = 0; i < n; next += x->facts[i++].n) {
         memset(entry, 0, sizeof entry);
-        put_le(entry, next, 8);
-        put_le(entry + 8, x->facts[i].n, 4);
+        sc_put_le(entry, next, 8);
+        sc_put_le(entry + 8, x->facts[i].n, 4);
         if (pwrite(fd, entry, ENTRY, (off_t)(HEAD + (x->first + i) * ENTRY)) != ENTRY)
             return false;
     }
@@ -95,7 +89,7 @@ static int write_facts(int fd, struct facts *x, uint64_t n, const char *path, st
     uint8_t head[HEAD] = "SCF1";
     int code = 0;
 
-    put_le(head + 4, n, 4);
+    sc_put_le(head + 4, n, 4);
     x->facts = sc_calloc(most, sizeof *x->facts);
     if (!x->facts)
         return sc_fail_memory(e);

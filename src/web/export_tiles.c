@@ -153,12 +153,6 @@ static int pack_tiles(struct packing *p, struct slot *s)
     return code;
 }
 
-static void put_le(uint8_t *to, uint64_t v, int n)
-{
-    for (int i = 0; i < n; i++)
-        to[i] = (uint8_t)(v >> 8 * i);
-}
-
 static int write_bodies(struct packing *p, const struct slot *s, struct sc_error *e)
 {
     const uint64_t each = p->j->plan->pack_bytes;
@@ -200,9 +194,9 @@ static bool put_entry(const struct packing *p, const struct slot *s, unsigned pl
         return false;
     if (x->n == 0)
         x->at = at;
-    put_le(x->bytes + x->n, s->offset[k], 8);
-    put_le(x->bytes + x->n + 8, s->size[k], 4);
-    put_le(x->bytes + x->n + 12, s->crc[k], 4);
+    sc_put_le(x->bytes + x->n, s->offset[k], 8);
+    sc_put_le(x->bytes + x->n + 8, s->size[k], 4);
+    sc_put_le(x->bytes + x->n + 12, s->crc[k], 4);
     x->n += SC_ENTRY_BYTES;
     return true;
 }
@@ -368,14 +362,6 @@ static int place_slots(struct packing *p, struct slot *slots, size_t *n, struct 
 /* ------------------------------------------------------------------------ what is there already
  * --- */
 
-static uint64_t get_le(const uint8_t *from, int n)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < n; i++)
-        v |= (uint64_t)from[i] << 8 * i;
-    return v;
-}
-
 /* The body of an entry is where it would have been put, and whole. */
 static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned plane,
                      uint64_t *next, uint64_t *bytes, uint8_t *work_space)
@@ -385,8 +371,8 @@ static bool is_whole(struct packing *p, const struct sc_export_at *at, unsigned 
     struct sc_error e;
     if (!sc_read_at(p->index, entry, sizeof entry, sc_export_entry(p->j->plan, at, plane)))
         return false;
-    const uint64_t offset = get_le(entry, 8), size = get_le(entry + 8, 4);
-    const uint32_t crc = (uint32_t)get_le(entry + 12, 4);
+    const uint64_t offset = sc_le64(entry), size = sc_le32(entry + 8);
+    const uint32_t crc = sc_le32(entry + 12);
     struct placed *to = column_of(p, at, false);
     if (at->like != SC_LIKE_NONE) {
         const struct placed *of = column_of(p, at, true);
@@ -549,7 +535,7 @@ static int finish(struct packing *p, uint64_t *bytes, struct sc_error *e)
     }
     const uint64_t end = plan->levels[plan->n_levels - 1].end;
     uint8_t levels[4];
-    put_le(levels, (uint64_t)plan->n_levels * plan->n_planes, 4);
+    sc_put_le(levels, (uint64_t)plan->n_levels * plan->n_planes, 4);
     *bytes = p->bytes + end;
     if (ftruncate(p->index, (off_t)end) < 0 || !sc_write_at(p->index, levels, sizeof levels, 4))
         return sc_export_failed(p->j->dir, e);

@@ -221,19 +221,13 @@ static int make_directories(struct sc_pmtiles *p, struct sc_buf *root, struct sc
 
 /* ---------------------------------------------------------------------------------- header --- */
 
-static void put_le(uint8_t *to, uint64_t v, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        to[i] = (uint8_t)(v >> 8 * i);
-}
-
 /* Degrees of a place in the square of the world, 0 to 1 from its upper left corner. */
 static void put_place(uint8_t *to, double x, double y)
 {
     const double pi = 3.14159265358979323846;
     const double east = x * 360 - 180, north = atan(sinh(pi * (1 - 2 * y))) * 180 / pi;
-    put_le(to, (uint32_t)(int32_t)lrint(east * 1e7), 4);
-    put_le(to + 4, (uint32_t)(int32_t)lrint(north * 1e7), 4);
+    sc_put_le(to, (uint32_t)(int32_t)lrint(east * 1e7), 4);
+    sc_put_le(to + 4, (uint32_t)(int32_t)lrint(north * 1e7), 4);
 }
 
 static void make_header(const struct sc_pmtiles *p, const struct sc_pmtiles_facts *f,
@@ -247,7 +241,7 @@ static void make_header(const struct sc_pmtiles *p, const struct sc_pmtiles_fact
     memset(h, 0, HEADER);
     memcpy(h, "PMTiles\3", 8);
     for (size_t i = 0; i < SC_COUNT(words); i++)
-        put_le(h + 8 + 8 * i, words[i], 8);
+        sc_put_le(h + 8 + 8 * i, words[i], 8);
     h[96] = 0; /* tiles are not in the order of their numbers */
     h[97] = PACKED_GZIP;
     h[98] = PACKED_NONE;
