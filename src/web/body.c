@@ -48,7 +48,7 @@ static uint8_t *put_u32(uint8_t *to, uint32_t v)
     return to + 4;
 }
 
-static bool has_waiting(const struct sc_tile *t)
+bool sc_tile_waits(const struct sc_tile *t)
 {
     size_t n = 0;
     for (size_t i = 0; i < SC_COUNT(t->pixels); i++)
@@ -81,7 +81,7 @@ size_t sc_tile_head(const struct sc_tile *t, uint64_t epoch, uint8_t *out, unsig
     uint8_t *at = out;
     memcpy(at, "SCT1", 4);
     at[4] = (uint8_t)t->flags;
-    if (!(t->flags & SC_TILE_EXACT) && has_waiting(t))
+    if (!(t->flags & SC_TILE_EXACT) && sc_tile_waits(t))
         at[4] |= FLAG_WAITING;
     at[5] = nothing ? KIND_NOTHING : alike ? KIND_ALIKE : t->bf16 ? KIND_BF16 : KIND_F32;
     at[6] = at[7] = 0;

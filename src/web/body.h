@@ -17,6 +17,9 @@ struct sc_body *sc_body_new(void *p, size_t n);
 struct sc_body *sc_body_use(struct sc_body *b);
 void sc_body_leave(void *body); /* NULL is allowed */
 
+/* Some pixels have not come yet. */
+bool sc_tile_waits(const struct sc_tile *t);
+
 /* Exact tiles that were asked for last, within a budget. Any thread. */
 struct sc_tile_key {
     uint32_t view;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "hub/cache.h"
 #include "stream/line.h"
+#include "web/body.h"
 #include "web/export.h"
 
 enum {
@@ -69,6 +71,7 @@ struct packing {
     uint64_t start;         /* tiles of an earlier run */
     struct sc_stage *stage; /* of the packs; the line's, while it puts */
     struct sc_spares works;
+    atomic_bool sampled; /* some tiles are */
     struct sc_export_at next;
     bool more; /* `next` is one */
 };
@@ -111,6 +114,11 @@ static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
         TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
         if (t->flags & SC_TILE_EXACT)
             return 0;
+    }
+    /* Of a tensor of which nobody can read all, samples are what there is. */
+    if (!cancelled(p) && !sc_tile_waits(t)) {
+        p->sampled = true;
+        return 0;
     }
     return cancelled(p) ? sc_fail(&s->e, SCRUPLE_EINTERRUPTED, "interrupted")
                         : sc_fail(&s->e, SCRUPLE_ENETWORK,
@@ -604,6 +612,9 @@ int sc_export_tiles(struct sc_export_job *j, uint64_t *bytes, uint64_t *kept, st
                        "not even the overview fits into as many bytes as are allowed");
     if (code == 0)
         code = finish(&p, bytes, e);
+    if (code == 0 && p.sampled && j->o->note)
+        j->o->note(j->o->ctx, "some tensors are too large to be read as a whole; where many of "
+                              "their weights share a pixel, it shows one of them");
     end_packing(&p);
     return code;
 }

@@ -29,6 +29,8 @@ from browser import Browser, CHROMIUM
 from test_view import SCRUPLE, Folder, read_png, write_safetensors
 from viewer_page import Served
 
+FIXTURES = os.environ.get("FIXTURES", "")
+
 PLANES = ["mean", "rms", "min", "max", "abs"]
 OUTSIDE = 0x7FC20000
 
@@ -341,6 +343,14 @@ class Folders(Exports):
             f.seek(77)
             f.write(b"damaged")
         self.same(whole, self.export(model, "--pack-bytes", "1M").files())
+
+    def test_what_nobody_can_read_as_a_whole(self):
+        """A tensor of 10^12 elements, all of them one number in the file."""
+        model = os.path.join(FIXTURES, "torch-shared")
+        e = self.export(model, "--max-zoom", "2")
+        self.assertGreater(len(e.entries), 3)
+        self.assertIn("too large to be read as a whole", self.said)
+        self.assertEqual(1, self.said.count("too large"))
 
     def test_other_weights_take_its_place(self):
         self.export(self.towers(5))
