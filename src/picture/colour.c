@@ -2,8 +2,8 @@
 /* colour: which step of a scale a value is in.
  *
  * A step is what lies between two edges, and edges are floats that are computed once. As the upper
- * 16 bits of a float mostly tell the step, a table of these is enough for most pixels; where an
- * edge lies inside of a table's entry the edges are asked. */
+ * 16 bits of a float mostly tell the step, a table of these is enough for most pixels: an entry
+ * with an edge inside says where, and only where there are several the edges are asked. */
 #include "picture/colour_parts.h"
 
 #include <math.h>

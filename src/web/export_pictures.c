@@ -230,15 +230,23 @@ static int draw(struct drawing *d, struct picture *p, uint8_t *indices, struct s
 
 /* ----------------------------------------------------------------------------------- a line --- */
 
-/* The tile that another one looks like; false: it does not look like any. Frames could make a
- * difference only where something is free. */
-static bool twin_of(const struct drawing *d, const struct sc_export_at *at, int64_t *x, int64_t *y)
+/* The tile whose weights this one repeats, if it does. */
+static int64_t like_x(const struct sc_export_at *at)
+{
+    return at->x - (at->like == SC_LIKE_BEFORE);
+}
+
+static int64_t like_y(const struct sc_export_at *at)
+{
+    return at->y - (at->like == SC_LIKE_ABOVE);
+}
+
+/* Frames could make a difference only where something is free. */
+static bool has_twin(const struct drawing *d, const struct sc_export_at *at)
 {
     const int z = d->plan->levels[at->level].z;
-    *x = at->x - (at->like == SC_LIKE_BEFORE);
-    *y = at->y - (at->like == SC_LIKE_ABOVE);
     return at->like != SC_LIKE_NONE && sc_render_is_covered(d->render, z, at->x, at->y) &&
-           sc_render_is_covered(d->render, z, *x, *y);
+           sc_render_is_covered(d->render, z, like_x(at), like_y(at));
 }
 
 static size_t next_pictures(void *ctx, void *things)
@@ -267,8 +275,7 @@ static void make_picture(void *ctx, void *thing)
 {
     struct drawing *d = ctx;
     struct picture *p = thing;
-    int64_t x, y;
-    p->twin = d->archive && twin_of(d, &p->at, &x, &y);
+    p->twin = d->archive && has_twin(d, &p->at);
     if (atomic_load(d->o->cancel) || p->twin || (d->goes_on && is_there(d, &p->at)))
         return;
     draw_picture(d, p);
@@ -278,9 +285,8 @@ static void make_picture(void *ctx, void *thing)
 static int place_picture(struct drawing *d, struct picture *p, struct sc_error *e)
 {
     const int zoom = d->top - d->plan->levels[p->at.level].z;
-    int64_t x, y;
-    if (p->twin && twin_of(d, &p->at, &x, &y) &&
-        sc_pmtiles_again(d->archive, zoom, p->at.x, p->at.y, x, y))
+    if (p->twin &&
+        sc_pmtiles_again(d->archive, zoom, p->at.x, p->at.y, like_x(&p->at), like_y(&p->at)))
         return 0;
     if (p->twin) {
         p->twin = false;
