@@ -9,7 +9,6 @@
 #include "format/weights.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,12 +145,9 @@ static void *work(void *ctx)
 
 static void start_threads(struct sc_shards *a, unsigned n)
 {
-    sigset_t before;
-    sc_signals_block(&before);
     for (struct worker *w = &a->workers[1];
-         a->n_threads < n && pthread_create(&w->thread, NULL, work, w) == 0; w++)
+         a->n_threads < n && sc_thread_start(&w->thread, NULL, work, w) == 0; w++)
         a->n_threads++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 struct sc_shards *sc_shards_start(struct sc_repo *repo, const struct sc_open_options *options,

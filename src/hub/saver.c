@@ -5,7 +5,6 @@
  * small ones. Done between the answers of a server, that would be most of the time; done beside
  * them, none. */
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,14 +57,9 @@ static void *work(void *ctx)
     return NULL;
 }
 
-/* Signals are for the threads of the program. */
 static bool start_thread(struct sc_saver *s)
 {
-    sigset_t before;
-    sc_signals_block(&before);
-    const int error = pthread_create(&s->thread, NULL, work, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error == 0;
+    return sc_thread_start(&s->thread, NULL, work, s) == 0;
 }
 
 struct sc_saver *sc_saver_new(void)

@@ -165,3 +165,12 @@ void sc_signals_block(sigset_t *before)
         sigdelset(&set, own[i]);
     pthread_sigmask(SIG_BLOCK, &set, before);
 }
+
+int sc_thread_start(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *ctx)
+{
+    sigset_t before;
+    sc_signals_block(&before);
+    const int error = pthread_create(thread, attr, run, ctx);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http: starting and stopping an engine, and what other threads do with it: hand requests over,
  * wait for them, forget them. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -112,18 +111,14 @@ static int start_multi(struct sc_http *h, struct sc_error *e)
     return 0;
 }
 
-/* Signals are for the threads of the program. */
 static int start_thread(struct sc_http *h, struct sc_error *e)
 {
     pthread_attr_t attr;
-    sigset_t before;
 
     if (pthread_attr_init(&attr) != 0)
         return sc_fail_memory(e);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sc_signals_block(&before);
-    const int error = pthread_create(&h->thread, &attr, sc_http_thread, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    const int error = sc_thread_start(&h->thread, &attr, sc_http_thread, h);
     pthread_attr_destroy(&attr);
     if (error)
         return sc_fail(e, SCRUPLE_EMEMORY, "no thread for the network can be started: %s",

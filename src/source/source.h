@@ -13,6 +13,7 @@
 #ifndef SC_SOURCE_H
 #define SC_SOURCE_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -78,6 +79,8 @@ int sc_source_check(struct sc_source *s, struct sc_error *e);
  * thread's own instruction raises. Blocked, that would end the process, and SIGBUS is how a mapped
  * file tells that it shrank. *before: the mask to go back to. */
 void sc_signals_block(sigset_t *before);
+/* Starts a thread of ours with that mask; attr may be NULL. As pthread_create(). */
+int sc_thread_start(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *ctx);
 /* Maps off..off+len until the window is closed, so that neither pages nor page tables of a long
  * file pile up. False: read instead. Its bytes may change when the file does; what the file no
  * longer has reads as zeros, which closing reports: SCRUPLE_EIO. Costs some microseconds, beside

@@ -2,7 +2,6 @@
 /* line: batches by the pool, and a thread beside it that mostly waits, for a disk. */
 #include "stream/line.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 #include "source/source.h"
@@ -100,10 +99,7 @@ static void *put_batches(void *ctx)
 /* Without a thread, batches are put in between. */
 static void start_thread(struct run *r)
 {
-    sigset_t before;
-    sc_signals_block(&before);
-    r->has_thread = pthread_create(&r->thread, NULL, put_batches, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    r->has_thread = sc_thread_start(&r->thread, NULL, put_batches, r) == 0;
 }
 
 static void turn(struct run *r, enum putting to)

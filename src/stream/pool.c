@@ -25,7 +25,6 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -205,15 +204,12 @@ static void *work(void *arg)
 static void start_workers(struct sc_pool *p)
 {
     pthread_attr_t attr;
-    sigset_t before;
     if (pthread_attr_init(&attr) != 0)
         return;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sc_signals_block(&before);
     while (p->n_workers + 1 < p->threads &&
-           pthread_create(&p->workers[p->n_workers], &attr, work, p) == 0)
+           sc_thread_start(&p->workers[p->n_workers], &attr, work, p) == 0)
         p->n_workers++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
 }
 
