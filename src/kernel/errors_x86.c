@@ -292,7 +292,7 @@ row_bf16(const uint8_t *codes, const char *ahead, bool only_sums, float *x, stru
     __m512 of_row = _mm512_setzero_ps();
     for (size_t i = 0; i < WORDS; i++) {
         const __m512i v = _mm512_loadu_si512(codes + 64 * i);
-        _mm_prefetch(ahead + 64 * i, _MM_HINT_T0);
+        _mm_prefetch(ahead + 64 * i, _MM_HINT_T1);
         const __m512 w[2] = {
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v)),
             _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, high, v))};
