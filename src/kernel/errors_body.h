@@ -67,8 +67,8 @@ INLINE LANES AT(add_to_group)(struct AT(error_group) * g, LANES *largest, LANES 
                               bool nothing, LANES *abs)
 {
     const LANES d = nothing ? x : subf(y, x), a = andi(d, all(INT32_MAX));
-    g->d = nothing ? subf(g->d, d) : addf(g->d, d);
-    g->abs = addf(g->abs, a);
+    g->d = nothing ? subf(g->d, d) : sumf(g->d, d);
+    g->abs = sumf(g->abs, a);
     g->square = fma(d, d, g->square);
     *largest = maxi(*largest, a);
     if (!nothing) {

@@ -13,6 +13,7 @@
 #define srl(x, y)            AT(srl)(x, y)
 #define sll(x, y)            AT(sll)(x, y)
 #define addf(x, y)           AT(addf)(x, y)
+#define sumf(x, y)           AT(sumf)(x, y)
 #define subf(x, y)           AT(subf)(x, y)
 #define mulf(x, y)           AT(mulf)(x, y)
 #define divf(x, y)           AT(divf)(x, y)

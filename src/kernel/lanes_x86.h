@@ -113,6 +113,11 @@ OP void store_bits_avx2(uint32_t *p, struct sc_lanes2 x)
     _mm256_storeu_si256((void *)p, x.a);
     _mm256_storeu_si256((void *)(p + 8), x.b);
 }
+/* x + y where many are added: with 512 bits by what multiplies, too, which has less to do. */
+OP struct sc_lanes2 sumf_avx2(struct sc_lanes2 x, struct sc_lanes2 y)
+{
+    return addf_avx2(x, y);
+}
 /* x y + z and z - x y, rounded once. */
 OP struct sc_lanes2 fma_avx2(struct sc_lanes2 x, struct sc_lanes2 y, struct sc_lanes2 z)
 {
@@ -414,6 +419,10 @@ OP void store_bits_avx512(uint32_t *p, __m512i x)
 OP __m512i fma_avx512(__m512i x, __m512i y, __m512i z)
 {
     return SI(_mm512_fmadd_ps(PS(x), PS(y), PS(z)));
+}
+OP __m512i sumf_avx512(__m512i x, __m512i y)
+{
+    return SI(_mm512_fmadd_ps(PS(y), _mm512_set1_ps(1), PS(x)));
 }
 OP __m512i fnma_avx512(__m512i x, __m512i y, __m512i z)
 {
