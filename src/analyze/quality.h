@@ -95,8 +95,8 @@ struct sc_quality_options {
     const struct sc_encoding *formats; /* (n), at most SC_QUALITY_FORMATS */
     size_t n;
     /* Nothing but what follows from sums over the tensor and its largest |d|, in half of the time:
-     * zeroed, max_relative, p99, p999 and the worst parts are not known (UINT64_MAX, NaN). All else
-     * has the same bits as without it. There are no cells. */
+     * saturated, zeroed, max_relative, p99, p999 and the worst parts are not known (UINT64_MAX,
+     * NaN). All else has the same bits as without it. There are no cells. */
     bool brief;
     enum sc_grain grain; /* cells for a mix of the formats with in_mix; SC_GRAIN_NONE: none */
     uint32_t group;

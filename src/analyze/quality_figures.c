@@ -78,7 +78,7 @@ void sc_quality_none(struct sc_quality *out)
 void sc_quality_shorten(struct sc_quality *out)
 {
     const struct sc_worst none = {UINT64_MAX, NAN};
-    out->zeroed = UINT64_MAX;
+    out->saturated = out->zeroed = UINT64_MAX;
     out->max_relative = out->p99 = out->p999 = NAN;
     out->row = out->column = out->tile = out->head = out->expert = none;
 }

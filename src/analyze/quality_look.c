@@ -429,7 +429,7 @@ static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
     struct sc_block_errors e;
     want_sums(d, b, f, &e);
     if (!p->losses(p->f, &d->steps[f * SC_ERROR_ROWS], &k, p->down ? d->down : d->peaks, b->bits,
-                   p->down, &e, &full) ||
+                   p->down, &e, q->o->brief ? NULL : &full) ||
         !sc_errors_good(e.most))
         return false;
     *saturated += full;

@@ -400,23 +400,25 @@ INLINE LANES AT(nvfp4_at)(const struct AT(element) * e, LANES bits, LANES unit, 
     return ori(mulf(minf(v, e->largest), unit), andi(bits, all(SC_SIGN)));
 }
 
-/* The scales of 16 blocks from their largest |x|, as values of E4M3. */
-INLINE LANES AT(nvfp4_scales)(const struct sc_encoding *f, LANES peaks, float g)
+/* The scales of 16 blocks from their largest |x|, as values of E4M3, whose numbers `e4m3` are. */
+INLINE LANES AT(nvfp4_scales)(const struct sc_encoding *f, const struct AT(element) * e4m3,
+                              LANES peaks, float g)
 {
-    const struct AT(element) e4m3 = AT(element_of)(&sc_smalls[SC_ELEMENT_E4M3]);
     const LANES r = divf(divf(peaks, all(sc_bits_of(6))), all(sc_bits_of(g)));
-    const LANES inside = maxf(minf(r, e4m3.largest), all(sc_bits_of(f->floor)));
-    return minf(AT(nearest)(&e4m3, inside), e4m3.largest);
+    const LANES inside = maxf(minf(r, e4m3->largest), all(sc_bits_of(f->floor)));
+    return minf(AT(nearest)(e4m3, inside), e4m3->largest);
 }
 
 /* 16 blocks or fewer: their scales are computed beside each other. */
 TARGET static size_t AT(nvfp4_256)(const struct sc_encoding *f, const struct sc_step *step,
-                                   const struct AT(element) * e, const float *x, size_t n, float *y)
+                                   const struct AT(element) * e, const struct AT(element) * e4m3,
+                                   const float *x, size_t n, float *y)
 {
     const LANES peak = peaks(x, n);
     float most_of[16], units[16], inverses[16];
     size_t full = 0;
-    const LANES unit = mulf(AT(nvfp4_scales)(f, peak, step->scale), all(sc_bits_of(step->scale)));
+    const LANES unit =
+        mulf(AT(nvfp4_scales)(f, e4m3, peak, step->scale), all(sc_bits_of(step->scale)));
     store(most_of, peak);
     store(units, unit);
     store(inverses, divf(all(sc_bits_of(1)), unit));
@@ -478,6 +480,7 @@ TARGET size_t AT(sc_round_nvfp4)(const struct sc_encoding *f, const struct sc_st
                                  const float *x, size_t n, float *y)
 {
     const struct AT(element) e = AT(element_of)(&sc_smalls[SC_ELEMENT_E2M1]);
+    const struct AT(element) e4m3 = AT(element_of)(&sc_smalls[SC_ELEMENT_E4M3]);
     size_t full = 0, i = 0;
     while (i + 16 <= n) {
         const size_t blocks = SC_MIN((n - i) / 16, AT(runs));
@@ -485,7 +488,7 @@ TARGET size_t AT(sc_round_nvfp4)(const struct sc_encoding *f, const struct sc_st
             for (size_t k = 0; k < blocks; k++)
                 full += AT(nvfp4_least)(f, step, &e, x + i + 16 * k, y + i + 16 * k);
         else
-            full += AT(nvfp4_256)(f, step, &e, x + i, blocks, y + i);
+            full += AT(nvfp4_256)(f, step, &e, &e4m3, x + i, blocks, y + i);
         i += 16 * blocks;
     }
     if (i < n)

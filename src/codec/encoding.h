@@ -148,9 +148,9 @@ sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level);
  * and there is a tail unless only sums are wanted. peak: the largest |x| of every 16 values as
  * bits, rounded up to 16 of these; bits: of all values, or-ed. `down`: values of a column are
  * rounded together, not those of a row: the first row begins a unit, n is a multiple of 32, and
- * peaks are those of sc_column_peaks() (not for formats of one value each). *full grows by the
- * values that were too large. false: something is rare, *out means nothing and *full is as it was.
- */
+ * peaks are those of sc_column_peaks() (not for formats of one value each). *full, unless
+ * it is NULL, grows by the values that were too large. false: something is rare, *out means nothing
+ * and *full is as it was. */
 enum { SC_LOSS_GROUPS = 1024 }; /* of 16 values, at most */
 typedef bool sc_losses_fn(const struct sc_encoding *f, const struct sc_step *step,
                           const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,

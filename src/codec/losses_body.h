@@ -153,7 +153,8 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
                                        uint64_t *full)                                             \
     {                                                                                              \
         sc_errors_clear(b, out);                                                                   \
-        *full += AT(count_full)(b, peak, AT(step_##name), how);                                    \
+        if (full)                                                                                  \
+            *full += AT(count_full)(b, peak, AT(step_##name), how);                                \
         if (b->only_sums && down)                                                                  \
             AT(sums_down_##name)(b, how, out);                                                     \
         else if (b->only_sums)                                                                     \
@@ -276,16 +277,17 @@ TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step
                                bool down, struct sc_block_errors *out, uint64_t *full)
 {
     struct AT(small) s;
-    const uint64_t before = *full;
+    uint64_t above = 0;
     (void)step, (void)bits, (void)down; /* it does not matter */
     if (!AT(groups_of)(b, false, &s.g))
         return false;
     AT(small_of)(&sc_smalls[f->element], &s);
-    AT(lose_cast)(b, peak, &s, false, out, full);
-    if (f->saturate || *full == before)
-        return true;
-    *full = before;
-    return false;
+    AT(lose_cast)(b, peak, &s, false, out, full || !f->saturate ? &above : NULL);
+    if (above && !f->saturate)
+        return false;
+    if (full)
+        *full += above;
+    return true;
 }
 
 /* A power of two a group: a is the least exponent with steps of its own, b the largest value. */
@@ -325,24 +327,23 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
 
 /* ------------------------------------------------------------------------------------- NVFP4 ---
  */
-/* With a step less than AT(quotient): off by 2^-46 before it is rounded to a float, which must not
- * cross what lies between two levels: t = 1, 3, 5 or 7 times a power of two. With mantissas X of x
- * and U of the unit as whole numbers, quotients begin to be rounded to that at m = t 2^w +- 1, w >=
- * 22, and X 2^s, s >= 23, would have to be within 8 of m U. Modulo 2^22 that says that U is within
- * 8 of 0, which AT(SHORT_AWAY) rules out. */
-INLINE LANES AT(short_quotient)(LANES x, LANES unit, LANES inverse)
+/* The quotient of two floats whose inverse is known to twice as many bits. It is off by 2^-46
+ * before it is rounded to a float, which must not cross what lies between two levels: t = 1, 3, 5
+ * or 7 times a power of two. With mantissas X of x and U of the unit as whole numbers, quotients
+ * begin to be rounded to that at m = t 2^w +- 1, w >= 22, and X 2^s, s >= 23, would have to be
+ * within 8 of m U. Modulo 2^22 that says that U is within 8 of 0, which AT(SHORT_AWAY) rules out.
+ */
+INLINE LANES AT(short_quotient)(LANES x, LANES inverse, LANES rest)
 {
-    const LANES q = mulf(x, inverse);
-    return fma(fnma(q, unit, x), inverse, q);
+    return fma(x, inverse, mulf(x, rest));
 }
 enum { AT(SHORT_BITS) = (1 << 22) - 1, AT(SHORT_AWAY) = 16 };
 
-/* a is the unit of a group, b its inverse. */
+/* a is the unit of a group, b its inverse, c what that lacks. */
 INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c, MASK *above)
 {
     const struct AT(small) *s = how;
-    (void)c;
-    const LANES q = AT(short_quotient)(x, a, b);
+    const LANES q = AT(short_quotient)(x, b, c);
     return mulf(AT(small_at)(q, s->least, s->shift, s->largest, above), a);
 }
 VARIANTS(nvfp4, true)
@@ -356,14 +357,17 @@ TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_ste
     (void)bits;
     if (!AT(groups_of)(b, down, &s.g) || !(step->scale > 0))
         return false;
+    const struct AT(element) e4m3 = AT(element_of)(&sc_smalls[SC_ELEMENT_E4M3]);
     AT(small_of)(&sc_smalls[SC_ELEMENT_E2M1], &s);
     for (size_t k = 0; k < s.g.n; k += 16) {
-        const LANES scale = AT(nvfp4_scales)(f, load_bits(peak + k), step->scale);
+        const LANES scale = AT(nvfp4_scales)(f, &e4m3, load_bits(peak + k), step->scale);
         const LANES unit = mulf(scale, all(sc_bits_of(step->scale)));
         AT(extend)(&units, unit);
         AT(extend)(&away, andi(addi(unit, all(AT(SHORT_AWAY))), all(AT(SHORT_BITS))));
+        const LANES inverse = divf(all(sc_bits_of(1)), unit);
         store(s.g.a + k, unit);
-        store(s.g.b + k, divf(all(sc_bits_of(1)), unit));
+        store(s.g.b + k, inverse);
+        store(s.g.c + k, mulf(fnma(unit, inverse, all(sc_bits_of(1))), inverse));
     }
     if (!AT(is_inside)(&units, sc_bits_of(0x1p-60F), sc_bits_of(0x1p60F)) ||
         !AT(is_inside)(&away, 2 * AT(SHORT_AWAY), AT(SHORT_BITS)))

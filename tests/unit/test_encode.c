@@ -336,17 +336,19 @@ struct loss {
     uint64_t full;
 };
 
-/* Where E2M1 with the scales of NVFP4 goes from one level to the next, and up to two floats beside
- * that; the first of 16 is the largest level. */
+/* Where E2M1 goes from one level to the next. */
+static const float between[] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5};
+
+/* Such a place with the scales of NVFP4, and up to two floats beside it; the first of 16 is the
+ * largest level. */
 static float value_between_levels(size_t i)
 {
-    static const float between[] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5, 7};
     const float whole = 0.5F / 2688; /* as below */
     const float scale = ldexpf(8 + (float)(i / 16 % 8), (int)(i / 128 % 5) - 3),
                 unit = scale * whole;
     if (i % 16 == 0)
         return 6 * unit;
-    const float at = between[i % 8] * unit;
+    const float at = between[i % SC_COUNT(between)] * unit;
     return sc_float_of(sc_bits_of(at) + (uint32_t)(sc_random(13, i) % 5) - 2);
 }
 
@@ -457,6 +459,9 @@ static void check_losses(const struct sc_encoding *f, int kind, size_t rows, siz
     got.e = (struct sc_block_errors){.sums = got.sums};
     CHECK(fn(f, steps, &b, peak, bits, down, &got.e, &got.full));
     CHECK_U64(got.full, want.full);
+    memset(&got, 0, sizeof got);
+    got.e = (struct sc_block_errors){.sums = got.sums};
+    CHECK(fn(f, steps, &b, peak, bits, down, &got.e, NULL));
     CHECK_BITS(got.sums, want.sums, n / SC_ERROR_COLUMNS * sizeof *got.sums);
     CHECK_U64(got.e.most, want.e.most);
 }
@@ -484,4 +489,51 @@ TEST(losses_are_those_of_rounding_first)
             CHECK(level == SC_CPU_C ? done == 0 : done >= 24);
         }
     }
+}
+
+/* BF16 next to the middle between two levels of E2M1, with units for which the middle itself lies
+ * beside a BF16 value: there a product with the inverse and a quotient may round to different
+ * levels. */
+TEST(losses_of_bf16_between_levels_of_nvfp4)
+{
+    static const uint32_t odd[] = {1, 3, 5, 7};
+    enum { ROWS = 2, N = LOSS_COLUMNS };
+    static float x[ROWS * N], y[ROWS * N];
+    static uint32_t peak[ROWS * N / 16 + 16];
+    struct sc_error_sums want_sums[N / SC_ERROR_COLUMNS], got_sums[N / SC_ERROR_COLUMNS];
+    struct sc_encoding f;
+    struct sc_error e = {0};
+    CHECK_ERR(0, sc_encoding_parse(SC_STR("nvfp4"), &f, &e));
+    unsigned done = 0;
+    for (size_t round = 0; round < 4000; round++) {
+        const float scale = 8 + (float)(round % 8), mantissa = 128 + (float)(round / 8 % 128);
+        const float exact = mantissa / ((float)odd[round % 4] * scale) / 1024;
+        const uint32_t off = (uint32_t)(round / 4 % 41);
+        const struct sc_step step = {.scale = sc_float_of(sc_bits_of(exact) + off - 20)};
+        const float unit = scale * step.scale;
+        for (size_t i = 0; i < ROWS * N; i++) {
+            const float at = i % 16 ? between[i % SC_COUNT(between)] * unit : 6 * unit;
+            const uint32_t near = sc_bits_of(at) + ((uint32_t)(sc_random(15, i) % 3) << 15);
+            x[i] = sc_float_of((near & 0xffff0000) | (sc_random(16, i) & 1) << 31);
+        }
+        struct sc_error_block b = {
+            .x = x, .y = y, .x_stride = N, .y_stride = N, .rows = ROWS, .n = N, .only_sums = true};
+        struct sc_block_errors want = {.sums = want_sums}, got = {.sums = got_sums};
+        const uint64_t full = sc_rounder(&f, SC_CPU_C)(&f, &step, x, (size_t)ROWS * N, y);
+        sc_errors(&b, SC_CPU_C, &want);
+        for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+            sc_losses_fn *const fn = sc_losses(&f, (enum sc_cpu)level);
+            const uint32_t bits =
+                sc_group_peaks(x, (size_t)ROWS * N / 16, (enum sc_cpu)level, peak);
+            uint64_t counted = 0;
+            CHECK_U64(bits & 0xffff, 0);
+            b.y = NULL;
+            if (!fn(&f, &step, &b, peak, bits, false, &got, &counted))
+                continue;
+            done++;
+            CHECK_U64(counted, full);
+            CHECK_BITS(got_sums, want_sums, sizeof got_sums);
+        }
+    }
+    CHECK(sc_cpu_level() == SC_CPU_C || done > 1000);
 }

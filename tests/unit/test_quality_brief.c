@@ -19,7 +19,7 @@ static void check_brief(const struct sc_quality *brief, const struct sc_quality 
 {
     struct sc_quality want = *whole;
     const struct sc_worst none = {UINT64_MAX, NAN};
-    want.zeroed = UINT64_MAX;
+    want.saturated = want.zeroed = UINT64_MAX;
     want.max_relative = want.p99 = want.p999 = NAN;
     want.row = want.column = want.tile = want.head = want.expert = none;
     CHECK_BITS(brief, &want, sizeof want);
