@@ -85,7 +85,7 @@ SC_TARGET_AVX512 static inline __attribute__((always_inline)) __m512 values16(co
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(codes), 16));
 }
 
-enum { AHEAD = 256 }; /* bytes of a row */
+enum { AHEAD = 512 }; /* bytes of a row */
 
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) void
 cells512(const void *x, size_t stride, size_t rows, size_t width, size_t cells, bool bf16,
@@ -99,7 +99,8 @@ cells512(const void *x, size_t stride, size_t rows, size_t width, size_t cells, 
         for (size_t r = 0; r < rows; r++)
             for (size_t i = 0; i < width; i += 16) {
                 if (bf16 && i % 32 == 0) /* many rows at once are more than a processor follows */
-                    __builtin_prefetch((const uint8_t *)x + 2 * (at + r * stride + i) + AHEAD);
+                    __builtin_prefetch((const uint8_t *)x + 2 * (at + r * stride + i) + AHEAD, 0,
+                                       2);
                 const __m512 v = values16(x, at + r * stride + i, bf16);
                 sum = _mm512_add_ps(sum, v);
                 square = _mm512_add_ps(square, _mm512_mul_ps(v, v));
@@ -191,7 +192,7 @@ column16(const void *x, size_t at, size_t stride, size_t rows, bool squares, boo
     for (size_t r = 0; r < rows; r++) {
         const __m512 v = values16(x, at + r * stride, bf16);
         if (bf16 && at % 32 == 0) /* rows of the next pixels */
-            __builtin_prefetch((const uint8_t *)x + 2 * (at + (r + rows) * stride));
+            __builtin_prefetch((const uint8_t *)x + 2 * (at + (r + rows) * stride), 0, 2);
         s.sum = _mm512_add_ps(s.sum, v);
         if (squares)
             s.square = _mm512_add_ps(s.square, _mm512_mul_ps(v, v));
@@ -201,9 +202,10 @@ column16(const void *x, size_t at, size_t stride, size_t rows, bool squares, boo
     return s;
 }
 
-/* From `width` vectors of neighbours to one of each column of 16 cells. */
-#define BY_COLUMN(v, width)                                                                        \
-    for (size_t step = 1; step < (width); step *= 2) {                                             \
+/* From `width` vectors of neighbours to one of each column of 16 cells; `first` is 2 where even and
+ * odd columns stand in vectors of their own, the even ones first. */
+#define BY_COLUMN(v, width, first)                                                                 \
+    for (size_t step = (first); step < (width); step *= 2) {                                       \
         __m512 to[8];                                                                              \
         for (size_t i = 0; i < (width) / 2; i++) {                                                 \
             to[i] = _mm512_permutex2var_ps((v)[2 * i], even, (v)[2 * i + 1]);                      \
@@ -228,9 +230,9 @@ cells16(const void *x, size_t stride, size_t rows, const size_t width, bool squa
         min[i] = c.min;
         max[i] = c.max;
     }
-    BY_COLUMN(sum, width)
+    BY_COLUMN(sum, width, 1)
     if (squares)
-        BY_COLUMN(square, width)
+        BY_COLUMN(square, width, 1)
     struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), min[0], max[0]};
     for (size_t i = 0; i < width; i++) {
         s.sum = _mm512_add_ps(s.sum, sum[i]);
@@ -269,6 +271,72 @@ SC_TARGET_AVX512 static inline __m512 scaled16(__m512 x, double by, bool root)
                               1);
 }
 
+/* Columns of 32 BF16 codes: those of even and of odd numbers, and the largest magnitudes. */
+struct columns32 {
+    __m512 sum[2], square[2];
+    __m512i most;
+};
+
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct columns32
+columns_of_codes(const uint8_t *codes, size_t stride, size_t rows, bool squares)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    const __m512i magnitude = _mm512_set1_epi16(INT16_MAX);
+    const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1);
+    struct columns32 c = {{zero, zero}, {zero, zero}, _mm512_setzero_si512()};
+    for (size_t r = 0; r < rows; r++) {
+        const __m512i v = _mm512_loadu_si512(codes + 2 * r * stride);
+        const __m512 w[2] = {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+                             _mm512_castsi512_ps(_mm512_and_si512(v, upper))};
+        /* Rows of the next pixels. */
+        __builtin_prefetch(codes + 2 * (r + rows) * stride, 0, 2);
+        for (size_t i = 0; i < 2; i++) { /* x 1 is exact: what multiplies has less to do */
+            c.sum[i] = _mm512_fmadd_ps(w[i], one, c.sum[i]);
+            if (squares)
+                c.square[i] = _mm512_add_ps(c.square[i], _mm512_mul_ps(w[i], w[i]));
+        }
+        c.most = _mm512_max_epu16(c.most, _mm512_and_si512(v, magnitude));
+    }
+    return c;
+}
+
+/* cells16() of BF16 codes, whose pairs stand beside each other as they are loaded; the extremes are
+ * not told, but the largest magnitude in place of the largest. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
+cells_of_codes(const uint8_t *codes, size_t stride, size_t rows, const size_t width, bool squares)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __m512 sum[8], square[8];
+    __m512i most[4];
+    for (size_t i = 0; i < width / 2; i++) {
+        const struct columns32 c = columns_of_codes(codes + 64 * i, stride, rows, squares);
+        for (size_t k = 0; k < 2; k++) {
+            sum[i + k * width / 2] = c.sum[k];
+            square[i + k * width / 2] = c.square[k];
+        }
+        most[i] = _mm512_max_epu16(c.most, _mm512_slli_epi32(c.most, 16));
+    }
+    BY_COLUMN(sum, width, 2)
+    if (squares)
+        BY_COLUMN(square, width, 2)
+    struct sixteen s = {sum[0], square[0], _mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (size_t i = 1; i < width; i++) {
+        s.sum = _mm512_add_ps(s.sum, sum[i]);
+        if (squares)
+            s.square = _mm512_add_ps(s.square, square[i]);
+    }
+    for (size_t n = width / 2; n > 1; n /= 2)
+        for (size_t i = 0; i < n / 2; i++) {
+            const __m512i a = most[2 * i], b = most[2 * i + 1];
+            most[i] = _mm512_max_epu16(_mm512_permutex2var_epi32(a, even, b),
+                                       _mm512_permutex2var_epi32(a, odd, b));
+        }
+    s.max = _mm512_castsi512_ps(_mm512_and_si512(most[0], _mm512_set1_epi32((int)0xffff0000)));
+    return s;
+}
+
 /* Cells of a width that is known where this is inlined. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
 cells_of(const void *x, size_t stride, size_t rows, size_t width, bool squares, bool bf16)
@@ -277,16 +345,28 @@ cells_of(const void *x, size_t stride, size_t rows, size_t width, bool squares, 
            : width == 4 ? cells16(x, stride, rows, 4, squares, bf16)
                         : cells16(x, stride, rows, 8, squares, bf16);
 }
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
+short_cells_of(const void *x, size_t stride, size_t rows, size_t width, bool squares)
+{
+    return width == 2   ? cells_of_codes(x, stride, rows, 2, squares)
+           : width == 4 ? cells_of_codes(x, stride, rows, 4, squares)
+                        : cells_of_codes(x, stride, rows, 8, squares);
+}
 
 SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const void *x, bool bf16, size_t stride,
                                                 size_t rows, size_t width,
                                                 const struct sc_pixel_row *out, size_t n, size_t at)
 {
     struct sixteen s;
-    bool squares = false;
-    for (size_t i = 0; i < n; i++)
+    bool squares = false, extremes = !bf16;
+    for (size_t i = 0; i < n; i++) {
         squares = squares || out[i].plane == SC_PLANE_RMS;
-    if (squares)
+        extremes = extremes || out[i].plane == SC_PLANE_MIN || out[i].plane == SC_PLANE_MAX;
+    }
+    if (!extremes)
+        s = squares ? short_cells_of(x, stride, rows, width, true)
+                    : short_cells_of(x, stride, rows, width, false);
+    else if (squares)
         s = bf16 ? cells_of(x, stride, rows, width, true, true)
                  : cells_of(x, stride, rows, width, true, false);
     else
