@@ -17,7 +17,7 @@ enum { PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
 
 /* What a thread draws with. Neighbours of a tensor are mostly the same few, whose numbers are near.
  */
-enum { KEPT = 4 };
+enum { KEPT = 16 };
 struct work {
     struct sc_spare spare;
     uint32_t tensor[KEPT]; /* whose colours these are, by its last bits; UINT32_MAX: nobody's */
