@@ -19,7 +19,7 @@
 #include "stream/line.h"
 #include "web/export.h"
 
-enum { BATCH = 32 /* tiles a thread */, PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
+enum { BATCH = 64 /* tiles a thread */, PIXELS = SC_SCENE_TILE * SC_SCENE_TILE };
 
 const char *const sc_picture_formats[] = {"png", "avif", NULL};
 
