@@ -255,18 +255,14 @@ cells16(const void *x, size_t stride, size_t rows, const size_t width, bool squa
     return s;
 }
 
-/* x * by in double, after 0 was added as sums begin with it; `root`: the square root of that. */
-SC_TARGET_AVX512 static inline __m512 scaled16(__m512 x, double by, bool root)
+/* The root of x * by in double, after 0 was added as sums begin with it. */
+SC_TARGET_AVX512 static inline __m512 root16(__m512 x, double by)
 {
     const __m512d scale = _mm512_set1_pd(by), zero = _mm512_setzero_pd();
     __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
     __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
-    low = _mm512_mul_pd(_mm512_add_pd(low, zero), scale);
-    high = _mm512_mul_pd(_mm512_add_pd(high, zero), scale);
-    if (root) {
-        low = _mm512_sqrt_pd(low);
-        high = _mm512_sqrt_pd(high);
-    }
+    low = _mm512_sqrt_pd(_mm512_mul_pd(_mm512_add_pd(low, zero), scale));
+    high = _mm512_sqrt_pd(_mm512_mul_pd(_mm512_add_pd(high, zero), scale));
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high),
                               1);
 }
@@ -382,9 +378,10 @@ SC_TARGET_AVX512 uint32_t sc_cell_pixels_avx512(const void *x, bool bf16, size_t
         else if (out[i].plane == SC_PLANE_ABS)
             v = abs;
         else if (out[i].plane == SC_PLANE_RMS)
-            v = scaled16(s.square, share, true);
+            v = root16(s.square, share);
         else if (out[i].plane == SC_PLANE_MEAN)
-            v = scaled16(s.sum, share, false);
+            v = _mm512_mul_ps(_mm512_add_ps(s.sum, _mm512_setzero_ps()),
+                              _mm512_set1_ps((float)share));
         _mm512_storeu_si512(out[i].pixels + at, _mm512_castps_si512(v));
     }
     /* As sc_errors_good(). */
