@@ -38,19 +38,30 @@ static uint16_t symbol_of(leaf l)
     return (uint16_t)l;
 }
 
-/* Shell's sort with gaps of Ciura (2001): a few hundred words are in order before a function that
- * compares has been called for half of them. */
+/* By counts, a byte at a time from the lowest; the order of equal ones stays. */
 static void sort_leaves(leaf *l, size_t n)
 {
-    static const size_t gaps[] = {132, 57, 23, 10, 4, 1};
-    for (size_t g = 0; g < SC_COUNT(gaps); g++)
-        for (size_t i = gaps[g]; i < n; i++) {
-            const leaf x = l[i];
-            size_t k = i;
-            for (; k >= gaps[g] && l[k - gaps[g]] > x; k -= gaps[g])
-                l[k] = l[k - gaps[g]];
-            l[k] = x;
+    leaf other[SYMBOLS], *from = l, *to = other, any = 0;
+
+    for (size_t i = 0; i < n; i++)
+        any |= l[i];
+    for (unsigned shift = SYMBOL_BITS; any >> shift; shift += 8) {
+        uint16_t place[256] = {0}, before = 0;
+        for (size_t i = 0; i < n; i++)
+            place[from[i] >> shift & 255]++;
+        for (size_t i = 0; i < SC_COUNT(place); i++) {
+            const uint16_t some = place[i];
+            place[i] = before;
+            before = (uint16_t)(before + some);
         }
+        for (size_t i = 0; i < n; i++)
+            to[place[from[i] >> shift & 255]++] = from[i];
+        leaf *const next = from;
+        from = to;
+        to = next;
+    }
+    if (from != l)
+        memcpy(l, from, n * sizeof *l);
 }
 
 /* Depths of the leaves of a Huffman tree over n counts that ascend: two queues. */
@@ -108,11 +119,12 @@ static void limit_depths(uint8_t *depth, size_t n, unsigned longest)
 
 static uint16_t reversed(uint16_t word, unsigned bits)
 {
-    uint16_t out = 0;
+    uint32_t v = word;
 
-    for (unsigned i = 0; i < bits; i++)
-        out = (uint16_t)(out << 1 | (word >> i & 1));
-    return out;
+    v = (v >> 1 & 0x5555) | (v & 0x5555) << 1;
+    v = (v >> 2 & 0x3333) | (v & 0x3333) << 2;
+    v = (v >> 4 & 0x0f0f) | (v & 0x0f0f) << 4;
+    return (uint16_t)(((v >> 8 | v << 8) & 0xffff) >> (16 - bits));
 }
 
 /* A code for n symbols of which those that occur have a count; at least two get a word, as deflate
