@@ -194,17 +194,19 @@ struct length {
     uint8_t extra, n_extra;
 };
 
+/* RFC 1951, 3.2.5: from 11 on, four symbols to each power of two of what 3 leaves; 258 has its own.
+ */
 static struct length length_of(unsigned run)
 {
-    static const uint16_t base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
-                                      15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
-                                      67, 83, 99, 115, 131, 163, 195, 227, 258};
-    unsigned k = 28;
+    const unsigned n = run - 3;
 
-    while (base[k] > run)
-        k--;
-    unsigned n_extra = k < 8 || k == 28 ? 0 : k / 4 - 1;
-    return (struct length){(uint16_t)(257 + k), (uint8_t)(run - base[k]), (uint8_t)n_extra};
+    if (run == 258)
+        return (struct length){285, 0, 0};
+    if (n < 8)
+        return (struct length){(uint16_t)(257 + n), 0, 0};
+    const unsigned extra = 29 - (unsigned)__builtin_clz(n);
+    return (struct length){(uint16_t)(257 + 4 * extra + (n >> extra)),
+                           (uint8_t)(n & ((1U << extra) - 1)), (uint8_t)extra};
 }
 
 /* A strip as literals and runs (0x8000 | length of what repeats the byte before). */
