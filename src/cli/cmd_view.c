@@ -181,6 +181,8 @@ static int draw_png(struct sc_render *render, const struct sc_palette *palette,
                            e));
     int code = sc_render_rows(render, area, add_rows, png, e);
     if (code == 0)
+        code = sc_render_check(render, e);
+    if (code == 0)
         code = sc_indexed_png_end(png, e);
     sc_indexed_png_free(png);
     return code;

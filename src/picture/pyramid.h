@@ -253,6 +253,8 @@ struct sc_pyramids {
     struct sc_open_view *views;
     uint64_t view_clock;
     struct sc_scratch *scratch;
+    struct sc_error unread; /* the first error of a file, once `lost` is set */
+    _Atomic bool lost;
 };
 /* A range as one number, which is never half changed. */
 static inline uint64_t sc_range_to_bits(const struct sc_scale_range *r)

@@ -161,6 +161,12 @@ void sc_pyramids_failed(struct sc_pyramids *p, uint32_t tensor, const struct sc_
     struct sc_pyramid_entry *t = &p->entries[tensor];
     if (e->code == SCRUPLE_EINTERRUPTED || e->code == SCRUPLE_EMEMORY)
         return;
+    pthread_mutex_lock(&p->lock);
+    if (e->code == SCRUPLE_EIO && !p->lost) {
+        p->unread = *e;
+        p->lost = true;
+    }
+    pthread_mutex_unlock(&p->lock);
     const size_t n = strlen(e->text) + 1;
     char *copy = t->why ? NULL : sc_alloc(n), *none = NULL;
     if (copy) {
@@ -171,6 +177,14 @@ void sc_pyramids_failed(struct sc_pyramids *p, uint32_t tensor, const struct sc_
     uint8_t state = SC_PYRAMID_NONE;
     if (never)
         atomic_compare_exchange_strong(&t->state, &state, SC_PYRAMID_NEVER);
+}
+
+int sc_pyramids_check(const struct sc_pyramids *p, struct sc_error *e)
+{
+    if (!p->lost)
+        return 0;
+    *e = p->unread; /* never changes again */
+    return e->code;
 }
 
 /* ---------------------------------------------------------------------------------- views --- */

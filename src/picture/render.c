@@ -388,6 +388,11 @@ int sc_render_tile(struct sc_render *r, int z, int64_t x, int64_t y, uint8_t *to
     return code;
 }
 
+int sc_render_check(const struct sc_render *r, struct sc_error *e)
+{
+    return r->o.fill ? 0 : sc_pyramids_check(r->o.pyramids, e);
+}
+
 bool sc_render_is_covered(const struct sc_render *r, int z, int64_t x, int64_t y)
 {
     struct spot spot = {z, x, y};

@@ -38,6 +38,8 @@ void sc_render_free(struct sc_render *r); /* NULL is allowed */
 /* Tile (x, y) of zoom z as 256 x 256 indices. Any thread. */
 int sc_render_tile(struct sc_render *r, int z, int64_t x, int64_t y, uint8_t *to,
                    struct sc_error *e);
+/* Whether all that was drawn is good to be kept: as sc_pyramids_check(). */
+int sc_render_check(const struct sc_render *r, struct sc_error *e);
 /* Nothing stands in the tile but a part of one tensor. */
 bool sc_render_is_covered(const struct sc_render *r, int z, int64_t x, int64_t y);
 /* The scale of the whole picture, for a legend. */

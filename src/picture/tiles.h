@@ -118,6 +118,9 @@ uint64_t sc_pyramids_bytes(const struct sc_pyramids *p);
 /* Why pixels of a tensor are unknown, as a sentence; NULL: they are not. Until sc_pyramids_free().
  */
 const char *sc_pyramids_why(const struct sc_pyramids *p, uint32_t tensor);
+/* SCRUPLE_EIO once a file could not be read any more, or was found to be cut off: what it held may
+ * have been drawn as unknown. To be asked when something is drawn that is to be kept. */
+int sc_pyramids_check(const struct sc_pyramids *p, struct sc_error *e);
 /* Files of pyramids in a cache, their bytes on disk and the Unix time of the last write, for `cache
  * ls`; and removal of everything, for `cache rm`. 0 or an error. */
 int sc_pyramids_size(const char *cache, uint64_t *files, uint64_t *bytes, uint64_t *used,

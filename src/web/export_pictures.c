@@ -224,6 +224,7 @@ static int draw(struct drawing *d, struct picture *p, uint8_t *indices, struct s
 {
     const struct sc_export_at *at = &p->at;
     TRY(sc_render_tile(d->render, d->plan->levels[at->level].z, at->x, at->y, indices, e));
+    TRY(sc_render_check(d->render, e));
     TRY(encode(d, indices, p, e));
     return d->archive ? 0 : write_picture(d, at, p->bytes, p->n, e);
 }

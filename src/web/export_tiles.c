@@ -110,8 +110,11 @@ static bool cancelled(const struct packing *p)
 
 static int make_tiles(struct packing *p, struct slot *s, struct sc_tile *t)
 {
+    const struct sc_web_view *view = p->j->view;
     for (int i = 0; i < TRIES && !cancelled(p); i++) {
-        TRY(p->j->view->kind->planes(p->j->view->ctx, t, s->n, PATIENCE, &s->e));
+        TRY(view->kind->planes(view->ctx, t, s->n, PATIENCE, &s->e));
+        if (view->kind->check)
+            TRY(view->kind->check(view->ctx, &s->e));
         if (t->flags & SC_TILE_EXACT)
             return 0;
     }

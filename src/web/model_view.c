@@ -110,6 +110,12 @@ static bool view_halves(void *ctx, struct sc_tile *t, uint16_t *halves)
     return sc_tile_fill_halves(m->pyramids, t, halves);
 }
 
+static int view_check(void *ctx, struct sc_error *e)
+{
+    const struct sc_model_view *m = ctx;
+    return sc_pyramids_check(m->pyramids, e);
+}
+
 static bool view_key(void *ctx, char key[65])
 {
     const struct sc_model_view *m = ctx;
@@ -371,6 +377,7 @@ const struct sc_web_view_kind sc_web_model_kind = {
     .tile = view_tile,
     .planes = view_planes,
     .halves = view_halves,
+    .check = view_check,
     .progress = view_progress,
     .sample = view_sample,
     .build = view_build,

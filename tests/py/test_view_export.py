@@ -706,6 +706,39 @@ class Archive:
         return zoom, x, y
 
 
+class Shrinking(Exports):
+    def check(self, *words):
+        """What a file no longer has must not be kept as pictures of something unknown."""
+        codes, rows = self.rng.integers(0x3000, 0x3f00, (1 << 10, 2000), "<u2"), 24 << 10
+        for _ in range(5):  # it may be faster than the shrinking
+            model = self.model({"w.weight": ("BF16", np.tile(codes, (rows >> 10, 1)))})
+            before = set(os.listdir(self.folder))
+            process = subprocess.Popen([SCRUPLE, "view", model, *words, "--no-cache", "-q"], stderr=subprocess.PIPE)
+            while process.poll() is None and set(os.listdir(self.folder)) == before:
+                time.sleep(0.001)
+            os.truncate(model, 1 << 20)
+            said = process.communicate(timeout=120)[1].decode()
+            if process.returncode:
+                break
+            for name in set(os.listdir(self.folder)) - before:
+                path = self.at(name)
+                (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+        self.assertEqual(3, process.returncode, said)
+        self.assertIn("shrank from", said)
+
+    def test_a_folder(self):
+        self.check("--out", self.at("out"))
+        self.assertFalse(os.path.exists(self.at("out/index.html")))
+
+    def test_pictures_in_a_folder(self):
+        self.check("--out", self.at("out"), "--tiles")
+        self.assertFalse(os.path.exists(self.at("out/index.html")))
+
+    def test_an_archive(self):
+        self.check("--pmtiles", self.at("m.pmtiles"))
+        self.assertEqual(["m.safetensors"], os.listdir(self.folder))
+
+
 class Archives(Exports):
     def archive(self, model, *words, to="m.pmtiles", code=0):
         done = self.run_it("view", model, "--pmtiles", self.at(to), "--no-cache", *words, code=code)
