@@ -514,7 +514,7 @@ TEST(losses_of_bf16_between_levels_of_nvfp4)
         for (size_t i = 0; i < ROWS * N; i++) {
             const float at = i % 16 ? between[i % SC_COUNT(between)] * unit : 6 * unit;
             const uint32_t near = sc_bits_of(at) + ((uint32_t)(sc_random(15, i) % 3) << 15);
-            x[i] = sc_float_of((near & 0xffff0000) | (sc_random(16, i) & 1) << 31);
+            x[i] = sc_float_of((near & 0xffff0000) | (uint32_t)(sc_random(16, i) & 1) << 31);
         }
         struct sc_error_block b = {
             .x = x, .y = y, .x_stride = N, .y_stride = N, .rows = ROWS, .n = N, .only_sums = true};
