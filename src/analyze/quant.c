@@ -198,7 +198,7 @@ static bool recall_format(struct sc_quant_work *r, size_t i, size_t k, struct sc
 {
     struct sc_quality *to = sc_quant_record(r->q, i, k);
 
-    for (int brief = 0; brief <= is_kept_brief(r, k); brief++)
+    for (int brief = 0, last = is_kept_brief(r, k) ? 1 : 0; brief <= last; brief++)
         if (make_key(r, i, r->q->measured.f[k].name, brief, v) &&
             sc_results_get(r->results, sc_str(r->key.p, r->key.n), to, sizeof *to))
             return true;

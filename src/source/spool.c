@@ -107,6 +107,7 @@ int sc_spool_finish(struct sc_spool *sp, struct sc_source **out, struct sc_error
     uint8_t *fitting = realloc(sp->p, SC_MAX(sp->n, (size_t)1));
     uint8_t *p = fitting ? fitting : sp->p;
     sp->p = NULL;
+    /* cppcheck-suppress memleak ; it is p, which the source owns */
     return sc_memory_open_owned(p, sp->n, sp->name, out, e);
 }
 

@@ -81,7 +81,8 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
         const union MHD_ConnectionInfo *info =
             s->http->get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         make_room(s);
-        for (size_t i = 0; i < s->n_connections && !*socket_context; i++) {
+        *socket_context = NULL;
+        for (size_t i = 0; i < s->n_connections; i++) {
             struct sc_web_connection *c = &s->connections[i];
             if (c->used)
                 continue;
@@ -90,6 +91,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
             c->fd = info ? info->connect_fd : -1;
             c->since = sc_milliseconds();
             *socket_context = c;
+            break;
         }
     }
     pthread_mutex_unlock(&s->lock);

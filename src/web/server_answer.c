@@ -160,11 +160,8 @@ static struct sc_body *body_of_tile(const struct sc_tile *t, uint64_t epoch)
     if (!p)
         return NULL;
     const size_t n = sc_tile_body(t, epoch, p);
-    if (n < most / 2) {
-        void *less = realloc(p, n);
-        p = less ? less : p;
-    }
-    return sc_body_new(p, n);
+    void *less = n < most / 2 ? realloc(p, n) : NULL;
+    return sc_body_new(less ? less : p, n);
 }
 
 void sc_web_work_free(struct sc_web_work *list)
