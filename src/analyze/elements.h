@@ -126,8 +126,6 @@ void sc_finer_add64(struct sc_finer *f, const uint64_t *bits, size_t n);
 void sc_finer_close(struct sc_finer *f);
 
 /* ------------------------------------------------------------------------------- figures --- */
-/* Ascending. `spare` has room for as many. */
-void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n);
 /* What all ways lead to. */
 struct sc_gathered {
     const struct sc_measure *measure;

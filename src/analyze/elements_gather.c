@@ -21,29 +21,6 @@ struct pattern_list {
     size_t n;
 };
 
-void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n)
-{
-    uint64_t differ = 0, *from = v, *to = spare;
-    for (size_t i = 1; i < n; i++)
-        differ |= v[i] ^ v[0];
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-        size_t first[257] = {0};
-        if ((differ >> shift & 0xff) == 0)
-            continue;
-        for (size_t i = 0; i < n; i++)
-            first[(from[i] >> shift & 0xff) + 1]++;
-        for (size_t i = 0; i < 256; i++)
-            first[i + 1] += first[i];
-        for (size_t i = 0; i < n; i++)
-            to[first[from[i] >> shift & 0xff]++] = from[i];
-        uint64_t *const sorted = to;
-        to = from;
-        from = sorted;
-    }
-    if (from != v)
-        memcpy(v, from, n * sizeof *v);
-}
-
 /* Codes are counted, which costs less than to sort them. Of the table only those stretches are
  * used, and cleared, in which some code lies. */
 static bool patterns_of_few_codes(const struct sc_elements *t, struct pattern_list *out)
@@ -80,7 +57,7 @@ static bool patterns_of_few(struct sc_elements *t, struct pattern_list *out)
         return false;
     }
     if (t->n_few)
-        sc_sort_bits(t->few, spare, t->n_few);
+        sc_sort_bits(t->few, spare, t->n_few, 0);
     free(spare);
     for (size_t i = 0; i < t->n_few; i++)
         if (out->n && out->p[out->n - 1].raw == t->few[i])

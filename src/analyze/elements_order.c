@@ -191,8 +191,8 @@ static void make_ready(struct detail *d, uint64_t *spare)
         for (unsigned side = 0; side < SC_SIDES; side++)
             d->count[SUB + i / BLOCK][side] += d->count[i][side];
     if (d->kept && spare) {
-        sc_sort_bits(d->kept, spare, d->n_kept[SC_POSITIVE]);
-        sc_sort_bits(negative_kept(d), spare, d->n_kept[SC_NEGATIVE]);
+        sc_sort_bits(d->kept, spare, d->n_kept[SC_POSITIVE], 0);
+        sc_sort_bits(negative_kept(d), spare, d->n_kept[SC_NEGATIVE], 0);
     }
     d->ready = true;
 }

@@ -143,6 +143,9 @@ int sc_open_unnamed(void);
 /* qsort() without memory of its own: glibc's takes as much as it sorts. For orders that leave no
  * two items equal. */
 void sc_sort(void *p, size_t n, size_t size, int (*compare)(const void *, const void *));
+/* Ascending by bits from number `low` on, a byte at a time: numbers that are equal there stay in
+ * their order. `spare` has room for n. */
+void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n, unsigned low);
 /* The k-th smallest of n > k numbers without NaN, which are left such that what stands before it is
  * no larger, what stands behind it no smaller. */
 double sc_select(double *v, size_t n, size_t k);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sort: order without memory of its own. Heapsort (Williams 1964), with the descent to
- * a leaf and back up that spares half of the comparisons (Wegener 1993); an array that is in order
- * already, as lists of tensors mostly are, is only looked at. */
+/* sort: order without memory of its own, by heapsort (Williams 1964), with the descent to a leaf
+ * and back up that spares half of the comparisons (Wegener 1993); an array that is in order
+ * already, as lists of tensors mostly are, is only looked at. And order of numbers, byte by byte.
+ */
 #include "base/base.h"
 
 #include <string.h>
@@ -87,4 +88,27 @@ double sc_select(double *v, size_t n, size_t k)
             low = j + 1;
     }
     return v[k];
+}
+
+void sc_sort_bits(uint64_t *v, uint64_t *spare, size_t n, unsigned low)
+{
+    uint64_t differ = 0, *from = v, *to = spare;
+    for (size_t i = 1; i < n; i++)
+        differ |= v[i] ^ v[0];
+    for (unsigned shift = low; shift < 64; shift += 8) {
+        size_t first[257] = {0};
+        if ((differ >> shift & 0xff) == 0)
+            continue;
+        for (size_t i = 0; i < n; i++)
+            first[(from[i] >> shift & 0xff) + 1]++;
+        for (size_t i = 0; i < 256; i++)
+            first[i + 1] += first[i];
+        for (size_t i = 0; i < n; i++)
+            to[first[from[i] >> shift & 0xff]++] = from[i];
+        uint64_t *const sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != v)
+        memcpy(v, from, n * sizeof *v);
 }

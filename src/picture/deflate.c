@@ -38,32 +38,6 @@ static uint16_t symbol_of(leaf l)
     return (uint16_t)l;
 }
 
-/* By counts, a byte at a time from the lowest; the order of equal ones stays. */
-static void sort_leaves(leaf *l, size_t n)
-{
-    leaf other[SYMBOLS], *from = l, *to = other, any = 0;
-
-    for (size_t i = 0; i < n; i++)
-        any |= l[i];
-    for (unsigned shift = SYMBOL_BITS; any >> shift; shift += 8) {
-        uint16_t place[256] = {0}, before = 0;
-        for (size_t i = 0; i < n; i++)
-            place[from[i] >> shift & 255]++;
-        for (size_t i = 0; i < SC_COUNT(place); i++) {
-            const uint16_t some = place[i];
-            place[i] = before;
-            before = (uint16_t)(before + some);
-        }
-        for (size_t i = 0; i < n; i++)
-            to[place[from[i] >> shift & 255]++] = from[i];
-        leaf *const next = from;
-        from = to;
-        to = next;
-    }
-    if (from != l)
-        memcpy(l, from, n * sizeof *l);
-}
-
 /* Depths of the leaves of a Huffman tree over n counts that ascend: two queues. */
 static void depths_of(const leaf *leaves, size_t n, uint8_t *depth)
 {
@@ -131,7 +105,7 @@ static uint16_t reversed(uint16_t word, unsigned bits)
  * wants it. */
 static void make_code(const uint32_t *count, size_t n, unsigned longest, struct code *c)
 {
-    leaf leaves[SYMBOLS];
+    leaf leaves[SYMBOLS], spare[SYMBOLS];
     uint8_t depth[SYMBOLS];
     uint16_t next[SC_DEFLATE_LONGEST + 2] = {0}, of_length[SC_DEFLATE_LONGEST + 2] = {0};
     size_t used = 0;
@@ -144,7 +118,7 @@ static void make_code(const uint32_t *count, size_t n, unsigned longest, struct 
     for (size_t i = 0; used < 2; i++)
         if (!count[i])
             leaves[used++] = leaf_of(0, i);
-    sort_leaves(leaves, used);
+    sc_sort_bits(leaves, spare, used, SYMBOL_BITS);
     depths_of(leaves, used, depth);
     limit_depths(depth, used, longest);
     for (size_t i = 0; i < used; i++) {
