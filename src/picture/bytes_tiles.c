@@ -67,7 +67,8 @@ static void put(const struct square *q, struct sc_tile *t, uint64_t first, size_
         sc_bytes_put_words(state, v, q->level, to);
         return;
     }
-    for (size_t i = 0; i < n; i++) /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): n are */
+    for (size_t i = 0; i < n; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): n are there */
         put_pixel(q, t, first + i, v[i]);
 }
 

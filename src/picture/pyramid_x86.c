@@ -202,26 +202,42 @@ column16(const void *x, size_t at, size_t stride, size_t rows, bool squares, boo
     return s;
 }
 
-/* From `width` vectors of neighbours to one of each column of 16 cells; `first` is 2 where even and
- * odd columns stand in vectors of their own, the even ones first. */
-#define BY_COLUMN(v, width, first)                                                                 \
-    for (size_t step = (first); step < (width); step *= 2) {                                       \
-        __m512 to[8];                                                                              \
-        for (size_t i = 0; i < (width) / 2; i++) {                                                 \
-            to[i] = _mm512_permutex2var_ps((v)[2 * i], even, (v)[2 * i + 1]);                      \
-            to[i + (width) / 2] = _mm512_permutex2var_ps((v)[2 * i], odd, (v)[2 * i + 1]);         \
-        }                                                                                          \
-        for (size_t i = 0; i < (width); i++)                                                       \
-            (v)[i] = to[i];                                                                        \
+/* The numbers of even and of odd neighbours in two vectors. */
+SC_TARGET_AVX512 static inline __m512i even_numbers(void)
+{
+    return _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+SC_TARGET_AVX512 static inline __m512i odd_numbers(void)
+{
+    return _mm512_add_epi32(even_numbers(), _mm512_set1_epi32(1));
+}
+
+/* Of `width` vectors of neighbours, 16 cells, the columns of each added from left to right. `first`
+ * is 2 where even and odd columns stand in vectors of their own, the even ones first; else 1. */
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) __m512
+add_columns(__m512 v[8], const size_t width, const size_t first)
+{
+    const __m512i even = even_numbers(), odd = odd_numbers();
+    for (size_t step = first; step < width; step *= 2) {
+        __m512 to[8];
+        for (size_t i = 0; i < width / 2; i++) {
+            to[i] = _mm512_permutex2var_ps(v[2 * i], even, v[2 * i + 1]);
+            to[i + width / 2] = _mm512_permutex2var_ps(v[2 * i], odd, v[2 * i + 1]);
+        }
+        for (size_t i = 0; i < width; i++)
+            v[i] = to[i];
     }
+    __m512 sum = v[0];
+    for (size_t i = 1; i < width; i++)
+        sum = _mm512_add_ps(sum, v[i]);
+    return sum;
+}
 
 /* 16 cells, their columns added from left to right. */
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
 cells16(const void *x, size_t stride, size_t rows, const size_t width, bool squares, bool bf16)
 {
-    const __m512i even =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512i even = even_numbers(), odd = odd_numbers();
     __m512 sum[8], square[8], min[8], max[8];
     for (size_t i = 0; i < width; i++) {
         const struct sixteen c = column16(x, 16 * i, stride, rows, squares, bf16);
@@ -230,15 +246,9 @@ cells16(const void *x, size_t stride, size_t rows, const size_t width, bool squa
         min[i] = c.min;
         max[i] = c.max;
     }
-    BY_COLUMN(sum, width, 1)
+    struct sixteen s = {.sum = add_columns(sum, width, 1), .square = _mm512_setzero_ps()};
     if (squares)
-        BY_COLUMN(square, width, 1)
-    struct sixteen s = {_mm512_setzero_ps(), _mm512_setzero_ps(), min[0], max[0]};
-    for (size_t i = 0; i < width; i++) {
-        s.sum = _mm512_add_ps(s.sum, sum[i]);
-        if (squares)
-            s.square = _mm512_add_ps(s.square, square[i]);
-    }
+        s.square = add_columns(square, width, 1);
     /* Extremes do not depend on the order, once zeros have no sign: pairs, then pairs of these. */
     for (size_t n = width; n > 1; n /= 2)
         for (size_t i = 0; i < n / 2; i++) {
@@ -301,9 +311,7 @@ columns_of_codes(const uint8_t *codes, size_t stride, size_t rows, bool squares)
 SC_TARGET_AVX512 static inline __attribute__((always_inline)) struct sixteen
 cells_of_codes(const uint8_t *codes, size_t stride, size_t rows, const size_t width, bool squares)
 {
-    const __m512i even =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512i even = even_numbers(), odd = odd_numbers();
     __m512 sum[8], square[8];
     __m512i most[4];
     for (size_t i = 0; i < width / 2; i++) {
@@ -314,15 +322,11 @@ cells_of_codes(const uint8_t *codes, size_t stride, size_t rows, const size_t wi
         }
         most[i] = _mm512_max_epu16(c.most, _mm512_slli_epi32(c.most, 16));
     }
-    BY_COLUMN(sum, width, 2)
+    struct sixteen s = {.sum = add_columns(sum, width, 2),
+                        .square = _mm512_setzero_ps(),
+                        .min = _mm512_setzero_ps()};
     if (squares)
-        BY_COLUMN(square, width, 2)
-    struct sixteen s = {sum[0], square[0], _mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (size_t i = 1; i < width; i++) {
-        s.sum = _mm512_add_ps(s.sum, sum[i]);
-        if (squares)
-            s.square = _mm512_add_ps(s.square, square[i]);
-    }
+        s.square = add_columns(square, width, 2);
     for (size_t n = width / 2; n > 1; n /= 2)
         for (size_t i = 0; i < n / 2; i++) {
             const __m512i a = most[2 * i], b = most[2 * i + 1];
