@@ -23,7 +23,7 @@ enum {
     STACK_BYTES = 8 << 10, /* small reads need no memory of their own */
     SHORT_RUN = 16 << 10,  /* bytes of a row below which a mapping pays, */
     NEAR_RUN = 64 << 10,   /* and from one row to the next */
-    RUNS_AHEAD = 16,        /* rows of a mapping that are on their way */
+    RUNS_AHEAD = 16,       /* rows of a mapping that are on their way */
     LONE_RUN = 512,        /* values that are a sample: the first touch of a page of a mapping reads
                               what lies around it, too */
 };

@@ -50,7 +50,7 @@ struct sc_web_view_kind {
     int (*planes)(void *ctx, struct sc_tile *t, size_t n, unsigned patience, struct sc_error *e);
     /* As sc_tile_fill_halves(). NULL: no tile is such. */
     bool (*halves)(void *ctx, struct sc_tile *t, uint16_t *halves);
-    /* As sc_pyramids_check(), of all that tiles are made of. */
+    /* As sc_pyramids_check(), of all that tiles are made of. NULL: nobody knows. */
     int (*check)(void *ctx, struct sc_error *e);
     double (*progress)(void *ctx, uint64_t *epoch);
     /* What is cheap to know of values, before any tile needs it: scales; of files that are here,
