@@ -96,7 +96,8 @@ struct sc_quality_options {
     size_t n;
     /* Nothing but what follows from sums over the tensor and its largest |d|, in half of the time:
      * saturated, zeroed, max_relative, p99, p999 and the worst parts are not known (UINT64_MAX,
-     * NaN). All else has the same bits as without it. There are no cells. */
+     * NaN). All else is what it is without it, but for the order in which sums of BF16 values are
+     * added up, which shows in the seventh digit. There are no cells. */
     bool brief;
     enum sc_grain grain; /* cells for a mix of the formats with in_mix; SC_GRAIN_NONE: none */
     uint32_t group;

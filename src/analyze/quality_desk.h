@@ -33,7 +33,8 @@ struct sc_seen {
 struct sc_block {
     size_t row, col, rows, n; /* inside the panel; n: columns that there are */
     size_t whole;             /* in whole groups: what is behind the last column is 0 */
-    const float *x;           /* (rows * whole) */
+    const float *x;           /* (rows * whole); where errors are short, when somebody wants it */
+    bool is_short, has_x;     /* errors may be short; x is there */
     uint32_t bits;            /* of all values, or-ed */
     struct sc_seen *seen;
     struct sc_ahead ahead; /* the block that comes next, until somebody brings it nearer */
@@ -51,6 +52,7 @@ struct sc_desk {
     struct sc_error_sums *sums;
     struct sc_step *steps; /* (n * 32) */
     float *block, *y;      /* (32 * stride) */
+    uint16_t *short_x;     /* (SC_SHORT_VALUES); NULL unless the report is brief */
     size_t stride;         /* of these: a segment, in whole groups */
     uint32_t *tail;
     uint32_t *peaks; /* (32 * stride / 16, up to whole 16) largest |x| of groups as bits */

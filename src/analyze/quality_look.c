@@ -63,6 +63,8 @@ static size_t lay_desk(const struct sc_quality_pass *q, void *memory, struct sc_
     d->steps = put(&s, q->n * SC_ERROR_ROWS, sizeof *d->steps);
     d->block = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->block);
     d->y = put(&s, SC_ERROR_ROWS * d->stride, sizeof *d->y);
+    if (q->o->brief)
+        d->short_x = put(&s, SC_SHORT_VALUES, sizeof *d->short_x);
     if (!q->o->brief) {
         d->tail = put(&s, SC_ERROR_ROWS * d->stride + SC_LANES, sizeof *d->tail);
         d->columns = put(&s, d->stride, sizeof *d->columns);
@@ -130,7 +132,7 @@ static void start_block(const struct sc_desk *d, size_t row, size_t end_row, siz
                         struct sc_block *b)
 {
     const struct sc_cut *c = &d->q->cut;
-    *b = (struct sc_block){.row = row, .col = col, .x = d->block};
+    *b = (struct sc_block){.row = row, .col = col, .x = d->block, .has_x = true};
     b->rows = SC_MIN((size_t)SC_ERROR_ROWS, end_row - row);
     b->n = SC_MIN((size_t)c->segment, d->at->n_cols - col);
     b->whole = (size_t)sc_align_up(b->n, SC_ERROR_COLUMNS);
@@ -242,6 +244,44 @@ static bool loses_any(const struct sc_desk *d)
     return false;
 }
 
+/* Whether sums of the errors of a format may be in another order, by what it is: of blocks of BF16
+ * as it is stored. The level does not matter. */
+static bool may_be_short(const struct sc_desk *d, const struct sc_planned *p)
+{
+    const struct sc_quality_pass *q = d->q;
+    return p->short_below && p->active && q->o->brief && !q->exact && q->look != SC_LOOK_SAMPLE &&
+           !(sc_cells_are_lines(d) && p->mix >= 0);
+}
+
+/* The block as codes, where some format needs no more than that. */
+static bool read_short(struct sc_desk *d, struct sc_block *b, const uint8_t *codes,
+                       struct sc_block_errors *e)
+{
+    const struct sc_quality_pass *q = d->q;
+    bool any = false, others = q->any_down;
+    for (size_t f = 0; f < q->n; f++) {
+        const struct sc_planned *p = &q->formats[f];
+        any = any || may_be_short(d, p);
+        others = others || (p->active && !p->lossless && !p->short_below);
+    }
+    if (!any || b->n != SC_SHORT_COLUMNS || b->rows % 2 ||
+        !sc_errors_short_bf16(codes, d->at->stride, b->rows, q->level,
+                              loses_any(d) ? NULL : b->ahead.codes, d->short_x,
+                              others ? d->block : NULL, d->peaks, e))
+        return false;
+    b->is_short = true;
+    b->has_x = others;
+    return true;
+}
+
+/* x as floats. */
+static void want_x(const struct sc_desk *d, struct sc_block *b)
+{
+    if (!b->has_x)
+        decode_x(d, b);
+    b->has_x = true;
+}
+
 /* Reads a block, with its peaks, and adds it up: the errors of what keeps nothing, with the other
  * sign. BF16 as it is stored goes through all of it at once. */
 static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
@@ -253,11 +293,15 @@ static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
         .y = b->x, .y_stride = b->whole, .rows = b->rows, .n = b->whole, .only_sums = q->o->brief};
     uint64_t overflowed;
     if (d->at->codes && !q->decode && b->n == b->whole) {
+        const uint8_t *codes = d->at->codes + b->row * d->at->stride + 2 * b->col;
         want_sums(d, b, q->n, e);
-        sc_errors_bf16(d->at->codes + b->row * d->at->stride + 2 * b->col, d->at->stride, b->rows,
-                       b->n, q->level, loses_any(d) ? NULL : b->ahead.codes, q->o->brief, d->block,
-                       d->peaks, e);
         b->bits = 0;
+        if (read_short(d, b, codes, e)) {
+            put_sums(d, b, q->n, tiles, e);
+            return;
+        }
+        sc_errors_bf16(codes, d->at->stride, b->rows, b->n, q->level,
+                       loses_any(d) ? NULL : b->ahead.codes, q->o->brief, d->block, d->peaks, e);
         if (!sc_errors_good(e->most))
             sc_errors_exact(&k, e, &overflowed);
         put_sums(d, b, q->n, tiles, e);
@@ -359,6 +403,7 @@ static struct sc_error_block block_of(const struct sc_desk *d, const struct sc_b
                                       const float *y)
 {
     const struct sc_planned *p = &d->q->formats[f];
+    const bool is_short = b->is_short && may_be_short(d, p) && b->seen->most < p->short_below;
     return (struct sc_error_block){.x = b->x,
                                    .y = y,
                                    .x_stride = b->whole,
@@ -370,7 +415,8 @@ static struct sc_error_block block_of(const struct sc_desk *d, const struct sc_b
                                    .tail = p->tail ? d->tail : NULL,
                                    .relative = !d->q->o->brief &&
                                                !(p->nearest && d->part.d[f].relative >= 1),
-                                   .only_sums = d->q->o->brief};
+                                   .only_sums = d->q->o->brief,
+                                   .short_x = is_short ? d->short_x : NULL};
 }
 
 /* What else is known of the errors of a block. */
@@ -415,7 +461,7 @@ static void look_at_y(struct sc_desk *d, const struct sc_block *b, size_t f, con
 }
 
 /* Rounded and added up in one loop, where that can be done. The first one has the next block
- * brought nearer. */
+ * brought nearer. x is there afterwards, unless errors are short. */
 static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
 {
     const struct sc_quality_pass *q = d->q;
@@ -424,6 +470,8 @@ static bool lose_block(struct sc_desk *d, struct sc_block *b, size_t f)
     if (!loses(d, p) || !sc_errors_good(b->seen->most))
         return false;
     struct sc_error_block k = block_of(d, b, f, NULL);
+    if (!k.short_x)
+        want_x(d, b);
     k.ahead = b->ahead;
     b->ahead.codes = NULL;
     struct sc_block_errors e;
@@ -460,6 +508,7 @@ static void round_block(struct sc_desk *d, struct sc_block *b, size_t f)
     if (p->down) {
         if (lose_block(d, b, f))
             return;
+        want_x(d, b);
         *saturated += round_down(d, b, f);
         look_at_y(d, b, f, d->y);
         return;
@@ -467,6 +516,7 @@ static void round_block(struct sc_desk *d, struct sc_block *b, size_t f)
     const bool whole = b->n == b->whole && b->n % SC_MAX(p->f->unit, 1U) == 0;
     if (whole && lose_block(d, b, f))
         return;
+    want_x(d, b);
     if (p->f->over != SC_OVER_LINE && whole) {
         *saturated += sc_round_line(p, steps, b->x, b->rows * b->n, d->y);
         look_at_y(d, b, f, d->y);
@@ -588,8 +638,10 @@ static void look_at_rows(struct sc_desk *d, size_t row, size_t end_row)
             struct sc_block b;
             start_block(d, row, end_row, col, &b);
             look_at_x(d, &b);
-            if (q->any_down)
+            if (q->any_down) {
+                want_x(d, &b);
                 sc_column_peaks(b.x, b.rows, b.whole, q->level, d->down);
+            }
             if (sc_cells_are_lines(d))
                 sc_lines_of_x(d, &b, q->first);
             for (size_t f = 0; f < q->n; f++) {

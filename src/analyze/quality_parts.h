@@ -50,6 +50,7 @@ struct sc_planned {
     bool lossless;           /* y is x */
     bool nearest;            /* |d| <= |x| always */
     bool keeps_zero;         /* 0 becomes 0 */
+    uint32_t short_below;    /* sc_encoding_short_below() */
     bool active;             /* is looked at in this visit */
     bool tail;               /* its largest errors are looked for */
     struct sc_step step;     /* over the tensor */

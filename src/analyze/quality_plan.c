@@ -38,6 +38,7 @@ void sc_plan_format(const struct sc_values *v, const struct sc_encoding *f, stru
     out->nearest = f->scheme != SC_SCHEME_GGML && f->scheme != SC_SCHEME_LEVELS && !f->affine;
     out->losses = sc_losses(f, sc_cpu_level());
     out->keeps_zero = f->scheme != SC_SCHEME_GGML;
+    out->short_below = sc_encoding_short_below(f);
 }
 
 /* Least common multiple; 0: it is too large to be of use. */

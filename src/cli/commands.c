@@ -143,8 +143,8 @@ static const struct sc_hub_variable variables[] = {
     {"COLUMNS", "The width of the terminal, where the terminal does not tell.", false},
     {"SCRUPLE_PAGER", "The pager and its arguments; nothing or \"cat\": none.", false},
     {"PAGER", "The same, when SCRUPLE_PAGER is not set. The default is less -FRX.", false},
-    {"SCRUPLE_CPU", "Vector units to use at most: c, avx2, avx512 or amx; results are the same.",
-     false},
+    {"SCRUPLE_CPU",
+     "Vector units to use at most: c, avx2, avx512, bf16 or amx; results are the same.", false},
     {"TMPDIR",
      "Where standard input, unpacked tensors and tables of scan and diff go that are too large for "
      "memory (default /tmp).",

@@ -50,6 +50,29 @@ sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level)
 }
 #endif
 
+uint32_t sc_encoding_short_below(const struct sc_encoding *f)
+{
+    const uint32_t any = SC_INFINITE;
+    if (f->rule == SC_RULE_SSE) /* scales may be too small for what they hold */
+        return 0;
+    switch ((enum sc_scheme)f->scheme) {
+    case SC_SCHEME_ZERO:
+    case SC_SCHEME_BFP:
+    case SC_SCHEME_MX:
+        return any;
+    case SC_SCHEME_CAST: { /* what is much larger than the largest is far from it */
+        const struct sc_small *s = &sc_smalls[f->element];
+        return s->bits && s->bits <= 8 ? sc_bits_of(sc_small_largest(s)) & SC_INFINITE : 0;
+    }
+    case SC_SCHEME_NVFP4:
+    case SC_SCHEME_INT:
+    case SC_SCHEME_LEVELS:
+    case SC_SCHEME_GGML:
+        break;
+    }
+    return 0;
+}
+
 uint32_t sc_group_peaks(const float *x, size_t n, enum sc_cpu level, uint32_t *peak)
 {
     uint32_t bits = 0;

@@ -149,14 +149,18 @@ sc_round_fn *sc_rounder(const struct sc_encoding *f, enum sc_cpu level);
  * bits, rounded up to 16 of these; bits: of all values, or-ed. `down`: values of a column are
  * rounded together, not those of a row: the first row begins a unit, n is a multiple of 32, and
  * peaks are those of sc_column_peaks() (not for formats of one value each). *full, unless
- * it is NULL, grows by the values that were too large. false: something is rare, *out means nothing
- * and *full is as it was. */
+ * it is NULL, grows by the values that were too large. Of short errors x may be NULL. false:
+ * something is rare, *out means nothing and *full is as it was. */
 enum { SC_LOSS_GROUPS = 1024 }; /* of 16 values, at most */
 typedef bool sc_losses_fn(const struct sc_encoding *f, const struct sc_step *step,
                           const struct sc_error_block *b, const uint32_t *peak, uint32_t bits,
                           bool down, struct sc_block_errors *out, uint64_t *full);
 /* NULL: there is none for this format or level. */
 sc_losses_fn *sc_losses(const struct sc_encoding *f, enum sc_cpu level);
+/* Errors of BF16 values whose largest has fewer bits than this are short (kernel.h): all that a
+ * format keeps has few bits, and is the nearest, so y - x has no more than x. 0: they may be long.
+ */
+uint32_t sc_encoding_short_below(const struct sc_encoding *f);
 /* The peaks of n groups, and all bits. */
 uint32_t sc_group_peaks(const float *x, size_t n, enum sc_cpu level, uint32_t *peak);
 /* The peaks of high x n values (n a multiple of 16), 16 rows of a column each: of the first 16 rows

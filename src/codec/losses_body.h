@@ -79,6 +79,76 @@ typedef LANES AT(step_fn)(const void *how, LANES x, LANES a, LANES b, LANES c, M
         return AT(step_##name)(how, x, load(g->a + k), load(g->b + k), load(g->c + k), above);     \
     }
 
+/* Of short errors: a number of each of two groups that stand beside each other, in turns. */
+INLINE LANES AT(in_turns)(const float v[2])
+{
+    uint64_t two;
+    memcpy(&two, v, sizeof two);
+    return all_wide(two);
+}
+
+/* The same of columns, which get the order of short errors: of each 32, even ones first. */
+static void AT(order_columns)(struct AT(groups) * g)
+{
+    float *const of[] = {g->a, g->b};
+    for (size_t i = 0; i < SC_COUNT(of); i++)
+        for (float *v = of[i]; v < of[i] + g->n; v += SC_ERROR_COLUMNS) {
+            float was[SC_ERROR_COLUMNS];
+            memcpy(was, v, sizeof was);
+            for (size_t k = 0; k < SC_ERROR_COLUMNS; k++)
+                v[k % 2 * SC_LANES + k / 2] = was[sc_short_column(k)];
+        }
+}
+
+/* As errors_short_body.h asks, from two numbers a group. */
+#define KEPT_SHORT(name)                                                                           \
+    INLINE void AT(kept_short_##name)(const void *how, LANES even, LANES odd, size_t r,            \
+                                      size_t col, LANES y[2])                                      \
+    {                                                                                              \
+        const struct AT(groups) *g = how;                                                          \
+        const size_t k = r * (SC_SHORT_COLUMNS / 16) + col / 16;                                   \
+        const LANES a = AT(in_turns)(g->a + k), b = AT(in_turns)(g->b + k);                        \
+        MASK above;                                                                                \
+        y[0] = AT(step_##name)(how, even, a, b, a, &above);                                        \
+        y[1] = AT(step_##name)(how, odd, a, b, a, &above);                                         \
+    }                                                                                              \
+    INLINE void AT(down_short_##name)(const void *how, LANES even, LANES odd, size_t r,            \
+                                      size_t col, LANES y[2])                                      \
+    {                                                                                              \
+        const struct AT(groups) *g = how;                                                          \
+        const size_t k = r / 16 * SC_SHORT_COLUMNS + col;                                          \
+        MASK above;                                                                                \
+        y[0] = AT(step_##name)(how, even, load(g->a + k), load(g->b + k), even, &above);           \
+        y[1] = AT(step_##name)(how, odd, load(g->a + k + 16), load(g->b + k + 16), odd, &above);   \
+    }
+/* Short errors of one kind, by a processor that has this. */
+#define SHORT_SUMS(target, level, name)                                                            \
+    target static __attribute__((noinline)) void short_##name##_##level(                           \
+        const struct sc_error_block *b, const void *how, bool down, struct sc_block_errors *out)   \
+    {                                                                                              \
+        if (down)                                                                                  \
+            short_add_sums_##level(b, out, AT(down_short_##name), how);                            \
+        else                                                                                       \
+            short_add_sums_##level(b, out, AT(kept_short_##name), how);                            \
+    }
+#define SHORTS(name)                                                                               \
+    KEPT_SHORT(name)                                                                               \
+    SHORT_LEVELS(name)                                                                             \
+    static void AT(lose_short_##name)(const struct sc_error_block *b, const void *how, bool down,  \
+                                      struct sc_block_errors *out)                                 \
+    {                                                                                              \
+        const unsigned was = sc_tiny_is_zero();                                                    \
+        SHORT_BY(name)(b, how, down, out);                                                         \
+        sc_tiny_is_back(was);                                                                      \
+    }
+/* Nobody asks for short errors of these. */
+#define NEVER_SHORT(name)                                                                          \
+    static void AT(lose_short_##name)(const struct sc_error_block *b, const void *how, bool down,  \
+                                      struct sc_block_errors *out)                                 \
+    {                                                                                              \
+        (void)b, (void)how, (void)down, (void)out;                                                 \
+    }
+
 /* The groups of 16 whose largest is too large for its scale: their numbers in order; how many. */
 INLINE size_t AT(find_full)(const uint32_t *peak, AT(step_fn) * step, const void *how,
                             uint32_t found[SC_LOSS_GROUPS + 16])
@@ -155,7 +225,9 @@ INLINE uint64_t AT(count_full)(const struct sc_error_block *b, const uint32_t *p
         sc_errors_clear(b, out);                                                                   \
         if (full)                                                                                  \
             *full += AT(count_full)(b, peak, AT(step_##name), how);                                \
-        if (b->only_sums && down)                                                                  \
+        if (b->short_x)                                                                            \
+            AT(lose_short_##name)(b, how, down, out);                                              \
+        else if (b->only_sums && down)                                                             \
             AT(sums_down_##name)(b, how, out);                                                     \
         else if (b->only_sums)                                                                     \
             AT(sums_##name)(b, how, out);                                                          \
@@ -183,6 +255,12 @@ TARGET bool AT(sc_losses_zero)(const struct sc_encoding *f, const struct sc_step
 {
     (void)f, (void)step, (void)peak, (void)bits, (void)down, (void)full;
     sc_errors_clear(b, out);
+    if (b->short_x) {
+        const unsigned was = sc_tiny_is_zero();
+        SHORT_ALL(b, out);
+        sc_tiny_is_back(was);
+        return true;
+    }
     if (b->only_sums) {
         AT(add_sums)(b, out, AT(kept_none), NULL, true);
         return true;
@@ -200,6 +278,7 @@ INLINE LANES AT(step_bfp)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     (void)how, (void)c;
     return AT(bfp_short)(x, a, b, above);
 }
+SHORTS(bfp)
 VARIANTS(bfp, false)
 
 /* Values of any length: bits that alignment loses are cut off first. */
@@ -209,6 +288,7 @@ INLINE LANES AT(step_bfp_cut)(const void *how, LANES x, LANES a, LANES b, LANES 
     (void)how;
     return AT(bfp_short)(andi(x, sll(all(UINT32_MAX), lost)), a, b, above);
 }
+NEVER_SHORT(bfp_cut)
 VARIANTS(bfp_cut, false)
 
 TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step *step,
@@ -233,6 +313,8 @@ TARGET bool AT(sc_losses_bfp)(const struct sc_encoding *f, const struct sc_step 
     }
     if (!AT(is_inside)(&tops, 10U << 23, 230U << 23))
         return false;
+    if (b->short_x && down)
+        AT(order_columns)(&g);
     if (brief)
         AT(lose_bfp)(b, peak, &g, down, out, full);
     else
@@ -270,6 +352,7 @@ INLINE LANES AT(step_cast)(const void *how, LANES x, LANES a, LANES b, LANES c, 
     (void)a, (void)b, (void)c;
     return AT(small_at)(x, s->least, s->shift, s->largest, above);
 }
+SHORTS(cast)
 VARIANTS(cast, false)
 
 TARGET bool AT(sc_losses_cast)(const struct sc_encoding *f, const struct sc_step *step,
@@ -297,6 +380,7 @@ INLINE LANES AT(step_mx)(const void *how, LANES x, LANES a, LANES b, LANES c, MA
     (void)c;
     return AT(small_at)(x, a, s->shift, b, above);
 }
+SHORTS(mx)
 VARIANTS(mx, false)
 
 TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *step,
@@ -321,6 +405,8 @@ TARGET bool AT(sc_losses_mx)(const struct sc_encoding *f, const struct sc_step *
     }
     if (!AT(is_inside)(&powers, 40, 200))
         return false;
+    if (b->short_x && down)
+        AT(order_columns)(&s.g);
     AT(lose_mx)(b, peak, &s, down, out, full);
     return true;
 }
@@ -346,6 +432,7 @@ INLINE LANES AT(step_nvfp4)(const void *how, LANES x, LANES a, LANES b, LANES c,
     const LANES q = AT(short_quotient)(x, b, c);
     return mulf(AT(small_at)(q, s->least, s->shift, s->largest, above), a);
 }
+NEVER_SHORT(nvfp4)
 VARIANTS(nvfp4, true)
 
 TARGET bool AT(sc_losses_nvfp4)(const struct sc_encoding *f, const struct sc_step *step,
@@ -394,6 +481,7 @@ INLINE LANES AT(step_int)(const void *how, LANES x, LANES a, LANES b, LANES c, M
     *above = differf(code, subf(addf(far, s->magic), s->magic));
     return mulf(code, a);
 }
+NEVER_SHORT(int)
 VARIANTS(int, true)
 
 /* The step of a group that begins with 16 values number k. */
@@ -479,4 +567,8 @@ TARGET void AT(sc_column_peaks)(const float *x, size_t rows, size_t n, uint32_t 
 #undef SUMS
 #undef VARIANTS
 #undef KEPT
+#undef KEPT_SHORT
+#undef SHORT_SUMS
+#undef SHORTS
+#undef NEVER_SHORT
 #endif /* LANES */

@@ -26,11 +26,11 @@ static enum sc_cpu best(void)
     return SC_CPU_C;
 }
 
-enum { TILES = SC_CPU_AVX512 + 1 }; /* what "amx" asks for */
+enum { SHORT = SC_CPU_AVX512 + 1, TILES }; /* what "bf16" and "amx" ask for */
 
 static int asked(void)
 {
-    static const char *const names[] = {"c", "avx2", "avx512", "amx"};
+    static const char *const names[] = {"c", "avx2", "avx512", "bf16", "amx"};
     const char *word = getenv("SCRUPLE_CPU");
     for (size_t i = 0; word && i < SC_COUNT(names); i++)
         if (strcmp(word, names[i]) == 0)
@@ -67,5 +67,19 @@ bool sc_cpu_has_tiles(void)
     int now = answer;
     if (now < 0)
         answer = now = asked() == TILES && best() == SC_CPU_AVX512 && granted();
+    return now != 0;
+}
+
+bool sc_cpu_has_bf16(void)
+{
+    static _Atomic int answer = -1;
+    int now = answer;
+    if (now < 0) {
+        now = 0;
+#if SC_HAVE_X86
+        now = asked() >= SHORT && best() == SC_CPU_AVX512 && __builtin_cpu_supports("avx512bf16");
+#endif
+        answer = now;
+    }
     return now != 0;
 }

@@ -185,6 +185,61 @@ static void short_c(const struct sc_error_block *b, struct sc_block_errors *out)
         out->row_square[r] = sum_float(rows[r]);
 }
 
+/* ------------------------------------------------------------------------------- short errors ---
+ */
+
+static float unless_tiny(float v)
+{
+    return fabsf(v) < FLT_MIN ? copysignf(0, v) : v;
+}
+
+static float add_product(float to, float x, float y)
+{
+    return unless_tiny(fmaf(x, y, to));
+}
+
+/* 32 columns of a row. */
+static void add_short(const float *x, const float *y, struct group *g)
+{
+    for (size_t lane = 0; lane < SC_LANES; lane++)
+        for (size_t odd = 2; odd-- > 0;) {
+            const size_t i = sc_short_column(2 * lane + odd);
+            const float v = unless_tiny(x[i]), w = unless_tiny(y[i]), d = unless_tiny(w - v);
+            g->d[lane] = add_product(g->d[lane], d, 1);
+            g->abs[lane] = add_product(g->abs[lane], fabsf(d), 1);
+            g->square[lane] = add_product(g->square[lane], d, d);
+            g->cross[lane] = add_product(g->cross[lane], v, d);
+            g->values[lane] = add_product(g->values[lane], w, w);
+            g->most[lane] = SC_MAX(g->most[lane], sc_bits_of(fabsf(d)));
+        }
+}
+
+/* Only what keeps errors in a loop of its own has others than this; x NULL: of y alone. */
+static void errors_short(const struct sc_error_block *b, struct sc_block_errors *out)
+{
+    static const float zeros[SC_ERROR_COLUMNS];
+    for (size_t at = 0; at < b->n; at += SC_ERROR_COLUMNS) {
+        struct sc_error_sums *s = &out->sums[at / SC_ERROR_COLUMNS];
+        struct group tile = {.d = {0}};
+        float square[SC_LANES] = {0};
+        for (size_t first = 0; first < b->rows; first += SC_ERROR_TOGETHER) {
+            struct group g = {.d = {0}};
+            for (size_t r = first; r < SC_MIN(first + SC_ERROR_TOGETHER, b->rows); r++)
+                add_short(b->x ? b->x + r * b->x_stride + at : zeros, b->y + r * b->y_stride + at,
+                          &g);
+            add_group(&tile, &g, square);
+        }
+        for (int i = 0; i < SC_LANES; i++)
+            s->most = SC_MAX(s->most, tile.most[i]);
+        s->d = sum_float(tile.d);
+        s->abs = sum_float(tile.abs);
+        s->square = sum_float(square);
+        s->values = sum_float(tile.values);
+        s->cross = sum_float(tile.cross);
+        out->most = SC_MAX(out->most, s->most);
+    }
+}
+
 /* The largest |y| of BF16 values; what is not finite makes its tile so. */
 static uint32_t most_of_short(const struct sc_error_block *b, const struct sc_block_errors *out)
 {
@@ -220,6 +275,10 @@ void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out
 void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_block_errors *out)
 {
     sc_errors_clear(b, out);
+    if (b->short_x) {
+        errors_short(b, out);
+        return;
+    }
     switch (level) {
 #if SC_HAVE_X86
     case SC_CPU_AVX512:
@@ -272,6 +331,93 @@ void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, 
     for (size_t i = rows * n / SC_LANES; i % SC_LANES; i++)
         peaks[i] = 0;
     sc_errors(&b, level, out);
+}
+
+/* Whether errors may be short. */
+static bool are_short(const uint32_t *peaks, size_t n)
+{
+    const uint32_t least = SC_SHORT_LEAST, end = SC_SHORT_END;
+    bool outside = false;
+    for (size_t i = 0; i < n; i++)
+        outside = outside || (peaks[i] && (peaks[i] < least || peaks[i] >= end));
+    return !outside;
+}
+
+/* Codes in the order of short errors, their peaks and extremes. */
+static void lay_short(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
+                      uint16_t *short_x, float *x, uint32_t *peaks, struct sc_block_errors *out)
+{
+    enum { GROUPS = SC_SHORT_COLUMNS / SC_LANES };
+    for (size_t r = 0; r < rows; r++, codes += stride, peaks += GROUPS) {
+        float min, max;
+        memset(peaks, 0, GROUPS * sizeof *peaks);
+        for (size_t i = 0; i < SC_SHORT_COLUMNS; i++) {
+            const size_t col =
+                i / SC_ERROR_COLUMNS * SC_ERROR_COLUMNS + sc_short_column(i % SC_ERROR_COLUMNS);
+            const uint16_t code = sc_le16(codes + 2 * col);
+            const uint32_t magnitude = (uint32_t)(code & 0x7fff) << 16;
+            *short_x++ = code;
+            if (x)
+                x[r * SC_SHORT_COLUMNS + col] = sc_float_of((uint32_t)code << 16);
+            peaks[col / SC_LANES] = SC_MAX(peaks[col / SC_LANES], magnitude);
+        }
+        sc_extremes_bf16(codes, SC_SHORT_COLUMNS, level, &min, &max);
+        out->min = SC_MIN(out->min, min);
+        out->max = SC_MAX(out->max, max);
+    }
+}
+
+/* Sums of codes in that order. */
+static void sum_short(const struct sc_error_block *b, enum sc_cpu level,
+                      struct sc_block_errors *out)
+{
+    float y[SC_SHORT_VALUES];
+    struct sc_error_block own = *b;
+#if SC_HAVE_X86
+    if (level >= SC_CPU_AVX2) {
+        const unsigned was = sc_tiny_is_zero();
+        (level == SC_CPU_AVX512 ? sc_errors_short_x_avx512 : sc_errors_short_x_avx2)(b, out);
+        sc_tiny_is_back(was);
+        return;
+    }
+#endif
+    (void)level;
+    own.y = y;
+    own.y_stride = b->n;
+    for (size_t i = 0; i < b->rows * b->n; i++) {
+        const size_t in_tile = i % SC_ERROR_COLUMNS;
+        y[i - in_tile + sc_short_column(in_tile)] = sc_float_of((uint32_t)b->short_x[i] << 16);
+    }
+    errors_short(&own, out);
+    for (size_t i = 0; i < b->n / SC_ERROR_COLUMNS; i++) {
+        out->sums[i].abs = out->sums[i].cross = 0;
+        out->sums[i].most = 0;
+    }
+}
+
+bool sc_errors_short_bf16(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
+                          const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
+                          struct sc_block_errors *out)
+{
+    const struct sc_error_block b = {
+        .short_x = short_x, .rows = rows, .n = SC_SHORT_COLUMNS, .brief = true, .only_sums = true};
+    bool may;
+    sc_errors_clear(&b, out);
+#if SC_HAVE_X86
+    if (level == SC_CPU_AVX512 && sc_cpu_has_bf16()) {
+        may = sc_errors_short_bf16_avx512(codes, stride, rows, ahead, short_x, x, peaks, out);
+    } else
+#endif
+    {
+        lay_short(codes, stride, rows, level, short_x, x, peaks, out);
+        sum_short(&b, level, out);
+        may = are_short(peaks, rows * SC_SHORT_COLUMNS / SC_LANES);
+    }
+    (void)ahead;
+    out->most = SC_MAX(sc_bits_of(fabsf(out->min)), sc_bits_of(fabsf(out->max)));
+    out->min += 0.0F;
+    out->max += 0.0F;
+    return may;
 }
 
 /* -------------------------------------------------------------------------- one by one --- */

@@ -5,6 +5,9 @@
 #define SC_KERNEL_ERRORS_H
 
 #include "kernel/lanes.h"
+#if SC_HAVE_X86
+#include <immintrin.h>
+#endif
 
 /* Rows of a column that are added up as floats by themselves. */
 enum { SC_ERROR_TOGETHER = 16 };
@@ -15,7 +18,37 @@ enum { BESIDE_avx2 = 1, BESIDE_avx512 = 2 };
 void sc_errors_relative(const float *x, const float *y, float *most);
 /* All of *out but where sums and columns are; and the sums. */
 void sc_errors_clear(const struct sc_error_block *b, struct sc_block_errors *out);
+enum { SC_SHORT_TILES = SC_SHORT_COLUMNS / SC_ERROR_COLUMNS };
+/* The order of short errors: of 32 columns that which stands in place i. */
+static inline size_t sc_short_column(size_t i)
+{
+    const size_t lane = i / 2;
+    return 2 * (lane / 2 + lane % 2 * (SC_LANES / 2)) + i % 2;
+}
+/* 2^-40 and 2^55: errors may be short where peaks are 0 or between these. */
+#define SC_SHORT_LEAST UINT32_C(0x2b800000)
+#define SC_SHORT_END   UINT32_C(0x5b000000)
 #if SC_HAVE_X86
+/* From here on floats below 2^-126 are 0, as results and where they are taken from: as products of
+ * two BF16 values always have it. Returns what sc_tiny_is_back() is given. Floats do not move from
+ * where this is called into functions that are not inlined, or back. */
+static inline unsigned sc_tiny_is_zero(void)
+{
+    const unsigned was = _mm_getcsr(), flush = 0x8000, denormals_are_zero = 0x40;
+    _mm_setcsr(was | flush | denormals_are_zero);
+    return was;
+}
+static inline void sc_tiny_is_back(unsigned was)
+{
+    _mm_setcsr(was);
+}
+/* Sums of short_x; what else sc_errors_short_bf16() tells is not theirs. */
+void sc_errors_short_x_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
+void sc_errors_short_x_avx512(const struct sc_error_block *b, struct sc_block_errors *out);
+/* All of it, but `most`. Wants AVX512-BF16. */
+bool sc_errors_short_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                 const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
+                                 struct sc_block_errors *out);
 void sc_errors_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
 void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *out);
 /* Without `most`; rows are even in number, with SC_BF16_COLUMNS columns. */

@@ -2,6 +2,7 @@
 /* errors_x86: errors.c for AVX2 and AVX-512, bit for bit. */
 #include "kernel/errors.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kernel/lanes_x86.h"
@@ -43,6 +44,11 @@ struct lying {
 #define AT(name) name##_avx2
 #include "kernel/errors_body.h"
 BLOCKS
+#define SHORT(name)  short_##name##_avx2
+#define SHORT_TARGET TARGET
+#include "kernel/errors_short_body.h"
+#undef SHORT
+#undef SHORT_TARGET
 #undef LANES
 #undef MASK
 #undef TARGET
@@ -54,10 +60,25 @@ BLOCKS
 #define AT(name) name##_avx512
 #include "kernel/errors_body.h"
 BLOCKS
+#define SHORT(name)  short_##name##_avx512
+#define SHORT_TARGET TARGET
+#include "kernel/errors_short_body.h"
+#undef SHORT
+#undef SHORT_TARGET
 #undef LANES
 #undef MASK
 #undef TARGET
 #undef AT
+
+void sc_errors_short_x_avx2(const struct sc_error_block *b, struct sc_block_errors *out)
+{
+    short_add_x_avx2(b, out);
+}
+
+void sc_errors_short_x_avx512(const struct sc_error_block *b, struct sc_block_errors *out)
+{
+    short_add_x_avx512(b, out);
+}
 
 /* ------------------------------------------------------------------- AVX2: y itself --- */
 /* Four doubles of each of 16 lanes, while sums of y itself are added up. */
@@ -416,6 +437,91 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         codes_bf16(codes, stride, rows, ahead, true, x, peaks, out);
     else
         codes_bf16(codes, stride, rows, ahead, false, x, peaks, out);
+}
+
+/* The same where errors are short: codes stay what they are. */
+SC_TARGET_BF16 static inline __attribute__((always_inline)) bool
+short_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahead,
+           uint16_t *short_x, float *x, uint32_t *peaks, struct sc_block_errors *out)
+{
+    enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
+    const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    const __m512i step = _mm512_set1_epi32(0x10000);
+    const __m512i low = _mm512_mullo_epi32(
+        step, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i upper = _mm512_add_epi32(low, _mm512_set1_epi32(0x100000));
+    const __m512i one = _mm512_set1_epi16(0x3f80), positive = _mm512_set1_epi16(INT16_MAX);
+    const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
+    const uint8_t *const begin = codes;
+    __m512i high = _mm512_set1_epi16(INT16_MIN), far = _mm512_setzero_si512();
+    __m512i least = _mm512_set1_epi32(-1), most = far; /* least: of peaks - 1; 0 is the largest */
+    __m512 sum[HALVES][WORDS], square[HALVES][WORDS];
+    float lanes[SC_LANES][SC_LANES];
+    for (size_t half = 0; half < HALVES; half++) {
+        const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
+        __m512 s[WORDS], q[WORDS];
+        for (size_t i = 0; i < WORDS; i++)
+            s[i] = q[i] = _mm512_setzero_ps();
+        for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
+            __m512i magnitudes[2][WORDS];
+            for (size_t k = 0; k < 2; k++, codes += stride, next += stride)
+                for (size_t i = 0; i < WORDS; i++, short_x += SC_ERROR_COLUMNS) {
+                    const __m512i v = _mm512_loadu_si512(codes + 64 * i);
+                    _mm_prefetch(next + 64 * i, _MM_HINT_T1);
+                    s[i] = _mm512_dpbf16_ps(s[i], (__m512bh)v, (__m512bh)one);
+                    q[i] = _mm512_dpbf16_ps(q[i], (__m512bh)v, (__m512bh)v);
+                    high = _mm512_max_epi16(high, v);
+                    far = _mm512_max_epu16(far, v);
+                    magnitudes[k][i] = _mm512_and_si512(v, positive);
+                    _mm512_storeu_si512(short_x, _mm512_permutexvar_epi32(order, v));
+                    if (x) {
+                        _mm512_storeu_si512(x, _mm512_maskz_permutexvar_epi16(0xaaaaaaaa, low, v));
+                        _mm512_storeu_si512(x + SC_LANES,
+                                            _mm512_maskz_permutexvar_epi16(0xaaaaaaaa, upper, v));
+                        x += SC_ERROR_COLUMNS;
+                    }
+                }
+            const __m512i peak = peaks_of_rows(magnitudes[0], magnitudes[1]);
+            least = _mm512_min_epu32(least, _mm512_sub_epi32(peak, _mm512_set1_epi32(1)));
+            most = _mm512_max_epu32(most, peak);
+            _mm512_storeu_si512(peaks, peak);
+            peaks += (size_t)2 * VECTORS;
+        }
+        for (size_t i = 0; i < WORDS; i++) {
+            sum[half][i] = s[i];
+            square[half][i] = q[i];
+        }
+    }
+    for (size_t i = 0; i < WORDS; i++) {
+        const __m512 s = _mm512_add_ps(_mm512_add_ps(_mm512_setzero_ps(), sum[0][i]), sum[1][i]);
+        const __m512 q = _mm512_add_ps(square[0][i], square[1][i]); /* none is -0 */
+        _mm512_storeu_si512(lanes[2 * i], _mm512_permutexvar_epi32(order, _mm512_castps_si512(s)));
+        _mm512_storeu_si512(lanes[2 * i + 1],
+                            _mm512_permutexvar_epi32(order, _mm512_castps_si512(q)));
+    }
+    end_bf16(lanes, out);
+    const bool may = _mm512_reduce_min_epu32(least) >= SC_SHORT_LEAST - 1 &&
+                     _mm512_reduce_max_epu32(most) < SC_SHORT_END;
+    if (extremes_of_codes(high, far, &out->min, &out->max))
+        return may;
+    out->min = INFINITY;
+    out->max = -INFINITY;
+    for (size_t r = 0; r < rows; r++) {
+        float min, max;
+        sc_extremes_bf16(begin + r * stride, SC_SHORT_COLUMNS, SC_CPU_AVX512, &min, &max);
+        out->min = SC_MIN(out->min, min);
+        out->max = SC_MAX(out->max, max);
+    }
+    return may;
+}
+
+SC_TARGET_BF16 bool sc_errors_short_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
+                                                const uint8_t *ahead, uint16_t *short_x, float *x,
+                                                uint32_t *peaks, struct sc_block_errors *out)
+{
+    if (x)
+        return short_bf16(codes, stride, rows, ahead, short_x, x, peaks, out);
+    return short_bf16(codes, stride, rows, ahead, short_x, NULL, peaks, out);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

@@ -17,18 +17,23 @@ enum sc_cpu {
     SC_CPU_AVX2,   /* AVX2, FMA and F16C */
     SC_CPU_AVX512, /* AVX-512 F, BW, DQ and VL */
 };
-/* The best that this processor has; $SCRUPLE_CPU ("c", "avx2", "avx512", "amx") asks for less.
- * Asked once. */
+/* The best that this processor has; $SCRUPLE_CPU ("c", "avx2", "avx512", "bf16", "amx") asks for
+ * less. Asked once. */
 enum sc_cpu sc_cpu_level(void);
 /* Beside AVX-512: is there a matrix unit that multiplies bfloat16 (AMX), and does the system let
  * this process use it? $SCRUPLE_CPU: only "amx" is as much as that. Asked once. */
 bool sc_cpu_has_tiles(void);
+/* Beside AVX-512: are there sums of products of two bfloat16 (AVX512-BF16)? $SCRUPLE_CPU as above,
+ * where "bf16" stands for it. Asked once. */
+bool sc_cpu_has_bf16(void);
 
 /* Compile one function for a level: SC_TARGET_AVX2 static void f(...). */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SC_HAVE_X86      1
 #define SC_TARGET_AVX2   __attribute__((target("avx2,fma,f16c")))
 #define SC_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define SC_TARGET_BF16                                                                             \
+    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #else
 #define SC_HAVE_X86 0
 #endif
@@ -147,6 +152,12 @@ struct sc_error_sums {
     double d, abs, square, values, cross; /* sums of d, |d|, d^2, y^2, x d */
     uint32_t most;                        /* bits of the largest |d| */
 };
+/* Short errors: x and d are BF16 values, of which there are processors that multiply two at a time.
+ * Their sums are in another order: of 32 columns lane i of 16 takes 2 j and 2 j + 1, j being i / 2
+ * + i % 2 * 8; of each of 16 rows it adds first the product of the second column, then that of the
+ * first, each rounded once. Whatever is below 2^-126, before or after, is 0. The rest is as above,
+ * and so is `most`. The codes stand in that order: those of lane i at 2 i and 2 i + 1. */
+enum { SC_SHORT_COLUMNS = 128, SC_SHORT_VALUES = SC_ERROR_ROWS * SC_SHORT_COLUMNS };
 /* What will be read next, brought nearer meanwhile: BF16 codes, as many as there are in the block.
  * A hint; some loops do not take it. */
 struct sc_ahead {
@@ -164,6 +175,8 @@ struct sc_error_block {
     bool relative;  /* the largest |d| / |x| is wanted */
     bool only_sums; /* nothing is wanted but sums of tiles and `most` (without x: least and largest
                        too); no tail, no columns */
+    const uint16_t *short_x; /* x in the order of short errors, with nothing but sums of these
+                                wanted; NULL: errors are not short. sc_errors() takes x itself */
     struct sc_ahead ahead;
 };
 struct sc_block_errors {
@@ -184,6 +197,12 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
 void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
                     const uint8_t *ahead, bool only_sums, float *x, uint32_t *peaks,
                     struct sc_block_errors *out);
+/* The same for short errors, of SC_SHORT_COLUMNS columns: codes go into short_x in their order.
+ * rows are even in number. false: the largest of 16 columns of a row is neither 0 nor between 2^-40
+ * and 2^55 everywhere, so that errors must not be short; what is written then means nothing. */
+bool sc_errors_short_bf16(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
+                          const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
+                          struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left
  * out and count as zeros of d; a y that is not finite (and x is) counts as 0 and in *overflowed. */
 void sc_errors_exact(const struct sc_error_block *b, struct sc_block_errors *out,

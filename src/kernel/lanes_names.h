@@ -28,6 +28,7 @@
 #define pick(x, y, z)        AT(pick)(x, y, z)
 #define count(x)             AT(count)(x)
 #define all(x)               AT(all)(x)
+#define all_wide(x)          AT(all_wide)(x)
 #define load(x)              AT(load)(x)
 #define store(x, y)          AT(store)(x, y)
 #define store_bits(x, y)     AT(store_bits)(x, y)

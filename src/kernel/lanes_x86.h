@@ -98,6 +98,12 @@ OP struct sc_lanes2 load_avx2(const float *p)
 {
     return (struct sc_lanes2){SI(_mm256_loadu_ps(p)), SI(_mm256_loadu_ps(p + 8))};
 }
+/* Two lanes in turns. */
+OP struct sc_lanes2 all_wide_avx2(uint64_t two)
+{
+    const __m256i v = _mm256_set1_epi64x((long long)two);
+    return (struct sc_lanes2){v, v};
+}
 OP struct sc_lanes2 load_bits_avx2(const uint32_t *p)
 {
     return (struct sc_lanes2){_mm256_loadu_si256((const void *)p),
@@ -403,6 +409,10 @@ OP __m512i all_avx512(uint32_t bits)
 OP __m512i load_avx512(const float *p)
 {
     return SI(_mm512_loadu_ps(p));
+}
+OP __m512i all_wide_avx512(uint64_t two)
+{
+    return _mm512_set1_epi64((long long)two);
 }
 OP __m512i load_bits_avx512(const uint32_t *p)
 {

@@ -122,6 +122,20 @@ class Golden(Folder):
         self.assertEqual(known("quant", "-c", "bfp4,bfp8")[0], 2)
         self.assertEqual(known("quant", "-c", "bfp4", "--json")[0], 0)
 
+    def test_every_processor_says_the_same(self):
+        """Tables of BF16 weights in all orders of adding that there are; blocks of 128 columns, and rests of them."""
+        rng = np.random.default_rng(5)
+        values = rng.normal(size=(331, 700)).astype(np.float32)
+        values[64:96] *= 1e-14  # too small for sums in the short order
+        values[5, 7:90:9] = 0
+        model = self.path("levels.safetensors")
+        write_safetensors(model, {"w": ("BF16", (values.view(np.uint32) >> 16).astype("<u2"))})
+        words = ["tree", model, "-c", "bfp8,bfp4,bfp2,mxfp4,mxfp8_e5m2,mxint8,fp8_e4m3,fp0,nvfp4,bfp8.T,mxfp4.T", "--no-cache", "--csv"]
+        said = [subprocess.run([SCRUPLE, *words, "-q"], env={**os.environ, "SCRUPLE_CPU": level}, capture_output=True, check=True).stdout
+                for level in ("c", "avx2", "avx512", "bf16")]
+        self.assertEqual(len(set(said)), 1)
+        self.assertEqual(said[0].splitlines()[0].count(b".pcc,"), 11)
+
     def test_narrow_terminal(self):
         wide = on_terminal(["tree", self.model, "-c", "bfp8", "--no-totals", "--no-cache", "--color", "never", "-q",
                             "--progress", "never"], columns=200)[1]

@@ -493,6 +493,113 @@ TEST(losses_are_those_of_rounding_first)
     }
 }
 
+/* Of a group of 16: 0 normal-like, 1 all bits of the largest set, 2 infinitesimal values among
+ * others, 3 ties, 4 zeros, 5 wild scales. */
+static uint16_t short_value(size_t i, int kind)
+{
+    const double v = (double)(sc_random(21, i) >> 11) * 0x1p-53 - 0.5;
+    const int e = (int)(sc_random(22, i / 16) % 30) - 25;
+    double x = v;
+    if (kind == 1)
+        x = i % 16 == 3 ? ldexp(255, -9) * (v < 0 ? -1 : 1) : v / 2;
+    else if (kind == 2)
+        x = i % 3 ? v : ldexp(v, -20 - (int)(i % 120));
+    else if (kind == 3)
+        x = rint(v * 32) / 64 * (i % 16 ? 1 : 1.984375);
+    else if (kind == 4)
+        x = i / 16 % 3 == 1 || i % 4 == 2 ? v * 0 : v;
+    else if (kind == 5)
+        x = ldexp(v, e);
+    return (uint16_t)(sc_bits_of((float)x) >> 16);
+}
+
+/* Errors are short, and their sums are those of rounding first. */
+static void check_short(const struct sc_encoding *f, int kind, size_t rows, bool down,
+                        enum sc_cpu level, unsigned *done)
+{
+    enum { N = SC_SHORT_COLUMNS };
+    static uint16_t codes[SC_SHORT_VALUES], short_x[SC_SHORT_VALUES];
+    static float x[SC_SHORT_VALUES], y[SC_SHORT_VALUES];
+    static uint32_t peak[SC_SHORT_VALUES / 16];
+    static struct loss want, got;
+    sc_losses_fn *fn = sc_losses(f, level);
+    if (!fn || (down && (f->unit > 32 || f->unit < 16)))
+        return;
+    for (size_t i = 0; i < rows * N; i++) {
+        codes[i] = short_value(i, kind);
+        x[i] = sc_float_of((uint32_t)codes[i] << 16);
+    }
+    got.e = (struct sc_block_errors){.sums = got.sums};
+    want.e = (struct sc_block_errors){.sums = want.sums};
+    CHECK(sc_errors_short_bf16((const uint8_t *)codes, 2 * N, rows, level, NULL, short_x, NULL,
+                               peak, &got.e));
+    CHECK(got.e.most < sc_encoding_short_below(f));
+    if (down)
+        sc_column_peaks(x, rows, N, level, peak);
+    (void)(down ? round_columns(f, NULL, x, rows, N, y)
+                : sc_rounder(f, SC_CPU_C)(f, NULL, x, rows * N, y));
+    for (size_t i = 0; i < rows * N; i++)
+        CHECK_U64(sc_bits_of(y[i] - x[i]) & 0xffff, 0);
+    struct sc_error_block b = {.x = x,
+                               .y = y,
+                               .x_stride = N,
+                               .y_stride = N,
+                               .rows = rows,
+                               .n = N,
+                               .only_sums = true,
+                               .short_x = short_x};
+    sc_errors(&b, SC_CPU_C, &want.e);
+    struct sc_block_errors other = {.sums = got.sums};
+    sc_errors(&b, level, &other);
+    CHECK_BITS(got.sums, want.sums, N / SC_ERROR_COLUMNS * sizeof *got.sums);
+    b.x = b.y = NULL;
+    if (rows % 4)
+        b.ahead = (struct sc_ahead){(const uint8_t *)codes, 2 * N};
+    memset(&got, 0, sizeof got);
+    got.e = (struct sc_block_errors){.sums = got.sums};
+    if (!fn(f, NULL, &b, peak, 0, down, &got.e, NULL))
+        return;
+    ++*done;
+    CHECK_BITS(got.sums, want.sums, N / SC_ERROR_COLUMNS * sizeof *got.sums);
+    CHECK_U64(got.e.most, want.e.most);
+    double square = 0, all = 0;
+    for (size_t i = 0; i < rows * N; i++)
+        all += pow((double)y[i] - (double)x[i], 2);
+    for (size_t i = 0; i < N / SC_ERROR_COLUMNS; i++)
+        square += got.sums[i].square;
+    CHECK(fabs(square - all) <= 4e-6 * all);
+}
+
+TEST(short_losses_are_those_of_rounding_first)
+{
+    unsigned n_short = 0;
+    for (size_t k = 0; k < sc_n_encodings; k++) {
+        static const char *const settings[] = {"", ":rceil", ":ceil", ":even", ":sse", ":nosat"};
+        for (size_t s = 0; s < SC_COUNT(settings); s++) {
+            struct sc_encoding f;
+            struct sc_error e = {0};
+            char name[80];
+            snprintf(name, sizeof name, "%s%s", sc_encodings[k].name, settings[s]);
+            if (sc_encoding_parse(sc_strz(name), &f, &e) < 0 || !sc_encoding_short_below(&f))
+                continue;
+            n_short++;
+            for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+                unsigned done = 0;
+                CHECK(sc_losses(&f, (enum sc_cpu)level));
+                for (int kind = 0; kind < 6; kind++)
+                    for (int down = 0; down < 2; down++) {
+                        check_short(&f, kind, 32, down, (enum sc_cpu)level, &done);
+                        check_short(&f, kind, 16, down, (enum sc_cpu)level, &done);
+                        check_short(&f, kind, 22, false, (enum sc_cpu)level, &done);
+                        check_short(&f, kind, 2, false, (enum sc_cpu)level, &done);
+                    }
+                CHECK(done >= 24);
+            }
+        }
+    }
+    CHECK(n_short >= 20);
+}
+
 /* BF16 next to the middle between two levels of E2M1, with units for which the middle itself lies
  * beside a BF16 value: there a product with the inverse and a quotient may round to different
  * levels. */

@@ -183,6 +183,112 @@ TEST(sums_of_bf16_values)
     }
 }
 
+/* Kinds of codes of short errors: 0 normal-like, 1 of one sign, 2 zeros and groups of zeros, 3 wild
+ * scales inside of what is allowed, 4 infinitesimal ones among others, 5 a group that is too small,
+ * 6 a value that is too large, 7 one that is not finite. */
+static uint16_t short_code(size_t i, int kind)
+{
+    const double v = uniform() - 0.5, scale = exp2(floor(uniform() * 50) - 25);
+    float x = (float)(kind == 3 ? v * scale : v);
+    uint32_t bits;
+    if (kind == 1)
+        x = fabsf(x);
+    if (kind == 2 && (i % 5 == 0 || i / 16 % 3 == 0))
+        x = i % 2 ? 0.0F : -0.0F;
+    if (kind == 4 && i % 7 == 3)
+        x = (float)ldexp(v, -60 - (int)(i % 90));
+    if (kind == 5 && i / 16 == 9)
+        x = (float)ldexp(v, -41);
+    if (kind == 6 && i == 70)
+        x = 0x1p55F;
+    if (kind == 7 && i == 100)
+        x = NAN;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+/* Written down once more: which of 32 columns the lanes take, two each. */
+static const uint8_t short_order[SC_ERROR_COLUMNS] = {0,  1,  16, 17, 2,  3,  18, 19, 4,  5,  20,
+                                                      21, 6,  7,  22, 23, 8,  9,  24, 25, 10, 11,
+                                                      26, 27, 12, 13, 28, 29, 14, 15, 30, 31};
+
+TEST(codes_of_short_errors)
+{
+    enum { GAP = 6, N = SC_SHORT_COLUMNS };
+    static uint8_t codes[SC_ERROR_ROWS * (2 * N + GAP)];
+    static float x[SC_SHORT_VALUES], wide[SC_SHORT_VALUES];
+    static uint16_t of_c[SC_SHORT_VALUES], got_x[SC_SHORT_VALUES];
+    static uint32_t peaks[3][SC_SHORT_VALUES / 16];
+    static struct result want, got;
+    const size_t stride = 2 * N + GAP;
+    for (int kind = 0; kind < 8; kind++)
+        for (size_t rows = 2; rows <= SC_ERROR_ROWS; rows += rows < 6 ? 2 : 6) {
+            double sums[N / SC_ERROR_COLUMNS][3] = {{0}};
+            for (size_t i = 0; i < rows * N; i++) {
+                const uint16_t code = short_code(i, kind);
+                const uint32_t bits = (uint32_t)code << 16;
+                double *of = sums[i % N / SC_ERROR_COLUMNS];
+                codes[i / N * stride + i % N * 2] = (uint8_t)code;
+                codes[i / N * stride + i % N * 2 + 1] = (uint8_t)(code >> 8);
+                memcpy(&x[i], &bits, sizeof bits);
+                of[0] += (double)x[i];
+                of[1] += (double)x[i] * (double)x[i];
+                of[2] += fabs((double)x[i]);
+            }
+            (void)sc_peaks(x, rows * N, 16, SC_CPU_C, peaks[0]);
+            memset(&want, 0, sizeof want);
+            want.e.sums = want.sums;
+            const bool may = sc_errors_short_bf16(codes, stride, rows, SC_CPU_C, NULL, of_c, NULL,
+                                                  peaks[1], &want.e);
+            CHECK_U64(may, kind < 5);
+            if (!may)
+                continue;
+            CHECK_BITS(peaks[1], peaks[0], rows * N / 16 * sizeof **peaks);
+            for (size_t i = 0; i < rows * N; i++) {
+                const size_t tile = i - i % SC_ERROR_COLUMNS;
+                CHECK_U64((uint32_t)of_c[i] << 16,
+                          sc_bits_of(x[tile + short_order[i % SC_ERROR_COLUMNS]]));
+            }
+            for (size_t k = 0; k < SC_COUNT(sums); k++) {
+                CHECK(fabs(want.sums[k].d - sums[k][0]) <= 4e-6 * sums[k][2]);
+                CHECK(fabs(want.sums[k].square - sums[k][1]) <= 4e-6 * sums[k][1]);
+                CHECK_BITS(&want.sums[k].values, &want.sums[k].square, sizeof(double));
+            }
+            float least = INFINITY, largest = -INFINITY;
+            for (size_t i = 0; i < rows * N; i++) {
+                least = SC_MIN(least, x[i]);
+                largest = SC_MAX(largest, x[i]);
+            }
+            CHECK(want.e.min == least && want.e.max == largest);
+            for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+                memset(&got, 0, sizeof got);
+                got.e.sums = got.sums;
+                memset(peaks[2], 1, sizeof peaks[2]);
+                CHECK(sc_errors_short_bf16(codes, stride, rows, (enum sc_cpu)level,
+                                           rows % 4 ? codes : NULL, got_x, rows % 3 ? wide : NULL,
+                                           peaks[2], &got.e));
+                if (rows % 3)
+                    CHECK_BITS(wide, x, rows * N * sizeof *x);
+                CHECK_BITS(got_x, of_c, rows * N * sizeof *got_x);
+                CHECK_BITS(peaks[2], peaks[0], rows * N / 16 * sizeof **peaks);
+                CHECK_BITS(got.sums, want.sums, sizeof got.sums);
+                CHECK_BITS(&got.e.min, &want.e.min, sizeof got.e.min);
+                CHECK_BITS(&got.e.max, &want.e.max, sizeof got.e.max);
+                CHECK_U64(got.e.most, want.e.most);
+            }
+        }
+    for (int kind = 5; kind < 8; kind++) /* what must not be short is so on all levels */
+        for (int level = SC_CPU_AVX2; level <= (int)sc_cpu_level(); level++) {
+            for (size_t i = 0; i < SC_SHORT_VALUES; i++) {
+                const uint16_t code = short_code(i, kind);
+                codes[i / N * stride + i % N * 2] = (uint8_t)code;
+                codes[i / N * stride + i % N * 2 + 1] = (uint8_t)(code >> 8);
+            }
+            CHECK(!sc_errors_short_bf16(codes, stride, SC_ERROR_ROWS, (enum sc_cpu)level, NULL,
+                                        got_x, wide, peaks[2], &got.e));
+        }
+}
+
 /* Codes as they are stored, with gaps between rows: the same as widening them first. */
 TEST(bf16_codes_are_widened_and_added_up)
 {
