@@ -264,10 +264,15 @@ static bool read_short(struct sc_desk *d, struct sc_block *b, const uint8_t *cod
         any = any || may_be_short(d, p);
         others = others || (p->active && !p->lossless && !p->short_below);
     }
+    const struct sc_short_codes from = {.codes = codes,
+                                        .ahead = loses_any(d) ? NULL : b->ahead.codes,
+                                        .stride = d->at->stride,
+                                        .rows = b->rows,
+                                        .short_x = d->short_x,
+                                        .x = others ? d->block : NULL,
+                                        .peaks = d->peaks};
     if (!any || b->n != SC_SHORT_COLUMNS || b->rows % 2 ||
-        !sc_errors_short_bf16(codes, d->at->stride, b->rows, q->level,
-                              loses_any(d) ? NULL : b->ahead.codes, d->short_x,
-                              others ? d->block : NULL, d->peaks, e))
+        !sc_errors_short_bf16(&from, q->level, e))
         return false;
     b->is_short = true;
     b->has_x = others;

@@ -344,44 +344,37 @@ static bool are_short(const uint32_t *peaks, size_t n)
 }
 
 /* Codes in the order of short errors, their peaks and extremes. */
-static void lay_short(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
-                      uint16_t *short_x, float *x, uint32_t *peaks, struct sc_block_errors *out)
+static bool lay_short(const struct sc_short_codes *from, struct sc_block_errors *out)
 {
     enum { GROUPS = SC_SHORT_COLUMNS / SC_LANES };
-    for (size_t r = 0; r < rows; r++, codes += stride, peaks += GROUPS) {
+    for (size_t r = 0; r < from->rows; r++) {
+        const uint8_t *codes = from->codes + r * from->stride;
+        uint32_t *peaks = from->peaks + r * GROUPS;
         float min, max;
         memset(peaks, 0, GROUPS * sizeof *peaks);
         for (size_t i = 0; i < SC_SHORT_COLUMNS; i++) {
-            const size_t col =
-                i / SC_ERROR_COLUMNS * SC_ERROR_COLUMNS + sc_short_column(i % SC_ERROR_COLUMNS);
-            const uint16_t code = sc_le16(codes + 2 * col);
+            const size_t in_tile = i % SC_ERROR_COLUMNS, at = r * SC_SHORT_COLUMNS + i - in_tile;
+            const size_t col = sc_short_column(in_tile);
+            const uint16_t code = sc_le16(codes + 2 * (i - in_tile + col));
             const uint32_t magnitude = (uint32_t)(code & 0x7fff) << 16;
-            *short_x++ = code;
-            if (x)
-                x[r * SC_SHORT_COLUMNS + col] = sc_float_of((uint32_t)code << 16);
-            peaks[col / SC_LANES] = SC_MAX(peaks[col / SC_LANES], magnitude);
+            uint32_t *const peak = &peaks[(i - in_tile + col) / SC_LANES];
+            from->short_x[at + in_tile] = code;
+            if (from->x)
+                from->x[at + col] = sc_float_of((uint32_t)code << 16);
+            *peak = SC_MAX(*peak, magnitude);
         }
-        sc_extremes_bf16(codes, SC_SHORT_COLUMNS, level, &min, &max);
+        sc_extremes_bf16(codes, SC_SHORT_COLUMNS, SC_CPU_C, &min, &max);
         out->min = SC_MIN(out->min, min);
         out->max = SC_MAX(out->max, max);
     }
+    return are_short(from->peaks, from->rows * GROUPS);
 }
 
 /* Sums of codes in that order. */
-static void sum_short(const struct sc_error_block *b, enum sc_cpu level,
-                      struct sc_block_errors *out)
+static void sum_short(const struct sc_error_block *b, struct sc_block_errors *out)
 {
     float y[SC_SHORT_VALUES];
     struct sc_error_block own = *b;
-#if SC_HAVE_X86
-    if (level >= SC_CPU_AVX2) {
-        const unsigned was = sc_tiny_is_zero();
-        (level == SC_CPU_AVX512 ? sc_errors_short_x_avx512 : sc_errors_short_x_avx2)(b, out);
-        sc_tiny_is_back(was);
-        return;
-    }
-#endif
-    (void)level;
     own.y = y;
     own.y_stride = b->n;
     for (size_t i = 0; i < b->rows * b->n; i++) {
@@ -395,25 +388,40 @@ static void sum_short(const struct sc_error_block *b, enum sc_cpu level,
     }
 }
 
-bool sc_errors_short_bf16(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
-                          const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
+#if SC_HAVE_X86
+/* Laid out first, since reading a file may be given up, and then floats must be as they always are.
+ */
+static bool read_short_x86(const struct sc_short_codes *from, const struct sc_error_block *b,
+                           enum sc_cpu level, struct sc_block_errors *out)
+{
+    if (level == SC_CPU_AVX512 && sc_cpu_has_bf16())
+        return sc_read_short_bf16(from, out);
+    const bool wide = level == SC_CPU_AVX512;
+    const bool may = (wide ? sc_lay_short_avx512 : sc_lay_short_avx2)(from, out);
+    const unsigned was = sc_tiny_is_zero();
+    (wide ? sc_errors_short_x_avx512 : sc_errors_short_x_avx2)(b, out);
+    sc_tiny_is_back(was);
+    return may;
+}
+#endif
+
+bool sc_errors_short_bf16(const struct sc_short_codes *from, enum sc_cpu level,
                           struct sc_block_errors *out)
 {
     const struct sc_error_block b = {
-        .short_x = short_x, .rows = rows, .n = SC_SHORT_COLUMNS, .brief = true, .only_sums = true};
+        .short_x = from->short_x, .rows = from->rows, .n = SC_SHORT_COLUMNS, .only_sums = true};
     bool may;
     sc_errors_clear(&b, out);
 #if SC_HAVE_X86
-    if (level == SC_CPU_AVX512 && sc_cpu_has_bf16()) {
-        may = sc_errors_short_bf16_avx512(codes, stride, rows, ahead, short_x, x, peaks, out);
+    if (level >= SC_CPU_AVX2) {
+        may = read_short_x86(from, &b, level, out);
     } else
 #endif
     {
-        lay_short(codes, stride, rows, level, short_x, x, peaks, out);
-        sum_short(&b, level, out);
-        may = are_short(peaks, rows * SC_SHORT_COLUMNS / SC_LANES);
+        may = lay_short(from, out);
+        sum_short(&b, out);
     }
-    (void)ahead;
+    (void)level;
     out->most = SC_MAX(sc_bits_of(fabsf(out->min)), sc_bits_of(fabsf(out->max)));
     out->min += 0.0F;
     out->max += 0.0F;

@@ -42,13 +42,13 @@ static inline void sc_tiny_is_back(unsigned was)
 {
     _mm_setcsr(was);
 }
-/* Sums of short_x; what else sc_errors_short_bf16() tells is not theirs. */
+/* All that sc_errors_short_bf16() does but sums and `most`; these are the next two's. */
+bool sc_lay_short_avx2(const struct sc_short_codes *from, struct sc_block_errors *out);
+bool sc_lay_short_avx512(const struct sc_short_codes *from, struct sc_block_errors *out);
 void sc_errors_short_x_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
 void sc_errors_short_x_avx512(const struct sc_error_block *b, struct sc_block_errors *out);
-/* All of it, but `most`. Wants AVX512-BF16. */
-bool sc_errors_short_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
-                                 const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
-                                 struct sc_block_errors *out);
+/* Both at once. Wants AVX512-BF16. */
+bool sc_read_short_bf16(const struct sc_short_codes *from, struct sc_block_errors *out);
 void sc_errors_avx2(const struct sc_error_block *b, struct sc_block_errors *out);
 void sc_errors_avx512(const struct sc_error_block *b, struct sc_block_errors *out);
 /* Without `most`; rows are even in number, with SC_BF16_COLUMNS columns. */

@@ -141,7 +141,7 @@ INLINE SUM SHORT(sum)(SUM to, struct SHORT(two) x)
     const struct SHORT(two) one = {.both = all(0x3f803f80)};
     return SHORT(dot)(to, x, one);
 #else
-    return addf(addf(to, x.odd), x.even);
+    return addf(sumf(to, x.odd), x.even); /* on both units that add */
 #endif
 }
 

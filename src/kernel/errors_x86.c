@@ -439,10 +439,26 @@ SC_TARGET_AVX512 void sc_errors_bf16_avx512(const uint8_t *codes, size_t stride,
         codes_bf16(codes, stride, rows, ahead, false, x, peaks, out);
 }
 
-/* The same where errors are short: codes stay what they are. */
-SC_TARGET_BF16 static inline __attribute__((always_inline)) bool
-short_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahead,
-           uint16_t *short_x, float *x, uint32_t *peaks, struct sc_block_errors *out)
+/* ------------------------------------------------------------------- BF16 in the short order ---
+ */
+/* Least and largest, where all have one sign or some are not finite. */
+static void extremes_of_rows(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
+                             struct sc_block_errors *out)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float min, max;
+        sc_extremes_bf16(codes + r * stride, SC_SHORT_COLUMNS, level, &min, &max);
+        out->min = SC_MIN(out->min, min);
+        out->max = SC_MAX(out->max, max);
+    }
+}
+
+/* What is added up of 32 codes meanwhile: into sums of values and of squares. */
+typedef void add_word_fn(__m512i codes, __m512 *sum, __m512 *square);
+
+SC_TARGET_AVX512 static inline __attribute__((always_inline)) bool
+lay_avx512(const struct sc_short_codes *from, add_word_fn *add,
+           __m512 sums[2][SC_ERROR_ROWS / SC_ERROR_TOGETHER][WORDS], struct sc_block_errors *out)
 {
     enum { HALVES = SC_ERROR_ROWS / SC_ERROR_TOGETHER };
     const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
@@ -450,26 +466,26 @@ short_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahea
     const __m512i low = _mm512_mullo_epi32(
         step, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     const __m512i upper = _mm512_add_epi32(low, _mm512_set1_epi32(0x100000));
-    const __m512i one = _mm512_set1_epi16(0x3f80), positive = _mm512_set1_epi16(INT16_MAX);
-    const char *next = (const char *)(ahead ? ahead : codes); /* of codes it does nothing */
-    const uint8_t *const begin = codes;
+    const __m512i positive = _mm512_set1_epi16(INT16_MAX);
+    const uint8_t *codes = from->codes;
+    const char *next = (const char *)(from->ahead ? from->ahead : codes); /* of codes: nothing */
+    uint16_t *short_x = from->short_x;
+    uint32_t *peaks = from->peaks;
+    float *x = from->x;
     __m512i high = _mm512_set1_epi16(INT16_MIN), far = _mm512_setzero_si512();
     __m512i least = _mm512_set1_epi32(-1), most = far; /* least: of peaks - 1; 0 is the largest */
-    __m512 sum[HALVES][WORDS], square[HALVES][WORDS];
-    float lanes[SC_LANES][SC_LANES];
     for (size_t half = 0; half < HALVES; half++) {
-        const size_t end = SC_MIN(rows, (half + 1) * SC_ERROR_TOGETHER);
+        const size_t end = SC_MIN(from->rows, (half + 1) * SC_ERROR_TOGETHER);
         __m512 s[WORDS], q[WORDS];
         for (size_t i = 0; i < WORDS; i++)
             s[i] = q[i] = _mm512_setzero_ps();
         for (size_t r = half * SC_ERROR_TOGETHER; r < end; r += 2) {
             __m512i magnitudes[2][WORDS];
-            for (size_t k = 0; k < 2; k++, codes += stride, next += stride)
+            for (size_t k = 0; k < 2; k++, codes += from->stride, next += from->stride)
                 for (size_t i = 0; i < WORDS; i++, short_x += SC_ERROR_COLUMNS) {
                     const __m512i v = _mm512_loadu_si512(codes + 64 * i);
                     _mm_prefetch(next + 64 * i, _MM_HINT_T1);
-                    s[i] = _mm512_dpbf16_ps(s[i], (__m512bh)v, (__m512bh)one);
-                    q[i] = _mm512_dpbf16_ps(q[i], (__m512bh)v, (__m512bh)v);
+                    add(v, &s[i], &q[i]);
                     high = _mm512_max_epi16(high, v);
                     far = _mm512_max_epu16(far, v);
                     magnitudes[k][i] = _mm512_and_si512(v, positive);
@@ -488,40 +504,111 @@ short_bf16(const uint8_t *codes, size_t stride, size_t rows, const uint8_t *ahea
             peaks += (size_t)2 * VECTORS;
         }
         for (size_t i = 0; i < WORDS; i++) {
-            sum[half][i] = s[i];
-            square[half][i] = q[i];
+            sums[0][half][i] = s[i];
+            sums[1][half][i] = q[i];
         }
     }
-    for (size_t i = 0; i < WORDS; i++) {
-        const __m512 s = _mm512_add_ps(_mm512_add_ps(_mm512_setzero_ps(), sum[0][i]), sum[1][i]);
-        const __m512 q = _mm512_add_ps(square[0][i], square[1][i]); /* none is -0 */
-        _mm512_storeu_si512(lanes[2 * i], _mm512_permutexvar_epi32(order, _mm512_castps_si512(s)));
-        _mm512_storeu_si512(lanes[2 * i + 1],
-                            _mm512_permutexvar_epi32(order, _mm512_castps_si512(q)));
+    if (!extremes_of_codes(high, far, &out->min, &out->max)) {
+        out->min = INFINITY;
+        out->max = -INFINITY;
+        extremes_of_rows(from->codes, from->stride, from->rows, SC_CPU_AVX512, out);
     }
+    return _mm512_reduce_min_epu32(least) >= SC_SHORT_LEAST - 1 &&
+           _mm512_reduce_max_epu32(most) < SC_SHORT_END;
+}
+
+SC_TARGET_AVX512 static inline void add_no_word(__m512i codes, __m512 *sum, __m512 *square)
+{
+    (void)codes, (void)sum, (void)square;
+}
+
+SC_TARGET_AVX512 bool sc_lay_short_avx512(const struct sc_short_codes *from,
+                                          struct sc_block_errors *out)
+{
+    __m512 unused[2][SC_ERROR_ROWS / SC_ERROR_TOGETHER][WORDS];
+    return lay_avx512(from, add_no_word, unused, out);
+}
+
+SC_TARGET_BF16 static inline void add_word_bf16(__m512i codes, __m512 *sum, __m512 *square)
+{
+    *sum = _mm512_dpbf16_ps(*sum, (__m512bh)codes, (__m512bh)_mm512_set1_epi16(0x3f80));
+    *square = _mm512_dpbf16_ps(*square, (__m512bh)codes, (__m512bh)codes);
+}
+
+SC_TARGET_BF16 static inline __attribute__((always_inline)) bool
+read_short_bf16(const struct sc_short_codes *from, struct sc_block_errors *out)
+{
+    const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    __m512 sums[2][SC_ERROR_ROWS / SC_ERROR_TOGETHER][WORDS];
+    float lanes[SC_LANES][SC_LANES]; /* of a tile the sum, and that of squares */
+    const bool may = lay_avx512(from, add_word_bf16, sums, out);
+    for (size_t i = 0; i < WORDS; i++)
+        for (size_t k = 0; k < 2; k++) {
+            const __m512 first = _mm512_add_ps(_mm512_setzero_ps(), sums[k][0][i]);
+            const __m512 both = _mm512_add_ps(first, sums[k][1][i]);
+            _mm512_storeu_si512(lanes[2 * i + k],
+                                _mm512_permutexvar_epi32(order, _mm512_castps_si512(both)));
+        }
     end_bf16(lanes, out);
-    const bool may = _mm512_reduce_min_epu32(least) >= SC_SHORT_LEAST - 1 &&
-                     _mm512_reduce_max_epu32(most) < SC_SHORT_END;
-    if (extremes_of_codes(high, far, &out->min, &out->max))
-        return may;
-    out->min = INFINITY;
-    out->max = -INFINITY;
-    for (size_t r = 0; r < rows; r++) {
-        float min, max;
-        sc_extremes_bf16(begin + r * stride, SC_SHORT_COLUMNS, SC_CPU_AVX512, &min, &max);
-        out->min = SC_MIN(out->min, min);
-        out->max = SC_MAX(out->max, max);
-    }
     return may;
 }
 
-SC_TARGET_BF16 bool sc_errors_short_bf16_avx512(const uint8_t *codes, size_t stride, size_t rows,
-                                                const uint8_t *ahead, uint16_t *short_x, float *x,
-                                                uint32_t *peaks, struct sc_block_errors *out)
+SC_TARGET_BF16 bool sc_read_short_bf16(const struct sc_short_codes *from,
+                                       struct sc_block_errors *out)
 {
-    if (x)
-        return short_bf16(codes, stride, rows, ahead, short_x, x, peaks, out);
-    return short_bf16(codes, stride, rows, ahead, short_x, NULL, peaks, out);
+    struct sc_short_codes own = *from;
+    if (own.x)
+        return read_short_bf16(&own, out);
+    own.x = NULL;
+    return read_short_bf16(&own, out);
+}
+
+/* The largest of 16 codes without a sign. */
+SC_TARGET_AVX2 static inline uint16_t largest_of_16(__m256i v)
+{
+    const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    return (uint16_t)~_mm_cvtsi128_si32(_mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1))));
+}
+
+SC_TARGET_AVX2 bool sc_lay_short_avx2(const struct sc_short_codes *from,
+                                      struct sc_block_errors *out)
+{
+    const __m256i positive = _mm256_set1_epi16(INT16_MAX), signs = _mm256_set1_epi16(INT16_MIN);
+    const uint8_t *codes = from->codes;
+    uint16_t *short_x = from->short_x;
+    uint32_t *peaks = from->peaks, least = UINT32_MAX, most = 0;
+    __m256i high = signs, far = _mm256_setzero_si256();
+    float *x = from->x;
+    for (size_t r = 0; r < from->rows; r++, codes += from->stride)
+        for (size_t i = 0; i < SC_SHORT_COLUMNS; i += SC_ERROR_COLUMNS, peaks += 2) {
+            const __m256i v[] = {_mm256_loadu_si256((const void *)(codes + 2 * i)),
+                                 _mm256_loadu_si256((const void *)(codes + 2 * i + 32))};
+            const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]),
+                          b = _mm256_unpackhi_epi32(v[0], v[1]);
+            _mm256_storeu_si256((void *)short_x, _mm256_permute2x128_si256(a, b, 0x20));
+            _mm256_storeu_si256((void *)(short_x + 16), _mm256_permute2x128_si256(a, b, 0x31));
+            short_x += SC_ERROR_COLUMNS;
+            for (size_t k = 0; k < 2; k++) {
+                high = _mm256_max_epi16(high, v[k]);
+                far = _mm256_max_epu16(far, v[k]);
+                peaks[k] = (uint32_t)largest_of_16(_mm256_and_si256(v[k], positive)) << 16;
+                least = SC_MIN(least, peaks[k] - 1);
+                most = SC_MAX(most, peaks[k]);
+            }
+            for (size_t k = 0; x && k < SC_ERROR_COLUMNS; k += 8, x += 8) {
+                const __m128i eight = _mm_loadu_si128((const void *)(codes + 2 * (i + k)));
+                _mm256_storeu_si256((void *)x, _mm256_slli_epi32(_mm256_cvtepu16_epi32(eight), 16));
+            }
+        }
+    const int16_t largest = (int16_t)(largest_of_16(_mm256_xor_si256(high, signs)) ^ 0x8000);
+    const uint16_t lowest = largest_of_16(far);
+    if (largest >= 0 && lowest > INT16_MAX) {
+        out->min = sc_float_of((uint32_t)lowest << 16);
+        out->max = sc_float_of((uint32_t)(uint16_t)largest << 16);
+    } else {
+        extremes_of_rows(from->codes, from->stride, from->rows, SC_CPU_AVX2, out);
+    }
+    return least >= SC_SHORT_LEAST - 1 && most < SC_SHORT_END;
 }
 
 /* ------------------------------------------------------------------------------- extremes ---

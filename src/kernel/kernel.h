@@ -197,11 +197,17 @@ void sc_errors(const struct sc_error_block *b, enum sc_cpu level, struct sc_bloc
 void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, enum sc_cpu level,
                     const uint8_t *ahead, bool only_sums, float *x, uint32_t *peaks,
                     struct sc_block_errors *out);
-/* The same for short errors, of SC_SHORT_COLUMNS columns: codes go into short_x in their order.
- * rows are even in number. false: the largest of 16 columns of a row is neither 0 nor between 2^-40
- * and 2^55 everywhere, so that errors must not be short; what is written then means nothing. */
-bool sc_errors_short_bf16(const uint8_t *codes, size_t stride, size_t rows, enum sc_cpu level,
-                          const uint8_t *ahead, uint16_t *short_x, float *x, uint32_t *peaks,
+/* The same for short errors, of rows of SC_SHORT_COLUMNS columns. false: the largest of 16 columns
+ * of a row is neither 0 nor between 2^-40 and 2^55 everywhere, so that errors must not be short;
+ * what is written then means nothing. */
+struct sc_short_codes {
+    const uint8_t *codes, *ahead; /* rows that are `stride` bytes apart; ahead: or NULL */
+    size_t stride, rows;          /* rows are even in number */
+    uint16_t *short_x;            /* (rows * SC_SHORT_COLUMNS) codes in the order of short errors */
+    float *x;                     /* (the same) widened, in their own order; or NULL */
+    uint32_t *peaks;              /* (rows * SC_SHORT_COLUMNS / 16) */
+};
+bool sc_errors_short_bf16(const struct sc_short_codes *from, enum sc_cpu level,
                           struct sc_block_errors *out);
 /* The same one by one in double, for any values and any n. Values of x that are not finite are left
  * out and count as zeros of d; a y that is not finite (and x is) counts as 0 and in *overflowed. */

@@ -531,8 +531,9 @@ static void check_short(const struct sc_encoding *f, int kind, size_t rows, bool
     }
     got.e = (struct sc_block_errors){.sums = got.sums};
     want.e = (struct sc_block_errors){.sums = want.sums};
-    CHECK(sc_errors_short_bf16((const uint8_t *)codes, 2 * N, rows, level, NULL, short_x, NULL,
-                               peak, &got.e));
+    CHECK(sc_errors_short_bf16(&(struct sc_short_codes){(const uint8_t *)codes, NULL, 2 * (size_t)N,
+                                                        rows, short_x, NULL, peak},
+                               level, &got.e));
     CHECK(got.e.most < sc_encoding_short_below(f));
     if (down)
         sc_column_peaks(x, rows, N, level, peak);

@@ -238,8 +238,9 @@ TEST(codes_of_short_errors)
             (void)sc_peaks(x, rows * N, 16, SC_CPU_C, peaks[0]);
             memset(&want, 0, sizeof want);
             want.e.sums = want.sums;
-            const bool may = sc_errors_short_bf16(codes, stride, rows, SC_CPU_C, NULL, of_c, NULL,
-                                                  peaks[1], &want.e);
+            const bool may = sc_errors_short_bf16(
+                &(struct sc_short_codes){codes, NULL, stride, rows, of_c, NULL, peaks[1]}, SC_CPU_C,
+                &want.e);
             CHECK_U64(may, kind < 5);
             if (!may)
                 continue;
@@ -264,9 +265,10 @@ TEST(codes_of_short_errors)
                 memset(&got, 0, sizeof got);
                 got.e.sums = got.sums;
                 memset(peaks[2], 1, sizeof peaks[2]);
-                CHECK(sc_errors_short_bf16(codes, stride, rows, (enum sc_cpu)level,
-                                           rows % 4 ? codes : NULL, got_x, rows % 3 ? wide : NULL,
-                                           peaks[2], &got.e));
+                CHECK(sc_errors_short_bf16(
+                    &(struct sc_short_codes){codes, rows % 4 ? codes : NULL, stride, rows, got_x,
+                                             rows % 3 ? wide : NULL, peaks[2]},
+                    (enum sc_cpu)level, &got.e));
                 if (rows % 3)
                     CHECK_BITS(wide, x, rows * N * sizeof *x);
                 CHECK_BITS(got_x, of_c, rows * N * sizeof *got_x);
@@ -284,8 +286,9 @@ TEST(codes_of_short_errors)
                 codes[i / N * stride + i % N * 2] = (uint8_t)code;
                 codes[i / N * stride + i % N * 2 + 1] = (uint8_t)(code >> 8);
             }
-            CHECK(!sc_errors_short_bf16(codes, stride, SC_ERROR_ROWS, (enum sc_cpu)level, NULL,
-                                        got_x, wide, peaks[2], &got.e));
+            CHECK(!sc_errors_short_bf16(
+                &(struct sc_short_codes){codes, NULL, stride, SC_ERROR_ROWS, got_x, wide, peaks[2]},
+                (enum sc_cpu)level, &got.e));
         }
 }
 
