@@ -90,30 +90,50 @@ void sc_out_repeat(struct sc_out *o, char c, size_t n)
     sc_out_put(o, piece, n);
 }
 
+/* Decimal digits: 1233 / 4096 is a little more than log10(2). */
+static size_t digits_of(uint64_t v)
+{
+    static const uint64_t powers[] = {
+        0,
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    const unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1), t = bits * 1233 >> 12;
+    return t + (v >= powers[t]);
+}
+
+/* Written where it stands in the end, from the last digit on. */
 void sc_out_u64(struct sc_out *o, uint64_t v)
 {
-    enum { MOST = 20 };
-    char digits[MOST + FEW], *const end = digits + MOST, *p = end, *to = room_for_few(o);
+    char digits[FEW], *const room = room_for_few(o), *const to = room ? room : digits;
+    const size_t n = digits_of(v);
+    char *p = to + n;
 
-    if (to && v < 10) {
-        *to = (char)('0' + v);
-        took(o, 1);
-        return;
-    }
     for (; v >> 32; v /= 10) /* the larger half of a number takes the longer division */
         *--p = (char)('0' + v % 10);
-    uint32_t rest = (uint32_t)v;
-    do {
+    for (uint32_t rest = (uint32_t)v; p > to; rest /= 10)
         *--p = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
-    if (to) { /* with some of what is behind: a fixed length takes two instructions */
-        memset(end, 0, FEW);
-        memcpy(to, p, MOST);
-        took(o, (size_t)(end - p));
-    } else {
-        sc_out_put(o, p, (size_t)(end - p));
-    }
+    if (room)
+        took(o, n);
+    else
+        sc_out_put(o, digits, n);
 }
 
 int sc_out_finish(struct sc_out *o)

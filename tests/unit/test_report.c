@@ -6,6 +6,8 @@
 #include "report/report.h"
 #include "test.h"
 
+#include <inttypes.h>
+
 /* ------------------------------------------------------------------------------ scaffolding --- */
 struct catcher {
     struct sc_buf text;
@@ -225,6 +227,35 @@ TEST(output_leaves_in_blocks)
     CHECK(k.calls < 12);
     CHECK(k.largest <= 65536);
     CHECK(k.text.p[199999] == 'x' && k.text.p[200000] == 'y' && k.text.p[499999] == 'y');
+    sc_buf_clear(&k.text);
+}
+
+/* Of all lengths, in full buffers and in others. */
+TEST(whole_numbers_are_those_of_printf)
+{
+    struct catcher k = {0};
+    struct sc_out o = {.write = catch_text, .ctx = &k};
+    struct sc_buf want = {0};
+    char line[32];
+
+    for (unsigned round = 0; round < 200; round++)
+        for (uint64_t power = 1;; power *= 10) {
+            const uint64_t some[] = {power - 1,          power,
+                                     power + 1,          power / 3,
+                                     UINT64_MAX - power, power * (round % 9 + 1)};
+            for (size_t i = 0; i < SC_COUNT(some); i++) {
+                sc_out_u64(&o, some[i]);
+                sc_out_putc(&o, ' ');
+                const int n = snprintf(line, sizeof line, "%" PRIu64 " ", some[i]);
+                sc_buf_put(&want, line, (size_t)n);
+            }
+            if (power > UINT64_MAX / 10)
+                break;
+        }
+    const char *got = text_of(&k, &o);
+    CHECK_U64(strlen(got), want.n);
+    CHECK_BITS(got, want.p, SC_MIN(strlen(got), want.n));
+    sc_buf_clear(&want);
     sc_buf_clear(&k.text);
 }
 
