@@ -70,16 +70,20 @@ bool sc_cpu_has_tiles(void)
     return now != 0;
 }
 
+static bool multiplies_bf16(void)
+{
+#if SC_HAVE_X86
+    return best() == SC_CPU_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 bool sc_cpu_has_bf16(void)
 {
     static _Atomic int answer = -1;
     int now = answer;
-    if (now < 0) {
-        now = 0;
-#if SC_HAVE_X86
-        now = asked() >= SHORT && best() == SC_CPU_AVX512 && __builtin_cpu_supports("avx512bf16");
-#endif
-        answer = now;
-    }
+    if (now < 0)
+        answer = now = asked() >= SHORT && multiplies_bf16();
     return now != 0;
 }

@@ -104,6 +104,7 @@ struct SHORT(tiles) {
 INLINE void SHORT(end_tile)(struct SHORT(tiles) * t, size_t tile, const struct SHORT(sums) parts[2])
 {
     for (size_t i = 0; i < 5; i++)
+        /* cppcheck-suppress uninitvar ; it is written */
         store(t->lanes[i][tile],
               addf(addf(all(0), LANES_OF_SUM(parts[0].of[i])), LANES_OF_SUM(parts[1].of[i])));
 }
