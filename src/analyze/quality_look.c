@@ -255,7 +255,7 @@ static bool may_be_short(const struct sc_desk *d, const struct sc_planned *p)
 
 /* The block as codes, where some format needs no more than that. */
 static bool read_short(struct sc_desk *d, struct sc_block *b, const uint8_t *codes,
-                       struct sc_block_errors *e)
+                       const uint8_t *ahead, struct sc_block_errors *e)
 {
     const struct sc_quality_pass *q = d->q;
     bool any = false, others = q->any_down;
@@ -265,7 +265,7 @@ static bool read_short(struct sc_desk *d, struct sc_block *b, const uint8_t *cod
         others = others || (p->active && !p->lossless && !p->short_below);
     }
     const struct sc_short_codes from = {.codes = codes,
-                                        .ahead = loses_any(d) ? NULL : b->ahead.codes,
+                                        .ahead = ahead,
                                         .stride = d->at->stride,
                                         .rows = b->rows,
                                         .short_x = d->short_x,
@@ -299,14 +299,15 @@ static void read_x(struct sc_desk *d, struct sc_block *b, struct sc_tile *tiles,
     uint64_t overflowed;
     if (d->at->codes && !q->decode && b->n == b->whole) {
         const uint8_t *codes = d->at->codes + b->row * d->at->stride + 2 * b->col;
+        const uint8_t *ahead = loses_any(d) ? NULL : b->ahead.codes;
         want_sums(d, b, q->n, e);
         b->bits = 0;
-        if (read_short(d, b, codes, e)) {
+        if (read_short(d, b, codes, ahead, e)) {
             put_sums(d, b, q->n, tiles, e);
             return;
         }
-        sc_errors_bf16(codes, d->at->stride, b->rows, b->n, q->level,
-                       loses_any(d) ? NULL : b->ahead.codes, q->o->brief, d->block, d->peaks, e);
+        sc_errors_bf16(codes, d->at->stride, b->rows, b->n, q->level, ahead, q->o->brief, d->block,
+                       d->peaks, e);
         if (!sc_errors_good(e->most))
             sc_errors_exact(&k, e, &overflowed);
         put_sums(d, b, q->n, tiles, e);

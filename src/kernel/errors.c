@@ -336,11 +336,10 @@ void sc_errors_bf16(const uint8_t *codes, size_t stride, size_t rows, size_t n, 
 /* Whether errors may be short. */
 static bool are_short(const uint32_t *peaks, size_t n)
 {
-    const uint32_t least = SC_SHORT_LEAST, end = SC_SHORT_END;
-    bool outside = false;
+    bool good = true;
     for (size_t i = 0; i < n; i++)
-        outside = outside || (peaks[i] && (peaks[i] < least || peaks[i] >= end));
-    return !outside;
+        good = good && sc_errors_good(peaks[i]);
+    return good;
 }
 
 /* Codes in the order of short errors, their peaks and extremes. */

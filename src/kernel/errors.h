@@ -25,9 +25,6 @@ static inline size_t sc_short_column(size_t i)
     const size_t lane = i / 2;
     return 2 * (lane / 2 + lane % 2 * (SC_LANES / 2)) + i % 2;
 }
-/* 2^-40 and 2^55: errors may be short where peaks are 0 or between these. */
-#define SC_SHORT_LEAST UINT32_C(0x2b800000)
-#define SC_SHORT_END   UINT32_C(0x5b000000)
 #if SC_HAVE_X86
 /* From here on floats below 2^-126 are 0, as results and where they are taken from: as products of
  * two BF16 values always have it. Returns what sc_tiny_is_back() is given. Floats do not move from

@@ -513,8 +513,8 @@ lay_avx512(const struct sc_short_codes *from, add_word_fn *add,
         out->max = -INFINITY;
         extremes_of_rows(from->codes, from->stride, from->rows, SC_CPU_AVX512, out);
     }
-    return _mm512_reduce_min_epu32(least) >= SC_SHORT_LEAST - 1 &&
-           _mm512_reduce_max_epu32(most) < SC_SHORT_END;
+    return sc_errors_good(_mm512_reduce_min_epu32(least) + 1) &&
+           sc_errors_good(_mm512_reduce_max_epu32(most));
 }
 
 SC_TARGET_AVX512 static inline void add_no_word(__m512i codes, __m512 *sum, __m512 *square)
@@ -608,7 +608,7 @@ SC_TARGET_AVX2 bool sc_lay_short_avx2(const struct sc_short_codes *from,
     } else {
         extremes_of_rows(from->codes, from->stride, from->rows, SC_CPU_AVX2, out);
     }
-    return least >= SC_SHORT_LEAST - 1 && most < SC_SHORT_END;
+    return sc_errors_good(least + 1) && sc_errors_good(most);
 }
 
 /* ------------------------------------------------------------------------------- extremes ---
